@@ -1,0 +1,31 @@
+"""What you test your own programs with, offline and over real HTTP.
+
+`sandbox_server()` runs the whole service on a free loopback port: requests are checked, answers
+are plausible, nothing leaves the machine. `ScriptedServer` answers with exactly the bytes that a
+test hands it, pauses, cuts and resets included: for what a program does when the network or the
+service misbehaves.
+"""
+
+from __future__ import annotations
+
+from apertis.testing.responses import http_chunk, json_response, sse_event, sse_head, sse_response
+from apertis.testing.script import AwaitDisconnect, Close, Exchange, Gate, Reset, StartTLS, Step
+from apertis.testing.scripted import RecordedRequest, ScriptedServer, ScriptError
+
+__all__ = [
+    "AwaitDisconnect",
+    "Close",
+    "Exchange",
+    "Gate",
+    "RecordedRequest",
+    "Reset",
+    "ScriptError",
+    "ScriptedServer",
+    "StartTLS",
+    "Step",
+    "http_chunk",
+    "json_response",
+    "sse_event",
+    "sse_head",
+    "sse_response",
+]
