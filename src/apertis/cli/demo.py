@@ -1,0 +1,152 @@
+"""`apertis demo`: the examples, run against a server of their own."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from apertis.cli.exits import ExitCode
+from apertis.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["EXAMPLES", "command", "examples_directory"]
+
+# In the order in which a reader learns from them.
+EXAMPLES = (
+    "create",
+    "system_prompt",
+    "multi_turn",
+    "stream",
+    "vision_url",
+    "vision_file",
+    "tool_use",
+    "extended_thinking",
+    "structured_output",
+    "metadata",
+    "async_gather",
+    "models",
+    "count_tokens",
+    "batches",
+    "errors_and_retries",
+)
+
+_EXAMPLE_SECONDS = 60
+
+_EPILOG = """\b
+Examples:
+  apertis demo
+  apertis demo stream tool_use
+  apertis demo --list
+"""
+
+
+class _Started(msgspec.Struct, frozen=True):
+    base_url: str
+    api_key: str
+
+
+@click.command("demo", epilog=_EPILOG)
+@click.argument("names", nargs=-1)
+@click.option("--list", "only_list", is_flag=True, help="Say what there is, and run nothing.")
+def command(*, names: tuple[str, ...], only_list: bool) -> int:
+    """Run the examples against the sandbox, over real HTTP, offline.
+
+    Starts a server on a free loopback port with a key of its own, runs each example as a program,
+    and shows what it does and what it prints.
+    """
+    unknown = [name for name in names if name not in EXAMPLES]
+    if unknown:
+        raise click.UsageError(f"no example named {', '.join(unknown)}; see apertis demo --list")
+    directory = examples_directory()
+    chosen = names or EXAMPLES
+    if only_list:
+        for name in chosen:
+            click.echo(f"{name:20} {_title(directory / f'{name}.py')}")
+        return ExitCode.OK
+    with _server() as started:
+        click.echo(f"Serving the sandbox at {started.base_url}: a stand-in for Claude, no model.")
+        failed = [name for name in chosen if not _show(directory / f"{name}.py", started)]
+    if failed:
+        click.echo(f"\n{len(failed)} of {len(chosen)} examples failed: {', '.join(failed)}")
+        return ExitCode.SERVICE
+    click.echo(f"\nAll {len(chosen)} examples ran. They are in {directory}")
+    return ExitCode.OK
+
+
+def examples_directory() -> Path:
+    """Find the examples: beside the installed package, or in the checkout that it runs from."""
+    package = Path(__file__).resolve().parent.parent
+    for candidate in (package / "examples", package.parent.parent / "examples"):
+        if (candidate / "create.py").is_file():
+            return candidate
+    raise ConfigurationError("the examples are not installed; run the demo from a checkout")
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[_Started]:
+    """Run `apertis serve` in a process of its own, with data that vanish afterwards."""
+    with tempfile.TemporaryDirectory(prefix="apertis-demo-") as data:
+        arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", data, "--json"]
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "apertis.cli", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            if process.stdout is None:
+                raise RuntimeError("the server's output is not piped")
+            line = process.stdout.readline()
+            if not line:
+                raise ConfigurationError("the server did not start; it says why above")
+            yield msgspec.json.decode(line, type=_Started)
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _show(program: Path, started: _Started) -> bool:
+    click.secho(f"\n{program.stem}", bold=True, nl=False)
+    click.echo(f": {_title(program)}")
+    succeeded, output = _run(program, started)
+    click.echo("\n".join(f"    {line}".rstrip() for line in output.rstrip().splitlines()))
+    if not succeeded:
+        click.secho(f"    {program.name} failed", fg="red")
+    return succeeded
+
+
+def _run(program: Path, started: _Started) -> tuple[bool, str]:
+    """Run one example; whether it ended well, and what it printed."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("APERTIS_")}
+    environment["APERTIS_BASE_URL"] = started.base_url
+    environment["APERTIS_API_KEY"] = started.api_key
+    try:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, str(program)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=_EXAMPLE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"no end within {_EXAMPLE_SECONDS} s"
+    return done.returncode == 0, done.stdout
+
+
+def _title(program: Path) -> str:
+    """Read what a program says of itself: the first line of its docstring."""
+    docstring = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]

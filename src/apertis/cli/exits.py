@@ -1,0 +1,43 @@
+"""What the command's exit codes mean, and which one an error gets."""
+
+from __future__ import annotations
+
+import enum
+
+from apertis.errors import (
+    APIConnectionError,
+    ApertisError,
+    ConfigurationError,
+    MissingAPIKeyError,
+    ParameterError,
+)
+
+__all__ = ["ExitCode", "exit_code_of", "one_line"]
+
+
+class ExitCode(enum.IntEnum):
+    """The exit codes of `apertis`; its help lists them."""
+
+    OK = 0
+    SERVICE = 1
+    USAGE = 2
+    CONFIGURATION = 3
+    NETWORK = 4
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+def exit_code_of(error: ApertisError) -> ExitCode:
+    """Tell whose fault an error is."""
+    if isinstance(error, ParameterError):
+        return ExitCode.USAGE
+    if isinstance(error, MissingAPIKeyError | ConfigurationError):
+        return ExitCode.CONFIGURATION
+    if isinstance(error, APIConnectionError):
+        return ExitCode.NETWORK
+    return ExitCode.SERVICE
+
+
+def one_line(message: str) -> str:
+    """Put a message on one line, whatever it holds."""
+    return " ".join(message.split())

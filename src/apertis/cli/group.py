@@ -1,0 +1,100 @@
+"""The command group: loads a subcommand when it is asked for, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import sys
+
+import click
+
+from apertis.cli.exits import ExitCode, exit_code_of, one_line
+from apertis.errors import ApertisError
+
+__all__ = ["apertis", "run"]
+
+_COMMANDS = {
+    "ask": "apertis.cli.ask",
+    "demo": "apertis.cli.demo",
+    "models": "apertis.cli.models",
+    "serve": "apertis.cli.serve",
+}
+
+_EPILOG = """\b
+Examples:
+  apertis demo                         run the examples, offline
+  apertis serve                        serve the sandbox on port 8000
+  apertis ask "What is recursion?"     ask, and see the answer come
+  git diff | apertis ask "Review this" ask about what is piped in
+  apertis models --json                list the models
+
+\b
+Environment:
+  APERTIS_API_KEY    the key for ask and models
+  APERTIS_BASE_URL   the server (default: the hosted service)
+  APERTIS_MODEL      the model for ask (default: claude-sonnet-4.5)
+  APERTIS_LOG        info or debug: log the calls to stderr
+
+\b
+Exit codes:
+  0    done
+  1    the service refused or failed, or an example of the demo did
+  2    wrong arguments
+  3    configuration: no key, a missing extra, a bad setting, a port in use
+  4    the server is unreachable, or the connection broke
+  130  interrupted with Ctrl-C
+  141  the reader of the output went away
+"""
+
+
+class _LazyGroup(click.Group):
+    """Imports the module of a command when the command is used, so that each starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+
+def _version() -> str:
+    return importlib.metadata.version("apertis")
+
+
+@click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version(), prog_name="apertis", message="%(prog)s %(version)s")
+def apertis() -> None:
+    """Claude's Messages API from the command line, and a server that runs it offline."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; the exit code. Errors become one line on stderr."""
+    try:
+        result = apertis.main(arguments, prog_name="apertis", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.UsageError as error:
+        error.show()
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except ApertisError as error:
+        return _fail(str(error), exit_code_of(error))
+    except (KeyboardInterrupt, click.Abort):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at exit; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.BROKEN_PIPE
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"apertis: {one_line(message)}", err=True)
+    return code

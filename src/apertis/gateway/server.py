@@ -1,0 +1,116 @@
+"""Runs the application: a listening socket, uvicorn on it, a clean stop."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from apertis.errors import ConfigurationError
+from apertis.gateway.protocol import HttpProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from apertis.gateway.asgi import ASGIApp
+
+__all__ = ["Server", "bind", "url_of"]
+
+_BACKLOG = 2048
+# Longer than clients keep an idle connection, so that it is they who close it.
+_KEEP_ALIVE_SECONDS = 120
+_STOP_SECONDS = 10
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the address; port 0 takes a free one.
+
+    `ConfigurationError` says in one line why that cannot be done.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except socket.gaierror as error:
+        raise ConfigurationError(f"cannot listen on {host!r}: {error.strerror}") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = "the port is in use; choose another with --port, or a free one with --port 0"
+        else:
+            reason = error.strerror or str(error)
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from error
+
+
+def url_of(listener: socket.socket) -> str:
+    """Say how a client on this machine reaches the socket."""
+    host, port = listener.getsockname()[:2]
+    # The wildcard addresses are no destination.
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+class Server(uvicorn.Server):
+    """Serves one application until `stop()`, or until SIGINT or SIGTERM in the main thread.
+
+    A stop lets answers that are under way finish, for ten seconds; a second signal does not.
+    """
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        self._listener = listener
+        self._ready: Callable[[], None] | None = None
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=HttpProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # Whose forwarded addresses to believe is this server's decision, not a default.
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=_STOP_SECONDS,
+            )
+        )
+
+    def serve_until_stopped(self, ready: Callable[[], None] | None = None) -> None:
+        """Block and serve; `ready` is called when the first request can be answered."""
+        self._ready = ready
+        # uvicorn speaks of its own starting and stopping; ours is told by the command.
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        self.run(sockets=[self._listener])
+
+    def stop(self, *, drop_connections: bool = False) -> None:
+        """Ask for the stop, from any thread; answers under way finish unless they are dropped."""
+        self.force_exit = drop_connections
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell it."""
+        await super().startup(sockets)
+        if self._ready is not None:
+            self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the stop signals for requests to stop; unlike uvicorn's, do not die of them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        stops = (signal.SIGINT, signal.SIGTERM)
+        previous = {number: signal.signal(number, self._on_signal) for number in stops}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True

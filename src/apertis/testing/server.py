@@ -1,0 +1,83 @@
+"""The whole service on a free loopback port, in a thread of the test's own process."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apertis.errors import ApertisError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["RunningServer", "sandbox_server"]
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """What a client needs to reach the server."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+
+
+@contextlib.contextmanager
+def sandbox_server(
+    *, first_token_seconds: float = 0.0, tokens_per_second: float | None = None
+) -> Iterator[RunningServer]:
+    """Run the sandbox behind the real server for the length of the block.
+
+    ::
+
+        @pytest.fixture(scope="session")
+        def service():
+            with apertis.testing.sandbox_server() as server:
+                yield server
+
+        def test_my_program(service):
+            client = Apertis(base_url=service.base_url, api_key=service.api_key)
+
+    Nothing is kept on disk and nothing leaves the machine. The two speeds make it answer as
+    slowly as a model would. Needs the extra `gateway`; `ApertisError` says so when it is missing.
+    """
+    try:
+        from apertis.gateway.app import create_app
+        from apertis.gateway.config import Settings
+        from apertis.gateway.keys.admission import KeyRecord
+        from apertis.gateway.keys.secret import hash_secret, hint_of, new_secret
+        from apertis.gateway.server import Server, bind, url_of
+    except ModuleNotFoundError as error:
+        raise ApertisError(
+            f"sandbox_server() needs the server ({error.name} is missing): "
+            "pip install 'apertis[gateway]'"
+        ) from error
+    secret = new_secret()
+    settings = Settings(
+        data=Path(),
+        port=0,
+        sandbox_first_token_seconds=first_token_seconds,
+        sandbox_tokens_per_second=tokens_per_second,
+    )
+    record = KeyRecord(hash_secret(secret), hint_of(secret), created_at="")
+    app = create_app(settings, keys=(record,))
+    listener = bind(settings.host, settings.port)
+    base_url = url_of(listener)
+    server = Server(app, listener)
+    ready = threading.Event()
+    thread = threading.Thread(
+        target=server.serve_until_stopped, args=(ready.set,), name="apertis-sandbox", daemon=True
+    )
+    thread.start()
+    try:
+        if not ready.wait(_START_SECONDS):
+            raise ApertisError(f"the server did not start within {_START_SECONDS:g} s")
+        yield RunningServer(base_url, secret)
+    finally:
+        server.stop(drop_connections=True)
+        thread.join(_STOP_SECONDS)
