@@ -1,0 +1,243 @@
+"""The content blocks of a message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import msgspec
+
+from apertis.models.citations import Citation  # noqa: TC001 - msgspec reads the annotations.
+from apertis.models.model import Model, Tagged, Unknown, no_such_attribute
+from apertis.models.results import (  # noqa: TC001 - msgspec reads the annotations.
+    AdvisorContent,
+    BashCodeExecutionContent,
+    CodeExecutionContent,
+    TextEditorContent,
+    ToolSearchContent,
+    WebFetchContent,
+    WebSearchContent,
+)
+
+
+class UnknownBlock(Unknown):
+    """A content block of a kind that this version does not know."""
+
+
+class Block(Tagged):
+    """What the content blocks share."""
+
+    unknown_variant: ClassVar[type[Unknown] | None] = UnknownBlock
+
+    # Hidden from checkers, who are to flag an attribute that a block does not have.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "text":
+                no_such_attribute(self, name)
+            raise AttributeError(
+                f"this content block is of type {self.type!r} and has no text. "
+                "`message.text` is the text of all text blocks; "
+                'or take the blocks where `block.type == "text"`'
+            )
+
+
+class TextBlock(Block, tag="text"):
+    """Text, and where it comes from when the request asked for citations."""
+
+    type: ClassVar[Literal["text"]] = "text"
+    text: str
+    citations: list[Citation] | None = None
+
+
+class ThinkingBlock(Block, tag="thinking"):
+    """What the model thought. To be sent back as it is, with its signature."""
+
+    type: ClassVar[Literal["thinking"]] = "thinking"
+    thinking: str
+    signature: str = ""
+
+
+class RedactedThinkingBlock(Block, tag="redacted_thinking"):
+    """Thinking for the service alone to read. To be sent back as it is."""
+
+    type: ClassVar[Literal["redacted_thinking"]] = "redacted_thinking"
+    data: str
+
+
+class Caller(Model):
+    """Who called a tool: the model (`direct`), or code that it ran (`tool_id` names the run)."""
+
+    type: str
+    tool_id: str | None = None
+
+
+class ToolUseBlock(Block, tag="tool_use"):
+    """The model calls one of the caller's tools; the result goes back under the same id."""
+
+    type: ClassVar[Literal["tool_use"]] = "tool_use"
+    id: str
+    name: str
+    input: dict[str, Any]
+    caller: Caller | None = None
+
+
+class ServerToolUseBlock(Block, tag="server_tool_use"):
+    """The model calls a tool that the service runs itself."""
+
+    type: ClassVar[Literal["server_tool_use"]] = "server_tool_use"
+    id: str
+    name: str
+    input: dict[str, Any]
+    caller: Caller | None = None
+
+
+class WebSearchToolResultBlock(Block, tag="web_search_tool_result"):
+    """What a web search found."""
+
+    type: ClassVar[Literal["web_search_tool_result"]] = "web_search_tool_result"
+    tool_use_id: str
+    content: WebSearchContent
+    caller: Caller | None = None
+
+
+class WebFetchToolResultBlock(Block, tag="web_fetch_tool_result"):
+    """The page that was fetched."""
+
+    type: ClassVar[Literal["web_fetch_tool_result"]] = "web_fetch_tool_result"
+    tool_use_id: str
+    content: WebFetchContent
+    caller: Caller | None = None
+
+
+class CodeExecutionToolResultBlock(Block, tag="code_execution_tool_result"):
+    """What became of code that the service ran."""
+
+    type: ClassVar[Literal["code_execution_tool_result"]] = "code_execution_tool_result"
+    tool_use_id: str
+    content: CodeExecutionContent
+
+
+class BashCodeExecutionToolResultBlock(Block, tag="bash_code_execution_tool_result"):
+    """What became of a shell command that the service ran."""
+
+    type: ClassVar[Literal["bash_code_execution_tool_result"]] = "bash_code_execution_tool_result"
+    tool_use_id: str
+    content: BashCodeExecutionContent
+
+
+class TextEditorCodeExecutionToolResultBlock(Block, tag="text_editor_code_execution_tool_result"):
+    """What became of a file that the service looked at or changed."""
+
+    type: ClassVar[Literal["text_editor_code_execution_tool_result"]] = (
+        "text_editor_code_execution_tool_result"
+    )
+    tool_use_id: str
+    content: TextEditorContent
+
+
+class ToolSearchToolResultBlock(Block, tag="tool_search_tool_result"):
+    """The tools that a search among the caller's tools found."""
+
+    type: ClassVar[Literal["tool_search_tool_result"]] = "tool_search_tool_result"
+    tool_use_id: str
+    content: ToolSearchContent
+
+
+class ContainerUploadBlock(Block, tag="container_upload"):
+    """A file that was put into the container."""
+
+    type: ClassVar[Literal["container_upload"]] = "container_upload"
+    file_id: str
+
+
+class MCPToolUseBlock(Block, tag="mcp_tool_use"):
+    """The model calls a tool of an MCP server."""
+
+    type: ClassVar[Literal["mcp_tool_use"]] = "mcp_tool_use"
+    id: str
+    name: str
+    server_name: str
+    input: dict[str, Any]
+
+
+class MCPToolResultBlock(Block, tag="mcp_tool_result"):
+    """What an MCP server answered."""
+
+    type: ClassVar[Literal["mcp_tool_result"]] = "mcp_tool_result"
+    tool_use_id: str
+    is_error: bool = False
+    content: MCPToolResultContent = ""
+
+
+class MCPToolListingBlock(Block, tag="mcp_tool_listing"):
+    """The tools that an MCP server offers."""
+
+    type: ClassVar[Literal["mcp_tool_listing"]] = "mcp_tool_listing"
+    server_name: str | None = None
+    tools: list[dict[str, Any]] | None = None
+
+
+class AdvisorToolResultBlock(Block, tag="advisor_tool_result"):
+    """What the advising model said."""
+
+    type: ClassVar[Literal["advisor_tool_result"]] = "advisor_tool_result"
+    tool_use_id: str
+    content: AdvisorContent
+
+
+class CompactionBlock(Block, tag="compaction"):
+    """A summary that stands for the conversation before it; None when it could not be made."""
+
+    type: ClassVar[Literal["compaction"]] = "compaction"
+    content: str | None = None
+    encrypted_content: str | None = None
+
+
+class FallbackHop(Model):
+    """A model that a fallback went from or to."""
+
+    model: str
+
+
+class FallbackTrigger(Model):
+    """Why another model took over; `type` is `refusal`."""
+
+    type: str
+    category: str | None = None
+
+
+class FallbackBlock(Block, tag="fallback"):
+    """From here on another model answers."""
+
+    type: ClassVar[Literal["fallback"]] = "fallback"
+    from_: FallbackHop = msgspec.field(name="from")
+    to: FallbackHop
+    trigger: FallbackTrigger | None = None
+
+
+_Known = (
+    TextBlock
+    | ThinkingBlock
+    | RedactedThinkingBlock
+    | ToolUseBlock
+    | ServerToolUseBlock
+    | WebSearchToolResultBlock
+    | WebFetchToolResultBlock
+    | CodeExecutionToolResultBlock
+    | BashCodeExecutionToolResultBlock
+    | TextEditorCodeExecutionToolResultBlock
+    | ToolSearchToolResultBlock
+    | ContainerUploadBlock
+    | MCPToolUseBlock
+    | MCPToolResultBlock
+    | MCPToolListingBlock
+    | AdvisorToolResultBlock
+    | CompactionBlock
+    | FallbackBlock
+)
+if TYPE_CHECKING:
+    ContentBlock = _Known | UnknownBlock
+    MCPToolResultContent = str | list[TextBlock | UnknownBlock]
+else:
+    ContentBlock = _Known
+    MCPToolResultContent = str | list[TextBlock]

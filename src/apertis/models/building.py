@@ -1,0 +1,149 @@
+"""The slow road from JSON to models: decoded JSON -> models, open to what no class knows."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+
+from apertis.models.model import Model, Tagged, Unknown, attach_unknown
+
+
+class Malformed(ValueError):
+    """JSON is not what it has to be; `reason` names the place and what is wrong there."""
+
+    def __init__(self, problem: str, place: tuple[str | int, ...] = ()) -> None:
+        self.problem = problem
+        self.place = place
+        super().__init__(problem, place)
+
+    def __str__(self) -> str:
+        return self.reason
+
+    @property
+    def reason(self) -> str:
+        """For example `usage.output_tokens: expected int, got str`."""
+        steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.place]
+        path = "".join(steps).removeprefix(".")
+        return f"{path}: {self.problem}" if path else self.problem
+
+    def inside(self, step: str | int) -> Malformed:
+        """The same problem, seen from one level further out."""
+        return Malformed(self.problem, (step, *self.place))
+
+
+class _Plan(msgspec.Struct):
+    """How the values of one annotation are read."""
+
+    scalars: frozenset[type]
+    names: str
+    item: _Plan | None = None
+    single: type[Model] | None = None
+    variants: dict[str, type[Model]] = {}
+    unknown: type[Unknown] | None = None
+
+    def read(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in self.scalars or object in self.scalars:
+            return value
+        if kind is dict and self.variants:
+            return self._read_variant(value)
+        if kind is dict and self.single is not None:
+            return _read_fields(self.single, value)
+        if kind is list and self.item is not None:
+            return [self._read_item(index, item) for index, item in enumerate(value)]
+        raise Malformed(f"expected {self.names}, got {_name(kind)}")
+
+    def _read_item(self, index: int, value: Any) -> Any:
+        try:
+            return self.item.read(value)  # type: ignore[union-attr]  # Asked for lists alone.
+        except Malformed as error:
+            raise error.inside(index) from None
+
+    def _read_variant(self, value: dict[str, Any]) -> Any:
+        if "type" not in value and len(self.variants) == 1:
+            # A union of one leaves no doubt, so msgspec does not ask for the tag either.
+            return _read_fields(next(iter(self.variants.values())), value)
+        tag = value.get("type")
+        if not isinstance(tag, str):
+            problem = f"expected str, got {_name(type(tag))}" if "type" in value else "is missing"
+            raise Malformed(problem, ("type",))
+        known = self.variants.get(tag)
+        if known is not None:
+            return _read_fields(known, value)
+        if self.unknown is None:
+            raise Malformed(f"expected {' or '.join(self.variants)}, got {tag!r}", ("type",))
+        return self.unknown(type=tag, data=value)
+
+
+def built(kind: Any, document: Any) -> Any:
+    """What decoded JSON stands for: a model of a class, or of one class of a union.
+
+    Raises:
+        Malformed: A required field is missing, or a known one has the wrong type.
+    """
+    return _plan(kind).read(document)
+
+
+def _read_fields(kind: type[Model], value: dict[str, Any]) -> Model:
+    plans = _plans(kind)
+    known: dict[str, Any] = {}
+    unknown: dict[str, Any] = {}
+    for name, item in value.items():
+        entry = plans.get(name)
+        if entry is None:
+            unknown[name] = item
+            continue
+        try:
+            known[entry[0]] = entry[1].read(item)
+        except Malformed as error:
+            raise error.inside(name) from None
+    for name, (field, _, required) in plans.items():
+        if required and field not in known:
+            raise Malformed("is missing", (name,))
+    model = kind(**known)
+    if issubclass(kind, Tagged):
+        unknown.pop("type", None)
+    if unknown:
+        attach_unknown(model, unknown)
+    return model
+
+
+@cache
+def _plans(kind: type[Model]) -> dict[str, tuple[str, _Plan, bool]]:
+    fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]  # A Struct, to msgspec.
+    return {f.encode_name: (f.name, _plan(f.type), f.required) for f in fields}
+
+
+@cache
+def _plan(annotation: Any) -> _Plan:
+    options = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else [annotation]
+    scalars: set[type] = set()
+    item: _Plan | None = None
+    single: type[Model] | None = None
+    tagged: dict[str, type[Model]] = {}
+    unknown: type[Unknown] | None = None
+    for option in options:
+        origin = get_origin(option) or option
+        if option is Any:
+            scalars.add(object)
+        elif origin is list:
+            (inner,) = get_args(option) or (Any,)
+            item = _plan(inner)
+        elif isinstance(origin, type) and issubclass(origin, Tagged):
+            tagged[option.__struct_config__.tag] = option
+            unknown = option.unknown_variant
+        elif isinstance(origin, type) and issubclass(origin, Model):
+            single = origin
+        else:
+            scalars.add(origin)
+    names = [_name(kind) for kind in scalars if kind is not NoneType]
+    names += ["list"] if item else []
+    names += ["object"] if tagged or single else []
+    return _Plan(frozenset(scalars), " or ".join(sorted(names)), item, single, tagged, unknown)
+
+
+def _name(kind: type) -> str:
+    return {dict: "object", NoneType: "null"}.get(kind, kind.__name__)

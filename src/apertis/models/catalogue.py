@@ -1,0 +1,110 @@
+"""The models that can be asked, and what a request would cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from apertis.models.model import Model, Result
+
+if TYPE_CHECKING:
+    GivenName = str
+else:
+    GivenName = str | None
+
+
+class Capability(Model):
+    """Whether a model can do something."""
+
+    supported: bool
+
+
+class ContextManagementCapability(Model):
+    """Which edits of the context a model takes."""
+
+    supported: bool
+    clear_thinking_20251015: Capability | None = None
+    clear_tool_uses_20250919: Capability | None = None
+    compact_20260112: Capability | None = None
+
+
+class EffortCapability(Model):
+    """Which levels of effort a model takes."""
+
+    supported: bool
+    low: Capability | None = None
+    medium: Capability | None = None
+    high: Capability | None = None
+    xhigh: Capability | None = None
+    max: Capability | None = None
+
+
+class ThinkingTypes(Model):
+    """Which kinds of thinking a model takes."""
+
+    adaptive: Capability | None = None
+    enabled: Capability | None = None
+
+
+class ThinkingCapability(Model):
+    """Whether and how a model thinks."""
+
+    supported: bool
+    types: ThinkingTypes | None = None
+
+
+class ModelCapabilities(Model):
+    """What a model can do."""
+
+    batch: Capability | None = None
+    citations: Capability | None = None
+    code_execution: Capability | None = None
+    context_management: ContextManagementCapability | None = None
+    effort: EffortCapability | None = None
+    image_input: Capability | None = None
+    pdf_input: Capability | None = None
+    structured_outputs: Capability | None = None
+    thinking: ThinkingCapability | None = None
+
+
+class ModelInfo(Result):
+    """A model that can be asked. Services say more or less of it; the id is always there.
+
+    `display_name` is the name, or the id, where the service gives none. `max_input_tokens` and
+    `max_tokens` are what a request may hold and ask for. `lifecycle` is `active`, `deprecated` or
+    `retired`. Times are RFC 3339 text, `created` is in Unix seconds.
+    """
+
+    id: str
+    display_name: GivenName = ""
+    type: str | None = None
+    object: str | None = None
+    name: str | None = None
+    created_at: str | None = None
+    created: int | None = None
+    owned_by: str | None = None
+    lifecycle: str | None = None
+    retires_at: str | None = None
+    max_input_tokens: int | None = None
+    max_tokens: int | None = None
+    capabilities: ModelCapabilities | None = None
+    allowed_fallback_models: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.display_name:
+            struct: Any = self
+            msgspec.structs.force_setattr(struct, "display_name", self.name or self.id)
+
+
+class MessageTokensCount(Result):
+    """How many input tokens a request would have."""
+
+    input_tokens: int
+    context_management: CountedContext | None = None
+
+
+class CountedContext(Model):
+    """How many input tokens there were before the context was cleared."""
+
+    original_input_tokens: int | None = None

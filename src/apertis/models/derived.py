@@ -1,0 +1,143 @@
+"""The events that the stream helper adds to the service's own.
+
+A snapshot is put together when it is asked for: the event holds the list that all events of its
+block share, and how much of it was there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from apertis.models.citations import Citation
+    from apertis.models.events import StreamEvent
+
+
+def parse_partial_json(text: str) -> Any:
+    """What can be read of JSON that may end anywhere: `{"a": [1, "b` gives `{"a": [1, "b"]}`.
+
+    Nothing at all gives `{}`. What is no beginning of any JSON comes back whole, in the form that
+    the API takes for it: `{"INVALID_JSON": text}`.
+    """
+    from jiter import from_json
+
+    if not text.strip():
+        return {}
+    try:
+        return from_json(text.encode(), partial_mode="trailing-strings")
+    except (ValueError, UnicodeEncodeError):
+        return {"INVALID_JSON": text}
+
+
+class _Growing(msgspec.Struct, frozen=True):
+    _piece: str
+    _parts: list[str]
+    _count: int
+
+    def _joined(self) -> str:
+        return "".join(self._parts[: self._count])
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other) or not isinstance(other, _Growing):
+            return NotImplemented
+        return self._piece == other._piece and self._joined() == other._joined()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._piece, self._joined()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Apart from the other events of its block, an event needs its own part alone.
+        return type(self), (self._piece, [self._joined()], 1)
+
+
+class TextEvent(_Growing, frozen=True):
+    """A text grew by `text`; `snapshot` is all of it so far."""
+
+    type: ClassVar[Literal["text"]] = "text"
+
+    @property
+    def text(self) -> str:
+        """The new piece."""
+        return self._piece
+
+    @property
+    def snapshot(self) -> str:
+        """The text of the block so far."""
+        return self._joined()
+
+    def parsed_snapshot(self) -> Any:
+        """The text so far, read as JSON that has not ended yet."""
+        return parse_partial_json(self._joined())
+
+    def __repr__(self) -> str:
+        return f"TextEvent(text={self._piece!r})"
+
+
+class InputJsonEvent(_Growing, frozen=True):
+    """A tool's input grew by `partial_json`; `snapshot` is what can be read of it so far."""
+
+    type: ClassVar[Literal["input_json"]] = "input_json"
+
+    @property
+    def partial_json(self) -> str:
+        """The new piece of JSON text."""
+        return self._piece
+
+    @property
+    def snapshot(self) -> Any:
+        """The input so far; parsed at each access, so ask for it no more often than needed."""
+        return parse_partial_json(self._joined())
+
+    def __repr__(self) -> str:
+        return f"InputJsonEvent(partial_json={self._piece!r})"
+
+
+class ThinkingEvent(_Growing, frozen=True):
+    """Thinking grew by `thinking`; `snapshot` is all of it so far."""
+
+    type: ClassVar[Literal["thinking"]] = "thinking"
+
+    @property
+    def thinking(self) -> str:
+        """The new piece."""
+        return self._piece
+
+    @property
+    def snapshot(self) -> str:
+        """The thinking of the block so far."""
+        return self._joined()
+
+    def __repr__(self) -> str:
+        return f"ThinkingEvent(thinking={self._piece!r})"
+
+
+class SignatureEvent(msgspec.Struct, frozen=True):
+    """The signature of a thinking block came."""
+
+    type: ClassVar[Literal["signature"]] = "signature"
+    signature: str
+
+
+class CitationEvent(msgspec.Struct, frozen=True):
+    """A text got one more citation."""
+
+    type: ClassVar[Literal["citation"]] = "citation"
+    citation: Citation
+
+
+class CompactionEvent(msgspec.Struct, frozen=True):
+    """The conversation's summary came; None when it could not be made."""
+
+    type: ClassVar[Literal["compaction"]] = "compaction"
+    content: str | None
+
+
+DerivedEvent: TypeAlias = (
+    TextEvent | InputJsonEvent | ThinkingEvent | SignatureEvent | CitationEvent | CompactionEvent
+)
+if TYPE_CHECKING:
+    MessageStreamEvent: TypeAlias = StreamEvent | DerivedEvent
+else:
+    MessageStreamEvent = DerivedEvent

@@ -1,0 +1,129 @@
+"""A message of the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from apertis.models.blocks import ContentBlock, TextBlock, ThinkingBlock, ToolUseBlock
+from apertis.models.model import Model, Result, Tagged
+from apertis.models.usage import Usage  # noqa: TC001 - msgspec reads the annotations.
+
+StopReason: TypeAlias = Literal[
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+    "compaction",
+]
+
+if TYPE_CHECKING:
+    Role: TypeAlias = Literal["assistant"]
+    OpenStopReason: TypeAlias = StopReason | str | None
+else:
+    # The list above is what is known, not what may come.
+    Role = str
+    OpenStopReason = str | None
+
+
+class StopDetails(Model):
+    """Why the model refused. `type` is `refusal`."""
+
+    type: str
+    category: str | None = None
+    explanation: str | None = None
+    fallback_credit_token: str | None = None
+    fallback_has_prefill_claim: bool | None = None
+    recommended_model: str | None = None
+
+
+class ContainerSkill(Model):
+    """A skill that is loaded into a container; `type` is `anthropic` or `custom`."""
+
+    type: str
+    skill_id: str
+    version: str | None = None
+
+
+class Container(Model):
+    """Where the service ran code for this message; its id can be given to the next request."""
+
+    id: str
+    expires_at: str | None = None
+    skills: list[ContainerSkill] | None = None
+
+
+class AppliedEdit(Model):
+    """What was cleared from the context; `type` names the edit, as in the request."""
+
+    type: str
+    cleared_input_tokens: int | None = None
+    cleared_tool_uses: int | None = None
+    cleared_thinking_turns: int | None = None
+
+
+class ContextManagement(Model):
+    """What was cleared from the context before the model read it."""
+
+    applied_edits: list[AppliedEdit] | None = None
+
+
+class CacheMissReason(Model):
+    """Why the prompt cache did not help; `type` is for example `system_changed`."""
+
+    type: str
+    cache_missed_input_tokens: int | None = None
+
+
+class Diagnostics(Model):
+    """The answer to the request's `diagnostics`."""
+
+    cache_miss_reason: CacheMissReason | None = None
+
+
+class InputTransformation(Model):
+    """A part of the request that the service changed; `type` is for example `thinking_dropped`."""
+
+    type: str
+    path: str | None = None
+    reason: str | None = None
+
+
+class Message(Result, Tagged, tag="message"):
+    """What the model answered."""
+
+    type: ClassVar[Literal["message"]] = "message"
+    id: str
+    content: list[ContentBlock]
+    model: str
+    role: Role
+    usage: Usage
+    stop_reason: OpenStopReason = None
+    stop_sequence: str | None = None
+    stop_details: StopDetails | None = None
+    container: Container | None = None
+    context_management: ContextManagement | None = None
+    diagnostics: Diagnostics | None = None
+    input_transformations: list[InputTransformation] | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of all text blocks, joined; empty when there is none."""
+        return "".join([block.text for block in self.content if isinstance(block, TextBlock)])
+
+    @property
+    def thinking(self) -> str:
+        """What the model thought, of all thinking blocks, joined; empty when there is none."""
+        thoughts = [block.thinking for block in self.content if isinstance(block, ThinkingBlock)]
+        return "".join(thoughts)
+
+    @property
+    def tool_uses(self) -> list[ToolUseBlock]:
+        """The calls of the caller's tools, in order. Each wants a `tool_result` in the next turn."""
+        return [block for block in self.content if isinstance(block, ToolUseBlock)]
+
+    def to_param(self) -> dict[str, Any]:
+        """This message as one of the next request's `messages`."""
+        return {"role": self.role, "content": self.content}

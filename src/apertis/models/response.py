@@ -1,0 +1,168 @@
+"""How an answer came: status, headers, and what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SECRET = frozenset({"authorization", "x-api-key", "cookie", "set-cookie", "proxy-authorization"})
+
+_Pair = tuple[str, str] | tuple[bytes, bytes]
+
+
+class Headers(Mapping[str, str]):
+    """The headers of an answer: a mapping by name in any case.
+
+    A name that came several times gives its values joined with a comma; `get_list` gives them one
+    by one.
+    """
+
+    __slots__ = ("_index", "_pairs")
+
+    def __init__(self, headers: Iterable[_Pair] | Mapping[str, str] = ()) -> None:
+        self._pairs = headers.items() if isinstance(headers, Mapping) else headers
+        self._index: dict[str, list[str]] | None = None
+
+    def _values(self) -> dict[str, list[str]]:
+        # Made at first use: most answers are read without a look at their headers.
+        if self._index is None:
+            self._index = {}
+            for name, value in self._pairs:
+                self._index.setdefault(_text(name).lower(), []).append(_text(value))
+        return self._index
+
+    def __getitem__(self, name: str) -> str:
+        return ", ".join(self._values()[name.lower()])
+
+    def get_list(self, name: str) -> list[str]:
+        """All values of a name, in the order in which they came."""
+        return list(self._values().get(name.lower(), ()))
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """Every name, in lower case, with each of its values."""
+        return [(name, value) for name, values in self._values().items() for value in values]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._values()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Headers):
+            return self._values() == other._values()
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # As any mapping.
+
+    def __repr__(self) -> str:
+        shown = {name: "***" if name in _SECRET else self[name] for name in self}
+        return f"Headers({shown!r})"
+
+    def __reduce__(self) -> tuple[type[Headers], tuple[list[tuple[str, str]]]]:
+        return Headers, (self.multi_items(),)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """A limit: what it allows, what is left of it, and when it is whole again (aware, UTC)."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset: datetime | None = None
+
+
+class Fallback(msgspec.Struct, frozen=True):
+    """What the service says of `fallback_models`: whether one answered, which, for which, why."""
+
+    used: bool
+    model: str | None = None
+    requested: str | None = None
+    reason: str | None = None
+
+
+class ResponseInfo(msgspec.Struct, frozen=True):
+    """How an answer came.
+
+    `retries` counts the tries before this one; `elapsed` is in seconds, from the call's beginning
+    to the answer's head, retries included.
+    """
+
+    status: int
+    headers: Headers
+    retries: int = 0
+    elapsed: float = 0.0
+    http_version: str = "HTTP/1.1"
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's name for the request; None when it gave none."""
+        return self.headers.get("request-id") or self.headers.get("x-request-id")
+
+    @property
+    def rate_limits(self) -> dict[str, RateLimit]:
+        """The limits that the answer tells of, by name.
+
+        `service` is the service's own (`X-RateLimit-*`). `requests`, `tokens`, `input-tokens`,
+        `output-tokens` are those of the upstream (`anthropic-ratelimit-*`).
+        """
+        found: dict[str, dict[str, str]] = {}
+        for header, value in self.headers.items():
+            stem, _, part = header.rpartition("-")
+            if part not in {"limit", "remaining", "reset"}:
+                continue
+            if stem == "x-ratelimit":
+                found.setdefault("service", {})[part] = value
+            elif stem.startswith("anthropic-ratelimit-"):
+                found.setdefault(stem.removeprefix("anthropic-ratelimit-"), {})[part] = value
+        return {name: _rate_limit(parts) for name, parts in found.items()}
+
+    @property
+    def fallback(self) -> Fallback | None:
+        """What became of `fallback_models`; None when the service says nothing of it."""
+        used = self.headers.get("x-fallback-used")
+        if used is None:
+            return None
+        return Fallback(
+            used=used.strip().lower() == "true",
+            model=self.headers.get("x-actual-model"),
+            requested=self.headers.get("x-fallback-from"),
+            reason=self.headers.get("x-fallback-reason"),
+        )
+
+
+def _rate_limit(parts: Mapping[str, str]) -> RateLimit:
+    return RateLimit(
+        limit=_integer(parts.get("limit")),
+        remaining=_integer(parts.get("remaining")),
+        reset=_moment(parts.get("reset")),
+    )
+
+
+def _integer(text: str | None) -> int | None:
+    digits = (text or "").strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A moment that is said in Unix seconds or as RFC 3339; None when it is neither."""
+    try:
+        seconds = _integer(text)
+        if seconds is not None:
+            return datetime.fromtimestamp(seconds, UTC)
+        moment = datetime.fromisoformat((text or "").strip())
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else None

@@ -1,0 +1,225 @@
+"""JSON -> models, by one of two roads that give equal objects.
+
+The fast road decodes bytes straight into the classes; it is open to what the classes describe
+exactly. Whatever it refuses takes the slow road: plain JSON first, then a converter that keeps
+fields which no class knows, lets `Unknown...` stand for variants that no class knows, and names the
+place of what is wrong. See `apertis.models.building` for the converter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from apertis.models.blocks import ContentBlock
+from apertis.models.building import Malformed, built
+from apertis.models.events import (
+    ContentBlockDeltaEvent,
+    ContentBlockStartEvent,
+    ContentBlockStopEvent,
+    InputJSONDelta,
+    MessageStartEvent,
+    MessageStopEvent,
+    PingEvent,
+    SignatureDelta,
+    StreamEvent,
+    TextDelta,
+    ThinkingDelta,
+)
+from apertis.models.message import Message
+from apertis.models.model import Model, Wire, attach_wire
+from apertis.models.pages import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+M = TypeVar("M", bound=Model)
+
+# Their JSON can be said from their fields alone, so it need not be kept.
+_TELLING = frozenset({TextDelta, InputJSONDelta, ThinkingDelta, SignatureDelta})
+_BARE = frozenset({ContentBlockStopEvent, MessageStopEvent, PingEvent})
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+class _MessageParts(msgspec.Struct):
+    content: list[msgspec.Raw]
+
+
+class _StartedBlock(msgspec.Struct):
+    content_block: msgspec.Raw
+
+
+class _StartedMessage(msgspec.Struct):
+    message: msgspec.Raw
+
+
+class _PageParts(msgspec.Struct):
+    data: list[msgspec.Raw]
+    has_more: bool | None = None
+    first_id: str | None = None
+    last_id: str | None = None
+
+
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    # Made at first use: a program that streams nothing pays for no event decoder.
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    return decoder
+
+
+def decode_event(data: bytes) -> StreamEvent:
+    """The event of a stream that stands in the `data:` of one server-sent event.
+
+    Raises:
+        Malformed: It is no JSON, or a known event lacks what it must have.
+    """
+    try:
+        event: StreamEvent = _decoder(StreamEvent).decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return _with_event_wire(_by_slow_road(StreamEvent, data), data)
+    kind = type(event)
+    if kind is ContentBlockDeltaEvent:
+        if type(event.delta) not in _TELLING:  # type: ignore[union-attr]  # `kind` narrows it.
+            attach_wire(event, data)
+        return event
+    return event if kind in _BARE else _with_event_wire(event, data)
+
+
+def decode_message(data: bytes) -> Message:
+    """The message that the body of an answer holds.
+
+    Raises:
+        Malformed: It is no JSON, no message, or lacks what a message must have.
+    """
+    return decode(Message, data)
+
+
+def decode(kind: type[M], data: bytes) -> M:
+    """The model of a class that some JSON holds.
+
+    Raises:
+        Malformed: It is no JSON, or lacks what the class must have.
+    """
+    try:
+        model = _decoder(kind).decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        model = _by_slow_road(kind, data)
+    attach_wire(model, data)
+    if isinstance(model, Message):
+        _attach_block_wires(model, data)
+    return model  # type: ignore[no-any-return]
+
+
+def decode_page(item: type[M], data: bytes) -> Page[M]:
+    """A page of a list, with its items decoded.
+
+    Raises:
+        Malformed: It is no JSON or no list, or an item lacks what it must have.
+    """
+    try:
+        parts: _PageParts = _decoder(_PageParts).decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        raise Malformed(_what_is_wrong_with_page(data)) from None
+    items: list[M] = []
+    for index, part in enumerate(parts.data):
+        try:
+            items.append(decode(item, part))  # type: ignore[arg-type]  # Raw is a buffer too.
+        except Malformed as error:
+            raise error.inside(index).inside("data") from None
+    page: Page[M] = Page(
+        data=items,
+        has_more=bool(parts.has_more),
+        first_id=parts.first_id,
+        last_id=parts.last_id,
+    )
+    attach_wire(page, data)
+    return page
+
+
+def build(kind: type[M], mapping: Mapping[str, Any]) -> M:
+    """The model of a class, from JSON that is decoded already.
+
+    Raises:
+        Malformed: It lacks what the class must have, or has it in the wrong type.
+    """
+    model = built(kind, mapping)
+    return _with_own_wires(model, mapping)  # type: ignore[no-any-return]
+
+
+def build_block(mapping: Mapping[str, Any]) -> ContentBlock:
+    """The content block that decoded JSON stands for; as `build`."""
+    return _with_own_wires(built(ContentBlock, mapping), mapping)  # type: ignore[no-any-return]
+
+
+def build_event(mapping: Mapping[str, Any]) -> StreamEvent:
+    """The event that decoded JSON stands for; as `build`."""
+    return _with_own_wires(built(StreamEvent, mapping), mapping)  # type: ignore[no-any-return]
+
+
+def build_message(
+    mapping: Mapping[str, Any], blocks: Sequence[ContentBlock | None] = ()
+) -> Message:
+    """The message that decoded JSON stands for; as `build`.
+
+    `blocks` are those of its content that are built already, at their places.
+    """
+    message = build(Message, {**mapping, "content": []})
+    for index, part in enumerate(mapping.get("content") or []):
+        block = blocks[index] if index < len(blocks) else None
+        try:
+            message.content.append(block or build_block(part))
+        except Malformed as error:
+            raise error.inside(index).inside("content") from None
+    attach_wire(message, dict(mapping))
+    return message
+
+
+def _by_slow_road(kind: Any, data: bytes) -> Any:
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Malformed(f"not JSON: {error}") from None
+    return built(kind, document)
+
+
+def _attach_block_wires(message: Message, data: bytes | msgspec.Raw) -> None:
+    parts: _MessageParts = _decoder(_MessageParts).decode(data)  # type: ignore[arg-type]
+    for block, part in zip(message.content, parts.content, strict=True):
+        attach_wire(block, part)
+
+
+def _with_event_wire(event: StreamEvent, data: bytes) -> StreamEvent:
+    attach_wire(event, data)
+    if isinstance(event, ContentBlockStartEvent):
+        attach_wire(event.content_block, _decoder(_StartedBlock).decode(data).content_block)
+    elif isinstance(event, MessageStartEvent):
+        part: msgspec.Raw = _decoder(_StartedMessage).decode(data).message
+        attach_wire(event.message, part)
+        _attach_block_wires(event.message, part)
+    return event
+
+
+def _with_own_wires(model: Any, mapping: Mapping[str, Any]) -> Any:
+    wire: Wire = dict(mapping)
+    attach_wire(model, wire)
+    if isinstance(model, Message):
+        for block, part in zip(model.content, mapping["content"], strict=True):
+            attach_wire(block, part)
+    elif isinstance(model, MessageStartEvent):
+        _with_own_wires(model.message, mapping["message"])
+    elif isinstance(model, ContentBlockStartEvent):
+        attach_wire(model.content_block, mapping["content_block"])
+    return model
+
+
+def _what_is_wrong_with_page(data: bytes) -> str:
+    try:
+        built(Page, msgspec.json.decode(data))
+    except (msgspec.DecodeError, RecursionError) as error:
+        return f"not JSON: {error}"
+    except Malformed as error:
+        return error.reason
+    return "not a list"
