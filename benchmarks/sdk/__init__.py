@@ -1,0 +1,1 @@
+"""The SDK's numbers, beside those of `anthropic`."""

@@ -1,0 +1,188 @@
+"""Runs the same calls through either SDK; started by the Python of each environment.
+
+    worker.py MODULE SYNC_CLIENT ASYNC_CLIENT ORIGIN
+    worker.py anthropic Anthropic AsyncAnthropic http://127.0.0.1:5000
+
+It reads one operation a line from standard input, as JSON, and answers each with its cost.
+The two SDKs share the names that are used here, so both sides run these very lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import sys
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+REQUEST: dict[str, Any] = {
+    "model": "claude-sonnet-4-6",
+    "max_tokens": 1024,
+    "messages": [{"role": "user", "content": "Why do the tides turn? Answer in two sentences."}],
+}
+
+
+class MessageStream(Protocol):
+    """The stream helper of a sync client."""
+
+    text_stream: Iterator[str]
+
+    def __iter__(self) -> Iterator[object]: ...
+    def get_final_message(self) -> Any: ...
+
+
+class AsyncMessageStream(Protocol):
+    """The stream helper of an async client."""
+
+    text_stream: AsyncIterator[str]
+
+    def __aiter__(self) -> AsyncIterator[object]: ...
+    def get_final_message(self) -> Awaitable[Any]: ...
+
+
+class Messages(Protocol):
+    """The sync calls under test."""
+
+    def create(self, **parameters: Any) -> Any: ...
+    def stream(self, **parameters: Any) -> AbstractContextManager[MessageStream]: ...
+
+
+class AsyncMessages(Protocol):
+    """The async calls under test."""
+
+    def create(self, **parameters: Any) -> Awaitable[Any]: ...
+    def stream(self, **parameters: Any) -> AbstractAsyncContextManager[AsyncMessageStream]: ...
+
+
+@dataclass(frozen=True)
+class Sdk:
+    """One of the two SDKs, and where the stub is. The stub's path chooses its answer."""
+
+    module: str
+    sync_client: str
+    async_client: str
+    origin: str
+
+    # One client a path for the whole run: its connections stay open, as in a program.
+    @cache  # noqa: B019
+    def sync_messages(self, path: str) -> Messages:
+        client = getattr(importlib.import_module(self.module), self.sync_client)
+        messages: Messages = client(api_key="sk-test", base_url=self.origin + path).messages
+        return messages
+
+    @cache  # noqa: B019
+    def async_messages(self, path: str) -> AsyncMessages:
+        client = getattr(importlib.import_module(self.module), self.async_client)
+        messages: AsyncMessages = client(api_key="sk-test", base_url=self.origin + path).messages
+        return messages
+
+
+def create(messages: Messages, count: int) -> Any:
+    for _ in range(count):
+        message = messages.create(**REQUEST)
+    return message
+
+
+def stream_events(messages: Messages) -> Any:
+    with messages.stream(**REQUEST) as stream:
+        for _ in stream:
+            pass
+        return stream.get_final_message()
+
+
+def stream_text(messages: Messages) -> Any:
+    with messages.stream(**REQUEST) as stream:
+        for _ in stream.text_stream:
+            pass
+        return stream.get_final_message()
+
+
+async def create_concurrently(messages: AsyncMessages, count: int, in_flight: int) -> Any:
+    async def one_after_another() -> Any:
+        for _ in range(count // in_flight):
+            message = await messages.create(**REQUEST)
+        return message
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one_after_another()) for _ in range(in_flight)]
+    return tasks[0].result()
+
+
+async def stream_events_async(messages: AsyncMessages) -> Any:
+    async with messages.stream(**REQUEST) as stream:
+        async for _ in stream:
+            pass
+        return await stream.get_final_message()
+
+
+def operation(sdk: Sdk, runner: asyncio.Runner, order: dict[str, Any]) -> Callable[[], Any]:
+    """What to measure; everything that is made once is made here."""
+    name, path = order["operation"], order["path"]
+    match name:
+        case "create":
+            messages = sdk.sync_messages(path)
+            return lambda: create(messages, order["count"])
+        case "stream_events":
+            messages = sdk.sync_messages(path)
+            return lambda: stream_events(messages)
+        case "stream_text":
+            messages = sdk.sync_messages(path)
+            return lambda: stream_text(messages)
+        case "create_async":
+            calls = sdk.async_messages(path)
+            count, in_flight = order["count"], order["in_flight"]
+            return lambda: runner.run(create_concurrently(calls, count, in_flight))
+        case "stream_events_async":
+            calls = sdk.async_messages(path)
+            return lambda: runner.run(stream_events_async(calls))
+        case _:
+            raise ValueError(f"unknown operation {name!r}")
+
+
+def spelled(message: Any) -> str:
+    """What the message says, to be held beside what was sent."""
+    (block,) = message.content
+    if block.type == "text":
+        return str(block.text)
+    return json.dumps(block.input, sort_keys=True)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process ever held at once."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
+            peak = next(line for line in status if line.startswith("VmHWM:"))
+    except FileNotFoundError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+            1 if sys.platform == "darwin" else 1024
+        )
+    return int(peak.split()[1]) * 1024
+
+
+def measure(run: Callable[[], Any]) -> dict[str, object]:
+    """CPU is the whole process's, user and system, all threads."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    message = run()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    peak = peak_memory_bytes()
+    return {"cpu_seconds": cpu, "wall_seconds": wall, "peak": peak, "spelled": spelled(message)}
+
+
+def main() -> None:
+    sdk = Sdk(*sys.argv[1:])
+    with asyncio.Runner() as runner:
+        for line in sys.stdin:
+            print(json.dumps(measure(operation(sdk, runner, json.loads(line)))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
