@@ -38,7 +38,12 @@ it stays plain text; thinking goes to stderr there.
 @click.command("ask", epilog=_EPILOG)
 @click.argument("question", nargs=-1)
 @click.option(
-    "-m", "--model", envvar="APERTIS_MODEL", default=_DEFAULT_MODEL, show_default=True, help="Model."
+    "-m",
+    "--model",
+    envvar="APERTIS_MODEL",
+    default=_DEFAULT_MODEL,
+    show_default=True,
+    help="Model.",
 )
 @click.option("-s", "--system", metavar="TEXT", help="System prompt.")
 @click.option(
@@ -124,9 +129,7 @@ def _thinking(budget: str | None) -> tuple[dict[str, object], int]:
     return {"type": "enabled", "budget_tokens": tokens}, tokens
 
 
-def _streamed(
-    client: apertis.Apertis, parameters: dict[str, Any], output: Output
-) -> str | None:
+def _streamed(client: apertis.Apertis, parameters: dict[str, Any], output: Output) -> str | None:
     with client.messages.stream(**parameters) as stream:
         for event in stream:
             if event.type == "text":

@@ -66,7 +66,9 @@ def _version() -> str:
     return importlib.metadata.version("apertis")
 
 
-@click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(_version(), prog_name="apertis", message="%(prog)s %(version)s")
 def apertis() -> None:
     """Claude's Messages API from the command line, and a server that runs it offline."""

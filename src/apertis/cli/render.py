@@ -20,6 +20,7 @@ class Output(Protocol):
     def __exit__(self, *exception: object) -> None: ...
     def text(self, piece: str) -> None:
         """Show a piece of the answer."""
+
     def thinking(self, piece: str) -> None:
         """Show a piece of the thinking before it."""
 

@@ -68,7 +68,11 @@ def command(
     tokens_per_second: float | None,
     as_json: bool,
 ) -> int:
-    """Serve the Messages API from the sandbox, a deterministic stand-in for Claude."""
+    """Serve the Messages API offline, from the sandbox.
+
+    The sandbox is a deterministic stand-in for Claude: it speaks the whole protocol, and is no
+    model.
+    """
     try:
         from apertis.gateway.app import create_app
         from apertis.gateway.config import read_settings
@@ -112,8 +116,6 @@ def _announcement(url: str, settings: Settings, keys: OpenedKeys) -> str:
     else:
         hint = keys.records[0].hint if keys.records else "the key"
         shown = "<your key>"
-        lines.append(
-            f"Key: {hint}, shown when it was made. For another: apertis serve --new-key"
-        )
+        lines.append(f"Key: {hint}, shown when it was made. For another: apertis serve --new-key")
     lines += ["", f"  export APERTIS_BASE_URL={url}", f"  export APERTIS_API_KEY='{shown}'", ""]
     return "\n".join([*lines, "Ctrl-C stops it."])

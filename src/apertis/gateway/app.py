@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.admission import KeyRecord
 
-__all__ = ["create_app"]
+__all__ = ["Application", "create_app"]
 
 _ALIVE = Answer(200, (("content-type", "application/json"),), b'{"status":"ok"}')
 
@@ -37,10 +37,12 @@ def create_app(settings: Settings, keys: tuple[KeyRecord, ...] | None = None) ->
     upstream = SandboxUpstream(
         settings.sandbox_first_token_seconds, settings.sandbox_tokens_per_second
     )
-    return _App(Pipeline(known, upstream), settings.max_body_bytes)
+    return Application(Pipeline(known, upstream), settings.max_body_bytes)
 
 
-class _App:
+class Application:
+    """The ASGI application: routes, bodies, answers, and what happens when one breaks off."""
+
     def __init__(self, pipeline: Pipeline, max_body_bytes: int) -> None:
         self._pipeline = pipeline
         self._max_body_bytes = max_body_bytes

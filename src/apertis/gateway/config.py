@@ -18,6 +18,8 @@ __all__ = ["MAX_BODY_BYTES", "Settings", "read_settings"]
 # The API's own limit for a request of the Messages endpoints.
 MAX_BODY_BYTES = 32 * 2**20
 
+_HIGHEST_PORT = 65535
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -48,9 +50,7 @@ def read_settings(
     """
     defaults = Settings(data=Path())
     if port is None:
-        port = _integer(environment, "APERTIS_PORT", defaults.port)
-    if not 0 <= port <= 65535:
-        raise ConfigurationError(f"the port must be from 0 to 65535, not {port}")
+        port = _port(environment, "APERTIS_PORT", defaults.port)
     if first_token_seconds is None:
         first_token_seconds = _number(environment, "APERTIS_SANDBOX_FIRST_TOKEN_SECONDS")
     if tokens_per_second is None:
@@ -70,14 +70,13 @@ def _data_directory(environment: Mapping[str, str]) -> Path:
     return Path(named) if named else platformdirs.user_data_path("apertis", appauthor=False)
 
 
-def _integer(environment: Mapping[str, str], name: str, default: int) -> int:
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name)
     if not text:
         return default
-    try:
+    if text.isdecimal() and int(text) <= _HIGHEST_PORT:
         return int(text)
-    except ValueError:
-        raise ConfigurationError(f"{name} must be a whole number, not {text!r}") from None
+    raise ConfigurationError(f"{name} must be a port from 0 to {_HIGHEST_PORT}, not {text!r}")
 
 
 def _number(environment: Mapping[str, str], name: str) -> float | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from apertis.testing.responses import http_chunk, json_response, sse_event, sse_head, sse_response
 from apertis.testing.script import AwaitDisconnect, Close, Exchange, Gate, Reset, StartTLS, Step
 from apertis.testing.scripted import RecordedRequest, ScriptedServer, ScriptError
+from apertis.testing.server import RunningServer, sandbox_server
 
 __all__ = [
     "AwaitDisconnect",
@@ -19,12 +20,14 @@ __all__ = [
     "Gate",
     "RecordedRequest",
     "Reset",
+    "RunningServer",
     "ScriptError",
     "ScriptedServer",
     "StartTLS",
     "Step",
     "http_chunk",
     "json_response",
+    "sandbox_server",
     "sse_event",
     "sse_head",
     "sse_response",

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from apertis.errors import ConfigurationError
+from apertis.gateway.config import Settings, read_settings
+
+
+def test_the_defaults_listen_on_loopback_and_keep_data_where_the_platform_says() -> None:
+    settings = read_settings({})
+    data = platformdirs.user_data_path("apertis", appauthor=False)
+    assert settings == Settings(data=data, host="127.0.0.1", port=8000)
+
+
+def test_every_setting_comes_from_the_environment() -> None:
+    settings = read_settings(
+        {
+            "APERTIS_HOST": "::1",
+            "APERTIS_PORT": "81",
+            "APERTIS_DATA": "/data",
+            "APERTIS_SANDBOX_FIRST_TOKEN_SECONDS": "0.5",
+            "APERTIS_SANDBOX_TOKENS_PER_SECOND": "40",
+        }
+    )
+    assert (settings.host, settings.port, settings.data) == ("::1", 81, Path("/data"))
+    assert settings.sandbox_first_token_seconds == 0.5
+    assert settings.sandbox_tokens_per_second == 40
+
+
+def test_what_is_given_wins_over_the_environment() -> None:
+    environment = {"APERTIS_PORT": "not read", "APERTIS_SANDBOX_TOKENS_PER_SECOND": "40"}
+    settings = read_settings(environment, port=0, tokens_per_second=0)
+    assert settings.port == 0
+    assert settings.sandbox_tokens_per_second is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("APERTIS_PORT", "http"),
+        ("APERTIS_PORT", "65536"),
+        ("APERTIS_PORT", "-1"),
+        ("APERTIS_SANDBOX_FIRST_TOKEN_SECONDS", "soon"),
+        ("APERTIS_SANDBOX_FIRST_TOKEN_SECONDS", "-1"),
+        ("APERTIS_SANDBOX_TOKENS_PER_SECOND", "inf"),
+        ("APERTIS_SANDBOX_TOKENS_PER_SECOND", "nan"),
+    ],
+)
+def test_a_bad_setting_is_named_with_its_value(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must .*{value}"):
+        read_settings({name: value})
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(AttributeError):
+        read_settings({}).port = 1  # type: ignore[misc]
