@@ -8,10 +8,13 @@ from apertis.models.events import ErrorDetail  # noqa: TC001 - msgspec reads the
 from apertis.models.message import Message  # noqa: TC001 - msgspec reads the annotations.
 from apertis.models.model import Model, Result, Tagged, Unknown
 
+ProcessingStatus: TypeAlias = Literal["in_progress", "canceling", "ended"]
+
 if TYPE_CHECKING:
-    ProcessingStatus: TypeAlias = Literal["in_progress", "canceling", "ended"] | str
+    OpenProcessingStatus: TypeAlias = ProcessingStatus | str
 else:
-    ProcessingStatus = str
+    # The list above is what is known, not what may come.
+    OpenProcessingStatus = str
 
 
 class MessageBatchRequestCounts(Model):
@@ -29,7 +32,7 @@ class MessageBatch(Result, Tagged, tag="message_batch"):
 
     type: ClassVar[Literal["message_batch"]] = "message_batch"
     id: str
-    processing_status: ProcessingStatus
+    processing_status: OpenProcessingStatus
     request_counts: MessageBatchRequestCounts
     created_at: str
     expires_at: str | None = None

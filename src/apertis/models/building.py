@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -37,7 +37,7 @@ class Malformed(ValueError):
 class _Plan(msgspec.Struct):
     """How the values of one annotation are read."""
 
-    scalars: frozenset[type]
+    scalars: frozenset[type[Any]]
     names: str
     item: _Plan | None = None
     single: type[Model] | None = None
@@ -45,7 +45,7 @@ class _Plan(msgspec.Struct):
     unknown: type[Unknown] | None = None
 
     def read(self, value: Any) -> Any:
-        kind = type(value)
+        kind: Any = type(value)
         if kind in self.scalars or object in self.scalars:
             return value
         if kind is dict and self.variants:
@@ -53,29 +53,25 @@ class _Plan(msgspec.Struct):
         if kind is dict and self.single is not None:
             return _read_fields(self.single, value)
         if kind is list and self.item is not None:
-            return [self._read_item(index, item) for index, item in enumerate(value)]
+            return _read_items(self.item, value)
         raise Malformed(f"expected {self.names}, got {_name(kind)}")
-
-    def _read_item(self, index: int, value: Any) -> Any:
-        try:
-            return self.item.read(value)  # type: ignore[union-attr]  # Asked for lists alone.
-        except Malformed as error:
-            raise error.inside(index) from None
 
     def _read_variant(self, value: dict[str, Any]) -> Any:
         if "type" not in value and len(self.variants) == 1:
             # A union of one leaves no doubt, so msgspec does not ask for the tag either.
             return _read_fields(next(iter(self.variants.values())), value)
-        tag = value.get("type")
+        if "type" not in value:
+            raise Malformed("is missing", ("type",))
+        tag: Any = value["type"]
         if not isinstance(tag, str):
-            problem = f"expected str, got {_name(type(tag))}" if "type" in value else "is missing"
-            raise Malformed(problem, ("type",))
+            raise Malformed(f"expected str, got {_name(cast('Any', type(tag)))}", ("type",))
         known = self.variants.get(tag)
         if known is not None:
             return _read_fields(known, value)
         if self.unknown is None:
             raise Malformed(f"expected {' or '.join(self.variants)}, got {tag!r}", ("type",))
-        return self.unknown(type=tag, data=value)
+        variant: Any = self.unknown
+        return variant(type=tag, data=value)
 
 
 def built(kind: Any, document: Any) -> Any:
@@ -87,8 +83,19 @@ def built(kind: Any, document: Any) -> Any:
     return _plan(kind).read(document)
 
 
+def _read_items(plan: _Plan, values: list[Any]) -> list[Any]:
+    items: list[Any] = []
+    for index, value in enumerate(values):
+        try:
+            items.append(plan.read(value))
+        except Malformed as error:
+            raise error.inside(index) from None
+    return items
+
+
 def _read_fields(kind: type[Model], value: dict[str, Any]) -> Model:
-    plans = _plans(kind)
+    struct: Any = kind
+    plans = _plans(struct)
     known: dict[str, Any] = {}
     unknown: dict[str, Any] = {}
     for name, item in value.items():
@@ -112,21 +119,21 @@ def _read_fields(kind: type[Model], value: dict[str, Any]) -> Model:
 
 
 @cache
-def _plans(kind: type[Model]) -> dict[str, tuple[str, _Plan, bool]]:
-    fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]  # A Struct, to msgspec.
+def _plans(kind: Any) -> dict[str, tuple[str, _Plan, bool]]:
+    fields = msgspec.structs.fields(kind)
     return {f.encode_name: (f.name, _plan(f.type), f.required) for f in fields}
 
 
 @cache
 def _plan(annotation: Any) -> _Plan:
     options = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else [annotation]
-    scalars: set[type] = set()
+    scalars: set[type[Any]] = set()
     item: _Plan | None = None
     single: type[Model] | None = None
     tagged: dict[str, type[Model]] = {}
     unknown: type[Unknown] | None = None
     for option in options:
-        origin = get_origin(option) or option
+        origin: Any = get_origin(option) or option
         if option is Any:
             scalars.add(object)
         elif origin is list:
@@ -138,12 +145,13 @@ def _plan(annotation: Any) -> _Plan:
         elif isinstance(origin, type) and issubclass(origin, Model):
             single = origin
         else:
-            scalars.add(origin)
+            scalars.add(cast("type[Any]", origin))
     names = [_name(kind) for kind in scalars if kind is not NoneType]
     names += ["list"] if item else []
     names += ["object"] if tagged or single else []
     return _Plan(frozenset(scalars), " or ".join(sorted(names)), item, single, tagged, unknown)
 
 
-def _name(kind: type) -> str:
-    return {dict: "object", NoneType: "null"}.get(kind, kind.__name__)
+def _name(kind: type[Any]) -> str:
+    names: dict[type[Any], str] = {dict: "object", NoneType: "null"}
+    return names.get(kind, kind.__name__)

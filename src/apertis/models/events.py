@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from apertis.models.blocks import ContentBlock  # noqa: TC001 - msgspec reads the annotations.
 from apertis.models.citations import Citation  # noqa: TC001 - msgspec reads the annotations.
-from apertis.models.message import (
+from apertis.models.message import (  # noqa: TC001 - msgspec reads the annotations.
     Container,
     ContextManagement,
     InputTransformation,

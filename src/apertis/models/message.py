@@ -121,9 +121,9 @@ class Message(Result, Tagged, tag="message"):
 
     @property
     def tool_uses(self) -> list[ToolUseBlock]:
-        """The calls of the caller's tools, in order. Each wants a `tool_result` in the next turn."""
+        """The calls of the caller's tools, in order. Each wants a `tool_result` in answer."""
         return [block for block in self.content if isinstance(block, ToolUseBlock)]
 
     def to_param(self) -> dict[str, Any]:
-        """This message as one of the next request's `messages`."""
+        """The message as one of the next request's `messages`."""
         return {"role": self.role, "content": self.content}

@@ -76,8 +76,9 @@ class Model(_Struct):
         if wire is None:
             return _fields_of(self)
         if isinstance(wire, dict):
-            return plain(wire)
-        return msgspec.json.decode(wire)  # type: ignore[no-any-return]
+            return _plain_object(wire)
+        document: dict[str, Any] = msgspec.json.decode(wire)
+        return document
 
     def to_json(self, indent: int | None = None) -> str:
         """`to_dict()` as JSON text; `indent` is in spaces, without it everything is on one line."""
@@ -182,28 +183,35 @@ def raw(model: Model) -> msgspec.Raw | Mapping[str, Any]:
     return msgspec.Raw(wire) if isinstance(wire, bytes) else wire
 
 
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """A copy of JSON data, in which models are said as JSON too."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return _plain_object(cast("dict[str, Any]", value))
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [_plain(item) for item in cast("list[Any]", value)]
     return value.to_dict() if isinstance(value, Model) else value
+
+
+def _plain_object(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: _plain(item) for key, item in value.items()}
 
 
 def _fields_of(model: Model) -> dict[str, Any]:
     if isinstance(model, Unknown):
-        return {"type": model.type, **plain(model.data)}
-    config = model.__struct_config__  # type: ignore[attr-defined]
-    fields: dict[str, Any] = {config.tag_field: config.tag} if config.tag else {}
-    for field in msgspec.structs.fields(model):  # type: ignore[arg-type]
+        return {"type": model.type, **_plain_object(model.data)}
+    struct: Any = model
+    config: msgspec.structs.StructConfig = struct.__struct_config__
+    fields: dict[str, Any] = {}
+    if config.tag_field is not None:
+        fields[config.tag_field] = config.tag
+    for field in msgspec.structs.fields(struct):
         value = getattr(model, field.name)
         if field.required or value != field.default:
-            fields[field.encode_name] = plain(value)
-    return fields | plain(_unknown_fields(model))
+            fields[field.encode_name] = _plain(value)
+    return fields | _plain_object(_unknown_fields(model))
 
 
-def _unknown_fields(model: Model) -> dict[str, Any]:
+def _unknown_fields(model: object) -> dict[str, Any]:
     return {name: value for name, value in model.__dict__.items() if name[0] != "_"}
 
 

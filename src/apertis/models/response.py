@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -26,7 +26,9 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_index", "_pairs")
 
     def __init__(self, headers: Iterable[_Pair] | Mapping[str, str] = ()) -> None:
-        self._pairs = headers.items() if isinstance(headers, Mapping) else headers
+        if isinstance(headers, Mapping):
+            headers = cast("Mapping[str, str]", headers).items()
+        self._pairs: Iterable[_Pair] = headers
         self._index: dict[str, list[str]] | None = None
 
     def _values(self) -> dict[str, list[str]]:

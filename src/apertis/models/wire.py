@@ -80,12 +80,11 @@ def decode_event(data: bytes) -> StreamEvent:
         event: StreamEvent = _decoder(StreamEvent).decode(data)
     except (msgspec.DecodeError, RecursionError):
         return _with_event_wire(_by_slow_road(StreamEvent, data), data)
-    kind = type(event)
-    if kind is ContentBlockDeltaEvent:
-        if type(event.delta) not in _TELLING:  # type: ignore[union-attr]  # `kind` narrows it.
+    if isinstance(event, ContentBlockDeltaEvent):
+        if type(event.delta) not in _TELLING:
             attach_wire(event, data)
         return event
-    return event if kind in _BARE else _with_event_wire(event, data)
+    return event if type(event) in _BARE else _with_event_wire(event, data)
 
 
 def decode_message(data: bytes) -> Message:
@@ -126,7 +125,7 @@ def decode_page(item: type[M], data: bytes) -> Page[M]:
     items: list[M] = []
     for index, part in enumerate(parts.data):
         try:
-            items.append(decode(item, part))  # type: ignore[arg-type]  # Raw is a buffer too.
+            items.append(decode(item, part))
         except Malformed as error:
             raise error.inside(index).inside("data") from None
     page: Page[M] = Page(
@@ -186,7 +185,7 @@ def _by_slow_road(kind: Any, data: bytes) -> Any:
 
 
 def _attach_block_wires(message: Message, data: bytes | msgspec.Raw) -> None:
-    parts: _MessageParts = _decoder(_MessageParts).decode(data)  # type: ignore[arg-type]
+    parts: _MessageParts = _decoder(_MessageParts).decode(data)
     for block, part in zip(message.content, parts.content, strict=True):
         attach_wire(block, part)
 
