@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,8 @@ from apertis.gateway.server import Server, bind
 from apertis.testing import RunningServer, sandbox_server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from apertis.gateway.asgi import ASGIApp, Receive, Scope, Send
 
 

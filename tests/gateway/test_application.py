@@ -21,7 +21,6 @@ from apertis.gateway.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from apertis.gateway.asgi import ASGIApp
-
     from tests.gateway.conftest import Client
 
 JSON = (("content-type", "application/json"),)

@@ -18,7 +18,7 @@ from apertis.cli.exits import ExitCode
 from apertis.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["EXAMPLES", "command", "examples_directory"]
 
@@ -94,7 +94,7 @@ def examples_directory() -> Path:
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[_Started]:
+def _server() -> Generator[_Started]:
     """Run `apertis serve` in a process of its own, with data that vanish afterwards."""
     with tempfile.TemporaryDirectory(prefix="apertis-demo-") as data:
         arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", data, "--json"]

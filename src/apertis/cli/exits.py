@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 
 from apertis.errors import (
-    APIConnectionError,
     ApertisError,
+    APIConnectionError,
     ConfigurationError,
     MissingAPIKeyError,
     ParameterError,

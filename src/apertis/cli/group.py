@@ -51,10 +51,16 @@ Exit codes:
 class _LazyGroup(click.Group):
     """Imports the module of a command when the command is used, so that each starts fast."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Name the commands, in the order in which the help shows them."""
         return sorted(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import the command of this name; None when there is none."""
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None

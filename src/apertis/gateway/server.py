@@ -16,7 +16,7 @@ from apertis.errors import ConfigurationError
 from apertis.gateway.protocol import HttpProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from apertis.gateway.asgi import ASGIApp
 
@@ -48,7 +48,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 def url_of(listener: socket.socket) -> str:
     """Say how a client on this machine reaches the socket."""
-    host, port = listener.getsockname()[:2]
+    host: str = listener.getsockname()[0]
+    port: int = listener.getsockname()[1]
     # The wildcard addresses are no destination.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
@@ -98,7 +99,7 @@ class Server(uvicorn.Server):
             self._ready()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         """Take the stop signals for requests to stop; unlike uvicorn's, do not die of them."""
         if threading.current_thread() is not threading.main_thread():
             yield

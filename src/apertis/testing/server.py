@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from apertis.errors import ApertisError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["RunningServer", "sandbox_server"]
 
@@ -30,7 +30,7 @@ class RunningServer:
 @contextlib.contextmanager
 def sandbox_server(
     *, first_token_seconds: float = 0.0, tokens_per_second: float | None = None
-) -> Iterator[RunningServer]:
+) -> Generator[RunningServer]:
     """Run the sandbox behind the real server for the length of the block.
 
     ::

@@ -3,13 +3,16 @@ from __future__ import annotations
 import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.keys.secret import hash_secret
 from apertis.gateway.store.key_file import FILE_NAME, load_keys, open_keys
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_the_first_start_makes_a_key_and_tells_it(tmp_path: Path) -> None:
