@@ -45,7 +45,7 @@ class _Plan(msgspec.Struct):
     unknown: type[Unknown] | None = None
 
     def read(self, value: Any) -> Any:
-        kind: Any = type(value)
+        kind = cast("Any", type(value))
         if kind in self.scalars or object in self.scalars:
             return value
         if kind is dict and self.variants:

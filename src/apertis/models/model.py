@@ -14,6 +14,7 @@ from typing import (
     NoReturn,
     Self,
     TypeVar,
+    cast,
     dataclass_transform,
 )
 
