@@ -1,0 +1,1 @@
+"""The asyncio client: `client`, its `resources`, the `sender`, `stream`s, and the `wire`."""

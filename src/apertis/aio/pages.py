@@ -1,0 +1,98 @@
+"""Lists that come a page at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from apertis.endpoints.paging import following
+from apertis.errors import ApertisError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator, Mapping
+
+    from apertis.aio.sender import Sender
+    from apertis.models import Page as PageData
+    from apertis.models import ResponseInfo
+    from apertis.sansio.call import Call
+
+T = TypeVar("T")
+
+
+class AsyncPage(Generic[T]):
+    """One page of a list: `data`, `has_more`, `first_id`, `last_id`.
+
+    Iterating gives the items of this page and of all that follow, which are fetched on the way.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
+        params: Mapping[str, Any],
+        page: PageData[T],
+    ) -> None:
+        self._sender = sender
+        self._endpoint = endpoint
+        self._params = params
+        self._page = page
+        self.data: list[T] = list(self._page.data)
+        self.has_more = self._page.has_more
+        self.first_id = self._page.first_id
+        self.last_id = self._page.last_id
+
+    def __repr__(self) -> str:
+        return f"<AsyncPage of {len(self.data)}, {'more follow' if self.has_more else 'the last'}>"
+
+    @property
+    def response(self) -> ResponseInfo:
+        """What the service told of this page's answer."""
+        return self._page.response
+
+    def has_next_page(self) -> bool:
+        """Whether another page follows."""
+        return following(self._params, self._page) is not None
+
+    async def get_next_page(self) -> AsyncPage[T]:
+        """The page after this one."""
+        params = following(self._params, self._page)
+        if params is None:
+            raise ApertisError("there is no page after this one; has_next_page() tells")
+        return await AsyncPages(self._sender, self._endpoint, params)
+
+    async def iter_pages(self) -> AsyncIterator[AsyncPage[T]]:
+        """This page and all that follow."""
+        page = self
+        yield page
+        while page.has_next_page():
+            page = await page.get_next_page()
+            yield page
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for page in self.iter_pages():
+            for item in page.data:
+                yield item
+
+
+class AsyncPages(Generic[T]):
+    """A list: awaited, its first page; iterated over, the items of all pages."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
+        params: Mapping[str, Any],
+    ) -> None:
+        self._sender = sender
+        self._endpoint = endpoint
+        self._params = params
+
+    async def _first(self) -> AsyncPage[T]:
+        page = await self._sender.send(self._endpoint(self._params))
+        return AsyncPage(self._sender, self._endpoint, self._params, page)
+
+    def __await__(self) -> Generator[Any, None, AsyncPage[T]]:
+        return self._first().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for item in await self:
+            yield item

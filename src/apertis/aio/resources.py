@@ -1,0 +1,187 @@
+"""The methods of `client.messages` and `client.models`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from apertis.aio.pages import AsyncPages
+from apertis.aio.stream import (
+    AsyncMessageStream,
+    AsyncMessageStreamManager,
+    AsyncStream,
+    EventSource,
+)
+from apertis.endpoints import batches, messages, models
+from apertis.errors import APIResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from typing import Unpack
+
+    from apertis.aio.sender import Sender
+    from apertis.models import (
+        DeletedMessageBatch,
+        Message,
+        MessageBatch,
+        MessageBatchIndividualResponse,
+        MessageTokensCount,
+        ModelInfo,
+    )
+    from apertis.params import (
+        BatchCreateParams,
+        CallOptions,
+        CountTokensParams,
+        CreateParams,
+        ListParams,
+        StreamParams,
+    )
+    from apertis.sansio.call import Call
+
+
+class AsyncMessages:
+    """`client.messages`."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self.batches = AsyncBatches(sender)
+
+    @overload
+    async def create(
+        self, *, stream: Literal[False] | None = None, **params: Unpack[CreateParams]
+    ) -> Message: ...
+    @overload
+    async def create(
+        self, *, stream: Literal[True], **params: Unpack[CreateParams]
+    ) -> AsyncStream: ...
+    @overload
+    async def create(
+        self, *, stream: bool, **params: Unpack[CreateParams]
+    ) -> Message | AsyncStream: ...
+    async def create(
+        self, *, stream: bool | None = None, **params: Unpack[CreateParams]
+    ) -> Message | AsyncStream:
+        """The model's answer; with `stream=True` its events as they come.
+
+        `max_tokens` above 21,333 is streamed underneath, so that no proxy cuts a silent
+        connection; what comes back is the same. The parameters are those of
+        https://docs.claude.com/en/api/messages; each is explained in `apertis.params`.
+
+        Raises:
+            ParameterError: A parameter is missing or cannot be sent.
+            APIStatusError: The service refused or failed.
+            APIConnectionError: No complete answer came.
+            APIResponseError: The answer cannot be read.
+        """
+        if stream is True:
+            return AsyncStream(await open_events(self._sender, messages.stream(params)))
+        given: dict[str, Any] = {**params}
+        if stream is not None:
+            given["stream"] = stream
+        call = messages.create(given)
+        if not call.streamed:
+            return await self._sender.send(call)
+        answer = await self._sender.open(call)
+        if isinstance(answer, EventSource):
+            return await AsyncMessageStream(answer).get_final_message()
+        return answer
+
+    def stream(self, **params: Unpack[StreamParams]) -> AsyncMessageStreamManager:
+        """The stream helper, for an `async with` block: text, events, and the message as it grows.
+
+        Raises, when the block begins or while it is read, what `create` raises, and
+        `StreamTruncatedError` for a stream that ends early.
+        """
+        call = messages.stream(params)
+
+        async def start() -> AsyncMessageStream:
+            return AsyncMessageStream(await open_events(self._sender, call))
+
+        return AsyncMessageStreamManager(start)
+
+    async def count_tokens(self, **params: Unpack[CountTokensParams]) -> MessageTokensCount:
+        """The number of input tokens that a request would have."""
+        return await self._sender.send(messages.count_tokens(params))
+
+
+async def open_events(sender: Sender, call: Call[Message]) -> EventSource:
+    """The events of a streamed call."""
+    answer = await sender.open(call)
+    if isinstance(answer, EventSource):
+        return answer
+    raise APIResponseError("an event stream was asked for, and a whole message came")
+
+
+class AsyncBatches:
+    """`client.messages.batches`."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    async def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
+        """A new batch; its results come within a day."""
+        return await self._sender.send(batches.create(params))
+
+    async def retrieve(self, message_batch_id: str, **options: Unpack[CallOptions]) -> MessageBatch:
+        """A batch as it stands."""
+        return await self._sender.send(batches.retrieve(message_batch_id, options))
+
+    def list(self, **params: Unpack[ListParams]) -> AsyncPages[MessageBatch]:
+        """The batches, newest first; iterating goes on over all pages."""
+        return AsyncPages(self._sender, batches.list_, params)
+
+    async def cancel(self, message_batch_id: str, **options: Unpack[CallOptions]) -> MessageBatch:
+        """The batch, on its way to be canceled."""
+        return await self._sender.send(batches.cancel(message_batch_id, options))
+
+    async def delete(
+        self, message_batch_id: str, **options: Unpack[CallOptions]
+    ) -> DeletedMessageBatch:
+        """Delete a batch that has ended."""
+        return await self._sender.send(batches.delete(message_batch_id, options))
+
+    async def results(
+        self, message_batch_id: str, **options: Unpack[CallOptions]
+    ) -> AsyncIterator[MessageBatchIndividualResponse]:
+        """The results of a batch that has ended, one at a time as they are read; in no order."""
+        lines = await self._sender.lines(batches.results(message_batch_id, options))
+        return (batches.read_result(line) async for line in lines)
+
+    async def wait(
+        self,
+        message_batch_id: str,
+        *,
+        poll_interval: float = 30.0,
+        max_wait: float | None = None,
+        **options: Unpack[CallOptions],
+    ) -> MessageBatch:
+        """The batch, once it has ended. Asks every `poll_interval` seconds.
+
+        Raises:
+            APITimeoutError: It has not ended after `max_wait` seconds; `deadline` is "total".
+        """
+        started = time.monotonic()
+        while True:
+            batch = await self.retrieve(message_batch_id, **options)
+            if batches.ended(batch):
+                return batch
+            waited = time.monotonic() - started
+            if max_wait is not None and waited + poll_interval > max_wait:
+                raise batches.not_ended_error(batch, max_wait)
+            await asyncio.sleep(poll_interval)
+
+
+class AsyncModels:
+    """`client.models`."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def list(self, **params: Unpack[ListParams]) -> AsyncPages[ModelInfo]:
+        """The models that the key may use; iterating goes on over all pages."""
+        return AsyncPages(self._sender, models.list_, params)
+
+    async def retrieve(self, model_id: str, **options: Unpack[CallOptions]) -> ModelInfo:
+        """One model."""
+        return await self._sender.send(models.retrieve(model_id, options))

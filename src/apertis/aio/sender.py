@@ -1,0 +1,105 @@
+"""Runs calls: tries, waits, tries again; what is decided is decided in `sansio`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from apertis.aio.stream import EventSource
+from apertis.aio.wire import read_all
+from apertis.attempts import Attempts, with_info
+from apertis.sansio.lines import LineDecoder
+from apertis.sansio.outcome import Failure, Outcome, Response
+from apertis.sansio.reading import EventReading, carries_events
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from apertis.aio.wire import Answer, Transport
+    from apertis.sansio.call import Call
+    from apertis.sansio.settings import Settings
+
+T = TypeVar("T")
+
+
+class Sender:
+    """Sends calls over a transport, by a client's settings."""
+
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        self.settings = settings
+        self.transport = transport
+
+    async def send(self, call: Call[T]) -> T:
+        """The result of a call, or the error that it ended in."""
+        attempts = Attempts(call, self.settings)
+        while True:
+            answer = await self.transport.open(call, self.settings, attempts.limits)
+            outcome = answer if isinstance(answer, Failure) else await read_all(answer)
+            if isinstance(outcome, Response) and outcome.ok:
+                info = attempts.info(outcome.status, outcome.headers)
+                return with_info(call.result(outcome), info)
+            await self._wait(attempts, outcome)
+
+    async def open(self, call: Call[T]) -> EventSource | T:
+        """The events of a streamed call, read up to the first of its content.
+
+        A server that answers with a whole message instead gives the call's result.
+        """
+        attempts = Attempts(call, self.settings)
+        while True:
+            outcome = await self._begin(call, attempts)
+            if isinstance(outcome, EventSource):
+                failure = outcome.reading.failure
+                delay = None if failure is None else attempts.delay(failure)
+                if delay is None:
+                    return outcome
+                await outcome.close()
+                await asyncio.sleep(delay)
+            elif isinstance(outcome, Response) and outcome.ok:
+                info = attempts.info(outcome.status, outcome.headers)
+                return with_info(call.result(outcome), info)
+            else:
+                await self._wait(attempts, outcome)
+
+    async def lines(self, call: Call[Any]) -> AsyncIterator[bytes]:
+        """The lines of an answer as they come; the head is there when this returns."""
+        attempts = Attempts(call, self.settings)
+        while True:
+            answer = await self.transport.open(call, self.settings, attempts.limits)
+            if not isinstance(answer, Failure) and answer.status == 200:
+                attempts.info(answer.status, answer.headers)
+                return _lines(answer, attempts)
+            await self._wait(
+                attempts, answer if isinstance(answer, Failure) else await read_all(answer)
+            )
+
+    async def _begin(self, call: Call[Any], attempts: Attempts) -> EventSource | Response | Failure:
+        answer = await self.transport.open(call, self.settings, attempts.limits)
+        if isinstance(answer, Failure):
+            return answer
+        if not carries_events(answer.status, answer.headers):
+            return await read_all(answer)
+        info = attempts.info(answer.status, answer.headers)
+        source = EventSource(answer, EventReading(answer.headers), info)
+        await source.read_ahead()
+        return source
+
+    async def _wait(self, attempts: Attempts, outcome: Outcome) -> None:
+        delay = attempts.delay(outcome)
+        if delay is None:
+            raise attempts.error(outcome)
+        await asyncio.sleep(delay)
+
+
+async def _lines(answer: Answer, attempts: Attempts) -> AsyncIterator[bytes]:
+    decoder = LineDecoder()
+    try:
+        while data := await answer.read():
+            if isinstance(data, Failure):
+                raise attempts.error(data)
+            for line in decoder.feed(data):
+                yield line
+        for line in decoder.finish():
+            yield line
+    finally:
+        await answer.close()

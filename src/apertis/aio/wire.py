@@ -1,0 +1,217 @@
+"""The built-in transport: one try of a call over a pooled connection, as values."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+from apertis.aio.connection import dial
+from apertis.aio.pool import Pool
+from apertis.models import Headers
+from apertis.sansio.outcome import Failure, Response
+from apertis.sansio.proxy import choose_proxy
+from apertis.tls import default_context
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from apertis.aio.connection import Connection
+    from apertis.sansio.call import Call
+    from apertis.sansio.request import Origin
+    from apertis.sansio.settings import Settings
+    from apertis.sansio.timeouts import Limits
+
+# How long the end of a chunked body may lag behind the last event, before the connection is given
+# up instead of kept. Nobody should notice the wait.
+DRAIN_SECONDS = 0.2
+
+
+class Answer(Protocol):
+    """An answer whose head is there: `read` gives the next part of the body, b"" at its end."""
+
+    status: int
+    headers: Headers
+
+    async def read(self) -> bytes | Failure:
+        """The next bytes of the body."""
+        ...
+
+    async def drain(self) -> None:
+        """Read the end of the body, if it comes at once, so that the connection can be kept."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back if the answer is whole, else close it."""
+        ...
+
+
+class Transport(Protocol):
+    """What a client needs of HTTP: one try of a call. Failures are values."""
+
+    async def open(self, call: Call[Any], settings: Settings, limits: Limits) -> Answer | Failure:
+        """Send the request and wait for the head of the answer."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections that are kept."""
+        ...
+
+
+class WireAnswer:
+    """An answer on a connection of the pool."""
+
+    __slots__ = ("_connection", "_limits", "_pool", "headers", "status")
+
+    def __init__(self, connection: Connection, pool: Pool, limits: Limits) -> None:
+        self.status = connection.http.status
+        self.headers = Headers(connection.http.headers)
+        self._connection: Connection | None = connection
+        self._pool = pool
+        self._limits = limits
+
+    async def read(self) -> bytes | Failure:
+        """The next bytes of the body."""
+        connection = self._connection
+        if connection is None:
+            return b""
+        http = connection.http
+        while True:
+            data = http.take_body()
+            if http.complete:
+                self._connection = None
+                self._pool.release(connection)
+                return data
+            if data:
+                return data
+            failure = await self._more(connection, self._limits.idle)
+            if failure is not None:
+                return failure
+
+    async def _more(self, connection: Connection, idle: float | None) -> Failure | None:
+        try:
+            failure = await connection.wait(idle, "idle", self._limits)
+        except BaseException:
+            self.hang_up()
+            raise
+        if failure is not None:
+            self.hang_up()
+        return failure
+
+    async def drain(self) -> None:
+        """Read the end of the body, if it comes at once, so that the connection can be kept."""
+        connection = self._connection
+        while connection is not None and not connection.http.complete:
+            if await self._more(connection, DRAIN_SECONDS) is not None:
+                return
+        self.hang_up()
+
+    async def close(self) -> None:
+        """Give the connection back if the answer is whole, else close it."""
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """The same, without a moment's wait."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release(connection)
+
+    def __del__(self) -> None:
+        self.hang_up()
+
+
+class Wire:
+    """Connections to wherever the settings point, shared by a client and its copies.
+
+    A connection belongs to the event loop that it was made in, so each loop has pools of its own;
+    they close when their loop ends.
+    """
+
+    def __init__(
+        self, *, proxy: str | None, tls: ssl.SSLContext | None, max_connections: int
+    ) -> None:
+        self._proxy = proxy
+        self._tls = tls
+        self._limit = max_connections
+        self._pools: dict[tuple[asyncio.AbstractEventLoop, Origin], Pool] = {}
+        self._guards: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}
+
+    async def open(
+        self, call: Call[Any], settings: Settings, limits: Limits
+    ) -> WireAnswer | Failure:
+        """Send the request and wait for the head of the answer."""
+        origin = settings.origin
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get((loop, origin)) or await self._pool(loop, origin)
+        data = settings.head(call) + (call.body or b"")
+        failure: Failure | None = None
+        for fresh in (False, True):
+            connection = (None if fresh else pool.take()) or await pool.acquire(limits, fresh=fresh)
+            if isinstance(connection, Failure):
+                return connection
+            try:
+                failure = await connection.request(call.method, data, limits)
+            except BaseException:
+                pool.discard(connection)
+                raise
+            if failure is None:
+                return WireAnswer(connection, pool, limits)
+            lost_while_idle = (
+                connection.used and not connection.http.started and failure.deadline is None
+            )
+            pool.discard(connection)
+            if not lost_while_idle:
+                break
+        assert failure is not None  # noqa: S101 - the loop ends with one.
+        return failure
+
+    async def _pool(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Pool:
+        proxy = choose_proxy(origin, self._proxy, os.environ)
+        self._forget_dead_loops()
+        if loop not in self._guards:
+            guard = self._guards[loop] = self._until_loop_ends(loop)
+            await anext(guard)
+
+        async def connect(limits: Limits) -> Connection | Failure:
+            return await dial(origin, proxy, self._context() if origin.tls else None, limits)
+
+        return self._pools.setdefault((loop, origin), Pool(connect, self._limit, loop))
+
+    async def _until_loop_ends(self, loop: asyncio.AbstractEventLoop) -> AsyncIterator[None]:
+        # `asyncio.run` finalizes the asynchronous generators before it closes its loop: the one
+        # moment at which the loop's connections can still be closed in order.
+        try:
+            yield
+        finally:
+            self._close_pools(loop)
+
+    def _forget_dead_loops(self) -> None:
+        for loop in [loop for loop in self._guards if loop.is_closed()]:
+            self._close_pools(loop)
+
+    def _close_pools(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._guards.pop(loop, None)
+        for key in [key for key in self._pools if key[0] is loop]:
+            self._pools.pop(key).close()
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = default_context()
+        return self._tls
+
+    async def close(self) -> None:
+        """Close the connections that are kept in this event loop, and let the loop see it."""
+        self._close_pools(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+
+
+async def read_all(answer: Answer) -> Response | Failure:
+    """The whole answer."""
+    parts = []
+    while data := await answer.read():
+        if isinstance(data, Failure):
+            return data
+        parts.append(data)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    return Response(answer.status, answer.headers, body)

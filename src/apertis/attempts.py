@@ -1,0 +1,61 @@
+"""The tries of one call: the clock and the chance that the pure parts are given."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from apertis import logs
+from apertis.models import ResponseInfo, Result, attach_response
+from apertis.sansio.outcome import Outcome, error_from
+
+if TYPE_CHECKING:
+    from apertis.errors import APIError
+    from apertis.models import Headers
+    from apertis.sansio.call import Call
+    from apertis.sansio.settings import Settings
+    from apertis.sansio.timeouts import Limits
+
+T = TypeVar("T")
+
+
+class Attempts:
+    """Counts the tries of a call and says when the next is due; the shells wait."""
+
+    __slots__ = ("_call", "_policy", "_settings", "_started", "limits", "retries")
+
+    def __init__(self, call: Call[Any], settings: Settings) -> None:
+        self._started = time.monotonic()
+        self.limits: Limits = settings.timeout_of(call).limits(self._started)
+        self._call = call
+        self._settings = settings
+        self._policy = settings.retry_of(call)
+        self.retries = 0
+        logs.sending(call, settings, 0)
+
+    def delay(self, outcome: Outcome) -> float | None:
+        """The seconds to wait before another try; None when this outcome is the last."""
+        delay = self._policy.delay(self.retries, outcome, jitter=random.random(), now=time.time())  # noqa: S311 - jitter.
+        if delay is None or not self.limits.allow(delay, time.monotonic()):
+            return None
+        self.retries += 1
+        logs.retrying(self._call, outcome, delay)
+        return delay
+
+    def info(self, status: int, headers: Headers) -> ResponseInfo:
+        """What is told of an answer whose head came."""
+        elapsed = time.monotonic() - self._started
+        logs.answered(self._call, status, headers, elapsed)
+        return ResponseInfo(status, headers, self.retries, elapsed)
+
+    def error(self, outcome: Outcome) -> APIError:
+        """The exception for the last outcome."""
+        return error_from(outcome, now=time.time(), retries=self.retries)
+
+
+def with_info(result: T, info: ResponseInfo) -> T:
+    """The result, with what was told of its answer."""
+    if isinstance(result, Result):
+        attach_response(result, info)
+    return result

@@ -1,0 +1,1 @@
+"""The API's endpoints, each once: parameters -> `Call`. Pure; both clients run the calls."""

@@ -1,0 +1,124 @@
+"""`/v1/messages/batches`.
+
+https://docs.claude.com/en/api/creating-message-batches
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apertis.endpoints.parameters import path_part, sort
+from apertis.errors import APITimeoutError, ParameterError
+from apertis.models import (
+    DeletedMessageBatch,
+    MessageBatch,
+    MessageBatchIndividualResponse,
+    decode,
+    decode_page,
+)
+from apertis.sansio.call import Call
+from apertis.sansio.request import render_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apertis.models import Page
+    from apertis.sansio.outcome import Response
+
+_PATH = "/v1/messages/batches"
+
+
+def create(params: Mapping[str, Any]) -> Call[MessageBatch]:
+    """A new batch of requests."""
+    requests = params.get("requests")
+    if requests is None or isinstance(requests, str | bytes | dict):
+        raise ParameterError(
+            "requests: expected a list of {'custom_id': ..., 'params': {...}}", param="requests"
+        )
+    return _call("POST", _PATH, params, _batch)
+
+
+def retrieve(batch_id: str, options: Mapping[str, Any]) -> Call[MessageBatch]:
+    """A batch as it stands."""
+    return _call("GET", _of(batch_id), options, _batch)
+
+
+def list_(params: Mapping[str, Any]) -> Call[Page[MessageBatch]]:
+    """A page of batches, newest first."""
+    return listing(_PATH, params, lambda response: decode_page(MessageBatch, response.body))
+
+
+def cancel(batch_id: str, options: Mapping[str, Any]) -> Call[MessageBatch]:
+    """The batch, on its way to be canceled."""
+    return _call("POST", f"{_of(batch_id)}/cancel", options, _batch)
+
+
+def delete(batch_id: str, options: Mapping[str, Any]) -> Call[DeletedMessageBatch]:
+    """The batch's id, as a receipt."""
+
+    def read(response: Response) -> DeletedMessageBatch:
+        return decode(DeletedMessageBatch, response.body)
+
+    return _call("DELETE", _of(batch_id), options, read)
+
+
+def results(batch_id: str, options: Mapping[str, Any]) -> Call[bytes]:
+    """The results as JSON lines, streamed."""
+    return _call("GET", f"{_of(batch_id)}/results", options, lambda response: response.body)
+
+
+def read_result(line: bytes) -> MessageBatchIndividualResponse:
+    """One line of the results."""
+    return decode(MessageBatchIndividualResponse, line)
+
+
+def ended(batch: MessageBatch) -> bool:
+    """Whether nothing of the batch is still to come."""
+    return batch.processing_status == "ended"
+
+
+def not_ended_error(batch: MessageBatch, seconds: float) -> APITimeoutError:
+    """The exception for a batch that takes longer than its caller wants to wait."""
+    return APITimeoutError(
+        f"batch {batch.id} is {batch.processing_status} after {seconds:g} seconds; "
+        "it goes on, and retrieve() or wait() can ask again"
+    )
+
+
+def listing(path: str, params: Mapping[str, Any], read: Callable[[Response], Any]) -> Call[Any]:
+    """A call for one page of a list; the parameters go into the query."""
+    given = sort(params)
+    query = {**{k: v for k, v in given.body.items() if v is not None}, **(given.query or {})}
+    return Call(
+        "GET",
+        path,
+        read,
+        query=query or None,
+        headers=given.headers,
+        timeout=given.timeout,
+        max_retries=given.max_retries,
+    )
+
+
+def _of(batch_id: str) -> str:
+    return f"{_PATH}/{path_part('message_batch_id', batch_id)}"
+
+
+def _batch(response: Response) -> MessageBatch:
+    return decode(MessageBatch, response.body)
+
+
+def _call(
+    method: str, path: str, params: Mapping[str, Any], read: Callable[[Response], Any]
+) -> Call[Any]:
+    given = sort(params)
+    return Call(
+        method,
+        path,
+        read,
+        body=render_body(given.body) if given.body or method == "POST" else None,
+        query=given.query,
+        headers=given.headers,
+        timeout=given.timeout,
+        max_retries=given.max_retries,
+    )

@@ -1,0 +1,104 @@
+"""`/v1/messages` and `/v1/messages/count_tokens`.
+
+https://docs.claude.com/en/api/messages
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apertis.endpoints.parameters import Sorted, require_count, require_text, sort
+from apertis.errors import ParameterError
+from apertis.models import Message, MessageTokensCount, decode, decode_message
+from apertis.sansio.call import Call
+from apertis.sansio.request import render_body
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apertis.sansio.outcome import Response
+
+# Above this many tokens an answer may take longer than the ten minutes after which proxies and
+# the service itself cut a silent connection: 600 s at 128,000 tokens an hour.
+STREAM_ABOVE_MAX_TOKENS = 21_333
+
+_MESSAGE_TYPES = (str, bytes)
+
+
+def create(params: Mapping[str, Any]) -> Call[Message]:
+    """A message, whole. The call is streamed where a plain one would be too long in silence."""
+    check_message(params)
+    long = params["max_tokens"] > STREAM_ABOVE_MAX_TOKENS
+    if long and params.get("stream") is None:
+        return stream(params)
+    return _call("/v1/messages", sort(params), read_message)
+
+
+def stream(params: Mapping[str, Any]) -> Call[Message]:
+    """A message as an event stream."""
+    check_message(params)
+    return _call("/v1/messages", sort({**params, "stream": True}), read_message, streamed=True)
+
+
+def count_tokens(params: Mapping[str, Any]) -> Call[MessageTokensCount]:
+    """The number of tokens that a request would have."""
+    require_text(params, "model")
+    check_messages(params)
+    return _call("/v1/messages/count_tokens", sort(params), read_count)
+
+
+def check_message(params: Mapping[str, Any]) -> None:
+    """Refuse what cannot be a request, naming the parameter; the rest is the service's to judge."""
+    require_text(params, "model", " (for example 'claude-sonnet-4.5')")
+    require_count(params, "max_tokens", " (the most tokens to generate, for example 1024)")
+    check_messages(params)
+    wish = params.get("stream")
+    if wish is not None and not isinstance(wish, bool):
+        raise ParameterError("stream: expected True or False", param="stream")
+
+
+def check_messages(params: Mapping[str, Any]) -> None:
+    """Refuse what cannot be a conversation."""
+    if "messages" not in params:
+        raise ParameterError(
+            "messages: required, and missing (for example [{'role': 'user', 'content': 'Hello'}])",
+            param="messages",
+        )
+    value = params["messages"]
+    if value is None or isinstance(value, str | bytes | dict) or not hasattr(value, "__iter__"):
+        raise ParameterError(
+            f"messages: expected a list of messages, got {type(value).__name__}", param="messages"
+        )
+    if not isinstance(value, list | tuple):
+        return
+    for index, message in enumerate(value):
+        if isinstance(message, str | bytes | int | float) or message is None:
+            raise ParameterError(
+                f"messages[{index}]: expected a message with role and content, "
+                f"got {type(message).__name__}",
+                param=f"messages[{index}]",
+            )
+
+
+def read_message(response: Response) -> Message:
+    """The message in an answer."""
+    return decode_message(response.body)
+
+
+def read_count(response: Response) -> MessageTokensCount:
+    """The count in an answer."""
+    return decode(MessageTokensCount, response.body)
+
+
+def _call(path: str, given: Sorted, read: Any, *, streamed: bool = False) -> Call[Any]:
+    return Call(
+        "POST",
+        path,
+        read,
+        body=render_body(given.body),
+        query=given.query,
+        headers=given.headers,
+        streamed=streamed,
+        timeout=given.timeout,
+        max_retries=given.max_retries,
+    )

@@ -1,0 +1,23 @@
+"""From one page of a list to the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apertis.models import Page
+
+
+def following(params: Mapping[str, Any], page: Page[Any]) -> dict[str, Any] | None:
+    """The parameters of the page after this one; None after the last.
+
+    A list that was asked for with `before_id` goes on backwards.
+    """
+    backwards = params.get("before_id") is not None
+    cursor = page.first_id if backwards else page.last_id
+    if not page.has_more or not page.data or cursor is None:
+        return None
+    rest = {k: v for k, v in params.items() if k not in {"after_id", "before_id"}}
+    return {**rest, "before_id" if backwards else "after_id": cursor}

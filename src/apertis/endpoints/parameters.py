@@ -1,0 +1,112 @@
+"""What every endpoint does with its parameters: check, sort into body, headers and options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from apertis.errors import ParameterError
+from apertis.sansio.call import NOT_GIVEN, NotGiven
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apertis.sansio.timeouts import Timeout
+
+_OPTIONS = frozenset({"extra_headers", "extra_query", "extra_body", "timeout", "max_retries"})
+# These parameters travel as headers, by the API's own rule.
+_HEADERS = {
+    "user_profile_id": "anthropic-user-profile-id",
+    "workspace_id": "anthropic-workspace-id",
+}
+
+
+class Sorted(NamedTuple):
+    """Parameters by the way they travel."""
+
+    body: dict[str, Any]
+    query: dict[str, Any] | None
+    headers: dict[str, str | None] | None
+    timeout: float | Timeout | None | NotGiven
+    max_retries: int | None
+
+
+def sort(params: Mapping[str, Any]) -> Sorted:
+    """The parameters of a call, by the way they travel.
+
+    A parameter that is not known here goes into the body as it is: the service answers for it.
+    """
+    if not (_OPTIONS | _HEADERS.keys() | {"betas"}) & params.keys():
+        return Sorted(dict(params), None, None, NOT_GIVEN, None)
+    body = {k: v for k, v in params.items() if k not in _OPTIONS and k not in _HEADERS}
+    headers: dict[str, str | None] = {}
+    query = dict(_mapping(params, "extra_query"))
+    betas = body.pop("betas", None)
+    if betas:
+        headers["anthropic-beta"] = ",".join(_texts("betas", betas))
+        query.setdefault("beta", "true")
+    for name, header in _HEADERS.items():
+        if params.get(name) is not None:
+            headers[header] = params[name]
+    headers |= {str(k).lower(): v for k, v in _mapping(params, "extra_headers").items()}
+    body |= _mapping(params, "extra_body")
+    return Sorted(
+        body,
+        query or None,
+        headers or None,
+        params.get("timeout", NOT_GIVEN),
+        params.get("max_retries"),
+    )
+
+
+def _mapping(params: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = params.get(name)
+    if value is None:
+        return {}
+    if not hasattr(value, "keys"):
+        raise ParameterError(f"{name}: expected a mapping, got {_kind(value)}", param=name)
+    return value  # type: ignore[no-any-return]  # What has keys is a mapping to us.
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    texts = list(value)
+    if not all(isinstance(text, str) for text in texts):
+        raise ParameterError(f"{name}: expected a list of strings", param=name)
+    return texts
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def require_text(params: Mapping[str, Any], name: str, hint: str = "") -> str:
+    """The parameter, if it is there and is text with something in it."""
+    value = params.get(name)
+    if name not in params:
+        raise ParameterError(f"{name}: required, and missing{hint}", param=name)
+    if not isinstance(value, str) or not value:
+        shown = "an empty string" if value == "" else _kind(value)
+        raise ParameterError(f"{name}: expected a string, got {shown}{hint}", param=name)
+    return value
+
+
+def require_count(params: Mapping[str, Any], name: str, hint: str = "") -> int:
+    """The parameter, if it is there and is a whole number, 0 or more."""
+    if name not in params:
+        raise ParameterError(f"{name}: required, and missing{hint}", param=name)
+    value = params[name]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ParameterError(f"{name}: expected a whole number, got {_kind(value)}", param=name)
+    if value < 0:
+        raise ParameterError(f"{name}: {value} is below 0", param=name)
+    return value
+
+
+def path_part(name: str, value: object) -> str:
+    """An id that can stand in a path: a slash or a dot segment would lead to another endpoint."""
+    if not isinstance(value, str) or not value.strip():
+        raise ParameterError(f"{name}: expected an id, got {value!r}", param=name)
+    if any(c in "/?#%\\" or ord(c) < 33 for c in value) or set(value) == {"."}:
+        raise ParameterError(f"{name}: {value!r} is no id", param=name)
+    return value

@@ -1,0 +1,67 @@
+"""What the library tells the standard `logging`, under the name `apertis`.
+
+`APERTIS_LOG=info` writes a line a request, `APERTIS_LOG=debug` its headers and sizes as well. What a
+user or a model said is never in them, and neither is a key.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from apertis.errors import ConfigurationError
+from apertis.sansio.outcome import Failure, Response, StreamError, request_id
+from apertis.sansio.request import shown_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apertis.models import Headers
+    from apertis.sansio.call import Call
+    from apertis.sansio.settings import Settings
+
+logger = logging.getLogger("apertis")
+
+_LEVELS = {"info": logging.INFO, "debug": logging.DEBUG}
+
+
+def configure(environ: Mapping[str, str]) -> None:
+    """Do what `APERTIS_LOG` says; without it the application's own logging rules."""
+    wish = environ.get("APERTIS_LOG", "").strip().lower()
+    if not wish:
+        return
+    if wish not in _LEVELS:
+        raise ConfigurationError(f"APERTIS_LOG must be info or debug; it is {wish!r}")
+    logger.setLevel(_LEVELS[wish])
+    if not logger.handlers and not logging.getLogger().handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+
+
+def sending(call: Call[Any], settings: Settings, retries: int) -> None:
+    """A request is about to be sent."""
+    if logger.isEnabledFor(logging.DEBUG):
+        headers = shown_headers(settings.request_headers(call).items())
+        size = len(call.body or b"")
+        logger.debug(
+            "%s %s try %d, %d bytes, %s", call.method, call.path, retries + 1, size, headers
+        )
+
+
+def answered(call: Call[Any], status: int, headers: Headers, seconds: float) -> None:
+    """The head of an answer came."""
+    if logger.isEnabledFor(logging.INFO):
+        name = request_id(headers) or "-"
+        logger.info("%s %s %d in %.3f s (%s)", call.method, call.path, status, seconds, name)
+        logger.debug("answer headers %s", shown_headers(headers.items()))
+
+
+def retrying(call: Call[Any], outcome: Response | Failure | StreamError, delay: float) -> None:
+    """Another try follows."""
+    if logger.isEnabledFor(logging.INFO):
+        if isinstance(outcome, Failure):
+            why = outcome.reason
+        else:
+            why = str(outcome.status) if isinstance(outcome, Response) else "an error event"
+        logger.info("%s %s again in %.2f s: %s", call.method, call.path, delay, why)

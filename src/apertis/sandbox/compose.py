@@ -1,0 +1,114 @@
+"""A valid request to the message that answers it: blocks first, then the limits they are held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from apertis.sandbox.citing import cited_blocks
+from apertis.sandbox.heard import Heard, cited_sources, hear
+from apertis.sandbox.limits import Limited, limit
+from apertis.sandbox.prose import citing_opening, plain_answer, tool_preamble
+from apertis.sandbox.schemas import fill
+from apertis.sandbox.thinking import shows_thinking, think
+from apertis.sandbox.tokens import InputUsage, input_usage
+from apertis.sandbox.toolcalls import choose_calls
+from apertis.sandbox.validation import Accepted
+from apertis.sandbox.values import JsonObject, fingerprint, output_schema, stable_id
+from apertis.sandbox.words import Words
+
+_REFUSAL_TRIGGER = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL"
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    blocks: list[JsonObject]
+    stop_reason: str
+
+
+def compose(accepted: Accepted) -> JsonObject:
+    """The whole message, as `POST /v1/messages` answers it without `stream`."""
+    request = accepted.request
+    heard = hear(request, accepted.attachments)
+    seed = fingerprint(request)
+    draft = _draft(accepted, heard, seed)
+    limited = limit(draft.blocks, request["max_tokens"], request.get("stop_sequences") or [])
+    if not shows_thinking(request):
+        limited.blocks[:] = [_without_thinking(block) for block in limited.blocks]
+    message: JsonObject = {
+        "model": accepted.model.id,
+        "id": stable_id("msg_01", seed),
+        "type": "message",
+        "role": "assistant",
+        "content": limited.blocks,
+        "stop_reason": limited.stop_reason or draft.stop_reason,
+        "stop_sequence": limited.stop_sequence,
+        "stop_details": None,
+        "usage": _usage(request, input_usage(request, accepted.attachments), limited),
+    }
+    if draft.stop_reason == "refusal":
+        explanation = "The prompt holds the phrase that makes Claude, and the sandbox, refuse."
+        message["stop_details"] = {
+            "type": "refusal", "category": None, "explanation": explanation
+        }
+    return message
+
+
+def _draft(accepted: Accepted, heard: Heard, seed: bytes) -> _Draft:
+    request = accepted.request
+    if _REFUSAL_TRIGGER in heard.question:
+        return _Draft([], "refusal")
+    thought = think(request, heard)
+    blocks = [thought] if thought else []
+    calls = choose_calls(request, heard)
+    if calls:
+        if (request.get("tool_choice") or {}).get("type") not in ("any", "tool"):
+            blocks.append(_text(tool_preamble(heard, [call.name for call in calls])))
+        for number, call in enumerate(calls):
+            id = stable_id("toolu_01", seed, f"tool {number}")
+            blocks.append({"type": "tool_use", "id": id, "name": call.name, "input": call.input})
+        return _Draft(blocks, "tool_use")
+    return _Draft([*blocks, *_words(accepted, heard)], "end_turn")
+
+
+def _words(accepted: Accepted, heard: Heard) -> list[JsonObject]:
+    request = accepted.request
+    schema = output_schema(request)
+    if schema is not None:
+        value = fill(schema, Words(heard.question))
+        return [_text(msgspec.json.encode(value).decode())]
+    cited = cited_blocks(
+        citing_opening(heard), heard.question, cited_sources(request, accepted.attachments)
+    )
+    if cited and not heard.tool_answers:
+        return cited
+    # What continues the caller's own beginning does not begin anew.
+    joint = " " if heard.prefill else ""
+    return [_text(joint + plain_answer(request, heard))]
+
+
+def _text(text: str) -> JsonObject:
+    return {"type": "text", "text": text}
+
+
+def _without_thinking(block: JsonObject) -> JsonObject:
+    return {**block, "thinking": ""} if block["type"] == "thinking" else block
+
+
+def _usage(request: JsonObject, given: InputUsage, limited: Limited) -> JsonObject:
+    usage: JsonObject = {
+        "input_tokens": given.fresh,
+        "cache_creation_input_tokens": given.cache_write_5m + given.cache_write_1h,
+        "cache_read_input_tokens": given.cache_read,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": given.cache_write_5m,
+            "ephemeral_1h_input_tokens": given.cache_write_1h,
+        },
+        "output_tokens": limited.tokens,
+        "service_tier": "standard",
+        "inference_geo": request.get("inference_geo") or "not_available",
+    }
+    if limited.thinking_tokens:
+        usage["output_tokens_details"] = {"thinking_tokens": limited.thinking_tokens}
+    return usage

@@ -1,0 +1,121 @@
+"""The words of an answer. They say what the sandbox is, what it heard, and nothing that it cannot know."""
+
+from __future__ import annotations
+
+import re
+
+from apertis.sandbox.heard import Heard, shorten, summary
+from apertis.sandbox.values import JsonObject
+
+_GREETING = re.compile(r"\s*(hello|hi|hey|good (morning|afternoon|evening))\b", re.IGNORECASE)
+_LENGTH = re.compile(r"\b(\d{1,3}(?:,\d{3})+|\d{1,7})[\s-]*(words?|tokens?|paragraphs?)\b", re.I)
+_POEM = re.compile(r"\b(poem|haiku|verse|sonnet)\b", re.IGNORECASE)
+_WORDS_PER = {"word": 1.0, "token": 0.7, "paragraph": 60.0}
+_MOST_WORDS = 120_000
+
+_FIRST = (
+    "I am the Apertis sandbox, a stand-in for Claude. I run offline and no model has read your "
+    "words, so this is not Claude's answer. It is a report of what arrived, in the form that the "
+    "answer would have had."
+)
+_AGAIN = "This is still the sandbox, standing in for Claude."
+_CLOSING = (
+    "To hear Claude itself, send the same request to the hosted service: the base URL and the key "
+    "are all that changes in your program."
+)
+_VERSE = """\
+A bracket opens, waits its turn,
+for what a function has to learn;
+the cursor blinks, a patient light,
+the tests were red, and now turn bright.
+
+No model wrote these lines for you:
+a stand-in keeps the meter true."""
+_FILLER = (
+    "You asked for a longer answer, and here it is, though a stand-in has little to tell.",
+    "Words arrive one after the other, just as they would from the real service.",
+    "If you watch them stream in, every one of them came in an event of its own or near it.",
+    "A long answer is a good test for a program that reads while the answer is still being written.",
+    "It shows whether the screen keeps up, whether memory stays flat, and whether the end is seen.",
+    "The end comes in one of two ways: the length you asked for is reached, or `max_tokens` is.",
+    "Nothing here was drawn by chance, so the same request gives the same words every time.",
+)
+
+
+def plain_answer(request: JsonObject, heard: Heard) -> str:
+    """The answer in words to a turn that leads to no tool and asks for no form."""
+    opening = _FIRST if heard.first_answer else _AGAIN
+    if heard.first_answer and _GREETING.match(heard.question):
+        opening = f"Hello! {opening}"
+    parts = [opening, *_answer_parts(request, heard)]
+    if heard.first_answer:
+        parts.append(_CLOSING)
+    text = "\n\n".join(parts)
+    return text + _more(heard.question, text)
+
+
+def _answer_parts(request: JsonObject, heard: Heard) -> list[str]:
+    parts = [_tool_words(heard)] if heard.tool_answers else []
+    if heard.question:
+        parts.append(f"You {'now ' if heard.earlier else ''}said: “{shorten(heard.question, 600)}”")
+    if heard.earlier:
+        parts.append(_looking_back(heard))
+    if _POEM.search(heard.question):
+        parts.append(f"A few lines that I keep for such requests:\n\n{_VERSE}")
+    facts = "\n".join(f"- {line}." for line in summary(request, heard))
+    parts.append(f"What I heard:\n\n{facts}")
+    return parts
+
+
+def _looking_back(heard: Heard) -> str:
+    text = f"Before that you said: “{shorten(heard.earlier[-1], 200)}”"
+    if len(heard.earlier) > 1:
+        text += f", and first of all: “{shorten(heard.earlier[0], 200)}”"
+    if heard.last_answer:
+        text += f". My last answer began: “{shorten(heard.last_answer, 80)}”"
+    return text
+
+
+def _tool_words(heard: Heard) -> str:
+    lines: list[str] = []
+    for answer in heard.tool_answers:
+        if answer.is_error:
+            lines.append(f"The tool `{answer.name}` reports an error: {answer.content}")
+        elif answer.content:
+            lines.append(f"The tool `{answer.name}` answers: {answer.content}")
+        else:
+            lines.append(f"The tool `{answer.name}` is done and returned nothing.")
+    return "\n\n".join(lines)
+
+
+def tool_preamble(heard: Heard, names: list[str]) -> str:
+    """What is said before a tool is called of the sandbox's own choice."""
+    who = "I am the Apertis sandbox, a stand-in for Claude. " if heard.first_answer else ""
+    called = " and ".join(f"`{name}`" for name in dict.fromkeys(names))
+    return f"{who}Your words fit {called}, so that is what I call, with what I found in them."
+
+
+def citing_opening(heard: Heard) -> str:
+    """What is said before passages are quoted."""
+    who = _FIRST if heard.first_answer else _AGAIN
+    return f"{who}\n\nIn the sources that you gave me, these passages share words with “" + (
+        f"{shorten(heard.question, 300)}”:"
+    )
+
+
+def _more(question: str, text: str) -> str:
+    """Further paragraphs, when the prompt asks for an answer of so many words."""
+    asked = _LENGTH.search(question)
+    if asked is None:
+        return ""
+    unit = asked.group(2).lower().rstrip("s")
+    wanted = min(int(asked.group(1).replace(",", "")) * _WORDS_PER[unit], _MOST_WORDS)
+    missing = int(wanted) - len(text.split())
+    parts: list[str] = []
+    number = 0
+    while missing > 0:
+        sentence = _FILLER[number % len(_FILLER)].split()[:missing]
+        missing -= len(sentence)
+        parts.append(("\n\n" if number % 4 == 0 else " ") + " ".join(sentence))
+        number += 1
+    return "".join(parts)

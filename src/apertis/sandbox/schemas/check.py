@@ -1,0 +1,157 @@
+"""Whether a value fits a JSON Schema (2020-12, the keywords that tools and answers use)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from apertis.sandbox.schemas.references import resolve
+from apertis.sandbox.values import JsonObject, is_array, is_integer, is_number, is_object
+
+_DEEPEST = 60
+
+_Findings: TypeAlias = Iterator[bool]
+
+_TYPES: dict[str, Callable[[object], bool]] = {
+    "object": is_object,
+    "array": is_array,
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "number": is_number,
+    "integer": lambda value: is_integer(value) or (isinstance(value, float) and value % 1 == 0),
+}
+
+
+def fits(value: object, schema: object, root: object, depth: int = 0) -> bool:
+    """Whether the value fits. `root` is the schema that references point into.
+
+    `format` describes and does not decide, as the standard has it. A schema that refers to itself
+    without end fits nothing.
+    """
+    if schema is True:
+        return True
+    if not is_object(schema) or depth > _DEEPEST:
+        return False
+    return all(_findings(value, schema, root, depth + 1))
+
+
+def _findings(value: object, schema: JsonObject, root: object, depth: int) -> _Findings:
+    if "type" in schema:
+        yield _has_type(value, schema["type"])
+    if "enum" in schema:
+        yield any(same(value, allowed) for allowed in schema["enum"])
+    if "const" in schema:
+        yield same(value, schema["const"])
+    yield from _composed(value, schema, root, depth)
+    if isinstance(value, str):
+        yield from _string(value, schema)
+    elif is_number(value):
+        yield from _number(value, schema)
+    elif is_array(value):
+        yield from _array(value, schema, root, depth)
+    elif is_object(value):
+        yield from _object(value, schema, root, depth)
+
+
+def same(one: object, other: object) -> bool:
+    """JSON equality: `1` and `1.0` are equal, `1` and `true` are not."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if is_array(one) and is_array(other):
+        return len(one) == len(other) and all(map(same, one, other))
+    if is_object(one) and is_object(other):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    return one == other
+
+
+def _has_type(value: object, types: Any) -> bool:
+    names = types if is_array(types) else [types]
+    return any(name in _TYPES and _TYPES[name](value) for name in names)
+
+
+def _composed(value: object, schema: JsonObject, root: object, depth: int) -> _Findings:
+    if "$ref" in schema:
+        yield fits(value, resolve(schema["$ref"], root), root, depth)
+    yield all(fits(value, part, root, depth) for part in schema.get("allOf", ()))
+    if "anyOf" in schema:
+        yield any(fits(value, part, root, depth) for part in schema["anyOf"])
+    if "oneOf" in schema:
+        yield sum(fits(value, part, root, depth) for part in schema["oneOf"]) == 1
+    if "not" in schema:
+        yield not fits(value, schema["not"], root, depth)
+    if "if" in schema:
+        branch = "then" if fits(value, schema["if"], root, depth) else "else"
+        yield fits(value, schema.get(branch, True), root, depth)
+
+
+def _string(value: str, schema: JsonObject) -> _Findings:
+    yield schema.get("minLength", 0) <= len(value)
+    yield len(value) <= schema.get("maxLength", len(value))
+    if isinstance(schema.get("pattern"), str):
+        yield matches(schema["pattern"], value)
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Whether the pattern is found in the value; one that cannot be read is found nowhere."""
+    try:
+        return re.search(pattern, value) is not None
+    except re.error:
+        return False
+
+
+def _number(value: int | float, schema: JsonObject) -> _Findings:
+    yield schema.get("minimum", value) <= value <= schema.get("maximum", value)
+    for name, outside in (("exclusiveMinimum", value > schema.get("exclusiveMinimum", value - 1)),
+                          ("exclusiveMaximum", value < schema.get("exclusiveMaximum", value + 1))):
+        yield name not in schema or outside
+    step = schema.get("multipleOf")
+    if is_number(step) and step > 0:
+        yield _is_multiple(value, step)
+
+
+def _is_multiple(value: int | float, step: int | float) -> bool:
+    if isinstance(value, int) and isinstance(step, int):
+        return value % step == 0
+    return (value / step) % 1 == 0
+
+
+def _array(value: list[Any], schema: JsonObject, root: object, depth: int) -> _Findings:
+    yield schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
+    if schema.get("uniqueItems"):
+        yield not any(
+            same(item, other) for place, item in enumerate(value) for other in value[:place]
+        )
+    first = schema.get("prefixItems") or ()
+    yield all(fits(item, part, root, depth) for item, part in zip(value, first, strict=False))
+    if "items" in schema:
+        yield all(fits(item, schema["items"], root, depth) for item in value[len(first) :])
+    if "contains" in schema:
+        found = sum(fits(item, schema["contains"], root, depth) for item in value)
+        yield schema.get("minContains", 1) <= found <= schema.get("maxContains", found)
+
+
+def _object(value: JsonObject, schema: JsonObject, root: object, depth: int) -> _Findings:
+    yield schema.get("minProperties", 0) <= len(value) <= schema.get("maxProperties", len(value))
+    yield all(name in value for name in schema.get("required", ()))
+    for name, needed in schema.get("dependentRequired", {}).items():
+        yield name not in value or all(other in value for other in needed)
+    for name, part in schema.get("dependentSchemas", {}).items():
+        yield name not in value or fits(value, part, root, depth)
+    for name, item in value.items():
+        if "propertyNames" in schema:
+            yield fits(name, schema["propertyNames"], root, depth)
+        yield all(fits(item, part, root, depth) for part in property_schemas(name, schema))
+
+
+def property_schemas(name: str, schema: JsonObject) -> list[object]:
+    """The schemas that a property of this name has to fit."""
+    found: list[object] = []
+    properties = schema.get("properties", {})
+    if name in properties:
+        found.append(properties[name])
+    for pattern, part in schema.get("patternProperties", {}).items():
+        if matches(pattern, name):
+            found.append(part)
+    return found or [schema.get("additionalProperties", True)]

@@ -1,0 +1,242 @@
+"""A value for a JSON Schema, from a prompt's words where they fit and from the schema where not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from apertis.sandbox.schemas.check import fits, property_schemas, same
+from apertis.sandbox.schemas.numbers import number_candidates
+from apertis.sandbox.schemas.references import variants
+from apertis.sandbox.schemas.strings import is_said, string_candidates
+from apertis.sandbox.values import JsonObject, is_array
+from apertis.sandbox.words import Words, stems
+
+_MOST_TRIES = 60
+# From here on only what is required is filled, and later nothing at all.
+_SPARSE_DEPTH = 6
+_DEEPEST = 20
+_MOST_ITEMS = 1000
+_TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a value goes: under which schema as a whole, with which name, how deep."""
+
+    root: object
+    words: Words
+    name: str = ""
+    depth: int = 0
+
+    def inside(self, name: str | None = None) -> _Place:
+        return replace(self, name=self.name if name is None else name, depth=self.depth + 1)
+
+
+class _NothingFitsError(Exception):
+    """No value was found."""
+
+
+def fill(schema: object, words: Words) -> Any:
+    """A value that fits the schema, if one can be found; else the nearest one.
+
+    The prompt's own words come first, then `default` and `examples`, then the plainest value.
+    """
+    place = _Place(schema, words)
+    try:
+        return _best(schema, place)
+    except _NothingFitsError:
+        return next(_candidates(schema, place), {})
+
+
+def _best(schema: object, place: _Place) -> Any:
+    for value in islice(_candidates(schema, place), _MOST_TRIES):
+        if fits(value, schema, place.root):
+            return value
+    raise _NothingFitsError
+
+
+def _candidates(schema: object, place: _Place) -> Iterator[Any]:
+    if place.depth > _DEEPEST:
+        return
+    flat = list(variants(schema, place.root))
+    if place.depth > _SPARSE_DEPTH:
+        flat.sort(key=_weight)
+    streams = [_of_variant(variant, place) for variant in flat]
+    # Every variant has its first word before any has its second.
+    while streams:
+        going: list[Iterator[Any]] = []
+        for stream in streams:
+            value = next(stream, _END)
+            if value is not _END:
+                yield value
+                going.append(stream)
+        streams = going
+
+
+_END = object()
+
+
+def _weight(variant: JsonObject) -> int:
+    """Scalars before arrays before objects, so that a schema that contains itself comes to an end."""
+    kinds = _types(variant)
+    return max((2 - min(2, _TYPES.index(kind)) for kind in kinds[:1]), default=0)
+
+
+def _types(variant: JsonObject) -> list[str]:
+    named = variant.get("type")
+    if isinstance(named, str):
+        return [named]
+    if is_array(named):
+        return [str(kind) for kind in named]
+    keywords = (("properties", "object"), ("required", "object"), ("items", "array"),
+                ("prefixItems", "array"), ("minItems", "array"), ("minimum", "number"),
+                ("maximum", "number"), ("minProperties", "object"))
+    implied = [kind for keyword, kind in keywords if keyword in variant]
+    return [*dict.fromkeys(implied), *(["string", *_TYPES] if not implied else [])]
+
+
+def _of_variant(variant: JsonObject, place: _Place) -> Iterator[Any]:
+    if "const" in variant:
+        yield variant["const"]
+        return
+    if is_array(variant.get("enum")):
+        yield from _of_enum(variant["enum"], place)
+        return
+    for kind in _types(variant):
+        if kind == "object":
+            yield from _objects(variant, place)
+        elif kind == "array":
+            yield from _arrays(variant, place)
+        elif kind == "string":
+            yield from string_candidates(variant, place.name, place.words)
+        elif kind in ("integer", "number"):
+            yield from number_candidates(variant, kind, place.words)
+        elif kind == "boolean":
+            said = bool(stems(place.name) & place.words.stems)
+            yield from (said, not said)
+        else:
+            yield None
+
+
+def _of_enum(allowed: list[Any], place: _Place) -> Iterator[Any]:
+    yield from (value for value in allowed if is_said(value, place.words))
+    yield from allowed
+
+
+def _objects(variant: JsonObject, place: _Place) -> Iterator[JsonObject]:
+    required = [str(name) for name in variant.get("required", ())]
+    known = [str(name) for name in variant.get("properties", {})]
+    sparse = place.depth > _SPARSE_DEPTH
+    said = [] if sparse else [name for name in known if _has_evidence(name, variant, place)]
+    choices = [[*required, *said], required, [*required, *known]]
+    for names in choices:
+        yield from _object_of(list(dict.fromkeys(names)), variant, place)
+
+
+def _object_of(names: list[str], variant: JsonObject, place: _Place) -> Iterator[JsonObject]:
+    value: JsonObject = {}
+    for name in _with_dependents(names, variant):
+        schemas = property_schemas(name, variant)
+        schema = schemas[0] if len(schemas) == 1 else {"allOf": schemas}
+        try:
+            value[name] = _best(schema, place.inside(name))
+        except _NothingFitsError:
+            if name in variant.get("required", ()):
+                return
+    missing = min(int(variant.get("minProperties", 0)), _MOST_ITEMS) - len(value)
+    for number in range(1, missing + 1):
+        name = f"item{number}"
+        if name not in value:
+            value[name] = _extra(name, variant, place)
+    yield value
+
+
+def _with_dependents(names: list[str], variant: JsonObject) -> list[str]:
+    found = list(names)
+    for name in found:
+        needed = variant.get("dependentRequired", {}).get(name, ())
+        found += [str(other) for other in needed if other not in found]
+    return found
+
+
+def _extra(name: str, variant: JsonObject, place: _Place) -> Any:
+    try:
+        return _best(variant.get("additionalProperties", True), place.inside(name))
+    except _NothingFitsError:
+        return None
+
+
+def _has_evidence(name: str, variant: JsonObject, place: _Place) -> bool:
+    """Whether the prompt says something about an optional property."""
+    schema = variant["properties"][name]
+    for flat in variants(schema, place.root):
+        if "const" in flat or flat.get("enum"):
+            allowed = flat["enum"] if is_array(flat.get("enum")) else [flat.get("const")]
+            if any(is_said(value, place.words) for value in allowed):
+                return True
+        elif "string" in _types(flat)[:1]:
+            if next(string_candidates(flat, name, place.words, said_only=True), None) is not None:
+                return True
+        elif stems(name) & place.words.stems:
+            return True
+    return False
+
+
+def _arrays(variant: JsonObject, place: _Place) -> Iterator[list[Any]]:
+    first = variant.get("prefixItems") or []
+    least = int(variant.get("minItems", 0))
+    most = int(variant.get("maxItems", _MOST_ITEMS))
+    sparse = place.depth > _SPARSE_DEPTH
+    for size in dict.fromkeys((least if sparse else max(least, len(first), 1), least, 0)):
+        try:
+            items = [_best(part, place.inside()) for part in first[:size]]
+            rest = _items(variant, place, min(size, most, _MOST_ITEMS) - len(items), sparse)
+        except _NothingFitsError:
+            continue
+        yield [*items, *rest]
+
+
+def _items(variant: JsonObject, place: _Place, wanted: int, sparse: bool) -> list[Any]:
+    """So many items, more when the prompt names more; different ones when they must be."""
+    schema = variant.get("items", True)
+    contained = variant.get("contains")
+    items: list[Any] = []
+    if contained is not None:
+        both = {"allOf": [contained, schema]}
+        items = [_best(both, place.inside()) for _ in range(int(variant.get("minContains", 1)))]
+    most = int(variant.get("maxItems", _MOST_ITEMS)) - len(variant.get("prefixItems") or ())
+    wanted = max(wanted, 0)
+    if not sparse and "prefixItems" not in variant:
+        wanted = max(wanted, min(most, _said_items(schema, place)))
+    if variant.get("uniqueItems") or wanted > 1:
+        items = _different(schema, place, items, wanted)
+    while len(items) < wanted:
+        if variant.get("uniqueItems"):
+            raise _NothingFitsError
+        items.append(_best(schema, place.inside()))
+    return items
+
+
+def _said_items(schema: object, place: _Place) -> int:
+    """How many items of a list of strings the prompt holds."""
+    flat = next(variants(schema, place.root), None)
+    if flat is None or flat.get("type") != "string" or flat.get("format"):
+        return 0
+    if is_array(flat.get("enum")):
+        return sum(is_said(value, place.words) for value in flat["enum"])
+    words = place.words
+    return len(words.quoted) or len(words.names)
+
+
+def _different(schema: object, place: _Place, items: list[Any], wanted: int) -> list[Any]:
+    found = list(items)
+    for value in islice(_candidates(schema, place.inside()), _MOST_TRIES + 2 * wanted):
+        if len(found) >= wanted:
+            break
+        new = not any(same(value, other) for other in found)
+        if new and fits(value, schema, place.root):
+            found.append(value)
+    return found

@@ -1,0 +1,67 @@
+"""Numbers for a JSON Schema."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from apertis.sandbox.values import JsonObject, is_number
+from apertis.sandbox.words import Words
+
+_MORE = 64
+
+
+def number_candidates(schema: JsonObject, kind: str, words: Words) -> Iterator[int | float]:
+    """Numbers that the schema may take: the prompt's, the schema's own, then those in its bounds."""
+    whole = kind == "integer"
+    for number in (*words.numbers, *_suggested(schema)):
+        if not whole or number % 1 == 0:
+            yield int(number) if whole else number
+    step = schema.get("multipleOf", 1)
+    step = step if is_number(step) and step > 0 else 1
+    yield from _in_bounds(schema, _whole_step(step) if whole else step)
+    yield from _between(schema, whole)
+
+
+def _suggested(schema: JsonObject) -> Iterator[int | float]:
+    values = (schema.get("default"), *(schema.get("examples") or ()))
+    yield from (value for value in values if is_number(value))
+
+
+def _whole_step(step: int | float) -> int | float:
+    """The least whole multiple of a step, for integers that must be multiples of a fraction."""
+    return next((step * n for n in range(1, 1001) if step * n % 1 == 0), step)
+
+
+def _in_bounds(schema: JsonObject, step: int | float) -> Iterator[int | float]:
+    low, high = _bounds(schema)
+    if low is not None:
+        start = math.ceil(low / step)
+        numbers: Iterator[int] = iter(range(start, start + _MORE))
+    elif high is not None:
+        start = math.floor(high / step)
+        numbers = iter(range(start, start - _MORE, -1))
+    else:
+        numbers = iter(range(1, _MORE))
+    for number in numbers:
+        value = number * step
+        yield int(value) if value % 1 == 0 and abs(value) < 2**53 else value
+
+
+def _between(schema: JsonObject, whole: bool) -> Iterator[int | float]:
+    """The middle of a range that is narrower than a step."""
+    low, high = _bounds(schema)
+    if whole or low is None:
+        return
+    top = low + 1 if high is None else high
+    yield low + (top - low) / 2
+    yield low + (top - low) / 3
+    yield from (low, top)
+
+
+def _bounds(schema: JsonObject) -> tuple[int | float | None, int | float | None]:
+    lows = [schema[name] for name in ("minimum", "exclusiveMinimum") if is_number(schema.get(name))]
+    highs = [
+        schema[name] for name in ("maximum", "exclusiveMaximum") if is_number(schema.get(name))
+    ]
+    return max(lows, default=None), min(highs, default=None)

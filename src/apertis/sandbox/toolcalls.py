@@ -1,0 +1,110 @@
+"""Which tools to call, how often, and with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from apertis.sandbox.heard import Heard
+from apertis.sandbox.schemas import fill
+from apertis.sandbox.values import JsonObject, objects_of
+from apertis.sandbox.words import Words, stems
+
+_MOST_CALLS = 5
+
+# Tools of the API that run at the caller's side: their inputs are known, though no request says so.
+_CLIENT_TOOLS: dict[str, JsonObject] = {
+    "bash": {"properties": {"command": {"type": "string", "default": "pwd"}},
+             "required": ["command"]},
+    "text_editor": {"properties": {"command": {"const": "view"},
+                                   "path": {"type": "string", "const": "."}},
+                    "required": ["command", "path"]},
+    "memory": {"properties": {"command": {"const": "view"}, "path": {"const": "/memories"}},
+               "required": ["command", "path"]},
+    "computer": {"properties": {"action": {"const": "screenshot"}}, "required": ["action"]},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call: the tool's name and its input."""
+
+    name: str
+    input: JsonObject
+
+
+def choose_calls(request: JsonObject, heard: Heard) -> list[ToolCall]:
+    """The calls that the request leads to; none when it is answered in words.
+
+    `tool` and `any` force a call. Under `auto` a tool is called when the prompt shares a telling
+    word with it, and not right after a result: then the answer is due.
+    """
+    choice = request.get("tool_choice") or {"type": "auto"}
+    tools = [tool for tool in objects_of(request.get("tools")) if _schema_of(tool) is not None]
+    if choice["type"] == "none" or not tools or heard.prefill:
+        return []
+    words = Words(heard.question or (heard.earlier[-1] if heard.earlier else ""))
+    alone = choice.get("disable_parallel_tool_use") is True
+    if choice["type"] == "tool":
+        named = [tool for tool in tools if tool["name"] == choice["name"]]
+        chosen = named[:1]
+    elif choice["type"] == "any":
+        chosen = _fitting(tools, words) or tools[:1]
+    else:
+        chosen = [] if heard.tool_answers else _fitting(tools, words)
+    calls = [call for tool in chosen for call in _calls_of(tool, words)]
+    return calls[: 1 if alone else _MOST_CALLS]
+
+
+def _schema_of(tool: JsonObject) -> JsonObject | None:
+    """The tool's input schema; None for a tool that only the real service could run."""
+    schema: Any = tool.get("input_schema")
+    if schema is not None:
+        return schema
+    kind = str(tool.get("type", "")).rstrip("0123456789").rstrip("_")
+    known = _CLIENT_TOOLS.get(kind)
+    return {"type": "object", **known} if known and "name" in tool else None
+
+
+def _fitting(tools: list[JsonObject], words: Words) -> list[JsonObject]:
+    """The best tool, and the others whose names the prompt also speaks of."""
+    scores = [_score(tool, words) for tool in tools]
+    best = max(scores)
+    if best == 0:
+        return []
+    first = tools[scores.index(best)]
+    heard = stems(first["name"]) & words.stems
+    others = [
+        tool
+        for tool in tools
+        if tool is not first and (stems(tool["name"]) & words.stems) - heard
+    ]
+    return [first, *others]
+
+
+def _score(tool: JsonObject, words: Words) -> int:
+    """Shared telling words: the name's count most, then the description's, then the properties'."""
+    schema = _schema_of(tool) or {}
+    named = any(tool["name"].lower() in part for part in (words.text.lower(),))
+    properties = " ".join(schema.get("properties", ()))
+    return (
+        100 * named
+        + 10 * len(stems(tool["name"]) & words.stems)
+        + 3 * len(stems(str(tool.get("description") or "")) & words.stems)
+        + len(stems(properties) & words.stems)
+    )
+
+
+def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
+    """One call, or one for each place that the prompt lists when the tool takes one at a time."""
+    schema = _schema_of(tool)
+    once = fill(schema, words)
+    calls = [ToolCall(tool["name"], once)]
+    places = words.places
+    if len(places) < 2 or not isinstance(once, dict):
+        return calls
+    taken = [name for name, value in once.items() if value == places[0]]
+    if len(taken) != 1 or any(place in once.values() for place in places[1:]):
+        return calls
+    inputs = [fill(schema, words.focused_on(place)) for place in places[1:_MOST_CALLS]]
+    return calls + [ToolCall(tool["name"], input) for input in inputs if input != once]

@@ -1,0 +1,150 @@
+"""A request's bytes to a request that can be answered, or to the API's refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from apertis.sandbox.attachments import Attachment, Unreadable, examine
+from apertis.sandbox.catalogue import Model, find_model
+from apertis.sandbox.conversation import (
+    breakpoint_problems,
+    conversation_problems,
+    version_problems,
+)
+from apertis.sandbox.fields import COUNT_REQUEST, REQUEST
+from apertis.sandbox.reply import Refusal, invalid
+from apertis.sandbox.rules import Complaints
+from apertis.sandbox.schemas import schema_problems
+from apertis.sandbox.values import JsonObject, is_object, output_schema
+
+_MOST_BODY_BYTES = 32 * 1024 * 1024
+_MOST_MESSAGES = 100_000
+_NEW_VERSION = "2026-10-21"
+_VERSIONS = ("2023-01-01", "2023-06-01", _NEW_VERSION)
+_SAMPLING = ("temperature", "top_p", "top_k")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A valid request, its model, and what was found in its images and documents."""
+
+    request: JsonObject
+    model: Model
+    attachments: Mapping[int, Attachment]
+
+
+def read_json(body: bytes) -> JsonObject | Refusal:
+    """The object in a body, or the refusal of one that holds none."""
+    if len(body) > _MOST_BODY_BYTES:
+        return Refusal(413, "Request exceeds the maximum size")
+    try:
+        value: Any = msgspec.json.decode(body)
+        # What cannot be written again, such as half of a surrogate pair, cannot be answered.
+        msgspec.json.encode(value)
+    except msgspec.DecodeError as error:
+        return invalid(f"The request body is not valid JSON: {error}")
+    except (UnicodeEncodeError, RecursionError):
+        return invalid("The request body is not valid JSON: it holds text or depth beyond reading")
+    if not is_object(value):
+        return invalid("The request body is not a JSON object")
+    return value
+
+
+def check(
+    request: JsonObject, headers: Mapping[str, str], counting: bool = False
+) -> Accepted | Refusal:
+    """The request as accepted, or the first thing that is wrong with it."""
+    version = headers.get("anthropic-version", "2023-06-01")
+    if version not in _VERSIONS:
+        return invalid(f"anthropic-version: '{version}' is not a valid version")
+    rule = COUNT_REQUEST if counting else REQUEST
+    problem = next(rule("", request), None)
+    if problem is not None:
+        return invalid(problem)
+    model = find_model(request["model"])
+    if model is None:
+        return Refusal(404, f"model: {request['model']}")
+    problem = next(_problems(request, model, version), None)
+    if problem is not None:
+        return invalid(problem)
+    attachments = examine(request)
+    if isinstance(attachments, Unreadable):
+        return invalid(attachments.message)
+    return Accepted(request, model, attachments)
+
+
+def _problems(request: JsonObject, model: Model, version: str) -> Complaints:
+    if version == _NEW_VERSION:
+        for name in _SAMPLING:
+            if request.get(name) is not None:
+                yield f"{name}: Extra inputs are not permitted"
+        yield from version_problems(request["messages"])
+    if len(request["messages"]) > _MOST_MESSAGES:
+        yield f"messages: at most {_MOST_MESSAGES:,} messages are allowed"
+    yield from _limit_problems(request, model)
+    yield from _thinking_problems(request, model)
+    yield from _tool_problems(request)
+    yield from _schema_problems(request)
+    yield from conversation_problems(request["messages"], model.takes_prefill)
+    yield from breakpoint_problems(request)
+
+
+def _limit_problems(request: JsonObject, model: Model) -> Complaints:
+    most = request.get("max_tokens", 0)
+    if most > model.max_tokens:
+        yield (
+            f"max_tokens: {most} > {model.max_tokens}, which is the maximum allowed number of "
+            f"output tokens for {model.id}"
+        )
+    if any(not sequence.strip() for sequence in request.get("stop_sequences") or ()):
+        yield "stop_sequences: each stop sequence must contain non-whitespace"
+    if not model.takes_sampling:
+        for name in _SAMPLING:
+            if request.get(name) not in (None, 1):
+                yield f"`{name}` is deprecated for this model."
+
+
+def _thinking_problems(request: JsonObject, model: Model) -> Complaints:
+    thinking = request.get("thinking") or {"type": "disabled"}
+    kind = thinking["type"]
+    if kind == "disabled":
+        return
+    if kind == "enabled" and "enabled" not in model.thinking_types:
+        yield (
+            '"thinking.type.enabled" is not supported for this model. Use '
+            '"thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
+        )
+    if kind == "enabled" and thinking["budget_tokens"] >= request.get("max_tokens", 10**9):
+        yield "`max_tokens` must be greater than `thinking.budget_tokens`."
+    if request.get("temperature") not in (None, 1):
+        yield "`temperature` may only be set to 1 when thinking is enabled."
+    if request.get("top_k") is not None:
+        yield "`top_k` must be unset when thinking is enabled."
+    if (request.get("tool_choice") or {}).get("type") in ("any", "tool"):
+        yield "Thinking may not be enabled when tool_choice forces tool use."
+
+
+def _schema_problems(request: JsonObject) -> Complaints:
+    for place, tool in enumerate(request.get("tools") or ()):
+        if "input_schema" in tool:
+            yield from schema_problems(f"tools.{place}.custom.input_schema", tool["input_schema"])
+    wanted = output_schema(request)
+    if wanted is not None:
+        yield from schema_problems("output_config.format.schema", wanted)
+
+
+def _tool_problems(request: JsonObject) -> Complaints:
+    names = [tool.get("name") for tool in request.get("tools") or () if tool.get("name")]
+    if len(set(names)) < len(names):
+        yield "tools: Tool names must be unique."
+    choice = request.get("tool_choice")
+    if choice is None:
+        return
+    if not request.get("tools") and choice["type"] != "none":
+        yield "tool_choice: tool_choice may only be specified while providing tools"
+    if choice["type"] == "tool" and choice["name"] not in names:
+        yield f"tool_choice: Tool '{choice['name']}' not found in provided tools"

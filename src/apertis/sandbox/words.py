@@ -1,0 +1,147 @@
+"""The words of a prompt, sorted into what a tool's input could need: names, places, numbers, dates."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+_COMMON = frozenset(
+    """a about after all an and any are as at be been before but by can could did do does for from
+    get give had has have hello hey hi how i if in into is it its let like me my no not of off on or
+    our please she should so some tell than thank thanks that the their them then there these they
+    this those to today tomorrow tonight too up us use using want was we were what what's whats when
+    where which who why will with would yes you your now right show make just also need new calculate
+    compute convert translate search find look book schedule send write create add compare check
+    call call's tool tools claude describe explain list set run""".split()
+)
+_QUOTED = re.compile(r"“([^”]+)”|\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)|`([^`]+)`")
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|\.\d)")
+_NAME = re.compile(
+    r"[A-Z][\w’'.-]*(?:\s+(?:(?:of|de|del|la|van|von|der|the)\s+)?[A-Z][\w’'.-]*)*(?:,\s[A-Z]{2}\b)?"
+)
+_AFTER = re.compile(
+    r"\b(in|at|near|around|for|from|to|of|on|about)\s+((?:the\s+)?\w[\w’'-]*(?:\s+[\w’'-]+){0,3})"
+)
+_MATHS = re.compile(r"[(\d][\d\s.,()]*(?:(?:\*\*|[-+*/%^×÷])\s*[\d(][\d\s.,()]*)+")
+_PATTERNS = {
+    "email": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
+    "uri": re.compile(r"https?://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)]"),
+    "date": re.compile(r"\b\d{4}-\d{2}-\d{2}\b(?!T)"),
+    "date-time": re.compile(r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})"),
+    "time": re.compile(r"\b\d{2}:\d{2}(?::\d{2})?\b"),
+    "ipv4": re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"),
+    "uuid": re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE),
+}
+_STEM = re.compile(r"(?:ings?|ers?|ed|es|s)$")
+_MOST_CHARACTERS = 20_000
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text or of a name such as `get_weather` or `getWeather`, in lower case."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).replace("_", " ")
+    return [word.lower() for word in re.findall(r"[^\W_]+(?:['’][^\W_]+)?", apart)]
+
+
+def stems(text: str) -> frozenset[str]:
+    """The words of a text that mean something, cut to what their forms share."""
+    telling = (word for word in words_in(text) if word not in _COMMON and len(word) > 1)
+    return frozenset(_STEM.sub("", word) if len(word) > 4 else word for word in telling)
+
+
+@dataclass(frozen=True)
+class Words:
+    """A prompt and what can be found in it. Each list is in the order of the prompt."""
+
+    text: str
+    # When one of several places is meant, it is the only name that counts.
+    focus: str = ""
+
+    def focused_on(self, name: str) -> Words:
+        """The same prompt, read for one of the names in it."""
+        return replace(self, focus=name)
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        """The telling words."""
+        return stems(self.text)
+
+    @cached_property
+    def quoted(self) -> list[str]:
+        """What stands in quotation marks."""
+        return [next(filter(None, found.groups())) for found in _QUOTED.finditer(self._short)]
+
+    @cached_property
+    def numbers(self) -> list[int | float]:
+        """The numbers."""
+        texts = [found.replace(",", "") for found in _NUMBER.findall(self._short)]
+        return [float(text) if "." in text else int(text) for text in texts if len(text) < 16]
+
+    @cached_property
+    def maths(self) -> list[str]:
+        """Arithmetic, such as `12 * (3 + 4)`."""
+        return [found.strip(" .,") for found in _MATHS.findall(self._short)]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Words in capitals, without those that only begin a sentence."""
+        if self.focus:
+            return [self.focus]
+        found = [_without_opening(match.group()) for match in _NAME.finditer(self._short)]
+        return [name for name in dict.fromkeys(found) if name]
+
+    @cached_property
+    def places(self) -> list[str]:
+        """What follows `in`, `at`, `for` or the like: names if there are any, else any words."""
+        named = [name for name in self.names if self._is_place(name)]
+        if named or self.names:
+            return self._with_neighbours(named) or self.names
+        after = (self._phrase(match.group(2)) for match in _AFTER.finditer(self._short))
+        return [phrase for phrase in after if phrase][:1]
+
+    def after(self, *prepositions: str) -> list[str]:
+        """The names or phrases that follow one of these words."""
+        found: list[str] = []
+        for match in _AFTER.finditer(self._short):
+            if match.group(1) in prepositions:
+                name = _NAME.match(self._short, match.start(2))
+                found.append(_without_opening(name.group()) if name else self._phrase(match[2]))
+        return [phrase for phrase in found if phrase]
+
+    def of_format(self, name: str) -> list[str]:
+        """Addresses, links, dates and the like, by the name of the format in JSON Schema."""
+        pattern = _PATTERNS.get(name)
+        return pattern.findall(self._short) if pattern else []
+
+    @property
+    def _short(self) -> str:
+        return self.text[:_MOST_CHARACTERS]
+
+    def _is_place(self, name: str) -> bool:
+        before = rf"\b(?:in|at|near|around|for|from|to|of)\s+(?:the\s+)?{re.escape(name)}"
+        return re.search(before, self._short) is not None
+
+    def _with_neighbours(self, named: list[str]) -> list[str]:
+        """Names that a comma or an `and` joins to one of these belong to the same list."""
+        chosen = list(named)
+        for name in self.names:
+            joined = rf"(?:,\s*(?:and\s+)?|\s+(?:and|or|&)\s+){re.escape(name)}"
+            if name not in chosen and re.search(joined, self._short):
+                chosen.append(name)
+        return [name for name in self.names if name in chosen]
+
+    def _phrase(self, text: str) -> str:
+        kept: list[str] = []
+        for word in text.split():
+            if word.lower() in _COMMON and word.lower() != "the":
+                break
+            if word.lower() != "the":
+                kept.append(word)
+        return " ".join(kept)
+
+
+def _without_opening(name: str) -> str:
+    words = name.rstrip(".'’-").removesuffix("’s").removesuffix("'s").split()
+    while words and words[0].lower().rstrip(",") in _COMMON:
+        del words[0]
+    return " ".join(words)

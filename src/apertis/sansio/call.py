@@ -1,0 +1,52 @@
+"""One API call as data: what to send, how to read the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from apertis.models import Malformed
+from apertis.sansio.outcome import Response, response_error
+from apertis.sansio.timeouts import Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+
+
+class NotGiven(msgspec.Struct, frozen=True):
+    """Stands where a caller gave nothing, because None has a meaning of its own."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NOT_GIVEN = NotGiven()
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True):
+    """A call: one place says it, both clients run it.
+
+    `read` makes the result of a whole, successful answer; it raises `Malformed` for one that is
+    not the API's. `streamed` asks for an event stream. The last three fields are the caller's
+    wishes for this call alone.
+    """
+
+    method: str
+    path: str
+    read: Callable[[Response], T]
+    body: bytes | None = None
+    query: Mapping[str, Any] | None = None
+    headers: Mapping[str, str | None] | None = None
+    streamed: bool = False
+    timeout: float | Timeout | None | NotGiven = NOT_GIVEN
+    max_retries: int | None = None
+
+    def result(self, response: Response) -> T:
+        """What the caller gets of a successful answer, or the error that it is none."""
+        try:
+            return self.read(response)
+        except Malformed as error:
+            raise response_error(response, error.reason) from error

@@ -1,0 +1,241 @@
+"""One HTTP/1.1 client connection, as a state machine over `httptools`.
+
+Theory of operation. The shell writes the bytes of a request and calls `begin`. It hands what the
+socket gave to `receive`, and calls `end_of_input` when the peer closed its side. After each call it
+looks at the facts:
+
+`started`        any byte of the answer came
+`head_complete`  `status` and `headers` are there, `take_body` gives the decoded body as it comes
+`complete`       the answer is whole; `reusable` says whether the connection may serve another one
+`failure`        the answer cannot be whole; the sentence says why, the connection must be closed
+
+Interim answers (1xx) are read over. Chunked, length-delimited and close-delimited bodies are
+told apart by RFC 9112, section 6.3; a body that ends early is a failure, never a shorter body.
+`gzip` and `deflate` are undone. No exception leaves this module for any input.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+# What nginx and Node.js allow at the most by default is a quarter of this.
+MAX_HEAD_BYTES = 64 * 1024
+
+_ENCODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
+
+
+class Inflater:
+    """Undoes `gzip` and `deflate`, the latter with or without its zlib wrapper."""
+
+    __slots__ = ("_decoder", "_start", "failed")
+
+    def __init__(self) -> None:
+        self._decoder: zlib._Decompress | None = None
+        self._start = b""
+        self.failed = False
+
+    def feed(self, data: bytes) -> bytes:
+        """What these bytes stand for."""
+        if self._decoder is None:
+            # Two bytes tell the formats apart.
+            self._start = data = self._start + data
+            if len(data) < 2:
+                return b""
+            self._decoder = zlib.decompressobj(window_bits(data))
+        output = []
+        while data and not self.failed:
+            try:
+                output.append(self._decoder.decompress(data))
+            except zlib.error:
+                self.failed = True
+            data = self._decoder.unused_data
+            if data:
+                # A gzip body may have several members, one after the other.
+                self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        return b"".join(output)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the compressed body came to its end; one without any byte is empty."""
+        if self._decoder is None:
+            return not self._start
+        return self._decoder.eof and not self.failed
+
+
+def window_bits(start: bytes) -> int:
+    """What zlib must be told of a body that begins so: gzip, zlib, or a bare deflate stream.
+
+    Servers send the last as `deflate` although the name means the second (RFC 9110, 8.4.1.2).
+    """
+    if start[:2] == b"\x1f\x8b":
+        return zlib.MAX_WBITS | 16
+    wrapped = start[0] & 0x0F == 8 and int.from_bytes(start[:2]) % 31 == 0
+    return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
+
+
+class Http1Connection:
+    """The client's side of one connection. See the module's docstring."""
+
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_head_bytes",
+        "_inflater",
+        "_informational",
+        "_length_known",
+        "_method",
+        "_parser",
+        "_surplus",
+        "complete",
+        "failure",
+        "head_complete",
+        "headers",
+        "keep_alive",
+        "started",
+        "status",
+    )
+
+    def __init__(self) -> None:
+        self._parser = HttpResponseParser(self)
+        self._surplus = False
+        self.begin("GET")
+
+    def begin(self, method: str) -> None:
+        """A request was written; its answer is awaited."""
+        self._method = method
+        self._body: list[bytes] = []
+        self._chunked = False
+        self._head_bytes = 0
+        self._inflater: Inflater | None = None
+        self._informational = False
+        self._length_known = False
+        self.complete = False
+        self.failure: str | None = None
+        self.head_complete = False
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.keep_alive = False
+        self.started = False
+        self.status = 0
+
+    def receive(self, data: bytes) -> None:
+        """Bytes came from the peer."""
+        if not data:
+            return
+        if self.complete:
+            self._surplus = True
+            return
+        self.started = True
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            # Its head was refused already.
+            self._surplus = True
+        except HttpParserError as error:
+            # What follows a complete answer is not ours to judge: only reuse is off.
+            self._surplus = True
+            if not self.complete:
+                self._fail(f"the server does not speak HTTP/1.1: {error}")
+        if not self.head_complete:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._fail(f"the head of the answer is larger than {MAX_HEAD_BYTES} bytes")
+
+    def end_of_input(self) -> None:
+        """The peer will send no more."""
+        self._surplus = True
+        if self.complete or self.failure:
+            return
+        if not self.started:
+            self._fail("the server closed the connection without an answer")
+        elif not self.head_complete:
+            self._fail("the server closed the connection inside the head of its answer")
+        elif self._length_known or self._chunked:
+            self._fail("the server closed the connection inside its answer")
+        else:
+            self._finish()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the next request may go over this connection."""
+        return self.complete and self.keep_alive and not self._surplus and not self.failure
+
+    def take_body(self) -> bytes:
+        """The part of the body that came since the last call."""
+        body = self._body
+        if len(body) == 1:
+            data = body[0]
+        elif body:
+            data = b"".join(body)
+        else:
+            return b""
+        body.clear()
+        return data
+
+    def _fail(self, reason: str) -> None:
+        if self.failure is None:
+            self.failure = reason
+
+    def _finish(self) -> None:
+        if self._inflater is not None and not self._inflater.whole:
+            self._fail("the compressed body of the answer is damaged or incomplete")
+        self.complete = self.failure is None
+
+    # httptools calls what follows from inside feed_data.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self._surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head_complete:
+            # A trailer: the API documents none, and a late header must not change the meaning.
+            return
+        self.headers.append((name, value.rstrip(b" \t")))
+        length = len(name)
+        if length == 14 and name.lower() == b"content-length":
+            self._length_known = True
+        elif length == 17 and name.lower() == b"transfer-encoding":
+            self._chunked = True
+            if value.strip().lower() != b"chunked":
+                self._fail("the server used a transfer coding other than chunked")
+
+    def on_headers_complete(self) -> None:
+        if self.complete:
+            return
+        status = self._parser.get_status_code()
+        if status == 101:
+            self._fail("the server switched protocols, which was not asked for")
+        elif 100 <= status < 200:
+            self._informational = True
+            self.headers.clear()
+            self._chunked = self._length_known = False
+            return
+        self.status = status
+        self.keep_alive = self._parser.should_keep_alive()
+        self.head_complete = True
+        for name, value in self.headers:
+            if len(name) == 16 and name.lower() == b"content-encoding":
+                self._inflater = Inflater() if value.lower() in _ENCODINGS else None
+        if self._method == "HEAD" or status in {204, 304}:
+            # Whatever the head says, no body follows; the parser cannot know of HEAD.
+            self._inflater = None
+            self._surplus = self._surplus or self._method == "HEAD"
+            self._finish()
+
+    def on_body(self, data: bytes) -> None:
+        if self.complete:
+            return
+        if self._inflater is not None:
+            data = self._inflater.feed(data)
+            if self._inflater.failed:
+                self._fail("the compressed body of the answer is damaged or incomplete")
+        if data:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._informational:
+            self._informational = False
+        elif not self.complete:
+            self._finish()

@@ -1,0 +1,29 @@
+"""JSON lines from bytes that may be cut anywhere."""
+
+from __future__ import annotations
+
+
+class LineDecoder:
+    """Cuts a byte stream at line feeds: `feed` what came, `finish` at its end."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines that this chunk completes, without empty ones."""
+        first, *rest = chunk.split(b"\n")
+        self._pieces.append(first)
+        if not rest:
+            return []
+        # Only the line that ends here is joined, so a long one costs its length once.
+        lines = [b"".join(self._pieces), *rest]
+        self._pieces = [lines.pop()]
+        return [line for line in map(bytes.strip, lines) if line]
+
+    def finish(self) -> list[bytes]:
+        """The line that the end of the stream left open, if there is one."""
+        rest = b"".join(self._pieces).strip()
+        self._pieces = []
+        return [rest] if rest else []

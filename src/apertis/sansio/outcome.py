@@ -1,0 +1,206 @@
+"""What came of one try: an answer or a failure, as values; and the error that each stands for."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from apertis.errors import (
+    STATUS_BY_TYPE,
+    APIConnectionError,
+    APIError,
+    APIResponseError,
+    APIStatusError,
+    APITimeoutError,
+    RedirectError,
+    redact,
+    status_error_class,
+)
+from apertis.models import Headers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Enough of an unreadable answer to recognise a proxy's page by.
+SHOWN_CHARACTERS = 200
+
+
+class Response(msgspec.Struct, frozen=True):
+    """A whole answer."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is a success."""
+        return 200 <= self.status < 300
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """No whole answer: why, as a sentence, and which deadline passed, if one did.
+
+    `where` is the server's address as a person would type it. `permanent` marks what a second try
+    cannot mend: a certificate that does not fit, a host name that is none.
+    """
+
+    reason: str
+    where: str = ""
+    deadline: str | None = None
+    connecting: bool = False
+    permanent: bool = False
+    malformed: bool = False
+    cause: BaseException | None = None
+
+
+class StreamError(msgspec.Struct, frozen=True):
+    """An `error` event, as its decoded document."""
+
+    document: Mapping[str, Any]
+    headers: Headers
+
+
+Outcome = Response | Failure | StreamError
+
+
+def error_from(outcome: Outcome, *, now: float, retries: int = 0) -> APIError:
+    """The exception that stands for an outcome that is no success. `now` is in Unix seconds."""
+    if isinstance(outcome, Failure):
+        error = _connection_error(outcome)
+    elif isinstance(outcome, StreamError):
+        error = _status_error(
+            status_of(outcome.document), outcome.headers, outcome.document, b"", now
+        )
+    else:
+        document = _document(outcome.body)
+        error = _status_error(outcome.status, outcome.headers, document, outcome.body, now)
+    error.retries = retries
+    return error
+
+
+def response_error(response: Response, reason: str) -> APIResponseError:
+    """The exception for a 200 that is no answer of the API."""
+    shown = beginning(response.body)
+    kind = response.headers.get("content-type") or "no content-type"
+    came = f"it begins with {shown!r}" if shown else "it is empty"
+    error = APIResponseError(f"the answer cannot be read ({kind}): {reason}; {came}")
+    error.status = response.status
+    error.body = redact(shown)
+    error.headers = response.headers
+    error.request_id = request_id(response.headers)
+    return error
+
+
+def beginning(body: bytes) -> str:
+    """The first characters of a body, for a person to look at."""
+    text = body[: SHOWN_CHARACTERS * 4].decode("utf-8", "replace")
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+
+
+def request_id(headers: Headers) -> str | None:
+    """The service's name for the request."""
+    return headers.get("request-id") or headers.get("x-request-id")
+
+
+def retry_after(headers: Headers, now: float) -> float | None:
+    """The seconds that the service asks to wait: `retry-after-ms`, else `retry-after`.
+
+    The latter is a number of seconds or a date (RFC 9110, section 10.2.3).
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return max(milliseconds / 1000, 0.0)
+    text = headers.get("retry-after")
+    seconds = _number(text)
+    if seconds is not None or text is None:
+        return seconds if seconds is None else max(seconds, 0.0)
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return None if value is None or value != value or value == float("inf") else value
+
+
+def _connection_error(failure: Failure) -> APIError:
+    kind: type[APIError] = APIConnectionError
+    if failure.malformed:
+        kind = APIResponseError
+    elif failure.deadline is not None:
+        kind = APITimeoutError
+    error = kind(failure.reason)
+    if isinstance(error, APITimeoutError) and failure.deadline is not None:
+        error.deadline = failure.deadline
+    error.__cause__ = failure.cause
+    return error
+
+
+def _document(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return beginning(body)
+
+
+def status_of(document: object) -> int:
+    """The HTTP status that an error document stands for, by its type."""
+    kind = _facts(document).get("type")
+    return STATUS_BY_TYPE.get(kind, 500) if isinstance(kind, str) else 500
+
+
+def _facts(document: object) -> dict[str, Any]:
+    """The inner object of `{"error": {...}}`, whatever really came."""
+    inner = document.get("error") if isinstance(document, dict) else None
+    if isinstance(inner, dict):
+        return inner
+    if isinstance(inner, str):
+        return {"message": inner}
+    if isinstance(document, dict) and isinstance(document.get("message"), str):
+        return document
+    return {}
+
+
+def _status_error(
+    status: int, headers: Headers, document: object, body: bytes, now: float
+) -> APIStatusError:
+    facts = _facts(document)
+    said = _text(facts.get("message")) or beginning(body).strip() or "no explanation came"
+    location = headers.get("location") if 300 <= status < 400 else None
+    if location is not None:
+        said = f"the server redirects to {location}; set base_url to where the service is"
+    code = _text(facts.get("code"))
+    error = status_error_class(status)(f"{status}{f' {code}' if code else ''}: {said}")
+    error.status = status
+    error.type = _text(facts.get("type"))
+    error.code = code
+    error.param = _text(facts.get("param"))
+    error.body = _redacted(document)
+    error.headers = headers
+    error.retry_after = retry_after(headers, now)
+    error.request_id = request_id(headers)
+    if error.request_id is None and isinstance(document, dict):
+        error.request_id = _text(document.get("request_id"))
+    if isinstance(error, RedirectError):
+        error.location = location
+    return error
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _redacted(value: object) -> object:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {k: _redacted(v) for k, v in value.items()}
+    return [_redacted(v) for v in value] if isinstance(value, list) else value

@@ -1,0 +1,98 @@
+"""Which proxy a request goes through, and the words that open a tunnel."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from apertis.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apertis.sansio.request import Origin
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """An HTTP proxy: where it listens, and the credentials it wants."""
+
+    host: str
+    port: int
+    authorization: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.host}:{self.port})"
+
+    def connect_request(self, origin: Origin) -> bytes:
+        """The request for a tunnel to the origin (RFC 9110, section 9.3.6)."""
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        place = f"{host}:{origin.port}"
+        lines = [f"CONNECT {place} HTTP/1.1", f"host: {place}"]
+        if self.authorization is not None:
+            lines.append(f"proxy-authorization: {self.authorization}")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def parse_proxy(url: str, *, name: str = "proxy") -> Proxy:
+    """The proxy that a URL names: `http://[user:password@]host[:port]`."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is no URL: {error}") from None
+    if parts.scheme != "http" or not host:
+        raise ConfigurationError(
+            f"{name} must look like http://[user:password@]host:port; for {parts.scheme}:// "
+            "pass a client of your own as http_client"
+        )
+    authorization = None
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        authorization = "Basic " + b64encode(pair.encode()).decode("ascii")
+    return Proxy(host, port or 80, authorization)
+
+
+def choose_proxy(origin: Origin, given: str | None, environ: Mapping[str, str]) -> Proxy | None:
+    """The proxy for an origin: the given one, else the environment's; none where it says so."""
+    if given is not None:
+        return parse_proxy(given) if given else None
+    # A CGI server lets callers set HTTP_PROXY through a `Proxy:` header.
+    names = [f"{origin.scheme}_proxy", "all_proxy"]
+    upper = [] if "REQUEST_METHOD" in environ and not origin.tls else [names[0].upper()]
+    for name in (names[0], *upper, names[1], names[1].upper()):
+        if url := environ.get(name):
+            exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+            return None if exempted(origin, exempt) else parse_proxy(url, name=name)
+    return None
+
+
+def exempted(origin: Origin, no_proxy: str) -> bool:
+    """Whether a NO_PROXY list names the origin: host, domain, address, network or `*`."""
+    return any(_names(entry.strip().lower(), origin) for entry in no_proxy.split(","))
+
+
+def _names(entry: str, origin: Origin) -> bool:
+    if not entry:
+        return False
+    if entry == "*":
+        return True
+    host, _, port = entry.rpartition(":") if entry.count(":") == 1 else (entry, "", "")
+    if port and port != str(origin.port):
+        return False
+    host = host.strip("[]").removeprefix("*").lstrip(".")
+    name = origin.host.lower()
+    return name == host or name.endswith(f".{host}") or _in_network(name, host)
+
+
+def _in_network(address: str, network: str) -> bool:
+    if "/" not in network:
+        return False
+    import ipaddress  # noqa: PLC0415 - only a network in NO_PROXY needs it.
+
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False

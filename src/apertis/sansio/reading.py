@@ -1,0 +1,169 @@
+"""A stream's bytes -> its events, until it ends or fails: the rules, without the waiting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from apertis.errors import ApertisError, APIError, StreamTimeoutError, StreamTruncatedError
+from apertis.models import (
+    ErrorEvent,
+    Malformed,
+    Message,
+    MessageStartEvent,
+    MessageStopEvent,
+    PingEvent,
+    decode_event,
+)
+from apertis.sansio.outcome import (
+    Failure,
+    Outcome,
+    StreamError,
+    beginning,
+    error_from,
+    request_id,
+)
+from apertis.sansio.sse import EventDecoder, EventTooLargeError
+from apertis.sansio.transcript import Transcript
+
+if TYPE_CHECKING:
+    from apertis.models import Headers, StreamEvent
+    from apertis.sansio.sse import ServerSentEvent
+
+
+class EventReading:
+    """Reads one stream: `receive` its bytes, `finish` at its end, `fail` when it broke.
+
+    Each gives the events that are new. `failure` is set when nothing more will come because
+    something went wrong, `complete` when `message_stop` came. `decided` turns true with the first
+    event of the content, or the end: up to there another try can replace the stream unnoticed.
+    """
+
+    __slots__ = ("_decoder", "complete", "decided", "failure", "headers", "pending", "transcript")
+
+    def __init__(self, headers: Headers) -> None:
+        self._decoder = EventDecoder()
+        self.headers = headers
+        self.transcript = Transcript()
+        self.pending: list[StreamEvent] = []
+        self.failure: Failure | StreamError | None = None
+        self.complete = False
+        self.decided = False
+
+    def receive(self, data: bytes) -> list[StreamEvent]:
+        """The events that these bytes complete."""
+        try:
+            return self._decoded(self._decoder.feed(data))
+        except EventTooLargeError:
+            return self.fail(_malformed("an event of the stream is too large"))
+
+    def finish(self) -> list[StreamEvent]:
+        """The stream's bytes are at their end."""
+        events = self._decoded(self._decoder.finish())
+        if not self.complete:
+            self.fail(Failure("the stream ended before message_stop"))
+        return events
+
+    def fail(self, failure: Failure | StreamError) -> list[StreamEvent]:
+        """The stream broke, and no event is new."""
+        if self.failure is None:
+            self.failure = failure
+            self.decided = True
+        return []
+
+    def _decoded(self, parts: list[ServerSentEvent]) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
+        for part in parts:
+            if self.complete or self.failure is not None:
+                break
+            try:
+                event = decode_event(part.data)
+            except Malformed as error:
+                if part.data.strip() == b"[DONE]":
+                    continue
+                named = _named(part)
+                if named is None:
+                    self.fail(_malformed(f"{error.reason}; it is {beginning(part.data)!r}"))
+                    break
+                event = named
+            kind = type(event)
+            if kind is PingEvent:
+                continue
+            if kind is ErrorEvent:
+                self.fail(StreamError(event.to_dict(), self.headers))
+                break
+            self.complete = kind is MessageStopEvent
+            if not self.decided and kind is not MessageStartEvent:
+                self.decided = True
+            events.append(event)
+        return events
+
+    def error(self, *, now: float, retries: int) -> APIError:
+        """The exception for `failure`, with the message so far."""
+        assert self.failure is not None  # noqa: S101 - only asked for after a failure.
+        error = stream_error(self.failure, now=now, retries=retries)
+        error.request_id = error.request_id or request_id(self.headers)
+        error.partial = self.partial()
+        return error
+
+    def unreadable(self, cause: Malformed, *, now: float, retries: int) -> APIError:
+        """The exception for an event that does not fit those before it."""
+        self.failure, self.complete = _malformed(cause.reason), False
+        return self.error(now=now, retries=retries)
+
+    def partial(self) -> Message | None:
+        """The message as far as it came, if it began."""
+        try:
+            return self.transcript.message()
+        except Malformed:
+            return None
+
+
+def no_text_error(message: Message) -> ApertisError:
+    """The exception for a message without a text block, where text was asked for."""
+    kinds = ", ".join(block.type for block in message.content) or "no blocks"
+    return ApertisError(
+        f"the message has no text: it holds {kinds} and ended with {message.stop_reason}"
+    )
+
+
+def not_begun_error() -> ApertisError:
+    """The exception for a look at a message of which nothing has been iterated over."""
+    return ApertisError("no event has been read yet, so there is no message to look at")
+
+
+def carries_events(status: int, headers: Headers) -> bool:
+    """Whether an answer is to be read as an event stream: a 200 that does not say otherwise."""
+    kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+    return status == 200 and kind not in {"application/json", "text/html"}
+
+
+def stream_error(outcome: Outcome, *, now: float, retries: int) -> APIError:
+    """The exception for a stream that broke."""
+    if not isinstance(outcome, Failure) or outcome.malformed:
+        return error_from(outcome, now=now, retries=retries)
+    error: StreamTruncatedError
+    if outcome.deadline is None:
+        error = StreamTruncatedError(outcome.reason)
+    else:
+        error = StreamTimeoutError(outcome.reason)
+        error.deadline = outcome.deadline
+    error.retries = retries
+    error.__cause__ = outcome.cause
+    return error
+
+
+def _malformed(reason: str) -> Failure:
+    return Failure(f"the stream cannot be read: {reason}", malformed=True)
+
+
+def _named(part: ServerSentEvent) -> StreamEvent | None:
+    """The event whose type stands only in its `event:` line."""
+    try:
+        document = msgspec.json.decode(part.data)
+        if not part.name or not isinstance(document, dict) or "type" in document:
+            return None
+        return decode_event(msgspec.json.encode({"type": part.name.decode(), **document}))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Malformed):
+        return None

@@ -1,0 +1,201 @@
+"""The bytes of a request: where it goes, its head, its body."""
+
+from __future__ import annotations
+
+import re
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from apertis.errors import ConfigurationError, ParameterError
+from apertis.models import Model, raw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_SECRET_HEADERS = frozenset(
+    {"authorization", "x-api-key", "proxy-authorization", "cookie", "set-cookie"}
+)
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where requests go: the scheme, host and port, and the path before `/v1`."""
+
+    scheme: str
+    host: str
+    port: int
+    prefix: str = ""
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """The value of the Host header: the port is there when it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.tls else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The origin as text, without the path."""
+        return f"{self.scheme}://{self.authority}"
+
+
+def parse_base_url(text: str, *, name: str = "base_url") -> Origin:
+    """The origin that a base URL names, with or without `/v1` at its end."""
+    try:
+        parts = urlsplit(text.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is no URL: {error}") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ConfigurationError(
+            f"{name} must look like https://host or http://host:port; it is {_shown(text)!r}"
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(f"{name} must hold no credentials, query or fragment")
+    try:
+        host = host if ":" in host else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ConfigurationError(f"{name}: {host!r} is no host name") from None
+    prefix = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
+    prefix = quote(prefix, safe="/%:@!$&'()*+,;=~-._")
+    return Origin(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), prefix)
+
+
+def _shown(url: str) -> str:
+    # Credentials stand before an @; they must not reach an error message.
+    return re.sub(r"//[^/@]*@", "//***@", url)
+
+
+def merge_headers(*layers: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Headers by lower-case name; a later layer wins, None takes one out."""
+    merged: dict[str, str] = {}
+    for layer in layers:
+        for name, value in (layer or {}).items():
+            key = checked_name(name).lower()
+            if value is None:
+                merged.pop(key, None)
+            else:
+                merged[key] = checked_value(key, value)
+    return merged
+
+
+def checked_name(name: str) -> str:
+    """The name, if a header may have it."""
+    if not isinstance(name, str) or not _TOKEN.match(name):
+        raise ParameterError(f"{name!r} is no header name", param="extra_headers")
+    return name
+
+
+def checked_value(name: str, value: str) -> str:
+    """The value, if it can stand in a header: text without line ends, in ISO-8859-1."""
+    if not isinstance(value, str):
+        raise ParameterError(
+            f"header {name}: expected a string, got {type(value).__name__}", param="extra_headers"
+        )
+    stripped = value.strip(" \t")
+    if any(c in stripped for c in "\r\n\0"):
+        raise ParameterError(f"header {name}: it has a line end inside", param="extra_headers")
+    try:
+        stripped.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ParameterError(
+            f"header {name}: it has characters that HTTP headers cannot carry",
+            param="extra_headers",
+        ) from None
+    return stripped
+
+
+def shown_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers for a log line, without secrets."""
+    return {k: "***" if k.lower() in _SECRET_HEADERS else v for k, v in headers}
+
+
+def target(prefix: str, path: str, query: Mapping[str, Any] | None) -> str:
+    """The request target: path and query, encoded."""
+    path = quote(prefix + path, safe="/%:@!$&'()*+,;=~-._?")
+    if not query:
+        return path
+    pairs = [(k, _query_text(k, v)) for k, v in query.items() if v is not None]
+    if not pairs:
+        return path
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(pairs)}"
+
+
+def _query_text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ParameterError(
+        f"{name}: a query takes text and numbers, not {type(value).__name__}", param=name
+    )
+
+
+def render_head(method: str, target: str, headers: Mapping[str, str], length: int | None) -> bytes:
+    """The head of a request; `length` is the body's, None for none."""
+    lines = [f"{method} {target} HTTP/1.1\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+    if length is not None:
+        lines.append(f"content-length: {length}\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def render_body(params: Mapping[str, Any]) -> bytes:
+    """The JSON of the parameters; answers of the API stand in it as the bytes that came."""
+    try:
+        return _encode({name: wire_form(value, name) for name, value in params.items()})
+    except (TypeError, ValueError, OverflowError, UnicodeEncodeError, RecursionError) as error:
+        if isinstance(error, ParameterError):
+            raise
+        raise ParameterError(f"the request cannot be written as JSON: {error}") from error
+
+
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
+def wire_form(value: Any, path: str) -> Any:
+    """The value as JSON can carry it. `path` names it in errors: `messages[0].content`."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is dict:
+        return {
+            k: v if type(v) in _PLAIN else wire_form(v, f"{path}.{k}") for k, v in value.items()
+        }
+    if kind is list or kind is tuple:
+        return [wire_form(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Model):
+        return raw(value)
+    return _unusual(value, path)
+
+
+def _unusual(value: Any, path: str) -> Any:
+    if isinstance(value, float):
+        if value != value or value in {float("inf"), float("-inf")}:
+            raise ParameterError(f"{path}: {value} is no number that JSON has", param=path)
+        return value
+    if isinstance(value, str | int):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview | PathLike):
+        raise ParameterError(
+            f"{path}: {type(value).__name__} cannot be sent as JSON; "
+            "apertis.image(...) and apertis.document(...) make a block of a file or of bytes",
+            param=path,
+        )
+    if hasattr(value, "keys") and hasattr(value, "__getitem__"):
+        return wire_form({key: value[key] for key in value.keys()}, path)  # noqa: SIM118 - a duck.
+    if hasattr(value, "__iter__"):
+        return [wire_form(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    raise ParameterError(f"{path}: {type(value).__name__} cannot be sent as JSON", param=path)

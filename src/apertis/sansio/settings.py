@@ -1,0 +1,180 @@
+"""What a client was told, and the head of each request that follows from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from apertis.errors import ConfigurationError, MissingAPIKeyError
+from apertis.sansio.call import NOT_GIVEN, NotGiven
+from apertis.sansio.request import Origin, merge_headers, parse_base_url, render_head, target
+from apertis.sansio.retry import RetryPolicy
+from apertis.sansio.timeouts import Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apertis.sansio.call import Call
+
+HOSTED_SERVICE = "https://api.apertis.ai"
+# The last version that takes temperature, top_p and top_k, which the documentation promises.
+ANTHROPIC_VERSION = "2023-06-01"
+
+
+class Settings(msgspec.Struct, frozen=True, dict=True):
+    """A client's settings: complete, checked, and without a word about sockets."""
+
+    api_key: str | None
+    origin: Origin
+    timeout: float | Timeout | None = msgspec.field(default_factory=Timeout)
+    retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
+    default_headers: dict[str, str] = msgspec.field(default_factory=dict)
+    user_agent: str = "Apertis/Python"
+    anthropic_version: str = ANTHROPIC_VERSION
+
+    def __repr__(self) -> str:
+        return f"Settings(origin={self.origin.url + self.origin.prefix!r})"
+
+    def changed(self, **changes: Any) -> Settings:
+        """A copy with some of the settings replaced, as `with_options` takes them."""
+        return msgspec.structs.replace(self, **_checked(changes, self))
+
+    def headers(self) -> dict[str, str]:
+        """The headers of every request."""
+        own = {
+            "host": self.origin.authority,
+            "accept": "application/json",
+            "accept-encoding": "gzip, deflate",
+            "user-agent": self.user_agent,
+            "anthropic-version": self.anthropic_version,
+        }
+        if self.api_key is not None:
+            own["authorization"] = f"Bearer {self.api_key}"
+        return merge_headers(own, self.default_headers)
+
+    def head(self, call: Call[Any]) -> bytes:
+        """The head of the call's request, up to the blank line."""
+        if call.headers or call.query:
+            return self._render(call)
+        key = (call.method, call.path, call.streamed, call.body is None)
+        heads: dict[tuple[Any, ...], bytes] = self.__dict__.setdefault("_heads", {})
+        start = heads.get(key)
+        if start is None:
+            # The length is all that differs from one request to the next.
+            start = heads[key] = self._render(call, with_length=False)[:-2]
+        if call.body is None:
+            return start + b"\r\n"
+        return b"%scontent-length: %d\r\n\r\n" % (start, len(call.body))
+
+    def request_headers(self, call: Call[Any]) -> dict[str, str]:
+        """The headers of the call's request, without its length."""
+        headers = self.headers()
+        if call.streamed:
+            # Compression makes proxies hold events back.
+            headers["accept-encoding"] = "identity"
+        if call.body is not None:
+            headers["content-type"] = "application/json"
+        headers = merge_headers(headers, call.headers) if call.headers else headers
+        if "authorization" not in headers and "x-api-key" not in headers:
+            raise MissingAPIKeyError(
+                "no API key: pass api_key=..., or set APERTIS_API_KEY. Keys are made at "
+                "https://apertis.ai/token; `apertis serve` runs a stand-in offline and prints one"
+            )
+        return headers
+
+    def request_target(self, call: Call[Any]) -> str:
+        """The path and query of the call's request."""
+        return target(self.origin.prefix, call.path, call.query)
+
+    def timeout_of(self, call: Call[Any]) -> Timeout:
+        """The deadlines of the call."""
+        given = self.timeout if isinstance(call.timeout, NotGiven) else call.timeout
+        return Timeout.of(given, streamed=call.streamed)
+
+    def retry_of(self, call: Call[Any]) -> RetryPolicy:
+        """How often the call may be tried again."""
+        if call.max_retries is None:
+            return self.retry
+        return RetryPolicy(checked_retries(call.max_retries), self.retry.max_retry_after)
+
+    def _render(self, call: Call[Any], *, with_length: bool = True) -> bytes:
+        length = len(call.body) if with_length and call.body is not None else None
+        headers = self.request_headers(call)
+        return render_head(call.method, self.request_target(call), headers, length)
+
+
+def settings_from(environ: Mapping[str, str], given: Mapping[str, Any], version: str) -> Settings:
+    """The settings that a constructor's arguments and the environment make together."""
+    key = given.get("api_key")
+    key = environ.get("APERTIS_API_KEY") if key is None else key
+    url = given.get("base_url")
+    url = environ.get("APERTIS_BASE_URL") if url is None else url
+    plain = Settings(
+        api_key=None,
+        origin=parse_base_url(HOSTED_SERVICE),
+        user_agent=f"Apertis/Python {version}",
+    )
+    changes = {k: v for k, v in given.items() if k not in {"api_key", "base_url"}}
+    return plain.changed(api_key=key or NOT_GIVEN, base_url=url or HOSTED_SERVICE, **changes)
+
+
+def _checked(changes: Mapping[str, Any], now: Settings) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in changes.items():
+        if isinstance(value, NotGiven):
+            continue
+        match name:
+            case "api_key":
+                fields["api_key"] = _checked_key(value)
+            case "base_url":
+                fields["origin"] = parse_base_url(_text(name, value))
+            case "timeout":
+                Timeout.of(value)
+                fields["timeout"] = value
+            case "default_headers":
+                fields["default_headers"] = merge_headers(now.default_headers, value)
+            case "anthropic_version":
+                fields["anthropic_version"] = _text(name, value)
+            case "max_retries" | "max_retry_after":
+                pass
+            case _:
+                raise ConfigurationError(f"there is no setting {name!r}")
+    fields["retry"] = _retry(changes, now.retry)
+    return fields
+
+
+def _retry(changes: Mapping[str, Any], now: RetryPolicy) -> RetryPolicy:
+    retries = changes.get("max_retries", NOT_GIVEN)
+    longest = changes.get("max_retry_after", NOT_GIVEN)
+    if not isinstance(longest, NotGiven) and not (
+        isinstance(longest, int | float) and not isinstance(longest, bool) and longest >= 0
+    ):
+        raise ConfigurationError(
+            f"max_retry_after must be a number of seconds, 0 or more; it is {longest!r}"
+        )
+    return RetryPolicy(
+        now.max_retries if isinstance(retries, NotGiven) else checked_retries(retries),
+        now.max_retry_after if isinstance(longest, NotGiven) else longest,
+    )
+
+
+def checked_retries(value: object) -> int:
+    """The number of retries, if it is one."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigurationError(f"max_retries must be a whole number, 0 or more; it is {value!r}")
+    return value
+
+
+def _checked_key(value: object) -> str:
+    # Keys that were read from a file end in a line feed.
+    key = value.strip() if isinstance(value, str) else ""
+    if not key or not key.isascii() or any(c.isspace() or not c.isprintable() for c in key):
+        raise ConfigurationError("api_key must be text without spaces, in ASCII")
+    return key
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{name} must be text; it is {type(value).__name__}")
+    return value

@@ -1,0 +1,191 @@
+"""Events -> the message so far.
+
+What one delta costs does not depend on how many came before: pieces are kept in lists and joined
+when somebody looks. The message is put together as the JSON that the API would have sent for it,
+so fields that this library does not know are in it too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from apertis.models import (
+    CitationEvent,
+    CitationsDelta,
+    CompactionDelta,
+    ContentBlockDeltaEvent,
+    ContentBlockStartEvent,
+    ContentBlockStopEvent,
+    InputJSONDelta,
+    InputJsonEvent,
+    Malformed,
+    Message,
+    MessageDeltaEvent,
+    MessageStartEvent,
+    MessageStopEvent,
+    SignatureDelta,
+    SignatureEvent,
+    TextDelta,
+    TextEvent,
+    ThinkingDelta,
+    ThinkingEvent,
+    attach_response,
+    build_block,
+    build_message,
+    parse_partial_json,
+)
+
+if TYPE_CHECKING:
+    from apertis.models import ContentBlock, MessageStreamEvent, ResponseInfo, StreamEvent
+
+
+class BlockProgress:
+    """One content block while it arrives: as it started, and the pieces since."""
+
+    __slots__ = ("citations", "finished", "json", "signature", "start", "text", "thinking")
+
+    def __init__(self, start: dict[str, Any]) -> None:
+        self.start = start
+        self.text: list[str] = [start["text"]] if start.get("text") else []
+        self.thinking: list[str] = [start["thinking"]] if start.get("thinking") else []
+        self.json: list[str] = []
+        self.signature: list[str] = []
+        self.citations: list[Any] = []
+        self.finished: ContentBlock | None = None
+
+    def data(self) -> dict[str, Any]:
+        """The block as the API would have sent it whole."""
+        block = dict(self.start)
+        if self.text:
+            block["text"] = "".join(self.text)
+        if self.thinking:
+            block["thinking"] = "".join(self.thinking)
+        if self.signature:
+            block["signature"] = "".join(self.signature)
+        if self.citations:
+            block["citations"] = [*(block.get("citations") or []), *self.citations]
+        if self.json:
+            block["input"] = _parsed("".join(self.json), block.get("input"))
+        return block
+
+    def block(self) -> ContentBlock:
+        """The block so far."""
+        return self.finished or build_block(self.data())
+
+
+def _parsed(text: str, start: object) -> object:
+    if not text.strip():
+        return start
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        # The model was cut off inside the input: what can be read of it is kept.
+        return parse_partial_json(text)
+
+
+class Transcript:
+    """A message while it arrives. Feed it each event once, in order."""
+
+    __slots__ = ("_blocks", "_message", "ended", "response")
+
+    def __init__(self) -> None:
+        self.response: ResponseInfo | None = None
+        self._message: dict[str, Any] | None = None
+        self._blocks: dict[int, BlockProgress] = {}
+        self.ended = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether `message_start` came."""
+        return self._message is not None
+
+    def feed(self, event: StreamEvent) -> tuple[MessageStreamEvent, ...]:
+        """What a reader of the stream helper sees for this event: it, and what follows from it.
+
+        Raises:
+            Malformed: The event does not fit those before it.
+        """
+        if isinstance(event, ContentBlockDeltaEvent):
+            return self._delta(event)
+        if isinstance(event, ContentBlockStartEvent):
+            self._opened()
+            start = event.to_dict()["content_block"]
+            self._blocks[event.index] = BlockProgress(start)
+        elif isinstance(event, ContentBlockStopEvent):
+            progress = self._block(event.index)
+            progress.finished = progress.block()
+            return (ContentBlockStopEvent(index=event.index, content_block=progress.finished),)
+        elif isinstance(event, MessageDeltaEvent):
+            self._update(event.to_dict())
+        elif isinstance(event, MessageStartEvent):
+            self._message = event.message.to_dict()
+            content = self._message.get("content") or []
+            self._blocks = {i: BlockProgress(block) for i, block in enumerate(content)}
+        elif isinstance(event, MessageStopEvent):
+            self.ended = True
+            return (MessageStopEvent(message=self.message()),)
+        return (event,)
+
+    def message(self) -> Message:
+        """The message as far as it came.
+
+        Raises:
+            Malformed: There was no `message_start`.
+        """
+        data = dict(self._opened())
+        blocks = [self._blocks[index] for index in sorted(self._blocks)]
+        data["content"] = [progress.data() for progress in blocks]
+        message = build_message(data, [progress.finished for progress in blocks])
+        if self.response is not None:
+            attach_response(message, self.response)
+        return message
+
+    def _delta(self, event: ContentBlockDeltaEvent) -> tuple[MessageStreamEvent, ...]:
+        progress = self._blocks.get(event.index) or self._block(event.index)
+        delta = event.delta
+        if isinstance(delta, TextDelta):
+            progress.text.append(delta.text)
+            return event, TextEvent(delta.text, progress.text, len(progress.text))
+        if isinstance(delta, InputJSONDelta):
+            progress.json.append(delta.partial_json)
+            return event, InputJsonEvent(delta.partial_json, progress.json, len(progress.json))
+        if isinstance(delta, ThinkingDelta):
+            progress.thinking.append(delta.thinking)
+            return event, ThinkingEvent(delta.thinking, progress.thinking, len(progress.thinking))
+        return self._rare_delta(event, progress)
+
+    def _rare_delta(
+        self, event: ContentBlockDeltaEvent, progress: BlockProgress
+    ) -> tuple[MessageStreamEvent, ...]:
+        delta = event.delta
+        if isinstance(delta, SignatureDelta):
+            progress.signature = [delta.signature]
+            return event, SignatureEvent(delta.signature)
+        if isinstance(delta, CitationsDelta):
+            progress.citations.append(event.to_dict()["delta"]["citation"])
+            return event, CitationEvent(delta.citation)
+        if isinstance(delta, CompactionDelta):
+            changes = event.to_dict()["delta"]
+            progress.start |= {k: v for k, v in changes.items() if k != "type"}
+        return (event,)
+
+    def _update(self, event: dict[str, Any]) -> None:
+        message = self._opened()
+        usage = event.pop("usage", None) or {}
+        message.update(event.pop("delta", None) or {})
+        message.update({k: v for k, v in event.items() if k != "type"})
+        # Cumulative counters: the last value that was stated wins, nothing is added up.
+        stated = {k: v for k, v in usage.items() if v is not None}
+        message["usage"] = {**(message.get("usage") or {}), **stated}
+
+    def _opened(self) -> dict[str, Any]:
+        if self._message is None:
+            raise Malformed("an event came before message_start")
+        return self._message
+
+    def _block(self, index: int) -> BlockProgress:
+        if index not in self._blocks:
+            raise Malformed(f"an event for content block {index}, which has not started")
+        return self._blocks[index]

@@ -1,0 +1,71 @@
+"""Lists that come a page at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from apertis.endpoints.paging import following
+from apertis.errors import ApertisError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from apertis.models import Page as PageData
+    from apertis.models import ResponseInfo
+    from apertis.sansio.call import Call
+    from apertis.sync.sender import Sender
+
+T = TypeVar("T")
+
+
+class Page(Generic[T]):
+    """One page of a list: `data`, `has_more`, `first_id`, `last_id`.
+
+    Iterating gives the items of this page and of all that follow, which are fetched on the way.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
+        params: Mapping[str, Any],
+    ) -> None:
+        self._sender = sender
+        self._endpoint = endpoint
+        self._params = params
+        self._page = sender.send(endpoint(params))
+        self.data: list[T] = list(self._page.data)
+        self.has_more = self._page.has_more
+        self.first_id = self._page.first_id
+        self.last_id = self._page.last_id
+
+    def __repr__(self) -> str:
+        return f"<Page of {len(self.data)}, {'more follow' if self.has_more else 'the last'}>"
+
+    @property
+    def response(self) -> ResponseInfo:
+        """What the service told of this page's answer."""
+        return self._page.response
+
+    def has_next_page(self) -> bool:
+        """Whether another page follows."""
+        return following(self._params, self._page) is not None
+
+    def get_next_page(self) -> Page[T]:
+        """The page after this one."""
+        params = following(self._params, self._page)
+        if params is None:
+            raise ApertisError("there is no page after this one; has_next_page() tells")
+        return Page(self._sender, self._endpoint, params)
+
+    def iter_pages(self) -> Iterator[Page[T]]:
+        """This page and all that follow."""
+        page = self
+        yield page
+        while page.has_next_page():
+            page = page.get_next_page()
+            yield page
+
+    def __iter__(self) -> Iterator[T]:
+        for page in self.iter_pages():
+            yield from page.data

@@ -1,0 +1,171 @@
+"""The methods of `client.messages` and `client.models`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from apertis.endpoints import batches, messages, models
+from apertis.errors import APIResponseError
+from apertis.sync.pages import Page
+from apertis.sync.stream import EventSource, MessageStream, MessageStreamManager, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Unpack
+
+    from apertis.models import (
+        DeletedMessageBatch,
+        Message,
+        MessageBatch,
+        MessageBatchIndividualResponse,
+        MessageTokensCount,
+        ModelInfo,
+    )
+    from apertis.params import (
+        BatchCreateParams,
+        CallOptions,
+        CountTokensParams,
+        CreateParams,
+        ListParams,
+        StreamParams,
+    )
+    from apertis.sansio.call import Call
+    from apertis.sync.sender import Sender
+
+
+class Messages:
+    """`client.messages`."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self.batches = Batches(sender)
+
+    @overload
+    def create(
+        self, *, stream: Literal[False] | None = None, **params: Unpack[CreateParams]
+    ) -> Message: ...
+    @overload
+    def create(self, *, stream: Literal[True], **params: Unpack[CreateParams]) -> Stream: ...
+    @overload
+    def create(self, *, stream: bool, **params: Unpack[CreateParams]) -> Message | Stream: ...
+    def create(
+        self, *, stream: bool | None = None, **params: Unpack[CreateParams]
+    ) -> Message | Stream:
+        """The model's answer; with `stream=True` its events as they come.
+
+        `max_tokens` above 21,333 is streamed underneath, so that no proxy cuts a silent
+        connection; what comes back is the same. The parameters are those of
+        https://docs.claude.com/en/api/messages; each is explained in `apertis.params`.
+
+        Raises:
+            ParameterError: A parameter is missing or cannot be sent.
+            APIStatusError: The service refused or failed.
+            APIConnectionError: No complete answer came.
+            APIResponseError: The answer cannot be read.
+        """
+        if stream is True:
+            return Stream(open_events(self._sender, messages.stream(params)))
+        given: dict[str, Any] = {**params}
+        if stream is not None:
+            given["stream"] = stream
+        call = messages.create(given)
+        if not call.streamed:
+            return self._sender.send(call)
+        answer = self._sender.open(call)
+        return (
+            MessageStream(answer).get_final_message() if isinstance(answer, EventSource) else answer
+        )
+
+    def stream(self, **params: Unpack[StreamParams]) -> MessageStreamManager:
+        """The stream helper, for a `with` block: text, events, and the message as it grows.
+
+        Raises, when the block begins or while it is read, what `create` raises, and
+        `StreamTruncatedError` for a stream that ends early.
+        """
+        call = messages.stream(params)
+        return MessageStreamManager(lambda: MessageStream(open_events(self._sender, call)))
+
+    def count_tokens(self, **params: Unpack[CountTokensParams]) -> MessageTokensCount:
+        """The number of input tokens that a request would have."""
+        return self._sender.send(messages.count_tokens(params))
+
+
+def open_events(sender: Sender, call: Call[Message]) -> EventSource:
+    """The events of a streamed call."""
+    answer = sender.open(call)
+    if isinstance(answer, EventSource):
+        return answer
+    raise APIResponseError("an event stream was asked for, and a whole message came")
+
+
+class Batches:
+    """`client.messages.batches`."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
+        """A new batch; its results come within a day."""
+        return self._sender.send(batches.create(params))
+
+    def retrieve(self, message_batch_id: str, **options: Unpack[CallOptions]) -> MessageBatch:
+        """A batch as it stands."""
+        return self._sender.send(batches.retrieve(message_batch_id, options))
+
+    def list(self, **params: Unpack[ListParams]) -> Page[MessageBatch]:
+        """The batches, newest first; iterating goes on over all pages."""
+        return Page(self._sender, batches.list_, params)
+
+    def cancel(self, message_batch_id: str, **options: Unpack[CallOptions]) -> MessageBatch:
+        """The batch, on its way to be canceled."""
+        return self._sender.send(batches.cancel(message_batch_id, options))
+
+    def delete(self, message_batch_id: str, **options: Unpack[CallOptions]) -> DeletedMessageBatch:
+        """Delete a batch that has ended."""
+        return self._sender.send(batches.delete(message_batch_id, options))
+
+    def results(
+        self, message_batch_id: str, **options: Unpack[CallOptions]
+    ) -> Iterator[MessageBatchIndividualResponse]:
+        """The results of a batch that has ended, one at a time as they are read; in no order."""
+        lines = self._sender.lines(batches.results(message_batch_id, options))
+        return (batches.read_result(line) for line in lines)
+
+    def wait(
+        self,
+        message_batch_id: str,
+        *,
+        poll_interval: float = 30.0,
+        max_wait: float | None = None,
+        **options: Unpack[CallOptions],
+    ) -> MessageBatch:
+        """The batch, once it has ended. Asks every `poll_interval` seconds.
+
+        Raises:
+            APITimeoutError: It has not ended after `max_wait` seconds; `deadline` is "total".
+        """
+        started = time.monotonic()
+        while True:
+            batch = self.retrieve(message_batch_id, **options)
+            if batches.ended(batch):
+                return batch
+            waited = time.monotonic() - started
+            if max_wait is not None and waited + poll_interval > max_wait:
+                raise batches.not_ended_error(batch, max_wait)
+            time.sleep(poll_interval)
+
+
+class Models:
+    """`client.models`."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def list(self, **params: Unpack[ListParams]) -> Page[ModelInfo]:
+        """The models that the key may use; iterating goes on over all pages."""
+        return Page(self._sender, models.list_, params)
+
+    def retrieve(self, model_id: str, **options: Unpack[CallOptions]) -> ModelInfo:
+        """One model."""
+        return self._sender.send(models.retrieve(model_id, options))

@@ -1,0 +1,101 @@
+"""Runs calls: tries, waits, tries again; what is decided is decided in `sansio`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from apertis.attempts import Attempts, with_info
+from apertis.sansio.lines import LineDecoder
+from apertis.sansio.outcome import Failure, Outcome, Response
+from apertis.sansio.reading import EventReading, carries_events
+from apertis.sync.stream import EventSource
+from apertis.sync.wire import read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apertis.sansio.call import Call
+    from apertis.sansio.settings import Settings
+    from apertis.sync.wire import Answer, Transport
+
+T = TypeVar("T")
+
+
+class Sender:
+    """Sends calls over a transport, by a client's settings."""
+
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        self.settings = settings
+        self.transport = transport
+
+    def send(self, call: Call[T]) -> T:
+        """The result of a call, or the error that it ended in."""
+        attempts = Attempts(call, self.settings)
+        while True:
+            answer = self.transport.open(call, self.settings, attempts.limits)
+            outcome = answer if isinstance(answer, Failure) else read_all(answer)
+            if isinstance(outcome, Response) and outcome.ok:
+                info = attempts.info(outcome.status, outcome.headers)
+                return with_info(call.result(outcome), info)
+            self._wait(attempts, outcome)
+
+    def open(self, call: Call[T]) -> EventSource | T:
+        """The events of a streamed call, read up to the first of its content.
+
+        A server that answers with a whole message instead gives the call's result.
+        """
+        attempts = Attempts(call, self.settings)
+        while True:
+            outcome = self._begin(call, attempts)
+            if isinstance(outcome, EventSource):
+                failure = outcome.reading.failure
+                delay = None if failure is None else attempts.delay(failure)
+                if delay is None:
+                    return outcome
+                outcome.close()
+                time.sleep(delay)
+            elif isinstance(outcome, Response) and outcome.ok:
+                info = attempts.info(outcome.status, outcome.headers)
+                return with_info(call.result(outcome), info)
+            else:
+                self._wait(attempts, outcome)
+
+    def lines(self, call: Call[Any]) -> Iterator[bytes]:
+        """The lines of an answer as they come; the head is there when this returns."""
+        attempts = Attempts(call, self.settings)
+        while True:
+            answer = self.transport.open(call, self.settings, attempts.limits)
+            if not isinstance(answer, Failure) and answer.status == 200:
+                attempts.info(answer.status, answer.headers)
+                return _lines(answer, attempts)
+            self._wait(attempts, answer if isinstance(answer, Failure) else read_all(answer))
+
+    def _begin(self, call: Call[Any], attempts: Attempts) -> EventSource | Response | Failure:
+        answer = self.transport.open(call, self.settings, attempts.limits)
+        if isinstance(answer, Failure):
+            return answer
+        if not carries_events(answer.status, answer.headers):
+            return read_all(answer)
+        info = attempts.info(answer.status, answer.headers)
+        source = EventSource(answer, EventReading(answer.headers), info)
+        source.read_ahead()
+        return source
+
+    def _wait(self, attempts: Attempts, outcome: Outcome) -> None:
+        delay = attempts.delay(outcome)
+        if delay is None:
+            raise attempts.error(outcome)
+        time.sleep(delay)
+
+
+def _lines(answer: Answer, attempts: Attempts) -> Iterator[bytes]:
+    decoder = LineDecoder()
+    try:
+        while data := answer.read():
+            if isinstance(data, Failure):
+                raise attempts.error(data)
+            yield from decoder.feed(data)
+        yield from decoder.finish()
+    finally:
+        answer.close()

@@ -1,0 +1,234 @@
+"""What a caller iterates over: the raw events, and the helper that also says what follows of them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from apertis.models import Malformed, Message, TextEvent
+from apertis.sansio.outcome import Failure
+from apertis.sansio.reading import no_text_error, not_begun_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from apertis.models import MessageStreamEvent, ResponseInfo, StreamEvent
+    from apertis.sansio.reading import EventReading
+    from apertis.sync.wire import Answer
+
+
+class EventSource:
+    """A stream's events and the connection that they come over, as one thing to close."""
+
+    __slots__ = ("_answer", "info", "reading")
+
+    def __init__(self, answer: Answer, reading: EventReading, info: ResponseInfo) -> None:
+        self._answer = answer
+        self.reading = reading
+        self.info = info
+        reading.transcript.response = info
+
+    def read_ahead(self) -> None:
+        """Read until the content begins, or the stream ends or fails; nothing is delivered."""
+        reading = self.reading
+        while not reading.decided:
+            reading.pending += self._next()
+
+    def _next(self) -> list[StreamEvent]:
+        data = self._answer.read()
+        if isinstance(data, Failure):
+            return self.reading.fail(data)
+        return self.reading.receive(data) if data else self.reading.finish()
+
+    def next_batch(self) -> list[StreamEvent] | None:
+        """The events that come next, several at a time; None after the last.
+
+        Raises:
+            APIError: What the stream ended in.
+        """
+        reading = self.reading
+        while True:
+            events, reading.pending = reading.pending, []
+            if events:
+                return events
+            if reading.failure is not None:
+                raise reading.error(now=time.time(), retries=self.info.retries)
+            if reading.complete:
+                self._answer.drain()
+                return None
+            reading.pending = self._next()
+
+    def events(self) -> Generator[StreamEvent, None, None]:
+        """The API's own events."""
+        feed = self.reading.transcript.feed
+        try:
+            while (batch := self.next_batch()) is not None:
+                for event in batch:
+                    feed(event)
+                    yield event
+        except Malformed as error:
+            raise self._unreadable(error) from error
+        finally:
+            self.close()
+
+    def helper_events(self) -> Generator[MessageStreamEvent, None, None]:
+        """The API's events, each followed by what it means for the message."""
+        feed = self.reading.transcript.feed
+        try:
+            while (batch := self.next_batch()) is not None:
+                for event in batch:
+                    yield from feed(event)
+        except Malformed as error:
+            raise self._unreadable(error) from error
+        finally:
+            self.close()
+
+    def final_message(self) -> Message:
+        """The whole message; the error that the stream ended in, if it has none."""
+        if not self.reading.transcript.ended:
+            self.reading.fail(Failure("the stream was closed before its end"))
+            raise self.reading.error(now=time.time(), retries=self.info.retries)
+        return self.reading.transcript.message()
+
+    def _unreadable(self, error: Malformed) -> Exception:
+        return self.reading.unreadable(error, now=time.time(), retries=self.info.retries)
+
+    def close(self) -> None:
+        """Close the connection, or keep it if the answer was read to its end."""
+        self._answer.close()
+
+
+class Stream:
+    """The events of `create(stream=True)`, as the API sends them.
+
+    Iterating ends after `message_stop`, or raises what the stream ended in. `response` tells of the
+    answer's head. Leaving a `with` block, or `close()`, hangs up.
+    """
+
+    def __init__(self, source: EventSource) -> None:
+        self._source = source
+        self._events = source.events()
+        self.response = source.info
+
+    def __iter__(self) -> Iterator[StreamEvent]:
+        return self._events
+
+    def __next__(self) -> StreamEvent:
+        return next(self._events)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's name for the request."""
+        return self.response.request_id
+
+    def close(self) -> None:
+        """Hang up. What came so far stays readable."""
+        self._events.close()
+        self._source.close()
+
+
+class MessageStream:
+    """The stream helper: events, text, and the message as it grows.
+
+    Iterating gives the API's events and those derived from them: `text`, `input_json`, `thinking`,
+    `signature`, `citation`. `content_block_stop` carries the finished block, `message_stop` the
+    message. It ends after `message_stop`, or raises what the stream ended in.
+    """
+
+    def __init__(self, source: EventSource) -> None:
+        self._source = source
+        self._events = source.helper_events()
+        self._transcript = source.reading.transcript
+        self.response = source.info
+        self.text_stream = _texts(self._events)
+
+    def __iter__(self) -> Iterator[MessageStreamEvent]:
+        return self._events
+
+    def __next__(self) -> MessageStreamEvent:
+        return next(self._events)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's name for the request."""
+        return self.response.request_id
+
+    @property
+    def current_message_snapshot(self) -> Message:
+        """The message as far as it has been iterated over."""
+        if not self._transcript.begun:
+            raise not_begun_error()
+        return self._transcript.message()
+
+    def until_done(self) -> None:
+        """Read the stream to its end."""
+        for _ in self._events:
+            pass
+
+    def get_final_message(self) -> Message:
+        """The whole message; reads what is left of the stream."""
+        self.until_done()
+        return self._source.final_message()
+
+    def get_final_text(self) -> str:
+        """The text of the whole message; an error when it has none."""
+        message = self.get_final_message()
+        if not any(block.type == "text" for block in message.content):
+            raise no_text_error(message)
+        return message.text
+
+    def close(self) -> None:
+        """Hang up. What came so far stays readable."""
+        self._events.close()
+        self._source.close()
+
+
+def _texts(events: Iterator[MessageStreamEvent]) -> Iterator[str]:
+    for event in events:
+        if type(event) is TextEvent:
+            yield event.text
+
+
+class MessageStreamManager:
+    """Opens the stream when its `with` block begins, and closes it at its end."""
+
+    def __init__(self, start: Callable[[], MessageStream]) -> None:
+        self._start = start
+        self._stream: MessageStream | None = None
+
+    def __enter__(self) -> MessageStream:
+        self._stream = self._start()
+        return self._stream
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._stream is not None:
+            self._stream.close()

@@ -1,0 +1,190 @@
+"""The built-in transport: one try of a call over a pooled connection, as values."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from apertis.models import Headers
+from apertis.sansio.outcome import Failure, Response
+from apertis.sansio.proxy import choose_proxy
+from apertis.sync.connection import dial
+from apertis.sync.pool import Pool
+from apertis.tls import default_context
+
+if TYPE_CHECKING:
+    import ssl
+
+    from apertis.sansio.call import Call
+    from apertis.sansio.request import Origin
+    from apertis.sansio.settings import Settings
+    from apertis.sansio.timeouts import Limits
+    from apertis.sync.connection import Connection
+
+# How long the end of a chunked body may lag behind the last event, before the connection is given
+# up instead of kept. Nobody should notice the wait.
+DRAIN_SECONDS = 0.2
+
+
+class Answer(Protocol):
+    """An answer whose head is there: `read` gives the next part of the body, b"" at its end."""
+
+    status: int
+    headers: Headers
+
+    def read(self) -> bytes | Failure:
+        """The next bytes of the body."""
+        ...
+
+    def drain(self) -> None:
+        """Read the end of the body, if it comes at once, so that the connection can be kept."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back if the answer is whole, else close it."""
+        ...
+
+
+class Transport(Protocol):
+    """What a client needs of HTTP: one try of a call. Failures are values."""
+
+    def open(self, call: Call[Any], settings: Settings, limits: Limits) -> Answer | Failure:
+        """Send the request and wait for the head of the answer."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        ...
+
+
+class WireAnswer:
+    """An answer on a connection of the pool."""
+
+    __slots__ = ("_connection", "_limits", "_pool", "headers", "status")
+
+    def __init__(self, connection: Connection, pool: Pool, limits: Limits) -> None:
+        self.status = connection.http.status
+        self.headers = Headers(connection.http.headers)
+        self._connection: Connection | None = connection
+        self._pool = pool
+        self._limits = limits
+
+    def read(self) -> bytes | Failure:
+        """The next bytes of the body."""
+        connection = self._connection
+        if connection is None:
+            return b""
+        http = connection.http
+        while True:
+            data = http.take_body()
+            if http.complete:
+                self._connection = None
+                self._pool.release(connection)
+                return data
+            if data:
+                return data
+            failure = self._more(connection, self._limits.idle)
+            if failure is not None:
+                return failure
+
+    def _more(self, connection: Connection, idle: float | None) -> Failure | None:
+        try:
+            failure = connection.receive(idle, "idle", self._limits)
+        except BaseException:
+            self.close()
+            raise
+        if failure is None and connection.http.failure is not None:
+            where = connection.where
+            failure = Failure(f"{where}: {connection.http.failure}", where)
+        if failure is not None:
+            self.close()
+        return failure
+
+    def drain(self) -> None:
+        """Read the end of the body, if it comes at once, so that the connection can be kept."""
+        connection = self._connection
+        while connection is not None and not connection.http.complete:
+            if self._more(connection, DRAIN_SECONDS) is not None:
+                return
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back if the answer is whole, else close it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release(connection)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Wire:
+    """Connections to wherever the settings point, shared by a client and its copies."""
+
+    def __init__(
+        self, *, proxy: str | None, tls: ssl.SSLContext | None, max_connections: int
+    ) -> None:
+        self._proxy = proxy
+        self._tls = tls
+        self._limit = max_connections
+        self._lock = threading.Lock()
+        self._pools: dict[Origin, Pool] = {}
+
+    def open(self, call: Call[Any], settings: Settings, limits: Limits) -> WireAnswer | Failure:
+        """Send the request and wait for the head of the answer."""
+        origin = settings.origin
+        pool = self._pools.get(origin) or self._pool(origin)
+        data = settings.head(call) + (call.body or b"")
+        failure: Failure | None = None
+        for fresh in (False, True):
+            connection = pool.acquire(limits, fresh=fresh)
+            if isinstance(connection, Failure):
+                return connection
+            try:
+                failure = connection.request(call.method, data, limits)
+            except BaseException:
+                pool.discard(connection)
+                raise
+            if failure is None:
+                return WireAnswer(connection, pool, limits)
+            lost_while_idle = (
+                connection.used and not connection.http.started and failure.deadline is None
+            )
+            pool.discard(connection)
+            if not lost_while_idle:
+                break
+        assert failure is not None  # noqa: S101 - the loop ends with one.
+        return failure
+
+    def _pool(self, origin: Origin) -> Pool:
+        proxy = choose_proxy(origin, self._proxy, os.environ)
+
+        def connect(limits: Limits) -> Connection | Failure:
+            return dial(origin, proxy, self._context() if origin.tls else None, limits)
+
+        with self._lock:
+            return self._pools.setdefault(origin, Pool(connect, self._limit))
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = default_context()
+        return self._tls
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        with self._lock:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
+
+
+def read_all(answer: Answer) -> Response | Failure:
+    """The whole answer."""
+    parts = []
+    while data := answer.read():
+        if isinstance(data, Failure):
+            return data
+        parts.append(data)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    return Response(answer.status, answer.headers, body)

@@ -1,0 +1,87 @@
+"""The event stream format: HTML standard, section 9.2."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apertis.sansio import sse
+from apertis.sansio.sse import EventDecoder, EventTooLargeError, ServerSentEvent
+
+
+def decode(*chunks: bytes) -> list[tuple[bytes, bytes]]:
+    decoder = EventDecoder()
+    events = [event for chunk in chunks for event in decoder.feed(chunk)]
+    return [tuple(event) for event in [*events, *decoder.finish()]]
+
+
+def pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+CASES = [
+    pytest.param(b"event: ping\ndata: {}\n\n", [(b"ping", b"{}")], id="the API's own shape"),
+    pytest.param(b"data: 1\n\ndata: 2\n\n", [(b"", b"1"), (b"", b"2")], id="no event line"),
+    pytest.param(b"data:1\n\n", [(b"", b"1")], id="no space after the colon"),
+    pytest.param(b"data:  1\n\n", [(b"", b" 1")], id="only one space is taken off"),
+    pytest.param(b"data: 1\ndata: 2\n\n", [(b"", b"1\n2")], id="several data lines"),
+    pytest.param(b"event: a\r\ndata: 1\r\n\r\n", [(b"a", b"1")], id="CR LF"),
+    pytest.param(b"event: a\rdata: 1\r\r", [(b"a", b"1")], id="CR"),
+    pytest.param(b"data: 1\r\n\ndata: 2\r\r\n", [(b"", b"1"), (b"", b"2")], id="mixed ends"),
+    pytest.param(b": hello\n\ndata: 1\n\n", [(b"", b"1")], id="a comment"),
+    pytest.param(b"id: 7\nretry: 5\ndata: 1\nfoo\n\n", [(b"", b"1")], id="other fields"),
+    pytest.param(b"event: a\n\ndata: 1\n\n", [(b"", b"1")], id="a name without data"),
+    pytest.param(b"\xef\xbb\xbfdata: 1\n\n", [(b"", b"1")], id="a byte order mark"),
+    pytest.param(b"\n\n\n\ndata: 1\n\n\n\n", [(b"", b"1")], id="many blank lines"),
+    pytest.param(b"data: 1\n\ndata: 2", [(b"", b"1"), (b"", b"2")], id="no blank line at the end"),
+    pytest.param(
+        "data: a\u2028b\u0085c\x0bd\n\n".encode(),
+        [(b"", "a\u2028b\u0085c\x0bd".encode())],
+        id="separators of Unicode are text",
+    ),
+    pytest.param(b"data: event: x\ndata: y\n\n", [(b"", b"event: x\ny")], id="a colon in the data"),
+    pytest.param(b"event: a\ndata: 1\nevent: b\n\n", [(b"b", b"1")], id="the last name counts"),
+    pytest.param(b"data\n\n", [(b"", b"")], id="a field without a colon is empty"),
+]
+
+
+@pytest.mark.parametrize(("stream", "events"), CASES)
+def test_a_stream_gives_its_events_however_it_is_cut(
+    stream: bytes, events: list[tuple[bytes, bytes]]
+) -> None:
+    for size in (len(stream), 1, 2, 3, 7):
+        assert decode(*pieces(stream, size)) == events, size
+    for cut in range(len(stream)):
+        assert decode(stream[:cut], stream[cut:]) == events, cut
+
+
+@given(
+    st.binary(max_size=200) | st.text("dat:event \r\n{}é", max_size=200).map(str.encode),
+    st.data(),
+)
+def test_cut_points_do_not_matter(stream: bytes, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    chunks = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert decode(*chunks) == decode(stream)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\r\n")), min_size=1, max_size=5))
+def test_what_is_written_is_read(texts: list[str]) -> None:
+    stream = "".join(f"event: e\ndata: {text}\n\n" for text in texts).encode()
+    assert decode(stream) == [(b"e", text.encode()) for text in texts]
+
+
+def test_an_event_leaves_with_the_byte_that_completes_it() -> None:
+    """Nothing is held back until more comes."""
+    decoder = EventDecoder()
+    assert decoder.feed(b"data: 1\r") == []
+    assert decoder.feed(b"\r") == [ServerSentEvent(b"", b"1")]
+
+
+def test_an_event_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 100)
+    decoder = EventDecoder()
+    decoder.feed(b"data: " + b"x" * 90)
+    with pytest.raises(EventTooLargeError):
+        decoder.feed(b"x" * 90)
