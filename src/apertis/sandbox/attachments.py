@@ -164,9 +164,7 @@ def _examine_image(path: str, media_type: str, data: bytes) -> Attachment | Unre
             f"{path}.data: At least one of the image dimensions exceed max allowed size: "
             f"{_MOST_IMAGE_PIXELS} pixels"
         )
-    return Attachment(
-        "image", "base64", media_type=media_type, size_bytes=len(data), pixels=pixels
-    )
+    return Attachment("image", "base64", media_type=media_type, size_bytes=len(data), pixels=pixels)
 
 
 def _image_type(data: bytes) -> str | None:

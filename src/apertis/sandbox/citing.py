@@ -67,11 +67,17 @@ def _document_passages(number: int, source: Attachment) -> Iterator[_Passage]:
                 }
             elif source.source == "content":
                 quote = text
-                where = {"type": "content_block_location", "start_block_index": place,
-                         "end_block_index": place + 1}
+                where = {
+                    "type": "content_block_location",
+                    "start_block_index": place,
+                    "end_block_index": place + 1,
+                }
             else:
-                where = {"type": "page_location", "start_page_number": place + 1,
-                         "end_page_number": place + 2}
+                where = {
+                    "type": "page_location",
+                    "start_page_number": place + 1,
+                    "end_page_number": place + 2,
+                }
             yield _Passage(found.group(), {**where, "cited_text": quote, **shared})
 
 

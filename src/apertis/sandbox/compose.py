@@ -49,9 +49,7 @@ def compose(accepted: Accepted) -> JsonObject:
     }
     if draft.stop_reason == "refusal":
         explanation = "The prompt holds the phrase that makes Claude, and the sandbox, refuse."
-        message["stop_details"] = {
-            "type": "refusal", "category": None, "explanation": explanation
-        }
+        message["stop_details"] = {"type": "refusal", "category": None, "explanation": explanation}
     return message
 
 

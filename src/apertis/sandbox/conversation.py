@@ -81,9 +81,7 @@ def _role_problems(place: int, message: JsonObject) -> Complaints:
         if role != "user" and kind == "tool_result":
             yield f"messages.{place}: `tool_result` blocks can only be in `user` messages"
         if kind == "thinking" and signature_is_broken(block["thinking"], block["signature"]):
-            yield (
-                f"messages.{place}.content.{number}: Invalid `signature` in `thinking` block"
-            )
+            yield (f"messages.{place}.content.{number}: Invalid `signature` in `thinking` block")
 
 
 def _pair_problems(messages: list[JsonObject]) -> Complaints:

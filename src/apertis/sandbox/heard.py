@@ -56,8 +56,11 @@ def hear(request: JsonObject, attachments: Mapping[int, Attachment]) -> Heard:
         if block.get("type") == "tool_result"
     )
     spoken = [_text(blocks) for blocks in earlier]
-    replies = [text_of(message["content"]) for message in messages[: _last_user(messages)]
-               if message["role"] == "assistant"]
+    replies = [
+        text_of(message["content"])
+        for message in messages[: _last_user(messages)]
+        if message["role"] == "assistant"
+    ]
     return Heard(
         question=_text(last),
         earlier=tuple(text for text in spoken if text),
@@ -126,9 +129,7 @@ def _tool_answer(
     return ToolAnswer(name, text, block.get("is_error") is True)
 
 
-def cited_sources(
-    request: JsonObject, attachments: Mapping[int, Attachment]
-) -> list[Attachment]:
+def cited_sources(request: JsonObject, attachments: Mapping[int, Attachment]) -> list[Attachment]:
     """All documents and search results of the conversation, in the order that citations count."""
     found: list[Attachment] = []
     for message in objects_of(request["messages"]):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from apertis.sandbox.thinking import sign
 from apertis.sandbox.tokens import CHARACTERS_PER_TOKEN, text_tokens
 from apertis.sandbox.values import JsonObject
 
@@ -56,9 +57,12 @@ def block_tokens(block: JsonObject) -> int:
 
 
 def _shortened(block: JsonObject, tokens: int) -> JsonObject | None:
-    for field in ("text", "thinking"):
-        if block["type"] == field and tokens > 0:
-            return {**block, field: block[field][: tokens * CHARACTERS_PER_TOKEN]}
+    most = tokens * CHARACTERS_PER_TOKEN
+    if block["type"] == "text" and most:
+        return {**block, "text": block["text"][:most]}
+    if block["type"] == "thinking" and most:
+        text = block["thinking"][:most]
+        return {**block, "thinking": text, "signature": sign(text)}
     return None
 
 

@@ -8,7 +8,7 @@ from apertis.sandbox.heard import Heard, shorten, summary
 from apertis.sandbox.values import JsonObject
 
 _GREETING = re.compile(r"\s*(hello|hi|hey|good (morning|afternoon|evening))\b", re.IGNORECASE)
-_LENGTH = re.compile(r"\b(\d{1,3}(?:,\d{3})+|\d{1,7})[\s-]*(words?|tokens?|paragraphs?)\b", re.I)
+_LENGTH = re.compile(r"\b(\d{1,3}(?:,\d{3})+|\d{1,7})[\s-]*(words?|tokens?|paragraphs?)\b", re.IGNORECASE)
 _POEM = re.compile(r"\b(poem|haiku|verse|sonnet)\b", re.IGNORECASE)
 _WORDS_PER = {"word": 1.0, "token": 0.7, "paragraph": 60.0}
 _MOST_WORDS = 120_000

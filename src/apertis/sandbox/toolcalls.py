@@ -14,13 +14,18 @@ _MOST_CALLS = 5
 
 # Tools of the API that run at the caller's side: their inputs are known, though no request says so.
 _CLIENT_TOOLS: dict[str, JsonObject] = {
-    "bash": {"properties": {"command": {"type": "string", "default": "pwd"}},
-             "required": ["command"]},
-    "text_editor": {"properties": {"command": {"const": "view"},
-                                   "path": {"type": "string", "const": "."}},
-                    "required": ["command", "path"]},
-    "memory": {"properties": {"command": {"const": "view"}, "path": {"const": "/memories"}},
-               "required": ["command", "path"]},
+    "bash": {
+        "properties": {"command": {"type": "string", "default": "pwd"}},
+        "required": ["command"],
+    },
+    "text_editor": {
+        "properties": {"command": {"const": "view"}, "path": {"type": "string", "const": "."}},
+        "required": ["command", "path"],
+    },
+    "memory": {
+        "properties": {"command": {"const": "view"}, "path": {"const": "/memories"}},
+        "required": ["command", "path"],
+    },
     "computer": {"properties": {"action": {"const": "screenshot"}}, "required": ["action"]},
 }
 
@@ -75,9 +80,7 @@ def _fitting(tools: list[JsonObject], words: Words) -> list[JsonObject]:
     first = tools[scores.index(best)]
     heard = stems(first["name"]) & words.stems
     others = [
-        tool
-        for tool in tools
-        if tool is not first and (stems(tool["name"]) & words.stems) - heard
+        tool for tool in tools if tool is not first and (stems(tool["name"]) & words.stems) - heard
     ]
     return [first, *others]
 

@@ -7,13 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 _COMMON = frozenset(
-    """a about after all an and any are as at be been before but by can could did do does for from
-    get give had has have hello hey hi how i if in into is it its let like me my no not of off on or
-    our please she should so some tell than thank thanks that the their them then there these they
-    this those to today tomorrow tonight too up us use using want was we were what what's whats when
-    where which who why will with would yes you your now right show make just also need new calculate
-    compute convert translate search find look book schedule send write create add compare check
-    call call's tool tools claude describe explain list set run""".split()
+    ["a", "about", "after", "all", "an", "and", "any", "are", "as", "at", "be", "been", "before", "but", "by", "can", "could", "did", "do", "does", "for", "from", "get", "give", "had", "has", "have", "hello", "hey", "hi", "how", "i", "if", "in", "into", "is", "it", "its", "let", "like", "me", "my", "no", "not", "of", "off", "on", "or", "our", "please", "she", "should", "so", "some", "tell", "than", "thank", "thanks", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "today", "tomorrow", "tonight", "too", "up", "us", "use", "using", "want", "was", "we", "were", "what", "what's", "whats", "when", "where", "which", "who", "why", "will", "with", "would", "yes", "you", "your", "now", "right", "show", "make", "just", "also", "need", "new", "calculate", "compute", "convert", "translate", "search", "find", "look", "book", "schedule", "send", "write", "create", "add", "compare", "check", "call", "call's", "tool", "tools", "claude", "describe", "explain", "list", "set", "run"]
 )
 _QUOTED = re.compile(r"“([^”]+)”|\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)|`([^`]+)`")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|\.\d)")
@@ -28,7 +22,9 @@ _PATTERNS = {
     "email": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
     "uri": re.compile(r"https?://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)]"),
     "date": re.compile(r"\b\d{4}-\d{2}-\d{2}\b(?!T)"),
-    "date-time": re.compile(r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})"),
+    "date-time": re.compile(
+        r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})"
+    ),
     "time": re.compile(r"\b\d{2}:\d{2}(?::\d{2})?\b"),
     "ipv4": re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"),
     "uuid": re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE),

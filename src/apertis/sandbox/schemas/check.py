@@ -101,17 +101,19 @@ def matches(pattern: str, value: str) -> bool:
         return False
 
 
-def _number(value: int | float, schema: JsonObject) -> _Findings:
+def _number(value: float, schema: JsonObject) -> _Findings:
     yield schema.get("minimum", value) <= value <= schema.get("maximum", value)
-    for name, outside in (("exclusiveMinimum", value > schema.get("exclusiveMinimum", value - 1)),
-                          ("exclusiveMaximum", value < schema.get("exclusiveMaximum", value + 1))):
+    for name, outside in (
+        ("exclusiveMinimum", value > schema.get("exclusiveMinimum", value - 1)),
+        ("exclusiveMaximum", value < schema.get("exclusiveMaximum", value + 1)),
+    ):
         yield name not in schema or outside
     step = schema.get("multipleOf")
     if is_number(step) and step > 0:
         yield _is_multiple(value, step)
 
 
-def _is_multiple(value: int | float, step: int | float) -> bool:
+def _is_multiple(value: float, step: float) -> bool:
     if isinstance(value, int) and isinstance(step, int):
         return value % step == 0
     return (value / step) % 1 == 0

@@ -91,9 +91,16 @@ def _types(variant: JsonObject) -> list[str]:
         return [named]
     if is_array(named):
         return [str(kind) for kind in named]
-    keywords = (("properties", "object"), ("required", "object"), ("items", "array"),
-                ("prefixItems", "array"), ("minItems", "array"), ("minimum", "number"),
-                ("maximum", "number"), ("minProperties", "object"))
+    keywords = (
+        ("properties", "object"),
+        ("required", "object"),
+        ("items", "array"),
+        ("prefixItems", "array"),
+        ("minItems", "array"),
+        ("minimum", "number"),
+        ("maximum", "number"),
+        ("minProperties", "object"),
+    )
     implied = [kind for keyword, kind in keywords if keyword in variant]
     return [*dict.fromkeys(implied), *(["string", *_TYPES] if not implied else [])]
 

@@ -28,12 +28,12 @@ def _suggested(schema: JsonObject) -> Iterator[int | float]:
     yield from (value for value in values if is_number(value))
 
 
-def _whole_step(step: int | float) -> int | float:
+def _whole_step(step: float) -> int | float:
     """The least whole multiple of a step, for integers that must be multiples of a fraction."""
     return next((step * n for n in range(1, 1001) if step * n % 1 == 0), step)
 
 
-def _in_bounds(schema: JsonObject, step: int | float) -> Iterator[int | float]:
+def _in_bounds(schema: JsonObject, step: float) -> Iterator[int | float]:
     low, high = _bounds(schema)
     if low is not None:
         start = math.ceil(low / step)

@@ -119,6 +119,6 @@ def _common_types(one: Any, other: Any) -> Any:
     first = one if is_array(one) else [one]
     second = other if is_array(other) else [other]
     common = [kind for kind in first if kind in second]
-    if "number" in first and "integer" in second or "integer" in first and "number" in second:
+    if ("number" in first and "integer" in second) or ("integer" in first and "number" in second):
         common.append("integer")
     return common or first

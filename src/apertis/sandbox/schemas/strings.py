@@ -33,19 +33,26 @@ _FORMATS = {
     "regex": "^example$",
 }
 _PLACES = frozenset(
-    "location city place country town address region state area destination where venue".split()
+    ["location", "city", "place", "country", "town", "address", "region", "state", "area", "destination", "where", "venue"]
 )
 _WHOLE = frozenset(
-    """query question search prompt text input message content sentence topic description body
-    task request keywords term terms q instructions summary command note""".split()
+    ["query", "question", "search", "prompt", "text", "input", "message", "content", "sentence", "topic", "description", "body", "task", "request", "keywords", "term", "terms", "q", "instructions", "summary", "command", "note"]
 )
-_NAMES = frozenset("name person title author recipient user customer company product".split())
-_MATHS = frozenset("expression formula equation calculation expr".split())
-_ORIGINS = frozenset("origin from source departure start".split())
-_TARGETS = frozenset("to destination target arrival recipient end".split())
+_NAMES = frozenset(["name", "person", "title", "author", "recipient", "user", "customer", "company", "product"])
+_MATHS = frozenset(["expression", "formula", "equation", "calculation", "expr"])
+_ORIGINS = frozenset(["origin", "from", "source", "departure", "start"])
+_TARGETS = frozenset(["to", "destination", "target", "arrival", "recipient", "end"])
 _LONGEST = 100_000
-_BY_NAME = {"email": "email", "url": "uri", "uri": "uri", "link": "uri", "date": "date",
-            "day": "date", "time": "time", "timestamp": "date-time"}
+_BY_NAME = {
+    "email": "email",
+    "url": "uri",
+    "uri": "uri",
+    "link": "uri",
+    "date": "date",
+    "day": "date",
+    "time": "time",
+    "timestamp": "date-time",
+}
 
 
 def is_said(value: object, words: Words) -> bool:
@@ -84,9 +91,7 @@ def string_candidates(
     yield from _made_up(name, words, least, most)
 
 
-def _from_prompt(
-    schema: JsonObject, name: str, words: Words, sure_only: bool
-) -> Iterator[str]:
+def _from_prompt(schema: JsonObject, name: str, words: Words, sure_only: bool) -> Iterator[str]:
     kinds = frozenset(words_in(name))
     about = kinds | (stems(str(schema.get("description", ""))) & _PLACES)
     for kind in sorted(kinds & _BY_NAME.keys()):

@@ -7,8 +7,16 @@ from typing import Any
 
 from apertis.sandbox.values import is_array, is_integer, is_number, is_object
 
-_SUBSCHEMA = ("items", "additionalProperties", "contains", "propertyNames", "not", "if", "then",
-              "else")
+_SUBSCHEMA = (
+    "items",
+    "additionalProperties",
+    "contains",
+    "propertyNames",
+    "not",
+    "if",
+    "then",
+    "else",
+)
 _SUBSCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _SUBSCHEMA_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _DEEPEST = 100
