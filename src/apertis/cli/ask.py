@@ -43,7 +43,7 @@ it stays plain text; thinking goes to stderr there.
     envvar="APERTIS_MODEL",
     default=_DEFAULT_MODEL,
     show_default=True,
-    help="Model.",
+    help="Model to ask.",
 )
 @click.option("-s", "--system", metavar="TEXT", help="System prompt.")
 @click.option(

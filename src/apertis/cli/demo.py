@@ -20,7 +20,7 @@ from apertis.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["EXAMPLES", "command", "examples_directory"]
+__all__ = ["EXAMPLES", "Started", "command", "examples_directory", "show"]
 
 # In the order in which a reader learns from them.
 EXAMPLES = (
@@ -51,7 +51,9 @@ Examples:
 """
 
 
-class _Started(msgspec.Struct, frozen=True):
+class Started(msgspec.Struct, frozen=True):
+    """What `apertis serve --json` tells."""
+
     base_url: str
     api_key: str
 
@@ -76,7 +78,7 @@ def command(*, names: tuple[str, ...], only_list: bool) -> int:
         return ExitCode.OK
     with _server() as started:
         click.echo(f"Serving the sandbox at {started.base_url}: a stand-in for Claude, no model.")
-        failed = [name for name in chosen if not _show(directory / f"{name}.py", started)]
+        failed = [name for name in chosen if not show(directory / f"{name}.py", started)]
     if failed:
         click.echo(f"\n{len(failed)} of {len(chosen)} examples failed: {', '.join(failed)}")
         return ExitCode.SERVICE
@@ -94,7 +96,7 @@ def examples_directory() -> Path:
 
 
 @contextlib.contextmanager
-def _server() -> Generator[_Started]:
+def _server() -> Generator[Started]:
     """Run `apertis serve` in a process of its own, with data that vanish afterwards."""
     with tempfile.TemporaryDirectory(prefix="apertis-demo-") as data:
         arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", data, "--json"]
@@ -109,13 +111,14 @@ def _server() -> Generator[_Started]:
             line = process.stdout.readline()
             if not line:
                 raise ConfigurationError("the server did not start; it says why above")
-            yield msgspec.json.decode(line, type=_Started)
+            yield msgspec.json.decode(line, type=Started)
         finally:
             process.terminate()
             process.communicate()
 
 
-def _show(program: Path, started: _Started) -> bool:
+def show(program: Path, started: Started) -> bool:
+    """Run one example and show it; whether it ended well."""
     click.secho(f"\n{program.stem}", bold=True, nl=False)
     click.echo(f": {_title(program)}")
     succeeded, output = _run(program, started)
@@ -125,7 +128,7 @@ def _show(program: Path, started: _Started) -> bool:
     return succeeded
 
 
-def _run(program: Path, started: _Started) -> tuple[bool, str]:
+def _run(program: Path, started: Started) -> tuple[bool, str]:
     """Run one example; whether it ended well, and what it printed."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("APERTIS_")}
     environment["APERTIS_BASE_URL"] = started.base_url

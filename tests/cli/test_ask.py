@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from apertis.cli.exits import ExitCode
+from apertis.testing import Exchange, Reset, ScriptedServer, json_response, sandbox_server
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-test",
+    "content": [
+        {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+        {"type": "text", "text": "Yes."},
+    ],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+
+
+@pytest.mark.parametrize("way", ["--stream", "--no-stream"])
+def test_an_answer_is_plain_text_in_a_pipe(command: Command, way: str) -> None:
+    done = command("ask", way, "What is recursion?")
+    assert done.returncode == 0
+    assert done.stdout.strip()
+    assert done.stdout.endswith("\n")
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_both_ways_give_the_same_text(command: Command) -> None:
+    question = "What is recursion?"
+    assert command("ask", question).stdout == command("ask", "--no-stream", question).stdout
+
+
+def test_every_option_is_sent(environment: dict[str, str], command: Command) -> None:
+    picture = Path(__file__).parents[2] / "examples" / "stripes.png"
+    with ScriptedServer([json_response(200, MESSAGE)]) as server:
+        arguments = [
+            "--no-stream",
+            "-m",
+            "claude-test",
+            "--system",
+            "Be brief.",
+            "-i",
+            str(picture),
+        ]
+        arguments += ["--thinking", "--thinking-budget", "2000", "--max-tokens", "3000"]
+        done = command(
+            "ask", *arguments, "See?", input="piped", env={"APERTIS_BASE_URL": server.base_url}
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "Yes.\n"
+    assert done.stderr == "Hm.\n"
+    body = server.requests[0].json()
+    assert isinstance(body, dict)
+    content = body["messages"][0]["content"]
+    assert content[0]["source"]["media_type"] == "image/png"
+    assert content[1] == {"type": "text", "text": "See?\n\npiped"}
+    assert body["thinking"] == {"type": "enabled", "budget_tokens": 2000}
+    assert (body["model"], body["system"]) == ("claude-test", "Be brief.")
+    assert body["max_tokens"] == 3000
+
+
+def test_thinking_leaves_room_for_the_answer(command: Command) -> None:
+    done = command("ask", "--thinking", "Is 7 prime?")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert done.stderr.strip()
+
+
+@pytest.mark.parametrize("input", ["", " \n"])
+def test_nothing_to_ask_is_a_usage_error(command: Command, input: str) -> None:
+    done = command("ask", input=input)
+    assert done.returncode == ExitCode.USAGE
+    assert "nothing to ask" in done.stderr
+
+
+def test_a_missing_image_is_a_usage_error(command: Command) -> None:
+    done = command("ask", "--image", "none.png", "See?")
+    assert done.returncode == ExitCode.USAGE
+    assert "none.png" in done.stderr
+
+
+def test_a_strange_thinking_budget_is_a_usage_error(command: Command) -> None:
+    done = command("ask", "--thinking-budget", "much", "Why?")
+    assert done.returncode == ExitCode.USAGE
+    assert "adaptive" in done.stderr
+
+
+def test_an_answer_that_was_cut_off_is_told(command: Command) -> None:
+    done = command("ask", "--max-tokens", "2", "What is recursion?")
+    assert done.returncode == 0
+    assert "--max-tokens 2" in done.stderr
+
+
+def test_a_connection_that_breaks_is_a_network_error(command: Command) -> None:
+    with ScriptedServer(lambda _: Exchange(Reset)) as server:
+        done = command("ask", "Hello", env={"APERTIS_BASE_URL": server.base_url})
+    assert done.returncode == ExitCode.NETWORK
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_an_answer_at_once(environment: dict[str, str]) -> None:
+    with sandbox_server(tokens_per_second=1) as server:
+        target = {"APERTIS_BASE_URL": server.base_url, "APERTIS_API_KEY": server.api_key}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "apertis.cli", "ask", "What is recursion?"],
+            env=environment | target,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            assert process.stdout is not None
+            assert os.read(process.stdout.fileno(), 1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert b"Traceback" not in errors

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apertis.cli.demo import EXAMPLES, Started, examples_directory, show
+
+if TYPE_CHECKING:
+    import subprocess
+
+    import pytest
+
+    from apertis.testing import RunningServer
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_the_demo_knows_every_example() -> None:
+    directory = examples_directory()
+    assert directory == Path(__file__).parents[2] / "examples"
+    assert sorted(EXAMPLES) == sorted(path.stem for path in directory.glob("*.py"))
+
+
+def test_the_demo_runs_examples_on_a_server_of_its_own(command: Command) -> None:
+    elsewhere = {"APERTIS_BASE_URL": "http://127.0.0.1:1", "APERTIS_API_KEY": "sk-none"}
+    done = command("demo", "create", "stream", env=elsewhere)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\ncreate: Create a message and print its text.\n    " in done.stdout
+    assert "\nstream: Stream an answer" in done.stdout
+    assert "All 2 examples ran." in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_demo_can_be_listed(command: Command) -> None:
+    lines = command("demo", "--list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(EXAMPLES)
+
+
+def test_an_example_that_fails_is_shown_with_its_error(
+    tmp_path: Path, service: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "broken.py"
+    program.write_text('"""Break."""\nprint("so far")\nraise SystemExit("no further")\n')
+    assert not show(program, Started(service.base_url, service.api_key))
+    assert capsys.readouterr().out == (
+        "\nbroken: Break.\n    so far\n    no further\n    broken.py failed\n"
+    )
