@@ -5,11 +5,13 @@ from __future__ import annotations
 import binascii
 import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apertis.sandbox.values import JsonObject, blocks_of, is_object, objects_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MOST_IMAGE_BYTES = 20 * 1024 * 1024
 _MOST_IMAGE_PIXELS = 8000
@@ -62,7 +64,7 @@ class Attachment:
         form = self.media_type.removeprefix("image/").upper().replace("WEBP", "WebP")
         size = "of unknown size in pixels (imagesize is not installed)"
         if self.pixels is not None:
-            size = f"{self.pixels[0]} × {self.pixels[1]} pixels"
+            size = f"{self.pixels[0]} by {self.pixels[1]} pixels"
         return f"A {form} image, {size}, {self.size_bytes:,} bytes"
 
 
@@ -182,11 +184,12 @@ def _image_type(data: bytes) -> str | None:
 def _image_pixels(data: bytes) -> tuple[int, int] | None:
     """Width and height, (-1, -1) when the data breaks off before them, None without imagesize."""
     try:
-        import imagesize
+        import imagesize  # type: ignore[import-untyped]
     except ImportError:
         return None
     try:
-        return imagesize.get(io.BytesIO(data))
+        size: tuple[int, int] = imagesize.get(io.BytesIO(data))  # pyright: ignore[reportUnknownMemberType]
+        return size
     except (ValueError, OSError, IndexError):
         return (-1, -1)
 

@@ -73,13 +73,13 @@ class Batches:
         found = _PATH.fullmatch(path)
         if found is None:
             return Refusal(404, "Not Found")
-        id, action = found.groups()
+        batch_id, action = found.groups()
         desk = _Desk(self, host, answer)
-        if id is None:
+        if batch_id is None:
             return desk.create(body) if method == "POST" else desk.list(query)
-        batch = self.held.get(id)
+        batch = self.held.get(batch_id)
         if batch is None:
-            return Refusal(404, f"Message batch {id} was not found")
+            return Refusal(404, f"Message batch {batch_id} was not found")
         if action == "cancel":
             return desk.cancel(batch)
         if action == "results":
@@ -88,12 +88,12 @@ class Batches:
 
 
 def allowed_methods(path: str) -> tuple[str, ...]:
-    """The methods that a path below `/v1/messages/batches` takes; none for one that is not there."""
+    """The methods that a path of batches takes; none for a path that is not there."""
     found = _PATH.fullmatch(path)
     if found is None:
         return ()
-    id, action = found.groups()
-    if id is None:
+    batch_id, action = found.groups()
+    if batch_id is None:
         return ("GET", "POST")
     return {"cancel": ("POST",), "results": ("GET",)}.get(action, ("GET", "DELETE"))
 
@@ -122,8 +122,7 @@ class _Desk:
 
     def list(self, query: str) -> JsonObject | Refusal:
         newest_first = [self._entry(batch) for batch in reversed(self.batches.held.values())]
-        listed = page(newest_first, {name: told[-1] for name, told in parse_qs(query).items()})
-        return listed
+        return page(newest_first, {name: told[-1] for name, told in parse_qs(query).items()})
 
     def retrieve(self, batch: Batch) -> JsonObject:
         if batch.status != "ended":
@@ -161,12 +160,14 @@ class _Desk:
             return {"type": "canceled"}
         outcome = self.answer(item["params"])
         if isinstance(outcome, Refusal):
-            id = stable_id("req_011", batch.id.encode(), item["custom_id"])
-            return {"type": "errored", "error": outcome.body(id)}
+            request_id = stable_id("req_011", batch.id.encode(), item["custom_id"])
+            return {"type": "errored", "error": outcome.body(request_id)}
         return {"type": "succeeded", "message": outcome}
 
     def _entry(self, batch: Batch) -> JsonObject:
-        counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
+        counts: dict[str, int] = dict.fromkeys(
+            ("processing", "succeeded", "errored", "canceled", "expired"), 0
+        )
         if batch.status != "ended":
             counts["processing"] = len(batch.requests)
         else:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from apertis.sandbox.reply import Refusal, invalid
-from apertis.sandbox.values import JsonObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apertis.sandbox.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,12 @@ class Model:
         """The types of thinking that the model takes; the sandbox adapts for all of them."""
         return ("enabled", "adaptive") if self.takes_sampling else ("adaptive",)
 
+    @property
+    def efforts(self) -> tuple[str, ...]:
+        """The levels of effort that the model takes."""
+        both = ("low", "medium", "high", "max")
+        return both if self.takes_sampling else (*both, "xhigh")
+
     def entry(self) -> JsonObject:
         """The model as `GET /v1/models` lists it, in the union of the three known shapes."""
         return {
@@ -50,7 +60,8 @@ class Model:
     def _capabilities(self) -> JsonObject:
         yes, no = {"supported": True}, {"supported": False}
         thinking = {"adaptive": yes, "enabled": yes if "enabled" in self.thinking_types else no}
-        efforts = dict.fromkeys(("low", "medium", "high", "xhigh", "max"), yes)
+        levels = ("low", "medium", "high", "xhigh", "max")
+        efforts = {level: yes if level in self.efforts else no for level in levels}
         contexts = ("clear_thinking_20251015", "clear_tool_uses_20250919", "compact_20260112")
         simple = ("batch", "citations", "image_input", "pdf_input", "structured_outputs")
         return {

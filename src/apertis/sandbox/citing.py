@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from apertis.sandbox.attachments import Attachment
-from apertis.sandbox.values import JsonObject
 from apertis.sandbox.words import stems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apertis.sandbox.attachments import Attachment
+    from apertis.sandbox.values import JsonObject
 
 _SENTENCE = re.compile(r"\S[^.!?\n]*[.!?]*")
 _MOST_PASSAGES = 3

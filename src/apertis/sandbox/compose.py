@@ -1,8 +1,9 @@
-"""A valid request to the message that answers it: blocks first, then the limits they are held to."""
+"""A valid request to the message that answers it: blocks first, then their limits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,9 +15,11 @@ from apertis.sandbox.schemas import fill
 from apertis.sandbox.thinking import shows_thinking, think
 from apertis.sandbox.tokens import InputUsage, input_usage
 from apertis.sandbox.toolcalls import choose_calls
-from apertis.sandbox.validation import Accepted
-from apertis.sandbox.values import JsonObject, fingerprint, output_schema, stable_id
+from apertis.sandbox.values import JsonObject, choice_type, fingerprint, output_schema, stable_id
 from apertis.sandbox.words import Words
+
+if TYPE_CHECKING:
+    from apertis.sandbox.validation import Accepted
 
 _REFUSAL_TRIGGER = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL"
 
@@ -61,11 +64,17 @@ def _draft(accepted: Accepted, heard: Heard, seed: bytes) -> _Draft:
     blocks = [thought] if thought else []
     calls = choose_calls(request, heard)
     if calls:
-        if (request.get("tool_choice") or {}).get("type") not in ("any", "tool"):
+        if choice_type(request) not in ("any", "tool"):
             blocks.append(_text(tool_preamble(heard, [call.name for call in calls])))
         for number, call in enumerate(calls):
-            id = stable_id("toolu_01", seed, f"tool {number}")
-            blocks.append({"type": "tool_use", "id": id, "name": call.name, "input": call.input})
+            block = {
+                "type": "tool_use",
+                "id": stable_id("toolu_01", seed, f"tool {number}"),
+                "name": call.name,
+                "input": call.input,
+                "caller": {"type": "direct"},
+            }
+            blocks.append(block)
         return _Draft(blocks, "tool_use")
     return _Draft([*blocks, *_words(accepted, heard)], "end_turn")
 

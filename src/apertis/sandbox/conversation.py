@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from apertis.sandbox.rules import Complaints
+from typing import TYPE_CHECKING
+
 from apertis.sandbox.thinking import signature_is_broken
 from apertis.sandbox.values import JsonObject, blocks_of, is_object
+
+if TYPE_CHECKING:
+    from apertis.sandbox.rules import Complaints
 
 _MOST_BREAKPOINTS = 4
 
@@ -103,7 +107,7 @@ def _pair_problems(messages: list[JsonObject]) -> Complaints:
                 )
         if message["role"] == "user":
             answered = {result_id for _, result_id in results}
-            yield from _unanswered(place - 1, [id for id in open_ids if id not in answered])
+            yield from _unanswered(place - 1, [use for use in open_ids if use not in answered])
             open_ids = []
         ids = [block["id"] for block in blocks if block.get("type") == "tool_use"]
         if len(set(ids)) < len(ids):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from apertis.sandbox.faults import Fault
-from apertis.sandbox.reply import Cut, Refusal, Reply, Step, Wait, json_reply
+from apertis.sandbox.reply import Cut, Refusal, Reply, Step, Wait, error_type, json_reply
 from apertis.sandbox.streaming import encode_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from apertis.sandbox.faults import Fault
 
 _HTML = (
     b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head>"
@@ -31,9 +35,9 @@ def refused_at_once(fault: Fault, streamed: bool, request_id: str) -> Reply | No
     head = (("request-id", request_id), *fault.headers)
     if status < 400:
         return Reply(status, (*head, ("location", "/elsewhere")), _delayed(fault, ()))
-    type = fault.type or Refusal(status, "").body("")["error"]["type"]
-    message = _MESSAGES.get(type, f"The sandbox was asked for status {status}")
-    body = Refusal(status, message, type).body(request_id)
+    kind = fault.type or error_type(status)
+    message = _MESSAGES.get(kind, f"The sandbox was asked for status {status}")
+    body = Refusal(status, message, kind).body(request_id)
     reply = json_reply(status, body, request_id, *fault.headers)
     return Reply(status, reply.headers, _delayed(fault, reply.steps))
 
@@ -79,8 +83,8 @@ def _fault_in_stream(fault: Fault, reply: Reply) -> Iterator[Step]:
     elif fault.kind == "garbage":
         yield _NO_EVENT
     elif fault.kind == "error-event":
-        type = fault.error_type
-        error = {"details": None, "type": type, "message": _MESSAGES.get(type, type)}
+        kind = fault.error_type
+        error = {"details": None, "type": kind, "message": _MESSAGES.get(kind, kind)}
         yield encode_event(
             {"type": "error", "error": error, "request_id": reply.header("request-id")}
         )

@@ -14,7 +14,7 @@ The others say more about it:
 
     delay=SECONDS         wait before the first byte; also a fault by itself
     after=N               so many events come first (default 0); of a plain answer so many bytes
-    type=ERROR_TYPE       for `status` and `error-event`; `overloaded_error` by default for the latter
+    type=ERROR_TYPE       for `status` and `error-event` (there by default `overloaded_error`)
     retry-after=SECONDS   for `status`: the header of this name; also `retry-after-ms`
     should-retry=BOOL     for `status`: the header `x-should-retry`, `true` or `false`
     times=N id=NAME       only the first N requests that carry this id; the rest are answered well
@@ -27,10 +27,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from apertis.sandbox.reply import Refusal, error_status, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 HEADER = "x-sandbox-fault"
 
@@ -79,9 +82,9 @@ def parse_fault(header: str) -> Fault | Refusal:
         if problem:
             return _refusal(header, problem)
         words[name] = value
-    problem = next(_problems_between(words), None)
-    if problem:
-        return _refusal(header, problem)
+    clash = next(_problems_between(words), None)
+    if clash:
+        return _refusal(header, clash)
     return _fault(words)
 
 

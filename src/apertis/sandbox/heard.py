@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from apertis.sandbox.attachments import Attachment, count
 from apertis.sandbox.values import JsonObject, blocks_of, is_object, objects_of, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def _last_user(messages: list[JsonObject]) -> int:
 
 
 def _turns(messages: list[JsonObject]) -> list[list[JsonObject]]:
-    """The blocks of each turn of the user; messages in a row are one turn, as the API reads them."""
+    """The blocks of each turn of the user; messages in a row are one, as the API reads them."""
     turns: list[list[JsonObject]] = []
     before = "assistant"
     for message in messages:
@@ -161,14 +164,13 @@ def summary(request: JsonObject, heard: Heard) -> list[str]:
 def _conversation_line(heard: Heard) -> str:
     if heard.turns == 1:
         return "This is the first turn of our conversation"
-    return f"This is turn {heard.turns} of our conversation"
+    return f"This is turn {heard.turns} of our conversation, and I have all of it"
 
 
 def _settings_line(request: JsonObject) -> str:
     settings = [f"model `{request['model']}`", f"`max_tokens` {request['max_tokens']}"]
-    for name in ("temperature", "top_p", "top_k"):
-        if request.get(name) is not None:
-            settings.append(f"`{name}` {request[name]}")
+    given = (name for name in ("temperature", "top_p", "top_k") if request.get(name) is not None)
+    settings += [f"`{name}` {request[name]}" for name in given]
     if request.get("stop_sequences"):
         settings.append(count(len(request["stop_sequences"]), "stop sequence"))
     effort = request.get("output_config")

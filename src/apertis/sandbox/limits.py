@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from apertis.sandbox.thinking import sign
 from apertis.sandbox.tokens import CHARACTERS_PER_TOKEN, text_tokens
-from apertis.sandbox.values import JsonObject
+
+if TYPE_CHECKING:
+    from apertis.sandbox.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,32 @@
-"""The words of an answer. They say what the sandbox is, what it heard, and nothing that it cannot know."""
+"""The words of an answer: what the sandbox is, what it heard, and nothing that it cannot know."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from apertis.sandbox.heard import Heard, shorten, summary
-from apertis.sandbox.values import JsonObject
+
+if TYPE_CHECKING:
+    from apertis.sandbox.values import JsonObject
 
 _GREETING = re.compile(r"\s*(hello|hi|hey|good (morning|afternoon|evening))\b", re.IGNORECASE)
-_LENGTH = re.compile(r"\b(\d{1,3}(?:,\d{3})+|\d{1,7})[\s-]*(words?|tokens?|paragraphs?)\b", re.IGNORECASE)
+_LENGTH = re.compile(
+    r"\b(\d{1,3}(?:,\d{3})+|\d{1,7})[\s-]*(words?|tokens?|paragraphs?)\b", re.IGNORECASE
+)
 _POEM = re.compile(r"\b(poem|haiku|verse|sonnet)\b", re.IGNORECASE)
 _WORDS_PER = {"word": 1.0, "token": 0.7, "paragraph": 60.0}
 _MOST_WORDS = 120_000
 
 _FIRST = (
     "I am the Apertis sandbox, a stand-in for Claude. I run offline and no model has read your "
-    "words, so this is not Claude's answer. It is a report of what arrived, in the form that the "
-    "answer would have had."
+    "words, so I will not pretend to an answer. What I can do is to tell you exactly what arrived, "
+    "in the shape that Claude's answer would have had."
 )
-_AGAIN = "This is still the sandbox, standing in for Claude."
+_AGAIN = "Still the sandbox here, standing in for Claude."
 _CLOSING = (
-    "To hear Claude itself, send the same request to the hosted service: the base URL and the key "
-    "are all that changes in your program."
+    "Your program works as far as I can see. To hear Claude itself, send the same request to the "
+    "hosted service: only the base URL and the key change."
 )
 _VERSE = """\
 A bracket opens, waits its turn,
@@ -35,7 +40,7 @@ _FILLER = (
     "You asked for a longer answer, and here it is, though a stand-in has little to tell.",
     "Words arrive one after the other, just as they would from the real service.",
     "If you watch them stream in, every one of them came in an event of its own or near it.",
-    "A long answer is a good test for a program that reads while the answer is still being written.",
+    "A long answer is a good test for a program that reads while the answer is being written.",
     "It shows whether the screen keeps up, whether memory stays flat, and whether the end is seen.",
     "The end comes in one of two ways: the length you asked for is reached, or `max_tokens` is.",
     "Nothing here was drawn by chance, so the same request gives the same words every time.",
@@ -57,23 +62,27 @@ def plain_answer(request: JsonObject, heard: Heard) -> str:
 def _answer_parts(request: JsonObject, heard: Heard) -> list[str]:
     parts = [_tool_words(heard)] if heard.tool_answers else []
     if heard.question:
-        parts.append(f"You {'now ' if heard.earlier else ''}said: “{shorten(heard.question, 600)}”")
+        verb = "asked" if heard.question.endswith("?") else "said"
+        when = " now" if heard.earlier else ""
+        parts.append(f"You{when} {verb}: “{shorten(heard.question, 600)}”")
     if heard.earlier:
         parts.append(_looking_back(heard))
     if _POEM.search(heard.question):
-        parts.append(f"A few lines that I keep for such requests:\n\n{_VERSE}")
-    facts = "\n".join(f"- {line}." for line in summary(request, heard))
-    parts.append(f"What I heard:\n\n{facts}")
+        parts.append(f"For a poem I keep a few lines at hand:\n\n{_VERSE}")
+    facts = "\n".join(f"- {ended(line)}" for line in summary(request, heard))
+    parts.append(f"This is what I heard:\n\n{facts}")
     return parts
 
 
 def _looking_back(heard: Heard) -> str:
-    text = f"Before that you said: “{shorten(heard.earlier[-1], 200)}”"
+    """The question before this one, the very first, and how the last answer began."""
+    before = f"“{shorten(heard.earlier[-1], 200)}”"
+    text = f"Before that, your words were {before}"
     if len(heard.earlier) > 1:
-        text += f", and first of all: “{shorten(heard.earlier[0], 200)}”"
-    if heard.last_answer:
-        text += f". My last answer began: “{shorten(heard.last_answer, 80)}”"
-    return text
+        text += f", and you began our conversation with “{shorten(heard.earlier[0], 200)}”"
+    if not heard.last_answer:
+        return text
+    return f"{ended(text)} My last answer began: “{shorten(heard.last_answer, 80)}”"
 
 
 def _tool_words(heard: Heard) -> str:
@@ -98,9 +107,13 @@ def tool_preamble(heard: Heard, names: list[str]) -> str:
 def citing_opening(heard: Heard) -> str:
     """What is said before passages are quoted."""
     who = _FIRST if heard.first_answer else _AGAIN
-    return f"{who}\n\nIn the sources that you gave me, these passages share words with “" + (
-        f"{shorten(heard.question, 300)}”:"
-    )
+    asked = shorten(heard.question, 300)
+    return f"{who}\n\nIn your sources, these passages come closest to “{asked}”:"
+
+
+def ended(line: str) -> str:
+    """The line with a full stop, if it does not end in one."""
+    return line if line.rstrip("”").endswith((".", "!", "?", "…")) else f"{line}."
 
 
 def _more(question: str, text: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from apertis.sandbox.values import JsonObject
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apertis.sandbox.values import JsonObject
 
 _ERROR_TYPES = {
     400: "invalid_request_error",

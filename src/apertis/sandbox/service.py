@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
 from apertis.sandbox.batches import Batches, allowed_methods, results_reply
@@ -17,6 +16,9 @@ from apertis.sandbox.streaming import event_stream
 from apertis.sandbox.tokens import ESTIMATE_HEADER, input_usage
 from apertis.sandbox.validation import Accepted, check, read_json
 from apertis.sandbox.values import JsonObject, stable_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _STAND_IN = ("x-apertis-sandbox", "stand-in; no model")
 _MODELS = "/v1/models"
@@ -47,8 +49,8 @@ class Sandbox:
         and says in `x-apertis-sandbox` what it comes from; `x-sandbox-fault` (see
         `apertis.sandbox.faults`) spoils it on demand.
         """
-        id = stable_id("req_011", hashlib.sha256(body).digest(), f"{method} {path}?{query}")
-        reply = self._with_fault(method, path, headers, body, query, id)
+        request_id = stable_id("req_011", hashlib.sha256(body).digest(), f"{method} {path}?{query}")
+        reply = self._with_fault(method, path, headers, body, query, request_id)
         return Reply(reply.status, (*reply.headers, _STAND_IN), reply.steps)
 
     def _with_fault(
@@ -125,7 +127,7 @@ class Sandbox:
         headers: Mapping[str, str],
         id: str,
     ) -> Reply:
-        def answer(params: JsonObject) -> _Outcome:
+        def answer(params: JsonObject) -> JsonObject | Refusal:
             accepted = check(params, headers)
             return accepted if isinstance(accepted, Refusal) else compose(accepted)
 

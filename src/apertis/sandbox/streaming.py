@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from apertis.sandbox.reply import Speed, Step, Wait, json_bytes
 from apertis.sandbox.tokens import text_tokens
-from apertis.sandbox.values import JsonObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apertis.sandbox.values import JsonObject
 
 # The text of a delta: so many words, or so many characters of JSON, in turn.
 _WORDS_PER_DELTA = (1, 3, 2, 4, 2)
@@ -42,7 +46,7 @@ def message_events(message: JsonObject) -> Iterator[JsonObject]:
     """The events of a message. Put together again they are the message, field for field."""
     usage: JsonObject = message["usage"]
     started = {name: value for name, value in usage.items() if name != "output_tokens_details"}
-    beginning = {
+    beginning: JsonObject = {
         **message,
         "content": [],
         "stop_reason": None,

@@ -1,4 +1,4 @@
-"""Thinking: when the stand-in thinks, what it thinks, and the signature that proves it unchanged."""
+"""Thinking: when the stand-in thinks, what it thinks, and how it signs that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import hashlib
 from apertis.sandbox.heard import Heard, shorten
 from apertis.sandbox.tokens import CHARACTERS_PER_TOKEN
 from apertis.sandbox.values import JsonObject, is_object
-from apertis.sandbox.words import stems
+from apertis.sandbox.words import stems, words_in
 
 _MARK = b"apertis-sandbox\x00"
 REDACTED_TRIGGER = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING"
@@ -43,8 +43,10 @@ def think(request: JsonObject, heard: Heard) -> JsonObject | None:
     when the answer is written down.
     """
     setting = request.get("thinking")
-    kind = setting["type"] if is_object(setting) else "disabled"
-    if kind == "disabled" or (kind == "between_tools" and not heard.tool_answers):
+    if not is_object(setting) or setting["type"] == "disabled":
+        return None
+    kind = setting["type"]
+    if kind == "between_tools" and not heard.tool_answers:
         return None
     if REDACTED_TRIGGER in heard.question:
         return {"type": "redacted_thinking", "data": sign(heard.question)}
@@ -68,9 +70,9 @@ def _thoughts(request: JsonObject, heard: Heard) -> str:
         lines.append(f"There is a result from {names}; the answer has to rest on it.")
     elif said:
         lines.append(f"The question is: “{said}”")
-        told = sorted(stems(heard.question))[:6]
+        told = [word for word in words_in(heard.question) if stems(word)][:6]
         if told:
-            lines.append(f"The words that seem to matter are {', '.join(told)}.")
+            lines.append(f"The words that seem to matter: {', '.join(dict.fromkeys(told))}.")
     if heard.system:
         lines.append("There is a system prompt, so I keep to it and say that I have read it.")
     if request.get("tools"):

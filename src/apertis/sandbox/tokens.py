@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from apertis.sandbox.attachments import Attachment
-from apertis.sandbox.values import JsonObject, blocks_of, is_object, objects_of
+from apertis.sandbox.values import JsonObject, blocks_of, is_array, is_object, objects_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from apertis.sandbox.attachments import Attachment
 
 CHARACTERS_PER_TOKEN = 4
 ESTIMATE_HEADER = ("x-apertis-sandbox-estimate", "tokens; four characters each")
@@ -132,6 +136,6 @@ def _written(value: object) -> int:
     if is_object(value):
         inner = ((name, item) for name, item in value.items() if name != "cache_control")
         return sum(1 + text_tokens(name) + _written(item) for name, item in inner)
-    if isinstance(value, list):
-        return sum(_written(item) for item in value)  # pyright: ignore[reportUnknownVariableType]
+    if is_array(value):
+        return sum(map(_written, value))
     return 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from apertis.sandbox.heard import Heard
 from apertis.sandbox.schemas import fill
-from apertis.sandbox.values import JsonObject, objects_of
+from apertis.sandbox.values import JsonObject, is_object, objects_of
 from apertis.sandbox.words import Words, stems
+
+if TYPE_CHECKING:
+    from apertis.sandbox.heard import Heard
 
 _MOST_CALLS = 5
 
@@ -44,7 +46,7 @@ def choose_calls(request: JsonObject, heard: Heard) -> list[ToolCall]:
     `tool` and `any` force a call. Under `auto` a tool is called when the prompt shares a telling
     word with it, and not right after a result: then the answer is due.
     """
-    choice = request.get("tool_choice") or {"type": "auto"}
+    choice: JsonObject = request.get("tool_choice") or {"type": "auto"}
     tools = [tool for tool in objects_of(request.get("tools")) if _schema_of(tool) is not None]
     if choice["type"] == "none" or not tools or heard.prefill:
         return []
@@ -63,8 +65,8 @@ def choose_calls(request: JsonObject, heard: Heard) -> list[ToolCall]:
 
 def _schema_of(tool: JsonObject) -> JsonObject | None:
     """The tool's input schema; None for a tool that only the real service could run."""
-    schema: Any = tool.get("input_schema")
-    if schema is not None:
+    schema = tool.get("input_schema")
+    if is_object(schema):
         return schema
     kind = str(tool.get("type", "")).rstrip("0123456789").rstrip("_")
     known = _CLIENT_TOOLS.get(kind)
@@ -88,7 +90,7 @@ def _fitting(tools: list[JsonObject], words: Words) -> list[JsonObject]:
 def _score(tool: JsonObject, words: Words) -> int:
     """Shared telling words: the name's count most, then the description's, then the properties'."""
     schema = _schema_of(tool) or {}
-    named = any(tool["name"].lower() in part for part in (words.text.lower(),))
+    named = tool["name"].lower() in words.text.lower()
     properties = " ".join(schema.get("properties", ()))
     return (
         100 * named
@@ -104,10 +106,10 @@ def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
     once = fill(schema, words)
     calls = [ToolCall(tool["name"], once)]
     places = words.places
-    if len(places) < 2 or not isinstance(once, dict):
+    if len(places) < 2 or not is_object(once):
         return calls
     taken = [name for name, value in once.items() if value == places[0]]
     if len(taken) != 1 or any(place in once.values() for place in places[1:]):
         return calls
-    inputs = [fill(schema, words.focused_on(place)) for place in places[1:_MOST_CALLS]]
-    return calls + [ToolCall(tool["name"], input) for input in inputs if input != once]
+    others = [fill(schema, words.focused_on(place)) for place in places[1:_MOST_CALLS]]
+    return calls + [ToolCall(tool["name"], other) for other in others if other != once]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,9 +16,13 @@ from apertis.sandbox.conversation import (
 )
 from apertis.sandbox.fields import COUNT_REQUEST, REQUEST
 from apertis.sandbox.reply import Refusal, invalid
-from apertis.sandbox.rules import Complaints
 from apertis.sandbox.schemas import schema_problems
-from apertis.sandbox.values import JsonObject, is_object, output_schema
+from apertis.sandbox.values import JsonObject, choice_type, is_object, output_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apertis.sandbox.rules import Complaints
 
 _MOST_BODY_BYTES = 32 * 1024 * 1024
 _MOST_MESSAGES = 100_000
@@ -102,6 +105,13 @@ def _limit_problems(request: JsonObject, model: Model) -> Complaints:
         )
     if any(not sequence.strip() for sequence in request.get("stop_sequences") or ()):
         yield "stop_sequences: each stop sequence must contain non-whitespace"
+    config: JsonObject = request.get("output_config") or {}
+    effort = config.get("effort")
+    if effort is not None and effort not in model.efforts:
+        yield (
+            f"This model does not support effort level '{effort}'. "
+            f"Supported levels: {', '.join(sorted(model.efforts))}."
+        )
     if not model.takes_sampling:
         for name in _SAMPLING:
             if request.get(name) not in (None, 1):
@@ -124,7 +134,7 @@ def _thinking_problems(request: JsonObject, model: Model) -> Complaints:
         yield "`temperature` may only be set to 1 when thinking is enabled."
     if request.get("top_k") is not None:
         yield "`top_k` must be unset when thinking is enabled."
-    if (request.get("tool_choice") or {}).get("type") in ("any", "tool"):
+    if kind == "enabled" and choice_type(request) in ("any", "tool"):
         yield "Thinking may not be enabled when tool_choice forces tool use."
 
 

@@ -57,6 +57,12 @@ def output_schema(request: JsonObject) -> object | None:
     return form.get("schema") if is_object(form) else None
 
 
+def choice_type(request: JsonObject) -> str:
+    """The type of the request's `tool_choice`; `auto` when it has none."""
+    choice = request.get("tool_choice")
+    return str(choice["type"]) if is_object(choice) else "auto"
+
+
 def fingerprint(request: JsonObject) -> bytes:
     """32 bytes that are equal for equal requests, however they were written down.
 

@@ -1,4 +1,4 @@
-"""The words of a prompt, sorted into what a tool's input could need: names, places, numbers, dates."""
+"""The words of a prompt, sorted into what a tool's input could need."""
 
 from __future__ import annotations
 
@@ -6,18 +6,31 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-_COMMON = frozenset(
-    ["a", "about", "after", "all", "an", "and", "any", "are", "as", "at", "be", "been", "before", "but", "by", "can", "could", "did", "do", "does", "for", "from", "get", "give", "had", "has", "have", "hello", "hey", "hi", "how", "i", "if", "in", "into", "is", "it", "its", "let", "like", "me", "my", "no", "not", "of", "off", "on", "or", "our", "please", "she", "should", "so", "some", "tell", "than", "thank", "thanks", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "today", "tomorrow", "tonight", "too", "up", "us", "use", "using", "want", "was", "we", "were", "what", "what's", "whats", "when", "where", "which", "who", "why", "will", "with", "would", "yes", "you", "your", "now", "right", "show", "make", "just", "also", "need", "new", "calculate", "compute", "convert", "translate", "search", "find", "look", "book", "schedule", "send", "write", "create", "add", "compare", "check", "call", "call's", "tool", "tools", "claude", "describe", "explain", "list", "set", "run"]
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text that holds nothing but words."""
+    return frozenset(text.split())
+
+
+_COMMON = word_set(
+    """a about after all an and any are as at be been before but by can could did do does for from
+    get give had has have hello hey hi how i if in into is it its let like me my no not of off on or
+    our please she should so some tell than thank thanks that the their them then there these they
+    this those to today tomorrow tonight too up us use using want was we were what what's whats when
+    where which who why will with would yes you your now right show make just also need new calculate
+    compute convert translate search find look book schedule send write create add compare check
+    call call's tool tools claude describe explain list set run say"""
 )
 _QUOTED = re.compile(r"“([^”]+)”|\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)|`([^`]+)`")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|\.\d)")
 _NAME = re.compile(
-    r"[A-Z][\w’'.-]*(?:\s+(?:(?:of|de|del|la|van|von|der|the)\s+)?[A-Z][\w’'.-]*)*(?:,\s[A-Z]{2}\b)?"
+    r"[A-Z][\w\u2019'.-]*(?:\s+(?:(?:of|de|del|la|van|von|der|the)\s+)?[A-Z][\w\u2019'.-]*)*"
+    r"(?:,\s[A-Z]{2}\b)?"
 )
 _AFTER = re.compile(
-    r"\b(in|at|near|around|for|from|to|of|on|about)\s+((?:the\s+)?\w[\w’'-]*(?:\s+[\w’'-]+){0,3})"
+    r"\b(in|at|near|around|for|from|to|of|on|about)\s+((?:the\s+)?\w[\w\u2019'-]*(?:\s+[\w\u2019'-]+){0,3})"
 )
-_MATHS = re.compile(r"[(\d][\d\s.,()]*(?:(?:\*\*|[-+*/%^×÷])\s*[\d(][\d\s.,()]*)+")
+_MATHS = re.compile(r"[(\d][\d\s.,()]*(?:(?:\*\*|[-+*/%^\u00d7\u00f7])\s*[\d(][\d\s.,()]*)+")
 _PATTERNS = {
     "email": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
     "uri": re.compile(r"https?://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)]"),
@@ -36,7 +49,7 @@ _MOST_CHARACTERS = 20_000
 def words_in(text: str) -> list[str]:
     """The words of a text or of a name such as `get_weather` or `getWeather`, in lower case."""
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).replace("_", " ")
-    return [word.lower() for word in re.findall(r"[^\W_]+(?:['’][^\W_]+)?", apart)]
+    return [word.lower() for word in re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)?", apart)]
 
 
 def stems(text: str) -> frozenset[str]:
@@ -137,7 +150,7 @@ class Words:
 
 
 def _without_opening(name: str) -> str:
-    words = name.rstrip(".'’-").removesuffix("’s").removesuffix("'s").split()
+    words = name.rstrip(".'\u2019-").removesuffix("\u2019s").removesuffix("'s").split()
     while words and words[0].lower().rstrip(",") in _COMMON:
         del words[0]
     return " ".join(words)

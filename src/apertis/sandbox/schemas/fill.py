@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apertis.sandbox.schemas.check import fits, property_schemas, same
 from apertis.sandbox.schemas.numbers import number_candidates
@@ -13,6 +12,9 @@ from apertis.sandbox.schemas.references import variants
 from apertis.sandbox.schemas.strings import is_said, string_candidates
 from apertis.sandbox.values import JsonObject, is_array
 from apertis.sandbox.words import Words, stems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MOST_TRIES = 60
 # From here on only what is required is filled, and later nothing at all.
@@ -48,7 +50,7 @@ def fill(schema: object, words: Words) -> Any:
     try:
         return _best(schema, place)
     except _NothingFitsError:
-        return next(_candidates(schema, place), {})
+        return next(_candidates(schema, place), None)
 
 
 def _best(schema: object, place: _Place) -> Any:
@@ -80,7 +82,7 @@ _END = object()
 
 
 def _weight(variant: JsonObject) -> int:
-    """Scalars before arrays before objects, so that a schema that contains itself comes to an end."""
+    """Scalars before arrays before objects: so a schema that contains itself comes to an end."""
     kinds = _types(variant)
     return max((2 - min(2, _TYPES.index(kind)) for kind in kinds[:1]), default=0)
 
@@ -193,7 +195,7 @@ def _has_evidence(name: str, variant: JsonObject, place: _Place) -> bool:
 
 
 def _arrays(variant: JsonObject, place: _Place) -> Iterator[list[Any]]:
-    first = variant.get("prefixItems") or []
+    first: list[Any] = variant.get("prefixItems") or []
     least = int(variant.get("minItems", 0))
     most = int(variant.get("maxItems", _MOST_ITEMS))
     sparse = place.depth > _SPARSE_DEPTH

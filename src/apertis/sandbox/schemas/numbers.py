@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from apertis.sandbox.values import JsonObject, is_number
-from apertis.sandbox.words import Words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apertis.sandbox.words import Words
 
 _MORE = 64
 
 
 def number_candidates(schema: JsonObject, kind: str, words: Words) -> Iterator[int | float]:
-    """Numbers that the schema may take: the prompt's, the schema's own, then those in its bounds."""
+    """Numbers that the schema may take: the prompt's, its own, then those in its bounds."""
     whole = kind == "integer"
     for number in (*words.numbers, *_suggested(schema)):
         if not whole or number % 1 == 0:

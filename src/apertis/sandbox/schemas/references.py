@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from apertis.sandbox.values import JsonObject, is_array, is_number, is_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MOST_VARIANTS = 24
 _DEEPEST = 24

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import count
+from typing import TYPE_CHECKING
 
 from apertis.sandbox.schemas.patterns import example
 from apertis.sandbox.values import JsonObject, is_array
-from apertis.sandbox.words import Words, stems, words_in
+from apertis.sandbox.words import Words, stems, word_set, words_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # What stands for a value that the prompt does not give.
 _FORMATS = {
@@ -32,16 +35,17 @@ _FORMATS = {
     "relative-json-pointer": "0",
     "regex": "^example$",
 }
-_PLACES = frozenset(
-    ["location", "city", "place", "country", "town", "address", "region", "state", "area", "destination", "where", "venue"]
+_PLACES = word_set(
+    "location city place country town address region state area destination where venue"
 )
-_WHOLE = frozenset(
-    ["query", "question", "search", "prompt", "text", "input", "message", "content", "sentence", "topic", "description", "body", "task", "request", "keywords", "term", "terms", "q", "instructions", "summary", "command", "note"]
+_WHOLE = word_set(
+    """query question search prompt text input message content sentence topic description body
+    task request keywords term terms q instructions summary command note"""
 )
-_NAMES = frozenset(["name", "person", "title", "author", "recipient", "user", "customer", "company", "product"])
-_MATHS = frozenset(["expression", "formula", "equation", "calculation", "expr"])
-_ORIGINS = frozenset(["origin", "from", "source", "departure", "start"])
-_TARGETS = frozenset(["to", "destination", "target", "arrival", "recipient", "end"])
+_NAMES = word_set("name person title author recipient user customer company product")
+_MATHS = word_set("expression formula equation calculation expr")
+_ORIGINS = word_set("origin from source departure start")
+_TARGETS = word_set("to destination target arrival recipient end")
 _LONGEST = 100_000
 _BY_NAME = {
     "email": "email",

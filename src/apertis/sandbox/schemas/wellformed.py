@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apertis.sandbox.values import is_array, is_integer, is_number, is_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _SUBSCHEMA = (
     "items",
