@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from apertis.models.events import StreamEvent
 
 
-def parse_partial_json(text: str) -> Any:
+def parse_partial_json(text: str, *, trailing_strings: bool = True) -> Any:
     """What can be read of JSON that may end anywhere: `{"a": [1, "b` gives `{"a": [1, "b"]}`.
 
+    Without `trailing_strings` a string that has not ended is left out.
     Nothing at all gives `{}`. What is no beginning of any JSON comes back whole, in the form that
     the API takes for it: `{"INVALID_JSON": text}`.
     """
@@ -26,7 +27,7 @@ def parse_partial_json(text: str) -> Any:
     if not text.strip():
         return {}
     try:
-        return from_json(text.encode(), partial_mode="trailing-strings")
+        return from_json(text.encode(), partial_mode="trailing-strings" if trailing_strings else "on")
     except (ValueError, UnicodeEncodeError):
         return {"INVALID_JSON": text}
 

@@ -81,8 +81,8 @@ def _parsed(text: str, start: object) -> object:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        # The model was cut off inside the input: what can be read of it is kept.
-        return parse_partial_json(text)
+        # The model was cut off inside the input: what is whole of it is kept.
+        return parse_partial_json(text, trailing_strings=False)
 
 
 class Transcript:
@@ -107,10 +107,12 @@ class Transcript:
         Raises:
             Malformed: The event does not fit those before it.
         """
+        if self._message is None and not isinstance(event, MessageStartEvent | MessageStopEvent):
+            # Nothing that comes before the message can be part of it.
+            return (event,)
         if isinstance(event, ContentBlockDeltaEvent):
             return self._delta(event)
         if isinstance(event, ContentBlockStartEvent):
-            self._opened()
             start = event.to_dict()["content_block"]
             self._blocks[event.index] = BlockProgress(start)
         elif isinstance(event, ContentBlockStopEvent):
@@ -175,7 +177,10 @@ class Transcript:
         message = self._opened()
         usage = event.pop("usage", None) or {}
         message.update(event.pop("delta", None) or {})
-        message.update({k: v for k, v in event.items() if k != "type"})
+        for name, value in event.items():
+            # What message_start stated already is not taken back here.
+            if name != "type" and message.get(name) is None:
+                message[name] = value
         # Cumulative counters: the last value that was stated wins, nothing is added up.
         stated = {k: v for k, v in usage.items() if v is not None}
         message["usage"] = {**(message.get("usage") or {}), **stated}
