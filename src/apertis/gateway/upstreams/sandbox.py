@@ -43,10 +43,7 @@ class SandboxUpstream:
 
 
 def _is_stream(reply: Reply) -> bool:
-    return any(
-        name == "content-type" and value.startswith("text/event-stream")
-        for name, value in reply.headers
-    )
+    return (reply.header("content-type") or "").startswith("text/event-stream")
 
 
 async def _first_bytes(steps: Iterator[Step]) -> bytes:
