@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -117,6 +116,8 @@ def retry_after(headers: Headers, now: float) -> float | None:
     seconds = _number(text)
     if seconds is not None or text is None:
         return seconds if seconds is None else max(seconds, 0.0)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow to import, rarely used.
+
     try:
         return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
     except (ValueError, OverflowError):

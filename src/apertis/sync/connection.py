@@ -26,10 +26,11 @@ READ_SIZE = 64 * 1024
 class Connection:
     """A connected socket and what is known of it. Failures come back as values."""
 
-    __slots__ = ("_poll", "http", "idle_since", "sock", "used", "where")
+    __slots__ = ("_poll", "_timeout", "http", "idle_since", "sock", "used", "where")
 
     def __init__(self, sock: socket.socket, where: str) -> None:
         self.sock = sock
+        self._timeout = sock.gettimeout()
         self.where = where
         self.http = Http1Connection()
         self.used = False
@@ -68,7 +69,7 @@ class Connection:
         if seconds == 0:
             return self._late("total")
         try:
-            self.sock.settimeout(seconds)
+            self._set_timeout(seconds)
             self.sock.sendall(data)
         except TimeoutError:
             return self._late(total or "response")
@@ -82,7 +83,7 @@ class Connection:
         if seconds == 0:
             return self._late("total")
         try:
-            self.sock.settimeout(seconds)
+            self._set_timeout(seconds)
             data = self.sock.recv(READ_SIZE)
         except TimeoutError:
             return self._late(total or name)
@@ -102,6 +103,12 @@ class Connection:
     def _broken(self, error: OSError) -> Failure:
         text = (error.strerror or str(error)).lower()
         return Failure(f"the connection to {self.where} broke: {text}", self.where, cause=error)
+
+    def _set_timeout(self, seconds: float | None) -> None:
+        # To set a timeout is a system call, even to the same value.
+        if seconds != self._timeout:
+            self._timeout = seconds
+            self.sock.settimeout(seconds)
 
     def close(self) -> None:
         """Close the socket."""
