@@ -27,7 +27,9 @@ def parse_partial_json(text: str, *, trailing_strings: bool = True) -> Any:
     if not text.strip():
         return {}
     try:
-        return from_json(text.encode(), partial_mode="trailing-strings" if trailing_strings else "on")
+        return from_json(
+            text.encode(), partial_mode="trailing-strings" if trailing_strings else "on"
+        )
     except (ValueError, UnicodeEncodeError):
         return {"INVALID_JSON": text}
 

@@ -189,7 +189,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return _plain_object(cast("dict[str, Any]", value))
     if isinstance(value, list):
-        return [_plain(item) for item in cast("list[Any]", value)]
+        return [_plain(item) for item in cast("list[object]", value)]
     return value.to_dict() if isinstance(value, Model) else value
 
 

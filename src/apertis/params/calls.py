@@ -1,0 +1,233 @@
+"""The parameters of each call.
+
+`create` and `stream` take what `CreateParams` lists; `stream=True` is not among it, because what
+`create` gives depends on it, so it stands in the method's own signature.
+
+Checkers see each of these closed: a name that is not listed is an error. What the service takes
+beyond the list goes into `extra_body`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Required
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from typing_extensions import TypedDict
+
+    from apertis.params.content import (
+        CacheControlParam,
+        MessagesParam,
+        SystemParam,
+    )
+    from apertis.params.options import (
+        CompressionParam,
+        ContainerParam,
+        ContextManagementParam,
+        DiagnosticsParam,
+        FallbackCreditTokenParam,
+        FallbackParam,
+        MCPServerParam,
+        MetadataParam,
+        OutputConfigParam,
+        ThinkingParam,
+    )
+    from apertis.params.tools import ToolChoiceParam, ToolUnionParam
+    from apertis.sansio.timeouts import Timeout
+else:
+    from typing import TypedDict
+
+
+class _CallOptions(TypedDict, total=False):
+    extra_headers: Mapping[str, str | None]
+    """Headers for this call; None leaves out one that would be sent."""
+    extra_query: Mapping[str, str | int | float | bool | None]
+    """Query parameters for this call."""
+    timeout: float | Timeout | None
+    """Deadlines for this call, in seconds; None for none."""
+    max_retries: int
+    """How often this call is tried again."""
+
+
+class _BodyOptions(_CallOptions, total=False):
+    extra_body: Mapping[str, Any]
+    """Fields of the request that are not listed here."""
+    betas: list[str] | tuple[str, ...]
+    """Beta features, by name: the header `anthropic-beta`."""
+    user_profile_id: str | None
+    """The user profile that the request is made for; sent as a header."""
+    workspace_id: str | None
+    """The workspace that the request is made in; sent as a header."""
+
+
+class _PromptFields(TypedDict, total=False):
+    model: Required[str]
+    """The model that is to answer, by its id."""
+    messages: Required[MessagesParam]
+    """The conversation so far; answers can stand in it as they came."""
+    system: SystemParam
+    """Instructions: text, or a list of text blocks."""
+    tools: Iterable[ToolUnionParam]
+    """What the model may call."""
+    tool_choice: ToolChoiceParam
+    """Whether it may, must or must not call them."""
+    thinking: ThinkingParam
+    """Whether it thinks before it answers."""
+    output_config: OutputConfigParam
+    """The effort, and the form of the answer."""
+    cache_control: CacheControlParam | None
+    """Marks the last block that can be cached."""
+    context_management: ContextManagementParam | None
+    """What may be cleared from the context. Beta."""
+    mcp_servers: Iterable[MCPServerParam]
+    """MCP servers that the service may call. Beta."""
+    speed: Literal["standard", "fast"] | None
+    """`fast` answers sooner and costs more."""
+
+
+class _MessageFields(_PromptFields, total=False):
+    max_tokens: Required[int]
+    """The most tokens that the answer may have; 0 fills the prompt cache without an answer."""
+    temperature: float
+    """From 0, nearly the same answer each time, to 1."""
+    top_p: float
+    """Choose among the likeliest words that add up to this probability."""
+    top_k: int
+    """Choose among this many of the likeliest words."""
+    stop_sequences: list[str] | tuple[str, ...]
+    """Texts at which the answer ends."""
+    metadata: MetadataParam
+    """The end user that the request is made for."""
+    container: ContainerParam | str | None
+    """The container in which code runs: its id, or its id and skills."""
+    diagnostics: DiagnosticsParam | None
+    """Ask why the prompt cache did not help."""
+    inference_geo: str | None
+    """Where the model is to run."""
+    service_tier: Literal["auto", "standard_only"]
+    """Whether capacity that was bought ahead may be used."""
+    fallbacks: Iterable[FallbackParam] | Literal["default"] | None
+    """Models that answer when the one asked refuses. Beta."""
+    fallback_credit_token: str | FallbackCreditTokenParam | None
+    """Pays for another try after a refusal. Beta."""
+    compaction: Mapping[str, Any] | None
+    """Summing up of the conversation. Beta."""
+    thread: Mapping[str, Any] | str | None
+    """A conversation that the service keeps. Beta."""
+    billing_policy: Mapping[str, Any] | str | None
+    """What the request is charged to. Beta."""
+    fallback_models: list[str] | tuple[str, ...]
+    """Models for Apertis to ask when the first one fails: at most five, in order."""
+    fallback_timeout: int
+    """How long Apertis waits for a model before the next, in milliseconds, 5000 to 300000."""
+    fallback_enabled: bool
+    """Whether `fallback_models` are used; off when it is not said."""
+    compression: CompressionParam
+    """Shortening of a long history by Apertis."""
+    n: int
+    """How many answers; for upstreams that can."""
+    stop: str | list[str]
+    """As `stop_sequences`, at most four."""
+    seed: int
+    """For answers that repeat, where the upstream can."""
+    user: str
+    """As `metadata.user_id`."""
+    presence_penalty: float
+    """From -2 to 2: dislike of words that were there at all."""
+    frequency_penalty: float
+    """From -2 to 2: dislike of words by how often they were there."""
+    logit_bias: Mapping[str, float]
+    """From -100 to 100, by token."""
+    response_format: Mapping[str, Any]
+    """The form of the answer, in the words of other APIs; `output_config` is the API's own."""
+
+
+class _Create(_MessageFields, _BodyOptions, total=False):
+    """The parameters of `messages.create`, but for `stream`."""
+
+
+class _CountTokens(_PromptFields, _BodyOptions, total=False):
+    """The parameters of `messages.count_tokens`: those that make up the prompt."""
+
+
+class _BatchRequest(TypedDict):
+    """One request of a batch."""
+
+    custom_id: str
+    """The caller's name for it, unique in the batch; the results carry it."""
+    params: BatchMessageParams
+    """What `messages.create` would take."""
+
+
+class _BatchCreate(_BodyOptions, total=False):
+    """The parameters of `messages.batches.create`."""
+
+    requests: Required[Iterable[BatchRequestParam]]
+    """Up to 100,000 requests, or 256 MB of them."""
+
+
+class _Options(_CallOptions, total=False):
+    """The parameters of a call that has no body."""
+
+    betas: list[str] | tuple[str, ...]
+    """Beta features, by name: the header `anthropic-beta`."""
+
+
+class _List(_Options, total=False):
+    """The parameters of a list."""
+
+    limit: int
+    """How many a page holds, 1 to 1000; 20 by default."""
+    after_id: str
+    """The page that follows this item."""
+    before_id: str
+    """The page that precedes this item."""
+
+
+class _ModelList(_List, total=False):
+    """The parameters of `models.list`."""
+
+    lifecycle: Literal["active", "deprecated", "retired"] | list[str]
+    """Only models that are at this point of their life."""
+
+
+if TYPE_CHECKING:
+
+    class CreateParams(_Create, total=False, closed=True):
+        """The parameters of `messages.create`, but for `stream`."""
+
+    class StreamParams(_Create, total=False, closed=True):
+        """The parameters of `messages.stream`."""
+
+    class CountTokensParams(_CountTokens, total=False, closed=True):
+        """The parameters of `messages.count_tokens`: those that make up the prompt."""
+
+    class BatchMessageParams(_MessageFields, total=False, closed=True):
+        """What a request of a batch takes: as `messages.create`, but for the options of a call."""
+
+    class BatchRequestParam(_BatchRequest, closed=True):
+        """One request of a batch."""
+
+    class BatchCreateParams(_BatchCreate, total=False, closed=True):
+        """The parameters of `messages.batches.create`."""
+
+    class OptionParams(_Options, total=False, closed=True):
+        """The parameters of a call that has no body."""
+
+    class ListParams(_List, total=False, closed=True):
+        """The parameters of a list."""
+
+    class ModelListParams(_ModelList, total=False, closed=True):
+        """The parameters of `models.list`."""
+
+else:
+    # Python learns to close a TypedDict only in 3.15.
+    CreateParams = StreamParams = _Create
+    CountTokensParams = _CountTokens
+    BatchMessageParams = _MessageFields
+    BatchRequestParam = _BatchRequest
+    BatchCreateParams = _BatchCreate
+    OptionParams = _Options
+    ListParams = _List
+    ModelListParams = _ModelList
