@@ -6,16 +6,19 @@ from apertis.params import MessageParam
 QUESTIONS = ["My name is Ada.", "What is my name?"]
 
 
+def ask(client: Apertis, history: list[MessageParam], question: str) -> str:
+    history.append({"role": "user", "content": question})
+    message = client.messages.create(model="claude-sonnet-4.5", max_tokens=1024, messages=history)
+    history.append({"role": "assistant", "content": message.content})
+    return message.text
+
+
 def main() -> None:
     history: list[MessageParam] = []
     with Apertis() as client:
         for question in QUESTIONS:
-            history.append({"role": "user", "content": question})
-            message = client.messages.create(
-                model="claude-sonnet-4.5", max_tokens=1024, messages=history
-            )
-            history.append({"role": "assistant", "content": message.content})
-            print(f"User: {question}\nClaude: {message.text}")
+            print(f"User: {question}")
+            print(f"Claude: {ask(client, history, question)}")
 
 
 if __name__ == "__main__":

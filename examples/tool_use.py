@@ -39,7 +39,7 @@ def results_for(message: Message) -> list[ToolResultBlockParam]:
 
 def main() -> None:
     history: list[MessageParam] = [
-        {"role": "user", "content": "How warm is it in Lisbon right now?"}
+        {"role": "user", "content": "What is the current temperature in Lisbon?"}
     ]
     with Apertis() as client:
         while True:

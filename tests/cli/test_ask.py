@@ -79,6 +79,19 @@ def test_thinking_leaves_room_for_the_answer(command: Command) -> None:
     assert done.stderr.strip()
 
 
+def test_piped_bytes_that_are_no_text_are_no_error(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "apertis.cli", "ask", "What is this?"],
+        input=b"caf\xe9 \xff",
+        env=environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "caf\N{REPLACEMENT CHARACTER}" in done.stdout.decode()
+
+
 @pytest.mark.parametrize("input", ["", " \n"])
 def test_nothing_to_ask_is_a_usage_error(command: Command, input: str) -> None:
     done = command("ask", input=input)

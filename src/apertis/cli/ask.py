@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-import apertis
+from apertis import Apertis, image
 from apertis.cli.exits import one_line
+from apertis.models import TextEvent, ThinkingEvent
 
 if TYPE_CHECKING:
     from apertis.cli.render import Output
+    from apertis.params import ContentBlockParam, CreateParams, ThinkingParam
 
 __all__ = ["command"]
 
@@ -80,20 +81,20 @@ def command(
 ) -> None:
     """Ask a question."""
     prompt = _prompt(question)
-    parameters: dict[str, Any] = {
+    parameters: CreateParams = {
         "model": model,
+        "max_tokens": max_tokens or _DEFAULT_MAX_TOKENS,
         "messages": [{"role": "user", "content": _content(prompt, images)}],
     }
     if system is not None:
         parameters["system"] = system
-    budget = 0
     if thinking or thinking_budget is not None:
-        parameters["thinking"], budget = _thinking(thinking_budget)
-    parameters["max_tokens"] = max_tokens or _DEFAULT_MAX_TOKENS + budget
+        parameters["thinking"], room = _thinking(thinking_budget)
+        parameters["max_tokens"] = max_tokens or _DEFAULT_MAX_TOKENS + room
 
     from apertis.cli.render import open_output
 
-    with apertis.Apertis() as client, open_output() as output:
+    with Apertis() as client, open_output() as output:
         stop_reason = (_streamed if stream else _whole)(client, parameters, output)
     if stop_reason == "max_tokens":
         limit = parameters["max_tokens"]
@@ -104,20 +105,22 @@ def command(
 
 def _prompt(question: tuple[str, ...]) -> str:
     """Join the question and what is piped in."""
-    piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    # What is piped in may be anything; bytes that are no UTF-8 are shown as such, not refused.
+    source = click.get_text_stream("stdin", encoding="utf-8", errors="replace")
+    piped = "" if source.isatty() else source.read()
     prompt = "\n\n".join(part for part in (" ".join(question).strip(), piped.strip()) if part)
     if not prompt:
         raise click.UsageError("nothing to ask: give a question, or pipe text in")
     return prompt
 
 
-def _content(prompt: str, images: tuple[Path, ...]) -> str | list[object]:
+def _content(prompt: str, images: tuple[Path, ...]) -> str | list[ContentBlockParam]:
     if not images:
         return prompt
-    return [*(apertis.image(path) for path in images), {"type": "text", "text": prompt}]
+    return [*(image(path) for path in images), {"type": "text", "text": prompt}]
 
 
-def _thinking(budget: str | None) -> tuple[dict[str, object], int]:
+def _thinking(budget: str | None) -> tuple[ThinkingParam, int]:
     """Build the `thinking` parameter, and tell how many tokens it may take."""
     if budget == "adaptive":
         return {"type": "adaptive"}, _DEFAULT_THINKING_BUDGET
@@ -129,17 +132,17 @@ def _thinking(budget: str | None) -> tuple[dict[str, object], int]:
     return {"type": "enabled", "budget_tokens": tokens}, tokens
 
 
-def _streamed(client: apertis.Apertis, parameters: dict[str, Any], output: Output) -> str | None:
+def _streamed(client: Apertis, parameters: CreateParams, output: Output) -> str | None:
     with client.messages.stream(**parameters) as stream:
         for event in stream:
-            if event.type == "text":
+            if isinstance(event, TextEvent):
                 output.text(event.text)
-            elif event.type == "thinking":
+            elif isinstance(event, ThinkingEvent):
                 output.thinking(event.thinking)
         return stream.get_final_message().stop_reason
 
 
-def _whole(client: apertis.Apertis, parameters: dict[str, Any], output: Output) -> str | None:
+def _whole(client: Apertis, parameters: CreateParams, output: Output) -> str | None:
     message = client.messages.create(**parameters)
     if message.thinking:
         output.thinking(message.thinking)

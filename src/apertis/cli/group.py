@@ -67,6 +67,17 @@ class _LazyGroup(click.Group):
         command: click.Command = importlib.import_module(module).command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. A reader of the output that went away is an exit code, no error."""
+        try:
+            result: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The interpreter flushes stdout once more at exit; that must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(ExitCode.BROKEN_PIPE) from None
+        return result
+
 
 def _version() -> str:
     return importlib.metadata.version("apertis")
@@ -84,7 +95,6 @@ def run(arguments: list[str]) -> int:
     """Run the command line; the exit code. Errors become one line on stderr."""
     try:
         result = apertis.main(arguments, prog_name="apertis", standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.UsageError as error:
@@ -96,10 +106,6 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error), exit_code_of(error))
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more at exit; that must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.BROKEN_PIPE
     return result if isinstance(result, int) else ExitCode.OK
 
 
