@@ -57,7 +57,7 @@ def status_with(base_url: str, api_key: str) -> int:
 def test_it_says_what_it_is_and_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     with serving("--data", str(tmp_path)) as process:
         assert process.stdout is not None
-        lines = []
+        lines: list[str] = []
         while not (lines and lines[-1].startswith("Ctrl-C")):
             lines.append(process.stdout.readline())
         text = "".join(lines)
@@ -85,6 +85,16 @@ def test_a_restart_keeps_the_key_and_a_new_key_replaces_it(tmp_path: Path) -> No
         started = json.loads(line_of(process))
         assert status_with(started["base_url"], started["api_key"]) == 200
         assert status_with(started["base_url"], first) == 401
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_an_address_that_others_reach_is_said_aloud(
+    tmp_path: Path, host: str, warned: bool
+) -> None:
+    with serving("--data", str(tmp_path), "--host", host) as process:
+        text = "".join(line_of(process) for _ in range(4))
+    assert ("without TLS" in text) == warned
+    assert "http://127.0.0.1:" in text
 
 
 def test_a_restart_says_how_to_get_another_key(tmp_path: Path) -> None:

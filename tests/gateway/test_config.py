@@ -54,6 +54,23 @@ def test_a_bad_setting_is_named_with_its_value(name: str, value: str) -> None:
         read_settings({name: value})
 
 
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.1", False),
+        ("example.com", False),
+    ],
+)
+def test_it_knows_whether_others_can_reach_it(host: str, loopback: bool) -> None:
+    assert read_settings({}, host=host).is_loopback is loopback
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(AttributeError):
         read_settings({}).port = 1  # type: ignore[misc]

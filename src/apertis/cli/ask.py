@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,8 +107,8 @@ def command(
 def _prompt(question: tuple[str, ...]) -> str:
     """Join the question and what is piped in."""
     # What is piped in may be anything; bytes that are no UTF-8 are shown as such, not refused.
-    source = click.get_text_stream("stdin", encoding="utf-8", errors="replace")
-    piped = "" if source.isatty() else source.read()
+    waiting = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+    piped = waiting.decode("utf-8", errors="replace")
     prompt = "\n\n".join(part for part in (" ".join(question).strip(), piped.strip()) if part)
     if not prompt:
         raise click.UsageError("nothing to ask: give a question, or pipe text in")

@@ -110,6 +110,10 @@ def _announcement(url: str, settings: Settings, keys: OpenedKeys) -> str:
         "Upstream: the sandbox, a deterministic stand-in for Claude. It is not a model.",
         f"Data: {settings.data}",
     ]
+    if not settings.is_loopback:
+        lines.append(
+            f"Others can reach {settings.host}, without TLS: keys and content travel in the clear."
+        )
     if keys.new_secret is not None:
         shown = keys.new_secret
         lines.append("The key below is shown only now; only its hash is kept.")
