@@ -10,8 +10,8 @@
     )
     print(message.text)
 
-`AsyncApertis` has the same methods to await. What the service answers is in `apertis.models`, what a
-caller sends in `apertis.params`, what can go wrong in `apertis.errors`.
+`AsyncApertis` has the same methods to await. What the service answers is in `apertis.models`, what
+a caller sends in `apertis.params`, what can go wrong in `apertis.errors`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'apertis' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - this is the laziness.
+    from importlib import import_module
 
     value = globals()[name] = getattr(import_module(_LAZY[name]), name)
     return value

@@ -1,7 +1,7 @@
 """What the library tells the standard `logging`, under the name `apertis`.
 
-`APERTIS_LOG=info` writes a line a request, `APERTIS_LOG=debug` its headers and sizes as well. What a
-user or a model said is never in them, and neither is a key.
+`APERTIS_LOG=info` writes a line a request, `APERTIS_LOG=debug` its headers and sizes as well. What
+a user or a model said is never in them, and neither is a key.
 """
 
 from __future__ import annotations

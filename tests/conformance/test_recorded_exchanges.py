@@ -98,7 +98,7 @@ def sent_is_recorded(recording: Recording, request: Any) -> None:
 
 
 def deep_subset(expected: Any, actual: Any) -> bool:
-    """What is expected is there; null stands for any absence, or for what that SDK does not keep."""
+    """What is expected is there; null stands for what is absent, or not kept by that SDK."""
     if expected is None:
         return True
     if isinstance(expected, dict):

@@ -38,11 +38,13 @@ def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
 WHOLE = [
     pytest.param(answer(b"hello"), b"hello", True, id="by length"),
     pytest.param(answer(b""), b"", True, id="empty"),
     pytest.param(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n",
+        CHUNKED + b"3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n",
         b"hello",
         True,
         id="chunked",
@@ -54,7 +56,7 @@ WHOLE = [
         id="with a trailer",
     ),
     pytest.param(
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + answer(b"hello"),
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + answer(b"hello"),
         b"hello",
         True,
         id="after interim answers",
@@ -64,7 +66,9 @@ WHOLE = [
     pytest.param(
         b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", b"hello", False, id="HTTP/1.0"
     ),
-    pytest.param(answer(gzip.compress(b"hello"), "Content-Encoding: gzip"), b"hello", True, id="gzip"),
+    pytest.param(
+        answer(gzip.compress(b"hello"), "Content-Encoding: gzip"), b"hello", True, id="gzip"
+    ),
     pytest.param(
         answer(gzip.compress(b"hel") + gzip.compress(b"lo"), "Content-Encoding: GZIP"),
         b"hello",

@@ -69,8 +69,10 @@ def test_credentials_are_sent_and_never_shown() -> None:
 
 def test_a_tunnel_is_asked_for_by_host_and_port() -> None:
     origin = parse_base_url("https://[::1]:8443")
-    assert parse_proxy("p:1").connect_request(origin).startswith(
-        b"CONNECT [::1]:8443 HTTP/1.1\r\nhost: [::1]:8443\r\n"
+    assert (
+        parse_proxy("p:1")
+        .connect_request(origin)
+        .startswith(b"CONNECT [::1]:8443 HTTP/1.1\r\nhost: [::1]:8443\r\n")
     )
 
 

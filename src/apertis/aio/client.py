@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, Unpack
 
-    from apertis.params import CallOptions
+    from apertis.params import OptionParams
     from apertis.sansio.timeouts import Timeout
 
 
@@ -50,7 +50,7 @@ class AsyncApertis:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        timeout: float | Timeout | None | NotGiven = NOT_GIVEN,
+        timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
         max_retries: int = 2,
         max_retry_after: float = 60.0,
         default_headers: Mapping[str, str | None] | None = None,
@@ -75,7 +75,7 @@ class AsyncApertis:
         if http_client is None:
             transport = Wire(proxy=proxy, tls=ssl_context, max_connections=max_connections)
         else:
-            from apertis.aio.injected import InjectedTransport  # noqa: PLC0415 - rarely used.
+            from apertis.aio.injected import InjectedTransport
 
             transport = InjectedTransport(http_client)
         self._use(settings, transport)
@@ -100,7 +100,7 @@ class AsyncApertis:
         *,
         api_key: str | NotGiven = NOT_GIVEN,
         base_url: str | NotGiven = NOT_GIVEN,
-        timeout: float | Timeout | None | NotGiven = NOT_GIVEN,
+        timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
         max_retries: int | NotGiven = NOT_GIVEN,
         max_retry_after: float | NotGiven = NOT_GIVEN,
         default_headers: Mapping[str, str | None] | NotGiven = NOT_GIVEN,
@@ -113,7 +113,7 @@ class AsyncApertis:
         return copy
 
     async def request(
-        self, method: str, path: str, *, json: Any = None, **options: Unpack[CallOptions]
+        self, method: str, path: str, *, json: Any = None, **options: Unpack[OptionParams]
     ) -> Any:
         """The decoded JSON of an endpoint that has no method yet, such as `/v1/files`."""
         return await self._sender.send(anything.request(method, path, json, options))

@@ -1,4 +1,4 @@
-"""One asyncio connection: a protocol, TLS and proxy tunnels. What bytes mean is `http1`'s to say."""
+"""One asyncio connection: protocol, TLS, proxy tunnels. What bytes mean is `http1`'s to say."""
 
 from __future__ import annotations
 
@@ -63,9 +63,11 @@ class Connection(asyncio.Protocol):
     # asyncio calls what follows.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        """Bytes came."""
         self.http.receive(data)
         self._buffered += len(data)
         if self._buffered > HIGH_WATER_BYTES and not self._paused and self._transport is not None:
@@ -74,18 +76,20 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
+        """The peer closed its side."""
         self.closed = True
         self.http.end_of_input()
         self._wake()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
         self.closed = True
-        if error is None:
+        if exc is None:
             self.http.end_of_input()
         elif self._lost is None:
-            text = (getattr(error, "strerror", None) or str(error)).lower()
+            text = str(getattr(exc, "strerror", None) or exc).lower()
             reason = f"the connection to {self.where} broke: {text}"
-            self._lost = Failure(reason, self.where, cause=error)
+            self._lost = Failure(reason, self.where, cause=exc)
         self._wake()
 
     def _wake(self) -> None:
@@ -136,7 +140,7 @@ class Connection(asyncio.Protocol):
         return None if self.http.complete or self.http.started else self._lost
 
     def _limit(self, seconds: float | None) -> None:
-        # One timer outlives many waits: to cancel and set one for each would cost more than they do.
+        # One timer outlives many waits: to cancel and set one for each costs more than they do.
         if seconds is None:
             return
         self._deadline = self._loop.time() + seconds

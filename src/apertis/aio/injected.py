@@ -1,4 +1,4 @@
-"""A transport over a client that the caller brings: `httpx2.AsyncClient`, or one that looks like it."""
+"""A transport over a client that the caller brings: `httpx2.AsyncClient` or its like."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from apertis.endpoints.paging import following
 from apertis.errors import ApertisError
+from apertis.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from apertis.models import ResponseInfo
     from apertis.sansio.call import Call
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Model)
 
 
 class AsyncPage(Generic[T]):
@@ -60,7 +61,7 @@ class AsyncPage(Generic[T]):
         return await AsyncPages(self._sender, self._endpoint, params)
 
     async def iter_pages(self) -> AsyncIterator[AsyncPage[T]]:
-        """This page and all that follow."""
+        """Give this page and all that follow."""
         page = self
         yield page
         while page.has_next_page():

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     )
     from apertis.params import (
         BatchCreateParams,
-        CallOptions,
         CountTokensParams,
         CreateParams,
         ListParams,
+        ModelListParams,
+        OptionParams,
         StreamParams,
     )
     from apertis.sansio.call import Call
@@ -123,7 +124,9 @@ class AsyncBatches:
         """A new batch; its results come within a day."""
         return await self._sender.send(batches.create(params))
 
-    async def retrieve(self, message_batch_id: str, **options: Unpack[CallOptions]) -> MessageBatch:
+    async def retrieve(
+        self, message_batch_id: str, **options: Unpack[OptionParams]
+    ) -> MessageBatch:
         """A batch as it stands."""
         return await self._sender.send(batches.retrieve(message_batch_id, options))
 
@@ -131,18 +134,18 @@ class AsyncBatches:
         """The batches, newest first; iterating goes on over all pages."""
         return AsyncPages(self._sender, batches.list_, params)
 
-    async def cancel(self, message_batch_id: str, **options: Unpack[CallOptions]) -> MessageBatch:
+    async def cancel(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
         """The batch, on its way to be canceled."""
         return await self._sender.send(batches.cancel(message_batch_id, options))
 
     async def delete(
-        self, message_batch_id: str, **options: Unpack[CallOptions]
+        self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> DeletedMessageBatch:
         """Delete a batch that has ended."""
         return await self._sender.send(batches.delete(message_batch_id, options))
 
     async def results(
-        self, message_batch_id: str, **options: Unpack[CallOptions]
+        self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> AsyncIterator[MessageBatchIndividualResponse]:
         """The results of a batch that has ended, one at a time as they are read; in no order."""
         lines = await self._sender.lines(batches.results(message_batch_id, options))
@@ -154,7 +157,7 @@ class AsyncBatches:
         *,
         poll_interval: float = 30.0,
         max_wait: float | None = None,
-        **options: Unpack[CallOptions],
+        **options: Unpack[OptionParams],
     ) -> MessageBatch:
         """The batch, once it has ended. Asks every `poll_interval` seconds.
 
@@ -178,10 +181,10 @@ class AsyncModels:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    def list(self, **params: Unpack[ListParams]) -> AsyncPages[ModelInfo]:
+    def list(self, **params: Unpack[ModelListParams]) -> AsyncPages[ModelInfo]:
         """The models that the key may use; iterating goes on over all pages."""
         return AsyncPages(self._sender, models.list_, params)
 
-    async def retrieve(self, model_id: str, **options: Unpack[CallOptions]) -> ModelInfo:
+    async def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> ModelInfo:
         """One model."""
         return await self._sender.send(models.retrieve(model_id, options))

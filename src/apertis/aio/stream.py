@@ -1,4 +1,4 @@
-"""What a caller iterates over: the raw events, and the helper that also says what follows of them."""
+"""What a caller iterates over: raw events, and the helper that adds what follows of them."""
 
 from __future__ import annotations
 

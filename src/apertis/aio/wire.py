@@ -208,7 +208,7 @@ class Wire:
 
 async def read_all(answer: Answer) -> Response | Failure:
     """The whole answer."""
-    parts = []
+    parts: list[bytes] = []
     while data := await answer.read():
         if isinstance(data, Failure):
             return data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -45,7 +45,7 @@ def request(method: str, path: str, json: Any, options: Mapping[str, Any]) -> Ca
 
 def _body(json: Any) -> bytes:
     if isinstance(json, dict):
-        return render_body(json)
+        return render_body(cast("dict[str, Any]", json))
     return msgspec.json.encode(wire_form(json, "json"))
 
 

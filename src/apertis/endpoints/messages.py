@@ -5,7 +5,7 @@ https://docs.claude.com/en/api/messages
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from apertis.endpoints.parameters import Sorted, require_count, require_text, sort
 from apertis.errors import ParameterError
@@ -14,7 +14,7 @@ from apertis.sansio.call import Call
 from apertis.sansio.request import render_body
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from apertis.sansio.outcome import Response
 
@@ -64,14 +64,13 @@ def check_messages(params: Mapping[str, Any]) -> None:
             "messages: required, and missing (for example [{'role': 'user', 'content': 'Hello'}])",
             param="messages",
         )
-    value = params["messages"]
+    value: object = params["messages"]
+    name = type(value).__name__
     if value is None or isinstance(value, str | bytes | dict) or not hasattr(value, "__iter__"):
-        raise ParameterError(
-            f"messages: expected a list of messages, got {type(value).__name__}", param="messages"
-        )
+        raise ParameterError(f"messages: expected a list of messages, got {name}", param="messages")
     if not isinstance(value, list | tuple):
         return
-    for index, message in enumerate(value):
+    for index, message in enumerate(cast("Sequence[object]", value)):
         if isinstance(message, str | bytes | int | float) or message is None:
             raise ParameterError(
                 f"messages[{index}]: expected a message with role and content, "

@@ -26,7 +26,7 @@ class Sorted(NamedTuple):
     body: dict[str, Any]
     query: dict[str, Any] | None
     headers: dict[str, str | None] | None
-    timeout: float | Timeout | None | NotGiven
+    timeout: float | Timeout | NotGiven | None
     max_retries: int | None
 
 

@@ -8,10 +8,11 @@ import msgspec
 
 from apertis.models import Malformed
 from apertis.sansio.outcome import Response, response_error
-from apertis.sansio.timeouts import Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from apertis.sansio.timeouts import Timeout
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     query: Mapping[str, Any] | None = None
     headers: Mapping[str, str | None] | None = None
     streamed: bool = False
-    timeout: float | Timeout | None | NotGiven = NOT_GIVEN
+    timeout: float | Timeout | NotGiven | None = NOT_GIVEN
     max_retries: int | None = None
 
     def result(self, response: Response) -> T:

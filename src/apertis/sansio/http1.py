@@ -17,6 +17,7 @@ told apart by RFC 9112, section 6.3; a body that ends early is a failure, never 
 from __future__ import annotations
 
 import zlib
+from typing import Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -26,13 +27,31 @@ MAX_HEAD_BYTES = 64 * 1024
 _ENCODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 
+class Decompressor(Protocol):
+    """What `zlib.decompressobj` gives."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came after the end."""
+        ...
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end came."""
+        ...
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """What these bytes stand for."""
+        ...
+
+
 class Inflater:
     """Undoes `gzip` and `deflate`, the latter with or without its zlib wrapper."""
 
     __slots__ = ("_decoder", "_start", "failed")
 
     def __init__(self) -> None:
-        self._decoder: zlib._Decompress | None = None
+        self._decoder: Decompressor | None = None
         self._start = b""
         self.failed = False
 
@@ -44,7 +63,7 @@ class Inflater:
             if len(data) < 2:
                 return b""
             self._decoder = zlib.decompressobj(window_bits(data))
-        output = []
+        output: list[bytes] = []
         while data and not self.failed:
             try:
                 output.append(self._decoder.decompress(data))
@@ -185,10 +204,12 @@ class Http1Connection:
     # httptools calls what follows from inside feed_data.
 
     def on_message_begin(self) -> None:
+        """An answer begins."""
         if self.complete:
             self._surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """A header or trailer came."""
         if self.head_complete:
             # A trailer: the API documents none, and a late header must not change the meaning.
             return
@@ -202,6 +223,7 @@ class Http1Connection:
                 self._fail("the server used a transfer coding other than chunked")
 
     def on_headers_complete(self) -> None:
+        """The head is there."""
         if self.complete:
             return
         status = self._parser.get_status_code()
@@ -225,6 +247,7 @@ class Http1Connection:
             self._finish()
 
     def on_body(self, data: bytes) -> None:
+        """A part of the body came."""
         if self.complete:
             return
         if self._inflater is not None:
@@ -235,6 +258,7 @@ class Http1Connection:
             self._body.append(data)
 
     def on_message_complete(self) -> None:
+        """The answer is whole."""
         if self._informational:
             self._informational = False
         elif not self.complete:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -17,10 +17,11 @@ from apertis.errors import (
     redact,
     status_error_class,
 )
-from apertis.models import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from apertis.models import Headers
 
 # Enough of an unreadable answer to recognise a proxy's page by.
 SHOWN_CHARACTERS = 200
@@ -116,7 +117,7 @@ def retry_after(headers: Headers, now: float) -> float | None:
     seconds = _number(text)
     if seconds is not None or text is None:
         return seconds if seconds is None else max(seconds, 0.0)
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow to import, rarely used.
+    from email.utils import parsedate_to_datetime  # Slow to import, rarely used.
 
     try:
         return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
@@ -160,14 +161,17 @@ def status_of(document: object) -> int:
 
 def _facts(document: object) -> dict[str, Any]:
     """The inner object of `{"error": {...}}`, whatever really came."""
-    inner = document.get("error") if isinstance(document, dict) else None
-    if isinstance(inner, dict):
-        return inner
+    outer = _object(document)
+    inner = outer.get("error")
     if isinstance(inner, str):
         return {"message": inner}
-    if isinstance(document, dict) and isinstance(document.get("message"), str):
-        return document
-    return {}
+    if inner is not None:
+        return _object(inner)
+    return outer if isinstance(outer.get("message"), str) else {}
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _status_error(
@@ -188,8 +192,8 @@ def _status_error(
     error.headers = headers
     error.retry_after = retry_after(headers, now)
     error.request_id = request_id(headers)
-    if error.request_id is None and isinstance(document, dict):
-        error.request_id = _text(document.get("request_id"))
+    if error.request_id is None:
+        error.request_id = _text(_object(document).get("request_id"))
     if isinstance(error, RedirectError):
         error.location = location
     return error
@@ -202,6 +206,7 @@ def _text(value: object) -> str | None:
 def _redacted(value: object) -> object:
     if isinstance(value, str):
         return redact(value)
-    if isinstance(value, dict):
-        return {k: _redacted(v) for k, v in value.items()}
-    return [_redacted(v) for v in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_redacted(item) for item in cast("list[object]", value)]
+    items = _object(value)
+    return {name: _redacted(item) for name, item in items.items()} if items else value

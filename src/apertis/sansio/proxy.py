@@ -90,7 +90,7 @@ def _names(entry: str, origin: Origin) -> bool:
 def _in_network(address: str, network: str) -> bool:
     if "/" not in network:
         return False
-    import ipaddress  # noqa: PLC0415 - only a network in NO_PROXY needs it.
+    import ipaddress  # Only a network in NO_PROXY needs it.
 
     try:
         return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)

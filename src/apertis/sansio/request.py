@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -167,7 +167,7 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 
 def wire_form(value: Any, path: str) -> Any:
     """The value as JSON can carry it. `path` names it in errors: `messages[0].content`."""
-    kind = type(value)
+    kind = cast("type[object]", type(value))
     if kind in _PLAIN:
         return value
     if kind is dict:
@@ -189,8 +189,9 @@ def _unusual(value: Any, path: str) -> Any:
     if isinstance(value, str | int):
         return value
     if isinstance(value, bytes | bytearray | memoryview | PathLike):
+        kind = cast("type[object]", type(value))
         raise ParameterError(
-            f"{path}: {type(value).__name__} cannot be sent as JSON; "
+            f"{path}: {kind.__name__} cannot be sent as JSON; "
             "apertis.image(...) and apertis.document(...) make a block of a file or of bytes",
             param=path,
         )

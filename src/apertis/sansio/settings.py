@@ -22,23 +22,25 @@ HOSTED_SERVICE = "https://api.apertis.ai"
 ANTHROPIC_VERSION = "2023-06-01"
 
 
-class Settings(msgspec.Struct, frozen=True, dict=True):
+class Settings(msgspec.Struct, frozen=True):
     """A client's settings: complete, checked, and without a word about sockets."""
 
     api_key: str | None
     origin: Origin
     timeout: float | Timeout | None = msgspec.field(default_factory=Timeout)
     retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
-    default_headers: dict[str, str] = msgspec.field(default_factory=dict)
+    default_headers: dict[str, str] = {}
     user_agent: str = "Apertis/Python"
     anthropic_version: str = ANTHROPIC_VERSION
+    heads: dict[tuple[str, str, bool, bool], bytes] = {}
+    """Rendered heads by method, path, and whether streamed and without a body."""
 
     def __repr__(self) -> str:
         return f"Settings(origin={self.origin.url + self.origin.prefix!r})"
 
     def changed(self, **changes: Any) -> Settings:
         """A copy with some of the settings replaced, as `with_options` takes them."""
-        return msgspec.structs.replace(self, **_checked(changes, self))
+        return msgspec.structs.replace(self, **_checked(changes, self), heads={})
 
     def headers(self) -> dict[str, str]:
         """The headers of every request."""
@@ -58,11 +60,10 @@ class Settings(msgspec.Struct, frozen=True, dict=True):
         if call.headers or call.query:
             return self._render(call)
         key = (call.method, call.path, call.streamed, call.body is None)
-        heads: dict[tuple[Any, ...], bytes] = self.__dict__.setdefault("_heads", {})
-        start = heads.get(key)
+        start = self.heads.get(key)
         if start is None:
             # The length is all that differs from one request to the next.
-            start = heads[key] = self._render(call, with_length=False)[:-2]
+            start = self.heads[key] = self._render(call, with_length=False)[:-2]
         if call.body is None:
             return start + b"\r\n"
         return b"%scontent-length: %d\r\n\r\n" % (start, len(call.body))

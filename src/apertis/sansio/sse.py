@@ -87,7 +87,7 @@ def parse_block(block: bytes) -> ServerSentEvent | None:
         name, _, line = block.partition(b"\n")
         if line.startswith(b"data: "):
             return ServerSentEvent(name[7:], line[6:])
-    name, data = b"", []
+    name, data = b"", list[bytes]()
     for line in block.split(b"\n"):
         field, colon, value = line.partition(b":")
         value = value.removeprefix(b" ")

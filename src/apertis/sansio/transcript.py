@@ -123,7 +123,7 @@ class Transcript:
             self._update(event.to_dict())
         elif isinstance(event, MessageStartEvent):
             self._message = event.message.to_dict()
-            content = self._message.get("content") or []
+            content: list[dict[str, Any]] = self._message.get("content") or []
             self._blocks = {i: BlockProgress(block) for i, block in enumerate(content)}
         elif isinstance(event, MessageStopEvent):
             self.ended = True
@@ -175,7 +175,7 @@ class Transcript:
 
     def _update(self, event: dict[str, Any]) -> None:
         message = self._opened()
-        usage = event.pop("usage", None) or {}
+        usage: dict[str, Any] = event.pop("usage", None) or {}
         message.update(event.pop("delta", None) or {})
         for name, value in event.items():
             # What message_start stated already is not taken back here.

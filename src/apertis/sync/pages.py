@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from apertis.endpoints.paging import following
 from apertis.errors import ApertisError
+from apertis.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from apertis.sansio.call import Call
     from apertis.sync.sender import Sender
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Model)
 
 
 class Page(Generic[T]):
@@ -59,7 +60,7 @@ class Page(Generic[T]):
         return Page(self._sender, self._endpoint, params)
 
     def iter_pages(self) -> Iterator[Page[T]]:
-        """This page and all that follow."""
+        """Give this page and all that follow."""
         page = self
         yield page
         while page.has_next_page():

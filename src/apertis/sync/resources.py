@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     )
     from apertis.params import (
         BatchCreateParams,
-        CallOptions,
         CountTokensParams,
         CreateParams,
         ListParams,
+        ModelListParams,
+        OptionParams,
         StreamParams,
     )
     from apertis.sansio.call import Call
@@ -109,7 +110,7 @@ class Batches:
         """A new batch; its results come within a day."""
         return self._sender.send(batches.create(params))
 
-    def retrieve(self, message_batch_id: str, **options: Unpack[CallOptions]) -> MessageBatch:
+    def retrieve(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
         """A batch as it stands."""
         return self._sender.send(batches.retrieve(message_batch_id, options))
 
@@ -117,16 +118,16 @@ class Batches:
         """The batches, newest first; iterating goes on over all pages."""
         return Page(self._sender, batches.list_, params)
 
-    def cancel(self, message_batch_id: str, **options: Unpack[CallOptions]) -> MessageBatch:
+    def cancel(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
         """The batch, on its way to be canceled."""
         return self._sender.send(batches.cancel(message_batch_id, options))
 
-    def delete(self, message_batch_id: str, **options: Unpack[CallOptions]) -> DeletedMessageBatch:
+    def delete(self, message_batch_id: str, **options: Unpack[OptionParams]) -> DeletedMessageBatch:
         """Delete a batch that has ended."""
         return self._sender.send(batches.delete(message_batch_id, options))
 
     def results(
-        self, message_batch_id: str, **options: Unpack[CallOptions]
+        self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> Iterator[MessageBatchIndividualResponse]:
         """The results of a batch that has ended, one at a time as they are read; in no order."""
         lines = self._sender.lines(batches.results(message_batch_id, options))
@@ -138,7 +139,7 @@ class Batches:
         *,
         poll_interval: float = 30.0,
         max_wait: float | None = None,
-        **options: Unpack[CallOptions],
+        **options: Unpack[OptionParams],
     ) -> MessageBatch:
         """The batch, once it has ended. Asks every `poll_interval` seconds.
 
@@ -162,10 +163,10 @@ class Models:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    def list(self, **params: Unpack[ListParams]) -> Page[ModelInfo]:
+    def list(self, **params: Unpack[ModelListParams]) -> Page[ModelInfo]:
         """The models that the key may use; iterating goes on over all pages."""
         return Page(self._sender, models.list_, params)
 
-    def retrieve(self, model_id: str, **options: Unpack[CallOptions]) -> ModelInfo:
+    def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> ModelInfo:
         """One model."""
         return self._sender.send(models.retrieve(model_id, options))

@@ -181,7 +181,7 @@ class Wire:
 
 def read_all(answer: Answer) -> Response | Failure:
     """The whole answer."""
-    parts = []
+    parts: list[bytes] = []
     while data := answer.read():
         if isinstance(data, Failure):
             return data
