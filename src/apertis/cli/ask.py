@@ -107,7 +107,7 @@ def command(
 def _prompt(question: tuple[str, ...]) -> str:
     """Join the question and what is piped in."""
     # What is piped in may be anything; bytes that are no UTF-8 are shown as such, not refused.
-    waiting = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+    waiting = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
     piped = waiting.decode("utf-8", errors="replace")
     prompt = "\n\n".join(part for part in (" ".join(question).strip(), piped.strip()) if part)
     if not prompt:
