@@ -78,13 +78,27 @@ def merge_headers(*layers: Mapping[str, str | None] | None) -> dict[str, str]:
     """Headers by lower-case name; a later layer wins, None takes one out."""
     merged: dict[str, str] = {}
     for layer in layers:
-        for name, value in (layer or {}).items():
-            key = checked_name(name).lower()
+        for name, value in checked_headers(layer).items():
             if value is None:
-                merged.pop(key, None)
+                merged.pop(name, None)
             else:
-                merged[key] = checked_value(key, value)
+                merged[name] = value
     return merged
+
+
+def checked_headers(headers: Mapping[str, str | None] | None) -> dict[str, str | None]:
+    """Headers by lower-case name, if they can be sent; None stands for one to leave out."""
+    if headers is None:
+        return {}
+    if not hasattr(headers, "items"):
+        raise ParameterError(
+            f"expected a mapping of headers, got {type(headers).__name__}", param="extra_headers"
+        )
+    checked: dict[str, str | None] = {}
+    for name, value in headers.items():
+        key = checked_name(name).lower()
+        checked[key] = None if value is None else checked_value(key, value)
+    return checked
 
 
 def checked_name(name: str) -> str:
@@ -182,6 +196,7 @@ def wire_form(value: Any, path: str) -> Any:
 
 
 def _unusual(value: Any, path: str) -> Any:
+    name: str = type(value).__name__
     if isinstance(value, float):
         if value != value or value in {float("inf"), float("-inf")}:
             raise ParameterError(f"{path}: {value} is no number that JSON has", param=path)
@@ -189,9 +204,8 @@ def _unusual(value: Any, path: str) -> Any:
     if isinstance(value, str | int):
         return value
     if isinstance(value, bytes | bytearray | memoryview | PathLike):
-        kind = cast("type[object]", type(value))
         raise ParameterError(
-            f"{path}: {kind.__name__} cannot be sent as JSON; "
+            f"{path}: {name} cannot be sent as JSON; "
             "apertis.image(...) and apertis.document(...) make a block of a file or of bytes",
             param=path,
         )
@@ -199,4 +213,4 @@ def _unusual(value: Any, path: str) -> Any:
         return wire_form({key: value[key] for key in value.keys()}, path)  # noqa: SIM118 - a duck.
     if hasattr(value, "__iter__"):
         return [wire_form(item, f"{path}[{i}]") for i, item in enumerate(value)]
-    raise ParameterError(f"{path}: {type(value).__name__} cannot be sent as JSON", param=path)
+    raise ParameterError(f"{path}: {name} cannot be sent as JSON", param=path)

@@ -6,9 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from apertis.errors import ConfigurationError, MissingAPIKeyError
+from apertis.errors import ConfigurationError, MissingAPIKeyError, ParameterError
 from apertis.sansio.call import NOT_GIVEN, NotGiven
-from apertis.sansio.request import Origin, merge_headers, parse_base_url, render_head, target
+from apertis.sansio.request import (
+    Origin,
+    checked_headers,
+    merge_headers,
+    parse_base_url,
+    render_head,
+    target,
+)
 from apertis.sansio.retry import RetryPolicy
 from apertis.sansio.timeouts import Timeout
 
@@ -134,7 +141,7 @@ def _checked(changes: Mapping[str, Any], now: Settings) -> dict[str, Any]:
                 Timeout.of(value)
                 fields["timeout"] = value
             case "default_headers":
-                fields["default_headers"] = merge_headers(now.default_headers, value)
+                fields["default_headers"] = now.default_headers | _headers(name, value)
             case "anthropic_version":
                 fields["anthropic_version"] = _text(name, value)
             case "max_retries" | "max_retry_after":
@@ -173,6 +180,13 @@ def _checked_key(value: object) -> str:
     if not key or not key.isascii() or any(c.isspace() or not c.isprintable() for c in key):
         raise ConfigurationError("api_key must be text without spaces, in ASCII")
     return key
+
+
+def _headers(name: str, value: Mapping[str, str | None]) -> dict[str, str | None]:
+    try:
+        return checked_headers(value)
+    except ParameterError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
 
 
 def _text(name: str, value: object) -> str:

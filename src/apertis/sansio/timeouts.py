@@ -6,6 +6,9 @@ import msgspec
 
 from apertis.errors import ConfigurationError
 
+# Sockets count milliseconds in 32 bits.
+LONGEST_SECONDS = 2_000_000
+
 
 class Timeout(msgspec.Struct, frozen=True):
     """How long a call may wait, in seconds; None waits without limit.
@@ -22,10 +25,10 @@ class Timeout(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            valid = value is None or (isinstance(value, int | float) and value > 0)
-            if not valid or isinstance(value, bool):
+            if value is not None and not _is_duration(value):
                 raise ConfigurationError(
-                    f"timeout: {name} must be a number of seconds above 0, or None; it is {value!r}"
+                    f"timeout: {name} must be a number of seconds, above 0 and up to "
+                    f"{LONGEST_SECONDS}, or None for no limit; it is {value!r}"
                 )
 
     @classmethod
@@ -39,9 +42,10 @@ class Timeout(msgspec.Struct, frozen=True):
             return value
         if value is None:
             return cls(None, None, None, None)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        if not _is_duration(value):
             raise ConfigurationError(
-                f"timeout must be a number of seconds above 0, a Timeout or None; it is {value!r}"
+                f"timeout must be a number of seconds, above 0 and up to {LONGEST_SECONDS}, "
+                f"a Timeout, or None for no limit; it is {value!r}"
             )
         return cls(min(value, 10.0), value, value, None if streamed else value)
 
@@ -69,3 +73,9 @@ class Limits(msgspec.Struct, frozen=True):
     def allow(self, delay: float, now: float) -> bool:
         """Whether there is time left after waiting so long."""
         return self.until is None or now + delay < self.until
+
+
+def _is_duration(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value <= LONGEST_SECONDS
