@@ -47,22 +47,26 @@ def image(
         ParameterError: The file cannot be read, or what it holds is no such image.
     """
     url = _url(source)
+    block: ImageBlockParam
     if url is not None:
-        block: ImageBlockParam = {"type": "image", "source": {"type": "url", "url": url}}
+        block = {"type": "image", "source": {"type": "url", "url": url}}
     else:
         data, name = _bytes(source)
         kind = media_type or _image_type(data)
         if kind not in _IMAGES:
+            seen = f"`media_type` is {media_type!r}" if media_type else _seen(data)
             raise ParameterError(
-                f"{name} is no image that can be sent: {_seen(data)}. "
+                f"{name} is no image that can be sent: {seen}. "
                 f"The API takes {', '.join(_IMAGES.values())}.",
                 param="source",
             )
-        text = base64.b64encode(data).decode("ascii")
-        media = cast("ImageMediaType", kind)
         block = {
             "type": "image",
-            "source": {"type": "base64", "media_type": media, "data": text},
+            "source": {
+                "type": "base64",
+                "media_type": cast("ImageMediaType", kind),
+                "data": base64.b64encode(data).decode("ascii"),
+            },
         }
     if cache_control is not None:
         block["cache_control"] = cache_control

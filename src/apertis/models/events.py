@@ -45,7 +45,6 @@ class ThinkingDelta(_Delta, tag="thinking_delta"):
 
     type: ClassVar[Literal["thinking_delta"]] = "thinking_delta"
     thinking: str
-    estimated_tokens: int | None = None
 
 
 class SignatureDelta(_Delta, tag="signature_delta"):

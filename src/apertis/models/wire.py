@@ -17,10 +17,8 @@ from apertis.models.building import Malformed, built
 from apertis.models.events import (
     ContentBlockDeltaEvent,
     ContentBlockStartEvent,
-    ContentBlockStopEvent,
     InputJSONDelta,
     MessageStartEvent,
-    MessageStopEvent,
     PingEvent,
     SignatureDelta,
     StreamEvent,
@@ -37,8 +35,11 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Model)
 
 # Their JSON can be said from their fields alone, so it need not be kept.
-_TELLING = frozenset({TextDelta, InputJSONDelta, ThinkingDelta, SignatureDelta})
-_BARE = frozenset({ContentBlockStopEvent, MessageStopEvent, PingEvent})
+_TELLING: frozenset[type[Model]] = frozenset(
+    (TextDelta, InputJSONDelta, ThinkingDelta, SignatureDelta)
+)
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
@@ -78,13 +79,13 @@ def decode_event(data: bytes) -> StreamEvent:
     """
     try:
         event: StreamEvent = _decoder(StreamEvent).decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         return _with_event_wire(_by_slow_road(StreamEvent, data), data)
     if isinstance(event, ContentBlockDeltaEvent):
         if type(event.delta) not in _TELLING:
             attach_wire(event, data)
         return event
-    return event if type(event) in _BARE else _with_event_wire(event, data)
+    return event if isinstance(event, PingEvent) else _with_event_wire(event, data)
 
 
 def decode_message(data: bytes) -> Message:
@@ -104,7 +105,7 @@ def decode(kind: type[M], data: bytes) -> M:
     """
     try:
         model = _decoder(kind).decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         model = _by_slow_road(kind, data)
     attach_wire(model, data)
     if isinstance(model, Message):
@@ -120,7 +121,7 @@ def decode_page(item: type[M], data: bytes) -> Page[M]:
     """
     try:
         parts: _PageParts = _decoder(_PageParts).decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         raise Malformed(_what_is_wrong_with_page(data)) from None
     items: list[M] = []
     for index, part in enumerate(parts.data):
@@ -179,7 +180,7 @@ def build_message(
 def _by_slow_road(kind: Any, data: bytes) -> Any:
     try:
         document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Malformed(f"not JSON: {error}") from None
     return built(kind, document)
 
@@ -217,7 +218,7 @@ def _with_own_wires(model: Any, mapping: Mapping[str, Any]) -> Any:
 def _what_is_wrong_with_page(data: bytes) -> str:
     try:
         built(Page, msgspec.json.decode(data))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         return f"not JSON: {error}"
     except Malformed as error:
         return error.reason

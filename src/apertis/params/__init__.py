@@ -4,7 +4,7 @@
 
     CreateParams          what `messages.create` takes; also StreamParams, CountTokensParams
       messages            MessageParam: role, content; an answer can stand in it as it came
-        content           ContentBlockParam: TextBlockParam, ImageBlockParam, ... and answers' blocks
+        content           ContentBlockParam: TextBlockParam, ImageBlockParam, ...; any answer's
       tools               ToolParam, the service's own: WebSearchToolParam, ...; any mapping
       tool_choice         ToolChoiceParam
       thinking            ThinkingParam
