@@ -1,0 +1,106 @@
+"""What the modules of the source define, read from their syntax trees; nothing is run."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(__file__).resolve().parent.parent / "src"
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Where a name is defined, and how."""
+
+    module: str
+    node: ast.stmt
+
+
+@cache
+def module(name: str) -> ast.Module:
+    """The syntax tree of a module of the source."""
+    path = SOURCE.joinpath(*name.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a module: of an `if TYPE_CHECKING`, the branch that checkers read."""
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from statements(node.body)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "not TYPE_CHECKING":
+            yield from statements(node.orelse)
+        else:
+            yield node
+
+
+def resolve(where: str, name: str) -> Definition | None:
+    """The definition of a name, through the imports that lead to it."""
+    found: ast.stmt | None = None
+    for node in statements(module(where).body):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("apertis"):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return resolve(str(node.module), alias.name)
+        elif isinstance(node, ast.ClassDef | Function):
+            found = node if node.name == name else found
+        elif name in assigned(node):
+            found = node
+    return Definition(where, found) if found is not None else None
+
+
+def assigned(node: ast.stmt) -> list[str]:
+    """The names that a statement gives a value to."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def exported(package: str) -> list[str]:
+    """The public names of a package: its `__all__`, else its public classes."""
+    for node in statements(module(package).body):
+        if "__all__" in assigned(node) and isinstance(node, ast.Assign):
+            names: list[str] = ast.literal_eval(node.value)
+            return names
+    body = statements(module(package).body)
+    return [n.name for n in body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
+
+
+def is_private(base: ast.expr) -> bool:
+    """Whether a class is one that users never see."""
+    return isinstance(base, ast.Name) and base.id.startswith("_") and base.id != "_Struct"
+
+
+def private_parents(where: str, node: ast.ClassDef) -> Iterator[tuple[str, ast.ClassDef]]:
+    """The private classes that a class is made of, with their modules."""
+    for base in node.bases:
+        found = resolve(where, base.id) if isinstance(base, ast.Name) and is_private(base) else None
+        if found is not None and isinstance(found.node, ast.ClassDef):
+            yield found.module, found.node
+
+
+def members(where: str, node: ast.ClassDef) -> Iterator[tuple[ast.stmt, str | None]]:
+    """What a class has, with the string below it; that of its private parents first."""
+    for module_name, parent in private_parents(where, node):
+        yield from members(module_name, parent)
+    body = list(statements(node.body))
+    for place, member in enumerate(body):
+        after = body[place + 1] if place + 1 < len(body) else None
+        below = after.value if isinstance(after, ast.Expr) else None
+        text = below.value if isinstance(below, ast.Constant) else None
+        yield member, text if isinstance(text, str) else None
+
+
+def class_docstring(where: str, node: ast.ClassDef) -> str | None:
+    """Its docstring, else that of a private parent."""
+    own = ast.get_docstring(node)
+    inherited = (class_docstring(*parent) for parent in private_parents(where, node))
+    return own or next(filter(None, inherited), None)
