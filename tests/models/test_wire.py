@@ -366,6 +366,14 @@ def test_a_block_goes_back_as_its_own_bytes() -> None:
     assert bytes(raw(decode_message(data).content[0])) == part  # type: ignore[arg-type]
 
 
+def test_a_message_goes_back_as_a_turn_of_the_conversation() -> None:
+    turn = {"role": "assistant", "content": MESSAGE["content"]}
+    for answer in (decode_message(message(new=1)), build_message(MESSAGE)):
+        assert json.loads(msgspec.json.encode(raw(answer))) == turn
+        answer.content.clear()
+        assert raw(answer) == {"role": "assistant", "content": []}
+
+
 def test_events_know_the_json_of_what_is_in_them() -> None:
     started = decode_event(as_bytes({"type": "message_start", "message": MESSAGE}))
     assert isinstance(started, MessageStartEvent)

@@ -133,7 +133,6 @@ from apertis.models.model import (
     Result,
     Unknown,
     attach_response,
-    raw,
 )
 from apertis.models.pages import (
     Page,
@@ -190,6 +189,7 @@ from apertis.models.wire import (
     decode_event,
     decode_message,
     decode_page,
+    raw,
 )
 
 __all__ = [

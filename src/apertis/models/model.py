@@ -176,8 +176,8 @@ def attach_unknown(model: Model, fields: Mapping[str, Any]) -> None:
             model.__dict__[name] = value
 
 
-def raw(model: Model) -> msgspec.Raw | Mapping[str, Any]:
-    """What stands for a model inside a request: the bytes that came, where there are any."""
+def embedded(model: Model) -> msgspec.Raw | dict[str, Any]:
+    """What the JSON encoder is to write for a model: the bytes that came, where there are any."""
     wire: Wire | None = model.__dict__.get("_wire")
     if wire is None:
         return _fields_of(model)

@@ -26,7 +26,7 @@ from apertis.models.events import (
     ThinkingDelta,
 )
 from apertis.models.message import Message
-from apertis.models.model import Model, Wire, attach_wire
+from apertis.models.model import Model, Wire, attach_wire, embedded
 from apertis.models.pages import Page
 
 if TYPE_CHECKING:
@@ -175,6 +175,17 @@ def build_message(
             raise error.inside(index).inside("content") from None
     attach_wire(message, dict(mapping))
     return message
+
+
+def raw(model: Model) -> msgspec.Raw | dict[str, Any]:
+    """What stands for a model inside a request: the bytes that came, where there are any.
+
+    A message becomes a turn of the conversation: of all that it holds, a request takes its role
+    and its content.
+    """
+    if isinstance(model, Message):
+        return {"role": model.role, "content": [embedded(block) for block in model.content]}
+    return embedded(model)
 
 
 def _by_slow_road(kind: Any, data: bytes) -> Any:
