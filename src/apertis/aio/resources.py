@@ -14,7 +14,6 @@ from apertis.aio.stream import (
     EventSource,
 )
 from apertis.endpoints import batches, messages, models
-from apertis.errors import APIResponseError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -111,7 +110,7 @@ async def open_events(sender: Sender, call: Call[Message]) -> EventSource:
     answer = await sender.open(call)
     if isinstance(answer, EventSource):
         return answer
-    raise APIResponseError("an event stream was asked for, and a whole message came")
+    raise messages.not_streamed_error(answer)
 
 
 class AsyncBatches:

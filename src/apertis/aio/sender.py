@@ -50,10 +50,12 @@ class Sender:
             outcome = await self._begin(call, attempts)
             if isinstance(outcome, EventSource):
                 failure = outcome.reading.failure
-                delay = None if failure is None else attempts.delay(failure)
-                if delay is None:
+                if failure is None:
                     return outcome
                 await outcome.close()
+                delay = attempts.delay(failure)
+                if delay is None:
+                    raise outcome.error()
                 await asyncio.sleep(delay)
             elif isinstance(outcome, Response) and outcome.ok:
                 info = attempts.info(outcome.status, outcome.headers)

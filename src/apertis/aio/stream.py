@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from apertis.aio.wire import Answer
+    from apertis.errors import APIError
     from apertis.models import MessageStreamEvent, ResponseInfo, StreamEvent
     from apertis.sansio.reading import EventReading
 
@@ -54,7 +55,7 @@ class EventSource:
             if events:
                 return events
             if reading.failure is not None:
-                raise reading.error(now=time.time(), retries=self.info.retries)
+                raise self.error()
             if reading.complete:
                 await self._answer.drain()
                 return None
@@ -90,8 +91,12 @@ class EventSource:
         """The whole message; the error that the stream ended in, if it has none."""
         if not self.reading.transcript.ended:
             self.reading.fail(Failure("the stream was closed before its end"))
-            raise self.reading.error(now=time.time(), retries=self.info.retries)
+            raise self.error()
         return self.reading.transcript.message()
+
+    def error(self) -> APIError:
+        """The exception for what the stream ended in."""
+        return self.reading.error(now=time.time(), retries=self.info.retries)
 
     def _unreadable(self, error: Malformed) -> Exception:
         return self.reading.unreadable(error, now=time.time(), retries=self.info.retries)

@@ -114,7 +114,10 @@ class EventReading:
 
     def partial(self) -> Message | None:
         """The message as far as it came, if it began."""
+        pending, self.pending = self.pending, []
         try:
+            for event in pending:
+                self.transcript.feed(event)
             return self.transcript.message()
         except Malformed:
             return None

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+# They say where a request ends and what becomes of the connection, which is not a caller's to say.
+_FRAMING_HEADERS = frozenset(
+    {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 _SECRET_HEADERS = frozenset(
     {"authorization", "x-api-key", "proxy-authorization", "cookie", "set-cookie"}
 )
@@ -97,6 +101,11 @@ def checked_headers(headers: Mapping[str, str | None] | None) -> dict[str, str |
     checked: dict[str, str | None] = {}
     for name, value in headers.items():
         key = checked_name(name).lower()
+        if key in _FRAMING_HEADERS:
+            raise ParameterError(
+                f"header {key}: it is set by the connection and cannot be given",
+                param="extra_headers",
+            )
         checked[key] = None if value is None else checked_value(key, value)
     return checked
 
@@ -200,15 +209,21 @@ def _unusual(value: Any, path: str) -> Any:
     if isinstance(value, float):
         if value != value or value in {float("inf"), float("-inf")}:
             raise ParameterError(f"{path}: {value} is no number that JSON has", param=path)
-        return value
-    if isinstance(value, str | int):
-        return value
+        return float(value)
+    if isinstance(value, str):
+        # The members of an enumeration say something else to str().
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, bytes | bytearray | memoryview | PathLike):
         raise ParameterError(
             f"{path}: {name} cannot be sent as JSON; "
             "apertis.image(...) and apertis.document(...) make a block of a file or of bytes",
             param=path,
         )
+    if callable(dump := getattr(value, "model_dump", None)):
+        # A pydantic model, which iterates as pairs.
+        return wire_form(dump(mode="json", exclude_unset=True), path)
     if hasattr(value, "keys") and hasattr(value, "__getitem__"):
         return wire_form({key: value[key] for key in value.keys()}, path)  # noqa: SIM118 - a duck.
     if hasattr(value, "__iter__"):

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from apertis.endpoints import batches, messages, models
-from apertis.errors import APIResponseError
 from apertis.sync.pages import Page
 from apertis.sync.stream import EventSource, MessageStream, MessageStreamManager, Stream
 
@@ -97,7 +96,7 @@ def open_events(sender: Sender, call: Call[Message]) -> EventSource:
     answer = sender.open(call)
     if isinstance(answer, EventSource):
         return answer
-    raise APIResponseError("an event stream was asked for, and a whole message came")
+    raise messages.not_streamed_error(answer)
 
 
 class Batches:
