@@ -68,6 +68,8 @@ def main() -> int:
     except (InstallError, ProcessFailedError, WrongAnswerError) as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -97,17 +97,22 @@ def clean_environ() -> dict[str, str]:
 
 def _run(command: list[str]) -> str:
     environ = {n: v for n, v in os.environ.items() if not n.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    done = subprocess.run(
-        command,
-        cwd=PROJECT,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_SECONDS,
-        check=False,
-    )
+    said = " ".join(command[1:])
+    try:
+        done = subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise InstallError(f"{said} took more than {INSTALL_SECONDS} seconds") from None
     if done.returncode:
-        raise InstallError(f"{' '.join(command[1:])} failed:\n{done.stderr.strip()}")
+        # venv explains itself on standard output, pip on standard error.
+        raise InstallError(f"{said} failed:\n{done.stdout.strip()}\n{done.stderr.strip()}")
     return done.stdout
 
 

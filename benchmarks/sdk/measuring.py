@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MESSAGE_PATH = "/message"
-WARM_UPS = 1
 
 
 class WrongAnswerError(Exception):
@@ -75,13 +74,11 @@ class Bench:
         ours: list[list[float]] = [[] for _ in works]
         theirs: list[list[float]] = [[] for _ in works]
         for _ in range(fresh):
-            with self._workers() as (our_worker, their_worker):
-                for work in works:
-                    _warm_up((our_worker, their_worker), work)
-                for _ in range(self.rounds(rounds) // fresh or 1):
-                    for number, work in enumerate(works):
-                        ours[number].append(_microseconds(our_worker, work))
-                        theirs[number].append(_microseconds(their_worker, work))
+            with self._workers() as workers:
+                _warm_up(workers, works)
+                for number, work in list(enumerate(works)) * (self.rounds(rounds) // fresh or 1):
+                    ours[number].append(_microseconds(workers[0], work))
+                    theirs[number].append(_microseconds(workers[1], work))
         return [Comparison(tuple(a), tuple(b)) for a, b in zip(ours, theirs, strict=True)]
 
     def peak_megabytes(self, work: Work, rounds: int) -> Comparison:
@@ -138,10 +135,10 @@ def _cold(side: Side, base_url: tuple[str, ...]) -> dict[str, float]:
     }
 
 
-def _warm_up(workers: tuple[Peer, Peer], work: Work) -> None:
+def _warm_up(workers: tuple[Peer, Peer], works: Sequence[Work]) -> None:
     """Fill caches, open connections, build what is built late: on both sides and in the stub."""
-    for worker in workers:
-        for _ in range(WARM_UPS):
+    for work in works:
+        for worker in workers:
             _checked(worker, work)
 
 

@@ -23,8 +23,8 @@ over to other machines. [README.md](README.md) says what each row does."""
 
 _STUB = """\
 No client can cost less than a plain socket that sends and reads the same bytes and understands none
-of them: {call:.0f} µs a call, {packet:.1f} µs an event in packets of their own ({a_read:.2f} events
-a read) and {burst:.2f} µs in bursts."""
+of them: {call:.0f} µs a call, {packet:.1f} µs an event in packets of their own ({a_read:.2f}
+events a read) and {burst:.2f} µs in bursts."""
 
 
 def page(rows: Sequence[Row], sides: Sides, limits: Mapping[str, Any], loop: str) -> str:
@@ -35,7 +35,7 @@ def page(rows: Sequence[Row], sides: Sides, limits: Mapping[str, Any], loop: str
             _INTRODUCTION.format(date=date),
             table(rows),
             "## Machine and versions",
-            aligned([("", ""), *describe().items(), *versions(sides)]),
+            "\n".join(f"- {name}: {value}" for name, value in machine(sides).items()),
             "## The stub is no bottleneck",
             stub_table(limits, loop),
             floor(limits) + "\n",
@@ -43,15 +43,14 @@ def page(rows: Sequence[Row], sides: Sides, limits: Mapping[str, Any], loop: str
     )
 
 
-def versions(sides: Sides) -> list[tuple[str, str]]:
+def machine(sides: Sides) -> dict[str, str]:
     environments = (sides.ours.environment, sides.theirs.environment, STUB)
-    return [
-        (
-            f"{environment.name}'s environment",
-            ", ".join(map(" ".join, environment.versions.items())),
+    return describe() | {
+        f"{environment.name}'s environment": ", ".join(
+            f"{name} {version}" for name, version in environment.versions.items()
         )
         for environment in environments
-    ]
+    }
 
 
 def stub_table(limits: Mapping[str, Any], loop: str) -> str:

@@ -13,15 +13,13 @@ def resident_bytes() -> int:
     """The memory that is resident now; the peak, where the system does not tell."""
     try:
         with open("/proc/self/status") as status:  # noqa: PTH123
-            for line in status:
-                if line.startswith("VmRSS:"):
-                    return int(line.split()[1]) * 1024
+            resident = next(line for line in status if line.startswith("VmRSS:"))
     except FileNotFoundError:
-        pass
-    import resource
+        import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return int(resident.split()[1]) * 1024
 
 
 module, client_class, *base_url = sys.argv[1:]
