@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
+import msgspec
+
 from apertis.models.blocks import ContentBlock  # noqa: TC001 - msgspec reads the annotations.
 from apertis.models.citations import Citation  # noqa: TC001 - msgspec reads the annotations.
 from apertis.models.message import (  # noqa: TC001 - msgspec reads the annotations.
@@ -131,7 +133,10 @@ class MessageDeltaEvent(_Event, tag="message_delta"):
 
     type: ClassVar[Literal["message_delta"]] = "message_delta"
     delta: MessageDelta
-    usage: MessageDeltaUsage
+    # Look-alikes of the service leave it out; what message_start said then stands.
+    usage: MessageDeltaUsage = msgspec.field(
+        default_factory=lambda: MessageDeltaUsage(output_tokens=0)
+    )
     context_management: ContextManagement | None = None
     input_transformations: list[InputTransformation] | None = None
 
