@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from apertis.endpoints.parameters import Sorted, require_count, require_text, sort
-from apertis.errors import ParameterError
+from apertis.errors import APIResponseError, ParameterError
 from apertis.models import Message, MessageTokensCount, decode, decode_message
 from apertis.sansio.call import Call
 from apertis.sansio.request import render_body
@@ -77,6 +77,15 @@ def check_messages(params: Mapping[str, Any]) -> None:
                 f"got {type(message).__name__}",
                 param=f"messages[{index}]",
             )
+
+
+def not_streamed_error(message: Message) -> APIResponseError:
+    """The exception for a whole message where its events were asked for; it is in `partial`."""
+    error = APIResponseError("an event stream was asked for, and a whole message came")
+    error.partial = message
+    error.request_id = message.request_id
+    error.headers = message.response.headers
+    return error
 
 
 def read_message(response: Response) -> Message:

@@ -46,7 +46,7 @@ def sort(params: Mapping[str, Any]) -> Sorted:
         query.setdefault("beta", "true")
     for name, header in _HEADERS.items():
         if params.get(name) is not None:
-            headers[header] = params[name]
+            headers[header] = require_text(params, name)
     headers |= {str(k).lower(): v for k, v in _mapping(params, "extra_headers").items()}
     body |= _mapping(params, "extra_body")
     return Sorted(
@@ -70,7 +70,7 @@ def _mapping(params: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _texts(name: str, value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
-    texts = list(value)
+    texts = list(value) if hasattr(value, "__iter__") else [value]
     if not all(isinstance(text, str) for text in texts):
         raise ParameterError(f"{name}: expected a list of strings", param=name)
     return texts
