@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apertis.sandbox.thinking import signature_is_broken
-from apertis.sandbox.values import JsonObject, blocks_of, is_object
+from apertis.sandbox.values import JsonObject, blocks_of, is_object, objects_of
 
 if TYPE_CHECKING:
     from apertis.sandbox.rules import Complaints
@@ -39,8 +39,8 @@ def version_problems(messages: list[JsonObject]) -> Complaints:
 
 def breakpoint_problems(request: JsonObject) -> Complaints:
     """Too many `cache_control` marks."""
-    marked = sum(is_object(request.get(name)) for name in ("cache_control",))
-    holders = [*request.get("tools", ()), *blocks_of(request.get("system"))]
+    marked = int(is_object(request.get("cache_control")))
+    holders = [*objects_of(request.get("tools")), *blocks_of(request.get("system"))]
     for message in request["messages"]:
         holders.extend(blocks_of(message["content"]))
     marked += sum(is_object(holder.get("cache_control")) for holder in holders)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apertis.sandbox.schemas import fill
-from apertis.sandbox.values import JsonObject, is_object, objects_of
+from apertis.sandbox.values import JsonObject, is_array, is_object, objects_of
 from apertis.sandbox.words import Words, stems
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def _score(tool: JsonObject, words: Words) -> int:
 
 def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
     """One call, or one for each place that the prompt lists when the tool takes one at a time."""
-    schema = _schema_of(tool)
+    schema = _schema_of(tool) or {}
+    words = words.knowing(_enumerated(schema))
     once = fill(schema, words)
     calls = [ToolCall(tool["name"], once)]
     places = words.places
@@ -113,3 +114,11 @@ def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
         return calls
     others = [fill(schema, words.focused_on(place)) for place in places[1:_MOST_CALLS]]
     return calls + [ToolCall(tool["name"], other) for other in others if other != once]
+
+
+def _enumerated(schema: JsonObject) -> frozenset[str]:
+    """The values that the schema's own enumerations hold, in lower case."""
+    properties = schema.get("properties", {})
+    enums = [part.get("enum") for part in properties.values() if is_object(part)]
+    values = (value for enum in enums if is_array(enum) for value in enum)
+    return frozenset(value.lower() for value in values if isinstance(value, str))

@@ -17,9 +17,13 @@ _COMMON = word_set(
     get give had has have hello hey hi how i if in into is it its let like me my no not of off on or
     our please she should so some tell than thank thanks that the their them then there these they
     this those to today tomorrow tonight too up us use using want was we were what what's whats when
-    where which who why will with would yes you your now right show make just also need new calculate
-    compute convert translate search find look book schedule send write create add compare check
-    call call's tool tools claude describe explain list set run say"""
+    where which who why will with would yes you your now right make just also need call tool tools
+    claude list set run say"""
+)
+# Verbs that a request begins with: in capitals they are no names.
+_OPENERS = _COMMON | word_set(
+    """calculate compute convert translate search find look book schedule send write create add
+    compare check describe explain fly show remind order buy play open read mail weather"""
 )
 _QUOTED = re.compile(r"“([^”]+)”|\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)|`([^`]+)`")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|\.\d)")
@@ -28,7 +32,8 @@ _NAME = re.compile(
     r"(?:,\s[A-Z]{2}\b)?"
 )
 _AFTER = re.compile(
-    r"\b(in|at|near|around|for|from|to|of|on|about)\s+((?:the\s+)?\w[\w\u2019'-]*(?:\s+[\w\u2019'-]+){0,3})"
+    r"\b(in|at|near|around|for|from|to|of|on|about)\s+"
+    r"(?=((?:the\s+)?\w[\w\u2019'-]*(?:\s+[\w\u2019'-]+){0,3}))"
 )
 _MATHS = re.compile(r"[(\d][\d\s.,()]*(?:(?:\*\*|[-+*/%^\u00d7\u00f7])\s*[\d(][\d\s.,()]*)+")
 _PATTERNS = {
@@ -65,6 +70,12 @@ class Words:
     text: str
     # When one of several places is meant, it is the only name that counts.
     focus: str = ""
+    # Words in lower case that are no names here, such as the values of an enumeration.
+    known: frozenset[str] = frozenset()
+
+    def knowing(self, values: frozenset[str]) -> Words:
+        """The same prompt, read where these words have a meaning of their own."""
+        return replace(self, known=values)
 
     def focused_on(self, name: str) -> Words:
         """The same prompt, read for one of the names in it."""
@@ -89,7 +100,8 @@ class Words:
     @cached_property
     def maths(self) -> list[str]:
         """Arithmetic, such as `12 * (3 + 4)`."""
-        return [found.strip(" .,") for found in _MATHS.findall(self._short)]
+        found = (match.strip(" .,") for match in _MATHS.findall(self._short))
+        return [term for term in found if not _PATTERNS["date"].fullmatch(term)]
 
     @cached_property
     def names(self) -> list[str]:
@@ -97,13 +109,14 @@ class Words:
         if self.focus:
             return [self.focus]
         found = [_without_opening(match.group()) for match in _NAME.finditer(self._short)]
-        return [name for name in dict.fromkeys(found) if name]
+        return [name for name in dict.fromkeys(found) if name and name.lower() not in self.known]
 
     @cached_property
     def places(self) -> list[str]:
         """What follows `in`, `at`, `for` or the like: names if there are any, else any words."""
-        named = [name for name in self.names if self._is_place(name)]
-        if named or self.names:
+        sure = [name for name in self.names if self._follows(name, "in|at|near|around")]
+        named = sure or [name for name in self.names if self._follows(name, "for|from|to|of")]
+        if self.names:
             return self._with_neighbours(named) or self.names
         after = (self._phrase(match.group(2)) for match in _AFTER.finditer(self._short))
         return [phrase for phrase in after if phrase][:1]
@@ -126,8 +139,8 @@ class Words:
     def _short(self) -> str:
         return self.text[:_MOST_CHARACTERS]
 
-    def _is_place(self, name: str) -> bool:
-        before = rf"\b(?:in|at|near|around|for|from|to|of)\s+(?:the\s+)?{re.escape(name)}"
+    def _follows(self, name: str, prepositions: str) -> bool:
+        before = rf"\b(?:{prepositions})\s+(?:the\s+)?{re.escape(name)}"
         return re.search(before, self._short) is not None
 
     def _with_neighbours(self, named: list[str]) -> list[str]:
@@ -151,6 +164,6 @@ class Words:
 
 def _without_opening(name: str) -> str:
     words = name.rstrip(".'\u2019-").removesuffix("\u2019s").removesuffix("'s").split()
-    while words and words[0].lower().rstrip(",") in _COMMON:
+    while words and words[0].lower().rstrip(",") in _OPENERS:
         del words[0]
     return " ".join(words)

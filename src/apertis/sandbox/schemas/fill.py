@@ -66,8 +66,18 @@ def _candidates(schema: object, place: _Place) -> Iterator[Any]:
     flat = list(variants(schema, place.root))
     if place.depth > _SPARSE_DEPTH:
         flat.sort(key=_weight)
+    # A null is the last resort: what says something is better.
+    empty = [variant for variant in flat if variant.get("type") == "null"]
+    rest = [variant for variant in flat if variant.get("type") != "null"]
+    others = _in_turn(rest, place)
+    yield from islice(others, _MOST_TRIES // 2)
+    yield from _in_turn(empty, place)
+    yield from others
+
+
+def _in_turn(flat: list[JsonObject], place: _Place) -> Iterator[Any]:
+    """The first value of each variant, then the second of each, and so on."""
     streams = [_of_variant(variant, place) for variant in flat]
-    # Every variant has its first word before any has its second.
     while streams:
         going: list[Iterator[Any]] = []
         for stream in streams:
@@ -92,7 +102,7 @@ def _types(variant: JsonObject) -> list[str]:
     if isinstance(named, str):
         return [named]
     if is_array(named):
-        return [str(kind) for kind in named]
+        return sorted((str(kind) for kind in named), key="null".__eq__)
     keywords = (
         ("properties", "object"),
         ("required", "object"),
@@ -232,10 +242,10 @@ def _items(variant: JsonObject, place: _Place, wanted: int, sparse: bool) -> lis
 def _said_items(schema: object, place: _Place) -> int:
     """How many items of a list of strings the prompt holds."""
     flat = next(variants(schema, place.root), None)
+    if flat is not None and is_array(flat.get("enum")):
+        return sum(is_said(value, place.words) for value in flat["enum"])
     if flat is None or flat.get("type") != "string" or flat.get("format"):
         return 0
-    if is_array(flat.get("enum")):
-        return sum(is_said(value, place.words) for value in flat["enum"])
     words = place.words
     return len(words.quoted) or len(words.names)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from apertis.sandbox.values import JsonObject, is_number
@@ -23,8 +24,10 @@ def number_candidates(schema: JsonObject, kind: str, words: Words) -> Iterator[i
             yield int(number) if whole else number
     step = schema.get("multipleOf", 1)
     step = step if is_number(step) and step > 0 else 1
-    yield from _in_bounds(schema, _whole_step(step) if whole else step)
+    steps = _in_bounds(schema, _whole_step(step) if whole else step)
+    yield from islice(steps, 2)
     yield from _between(schema, whole)
+    yield from steps
 
 
 def _suggested(schema: JsonObject) -> Iterator[int | float]:
