@@ -15,6 +15,7 @@ from apertis.models import (
     CitationEvent,
     CitationsDelta,
     CompactionDelta,
+    CompactionEvent,
     ContentBlockDeltaEvent,
     ContentBlockStartEvent,
     ContentBlockStopEvent,
@@ -171,6 +172,7 @@ class Transcript:
         if isinstance(delta, CompactionDelta):
             changes = event.to_dict()["delta"]
             progress.start |= {k: v for k, v in changes.items() if k != "type"}
+            return event, CompactionEvent(delta.content)
         return (event,)
 
     def _update(self, event: dict[str, Any]) -> None:

@@ -183,6 +183,11 @@ class MessageStream:
         return self.response.request_id
 
     @property
+    def workspace_id(self) -> str | None:
+        """The workspace that the request was counted to, where the service tells it."""
+        return self.response.headers.get("anthropic-workspace-id")
+
+    @property
     def current_message_snapshot(self) -> Message:
         """The message as far as it has been iterated over."""
         if not self._transcript.begun:
