@@ -30,7 +30,7 @@ from apertis.models.model import Model, Wire, attach_wire, embedded
 from apertis.models.pages import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 M = TypeVar("M", bound=Model)
 
@@ -71,6 +71,15 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return decoder
 
 
+def _make_decoder_and_decode(data: bytes) -> StreamEvent:
+    global _decode_known_event  # noqa: PLW0603 - the next event goes to the decoder at once.
+    _decode_known_event = _decoder(StreamEvent).decode
+    return _decode_known_event(data)
+
+
+_decode_known_event: Callable[[bytes], StreamEvent] = _make_decoder_and_decode
+
+
 def decode_event(data: bytes) -> StreamEvent:
     """The event of a stream that stands in the `data:` of one server-sent event.
 
@@ -78,7 +87,7 @@ def decode_event(data: bytes) -> StreamEvent:
         Malformed: It is no JSON, or a known event lacks what it must have.
     """
     try:
-        event: StreamEvent = _decoder(StreamEvent).decode(data)
+        event = _decode_known_event(data)
     except _UNREADABLE:
         return _with_event_wire(_by_slow_road(StreamEvent, data), data)
     if isinstance(event, ContentBlockDeltaEvent):

@@ -8,6 +8,7 @@ import msgspec
 
 from apertis.errors import ApertisError, APIError, StreamTimeoutError, StreamTruncatedError
 from apertis.models import (
+    ContentBlockDeltaEvent,
     ErrorEvent,
     Malformed,
     Message,
@@ -36,11 +37,21 @@ class EventReading:
     """Reads one stream: `receive` its bytes, `finish` at its end, `fail` when it broke.
 
     Each gives the events that are new. `failure` is set when nothing more will come because
-    something went wrong, `complete` when `message_stop` came. `decided` turns true with the first
-    event of the content, or the end: up to there another try can replace the stream unnoticed.
+    something went wrong, `complete` when `message_stop` came. `begun` turns true with the first
+    event of the content: up to there another try can replace the stream unnoticed. `decided` is
+    true when it has begun, or never will.
     """
 
-    __slots__ = ("_decoder", "complete", "decided", "failure", "headers", "pending", "transcript")
+    __slots__ = (
+        "_decoder",
+        "begun",
+        "complete",
+        "decided",
+        "failure",
+        "headers",
+        "pending",
+        "transcript",
+    )
 
     def __init__(self, headers: Headers) -> None:
         self._decoder = EventDecoder()
@@ -49,10 +60,13 @@ class EventReading:
         self.pending: list[StreamEvent] = []
         self.failure: Failure | StreamError | None = None
         self.complete = False
+        self.begun = False
         self.decided = False
 
     def receive(self, data: bytes) -> list[StreamEvent]:
         """The events that these bytes complete."""
+        if self.complete or self.failure is not None:
+            return []
         try:
             return self._decoded(self._decoder.feed(data))
         except EventTooLargeError:
@@ -60,6 +74,8 @@ class EventReading:
 
     def finish(self) -> list[StreamEvent]:
         """The stream's bytes are at their end."""
+        if self.complete or self.failure is not None:
+            return []
         events = self._decoded(self._decoder.finish())
         if not self.complete:
             self.fail(Failure("the stream ended before message_stop"))
@@ -74,29 +90,28 @@ class EventReading:
 
     def _decoded(self, parts: list[ServerSentEvent]) -> list[StreamEvent]:
         events: list[StreamEvent] = []
-        for part in parts:
-            if self.complete or self.failure is not None:
-                break
+        for name, data in parts:
             try:
-                event = decode_event(part.data)
+                event = decode_event(data)
             except Malformed as error:
-                if part.data.strip() == b"[DONE]":
+                if data.strip() == b"[DONE]":
                     continue
-                named = _named(part)
+                named = _named(name, data)
                 if named is None:
-                    self.fail(_malformed(f"{error.reason}; it is {beginning(part.data)!r}"))
+                    self.fail(_malformed(f"{error.reason}; it is {beginning(data)!r}"))
                     break
                 event = named
-            kind = type(event)
-            if kind is PingEvent:
-                continue
-            if kind is ErrorEvent:
-                self.fail(StreamError(event.to_dict(), self.headers))
-                break
-            self.complete = kind is MessageStopEvent
-            if not self.decided and kind is not MessageStartEvent:
-                self.decided = True
+            if type(event) is not ContentBlockDeltaEvent:
+                if isinstance(event, PingEvent):
+                    continue
+                if isinstance(event, ErrorEvent):
+                    self.fail(StreamError(event.to_dict(), self.headers))
+                    break
+                self.decided = self.decided or not isinstance(event, MessageStartEvent)
             events.append(event)
+            if isinstance(event, MessageStopEvent):
+                self.complete = True
+                break
         return events
 
     def error(self, *, now: float, retries: int) -> APIError:
@@ -161,12 +176,12 @@ def _malformed(reason: str) -> Failure:
     return Failure(f"the stream cannot be read: {reason}", malformed=True)
 
 
-def _named(part: ServerSentEvent) -> StreamEvent | None:
+def _named(name: bytes, data: bytes) -> StreamEvent | None:
     """The event whose type stands only in its `event:` line."""
     try:
-        document = msgspec.json.decode(part.data)
-        if not part.name or not isinstance(document, dict) or "type" in document:
+        document = msgspec.json.decode(data)
+        if not name or not isinstance(document, dict) or "type" in document:
             return None
-        return decode_event(msgspec.json.encode({"type": part.name.decode(), **document}))
+        return decode_event(msgspec.json.encode({"type": name.decode(), **document}))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Malformed):
         return None

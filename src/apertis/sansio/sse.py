@@ -9,17 +9,15 @@ complete shows when its JSON is read.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TypeAlias
 
 # Larger than any answer of the API: a request body may have 32 MB.
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 
 
-class ServerSentEvent(NamedTuple):
-    """An event's name (empty when it had no `event:` line) and its data."""
-
-    name: bytes
-    data: bytes
+# An event's name (empty when it had no `event:` line) and its data. A plain tuple, because there is
+# one for every few characters that a model writes.
+ServerSentEvent: TypeAlias = tuple[bytes, bytes]
 
 
 class EventTooLargeError(Exception):
@@ -48,10 +46,10 @@ class EventDecoder:
         if not self._started:
             self._started = True
             buffer = buffer.removeprefix(b"\xef\xbb\xbf")
-        blocks = buffer.split(b"\n\n")
+        end = buffer.rfind(b"\n\n") + 2
         self._pieces, self._size = [], 0
-        self._keep(blocks.pop())
-        return [event for block in blocks if (event := parse_block(block)) is not None]
+        self._keep(buffer[end:] if end > 1 else buffer)
+        return parse_events(buffer[:end]) if end > 1 else []
 
     def finish(self) -> list[ServerSentEvent]:
         """The event that the end of the stream left open, if there is one."""
@@ -59,8 +57,7 @@ class EventDecoder:
         self._pieces, self._size = [], 0
         if not self._started:
             rest = rest.removeprefix(b"\xef\xbb\xbf")
-        event = parse_block(rest)
-        return [] if event is None else [event]
+        return parse_events(rest + b"\n\n")
 
     def _keep(self, tail: bytes) -> list[ServerSentEvent]:
         if tail:
@@ -80,19 +77,33 @@ class EventDecoder:
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def parse_block(block: bytes) -> ServerSentEvent | None:
-    """The event in the lines between two blank lines; none when they hold no data."""
-    if block.startswith(b"event: ") and block.count(b"\n") == 1:
-        # The shape that the API itself writes: one name line, one data line.
-        name, _, line = block.partition(b"\n")
-        if line.startswith(b"data: "):
-            return ServerSentEvent(name[7:], line[6:])
+def parse_events(text: bytes) -> list[ServerSentEvent]:
+    """The events in whole ones: every line ends in LF, the last event in a blank line."""
+    lines = text.split(b"\n")
+    if len(lines) % 3 != 1 or any(lines[2::3]):
+        return _parse_lines(lines)
+    # The shape that the API itself writes: a name, the data, a blank line, and so on.
+    events: list[ServerSentEvent] = []
+    for name, data in zip(lines[0:-1:3], lines[1::3], strict=True):
+        if name[:7] == b"event: " and data[:6] == b"data: ":
+            events.append((name[7:], data[6:]))
+        else:
+            events += _parse_lines([name, data, b""])
+    return events
+
+
+def _parse_lines(lines: list[bytes]) -> list[ServerSentEvent]:
+    events: list[ServerSentEvent] = []
     name, data = b"", list[bytes]()
-    for line in block.split(b"\n"):
+    for line in lines:
         field, colon, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        if field == b"data":
+        if not line:
+            if data:
+                events.append((name, b"\n".join(data)))
+            name, data = b"", []
+        elif field == b"data":
             data.append(value)
         elif field == b"event" and colon:
             name = value
-    return ServerSentEvent(name, b"\n".join(data)) if data else None
+    return events
