@@ -17,7 +17,7 @@ from apertis.models.message import (  # noqa: TC001 - msgspec reads the annotati
     StopDetails,
 )
 from apertis.models.model import Model, Tagged, Unknown
-from apertis.models.usage import MessageDeltaUsage  # noqa: TC001 - msgspec reads the annotations.
+from apertis.models.usage import MessageDeltaUsage
 
 
 class UnknownDelta(Unknown):

@@ -73,8 +73,9 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 def _make_decoder_and_decode(data: bytes) -> StreamEvent:
     global _decode_known_event  # noqa: PLW0603 - the next event goes to the decoder at once.
-    _decode_known_event = _decoder(StreamEvent).decode
-    return _decode_known_event(data)
+    decode: Callable[[bytes], StreamEvent] = _decoder(StreamEvent).decode
+    _decode_known_event = decode
+    return decode(data)
 
 
 _decode_known_event: Callable[[bytes], StreamEvent] = _make_decoder_and_decode
