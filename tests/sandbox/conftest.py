@@ -6,13 +6,15 @@ import base64
 import json
 import struct
 import zlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from apertis.sandbox import Reply, Sandbox, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 MODEL = "claude-sonnet-4.5"
 
@@ -32,7 +34,7 @@ class Answer:
 
     @property
     def error(self) -> str:
-        return self.json["error"]["message"]
+        return str(self.json["error"]["message"])
 
     @property
     def text(self) -> str:

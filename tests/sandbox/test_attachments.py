@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apertis.sandbox.attachments import Attachment, Unreadable, examine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def pdf_block(data: bytes, **fields: Any) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 QUESTION = {"type": "text", "text": "What color is the grass and the sky?"}
 FACTS = "Water is wet. The grass is green. The sky is blue. Snow is cold."

@@ -3,14 +3,16 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import apertis.sandbox
 from apertis.sandbox import Sandbox, Speed, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_the_first_answer_says_that_it_comes_from_a_stand_in(client: Any) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apertis.sandbox.tokens import text_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONG = "word " * 2000
 MARK = {"cache_control": {"type": "ephemeral"}}

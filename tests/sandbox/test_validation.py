@@ -268,8 +268,26 @@ JSON = st.recursive(
     max_leaves=8,
 )
 NAMES = st.sampled_from(
-    """model max_tokens messages system stream stop_sequences temperature top_p top_k thinking tools
-    tool_choice output_config output_format cache_control metadata mcp_servers container""".split()
+    [
+        "model",
+        "max_tokens",
+        "messages",
+        "system",
+        "stream",
+        "stop_sequences",
+        "temperature",
+        "top_p",
+        "top_k",
+        "thinking",
+        "tools",
+        "tool_choice",
+        "output_config",
+        "output_format",
+        "cache_control",
+        "metadata",
+        "mcp_servers",
+        "container",
+    ]
 )
 
 

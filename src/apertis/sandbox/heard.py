@@ -181,7 +181,7 @@ def _settings_line(request: JsonObject) -> str:
 
 def shorten(text: str, most: int) -> str:
     """The text on one line, cut at a word when it is longer than so many characters."""
-    line = " ".join(text.split())
-    if len(line) <= most:
+    line = " ".join(text[: 8 * most].split())
+    if len(line) <= most and len(text) <= 8 * most:
         return line
     return line[:most].rsplit(" ", 1)[0].rstrip(",;:.") + " …"

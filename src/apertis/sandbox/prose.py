@@ -17,6 +17,8 @@ _LENGTH = re.compile(
 _POEM = re.compile(r"\b(poem|haiku|verse|sonnet)\b", re.IGNORECASE)
 _WORDS_PER = {"word": 1.0, "token": 0.7, "paragraph": 60.0}
 _MOST_WORDS = 120_000
+# How far into a prompt its wishes are looked for.
+_FAR_ENOUGH = 4_000
 
 _FIRST = (
     "I am the Apertis sandbox, a stand-in for Claude. I run offline and no model has read your "
@@ -67,7 +69,7 @@ def _answer_parts(request: JsonObject, heard: Heard) -> list[str]:
         parts.append(f"You{when} {verb}: “{shorten(heard.question, 600)}”")
     if heard.earlier:
         parts.append(_looking_back(heard))
-    if _POEM.search(heard.question):
+    if _POEM.search(heard.question[:_FAR_ENOUGH]):
         parts.append(f"For a poem I keep a few lines at hand:\n\n{_VERSE}")
     facts = "\n".join(f"- {ended(line)}" for line in summary(request, heard))
     parts.append(f"This is what I heard:\n\n{facts}")
@@ -118,7 +120,7 @@ def ended(line: str) -> str:
 
 def _more(question: str, text: str) -> str:
     """Further paragraphs, when the prompt asks for an answer of so many words."""
-    asked = _LENGTH.search(question)
+    asked = _LENGTH.search(question[:_FAR_ENOUGH])
     if asked is None:
         return ""
     unit = asked.group(2).lower().rstrip("s")

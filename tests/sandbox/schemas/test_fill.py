@@ -210,3 +210,25 @@ VALUES = st.recursive(
 def test_fitting_means_what_the_standard_means(schema: Any, value: Any) -> None:
     validator = jsonschema.Draft202012Validator(schema)
     assert fits(value, schema, schema) == validator.is_valid(value)
+
+
+SELF = {"$ref": "#"}
+ENDLESS = [
+    {"anyOf": [SELF, SELF], "allOf": [SELF, SELF]},
+    {"oneOf": [SELF, SELF, SELF]},
+    {"type": "object", "required": ["a", "b"], "properties": {"a": SELF, "b": SELF}},
+    {"type": "object", "required": ["a"], "properties": dict.fromkeys("abc", SELF)},
+    {"type": "array", "minItems": 2, "items": SELF},
+    {"type": "array", "minItems": 10**9, "items": {"type": "null"}},
+    {"type": "string", "minLength": 10**9},
+    {"type": "object", "minProperties": 10**9},
+    {"not": SELF},
+]
+
+
+@pytest.mark.parametrize("schema", ENDLESS, ids=str)
+def test_schemas_without_end_come_to_an_end(schema: Any) -> None:
+    fill(schema, PROMPT)
+    values: list[Any] = [None, {}, [[], []], {"a": {"a": {}}}]
+    for value in values:
+        fits(value, schema, schema)

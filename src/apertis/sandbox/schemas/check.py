@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 from apertis.sandbox.schemas.references import resolve
 from apertis.sandbox.values import JsonObject, is_array, is_integer, is_number, is_object
 
-_DEEPEST = 60
-
 _Findings: TypeAlias = Iterator[bool]
 
 _TYPES: dict[str, Callable[[object], bool]] = {
@@ -24,35 +22,40 @@ _TYPES: dict[str, Callable[[object], bool]] = {
 }
 
 
-def fits(value: object, schema: object, root: object, depth: int = 0) -> bool:
+def fits(value: object, schema: object, root: object) -> bool:
     """Whether the value fits. `root` is the schema that references point into.
 
     `format` describes and does not decide, as the standard has it. A schema that refers to itself
     without end fits nothing.
     """
+    return _fits(value, schema, root, frozenset())
+
+
+def _fits(value: object, schema: object, root: object, above: frozenset[int]) -> bool:
+    """`above` holds the schemas that this one stands in for the same value."""
     if schema is True:
         return True
-    if not is_object(schema) or depth > _DEEPEST:
+    if not is_object(schema) or id(schema) in above:
         return False
-    return all(_findings(value, schema, root, depth + 1))
+    return all(_findings(value, schema, root, above | {id(schema)}))
 
 
-def _findings(value: object, schema: JsonObject, root: object, depth: int) -> _Findings:
+def _findings(value: object, schema: JsonObject, root: object, above: frozenset[int]) -> _Findings:
     if "type" in schema:
         yield _has_type(value, schema["type"])
     if "enum" in schema:
         yield any(same(value, allowed) for allowed in schema["enum"])
     if "const" in schema:
         yield same(value, schema["const"])
-    yield from _composed(value, schema, root, depth)
+    yield from _composed(value, schema, root, above)
     if isinstance(value, str):
         yield from _string(value, schema)
     elif is_number(value):
         yield from _number(value, schema)
     elif is_array(value):
-        yield from _array(value, schema, root, depth)
+        yield from _array(value, schema, root)
     elif is_object(value):
-        yield from _object(value, schema, root, depth)
+        yield from _object(value, schema, root, above)
 
 
 def same(one: object, other: object) -> bool:
@@ -71,19 +74,19 @@ def _has_type(value: object, types: Any) -> bool:
     return any(name in _TYPES and _TYPES[name](value) for name in names)
 
 
-def _composed(value: object, schema: JsonObject, root: object, depth: int) -> _Findings:
+def _composed(value: object, schema: JsonObject, root: object, above: frozenset[int]) -> _Findings:
     if "$ref" in schema:
-        yield fits(value, resolve(schema["$ref"], root), root, depth)
-    yield all(fits(value, part, root, depth) for part in schema.get("allOf", ()))
+        yield _fits(value, resolve(schema["$ref"], root), root, above)
+    yield all(_fits(value, part, root, above) for part in schema.get("allOf", ()))
     if "anyOf" in schema:
-        yield any(fits(value, part, root, depth) for part in schema["anyOf"])
+        yield any(_fits(value, part, root, above) for part in schema["anyOf"])
     if "oneOf" in schema:
-        yield sum(fits(value, part, root, depth) for part in schema["oneOf"]) == 1
+        yield sum(_fits(value, part, root, above) for part in schema["oneOf"]) == 1
     if "not" in schema:
-        yield not fits(value, schema["not"], root, depth)
+        yield not _fits(value, schema["not"], root, above)
     if "if" in schema:
-        branch = "then" if fits(value, schema["if"], root, depth) else "else"
-        yield fits(value, schema.get(branch, True), root, depth)
+        branch = "then" if _fits(value, schema["if"], root, above) else "else"
+        yield _fits(value, schema.get(branch, True), root, above)
 
 
 def _string(value: str, schema: JsonObject) -> _Findings:
@@ -119,32 +122,34 @@ def _is_multiple(value: float, step: float) -> bool:
     return (value / step) % 1 == 0
 
 
-def _array(value: list[Any], schema: JsonObject, root: object, depth: int) -> _Findings:
+def _array(value: list[Any], schema: JsonObject, root: object) -> _Findings:
     yield schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
     if schema.get("uniqueItems"):
         yield not any(
             same(item, other) for place, item in enumerate(value) for other in value[:place]
         )
     first = schema.get("prefixItems") or ()
-    yield all(fits(item, part, root, depth) for item, part in zip(value, first, strict=False))
+    yield all(fits(item, part, root) for item, part in zip(value, first, strict=False))
     if "items" in schema:
-        yield all(fits(item, schema["items"], root, depth) for item in value[len(first) :])
+        yield all(fits(item, schema["items"], root) for item in value[len(first) :])
     if "contains" in schema:
-        found = sum(fits(item, schema["contains"], root, depth) for item in value)
+        found = sum(fits(item, schema["contains"], root) for item in value)
         yield schema.get("minContains", 1) <= found <= schema.get("maxContains", found)
 
 
-def _object(value: JsonObject, schema: JsonObject, root: object, depth: int) -> _Findings:
+def _object(
+    value: JsonObject, schema: JsonObject, root: object, above: frozenset[int]
+) -> _Findings:
     yield schema.get("minProperties", 0) <= len(value) <= schema.get("maxProperties", len(value))
     yield all(name in value for name in schema.get("required", ()))
     for name, needed in schema.get("dependentRequired", {}).items():
         yield name not in value or all(other in value for other in needed)
     for name, part in schema.get("dependentSchemas", {}).items():
-        yield name not in value or fits(value, part, root, depth)
+        yield name not in value or _fits(value, part, root, above)
     for name, item in value.items():
         if "propertyNames" in schema:
-            yield fits(name, schema["propertyNames"], root, depth)
-        yield all(fits(item, part, root, depth) for part in property_schemas(name, schema))
+            yield fits(name, schema["propertyNames"], root)
+        yield all(fits(item, part, root) for part in property_schemas(name, schema))
 
 
 def property_schemas(name: str, schema: JsonObject) -> list[object]:

@@ -24,12 +24,20 @@ _MOST_ITEMS = 1000
 _TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 
 
+@dataclass(slots=True)
+class _Budget:
+    """How many more parts may be filled: schemas can be made that no end of trying satisfies."""
+
+    left: int = 5_000
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where a value goes: under which schema as a whole, with which name, how deep."""
 
     root: object
     words: Words
+    budget: _Budget
     name: str = ""
     depth: int = 0
 
@@ -46,7 +54,7 @@ def fill(schema: object, words: Words) -> Any:
 
     The prompt's own words come first, then `default` and `examples`, then the plainest value.
     """
-    place = _Place(schema, words)
+    place = _Place(schema, words, _Budget())
     try:
         return _best(schema, place)
     except _NothingFitsError:
@@ -54,6 +62,9 @@ def fill(schema: object, words: Words) -> Any:
 
 
 def _best(schema: object, place: _Place) -> Any:
+    place.budget.left -= 1
+    if place.budget.left < 0:
+        raise _NothingFitsError
     for value in islice(_candidates(schema, place), _MOST_TRIES):
         if fits(value, schema, place.root):
             return value
@@ -150,9 +161,9 @@ def _objects(variant: JsonObject, place: _Place) -> Iterator[JsonObject]:
     known = [str(name) for name in variant.get("properties", {})]
     sparse = place.depth > _SPARSE_DEPTH
     said = [] if sparse else [name for name in known if _has_evidence(name, variant, place)]
-    choices = [[*required, *said], required, [*required, *known]]
-    for names in choices:
-        yield from _object_of(list(dict.fromkeys(names)), variant, place)
+    choices = ([*required, *said], required, [*required, *known])
+    for names in dict.fromkeys(tuple(dict.fromkeys(names)) for names in choices):
+        yield from _object_of(list(names), variant, place)
 
 
 def _object_of(names: list[str], variant: JsonObject, place: _Place) -> Iterator[JsonObject]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice, product
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -44,45 +44,47 @@ def _anchored(name: str, root: object) -> object:
     return True
 
 
-def variants(schema: object, root: object, depth: int = 0) -> Iterator[JsonObject]:
+def variants(schema: object, root: object) -> Iterator[JsonObject]:
     """The plain schemas, without references and alternatives, that this one allows.
 
     What fits the schema fits at least one of them; the other way round is for `fits` to say.
+    There may be many: the first 24 of them are enough to find a value.
     """
-    yield from islice(_variants(schema, root, depth), _MOST_VARIANTS)
+    yield from islice(_variants(schema, root, frozenset()), _MOST_VARIANTS)
 
 
-def _variants(schema: object, root: object, depth: int) -> Iterator[JsonObject]:
+def _variants(schema: object, root: object, above: frozenset[int]) -> Iterator[JsonObject]:
+    """`above` holds the schemas around this one: one that is its own part allows nothing."""
     if schema is True:
         yield {}
-        return
-    if not is_object(schema) or depth > _DEEPEST:
+    if not is_object(schema) or id(schema) in above or len(above) > _DEEPEST:
         return
     plain = {name: value for name, value in schema.items() if name not in _COMPOSING}
-    groups = [[plain]]
+    inside = above | {id(schema)}
+    groups: list[list[object]] = []
     if "$ref" in schema:
-        groups.append(list(variants(resolve(schema["$ref"], root), root, depth + 1)))
-    groups += [list(variants(part, root, depth + 1)) for part in _list(schema.get("allOf"))]
-    for name in ("anyOf", "oneOf"):
-        if name in schema:
-            parts = _list(schema[name])
-            groups.append([found for part in parts for found in variants(part, root, depth + 1)])
+        groups.append([resolve(schema["$ref"], root)])
+    groups += [[part] for part in _list(schema.get("allOf"))]
+    groups += [_list(schema[name]) for name in ("anyOf", "oneOf") if name in schema]
     if "if" in schema:
-        groups.append(_conditional(schema, root, depth))
-    for combination in product(*groups):
-        merged: JsonObject = {}
-        for part in combination:
-            merged = merge(merged, part)
+        both = {"allOf": [schema["if"], schema.get("then", True)]}
+        groups.append([both, schema.get("else", True)])
+    yield from _combined(plain, groups, root, inside)
+
+
+def _combined(
+    merged: JsonObject, groups: list[list[object]], root: object, above: frozenset[int]
+) -> Iterator[JsonObject]:
+    """The schema merged with one variant of one alternative from each group."""
+    if not groups:
         yield merged
+        return
+    for alternative in groups[0]:
+        for part in _variants(alternative, root, above):
+            yield from _combined(merge(merged, part), groups[1:], root, above)
 
 
 _COMPOSING = ("$ref", "allOf", "anyOf", "oneOf", "if", "then", "else")
-
-
-def _conditional(schema: JsonObject, root: object, depth: int) -> list[JsonObject]:
-    both = {"allOf": [schema["if"], schema.get("then", True)]}
-    otherwise = list(variants(schema.get("else", True), root, depth + 1))
-    return [*variants(both, root, depth + 1), *otherwise]
 
 
 def _list(value: object) -> list[Any]:

@@ -120,7 +120,7 @@ def _from_prompt(schema: JsonObject, name: str, words: Words, sure_only: bool) -
 
 def _made_up(name: str, words: Words, least: int, most: object) -> Iterator[str]:
     limit = most if isinstance(most, int) else max(least, 200)
-    said = " ".join(words.text.split())
+    said = " ".join(words.text[:_LONGEST].split())
     for number in count():
         seed = (said, name.replace("_", " ") or "example", "example")[min(number, 2)]
         text = seed if number < 3 else f"{number} {seed}"
