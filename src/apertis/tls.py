@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 import ssl
+import sys
 
 import truststore
 
+from apertis.errors import ConfigurationError
 from apertis.sansio.outcome import Failure
+
+# What OpenSSL calls an answer that is no TLS at all.
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
 
 
 def default_context() -> ssl.SSLContext:
@@ -16,26 +23,58 @@ def default_context() -> ssl.SSLContext:
     On Linux OpenSSL itself heeds the variable; elsewhere the system's verifier would pass it by.
     """
     bundle = os.environ.get("SSL_CERT_FILE")
-    context: ssl.SSLContext
     if bundle:
-        context = ssl.create_default_context(cafile=bundle)
+        try:
+            context = ssl.create_default_context(cafile=bundle)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigurationError(
+                f"SSL_CERT_FILE names {bundle!r}, which gives no certificates: {reason}"
+            ) from error
     else:
-        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = _system_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-def failure_of(error: OSError, where: str) -> Failure:
-    """Why no connection to `where` came about, for a person to read."""
+def _system_context() -> ssl.SSLContext:
+    context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if sys.platform in {"darwin", "win32"}:
+        return context
+    # Elsewhere truststore finds the system's certificates and leaves the check to OpenSSL. It reads
+    # them again for each connection, and holds one lock during every handshake: a server that does
+    # not answer would stop the other threads. The context behind its first connection has them.
+    found = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost").context
+    found.sslsocket_class = ssl.SSLSocket
+    found.sslobject_class = ssl.SSLObject
+    return found
+
+
+def failure_of(error: OSError, where: str, deadline: str = "connect") -> Failure:
+    """Why no connection to `where` came about, for a person to read.
+
+    `deadline` is the one that ends the attempt when its time is up.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = f"the certificate of {where} is not trusted: {error.verify_message}"
         return Failure(reason, where, connecting=True, permanent=True, cause=error)
     if isinstance(error, ssl.SSLError):
-        reason = f"cannot speak TLS with {where}: {error.reason or error}"
-        return Failure(reason, where, connecting=True, cause=error)
+        plain = error.reason in _NO_TLS
+        said = "it does not speak it; is its URL http://?" if plain else error.reason or error
+        reason = f"cannot speak TLS with {where}: {said}"
+        return Failure(reason, where, connecting=True, permanent=plain, cause=error)
     if isinstance(error, TimeoutError):
-        return Failure(f"cannot connect to {where}: it did not answer", where, "connect",
-                       connecting=True, cause=error)  # fmt: skip
-    text = (error.strerror or str(error) or type(error).__name__).lower()
-    reason = f"cannot connect to {where}: {text} (`apertis serve` runs a server)"
+        reason = f"cannot connect to {where}: it did not answer (timeout: {deadline})"
+        return Failure(reason, where, deadline, connecting=True, cause=error)
+    # Who cannot reach a proxy needs another one, not a server.
+    hint = "" if where.startswith("the proxy ") else " (`apertis serve` runs a server)"
+    reason = f"cannot connect to {where}: {_said(error)}{hint}"
     return Failure(reason, where, connecting=True, cause=error)
+
+
+def _said(error: OSError) -> str:
+    """The system's own words: asyncio adds addresses, and lists one error for each of them."""
+    numbers = re.findall(r"\[Errno (\d+)\]", str(error))
+    if numbers and not isinstance(error, socket.gaierror):
+        return os.strerror(int(numbers[-1])).lower()
+    return (error.strerror or str(error) or type(error).__name__).lower()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING, cast
 
 from apertis.sansio.http1 import Http1Connection
 from apertis.sansio.outcome import Failure
-from apertis.tls import failure_of
 
 if TYPE_CHECKING:
-    import ssl
-
     from apertis.sansio.proxy import Proxy
     from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
 
-# A reader that falls behind by this much stops the peer; it goes on below half of it.
+# A reader that falls behind by this much stops the peer, until it has taken all of it.
 HIGH_WATER_BYTES = 256 * 1024
+# A request below this size fits into the system's buffers: it is sent by the time of its answer.
+LARGE_REQUEST_BYTES = 16 * 1024
 
 
 class Connection(asyncio.Protocol):
@@ -70,9 +68,8 @@ class Connection(asyncio.Protocol):
         """Bytes came."""
         self.http.receive(data)
         self._buffered += len(data)
-        if self._buffered > HIGH_WATER_BYTES and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._buffered > HIGH_WATER_BYTES and not self._paused:
+            self._pause()
         self._wake()
 
     def eof_received(self) -> None:
@@ -113,6 +110,8 @@ class Connection(asyncio.Protocol):
             failure = await self.wait(limit, "idle" if http.started else "response", limits)
             if failure is not None:
                 return failure
+        if len(data) > LARGE_REQUEST_BYTES and self._transport.get_write_buffer_size():
+            http.cut_request()
         return None
 
     async def wait(self, limit: float | None, name: str, limits: Limits) -> Failure | None:
@@ -160,6 +159,12 @@ class Connection(asyncio.Protocol):
         else:
             self._timer = self._loop.call_at(self._deadline, self._tick)
 
+    def _pause(self) -> None:
+        # A whole answer leaves nothing to be stopped, but an idle connection must see its end.
+        if self._transport is not None and not self.http.complete:
+            self._paused = True
+            self._transport.pause_reading()
+
     def _resume(self) -> None:
         self._buffered = 0
         if self._paused and self._transport is not None and not self.closed:
@@ -181,74 +186,18 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-async def dial(
-    origin: Origin, proxy: Proxy | None, tls: ssl.SSLContext | None, limits: Limits
-) -> Connection | Failure:
-    """A new connection to the origin, through the proxy if there is one."""
-    loop = asyncio.get_running_loop()
-    seconds, total = limits.remaining(limits.connect, loop.time())
-    host, port = (origin.host, origin.port) if proxy is None else (proxy.host, proxy.port)
-    where = f"{origin.host}:{origin.port}"
-    connection = Connection(where, loop)
-    try:
-        async with asyncio.timeout(seconds):
-            direct_tls = tls if proxy is None else None
-            transport, _ = await loop.create_connection(
-                lambda: connection,
-                host,
-                port,
-                ssl=direct_tls,
-                server_hostname=origin.host if direct_tls is not None else None,
-                happy_eyeballs_delay=0.25,
-            )
-            keep_alive(transport)
-            if proxy is not None:
-                failure = await _tunnel(connection, proxy, origin, limits)
-                if failure is not None:
-                    connection.close()
-                    return failure
-                if tls is not None:
-                    secured = await loop.start_tls(
-                        transport, connection, tls, server_hostname=origin.host
-                    )
-                    if secured is None:
-                        connection.close()
-                        return Failure(f"cannot speak TLS with {where}", where, connecting=True)
-                    connection.connection_made(secured)
-    except TimeoutError as error:
-        connection.close()
-        reason = f"cannot connect to {host}:{port}: it did not answer"
-        return Failure(reason, where, total or "connect", connecting=True, cause=error)
-    except OSError as error:
-        connection.close()
-        return failure_of(error, f"{host}:{port}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+class ForwardingConnection(Connection):
+    """A connection to a proxy that passes requests on, each by its whole URL."""
 
+    __slots__ = ("_origin", "_proxy")
 
-def keep_alive(transport: asyncio.BaseTransport) -> None:
-    """Notice a peer that is gone; asyncio already sends small packets at once."""
-    sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is None:
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 5)):
-        if (option := getattr(socket, name, None)) is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    def __init__(
+        self, where: str, loop: asyncio.AbstractEventLoop, proxy: Proxy, origin: Origin
+    ) -> None:
+        super().__init__(where, loop)
+        self._proxy = proxy
+        self._origin = origin
 
-
-async def _tunnel(
-    connection: Connection, proxy: Proxy, origin: Origin, limits: Limits
-) -> Failure | None:
-    # The answer to CONNECT has no body, whatever its head says (RFC 9110, section 9.3.6).
-    failure = await connection.request("HEAD", proxy.connect_request(origin), limits)
-    where = f"{proxy.host}:{proxy.port}"
-    http = connection.http
-    if failure is None and 200 <= http.status < 300:
-        connection.http = Http1Connection()
-        return None
-    why = failure.reason if failure is not None else f"it answered {http.status}"
-    reason = f"the proxy {where} opened no tunnel to {origin.host}:{origin.port}: {why}"
-    return Failure(reason, where, connecting=True, permanent=http.status in {403, 405, 407})
+    async def request(self, method: str, data: bytes, limits: Limits) -> Failure | None:
+        """Send a request and read until the head of the answer is there."""
+        return await super().request(method, self._proxy.forwarded(self._origin, data), limits)

@@ -40,10 +40,9 @@ class Pool:
         """An idle connection that still lives, without waiting."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.closed or self._loop.time() - connection.idle_since > MAX_IDLE_SECONDS:
-                self.discard(connection)
-            else:
+            if not self._outlived(connection):
                 return connection
+            self.discard(connection)
         return None
 
     async def acquire(self, limits: Limits, *, fresh: bool = False) -> Connection | Failure:
@@ -62,6 +61,12 @@ class Pool:
             if not (fresh or connection.closed):
                 return connection
             self.discard(connection)
+
+    def _outlived(self, connection: Connection) -> bool:
+        # Bytes that nobody asked for may have come since, and its end.
+        if connection.closed or not connection.http.reusable:
+            return True
+        return self._loop.time() - connection.idle_since > MAX_IDLE_SECONDS
 
     async def _opened(self, limits: Limits) -> Connection | Failure:
         try:
@@ -110,6 +115,15 @@ class Pool:
             waiter.set_result(connection)
         else:
             self._idle.append(connection)
+
+    def release_from_finalizer(self, connection: Connection) -> None:
+        """Take back a connection whose answer nobody holds any more."""
+        try:
+            # The garbage collector may run at any moment, and in any thread.
+            self._loop.call_soon_threadsafe(self.release, connection)
+        except RuntimeError:
+            # The loop is closed, and the connection with it.
+            connection.closed = True
 
     def discard(self, connection: Connection) -> None:
         """Close a connection."""

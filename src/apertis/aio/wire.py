@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from apertis.aio.connection import dial
+from apertis.aio.dial import dial
 from apertis.aio.pool import Pool
 from apertis.models import Headers
 from apertis.sansio.outcome import Failure, Response
-from apertis.sansio.proxy import choose_proxy
+from apertis.sansio.proxy import checked_options, choose_proxy
 from apertis.tls import default_context
 
 if TYPE_CHECKING:
@@ -102,9 +103,11 @@ class WireAnswer:
     async def drain(self) -> None:
         """Read the end of the body, if it comes at once, so that the connection can be kept."""
         connection = self._connection
+        until = time.monotonic() + DRAIN_SECONDS
         while connection is not None and not connection.http.complete:
-            if await self._more(connection, DRAIN_SECONDS) is not None:
-                return
+            left = until - time.monotonic()
+            if left <= 0 or await self._more(connection, left) is not None:
+                break
         self.hang_up()
 
     async def close(self) -> None:
@@ -118,7 +121,9 @@ class WireAnswer:
             self._pool.release(connection)
 
     def __del__(self) -> None:
-        self.hang_up()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release_from_finalizer(connection)
 
 
 class Wire:
@@ -131,6 +136,7 @@ class Wire:
     def __init__(
         self, *, proxy: str | None, tls: ssl.SSLContext | None, max_connections: int
     ) -> None:
+        checked_options(proxy, max_connections)
         self._proxy = proxy
         self._tls = tls
         self._limit = max_connections
@@ -185,15 +191,18 @@ class Wire:
             yield
         finally:
             self._close_pools(loop)
+            self._guards.pop(loop, None)
 
     def _forget_dead_loops(self) -> None:
-        for loop in [loop for loop in self._guards if loop.is_closed()]:
+        # Other threads, with loops of their own, may change both tables meanwhile.
+        for loop in [loop for loop in list(self._guards) if loop.is_closed()]:
             self._close_pools(loop)
+            self._guards.pop(loop, None)
 
     def _close_pools(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._guards.pop(loop, None)
-        for key in [key for key in self._pools if key[0] is loop]:
-            self._pools.pop(key).close()
+        for key in [key for key in list(self._pools) if key[0] is loop]:
+            if (pool := self._pools.pop(key, None)) is not None:
+                pool.close()
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:

@@ -100,11 +100,11 @@ class Http1Connection:
     __slots__ = (
         "_body",
         "_chunked",
-        "_head_bytes",
         "_inflater",
         "_informational",
         "_length_known",
         "_method",
+        "_overhead",
         "_parser",
         "_surplus",
         "complete",
@@ -126,7 +126,7 @@ class Http1Connection:
         self._method = method
         self._body: list[bytes] = []
         self._chunked = False
-        self._head_bytes = 0
+        self._overhead = 0
         self._inflater: Inflater | None = None
         self._informational = False
         self._length_known = False
@@ -156,10 +156,18 @@ class Http1Connection:
             self._surplus = True
             if not self.complete:
                 self._fail(f"the server does not speak HTTP/1.1: {error}")
-        if not self.head_complete:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._fail(f"the head of the answer is larger than {MAX_HEAD_BYTES} bytes")
+        if self._body:
+            self._overhead = 0
+        elif not self.complete:
+            # Headers, interim answers, chunk extensions and trailers could go on for ever.
+            self._overhead += len(data)
+            if self._overhead > MAX_HEAD_BYTES:
+                what = "its head is" if not self.head_complete else "what frames its body is"
+                self._fail(f"the answer cannot be read: {what} larger than {MAX_HEAD_BYTES} bytes")
+
+    def cut_request(self) -> None:
+        """The answer came before the request was sent whole: no other one may follow it."""
+        self._surplus = True
 
     def end_of_input(self) -> None:
         """The peer will send no more."""

@@ -9,11 +9,16 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from apertis.errors import ConfigurationError
+from apertis.sansio.outcome import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from apertis.sansio.http1 import Http1Connection
     from apertis.sansio.request import Origin
+
+# What proxies answer that let nobody tunnel to a port other than 443, or tunnel at all.
+_NO_TUNNELS = frozenset({400, 403, 405, 501})
 
 
 class Proxy(msgspec.Struct, frozen=True):
@@ -35,6 +40,32 @@ class Proxy(msgspec.Struct, frozen=True):
             lines.append(f"proxy-authorization: {self.authorization}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
+    def forwarded(self, origin: Origin, request: bytes) -> bytes:
+        """The request in absolute form, for the proxy to pass on (RFC 9112, section 3.2.2)."""
+        method, _, rest = request.partition(b" ")
+        line, _, rest = rest.partition(b"\r\n")
+        head = b"%s %s%s\r\n" % (method, origin.url.encode("ascii"), line)
+        if self.authorization is not None:
+            head += b"proxy-authorization: %s\r\n" % self.authorization.encode("ascii")
+        return head + rest
+
+    def refusal(self, origin: Origin, http: Http1Connection, why: str | None) -> Failure | None:
+        """Why the answer to a CONNECT, or its absence, is no tunnel; None when it is one."""
+        if why is None and 200 <= http.status < 300:
+            return None
+        where = f"{self.host}:{self.port}"
+        why = why or f"it answered {http.status}"
+        if http.status == 407:
+            why += "; it takes other credentials, as in http://user:password@host:port"
+        reason = f"the proxy {where} opened no tunnel to {origin.host}:{origin.port}: {why}"
+        permanent = http.status == 407 or http.status in _NO_TUNNELS
+        return Failure(reason, where, connecting=True, permanent=permanent)
+
+
+def may_forward(origin: Origin, http: Http1Connection) -> bool:
+    """Whether the request can go in absolute form instead: nothing is encrypted on its way."""
+    return not origin.tls and http.status in _NO_TUNNELS
+
 
 def parse_proxy(url: str, *, name: str = "proxy") -> Proxy:
     """The proxy that a URL names: `http://[user:password@]host[:port]`."""
@@ -53,6 +84,19 @@ def parse_proxy(url: str, *, name: str = "proxy") -> Proxy:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + b64encode(pair.encode()).decode("ascii")
     return Proxy(host, port or 80, authorization)
+
+
+def checked_options(proxy: object, max_connections: object) -> None:
+    """Refuse, where they are given, options of a transport that cannot be."""
+    if proxy is not None and not isinstance(proxy, str):
+        raise ConfigurationError(f"proxy must be text; it is {type(proxy).__name__}")
+    if proxy:
+        parse_proxy(proxy)
+    valid = isinstance(max_connections, int) and not isinstance(max_connections, bool)
+    if not valid or max_connections < 1:  # type: ignore[operator]
+        raise ConfigurationError(
+            f"max_connections must be a whole number, 1 or more; it is {max_connections!r}"
+        )
 
 
 def choose_proxy(origin: Origin, given: str | None, environ: Mapping[str, str]) -> Proxy | None:

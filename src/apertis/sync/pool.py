@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import _thread
 import threading
 import time
 from collections import deque
@@ -31,16 +31,12 @@ class _Waiter:
 
 
 class Pool:
-    """Hands out connections; at most `limit` are open. Safe between threads and after a fork."""
+    """Hands out connections; at most `limit` are open. Safe between threads."""
 
     def __init__(self, dial: Callable[[Limits], Connection | Failure], limit: int) -> None:
         self._dial = dial
         self._limit = limit
         self._closed = False
-        self._forget()
-
-    def _forget(self) -> None:
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._open = 0
@@ -48,9 +44,6 @@ class Pool:
 
     def acquire(self, limits: Limits, *, fresh: bool = False) -> Connection | Failure:
         """A connection that can take a request; a `fresh` one was never used."""
-        if self._pid != os.getpid():
-            # The parent's sockets and locks are not ours: two processes would share a stream.
-            self._forget()
         while True:
             waiter = None
             with self._lock:
@@ -116,24 +109,36 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Take back a connection whose answer is whole."""
-        if self._closed or not connection.http.reusable or self._pid != os.getpid():
-            self.discard(connection)
+        if connection.http.reusable and self._keep(connection):
             return
+        self.discard(connection)
+
+    def _keep(self, connection: Connection) -> bool:
         connection.used = True
         connection.idle_since = time.monotonic()
         with self._lock:
+            if self._closed:
+                return False
             if self._waiting:
                 waiter = self._waiting.popleft()
                 waiter.connection = connection
                 waiter.ready.set()
             else:
                 self._idle.append(connection)
+        return True
+
+    def release_from_finalizer(self, connection: Connection) -> None:
+        """Take back a connection whose answer nobody holds any more."""
+        if self._lock.locked():
+            # The garbage collector may have interrupted the very thread that holds the lock.
+            _thread.start_new_thread(self.release, (connection,))
+        else:
+            self.release(connection)
 
     def discard(self, connection: Connection) -> None:
         """Close a connection."""
         connection.close()
-        if self._pid == os.getpid():
-            self._free_place()
+        self._free_place()
 
     def _free_place(self) -> None:
         with self._lock:
@@ -145,9 +150,16 @@ class Pool:
 
     def close(self) -> None:
         """Close the idle connections; those in use are closed when they come back."""
-        self._closed = True
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
             self._open -= len(idle)
         for connection in idle:
             connection.close()
+
+    def abandon(self) -> None:
+        """Leave the connections to the parent of this process, in which they go on."""
+        # A thread that this process does not have may hold the lock.
+        self._lock = threading.Lock()
+        self._waiting.clear()
+        self.close()

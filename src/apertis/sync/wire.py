@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from apertis.models import Headers
 from apertis.sansio.outcome import Failure, Response
-from apertis.sansio.proxy import choose_proxy
-from apertis.sync.connection import dial
+from apertis.sansio.proxy import checked_options, choose_proxy
+from apertis.sync.dial import dial
 from apertis.sync.pool import Pool
 from apertis.tls import default_context
 
@@ -104,9 +106,11 @@ class WireAnswer:
     def drain(self) -> None:
         """Read the end of the body, if it comes at once, so that the connection can be kept."""
         connection = self._connection
+        until = time.monotonic() + DRAIN_SECONDS
         while connection is not None and not connection.http.complete:
-            if self._more(connection, DRAIN_SECONDS) is not None:
-                return
+            left = until - time.monotonic()
+            if left <= 0 or self._more(connection, left) is not None:
+                break
         self.close()
 
     def close(self) -> None:
@@ -116,7 +120,9 @@ class WireAnswer:
             self._pool.release(connection)
 
     def __del__(self) -> None:
-        self.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release_from_finalizer(connection)
 
 
 class Wire:
@@ -125,11 +131,13 @@ class Wire:
     def __init__(
         self, *, proxy: str | None, tls: ssl.SSLContext | None, max_connections: int
     ) -> None:
+        checked_options(proxy, max_connections)
         self._proxy = proxy
         self._tls = tls
         self._limit = max_connections
         self._lock = threading.Lock()
         self._pools: dict[Origin, Pool] = {}
+        _wires.add(self)
 
     def open(self, call: Call[Any], settings: Settings, limits: Limits) -> WireAnswer | Failure:
         """Send the request and wait for the head of the answer."""
@@ -177,6 +185,25 @@ class Wire:
             pools, self._pools = self._pools, {}
         for pool in pools.values():
             pool.close()
+
+    def after_fork(self) -> None:
+        """Begin anew in a child process: two that read from one socket would share an answer."""
+        self._lock = threading.Lock()
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.abandon()
+
+
+_wires: weakref.WeakSet[Wire] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for wire in list(_wires):
+        wire.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def read_all(answer: Answer) -> Response | Failure:

@@ -1,0 +1,182 @@
+"""Both clients behind one face, so that each promise is proved for both."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from apertis import Apertis, AsyncApertis
+from apertis.testing import json_response, sse_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from apertis.models import Message
+
+REQUEST: dict[str, Any] = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 16,
+    "messages": [{"role": "user", "content": "hello"}],
+}
+MESSAGE: dict[str, Any] = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-sonnet-4-5",
+    "content": [{"type": "text", "text": "hello"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+EVENTS: list[dict[str, Any]] = [
+    {"type": "message_start", "message": MESSAGE | {"content": [], "stop_reason": None}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hello"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+    {"type": "message_stop"},
+]
+
+
+class Client(Protocol):
+    """What the tests ask of a client, blocking or not."""
+
+    kind: str
+
+    def create(self, **options: Any) -> Message: ...
+
+    def text(self, **options: Any) -> str:
+        """The text of a stream that was read to its end."""
+        ...
+
+    def first_text(self, **options: Any) -> str:
+        """The first piece of a stream's text; the rest is left unread."""
+        ...
+
+    def raw(self, method: str, path: str) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+class Blocking:
+    kind = "sync"
+
+    def __init__(self, base_url: str, **options: Any) -> None:
+        self.client = Apertis(base_url=base_url, api_key="sk-test", **options)
+
+    def create(self, **options: Any) -> Message:
+        message: Message = self.client.messages.create(**(REQUEST | options))
+        return message
+
+    def text(self, **options: Any) -> str:
+        with self.client.messages.stream(**(REQUEST | options)) as stream:
+            return stream.get_final_text()
+
+    def first_text(self, **options: Any) -> str:
+        with self.client.messages.stream(**(REQUEST | options)) as stream:
+            return next(iter(stream.text_stream))
+
+    def raw(self, method: str, path: str) -> Any:
+        return self.client.request(method, path)
+
+    def close(self) -> None:
+        self.client.close()
+
+
+class Asynchronous:
+    """Its event loop stands still between two calls, as in a program that computes meanwhile."""
+
+    kind = "async"
+
+    def __init__(self, base_url: str, **options: Any) -> None:
+        self.client = AsyncApertis(base_url=base_url, api_key="sk-test", **options)
+        self.runner = asyncio.Runner()
+
+    def create(self, **options: Any) -> Message:
+        message: Message = self.runner.run(self.client.messages.create(**(REQUEST | options)))
+        return message
+
+    def text(self, **options: Any) -> str:
+        async def read() -> str:
+            async with self.client.messages.stream(**(REQUEST | options)) as stream:
+                return await stream.get_final_text()
+
+        return self.runner.run(read())
+
+    def first_text(self, **options: Any) -> str:
+        async def read() -> str:
+            async with self.client.messages.stream(**(REQUEST | options)) as stream:
+                return await anext(aiter(stream.text_stream))
+
+        return self.runner.run(read())
+
+    def raw(self, method: str, path: str) -> Any:
+        return self.runner.run(self.client.request(method, path))
+
+    def close(self) -> None:
+        try:
+            self.runner.run(self.client.close())
+        finally:
+            self.runner.close()
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+
+
+@pytest.fixture(params=[Blocking, Asynchronous], ids=["sync", "async"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Client]]:
+    """Makes clients, and closes them."""
+    made: list[Client] = []
+
+    def make(base_url: str, **options: Any) -> Client:
+        made.append(request.param(base_url, **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def ok() -> bytes:
+    """A whole answer of the service."""
+    return json_response(200, MESSAGE)
+
+
+@pytest.fixture
+def message() -> dict[str, Any]:
+    """The message of `ok`."""
+    return dict(MESSAGE)
+
+
+@pytest.fixture
+def events() -> list[dict[str, Any]]:
+    """The events of a whole stream."""
+    return list(EVENTS)
+
+
+@pytest.fixture
+def streamed() -> bytes:
+    """The same message as a stream."""
+    return sse_response(EVENTS)
+
+
+@pytest.fixture
+def executable() -> Callable[[str], str]:
+    """Finds a program of the system, or skips the test."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/sbin:/bin")
+        if path is None:
+            pytest.skip(f"{name} is not installed")
+        return path
+
+    return find
