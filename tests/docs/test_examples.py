@@ -3,7 +3,7 @@
 A `python` fence runs as a program of its own, in a namespace and a directory of its own, against
 the sandbox. A `console` fence is a session: its `$ apertis ...` lines run, with the same service.
 What is printed has to fit the text that is shown: the rest of a console fence, or a `text` fence
-with the title "Output" right after the program. `...` stands for anything, within a line and over
+with the title "Output" as the next fence after the program. `...` stands for anything, within a line and over
 lines. A fence that cannot run says why, in a title that begins with "Not run".
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import re
 import shlex
@@ -37,8 +38,13 @@ PAGES = sorted(
 )
 FENCE = re.compile(r"^```(\w*)[ ]?(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 OUTPUT = 'title="Output"'
+# `make demo` is `apertis demo` in an environment that make sets up first.
+SHELL = f"""
+apertis() {{ {shlex.quote(sys.executable)} -m apertis.cli "$@"; }}
+make() {{ [ "$*" = demo ] && apertis demo; }}
+"""
 # What the shell does beside the examples: nothing that a test should do, or could see the end of.
-SHELL_ONLY = re.compile(r"(pip|make|git|export|source|python3?|docker|uv|apertis serve)\b")
+SHELL_ONLY = re.compile(r"(pip|make|git|export|source|python3?|docker|uv|curl|apertis serve)\b")
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def fences(page: Path) -> Iterator[Fence]:
     for number, match in enumerate(found):
         expected = None
         after = found[number + 1] if number + 1 < len(found) else None
-        if after and after[2] == OUTPUT and not source[match.end() : after.start()].strip():
+        if after and after[2] == OUTPUT:
             expected = after[3]
         line = source.count("\n", 0, match.start()) + 1
         yield Fence(page, line, match[1], match[2], match[3], expected)
@@ -79,7 +85,9 @@ def service() -> Iterator[RunningServer]:
 
 
 @pytest.fixture
-def desk(service: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(
+    service: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """The directory that a reader works in: set up for the service, with a few files."""
     monkeypatch.setenv("APERTIS_BASE_URL", service.base_url)
     monkeypatch.setenv("APERTIS_API_KEY", service.api_key)
@@ -90,7 +98,11 @@ def desk(service: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     shutil.copy(ROOT / "examples" / "stripes.png", "chart.png")
     Path("notes.txt").write_text("The bridge was opened in 1932.\n", encoding="utf-8")
     Path("report.pdf").write_bytes(_pdf())
-    return tmp_path
+    logger = logging.getLogger("apertis")
+    level, handlers = logger.level, logger.handlers[:]
+    yield tmp_path
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 def _pdf() -> bytes:
@@ -105,6 +117,9 @@ def _pdf() -> bytes:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_a_program_runs_and_prints_what_is_shown(program: Fence, desk: Path) -> None:
+    if "\ndef test_" in program.text:
+        run_as_tests(program.text, desk)
+        return
     # The empty lines give a traceback the numbers that the lines have on the page.
     code = compile("\n" * program.line + program.text, str(program.page), "exec")
     namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(desk / "program.py")}
@@ -120,11 +135,25 @@ def test_a_program_runs_and_prints_what_is_shown(program: Fence, desk: Path) -> 
         assert_fits(printed.getvalue(), program.expected)
 
 
+def run_as_tests(text: str, desk: Path) -> None:
+    (desk / "test_shown.py").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(desk)],
+        cwd=desk,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("session", SESSIONS, ids=str)
 def test_a_session_goes_as_it_is_shown(session: Fence, desk: Path) -> None:
     for command, expected in _commands(session.text):
         done = subprocess.run(
-            ["bash", "-c", _with_this_python(command)],
+            ["bash", "-c", SHELL + command],
             cwd=desk,
             env=os.environ | {"PYTHONWARNINGS": "error"},
             stdin=subprocess.DEVNULL,
@@ -145,15 +174,6 @@ def _commands(text: str) -> Iterator[tuple[str, str]]:
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         yield command, output
-
-
-def _with_this_python(command: str) -> str:
-    # `make demo` is `apertis demo` in an environment that make sets up first.
-    return re.sub(
-        r"(^|\| )(?:apertis|make(?= demo))\b",
-        lambda match: f"{match[1]}{shlex.quote(sys.executable)} -m apertis.cli",
-        command,
-    )
 
 
 def assert_fits(printed: str, shown: str) -> None:
