@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apertis.sandbox import Cut, Wait
+from apertis.sandbox import Cut, Sandbox, Speed, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def ask(client: Any, fault: str, **fields: Any) -> Any:
@@ -176,3 +179,11 @@ def test_faults_work_on_every_path(client: Any) -> None:
         assert client.send(method, path, b"{}", headers=headers).status == 503
     headers = {"x-sandbox-fault": "truncated after=5"}
     assert client.send("GET", "/v1/models", headers=headers).body == b'{"obj'
+
+
+def test_pauses_between_events_do_not_count(new_client: Callable[[Sandbox], Any]) -> None:
+    slow = new_client(Sandbox(Speed(first_token_seconds=1.0, tokens_per_second=5.0)))
+    answer = ask(slow, "cut after=8", stream=True)
+    assert len(answer.events) == 8
+    assert answer.waited > 1
+    assert answer.steps[-1] == Cut()
