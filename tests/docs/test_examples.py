@@ -85,9 +85,7 @@ def service() -> Iterator[RunningServer]:
 
 
 @pytest.fixture
-def desk(
-    service: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+def desk(service: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The directory that a reader works in: set up for the service, with a few files."""
     monkeypatch.setenv("APERTIS_BASE_URL", service.base_url)
     monkeypatch.setenv("APERTIS_API_KEY", service.api_key)
