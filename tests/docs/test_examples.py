@@ -2,9 +2,9 @@
 
 A `python` fence runs as a program of its own, in a namespace and a directory of its own, against
 the sandbox. A `console` fence is a session: its `$ apertis ...` lines run, with the same service.
-What is printed has to fit the text that is shown: the rest of a console fence, or a `text` fence
-with the title "Output" as the next fence after the program. `...` stands for anything, within a line and over
-lines. A fence that cannot run says why, in a title that begins with "Not run".
+What is printed has to fit the text that is shown: the rest of a console fence, or the next fence
+after a program, if its title is "Output". `...` stands for anything, within a line and over lines.
+A fence that cannot run says why, in a title that begins with "Not run".
 """
 
 from __future__ import annotations
