@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -56,6 +57,14 @@ class Client(Protocol):
         """The first piece of a stream's text; the rest is left unread."""
         ...
 
+    def opened(self, **options: Any) -> contextlib.AbstractContextManager[object]:
+        """A block in which a stream is open, begun and not read on."""
+        ...
+
+    def forget_a_stream(self) -> None:
+        """Begin a stream, and let go of it without a word."""
+        ...
+
     def raw(self, method: str, path: str) -> Any: ...
 
     def close(self) -> None: ...
@@ -78,6 +87,14 @@ class Blocking:
     def first_text(self, **options: Any) -> str:
         with self.client.messages.stream(**(REQUEST | options)) as stream:
             return next(iter(stream.text_stream))
+
+    @contextlib.contextmanager
+    def opened(self, **options: Any) -> Iterator[object]:
+        with self.client.messages.stream(**(REQUEST | options)) as stream:
+            yield stream
+
+    def forget_a_stream(self) -> None:
+        next(self.client.messages.create(**REQUEST, stream=True))
 
     def raw(self, method: str, path: str) -> Any:
         return self.client.request(method, path)
@@ -112,6 +129,21 @@ class Asynchronous:
                 return await anext(aiter(stream.text_stream))
 
         return self.runner.run(read())
+
+    @contextlib.contextmanager
+    def opened(self, **options: Any) -> Iterator[object]:
+        stream = self.runner.run(self.client.messages.create(**(REQUEST | options), stream=True))
+        try:
+            yield stream
+        finally:
+            self.runner.run(stream.close())
+
+    def forget_a_stream(self) -> None:
+        async def begin() -> None:
+            stream = await self.client.messages.create(**REQUEST, stream=True)
+            await anext(aiter(stream))
+
+        self.runner.run(begin())
 
     def raw(self, method: str, path: str) -> Any:
         return self.runner.run(self.client.request(method, path))

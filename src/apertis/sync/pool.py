@@ -1,14 +1,19 @@
-"""Connections to one origin: kept, bounded, and handed out in the order of asking."""
+"""Connections to one origin: kept, bounded, and handed out in the order of asking.
+
+A connection comes back also from a finalizer, which the garbage collector may run inside the lock
+of its own thread. So nothing that comes back waits for the lock: it is put down in `_returned`, and
+who holds the lock, or gets it next, hands it on.
+"""
 
 from __future__ import annotations
 
-import _thread
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from apertis.sansio.outcome import Failure
+from apertis.sync.connection import LONGEST_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +28,13 @@ MAX_IDLE_SECONDS = 55.0
 class _Waiter:
     """A thread in the queue. It is given a connection, or the right to open one."""
 
-    __slots__ = ("connection", "ready")
+    __slots__ = ("given", "turn")
 
     def __init__(self) -> None:
-        self.ready = threading.Event()
-        self.connection: Connection | None = None
+        # Held until the turn comes; unlike an Event it has no lock within.
+        self.turn = threading.Lock()
+        self.turn.acquire()
+        self.given: Connection | None = None
 
 
 class Pool:
@@ -41,6 +48,8 @@ class Pool:
         self._idle: list[Connection] = []
         self._open = 0
         self._waiting: deque[_Waiter] = deque()
+        # None stands for the place of a connection that was closed.
+        self._returned: deque[Connection | None] = deque()
 
     def acquire(self, limits: Limits, *, fresh: bool = False) -> Connection | Failure:
         """A connection that can take a request; a `fresh` one was never used."""
@@ -54,11 +63,13 @@ class Pool:
                     else:
                         waiter = _Waiter()
                         self._waiting.append(waiter)
+            if self._returned:
+                self._hand_on()
             if waiter is not None:
                 failure = self._wait(waiter, limits)
                 if failure is not None:
                     return failure
-                connection = waiter.connection
+                connection = waiter.given
             if connection is None:
                 return self._opened(limits)
             if fresh or self._outlived(connection):
@@ -70,10 +81,10 @@ class Pool:
         try:
             connection = self._dial(limits)
         except BaseException:
-            self._free_place()
+            self._give_back(None)
             raise
         if isinstance(connection, Failure):
-            self._free_place()
+            self._give_back(None)
         return connection
 
     def _outlived(self, connection: Connection) -> bool:
@@ -82,11 +93,13 @@ class Pool:
     def _wait(self, waiter: _Waiter, limits: Limits) -> Failure | None:
         seconds, total = limits.remaining(limits.connect, time.monotonic())
         try:
-            if waiter.ready.wait(seconds):
+            if waiter.turn.acquire(
+                timeout=-1 if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
+            ):
                 return None
         except BaseException:
             if not self._leave(waiter):
-                self._give_back(waiter)
+                self._give_back(waiter.given)
             raise
         if not self._leave(waiter):
             return None
@@ -96,57 +109,53 @@ class Pool:
     def _leave(self, waiter: _Waiter) -> bool:
         """Leave the queue; false when the turn came at the last moment."""
         with self._lock:
-            if waiter in self._waiting:
+            left = waiter in self._waiting
+            if left:
                 self._waiting.remove(waiter)
-                return True
-        return False
-
-    def _give_back(self, waiter: _Waiter) -> None:
-        if waiter.connection is None:
-            self._free_place()
-        else:
-            self.release(waiter.connection)
+        if self._returned:
+            self._hand_on()
+        return left
 
     def release(self, connection: Connection) -> None:
-        """Take back a connection whose answer is whole."""
-        if connection.http.reusable and self._keep(connection):
+        """Take back a connection, to be kept if its answer is whole."""
+        if not connection.http.reusable:
+            self.discard(connection)
             return
-        self.discard(connection)
-
-    def _keep(self, connection: Connection) -> bool:
         connection.used = True
         connection.idle_since = time.monotonic()
-        with self._lock:
-            if self._closed:
-                return False
-            if self._waiting:
-                waiter = self._waiting.popleft()
-                waiter.connection = connection
-                waiter.ready.set()
-            else:
-                self._idle.append(connection)
-        return True
-
-    def release_from_finalizer(self, connection: Connection) -> None:
-        """Take back a connection whose answer nobody holds any more."""
-        if self._lock.locked():
-            # The garbage collector may have interrupted the very thread that holds the lock.
-            _thread.start_new_thread(self.release, (connection,))
-        else:
-            self.release(connection)
+        self._give_back(connection)
 
     def discard(self, connection: Connection) -> None:
         """Close a connection."""
         connection.close()
-        self._free_place()
+        self._give_back(None)
 
-    def _free_place(self) -> None:
-        with self._lock:
-            if self._waiting:
-                # The place goes to the one who waits longest, so nobody can overtake.
-                self._waiting.popleft().ready.set()
-            else:
-                self._open -= 1
+    def _give_back(self, connection: Connection | None) -> None:
+        self._returned.append(connection)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        # Who finds the lock taken leaves the rest to its holder, who looks here after letting go.
+        while self._returned and self._lock.acquire(blocking=False):
+            try:
+                if self._returned:
+                    self._place(self._returned.popleft())
+            finally:
+                self._lock.release()
+
+    def _place(self, connection: Connection | None) -> None:
+        if self._closed and connection is not None:
+            connection.close()
+            connection = None
+        if self._waiting:
+            # It goes to the one who waits longest, so nobody can overtake.
+            waiter = self._waiting.popleft()
+            waiter.given = connection
+            waiter.turn.release()
+        elif connection is not None:
+            self._idle.append(connection)
+        else:
+            self._open -= 1
 
     def close(self) -> None:
         """Close the idle connections; those in use are closed when they come back."""
@@ -154,6 +163,7 @@ class Pool:
             self._closed = True
             idle, self._idle = self._idle, []
             self._open -= len(idle)
+        self._hand_on()
         for connection in idle:
             connection.close()
 

@@ -120,9 +120,7 @@ class WireAnswer:
             self._pool.release(connection)
 
     def __del__(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._pool.release_from_finalizer(connection)
+        self.close()
 
 
 class Wire:
