@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # What proxies answer that let nobody tunnel to a port other than 443, or tunnel at all.
 _NO_TUNNELS = frozenset({400, 403, 405, 501})
+# tinyproxy says 401 to wrong credentials, where 407 is meant.
+_OTHER_CREDENTIALS = frozenset({401, 407})
 
 
 class Proxy(msgspec.Struct, frozen=True):
@@ -55,10 +57,10 @@ class Proxy(msgspec.Struct, frozen=True):
             return None
         where = f"{self.host}:{self.port}"
         why = why or f"it answered {http.status}"
-        if http.status == 407:
+        if http.status in _OTHER_CREDENTIALS:
             why += "; it takes other credentials, as in http://user:password@host:port"
         reason = f"the proxy {where} opened no tunnel to {origin.host}:{origin.port}: {why}"
-        permanent = http.status == 407 or http.status in _NO_TUNNELS
+        permanent = http.status in _NO_TUNNELS | _OTHER_CREDENTIALS
         return Failure(reason, where, connecting=True, permanent=permanent)
 
 
