@@ -206,7 +206,9 @@ def executable() -> Callable[[str], str]:
     """Finds a program of the system, or skips the test."""
 
     def find(name: str) -> str:
-        path = shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/sbin:/bin")
+        path = shutil.which(
+            name, path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/sbin:/bin"
+        )
         if path is None:
             pytest.skip(f"{name} is not installed")
         return path

@@ -236,7 +236,11 @@ class Flood(threading.Thread):
             event = http_chunk(b"event: ping\ndata: " + delta + b"\n\n")
             start = b'event: message_start\ndata: {"type": "message_start", "message": %s}\n\n'
             message = {"id": "m", "type": "message", "role": "assistant", "model": "m"}
-            message |= {"content": [], "stop_reason": None, "usage": {"input_tokens": 1, "output_tokens": 1}}
+            message |= {
+                "content": [],
+                "stop_reason": None,
+                "usage": {"input_tokens": 1, "output_tokens": 1},
+            }
             block = {"type": "content_block_start", "index": 0}
             block |= {"content_block": {"type": "text", "text": ""}}
             begun = start % json.dumps(message).encode()
@@ -327,7 +331,9 @@ def test_an_unreachable_server_is_one_line_that_helps(connect: Connect, base_url
 
 def test_a_host_that_is_not_known_is_named(connect: Connect) -> None:
     client = connect("http://nowhere.invalid", max_retries=0, timeout=5.0)
-    with pytest.raises(APIConnectionError, match="cannot connect to nowhere.invalid:80: ") as caught:
+    with pytest.raises(
+        APIConnectionError, match="cannot connect to nowhere.invalid:80: "
+    ) as caught:
         client.create()
     assert "\n" not in str(caught.value)
 

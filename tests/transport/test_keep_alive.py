@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     Connect = Callable[..., Any]
 
 
-
 def test_one_connection_serves_call_after_call(connect: Connect, ok: bytes) -> None:
     with ScriptedServer([ok] * 5) as server:
         client = connect(server.base_url)

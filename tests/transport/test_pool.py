@@ -64,9 +64,7 @@ def test_no_more_connections_are_open_than_allowed_and_the_turns_are_fair(ok: by
 def test_tasks_take_turns_as_well(ok: bytes) -> None:
     async def run(server: ScriptedServer) -> list[int]:
         done: list[int] = []
-        async with AsyncApertis(
-            base_url=server.base_url, api_key="k", max_connections=3
-        ) as client:
+        async with AsyncApertis(base_url=server.base_url, api_key="k", max_connections=3) as client:
 
             async def call(number: int) -> None:
                 await client.messages.create(**REQUEST)

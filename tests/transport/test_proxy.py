@@ -50,7 +50,9 @@ def client_side(authority: trustme.CA) -> ssl.SSLContext:
 
 def test_a_tunnel_is_opened_once_and_used_again(connect: Connect, ok: bytes) -> None:
     with ScriptedServer([TUNNEL, ok, ok]) as proxy:
-        client = connect("http://api.example:8080", proxy=f"http://user:p%40ss@127.0.0.1:{proxy.port}")
+        client = connect(
+            "http://api.example:8080", proxy=f"http://user:p%40ss@127.0.0.1:{proxy.port}"
+        )
         assert client.create().text == "hello"
         assert client.create().text == "hello"
         first, second, _ = proxy.requests
@@ -154,7 +156,9 @@ def test_where_a_proxy_gives_no_tunnel_a_plain_request_is_forwarded(
     connect: Connect, ok: bytes, streamed: bytes, status: str
 ) -> None:
     with ScriptedServer([refusal(status), ok, streamed]) as proxy:
-        client = connect("http://api.example:81/x", proxy=f"http://user:p%40ss@127.0.0.1:{proxy.port}")
+        client = connect(
+            "http://api.example:81/x", proxy=f"http://user:p%40ss@127.0.0.1:{proxy.port}"
+        )
         assert client.create().text == "hello"
         assert client.text() == "hello"
         for request in proxy.requests[1:]:
