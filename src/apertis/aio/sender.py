@@ -50,7 +50,7 @@ class Sender:
             outcome = await self._begin(call, attempts)
             if isinstance(outcome, EventSource):
                 failure = outcome.reading.failure
-                if failure is None:
+                if failure is None or outcome.reading.begun:
                     return outcome
                 await outcome.close()
                 delay = attempts.delay(failure)

@@ -107,7 +107,8 @@ class EventReading:
                 if isinstance(event, ErrorEvent):
                     self.fail(StreamError(event.to_dict(), self.headers))
                     break
-                self.decided = self.decided or not isinstance(event, MessageStartEvent)
+                if not isinstance(event, MessageStartEvent):
+                    self.begun = self.decided = True
             events.append(event)
             if isinstance(event, MessageStopEvent):
                 self.complete = True
