@@ -76,12 +76,11 @@ class EventSource:
 
     async def helper_events(self) -> AsyncGenerator[MessageStreamEvent, None]:
         """The API's events, each followed by what it means for the message."""
-        feed = self.reading.transcript.feed
+        tell = self.reading.transcript.tell
         try:
             while (batch := await self.next_batch()) is not None:
-                for event in batch:
-                    for item in feed(event):
-                        yield item
+                for event in tell(batch):
+                    yield event
         except Malformed as error:
             raise self._unreadable(error) from error
         finally:

@@ -39,6 +39,8 @@ from apertis.models import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from apertis.models import ContentBlock, MessageStreamEvent, ResponseInfo, StreamEvent
 
 
@@ -101,6 +103,11 @@ class Transcript:
     def begun(self) -> bool:
         """Whether `message_start` came."""
         return self._message is not None
+
+    def tell(self, events: Iterable[StreamEvent]) -> Iterator[MessageStreamEvent]:
+        """What a reader of the stream helper sees for these events, one step at a time."""
+        for event in events:
+            yield from self.feed(event)
 
     def feed(self, event: StreamEvent) -> tuple[MessageStreamEvent, ...]:
         """What a reader of the stream helper sees for this event: it, and what follows from it.

@@ -76,11 +76,10 @@ class EventSource:
 
     def helper_events(self) -> Generator[MessageStreamEvent, None, None]:
         """The API's events, each followed by what it means for the message."""
-        feed = self.reading.transcript.feed
+        tell = self.reading.transcript.tell
         try:
             while (batch := self.next_batch()) is not None:
-                for event in batch:
-                    yield from feed(event)
+                yield from tell(batch)
         except Malformed as error:
             raise self._unreadable(error) from error
         finally:
