@@ -112,7 +112,7 @@ def test_a_body_comes_as_it_was_meant(
 def test_a_body_that_ends_early_is_a_failure(connect: Connect, begun: bytes, end: Any) -> None:
     with ScriptedServer([Exchange(begun, end)]) as server:
         client = connect(server.base_url, max_retries=0)
-        with pytest.raises(APIConnectionError, match="127.0.0.1"):
+        with pytest.raises(APIConnectionError, match=r"127\.0\.0\.1"):
             client.create()
 
 
@@ -332,7 +332,7 @@ def test_an_unreachable_server_is_one_line_that_helps(connect: Connect, base_url
 def test_a_host_that_is_not_known_is_named(connect: Connect) -> None:
     client = connect("http://nowhere.invalid", max_retries=0, timeout=5.0)
     with pytest.raises(
-        APIConnectionError, match="cannot connect to nowhere.invalid:80: "
+        APIConnectionError, match=r"cannot connect to nowhere\.invalid:80: "
     ) as caught:
         client.create()
     assert "\n" not in str(caught.value)

@@ -91,7 +91,7 @@ def test_the_certificate_behind_the_tunnel_is_checked(
             proxy=f"http://127.0.0.1:{proxy.port}",
             ssl_context=client_side(authority),
         )
-        with pytest.raises(APIConnectionError, match="certificate of api.example:443") as caught:
+        with pytest.raises(APIConnectionError, match=r"certificate of api\.example:443") as caught:
             client.create()
         assert "Hostname mismatch" in str(caught.value)
 

@@ -173,3 +173,8 @@ class Pool:
         self._lock = threading.Lock()
         self._waiting.clear()
         self.close()
+
+    def __del__(self) -> None:
+        # A client that nobody closed leaves no open sockets behind.
+        for connection in self._idle:
+            connection.close()
