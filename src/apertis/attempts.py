@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from apertis import logs
+from apertis.errors import APIResponseError
 from apertis.models import ResponseInfo, Result, attach_response
-from apertis.sansio.outcome import Outcome, error_from
+from apertis.sansio.outcome import blanked, error_from
 
 if TYPE_CHECKING:
     from apertis.errors import APIError
     from apertis.models import Headers
     from apertis.sansio.call import Call
+    from apertis.sansio.outcome import Outcome, Response
     from apertis.sansio.settings import Settings
     from apertis.sansio.timeouts import Limits
 
 T = TypeVar("T")
 
 
-class Attempts:
+class Attempts(Generic[T]):
     """Counts the tries of a call and says when the next is due; the shells wait."""
 
-    __slots__ = ("_call", "_policy", "_settings", "_started", "limits", "retries")
+    __slots__ = ("_call", "_policy", "_started", "limits", "retries", "secret")
 
-    def __init__(self, call: Call[Any], settings: Settings) -> None:
+    def __init__(self, call: Call[T], settings: Settings) -> None:
         self._started = time.monotonic()
         self.limits: Limits = settings.timeout_of(call).limits(self._started)
+        self.secret = settings.secret
         self._call = call
-        self._settings = settings
         self._policy = settings.retry_of(call)
         self.retries = 0
         logs.sending(call, settings, 0)
@@ -49,13 +51,19 @@ class Attempts:
         logs.answered(self._call, status, headers, elapsed)
         return ResponseInfo(status, headers, self.retries, elapsed)
 
+    def result(self, response: Response) -> T:
+        """What the caller gets of a successful answer, with what was told of it."""
+        info = self.info(response.status, response.headers)
+        try:
+            result = self._call.result(response)
+        except APIResponseError as error:
+            blanked(error, self.secret)
+            raise
+        if isinstance(result, Result):
+            attach_response(result, info)
+        return result
+
     def error(self, outcome: Outcome) -> APIError:
         """The exception for the last outcome."""
-        return error_from(outcome, now=time.time(), retries=self.retries)
-
-
-def with_info(result: T, info: ResponseInfo) -> T:
-    """The result, with what was told of its answer."""
-    if isinstance(result, Result):
-        attach_response(result, info)
-    return result
+        error = error_from(outcome, now=time.time(), retries=self.retries)
+        return blanked(error, self.secret)

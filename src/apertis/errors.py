@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 _SECRET = re.compile(r"\b(sk-(?:sub-|ant-)?)[A-Za-z0-9_-]{8,}")
 
 
-def redact(text: str) -> str:
-    """The text with everything that looks like an API key blanked."""
+def redact(text: str, secret: str | None = None) -> str:
+    """The text with `secret`, and everything that looks like an API key, blanked."""
+    if secret:
+        text = text.replace(secret, "***")
     return _SECRET.sub(r"\1***", text)
 
 

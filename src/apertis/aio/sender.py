@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from apertis.aio.stream import EventSource
 from apertis.aio.wire import read_all
-from apertis.attempts import Attempts, with_info
+from apertis.attempts import Attempts
 from apertis.sansio.lines import LineDecoder
 from apertis.sansio.outcome import Failure, Outcome, Response
 from apertis.sansio.reading import EventReading, carries_events
@@ -36,8 +36,7 @@ class Sender:
             answer = await self.transport.open(call, self.settings, attempts.limits)
             outcome = answer if isinstance(answer, Failure) else await read_all(answer)
             if isinstance(outcome, Response) and outcome.ok:
-                info = attempts.info(outcome.status, outcome.headers)
-                return with_info(call.result(outcome), info)
+                return attempts.result(outcome)
             await self._wait(attempts, outcome)
 
     async def open(self, call: Call[T]) -> EventSource | T:
@@ -58,8 +57,7 @@ class Sender:
                     raise outcome.error()
                 await asyncio.sleep(delay)
             elif isinstance(outcome, Response) and outcome.ok:
-                info = attempts.info(outcome.status, outcome.headers)
-                return with_info(call.result(outcome), info)
+                return attempts.result(outcome)
             else:
                 await self._wait(attempts, outcome)
 
@@ -75,25 +73,27 @@ class Sender:
                 attempts, answer if isinstance(answer, Failure) else await read_all(answer)
             )
 
-    async def _begin(self, call: Call[Any], attempts: Attempts) -> EventSource | Response | Failure:
+    async def _begin(
+        self, call: Call[Any], attempts: Attempts[Any]
+    ) -> EventSource | Response | Failure:
         answer = await self.transport.open(call, self.settings, attempts.limits)
         if isinstance(answer, Failure):
             return answer
         if not carries_events(answer.status, answer.headers):
             return await read_all(answer)
         info = attempts.info(answer.status, answer.headers)
-        source = EventSource(answer, EventReading(answer.headers), info)
+        source = EventSource(answer, EventReading(answer.headers, attempts.secret), info)
         await source.read_ahead()
         return source
 
-    async def _wait(self, attempts: Attempts, outcome: Outcome) -> None:
+    async def _wait(self, attempts: Attempts[Any], outcome: Outcome) -> None:
         delay = attempts.delay(outcome)
         if delay is None:
             raise attempts.error(outcome)
         await asyncio.sleep(delay)
 
 
-async def _lines(answer: Answer, attempts: Attempts) -> AsyncIterator[bytes]:
+async def _lines(answer: Answer, attempts: Attempts[Any]) -> AsyncIterator[bytes]:
     decoder = LineDecoder()
     try:
         while data := await answer.read():

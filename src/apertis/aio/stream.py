@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from apertis.aio.wire import Answer
     from apertis.errors import APIError
-    from apertis.models import MessageStreamEvent, ResponseInfo, StreamEvent
+    from apertis.models import MessageStreamEvent, RawEvent, ResponseInfo, StreamEvent
     from apertis.sansio.reading import EventReading
 
 
@@ -63,6 +63,7 @@ class EventSource:
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         """The API's own events."""
+        self.reading.forget_parts()
         feed = self.reading.transcript.feed
         try:
             while (batch := await self.next_batch()) is not None:
@@ -74,8 +75,30 @@ class EventSource:
         finally:
             await self.close()
 
+    async def raw_events(self) -> AsyncGenerator[RawEvent, None]:
+        """The events as they came, pings and errors too, before their data is read."""
+        reading = self.reading
+        try:
+            while True:
+                events, reading.pending = reading.pending, []
+                for event in events:
+                    reading.transcript.feed(event)
+                for part in reading.take_parts():
+                    yield part
+                if reading.failure is not None:
+                    raise self.error()
+                if reading.complete:
+                    await self._answer.drain()
+                    return
+                reading.pending = await self._next()
+        except Malformed as error:
+            raise self._unreadable(error) from error
+        finally:
+            await self.close()
+
     async def helper_events(self) -> AsyncGenerator[MessageStreamEvent, None]:
         """The API's events, each followed by what it means for the message."""
+        self.reading.forget_parts()
         tell = self.reading.transcript.tell
         try:
             while (batch := await self.next_batch()) is not None:
@@ -133,6 +156,13 @@ class AsyncStream:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def raw_events(self) -> AsyncIterator[RawEvent]:
+        """The same stream before its data is read: names and texts, pings and errors too.
+
+        Take either this or the stream itself. It ends as the stream does.
+        """
+        return self._source.raw_events()
 
     @property
     def request_id(self) -> str | None:

@@ -34,6 +34,17 @@ def parse_partial_json(text: str, *, trailing_strings: bool = True) -> Any:
         return {"INVALID_JSON": text}
 
 
+class RawEvent(msgspec.Struct, frozen=True):
+    """An event as the stream carried it: the name in its `event:` line, and its data, unread."""
+
+    event: str
+    data: str
+
+    def json(self) -> Any:
+        """The data, decoded."""
+        return msgspec.json.decode(self.data)
+
+
 class _Growing(msgspec.Struct, frozen=True):
     _piece: str
     _parts: list[str]

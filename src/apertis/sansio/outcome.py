@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from apertis.models import Headers
+
+E = TypeVar("E", bound=APIError)
 
 # Enough of an unreadable answer to recognise a proxy's page by.
 SHOWN_CHARACTERS = 200
@@ -81,6 +83,18 @@ def error_from(outcome: Outcome, *, now: float, retries: int = 0) -> APIError:
     return error
 
 
+# What an error has of the service's own words.
+_ECHOES = frozenset({"message", "body", "type", "code", "param", "location", "request_id"})
+
+
+def blanked(error: E, secret: str | None) -> E:
+    """The error, with the key blanked wherever the service echoed it."""
+    for name in _ECHOES & error.__dict__.keys():
+        error.__dict__[name] = _redacted(error.__dict__[name], secret)
+    error.args = (error.message,)
+    return error
+
+
 def response_error(response: Response, reason: str) -> APIResponseError:
     """The exception for a 200 that is no answer of the API."""
     shown = beginning(response.body)
@@ -88,7 +102,7 @@ def response_error(response: Response, reason: str) -> APIResponseError:
     came = f"it begins with {shown!r}" if shown else "it is empty"
     error = APIResponseError(f"the answer cannot be read ({kind}): {reason}; {came}")
     error.status = response.status
-    error.body = redact(shown)
+    error.body = shown
     error.headers = response.headers
     error.request_id = request_id(response.headers)
     return error
@@ -188,7 +202,7 @@ def _status_error(
     error.type = _text(facts.get("type"))
     error.code = code
     error.param = _text(facts.get("param"))
-    error.body = _redacted(document)
+    error.body = document
     error.headers = headers
     error.retry_after = retry_after(headers, now)
     error.request_id = request_id(headers)
@@ -203,10 +217,10 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _redacted(value: object) -> object:
+def _redacted(value: object, secret: str | None) -> object:
     if isinstance(value, str):
-        return redact(value)
+        return redact(value, secret)
     if isinstance(value, list):
-        return [_redacted(item) for item in cast("list[object]", value)]
+        return [_redacted(item, secret) for item in cast("list[object]", value)]
     items = _object(value)
-    return {name: _redacted(item) for name, item in items.items()} if items else value
+    return {name: _redacted(item, secret) for name, item in items.items()} if items else value

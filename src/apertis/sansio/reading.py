@@ -15,6 +15,7 @@ from apertis.models import (
     MessageStartEvent,
     MessageStopEvent,
     PingEvent,
+    RawEvent,
     decode_event,
 )
 from apertis.sansio.outcome import (
@@ -22,6 +23,7 @@ from apertis.sansio.outcome import (
     Outcome,
     StreamError,
     beginning,
+    blanked,
     error_from,
     request_id,
 )
@@ -49,19 +51,26 @@ class EventReading:
         "decided",
         "failure",
         "headers",
+        "keeps_parts",
+        "parts",
         "pending",
+        "secret",
         "transcript",
     )
 
-    def __init__(self, headers: Headers) -> None:
+    def __init__(self, headers: Headers, secret: str | None = None) -> None:
         self._decoder = EventDecoder()
         self.headers = headers
+        self.secret = secret
         self.transcript = Transcript()
         self.pending: list[StreamEvent] = []
         self.failure: Failure | StreamError | None = None
         self.complete = False
         self.begun = False
         self.decided = False
+        # The events as they came, while somebody may still ask for them so.
+        self.parts: list[ServerSentEvent] = []
+        self.keeps_parts = True
 
     def receive(self, data: bytes) -> list[StreamEvent]:
         """The events that these bytes complete."""
@@ -89,6 +98,8 @@ class EventReading:
         return []
 
     def _decoded(self, parts: list[ServerSentEvent]) -> list[StreamEvent]:
+        if self.keeps_parts:
+            self.parts += parts
         events: list[StreamEvent] = []
         for name, data in parts:
             try:
@@ -115,13 +126,22 @@ class EventReading:
                 break
         return events
 
+    def take_parts(self) -> list[RawEvent]:
+        """The events as they came since the last call."""
+        parts, self.parts = self.parts, []
+        return [RawEvent(_text(name), _text(data)) for name, data in parts]
+
+    def forget_parts(self) -> None:
+        """Nobody will ask for the events as they came."""
+        self.parts, self.keeps_parts = [], False
+
     def error(self, *, now: float, retries: int) -> APIError:
         """The exception for `failure`, with the message so far."""
         assert self.failure is not None  # noqa: S101 - only asked for after a failure.
         error = stream_error(self.failure, now=now, retries=retries)
         error.request_id = error.request_id or request_id(self.headers)
         error.partial = self.partial()
-        return error
+        return blanked(error, self.secret)
 
     def unreadable(self, cause: Malformed, *, now: float, retries: int) -> APIError:
         """The exception for an event that does not fit those before it."""
@@ -171,6 +191,10 @@ def stream_error(outcome: Outcome, *, now: float, retries: int) -> APIError:
     error.retries = retries
     error.__cause__ = outcome.cause
     return error
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def _malformed(reason: str) -> Failure:

@@ -49,6 +49,11 @@ class Settings(msgspec.Struct, frozen=True):
         """A copy with some of the settings replaced, as `with_options` takes them."""
         return msgspec.structs.replace(self, **_checked(changes, self), heads={})
 
+    @property
+    def secret(self) -> str | None:
+        """What no error may show."""
+        return self.api_key or self.default_headers.get("x-api-key")
+
     def headers(self) -> dict[str, str]:
         """The headers of every request."""
         own = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from apertis.attempts import Attempts, with_info
+from apertis.attempts import Attempts
 from apertis.sansio.lines import LineDecoder
 from apertis.sansio.outcome import Failure, Outcome, Response
 from apertis.sansio.reading import EventReading, carries_events
@@ -36,8 +36,7 @@ class Sender:
             answer = self.transport.open(call, self.settings, attempts.limits)
             outcome = answer if isinstance(answer, Failure) else read_all(answer)
             if isinstance(outcome, Response) and outcome.ok:
-                info = attempts.info(outcome.status, outcome.headers)
-                return with_info(call.result(outcome), info)
+                return attempts.result(outcome)
             self._wait(attempts, outcome)
 
     def open(self, call: Call[T]) -> EventSource | T:
@@ -58,8 +57,7 @@ class Sender:
                     raise outcome.error()
                 time.sleep(delay)
             elif isinstance(outcome, Response) and outcome.ok:
-                info = attempts.info(outcome.status, outcome.headers)
-                return with_info(call.result(outcome), info)
+                return attempts.result(outcome)
             else:
                 self._wait(attempts, outcome)
 
@@ -73,25 +71,25 @@ class Sender:
                 return _lines(answer, attempts)
             self._wait(attempts, answer if isinstance(answer, Failure) else read_all(answer))
 
-    def _begin(self, call: Call[Any], attempts: Attempts) -> EventSource | Response | Failure:
+    def _begin(self, call: Call[Any], attempts: Attempts[Any]) -> EventSource | Response | Failure:
         answer = self.transport.open(call, self.settings, attempts.limits)
         if isinstance(answer, Failure):
             return answer
         if not carries_events(answer.status, answer.headers):
             return read_all(answer)
         info = attempts.info(answer.status, answer.headers)
-        source = EventSource(answer, EventReading(answer.headers), info)
+        source = EventSource(answer, EventReading(answer.headers, attempts.secret), info)
         source.read_ahead()
         return source
 
-    def _wait(self, attempts: Attempts, outcome: Outcome) -> None:
+    def _wait(self, attempts: Attempts[Any], outcome: Outcome) -> None:
         delay = attempts.delay(outcome)
         if delay is None:
             raise attempts.error(outcome)
         time.sleep(delay)
 
 
-def _lines(answer: Answer, attempts: Attempts) -> Iterator[bytes]:
+def _lines(answer: Answer, attempts: Attempts[Any]) -> Iterator[bytes]:
     decoder = LineDecoder()
     try:
         while data := answer.read():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from apertis.errors import APIError
-    from apertis.models import MessageStreamEvent, ResponseInfo, StreamEvent
+    from apertis.models import MessageStreamEvent, RawEvent, ResponseInfo, StreamEvent
     from apertis.sansio.reading import EventReading
     from apertis.sync.wire import Answer
 
@@ -63,6 +63,7 @@ class EventSource:
 
     def events(self) -> Generator[StreamEvent, None, None]:
         """The API's own events."""
+        self.reading.forget_parts()
         feed = self.reading.transcript.feed
         try:
             while (batch := self.next_batch()) is not None:
@@ -74,8 +75,29 @@ class EventSource:
         finally:
             self.close()
 
+    def raw_events(self) -> Generator[RawEvent, None, None]:
+        """The events as they came, pings and errors too, before their data is read."""
+        reading = self.reading
+        try:
+            while True:
+                events, reading.pending = reading.pending, []
+                for event in events:
+                    reading.transcript.feed(event)
+                yield from reading.take_parts()
+                if reading.failure is not None:
+                    raise self.error()
+                if reading.complete:
+                    self._answer.drain()
+                    return
+                reading.pending = self._next()
+        except Malformed as error:
+            raise self._unreadable(error) from error
+        finally:
+            self.close()
+
     def helper_events(self) -> Generator[MessageStreamEvent, None, None]:
         """The API's events, each followed by what it means for the message."""
+        self.reading.forget_parts()
         tell = self.reading.transcript.tell
         try:
             while (batch := self.next_batch()) is not None:
@@ -132,6 +154,13 @@ class Stream:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def raw_events(self) -> Iterator[RawEvent]:
+        """The same stream before its data is read: names and texts, pings and errors too.
+
+        Take either this or the stream itself. It ends as the stream does.
+        """
+        return self._source.raw_events()
 
     @property
     def request_id(self) -> str | None:
