@@ -11,7 +11,7 @@ import pytest
 from apertis import Apertis, AsyncApertis, OverloadedError, StreamTruncatedError
 from apertis.testing import Close, Exchange, ScriptedServer, sse_response
 
-MESSAGE = {
+MESSAGE: dict[str, Any] = {
     "id": "msg_1",
     "type": "message",
     "role": "assistant",
@@ -20,20 +20,20 @@ MESSAGE = {
     "stop_reason": None,
     "usage": {"input_tokens": 3, "output_tokens": 1},
 }
-START = {"type": "message_start", "message": MESSAGE}
-PING = {"type": "ping"}
-BLOCK = {
+START: dict[str, Any] = {"type": "message_start", "message": MESSAGE}
+PING: dict[str, Any] = {"type": "ping"}
+BLOCK: dict[str, Any] = {
     "type": "content_block_start",
     "index": 0,
     "content_block": {"type": "text", "text": ""},
 }
-DELTA = {
+DELTA: dict[str, Any] = {
     "type": "content_block_delta",
     "index": 0,
     "delta": {"type": "text_delta", "text": "Hi"},
 }
-STOP = {"type": "message_stop"}
-ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+STOP: dict[str, Any] = {"type": "message_stop"}
+ERROR: dict[str, Any] = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 CALL: Any = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
 
 
