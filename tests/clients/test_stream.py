@@ -254,9 +254,7 @@ def test_the_snapshot_grows_with_what_was_iterated_over(client: Apertis) -> None
     with client.messages.stream(**LEAST) as stream:
         with pytest.raises(ApertisError, match="no event has been read"):
             _ = stream.current_message_snapshot
-        seen: list[tuple[str, str]] = []
-        for event in stream:
-            seen.append((event.type, stream.current_message_snapshot.text))
+        seen = [(event.type, stream.current_message_snapshot.text) for event in stream]
     assert seen[0] == ("message_start", "")
     # The raw event comes before what it means; the message has both already.
     assert [text for kind, text in seen if kind == "text"] == ["Hel", TEXT]

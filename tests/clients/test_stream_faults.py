@@ -82,7 +82,7 @@ def streamed(*events: Any, end: Any = None, headers: dict[str, str] | None = Non
 
 def read_all(client: Apertis) -> str:
     with client.messages.stream(**LEAST) as stream:
-        return stream.get_final_message().text
+        return stream.get_final_text()
 
 
 def read_raw(client: Apertis) -> str:
