@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from apertis import logs
 from apertis.errors import APIResponseError
 from apertis.models import ResponseInfo, Result, attach_response
-from apertis.sansio.outcome import blanked, error_from
+from apertis.sansio.outcome import blanked, error_from, request_id
 
 if TYPE_CHECKING:
     from apertis.errors import APIError
@@ -54,16 +54,22 @@ class Attempts(Generic[T]):
     def result(self, response: Response) -> T:
         """What the caller gets of a successful answer, with what was told of it."""
         info = self.info(response.status, response.headers)
-        try:
-            result = self._call.result(response)
-        except APIResponseError as error:
-            blanked(error, self.secret)
-            raise
+        result = self.read(response)
         if isinstance(result, Result):
             attach_response(result, info)
         return result
 
-    def error(self, outcome: Outcome) -> APIError:
-        """The exception for the last outcome."""
+    def read(self, response: Response) -> T:
+        """What the caller gets of an answer, or of one line of it."""
+        try:
+            return self._call.result(response)
+        except APIResponseError as error:
+            blanked(error, self.secret)
+            raise
+
+    def error(self, outcome: Outcome, headers: Headers | None = None) -> APIError:
+        """The exception for the last outcome; `headers` are those of an answer that broke off."""
         error = error_from(outcome, now=time.time(), retries=self.retries)
+        if headers is not None:
+            error.request_id = request_id(headers)
         return blanked(error, self.secret)

@@ -33,7 +33,10 @@ DELTA: dict[str, Any] = {
     "delta": {"type": "text_delta", "text": "Hi"},
 }
 STOP: dict[str, Any] = {"type": "message_stop"}
-ERROR: dict[str, Any] = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+ERROR: dict[str, Any] = {
+    "type": "error",
+    "error": {"type": "overloaded_error", "message": "Overloaded"},
+}
 CALL: Any = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
 
 

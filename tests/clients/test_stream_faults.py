@@ -36,7 +36,7 @@ from apertis.testing import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apertis import Apertis
+    from apertis import Apertis, Message
 
     Connect = Callable[..., Apertis]
 
@@ -91,7 +91,8 @@ def read_raw(client: Apertis) -> str:
 
 
 def read_underneath(client: Apertis) -> str:
-    return client.messages.create(**{**LEAST, "max_tokens": 64_000}).text
+    message: Message = client.messages.create(**{**LEAST, "max_tokens": 64_000})
+    return message.text
 
 
 @pytest.fixture(params=[read_all, read_raw, read_underneath], ids=lambda f: str(f.__name__))

@@ -147,8 +147,7 @@ class AsyncBatches:
         self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> AsyncIterator[MessageBatchIndividualResponse]:
         """The results of a batch that has ended, one at a time as they are read; in no order."""
-        lines = await self._sender.lines(batches.results(message_batch_id, options))
-        return (batches.read_result(line) async for line in lines)
+        return await self._sender.lines(batches.results(message_batch_id, options))
 
     async def wait(
         self,

@@ -61,8 +61,8 @@ class Sender:
             else:
                 await self._wait(attempts, outcome)
 
-    async def lines(self, call: Call[Any]) -> AsyncIterator[bytes]:
-        """The lines of an answer as they come; the head is there when this returns."""
+    async def lines(self, call: Call[T]) -> AsyncIterator[T]:
+        """What each line of an answer stands for, as they come; the head is there already."""
         attempts = Attempts(call, self.settings)
         while True:
             answer = await self.transport.open(call, self.settings, attempts.limits)
@@ -93,15 +93,16 @@ class Sender:
         await asyncio.sleep(delay)
 
 
-async def _lines(answer: Answer, attempts: Attempts[Any]) -> AsyncIterator[bytes]:
+async def _lines(answer: Answer, attempts: Attempts[T]) -> AsyncIterator[T]:
     decoder = LineDecoder()
+    status, headers = answer.status, answer.headers
     try:
         while data := await answer.read():
             if isinstance(data, Failure):
-                raise attempts.error(data)
+                raise attempts.error(data, headers)
             for line in decoder.feed(data):
-                yield line
+                yield attempts.read(Response(status, headers, line))
         for line in decoder.finish():
-            yield line
+            yield attempts.read(Response(status, headers, line))
     finally:
         await answer.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -10,7 +10,7 @@ from apertis.endpoints.parameters import sort
 from apertis.errors import ParameterError
 from apertis.models import Malformed
 from apertis.sansio.call import Call
-from apertis.sansio.request import render_body, wire_form
+from apertis.sansio.request import render_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,18 +35,12 @@ def request(method: str, path: str, json: Any, options: Mapping[str, Any]) -> Ca
         verb,
         path,
         _read,
-        body=None if json is None else _body(json),
+        body=None if json is None else render_json(json),
         query=given.query,
         headers=given.headers,
         timeout=given.timeout,
         max_retries=given.max_retries,
     )
-
-
-def _body(json: Any) -> bytes:
-    if isinstance(json, dict):
-        return render_body(cast("dict[str, Any]", json))
-    return msgspec.json.encode(wire_form(json, "json"))
 
 
 def _read(response: Response) -> Any:

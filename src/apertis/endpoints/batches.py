@@ -31,7 +31,7 @@ _PATH = "/v1/messages/batches"
 def create(params: Mapping[str, Any]) -> Call[MessageBatch]:
     """A new batch of requests."""
     requests = params.get("requests")
-    if requests is None or isinstance(requests, str | bytes | dict):
+    if isinstance(requests, str | bytes | dict) or not hasattr(requests, "__iter__"):
         raise ParameterError(
             "requests: expected a list of {'custom_id': ..., 'params': {...}}", param="requests"
         )
@@ -62,14 +62,13 @@ def delete(batch_id: str, options: Mapping[str, Any]) -> Call[DeletedMessageBatc
     return _call("DELETE", _of(batch_id), options, read)
 
 
-def results(batch_id: str, options: Mapping[str, Any]) -> Call[bytes]:
-    """The results as JSON lines, streamed."""
-    return _call("GET", f"{_of(batch_id)}/results", options, lambda response: response.body)
+def results(batch_id: str, options: Mapping[str, Any]) -> Call[MessageBatchIndividualResponse]:
+    """The results as JSON lines; `read` takes one line."""
 
+    def read(response: Response) -> MessageBatchIndividualResponse:
+        return decode(MessageBatchIndividualResponse, response.body)
 
-def read_result(line: bytes) -> MessageBatchIndividualResponse:
-    """One line of the results."""
-    return decode(MessageBatchIndividualResponse, line)
+    return _call("GET", f"{_of(batch_id)}/results", options, read)
 
 
 def ended(batch: MessageBatch) -> bool:

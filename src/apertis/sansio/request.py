@@ -157,6 +157,8 @@ def _query_text(name: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         return str(value)
+    if isinstance(value, list | tuple):
+        return ",".join([_query_text(name, item) for item in cast("list[object]", value)])
     raise ParameterError(
         f"{name}: a query takes text and numbers, not {type(value).__name__}", param=name
     )
@@ -179,10 +181,25 @@ def render_body(params: Mapping[str, Any]) -> bytes:
     """The JSON of the parameters; answers of the API stand in it as the bytes that came."""
     try:
         return _encode({name: wire_form(value, name) for name, value in params.items()})
-    except (TypeError, ValueError, OverflowError, UnicodeEncodeError, RecursionError) as error:
-        if isinstance(error, ParameterError):
-            raise
-        raise ParameterError(f"the request cannot be written as JSON: {error}") from error
+    except _UNWRITABLE as error:
+        raise _unwritable(error) from error
+
+
+def render_json(value: Any) -> bytes:
+    """The JSON of any value; as `render_body`."""
+    try:
+        return _encode(wire_form(value, "json"))
+    except _UNWRITABLE as error:
+        raise _unwritable(error) from error
+
+
+_UNWRITABLE = (TypeError, ValueError, OverflowError, UnicodeEncodeError, RecursionError)
+
+
+def _unwritable(error: Exception) -> ParameterError:
+    if isinstance(error, ParameterError):
+        return error
+    return ParameterError(f"the request cannot be written as JSON: {error}")
 
 
 _PLAIN = frozenset({str, int, bool, type(None)})

@@ -129,8 +129,7 @@ class Batches:
         self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> Iterator[MessageBatchIndividualResponse]:
         """The results of a batch that has ended, one at a time as they are read; in no order."""
-        lines = self._sender.lines(batches.results(message_batch_id, options))
-        return (batches.read_result(line) for line in lines)
+        return self._sender.lines(batches.results(message_batch_id, options))
 
     def wait(
         self,

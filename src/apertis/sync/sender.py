@@ -61,8 +61,8 @@ class Sender:
             else:
                 self._wait(attempts, outcome)
 
-    def lines(self, call: Call[Any]) -> Iterator[bytes]:
-        """The lines of an answer as they come; the head is there when this returns."""
+    def lines(self, call: Call[T]) -> Iterator[T]:
+        """What each line of an answer stands for, as they come; the head is there already."""
         attempts = Attempts(call, self.settings)
         while True:
             answer = self.transport.open(call, self.settings, attempts.limits)
@@ -89,13 +89,16 @@ class Sender:
         time.sleep(delay)
 
 
-def _lines(answer: Answer, attempts: Attempts[Any]) -> Iterator[bytes]:
+def _lines(answer: Answer, attempts: Attempts[T]) -> Iterator[T]:
     decoder = LineDecoder()
+    status, headers = answer.status, answer.headers
     try:
         while data := answer.read():
             if isinstance(data, Failure):
-                raise attempts.error(data)
-            yield from decoder.feed(data)
-        yield from decoder.finish()
+                raise attempts.error(data, headers)
+            for line in decoder.feed(data):
+                yield attempts.read(Response(status, headers, line))
+        for line in decoder.finish():
+            yield attempts.read(Response(status, headers, line))
     finally:
         answer.close()
