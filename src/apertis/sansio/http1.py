@@ -235,12 +235,8 @@ class Http1Connection:
         if self.complete:
             return
         status = self._parser.get_status_code()
-        if status == 101:
-            self._fail("the server switched protocols, which was not asked for")
-        elif 100 <= status < 200:
-            self._informational = True
-            self.headers.clear()
-            self._chunked = self._length_known = False
+        if status < 200:
+            self._interim(status)
             return
         self.status = status
         self.keep_alive = self._parser.should_keep_alive()
@@ -253,6 +249,15 @@ class Http1Connection:
             self._inflater = None
             self._surplus = self._surplus or self._method == "HEAD"
             self._finish()
+
+    def _interim(self, status: int) -> None:
+        if status == 101:
+            self._fail("the server switched protocols, which was not asked for")
+        elif status < 100:
+            self._fail(f"the server answered with {status}, which is no status")
+        self._informational = True
+        self.headers.clear()
+        self._chunked = self._length_known = False
 
     def on_body(self, data: bytes) -> None:
         """A part of the body came."""
