@@ -34,7 +34,7 @@ class Attempts(Generic[T]):
         self._call = call
         self._policy = settings.retry_of(call)
         self.retries = 0
-        logs.sending(call, settings, 0)
+        logs.sending(call, settings)
 
     def delay(self, outcome: Outcome) -> float | None:
         """The seconds to wait before another try; None when this outcome is the last."""
@@ -42,7 +42,7 @@ class Attempts(Generic[T]):
         if delay is None or not self.limits.allow(delay, time.monotonic()):
             return None
         self.retries += 1
-        logs.retrying(self._call, outcome, delay)
+        logs.retrying(self._call, outcome, delay, self.retries)
         return delay
 
     def info(self, status: int, headers: Headers) -> ResponseInfo:
@@ -69,6 +69,7 @@ class Attempts(Generic[T]):
 
     def error(self, outcome: Outcome, headers: Headers | None = None) -> APIError:
         """The exception for the last outcome; `headers` are those of an answer that broke off."""
+        logs.failed(self._call, outcome, time.monotonic() - self._started)
         error = error_from(outcome, now=time.time(), retries=self.retries)
         if headers is not None:
             error.request_id = request_id(headers)

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from apertis.errors import ConfigurationError
-from apertis.sansio.outcome import Failure, Response, StreamError, request_id
+from apertis.sansio.outcome import Failure, Response, request_id
 from apertis.sansio.request import shown_headers
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from apertis.models import Headers
     from apertis.sansio.call import Call
+    from apertis.sansio.outcome import Outcome
     from apertis.sansio.settings import Settings
 
 logger = logging.getLogger("apertis")
@@ -39,14 +40,11 @@ def configure(environ: Mapping[str, str]) -> None:
         logger.addHandler(handler)
 
 
-def sending(call: Call[Any], settings: Settings, retries: int) -> None:
-    """A request is about to be sent."""
+def sending(call: Call[Any], settings: Settings) -> None:
+    """A call begins."""
     if logger.isEnabledFor(logging.DEBUG):
         headers = shown_headers(settings.request_headers(call).items())
-        size = len(call.body or b"")
-        logger.debug(
-            "%s %s try %d, %d bytes, %s", call.method, call.path, retries + 1, size, headers
-        )
+        logger.debug("%s %s, %d bytes, %s", call.method, call.path, len(call.body or b""), headers)
 
 
 def answered(call: Call[Any], status: int, headers: Headers, seconds: float) -> None:
@@ -57,11 +55,24 @@ def answered(call: Call[Any], status: int, headers: Headers, seconds: float) -> 
         logger.debug("answer headers %s", shown_headers(headers.items()))
 
 
-def retrying(call: Call[Any], outcome: Response | Failure | StreamError, delay: float) -> None:
+def retrying(call: Call[Any], outcome: Outcome, delay: float, retries: int) -> None:
     """Another try follows."""
     if logger.isEnabledFor(logging.INFO):
-        if isinstance(outcome, Failure):
-            why = outcome.reason
-        else:
-            why = str(outcome.status) if isinstance(outcome, Response) else "an error event"
-        logger.info("%s %s again in %.2f s: %s", call.method, call.path, delay, why)
+        why = _named(outcome)
+        tries = retries + 1
+        logger.info("%s %s again in %.2f s, try %d: %s", call.method, call.path, delay, tries, why)
+
+
+def failed(call: Call[Any], outcome: Outcome, seconds: float) -> None:
+    """No try follows."""
+    if isinstance(outcome, Response):
+        answered(call, outcome.status, outcome.headers, seconds)
+    elif logger.isEnabledFor(logging.INFO):
+        logger.info("%s %s failed in %.3f s: %s", call.method, call.path, seconds, _named(outcome))
+
+
+def _named(outcome: Outcome) -> str:
+    if isinstance(outcome, Failure):
+        # What cannot be read is quoted in the reason, and may be what the model said.
+        return "an answer that cannot be read" if outcome.malformed else outcome.reason
+    return str(outcome.status) if isinstance(outcome, Response) else "an error event"

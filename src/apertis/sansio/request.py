@@ -20,9 +20,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _FRAMING_HEADERS = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-_SECRET_HEADERS = frozenset(
-    {"authorization", "x-api-key", "proxy-authorization", "cookie", "set-cookie"}
-)
+_SECRET_HEADER = re.compile("auth|cookie|key|token(?!s)|secret|password|credential", re.IGNORECASE)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -138,7 +136,7 @@ def checked_value(name: str, value: str) -> str:
 
 def shown_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Headers for a log line, without secrets."""
-    return {k: "***" if k.lower() in _SECRET_HEADERS else v for k, v in headers}
+    return {k: "***" if _SECRET_HEADER.search(k) else v for k, v in headers}
 
 
 def target(prefix: str, path: str, query: Mapping[str, Any] | None) -> str:
