@@ -39,7 +39,9 @@ def in_child(work: Callable[[], None]) -> int:
 
 
 @needs_fork
-def test_a_child_does_not_talk_over_its_parents_connections(asked: dict[str, Any], ok: bytes) -> None:
+def test_a_child_does_not_talk_over_its_parents_connections(
+    asked: dict[str, Any], ok: bytes
+) -> None:
     with ScriptedServer(lambda _: ok) as server:
         client = Apertis(base_url=server.base_url, api_key="k", max_connections=1)
         client.messages.create(**asked)
@@ -178,9 +180,9 @@ def test_two_loops_in_two_threads_share_a_client(asked: dict[str, Any], ok: byte
         answers: list[str] = []
 
         async def calls() -> None:
-            answers.append((await client.messages.create(**asked)).text)
-            for _ in range(20):
-                answers.append((await client.messages.create(**asked)).text)
+            for _ in range(21):
+                message = await client.messages.create(**asked)
+                answers.append(message.text)
 
         threads = [threading.Thread(target=asyncio.run, args=(calls(),)) for _ in gates]
         for thread in threads:

@@ -43,7 +43,7 @@ class Both:
         self._wire = Wire(proxy="", tls=None, max_connections=1)
         self._other = httpx2.Client(timeout=5.0, trust_env=False)
 
-    def _answer(self, request: RecordedRequest) -> Exchange:
+    def _answer(self, _: RecordedRequest) -> Exchange:
         return Exchange(*self.pieces, Close)
 
     def ours(self) -> Seen:

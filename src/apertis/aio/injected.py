@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from apertis.aio.wire import DRAIN_SECONDS
 from apertis.errors import ConfigurationError
 from apertis.models import Headers
-from apertis.sansio.injection import failure_of, looks_like_client, package_of, request_arguments
-from apertis.sansio.outcome import Failure
+from apertis.sansio.injection import (
+    Failures,
+    expect_body,
+    looks_like_client,
+    package_of,
+    request_arguments,
+)
 
 if TYPE_CHECKING:
     from apertis.sansio.call import Call
+    from apertis.sansio.outcome import Failure
     from apertis.sansio.settings import Settings
     from apertis.sansio.timeouts import Limits
 
@@ -20,28 +29,29 @@ if TYPE_CHECKING:
 class InjectedAnswer:
     """An answer that the caller's client reads."""
 
-    __slots__ = ("_errors", "_limits", "_parts", "_response", "headers", "status")
+    __slots__ = ("_failures", "_parts", "_response", "headers", "status")
 
-    def __init__(self, response: Any, errors: Any, limits: Limits) -> None:
+    def __init__(self, response: Any, failures: Failures) -> None:
         self.status: int = response.status_code
         self.headers = Headers(response.headers.raw)
         self._response = response
-        self._errors = errors
-        self._limits = limits
+        self._failures = failures
         self._parts = response.aiter_bytes()
 
     async def read(self) -> bytes | Failure:
         """The next bytes of the body."""
-        if self._limits.remaining(None, time.monotonic())[0] == 0:
+        now = time.monotonic()
+        if self._failures.over(now):
             await self.close()
-            return Failure("the whole call took too long (timeout: total)", deadline="total")
+            return self._failures.late("total", now)
+        package = self._failures.package
         try:
             async for part in self._parts:
                 if part:
                     return bytes(part)
-        except (self._errors.TransportError, self._errors.DecodingError) as error:
+        except (package.HTTPError, package.StreamError) as error:
             await self.close()
-            return failure_of(error, self._errors, "idle")
+            return self._failures.failure(error, "idle", time.monotonic())
         except BaseException:
             await self.close()
             raise
@@ -49,8 +59,10 @@ class InjectedAnswer:
         return b""
 
     async def drain(self) -> None:
-        """Read the end of the body."""
-        await self.read()
+        """Read the end of the body, if it comes at once, so that the connection can be kept."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self.read()
         await self.close()
 
     async def close(self) -> None:
@@ -68,20 +80,26 @@ class InjectedTransport:
             )
         self._client = client
         # The client's own package has its exceptions: httpx2, or httpx.
-        self._errors = importlib.import_module(package_of(client))
+        self._package = importlib.import_module(package_of(client))
 
     async def open(
         self, call: Call[Any], settings: Settings, limits: Limits
     ) -> InjectedAnswer | Failure:
         """Send the request and wait for the head of the answer."""
+        if getattr(self._client, "is_closed", False):
+            raise ConfigurationError("http_client is closed; it is its owner's to keep open")
+        package = self._package
+        where = f"{settings.origin.host}:{settings.origin.port}"
+        failures = Failures(package, where, limits)
         arguments = request_arguments(call, settings, limits, time.monotonic())
         try:
-            timeout = self._errors.Timeout(**arguments.pop("timeout"))
+            timeout = package.Timeout(**arguments.pop("timeout"))
             request = self._client.build_request(**arguments, timeout=timeout)
             response = await self._client.send(request, stream=True, follow_redirects=False)
-        except (self._errors.TransportError, self._errors.InvalidURL) as error:
-            return failure_of(error, self._errors, "response")
-        return InjectedAnswer(response, self._errors, limits)
+        except (package.HTTPError, package.InvalidURL) as error:
+            return failures.failure(error, "response", time.monotonic())
+        expect_body(request, limits, time.monotonic())
+        return InjectedAnswer(response, failures)
 
     async def close(self) -> None:
         """Nothing: the client is the caller's."""

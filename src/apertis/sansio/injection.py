@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from apertis.errors import ConfigurationError
 from apertis.sansio.outcome import Failure
 
@@ -18,7 +20,9 @@ def request_arguments(
 ) -> dict[str, Any]:
     """The arguments of `build_request`; `timeout` stands for those of `Timeout`."""
     headers = settings.request_headers(call)
-    del headers["host"]
+    if headers.get("host") == settings.origin.authority:
+        # The client sets its own, which HTTP/2 needs.
+        del headers["host"]
     return {
         "method": call.method,
         "url": settings.origin.url + settings.request_target(call),
@@ -33,23 +37,61 @@ def request_arguments(
     }
 
 
-def failure_of(error: Exception, errors: Any, deadline: str) -> Failure:
-    """The failure that one of the client's own exceptions stands for; `errors` is its package."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, errors.ConnectTimeout | errors.PoolTimeout):
-        return Failure(f"cannot connect: {text}", deadline="connect", connecting=True, cause=error)
-    if isinstance(error, errors.TimeoutException):
-        return Failure(f"no answer in time: {text}", deadline=deadline, cause=error)
-    connecting = isinstance(error, errors.ConnectError | errors.ProxyError)
-    permanent = isinstance(error, errors.UnsupportedProtocol | errors.InvalidURL)
-    verb = "cannot connect" if connecting else "the connection broke"
-    return Failure(f"{verb}: {text}", connecting=connecting, permanent=permanent, cause=error)
+def expect_body(request: Any, limits: Limits, now: float) -> None:
+    """From now on the client waits for pieces of the body, as long as `idle` allows."""
+    # The client looks this up when the reading of the body begins.
+    timeout = request.extensions.get("timeout")
+    if isinstance(timeout, dict):
+        timeout["read"] = limits.remaining(limits.idle, now)[0]
+
+
+class Failures(msgspec.Struct, frozen=True):
+    """What the exceptions of the caller's client mean for one try; `package` has their classes."""
+
+    package: Any
+    where: str
+    limits: Limits
+
+    def failure(self, error: Exception, waiting_for: str, now: float) -> Failure:
+        """The failure that an exception stands for; `waiting_for` names the wait's deadline."""
+        package = self.package
+        text = str(error) or type(error).__name__
+        if isinstance(error, package.TimeoutException):
+            if isinstance(error, package.ConnectTimeout | package.PoolTimeout):
+                waiting_for = "connect"
+            return self.late(waiting_for, now, error)
+        if isinstance(error, package.ConnectError):
+            reason = f"cannot connect to {self.where}: {text} (`apertis serve` runs a server)"
+            return Failure(reason, self.where, connecting=True, cause=error)
+        # What is no trouble of the connection comes from the client's own settings or hooks.
+        trouble = isinstance(error, package.TransportError | package.DecodingError)
+        return Failure(
+            f"the connection to {self.where} broke: {text}"
+            if trouble
+            else f"http_client raised {type(error).__name__}: {text}",
+            self.where,
+            connecting=isinstance(error, package.ProxyError),
+            permanent=not trouble or isinstance(error, package.UnsupportedProtocol),
+            cause=error,
+        )
+
+    def late(self, waiting_for: str, now: float, error: Exception | None = None) -> Failure:
+        """The failure of a deadline that passed: that of the whole call, if it is over."""
+        name = "total" if self.over(now) else waiting_for
+        what = "cannot connect" if name == "connect" else "it did not answer in time"
+        reason = f"{self.where}: {what} (timeout: {name})"
+        return Failure(reason, self.where, name, connecting=name == "connect", cause=error)
+
+    def over(self, now: float) -> bool:
+        """Whether the time of the whole call is up."""
+        return self.limits.remaining(None, now)[0] == 0
 
 
 def looks_like_client(client: object, *, asynchronous: bool) -> bool:
     """Whether the object has what `httpx2.Client` or `httpx2.AsyncClient` has."""
-    closing = "aclose" if asynchronous else "close"
-    return all(callable(getattr(client, name, None)) for name in ("build_request", "send", closing))
+    names = ("build_request", "send", "aclose" if asynchronous else "close")
+    instance = not isinstance(client, type)
+    return instance and all(callable(getattr(client, name, None)) for name in names)
 
 
 def package_of(client: object) -> str:
