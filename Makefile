@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format bench docs clean
+.PHONY: help setup demo test lint format bench docs site clean
 
 help:  ## Show what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -42,6 +42,10 @@ bench: $(STAMP)  ## Measure the SDK beside anthropic's, and write benchmarks/RES
 
 docs: $(STAMP)  ## Write the reference pages from the docstrings.
 	@$(BIN)/python docs/generate_reference.py
+
+site: docs  ## Build the documentation's pages into site/.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@$(BIN)/zensical build
 
 clean:  ## Remove the environment and what was built.
 	rm -rf $(VENV) dist build site benchmarks/.environments

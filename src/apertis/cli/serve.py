@@ -27,7 +27,7 @@ Examples:
 
 \b
 The key is made at the first start and shown once; only its hash is kept.
-Every option can also come from the environment: APERTIS_HOST, APERTIS_PORT, APERTIS_DATA,
+Settings can also come from the environment: APERTIS_HOST, APERTIS_PORT, APERTIS_DATA,
 APERTIS_SANDBOX_FIRST_TOKEN_SECONDS, APERTIS_SANDBOX_TOKENS_PER_SECOND.
 """
 
