@@ -13,11 +13,18 @@ from apertis import AsyncApertis
 from apertis.testing import AwaitDisconnect, Exchange, Gate, ScriptedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 
 def open_in(client: AsyncApertis) -> int:
     return sum(pool._open for pool in client._sender.transport._pools.values())  # type: ignore[attr-defined]
+
+
+async def turns(done: Callable[[], bool]) -> None:
+    """Let the other tasks run until it is done."""
+    async with asyncio.timeout(10):
+        while not done():  # noqa: ASYNC110 - the pool has no event for its tests.
+            await asyncio.sleep(0)
 
 
 async def cancelled(call: Coroutine[Any, Any, Any], when: threading.Event) -> None:
@@ -90,8 +97,7 @@ def test_while_it_waits_for_its_turn(asked: dict[str, Any], begun: bytes, ok: by
                 (pool,) = client._sender.transport._pools.values()  # type: ignore[attr-defined]
                 loop = asyncio.get_running_loop()
                 calls = [loop.create_task(client.messages.create(**asked)) for _ in range(3)]
-                while len(pool._waiting) < 3:
-                    await asyncio.sleep(0)
+                await turns(lambda: len(pool._waiting) == 3)
                 calls[0].cancel()
                 calls[1].cancel()
                 done = await asyncio.gather(*calls[:2], return_exceptions=True)
@@ -112,8 +118,7 @@ def test_at_the_moment_its_turn_comes(asked: dict[str, Any], begun: bytes, ok: b
             stream = await client.messages.create(**asked, stream=True)
             (pool,) = client._sender.transport._pools.values()  # type: ignore[attr-defined]
             first, second = (loop.create_task(client.messages.create(**asked)) for _ in range(2))
-            while len(pool._waiting) < 2:
-                await asyncio.sleep(0)
+            await turns(lambda: len(pool._waiting) == 2)
             # The place is given to the first, which is cancelled before it can take it.
             await stream.close()
             first.cancel()
@@ -164,8 +169,7 @@ def test_while_nobody_accepts(asked: dict[str, Any]) -> None:
         client = AsyncApertis(base_url=f"http://127.0.0.1:{port}", api_key="k", proxy="")
         async with client:
             task = asyncio.get_running_loop().create_task(client.messages.create(**asked))
-            while not open_in(client):
-                await asyncio.sleep(0)
+            await turns(lambda: open_in(client) == 1)
             for _ in range(5):
                 await asyncio.sleep(0)
             task.cancel()
@@ -205,11 +209,15 @@ def test_one_failure_in_a_group_ends_the_others(asked: dict[str, Any]) -> None:
 
     async def run(server: ScriptedServer, gates: list[Gate]) -> None:
         async with AsyncApertis(base_url=server.base_url, api_key="k") as client:
-            with pytest.raises(ExceptionGroup) as caught:
+
+            async def group_of_calls() -> None:
                 async with asyncio.TaskGroup() as group:
                     for _ in gates:
                         group.create_task(client.messages.create(**asked))
                     group.create_task(fail_when(gates[-1].reached))
+
+            with pytest.raises(ExceptionGroup) as caught:
+                await group_of_calls()
             assert [type(error) for error in caught.value.exceptions] == [LookupError]
             await asyncio.to_thread(server.wait_until_disconnected)
             assert open_in(client) == 0

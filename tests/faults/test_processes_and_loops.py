@@ -134,7 +134,7 @@ def test_one_client_works_over_several_runs(asked: dict[str, Any], ok: bytes) ->
 def test_a_stream_left_open_in_a_run_ends_with_it(
     asked: dict[str, Any], begun: bytes, ok: bytes
 ) -> None:
-    script = [Exchange(begun, AwaitDisconnect()), ok]
+    script: list[Exchange | bytes] = [Exchange(begun, AwaitDisconnect()), ok]
     with ScriptedServer(script) as server, warnings.catch_warnings():
         warnings.simplefilter("error")
         client = AsyncApertis(base_url=server.base_url, api_key="k", max_connections=1)
@@ -150,7 +150,7 @@ def test_a_stream_left_open_in_a_run_ends_with_it(
         gc.collect()
 
         async def call() -> str:
-            return (await client.messages.create(**asked)).text
+            return str((await client.messages.create(**asked)).text)
 
         assert asyncio.run(call()) == "hello"
 
@@ -174,7 +174,7 @@ def test_closing_in_a_loop_does_not_end_what_comes_after(asked: dict[str, Any], 
 
 def test_two_loops_in_two_threads_share_a_client(asked: dict[str, Any], ok: bytes) -> None:
     gates = [Gate(), Gate()]
-    script = [Exchange(gates[0], ok), Exchange(gates[1], ok), *[ok] * 40]
+    script: list[Exchange | bytes] = [*(Exchange(gate, ok) for gate in gates), *[ok] * 40]
     with ScriptedServer(script) as server:
         client = AsyncApertis(base_url=server.base_url, api_key="k", max_connections=2)
         answers: list[str] = []

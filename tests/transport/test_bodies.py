@@ -235,13 +235,18 @@ class Flood(threading.Thread):
             delta = b'{"type": "ping", "padding": "' + b"x" * 65536 + b'"}'
             event = http_chunk(b"event: ping\ndata: " + delta + b"\n\n")
             start = b'event: message_start\ndata: {"type": "message_start", "message": %s}\n\n'
-            message = {"id": "m", "type": "message", "role": "assistant", "model": "m"}
+            message: dict[str, Any] = {
+                "id": "m",
+                "type": "message",
+                "role": "assistant",
+                "model": "m",
+            }
             message |= {
                 "content": [],
                 "stop_reason": None,
                 "usage": {"input_tokens": 1, "output_tokens": 1},
             }
-            block = {"type": "content_block_start", "index": 0}
+            block: dict[str, Any] = {"type": "content_block_start", "index": 0}
             block |= {"content_block": {"type": "text", "text": ""}}
             begun = start % json.dumps(message).encode()
             begun += b"event: content_block_start\ndata: %s\n\n" % json.dumps(block).encode()

@@ -23,7 +23,7 @@ from apertis.sync.wire import Wire, read_all
 from apertis.testing import Close, Exchange, ScriptedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from apertis.testing import RecordedRequest
 
@@ -39,7 +39,7 @@ class Both:
         self.server = ScriptedServer(self._answer).start()
         given = {"base_url": self.server.base_url, "api_key": "k"}
         self._settings = settings_from({}, given, "1")
-        self._call: Call[Any] = Call("GET", "/v1/models", bytes)
+        self._call: Call[Any] = Call("GET", "/v1/models", lambda _: None)
         self._wire = Wire(proxy="", tls=None, max_connections=1)
         self._other = httpx2.Client(timeout=5.0, trust_env=False)
 
@@ -135,7 +135,7 @@ def bare_deflate(body: bytes) -> bytes:
     return compressor.compress(body) + compressor.flush()
 
 
-CODINGS = {
+CODINGS: dict[bytes, Callable[[bytes], bytes]] = {
     b"": lambda body: body,
     b"identity": lambda body: body,
     b"gzip": gzip.compress,

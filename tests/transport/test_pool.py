@@ -41,10 +41,13 @@ def test_no_more_connections_are_open_than_allowed_and_the_turns_are_fair(ok: by
         client = Apertis(base_url=server.base_url, api_key="k", max_connections=2)
         done: list[int] = []
         threads = []
+
+        def work(number: int) -> None:
+            client.messages.create(**REQUEST)
+            done.append(number)
+
         for number in range(6):
-            call = threading.Thread(
-                target=lambda n=number: (client.messages.create(**REQUEST), done.append(n))
-            )
+            call = threading.Thread(target=work, args=(number,))
             call.start()
             threads.append(call)
             if number < 2:
@@ -64,7 +67,7 @@ def test_no_more_connections_are_open_than_allowed_and_the_turns_are_fair(ok: by
 def test_tasks_take_turns_as_well(ok: bytes) -> None:
     async def run(server: ScriptedServer) -> list[int]:
         done: list[int] = []
-        async with AsyncApertis(base_url=server.base_url, api_key="k", max_connections=3) as client:
+        async with AsyncApertis(base_url=server.base_url, api_key="k", max_connections=1) as client:
 
             async def call(number: int) -> None:
                 await client.messages.create(**REQUEST)
@@ -74,14 +77,31 @@ def test_tasks_take_turns_as_well(ok: bytes) -> None:
                 for number in range(30):
                     group.create_task(call(number))
             assert waiting_in(client) == 0
-            assert open_in(client) == 3
+            assert open_in(client) == 1
         return done
 
     with ScriptedServer(lambda _: ok) as server:
-        done = asyncio.run(run(server))
+        assert asyncio.run(run(server)) == list(range(30))
+        assert server.connection_count == 1
+
+
+def test_tasks_fill_all_the_places(ok: bytes) -> None:
+    gates = [Gate() for _ in range(3)]
+
+    async def run(server: ScriptedServer) -> None:
+        async with AsyncApertis(base_url=server.base_url, api_key="k", max_connections=3) as client:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(9):
+                    group.create_task(client.messages.create(**REQUEST))
+                for gate in gates:
+                    assert await asyncio.to_thread(gate.reached.wait, 10)
+                    gate.open()
+            assert open_in(client) == 3
+
+    script: list[Exchange | bytes] = [*(Exchange(gate, ok) for gate in gates), *[ok] * 6]
+    with ScriptedServer(script) as server:
+        asyncio.run(run(server))
         assert server.connection_count == 3
-    # Three are under way at a time, so nobody can be more than two turns early or late.
-    assert all(abs(place - number) <= 2 for place, number in enumerate(done))
 
 
 def test_a_wait_for_a_connection_has_a_deadline_with_a_name(

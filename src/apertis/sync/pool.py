@@ -57,12 +57,11 @@ class Pool:
             waiter = None
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
-                if connection is None:
-                    if self._open < self._limit:
-                        self._open += 1
-                    else:
-                        waiter = _Waiter()
-                        self._waiting.append(waiter)
+                if connection is None and self._open < self._limit:
+                    self._open += 1
+                elif connection is None:
+                    waiter = _Waiter()
+                    self._waiting.append(waiter)
             if self._returned:
                 self._hand_on()
             if waiter is not None:
