@@ -260,18 +260,33 @@ def test_an_event_that_cannot_be_is_an_error_that_shows_it(
     assert error.partial.text == "Hi"
 
 
-def test_a_tool_input_that_is_no_json_stays_readable(connect: Connect) -> None:
+@pytest.mark.parametrize(
+    ("pieces", "read"),
+    [
+        pytest.param(['{"a": 1, "b": [2, "c'], {"a": 1, "b": [2]}, id="cut"),
+        pytest.param(["oops"], {"INVALID_JSON": "oops"}, id="no JSON"),
+        pytest.param(["[1,", " 2]"], {"INVALID_JSON": "[1, 2]"}, id="no object"),
+        pytest.param(["7"], {"INVALID_JSON": "7"}, id="a number"),
+        pytest.param(["", " "], {}, id="nothing"),
+    ],
+)
+def test_a_tool_input_that_is_no_object_stays_readable(
+    connect: Connect, pieces: list[str], read: dict[str, Any]
+) -> None:
     """The model wrote it; the caller decides."""
     tool = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
     start = {"type": "content_block_start", "index": 0, "content_block": tool}
-    delta = {"type": "input_json_delta", "partial_json": '{"a": 1, "b": [2, "c'}
+    deltas = [
+        {**DELTA, "delta": {"type": "input_json_delta", "partial_json": piece}} for piece in pieces
+    ]
     end = {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}
-    piece = {"type": "content_block_delta", "index": 0, "delta": delta}
-    with ScriptedServer([streamed(START, start, piece, STOP, end, LAST)]) as server:
+    with ScriptedServer([streamed(START, start, *deltas, STOP, end, LAST)]) as server:
         client = connect(api_key=KEY, base_url=server.base_url)
         with client.messages.stream(**LEAST) as stream:
+            for _ in stream:
+                assert stream.current_message_snapshot.id == "msg_1"
             message = stream.get_final_message()
-    assert message.tool_uses[0].input == {"a": 1, "b": [2]}
+    assert message.tool_uses[0].input == read
 
 
 @pytest.mark.usefixtures("quick")

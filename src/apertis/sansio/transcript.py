@@ -7,7 +7,7 @@ so fields that this library does not know are in it too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -82,10 +82,14 @@ def _parsed(text: str, start: object) -> object:
     if not text.strip():
         return start
     try:
-        return msgspec.json.decode(text)
+        value: object = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         # The model was cut off inside the input: what is whole of it is kept.
-        return parse_partial_json(text, trailing_strings=False)
+        value = parse_partial_json(text, trailing_strings=False)
+    # An input is an object. What else a model writes goes back in the form that the API takes.
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value)
+    return {"INVALID_JSON": text}
 
 
 class Transcript:
