@@ -40,7 +40,9 @@ class Pool:
         """An idle connection that still lives, without waiting."""
         while self._idle:
             connection = self._idle.pop()
-            if not self._outlived(connection):
+            # Its end may have come meanwhile, or bytes that nobody asked for.
+            fit = not (connection.closed or connection.http.surplus)
+            if fit and self._loop.time() - connection.idle_since <= MAX_IDLE_SECONDS:
                 return connection
             self.discard(connection)
         return None
@@ -61,12 +63,6 @@ class Pool:
             if not (fresh or connection.closed):
                 return connection
             self.discard(connection)
-
-    def _outlived(self, connection: Connection) -> bool:
-        # Bytes that nobody asked for may have come since, and its end.
-        if connection.closed or not connection.http.reusable:
-            return True
-        return self._loop.time() - connection.idle_since > MAX_IDLE_SECONDS
 
     async def _opened(self, limits: Limits) -> Connection | Failure:
         try:

@@ -6,6 +6,7 @@ looks at the facts:
 
 `started`        any byte of the answer came
 `head_complete`  `status` and `headers` are there, `take_body` gives the decoded body as it comes
+`surplus`        more came than was asked for, or the end did: no other request may follow
 `complete`       the answer is whole; `reusable` says whether the connection may serve another one
 `failure`        the answer cannot be whole; the sentence says why, the connection must be closed
 
@@ -106,7 +107,6 @@ class Http1Connection:
         "_method",
         "_overhead",
         "_parser",
-        "_surplus",
         "complete",
         "failure",
         "head_complete",
@@ -114,11 +114,12 @@ class Http1Connection:
         "keep_alive",
         "started",
         "status",
+        "surplus",
     )
 
     def __init__(self) -> None:
         self._parser = HttpResponseParser(self)
-        self._surplus = False
+        self.surplus = False
         self.begin("GET")
 
     def begin(self, method: str) -> None:
@@ -143,17 +144,17 @@ class Http1Connection:
         if not data:
             return
         if self.complete:
-            self._surplus = True
+            self.surplus = True
             return
         self.started = True
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             # Its head was refused already.
-            self._surplus = True
+            self.surplus = True
         except HttpParserError as error:
             # What follows a complete answer is not ours to judge: only reuse is off.
-            self._surplus = True
+            self.surplus = True
             if not self.complete:
                 self._fail(f"the server does not speak HTTP/1.1: {error}")
         if self._body:
@@ -167,11 +168,11 @@ class Http1Connection:
 
     def cut_request(self) -> None:
         """The answer came before the request was sent whole: no other one may follow it."""
-        self._surplus = True
+        self.surplus = True
 
     def end_of_input(self) -> None:
         """The peer will send no more."""
-        self._surplus = True
+        self.surplus = True
         if self.complete or self.failure:
             return
         if not self.started:
@@ -186,7 +187,7 @@ class Http1Connection:
     @property
     def reusable(self) -> bool:
         """Whether the next request may go over this connection."""
-        return self.complete and self.keep_alive and not self._surplus and not self.failure
+        return self.complete and self.keep_alive and not self.surplus and not self.failure
 
     def take_body(self) -> bytes:
         """The part of the body that came since the last call."""
@@ -214,7 +215,7 @@ class Http1Connection:
     def on_message_begin(self) -> None:
         """An answer begins."""
         if self.complete:
-            self._surplus = True
+            self.surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header or trailer came."""
@@ -247,7 +248,7 @@ class Http1Connection:
         if self._method == "HEAD" or status in {204, 304}:
             # Whatever the head says, no body follows; the parser cannot know of HEAD.
             self._inflater = None
-            self._surplus = self._surplus or self._method == "HEAD"
+            self.surplus = self.surplus or self._method == "HEAD"
             self._finish()
 
     def _interim(self, status: int) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import select
 import ssl
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apertis.sansio.http1 import Http1Connection
 from apertis.sansio.outcome import Failure
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from apertis.sansio.proxy import Proxy
     from apertis.sansio.request import Origin
@@ -23,13 +24,18 @@ LONGEST_WAIT_SECONDS = 2_000_000.0
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+def milliseconds(seconds: float | None) -> float | None:
+    """What `poll` is told of a wait."""
+    return None if seconds is None else min(seconds, LONGEST_WAIT_SECONDS) * 1000
+
+
 class Connection:
     """A connected socket and what is known of it. Failures come back as values.
 
     The socket never blocks; waiting is a call of its own, in which Ctrl-C is seen at once.
     """
 
-    __slots__ = ("_poll", "http", "idle_since", "sock", "used", "where")
+    __slots__ = ("_wait", "http", "idle_since", "sock", "used", "where")
 
     def __init__(self, sock: socket.socket, where: str) -> None:
         sock.setblocking(False)
@@ -38,22 +44,20 @@ class Connection:
         self.http = Http1Connection()
         self.used = False
         self.idle_since = 0.0
-        self._poll = None
+        # Waits so many milliseconds for something to read; what it gives is empty if nothing came.
+        self._wait: Callable[[float | None], list[Any]] = self._select
         if hasattr(select, "poll"):
-            self._poll = select.poll()
-            self._poll.register(sock.fileno(), select.POLLIN)
+            poll = select.poll()
+            poll.register(sock.fileno(), select.POLLIN)
+            self._wait = poll.poll
 
-    def _readable(self, seconds: float | None) -> bool:
-        """Wait so long for something to read."""
-        if seconds is not None:
-            seconds = min(seconds, LONGEST_WAIT_SECONDS)
-        if self._poll is not None:
-            return bool(self._poll.poll(None if seconds is None else seconds * 1000))
-        return bool(select.select([self.sock], [], [], seconds)[0])
+    def _select(self, milliseconds: float | None) -> list[Any]:
+        seconds = None if milliseconds is None else milliseconds / 1000
+        return select.select([self.sock], [], [], seconds)[0]
 
     def stale(self) -> bool:
         """Whether the idle connection came to its end, or got bytes that nobody asked for."""
-        if not self._readable(0):
+        if not self._wait(0):
             return False
         try:
             self.sock.recv(1)
@@ -103,7 +107,7 @@ class Connection:
             readable, writable = self._ready(left)
             try:
                 if readable:
-                    self._take(self.sock.recv(READ_SIZE))
+                    self._receive_now()
                 elif writable:
                     rest = rest[self.sock.send(rest) :]
                 else:
@@ -118,16 +122,20 @@ class Connection:
 
     def _ready(self, seconds: float | None) -> tuple[bool, bool]:
         """Wait until there is something to read, or room to write."""
-        if seconds is not None:
-            seconds = min(seconds, LONGEST_WAIT_SECONDS)
-        if self._poll is None:
+        if not hasattr(select, "poll"):
             readable, writable, _ = select.select([self.sock], [self.sock], [], seconds)
             return bool(readable), bool(writable)
         poll = select.poll()
         poll.register(self.sock.fileno(), select.POLLIN | select.POLLOUT)
-        found = poll.poll(None if seconds is None else seconds * 1000)
+        found = poll.poll(milliseconds(seconds))
         events = found[0][1] if found else 0
         return bool(events & ~select.POLLOUT), bool(events & select.POLLOUT)
+
+    def _receive_now(self) -> None:
+        if data := self.sock.recv(READ_SIZE):
+            self.http.receive(data)
+        else:
+            self.http.end_of_input()
 
     def receive(self, limit: float | None, name: str, limits: Limits) -> Failure | None:
         """Hand the next bytes to `http`; `name` is the deadline that `limit` stands for."""
@@ -135,21 +143,19 @@ class Connection:
         if seconds == 0:
             return self._late("total")
         try:
-            if not self._readable(seconds):
+            if not self._wait(milliseconds(seconds)):
                 return self._late(total or name)
-            self._take(self.sock.recv(READ_SIZE))
+            data = self.sock.recv(READ_SIZE)
         except _WOULD_BLOCK:
             # A part of a TLS record, or one without data: the next call goes on.
             return None
         except OSError as error:
             return self._broken(error)
-        return None
-
-    def _take(self, data: bytes) -> None:
         if data:
             self.http.receive(data)
         else:
             self.http.end_of_input()
+        return None
 
     def _late(self, deadline: str) -> Failure:
         what = {"total": "the whole call took too long", "idle": "it fell silent"}
