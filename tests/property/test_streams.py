@@ -113,7 +113,8 @@ def pieces(draw: st.DrawFn, text: str) -> list[str]:
 
 
 def block_events(draw: st.DrawFn, index: int, block: dict[str, Any]) -> list[dict[str, Any]]:
-    start, deltas = dict(block), []
+    start = dict(block)
+    deltas: list[dict[str, Any]] = []
     if block["type"] == "text":
         start["text"] = ""
         start.pop("citations", None)
@@ -135,11 +136,12 @@ def block_events(draw: st.DrawFn, index: int, block: dict[str, Any]) -> list[dic
             ]
     if draw(st.booleans()):
         deltas.append({"type": "a_delta_of_next_year", "x": 1})
-    return [
+    events: list[dict[str, Any]] = [
         {"type": "content_block_start", "index": index, "content_block": start},
         *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
         {"type": "content_block_stop", "index": index},
     ]
+    return events
 
 
 @st.composite

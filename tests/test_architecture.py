@@ -1,0 +1,189 @@
+"""Who may import whom: read from the source, for every module."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "src"
+IMPURE = {"socket", "ssl", "select", "asyncio", "threading", "time", "random", "os", "secrets"}
+# `os.PathLike` is the type of a path: it opens nothing.
+TYPES = {"os.PathLike"}
+PURE = ("sansio", "endpoints", "models", "params", "sandbox", "errors")
+
+
+@dataclass(frozen=True)
+class Import:
+    """A name that a module imports; `running` is false for what only type checkers see."""
+
+    name: str
+    running: bool
+    at_top: bool
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted((ROOT / "apertis").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path) -> list[Import]:
+    found: list[Import] = []
+
+    def visit(node: ast.AST, *, running: bool, at_top: bool) -> None:
+        if isinstance(node, ast.Import):
+            found.extend(Import(alias.name, running, at_top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            found.extend(Import(name, running, at_top) for name in names)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for guarded in node.body:
+                visit(guarded, running=False, at_top=at_top)
+            for other in node.orelse:
+                visit(other, running=running, at_top=at_top)
+        else:
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            for child in ast.iter_child_nodes(node):
+                visit(child, running=running, at_top=at_top and not inside)
+
+    visit(ast.parse(path.read_text("utf-8")), running=True, at_top=True)
+    return found
+
+
+MODULES = modules()
+IMPORTS = {name: imports(path) for name, path in MODULES.items()}
+
+
+def part(module: str) -> str:
+    """`apertis.sync.client` -> `sync`; `apertis` itself -> ``."""
+    return module.split(".")[1] if module.count(".") else ""
+
+
+def is_in(module: str, *parts: str) -> bool:
+    return part(module) in parts
+
+
+def own(name: str) -> str | None:
+    """The module of this project that an imported name is, or stands in."""
+    if name in MODULES:
+        return name
+    parent = name.rpartition(".")[0]
+    return parent if parent in MODULES else None
+
+
+# The parts of the SDK, each with those that it may import; types alone may come from anywhere
+# below the shells.
+LAYERS = {
+    "errors": set[str](),
+    "version": set[str](),
+    "models": {"errors"},
+    "params": {"errors", "models", "sansio"},
+    "attachments": {"errors", "models", "params"},
+    "sansio": {"errors", "models"},
+    "endpoints": {"errors", "models", "sansio"},
+    "tls": {"errors", "sansio"},
+    "logs": {"errors", "models", "sansio"},
+    "attempts": {"errors", "models", "sansio", "logs"},
+}
+SHELL = {*LAYERS}
+
+
+def test_there_is_a_module_to_look_at() -> None:
+    assert len(MODULES) > 60
+    assert all(part in {part_ for name in MODULES for part_ in name.split(".")} for part in LAYERS)
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if is_in(n, "sync", "aio", *LAYERS)])
+def test_imports_go_downward_only(name: str) -> None:
+    kind = part(name)
+    allowed = LAYERS.get(kind, SHELL) | {kind}
+    used = {part(module) for i in IMPORTS[name] if i.running and (module := own(i.name))}
+    assert used - {""} <= allowed
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if is_in(name, *PURE)])
+def test_pure_parts_import_nothing_that_acts(name: str) -> None:
+    used = {i.name for i in IMPORTS[name] if i.running} - TYPES
+    assert not {n for n in used if n.partition(".")[0] in IMPURE}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in MODULES if not is_in(n, "gateway", "sandbox", "cli", "testing")]
+)
+def test_the_sdk_knows_nothing_of_the_server(name: str) -> None:
+    used = {part(module) for i in IMPORTS[name] if (module := own(i.name))}
+    assert not used & {"gateway", "sandbox", "cli", "testing"}
+
+
+def test_the_gateway_uses_the_core_and_not_the_clients() -> None:
+    for name, found in IMPORTS.items():
+        if is_in(name, "gateway"):
+            used = {part(module) for i in found if (module := own(i.name))}
+            allowed = {"", "gateway", "sansio", "models", "errors", "sandbox", "version"}
+            assert used <= allowed, (name, used)
+
+
+def test_the_sandbox_stands_alone() -> None:
+    for name, found in IMPORTS.items():
+        if is_in(name, "sandbox"):
+            used = {part(module) for i in found if (module := own(i.name))}
+            assert used <= {"sandbox", "errors", "models"}, (name, used)
+
+
+def test_the_clients_do_not_know_each_other() -> None:
+    for name, found in IMPORTS.items():
+        used = {part(module) for i in found if (module := own(i.name))}
+        if is_in(name, "sync"):
+            assert "aio" not in used, name
+            assert not any(i.name.partition(".")[0] == "asyncio" for i in found), name
+        if is_in(name, "aio"):
+            assert "sync" not in used, name
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    graph = {
+        name: {module for i in found if i.running and i.at_top and (module := own(i.name))} - {name}
+        for name, found in IMPORTS.items()
+    }
+    # A package is loaded before what is in it; its own imports of its parts are no circle.
+    for name in graph:
+        graph[name] -= {package for package in graph if name.startswith(package + ".")}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:  # pragma: no cover - shown when it happens.
+        pytest.fail(f"a circle: {error.args[1]}")
+    assert set(order) == set(graph)
+
+
+def test_only_what_is_optional_is_imported_inside_functions() -> None:
+    late = {
+        (part(name), i.name.partition(".")[0])
+        for name, found in IMPORTS.items()
+        for i in found
+        if i.running and not i.at_top and not is_in(name, "cli", "gateway", "testing", "sandbox")
+    }
+    assert late <= {
+        ("", "importlib"),
+        ("sync", "apertis"),
+        ("aio", "apertis"),
+        ("models", "jiter"),
+        ("sansio", "email"),
+        ("sansio", "ipaddress"),
+        ("tls", "truststore"),
+        ("attachments", "mimetypes"),
+    }
+
+
+def test_every_module_says_what_it_is_and_annotates_lazily() -> None:
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text("utf-8"))
+        assert ast.get_docstring(tree), f"{name} has no docstring"
+        if any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.walk(tree)):
+            assert "from __future__ import annotations" in path.read_text("utf-8"), name
