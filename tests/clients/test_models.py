@@ -138,9 +138,11 @@ def test_one_model_is_asked_for_by_its_id(connect: Connect) -> None:
 
 
 def test_an_unknown_model_is_not_found(connect: Connect) -> None:
-    with ScriptedServer([json_response(404, {"error": {"message": "m"}})]) as server:
-        with pytest.raises(NotFoundError):
-            connect(api_key=KEY, base_url=server.base_url).models.retrieve("m")
+    with (
+        ScriptedServer([json_response(404, {"error": {"message": "m"}})]) as server,
+        pytest.raises(NotFoundError),
+    ):
+        connect(api_key=KEY, base_url=server.base_url).models.retrieve("m")
 
 
 @pytest.mark.parametrize("wrong", ["", "a/b", "..", None])

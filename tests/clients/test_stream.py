@@ -363,9 +363,11 @@ def test_the_last_usage_wins_and_nothing_is_added_up(connect: Connect) -> None:
         }
         for n in (5, 9, 7)
     ]
-    with ScriptedServer([sse_response([START, *deltas, {"type": "message_stop"}])]) as server:
-        with opened(server, connect).messages.stream(**LEAST) as stream:
-            usage = stream.get_final_message().usage
+    with (
+        ScriptedServer([sse_response([START, *deltas, {"type": "message_stop"}])]) as server,
+        opened(server, connect).messages.stream(**LEAST) as stream,
+    ):
+        usage = stream.get_final_message().usage
     assert (usage.input_tokens, usage.output_tokens) == (25, 7)
     assert usage.cache_creation_input_tokens == 7
     assert usage.cache_read_input_tokens == 7
@@ -378,10 +380,12 @@ def test_a_compaction_is_an_event_of_its_own(connect: Connect) -> None:
         {"type": "compaction_delta", "content": "A summary."},
     )
     events = [START, *compaction, {"type": "message_stop"}]
-    with ScriptedServer([sse_response(events)]) as server:
-        with opened(server, connect).messages.stream(**LEAST) as stream:
-            found = {event.type: event for event in stream}
-            message = stream.get_final_message()
+    with (
+        ScriptedServer([sse_response(events)]) as server,
+        opened(server, connect).messages.stream(**LEAST) as stream,
+    ):
+        found = {event.type: event for event in stream}
+        message = stream.get_final_message()
     summed: Any = found["compaction"]
     assert summed.content == "A summary."
     assert message.to_dict()["content"] == [{"type": "compaction", "content": "A summary."}]
@@ -437,15 +441,19 @@ def test_other_ways_to_write_events_are_read(
     connect: Connect, write: Callable[[dict[str, Any]], bytes]
 ) -> None:
     chunks = [http_chunk(write(event)) for event in EVENTS]
-    with ScriptedServer([sse_head() + b"".join(chunks) + http_chunk(b"")]) as server:
-        with opened(server, connect).messages.stream(**LEAST) as stream:
-            assert pieces(stream) == ["Hel", "lo \u2028é\u0085!"]
-            assert stream.get_final_message().to_dict() == MESSAGE
+    with (
+        ScriptedServer([sse_head() + b"".join(chunks) + http_chunk(b"")]) as server,
+        opened(server, connect).messages.stream(**LEAST) as stream,
+    ):
+        assert pieces(stream) == ["Hel", "lo \u2028é\u0085!"]
+        assert stream.get_final_message().to_dict() == MESSAGE
 
 
 def test_a_stream_may_end_in_done(connect: Connect) -> None:
     chunks = [http_chunk(sse_event(event)) for event in EVENTS]
     done = http_chunk(b"data: [DONE]\n\n") + http_chunk(b"")
-    with ScriptedServer([sse_head() + b"".join(chunks) + done]) as server:
-        with opened(server, connect).messages.stream(**LEAST) as stream:
-            assert stream.get_final_message().to_dict() == MESSAGE
+    with (
+        ScriptedServer([sse_head() + b"".join(chunks) + done]) as server,
+        opened(server, connect).messages.stream(**LEAST) as stream,
+    ):
+        assert stream.get_final_message().to_dict() == MESSAGE

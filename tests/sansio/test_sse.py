@@ -66,7 +66,11 @@ def test_cut_points_do_not_matter(stream: bytes, data: st.DataObject) -> None:
     assert decode(*chunks) == decode(stream)
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n")), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\r\n")), min_size=1, max_size=5
+    )
+)
 def test_what_is_written_is_read(texts: list[str]) -> None:
     stream = "".join(f"event: e\ndata: {text}\n\n" for text in texts).encode()
     assert decode(stream) == [(b"e", text.encode()) for text in texts]

@@ -141,13 +141,15 @@ def shown_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def target(prefix: str, path: str, query: Mapping[str, Any] | None) -> str:
     """The request target: path and query, encoded."""
-    path = quote(prefix + path, safe="/%:@!$&'()*+,;=~-._?")
-    if not query:
-        return path
-    pairs = [(k, _query_text(k, v)) for k, v in query.items() if v is not None]
+    pairs = [(k, _query_text(k, v)) for k, v in (query or {}).items() if v is not None]
+    try:
+        path = quote(prefix + path, safe="/%:@!$&'()*+,;=~-._?")
+        encoded = urlencode(pairs)
+    except UnicodeEncodeError as error:
+        raise ParameterError(f"the path or query cannot be sent as UTF-8: {error}") from error
     if not pairs:
         return path
-    return f"{path}{'&' if '?' in path else '?'}{urlencode(pairs)}"
+    return f"{path}{'&' if '?' in path else '?'}{encoded}"
 
 
 def _query_text(name: str, value: object) -> str:
