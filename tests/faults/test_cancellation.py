@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,23 @@ def test_while_it_waits_for_the_answer(asked: dict[str, Any], ok: bytes) -> None
     with ScriptedServer([Exchange(gate, AwaitDisconnect()), ok]) as server:
         asyncio.run(run(server))
         assert server.connection_count == 2
+
+
+def test_while_it_sends(asked: dict[str, Any]) -> None:
+    gate = Gate()
+    large = asked | {"messages": [{"role": "user", "content": "x" * 8_000_000}]}
+
+    async def run(server: ScriptedServer) -> None:
+        async with AsyncApertis(base_url=server.base_url, api_key="k") as client:
+            await cancelled(client.messages.create(**large), gate.reached)
+            assert open_in(client) == 0
+
+    with ScriptedServer([Exchange(gate, AwaitDisconnect(), read="head")]) as server:
+        # What the server never read must not keep the connection: the loop would end before it.
+        asyncio.run(run(server))
+        gc.collect()
+        gate.open()
+        server.wait_until_disconnected()
 
 
 def test_while_it_reads_a_stream(asked: dict[str, Any], begun: bytes, ok: bytes) -> None:

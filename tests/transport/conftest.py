@@ -65,7 +65,13 @@ class Client(Protocol):
         """Begin a stream, and let go of it without a word."""
         ...
 
-    def raw(self, method: str, path: str) -> Any: ...
+    def text_around(self, work: Callable[[], object], **options: Any) -> str:
+        """Begin a stream, do the work, then read the stream to its end."""
+        ...
+
+    def settle(self) -> None:
+        """Let the event loop see what came, if there is one."""
+        ...
 
     def close(self) -> None: ...
 
@@ -96,8 +102,13 @@ class Blocking:
     def forget_a_stream(self) -> None:
         next(self.client.messages.create(**REQUEST, stream=True))
 
-    def raw(self, method: str, path: str) -> Any:
-        return self.client.request(method, path)
+    def text_around(self, work: Callable[[], object], **options: Any) -> str:
+        with self.client.messages.stream(**(REQUEST | options)) as stream:
+            work()
+            return stream.get_final_text()
+
+    def settle(self) -> None:
+        pass
 
     def close(self) -> None:
         self.client.close()
@@ -145,8 +156,15 @@ class Asynchronous:
 
         self.runner.run(begin())
 
-    def raw(self, method: str, path: str) -> Any:
-        return self.runner.run(self.client.request(method, path))
+    def text_around(self, work: Callable[[], object], **options: Any) -> str:
+        stream = self.client.messages.stream(**(REQUEST | options))
+        begun = self.runner.run(stream.__aenter__())
+        work()
+        return self.runner.run(begun.get_final_text())
+
+    def settle(self) -> None:
+        for _ in range(3):
+            self.runner.run(asyncio.sleep(0))
 
     def close(self) -> None:
         try:

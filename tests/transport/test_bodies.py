@@ -173,7 +173,7 @@ def test_a_refusal_that_comes_while_the_body_is_being_sent_is_seen(
         gate.open()
     refusal = json_response(413, {"error": {"type": "request_too_large", "message": "too large"}})
     with ScriptedServer([Exchange(refusal, gate, Close, read="head"), ok]) as server:
-        client = connect(server.base_url, timeout=Timeout(response=8.0))
+        client = connect(server.base_url, max_retries=0, timeout=Timeout(response=8.0))
         with pytest.raises(ContentTooLargeError, match="too large"):
             client.create(messages=LARGE)
         # What was left of that request does not stand before the next one.

@@ -10,10 +10,21 @@ import pytest
 import apertis.aio.pool
 import apertis.sync.pool
 from apertis.errors import APIConnectionError
-from apertis.testing import AwaitDisconnect, Close, Exchange, Reset, ScriptedServer, sse_response
+from apertis.testing import (
+    AwaitDisconnect,
+    Close,
+    Exchange,
+    Gate,
+    Reset,
+    ScriptedServer,
+    http_chunk,
+    sse_response,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from apertis.testing import RecordedRequest
 
     Connect = Callable[..., Any]
 
@@ -184,3 +195,54 @@ def test_a_stream_that_is_left_early_hangs_up(
         server.wait_until_disconnected()
         assert client.create().text == "hello"
         assert server.connection_count == 2
+
+
+def test_an_answer_that_nobody_asked_for_is_nobodys(connect: Connect, ok: bytes) -> None:
+    idle, sent = Gate(), Gate()
+    wrong = ok.replace(b"hello", b"wrong")
+    with ScriptedServer([Exchange(ok, idle, wrong, sent, AwaitDisconnect()), ok]) as server:
+        client = connect(server.base_url)
+        client.create()
+        idle.open()
+        assert sent.reached.wait(10)
+        sent.open()
+        client.settle()
+        assert client.create().text == "hello"
+        assert server.connection_count == 2
+
+
+def test_a_lost_connection_is_replaced_by_a_new_one_and_not_by_another_old_one(
+    connect: Connect, ok: bytes, streamed: bytes, events: list[dict[str, Any]]
+) -> None:
+    gate = Gate()
+    begun = sse_response(events[:3], complete=False)
+
+    def answer(request: RecordedRequest) -> Exchange:
+        if request.json()["max_tokens"] == 7:  # type: ignore[index]
+            return Exchange(begun, gate, streamed.removeprefix(begun))
+        # The two old connections take one call each.
+        return Exchange(ok) if len(server.requests) in {2, 4} else Exchange(Close)
+
+    with ScriptedServer(answer) as server:
+        client = connect(server.base_url, max_retries=0)
+
+        def work() -> None:
+            client.create()
+            gate.open()
+
+        client.text_around(work, max_tokens=7)
+        assert server.connection_count == 2
+        assert client.create().text == "hello"
+        assert [request.connection for request in server.requests][:2] == [0, 1]
+        assert server.requests[-1].connection == 2
+
+
+def test_a_server_that_goes_on_after_the_end_of_a_stream_is_left(
+    connect: Connect, streamed: bytes
+) -> None:
+    pings = http_chunk(b'event: ping\ndata: {"type": "ping"}\n\n') * 2000
+    endless = [pings] * 5000
+    script = Exchange(streamed.removesuffix(b"0\r\n\r\n"), *endless, AwaitDisconnect())
+    with ScriptedServer([script]) as server:
+        assert connect(server.base_url).text() == "hello"
+        server.wait_until_disconnected()

@@ -59,6 +59,9 @@ def test_no_more_connections_are_open_than_allowed_and_the_turns_are_fair(ok: by
             assert gate.reached.wait(5)
             gate.open()
             threads[number].join(5)
+            if number + 2 < len(gates):
+                # The next in the queue has sent its request, before another turn is given.
+                assert gates[number + 2].reached.wait(5)
         assert done == [0, 1, 2, 3, 4, 5]
         assert server.connection_count == 2
         client.close()
@@ -180,8 +183,8 @@ def test_sixteen_threads_share_a_client(ok: bytes) -> None:
         for thread in threads:
             thread.join(20)
         assert len(set(seen)) == 160
-        assert server.connection_count == 5
-        assert open_in(client) == 5
+        assert server.connection_count <= 5
+        assert open_in(client) == server.connection_count
         client.close()
         assert open_in(client) == 0
 

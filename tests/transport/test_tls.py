@@ -240,6 +240,7 @@ def test_a_session_ticket_is_no_end_of_an_idle_connection(authority: trustme.CA)
         assert select.select([connection.sock], [], [], 5)[0]
         assert not connection.stale()
         connection.close()
+        server.wait_until_disconnected()
 
 
 def test_a_large_request_arrives_whole_under_tls(

@@ -108,6 +108,7 @@ class WireAnswer:
             left = until - time.monotonic()
             if left <= 0 or await self._more(connection, left) is not None:
                 break
+            connection.http.take_body()
         self.hang_up()
 
     async def close(self) -> None:

@@ -111,6 +111,7 @@ class WireAnswer:
             left = until - time.monotonic()
             if left <= 0 or self._more(connection, left) is not None:
                 break
+            connection.http.take_body()
         self.close()
 
     def close(self) -> None:
