@@ -31,7 +31,7 @@ lint: $(STAMP)  ## Check style and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/ty check tests/typing
+	$(BIN)/ty check --error unused-ignore-comment tests/typing
 
 format: $(STAMP)  ## Format the code.
 	$(BIN)/ruff check --fix .

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # Longer than any measured client needs for an event: each of its reads then finds exactly one.
-PACKET_INTERVAL_SECONDS = 0.000_25
+PACKET_INTERVAL_SECONDS = 0.000_15
 
 
 class StubProtocol(asyncio.Protocol):

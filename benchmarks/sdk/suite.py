@@ -39,7 +39,7 @@ def call_rows(bench: Bench) -> Iterator[Row]:
 
 def stream_rows(bench: Bench) -> Iterator[Row]:
     packets = [
-        streaming(operation, "packets", "text", 1_000)
+        streaming(operation, "packets", "text", 2_000)
         for operation in ("stream_events", "stream_text", "stream_events_async")
     ]
     bursts = [

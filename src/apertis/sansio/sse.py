@@ -46,8 +46,10 @@ class EventDecoder:
         if not self._started:
             self._started = True
             buffer = buffer.removeprefix(b"\xef\xbb\xbf")
-        end = buffer.rfind(b"\n\n") + 2
         self._pieces, self._size = [], 0
+        if buffer.endswith(b"\n\n"):
+            return parse_events(buffer)
+        end = buffer.rfind(b"\n\n") + 2
         self._keep(buffer[end:] if end > 1 else buffer)
         return parse_events(buffer[:end]) if end > 1 else []
 
@@ -80,11 +82,13 @@ class EventDecoder:
 def parse_events(text: bytes) -> list[ServerSentEvent]:
     """The events in whole ones: every line ends in LF, the last event in a blank line."""
     lines = text.split(b"\n")
-    if len(lines) % 3 != 1 or any(lines[2::3]):
+    count = len(lines)
+    if count % 3 != 1 or any(lines[2::3]):
         return _parse_lines(lines)
     # The shape that the API itself writes: a name, the data, a blank line, and so on.
     events: list[ServerSentEvent] = []
-    for name, data in zip(lines[0:-1:3], lines[1::3], strict=True):
+    for i in range(0, count - 1, 3):
+        name, data = lines[i], lines[i + 1]
         if name[:7] == b"event: " and data[:6] == b"data: ":
             events.append((name[7:], data[6:]))
         else:
