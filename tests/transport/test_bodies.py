@@ -20,6 +20,7 @@ from apertis.errors import (
     ContentTooLargeError,
     RedirectError,
 )
+from apertis.sansio.http1 import Http1Connection
 from apertis.testing import (
     AwaitDisconnect,
     Close,
@@ -149,6 +150,17 @@ def test_small_chunks_are_no_flood(connect: Connect, message: dict[str, Any]) ->
     assert len(chunks) > 65536
     with ScriptedServer([Exchange(head("transfer-encoding: chunked"), chunks)]) as server:
         assert connect(server.base_url).create().text == "hello"
+
+
+def test_what_frames_a_long_body_is_counted_anew_with_each_piece() -> None:
+    reading = Http1Connection()
+    reading.receive(head("transfer-encoding: chunked"))
+    for _ in range(30_000):
+        # Framing that comes in packets of its own, as small events over a slow line do.
+        reading.receive(b"1\r\n")
+        reading.receive(b"x\r\n")
+        assert reading.take_body() == b"x"
+    assert reading.failure is None
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
