@@ -1,4 +1,4 @@
-"""Measure the SDK beside anthropic's, print the table, write RESULTS.md.
+"""Measure the SDK beside anthropic's, print the table, write RESULTS.md and the README's rows.
 
 Needs nothing but Python 3.11; it makes the environments that it measures under `.environments/`.
 """
@@ -14,6 +14,7 @@ from harness.environments import BENCHMARKS, InstallError
 from harness.processes import ProcessFailedError
 from harness.report import table
 from sdk.measuring import Bench, WrongAnswerError, running_stub, stub_limits
+from sdk.readme import refreshed
 from sdk.results import floor, page, stub_table
 from sdk.sides import Sides
 from sdk.suite import PARTS, Part
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from harness.comparison import Row
 
 RESULTS = BENCHMARKS / "RESULTS.md"
+README = BENCHMARKS.parent / "README.md"
 SMOKE_ROUNDS_DIVISOR = 6
 
 
@@ -57,8 +59,10 @@ def run(quick: bool, only: list[str] | None) -> None:
         rows = measure(bench, parts)
     print(table(rows), stub_table(limits, loop), floor(limits), sep="\n\n")
     if not quick and only is None:
-        RESULTS.write_text(page(rows, sides, limits, loop), encoding="utf-8")
-        print(f"\nWritten to {RESULTS.name}.")
+        results = page(rows, sides, limits, loop)
+        RESULTS.write_text(results, encoding="utf-8")
+        README.write_text(refreshed(README.read_text(encoding="utf-8"), results), encoding="utf-8")
+        print(f"\nWritten to {RESULTS.name}, and the README's table from it.")
 
 
 def main() -> int:
