@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -299,3 +300,20 @@ def test_a_client_of_the_other_kind_is_refused_at_once() -> None:
     with pytest.raises(ConfigurationError, match=r"must be an httpx2\.Client; it is AsyncClient"):
         Apertis(api_key="k", http_client=asynchronous)
     asyncio.run(asynchronous.aclose())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"proxy": "http://p:1"},
+        {"max_connections": 5},
+        {"ssl_context": ssl.create_default_context()},
+    ],
+    ids=["proxy", "max_connections", "ssl_context"],
+)
+def test_what_an_injected_client_would_not_heed_is_refused(options: dict[str, Any]) -> None:
+    name = next(iter(options))
+    with httpx2.Client() as client, pytest.raises(ConfigurationError, match=name):
+        Apertis(api_key="sk-test", http_client=client, **options)
+    with pytest.raises(ConfigurationError, match=name):
+        AsyncApertis(api_key="sk-test", http_client=httpx2.AsyncClient(), **options)

@@ -11,7 +11,7 @@ from apertis.aio.sender import Sender
 from apertis.aio.wire import Transport, Wire
 from apertis.endpoints import anything
 from apertis.sansio.call import NOT_GIVEN, NotGiven
-from apertis.sansio.settings import Settings, settings_from
+from apertis.sansio.settings import MAX_CONNECTIONS, Settings, settings_from
 from apertis.version import __version__
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class AsyncApertis:
         http_client: Any = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
-        max_connections: int = 1000,
+        max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         logs.configure(os.environ)
         given = {
@@ -76,7 +76,9 @@ class AsyncApertis:
             transport = Wire(proxy=proxy, tls=ssl_context, max_connections=max_connections)
         else:
             from apertis.aio.injected import InjectedTransport
+            from apertis.sansio.injection import refuse_options
 
+            refuse_options(proxy=proxy, ssl_context=ssl_context, max_connections=max_connections)
             transport = InjectedTransport(http_client)
         self._use(settings, transport)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from apertis.errors import ConfigurationError
 from apertis.sansio.outcome import Failure
+from apertis.sansio.settings import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
     from apertis.sansio.call import Call
@@ -101,3 +102,17 @@ def package_of(client: object) -> str:
         if package in {"httpx2", "httpx"}:
             return package
     raise ConfigurationError(f"{type(client).__name__} is no client of httpx2 or httpx")
+
+
+def refuse_options(*, proxy: object, ssl_context: object, max_connections: int) -> None:
+    """Refuse settings that only the built-in connections could heed."""
+    given = {
+        "proxy": proxy is not None,
+        "ssl_context": ssl_context is not None,
+        "max_connections": max_connections != MAX_CONNECTIONS,
+    }
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        raise ConfigurationError(
+            f"{' and '.join(names)}: with http_client this is for the client that you bring to know"
+        )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HOSTED_SERVICE = "https://api.apertis.ai"
 # The last version that takes temperature, top_p and top_k, which the documentation promises.
 ANTHROPIC_VERSION = "2023-06-01"
+MAX_CONNECTIONS = 1000
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from apertis import logs
 from apertis.endpoints import anything
 from apertis.sansio.call import NOT_GIVEN, NotGiven
-from apertis.sansio.settings import Settings, settings_from
+from apertis.sansio.settings import MAX_CONNECTIONS, Settings, settings_from
 from apertis.sync.resources import Messages, Models
 from apertis.sync.sender import Sender
 from apertis.sync.wire import Transport, Wire
@@ -58,7 +58,7 @@ class Apertis:
         http_client: Any = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
-        max_connections: int = 1000,
+        max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         logs.configure(os.environ)
         given = {
@@ -75,8 +75,10 @@ class Apertis:
         if http_client is None:
             transport = Wire(proxy=proxy, tls=ssl_context, max_connections=max_connections)
         else:
+            from apertis.sansio.injection import refuse_options
             from apertis.sync.injected import InjectedTransport
 
+            refuse_options(proxy=proxy, ssl_context=ssl_context, max_connections=max_connections)
             transport = InjectedTransport(http_client)
         self._use(settings, transport)
 

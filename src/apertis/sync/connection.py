@@ -139,9 +139,11 @@ class Connection:
 
     def receive(self, limit: float | None, name: str, limits: Limits) -> Failure | None:
         """Hand the next bytes to `http`; `name` is the deadline that `limit` stands for."""
-        seconds, total = limits.remaining(limit, time.monotonic())
-        if seconds == 0:
-            return self._late("total")
+        seconds, total = limit, None
+        if limits.until is not None:
+            seconds, total = limits.remaining(limit, time.monotonic())
+            if seconds == 0:
+                return self._late("total")
         try:
             if not self._wait(milliseconds(seconds)):
                 return self._late(total or name)
