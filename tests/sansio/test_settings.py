@@ -8,7 +8,7 @@ import pytest
 
 from apertis.errors import ConfigurationError, MissingAPIKeyError
 from apertis.sansio.call import NOT_GIVEN, Call
-from apertis.sansio.settings import Settings, settings_from
+from apertis.sansio.settings import MAX_KEPT_HEADS, Settings, settings_from
 from apertis.sansio.timeouts import Timeout
 
 KEY = "sk-0123456789"
@@ -117,3 +117,12 @@ def test_a_setting_that_is_none_is_named() -> None:
 
 def test_no_repr_has_the_key() -> None:
     assert KEY not in repr(settings(default_headers={"x-api-key": KEY}))
+
+
+def test_the_heads_that_are_kept_are_few() -> None:
+    """A client that asks for a thousand batches does not keep a thousand heads."""
+    client = settings()
+    for number in range(1000):
+        head = client.head(call(path=f"/v1/messages/batches/{number}"))
+        assert head.startswith(f"GET /p/v1/messages/batches/{number} HTTP/1.1\r\n".encode())
+    assert len(client.heads) <= MAX_KEPT_HEADS

@@ -28,6 +28,8 @@ HOSTED_SERVICE = "https://api.apertis.ai"
 # The last version that takes temperature, top_p and top_k, which the documentation promises.
 ANTHROPIC_VERSION = "2023-06-01"
 MAX_CONNECTIONS = 1000
+# Paths with ids in them are without number.
+MAX_KEPT_HEADS = 32
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -76,7 +78,9 @@ class Settings(msgspec.Struct, frozen=True):
         start = self.heads.get(key)
         if start is None:
             # The length is all that differs from one request to the next.
-            start = self.heads[key] = self._render(call, with_length=False)[:-2]
+            start = self._render(call, with_length=False)[:-2]
+            if len(self.heads) < MAX_KEPT_HEADS:
+                self.heads[key] = start
         if call.body is None:
             return start + b"\r\n"
         return b"%scontent-length: %d\r\n\r\n" % (start, len(call.body))
