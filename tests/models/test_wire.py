@@ -462,3 +462,40 @@ def test_decode_and_build_take_any_model() -> None:
     count = decode(ModelInfo, b'{"id": "a"}')
     assert count == build(ModelInfo, {"id": "a"})
     assert count.to_dict() == {"id": "a"}
+
+
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [
+        (r"a\ud83d", "a\ufffd"),
+        (r"\uDE00b", "\ufffdb"),
+        (r"\ud83d\ude00 \ud83d", "\U0001f600 \ufffd"),
+        (r"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+        (r"\\ud83d \ud83d", "\\ud83d \ufffd"),
+        (r"\\\ud83d\"", '\\\ufffd"'),
+    ],
+)
+def test_half_a_character_is_replaced_and_costs_no_answer(escaped: str, text: str) -> None:
+    """A gateway that counts in UTF-16 may cut a character in two."""
+    data = message(content=[{"type": "text", "text": "@"}]).replace(b"@", escaped.encode())
+    decoded = decode_message(data)
+    assert decoded.text == decoded.to_dict()["content"][0]["text"] == text
+    assert json.loads(msgspec.json.encode(raw(decoded.content[0]))) == {
+        "type": "text",
+        "text": text,
+    }
+    delta = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%s"}}'
+    event: Any = decode_event(delta % escaped.encode())
+    assert event.delta.text == event.to_dict()["delta"]["text"] == text
+    page = decode_page(ModelInfo, b'{"data":[{"id":"%s"}]}' % escaped.encode())
+    assert page.data[0].id == page.to_dict()["data"][0]["id"] == text
+
+
+def test_null_for_what_may_be_left_out_is_as_if_it_were_left_out() -> None:
+    thinking = {"type": "thinking", "thinking": "Hm", "signature": None}
+    usage = {"input_tokens": 1, "output_tokens": 2, "server_tool_use": {"web_fetch_requests": None}}
+    data = message(content=[thinking], usage=usage)
+    decoded: Any = decode_message(data)
+    assert decoded.content[0].signature == ""
+    assert decoded.usage.server_tool_use.web_fetch_requests == 0
+    assert decoded.to_dict() == json.loads(data)

@@ -103,6 +103,9 @@ def _read_fields(kind: type[Model], value: dict[str, Any]) -> Model:
         if entry is None:
             unknown[name] = item
             continue
+        if item is None and not entry[2] and NoneType not in entry[1].scalars:
+            # Look-alikes of the service say null for what it leaves out.
+            continue
         try:
             known[entry[0]] = entry[1].read(item)
         except Malformed as error:

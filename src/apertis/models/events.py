@@ -133,10 +133,7 @@ class MessageDeltaEvent(_Event, tag="message_delta"):
 
     type: ClassVar[Literal["message_delta"]] = "message_delta"
     delta: MessageDelta
-    # Look-alikes of the service leave it out; what message_start said then stands.
-    usage: MessageDeltaUsage = msgspec.field(
-        default_factory=lambda: MessageDeltaUsage(output_tokens=0)
-    )
+    usage: MessageDeltaUsage = msgspec.field(default_factory=MessageDeltaUsage)
     context_management: ContextManagement | None = None
     input_transformations: list[InputTransformation] | None = None
 

@@ -65,5 +65,6 @@ class Usage(_Counters):
 class MessageDeltaUsage(_Counters):
     """The counters so far, near the end of a stream: cumulative, each replaces the one before."""
 
-    output_tokens: int
+    # Look-alikes of the service leave it out; what message_start said then stands.
+    output_tokens: int = 0
     input_tokens: int | None = None

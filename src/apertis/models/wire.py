@@ -8,6 +8,7 @@ place of what is wrong. See `apertis.models.building` for the converter.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -40,6 +41,11 @@ _TELLING: frozenset[type[Model]] = frozenset(
 )
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+# An escape of JSON: a surrogate pair, half of one, or any other.
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
@@ -90,6 +96,7 @@ def decode_event(data: bytes) -> StreamEvent:
     try:
         event = _decode_known_event(data)
     except _UNREADABLE:
+        data = _without_half_characters(data)
         return _with_event_wire(_by_slow_road(StreamEvent, data), data)
     if isinstance(event, ContentBlockDeltaEvent):
         if type(event.delta) not in _TELLING:
@@ -116,6 +123,7 @@ def decode(kind: type[M], data: bytes) -> M:
     try:
         model = _decoder(kind).decode(data)
     except _UNREADABLE:
+        data = _without_half_characters(data)
         model = _by_slow_road(kind, data)
     attach_wire(model, data)
     if isinstance(model, Message):
@@ -129,6 +137,7 @@ def decode_page(item: type[M], data: bytes) -> Page[M]:
     Raises:
         Malformed: It is no JSON or no list, or an item lacks what it must have.
     """
+    data = _without_half_characters(data)
     try:
         parts: _PageParts = _decoder(_PageParts).decode(data)
     except _UNREADABLE:
@@ -204,6 +213,17 @@ def _by_slow_road(kind: Any, data: bytes) -> Any:
     except _UNREADABLE as error:
         raise Malformed(f"not JSON: {error}") from None
     return built(kind, document)
+
+
+def _without_half_characters(data: bytes) -> bytes:
+    """The JSON with U+FFFD for each half of a surrogate pair that stands alone.
+
+    Gateways that count in UTF-16 cut a character in two; a half is no text in Python or in UTF-8.
+    """
+    text = bytes(data)
+    if b"\\ud" not in text and b"\\uD" not in text:
+        return text
+    return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], text)
 
 
 def _attach_block_wires(message: Message, data: bytes | msgspec.Raw) -> None:
