@@ -47,10 +47,12 @@ if TYPE_CHECKING:
 class BlockProgress:
     """One content block while it arrives: as it started, and the pieces since."""
 
-    __slots__ = ("citations", "finished", "json", "signature", "start", "text", "thinking")
+    __slots__ = ("citations", "early", "finished", "json", "signature", "start", "text", "thinking")
 
-    def __init__(self, start: dict[str, Any]) -> None:
+    def __init__(self, start: dict[str, Any], *, early: bool = False) -> None:
         self.start = start
+        # It stood in message_start already, and may start once more.
+        self.early = early
         self.text: list[str] = [start["text"]] if start.get("text") else []
         self.thinking: list[str] = [start["thinking"]] if start.get("thinking") else []
         self.json: list[str] = []
@@ -95,12 +97,14 @@ def _parsed(text: str, start: object) -> object:
 class Transcript:
     """A message while it arrives. Feed it each event once, in order."""
 
-    __slots__ = ("_blocks", "_message", "ended", "response")
+    __slots__ = ("_blocks", "_message", "_open", "ended", "response")
 
     def __init__(self) -> None:
         self.response: ResponseInfo | None = None
         self._message: dict[str, Any] | None = None
         self._blocks: dict[int, BlockProgress] = {}
+        # Those that may still grow.
+        self._open: dict[int, BlockProgress] = {}
         self.ended = False
 
     @property
@@ -125,18 +129,19 @@ class Transcript:
         if isinstance(event, ContentBlockDeltaEvent):
             return self._delta(event)
         if isinstance(event, ContentBlockStartEvent):
-            start = event.to_dict()["content_block"]
-            self._blocks[event.index] = BlockProgress(start)
+            self._start(event)
         elif isinstance(event, ContentBlockStopEvent):
-            progress = self._block(event.index)
+            progress = self._open_block(event.index)
             progress.finished = progress.block()
+            del self._open[event.index]
             return (ContentBlockStopEvent(index=event.index, content_block=progress.finished),)
         elif isinstance(event, MessageDeltaEvent):
             self._update(event.to_dict())
         elif isinstance(event, MessageStartEvent):
             self._message = event.message.to_dict()
             content: list[dict[str, Any]] = self._message.get("content") or []
-            self._blocks = {i: BlockProgress(block) for i, block in enumerate(content)}
+            self._blocks = {i: BlockProgress(block, early=True) for i, block in enumerate(content)}
+            self._open = dict(self._blocks)
         elif isinstance(event, MessageStopEvent):
             self.ended = True
             return (MessageStopEvent(message=self.message()),)
@@ -157,7 +162,7 @@ class Transcript:
         return message
 
     def _delta(self, event: ContentBlockDeltaEvent) -> tuple[MessageStreamEvent, ...]:
-        progress = self._blocks.get(event.index) or self._block(event.index)
+        progress = self._open.get(event.index) or self._open_block(event.index)
         delta = event.delta
         if isinstance(delta, TextDelta):
             progress.text.append(delta.text)
@@ -203,7 +208,15 @@ class Transcript:
             raise Malformed("an event came before message_start")
         return self._message
 
-    def _block(self, index: int) -> BlockProgress:
-        if index not in self._blocks:
-            raise Malformed(f"an event for content block {index}, which has not started")
-        return self._blocks[index]
+    def _start(self, event: ContentBlockStartEvent) -> None:
+        # What was given out already cannot be taken back by a block in its place.
+        if event.index in self._blocks and not self._blocks[event.index].early:
+            raise Malformed(f"content block {event.index} starts a second time")
+        progress = BlockProgress(event.to_dict()["content_block"])
+        self._blocks[event.index] = self._open[event.index] = progress
+
+    def _open_block(self, index: int) -> BlockProgress:
+        if index in self._open:
+            return self._open[index]
+        what = "has ended" if index in self._blocks else "has not started"
+        raise Malformed(f"an event for content block {index}, which {what}")
