@@ -135,3 +135,16 @@ def test_what_looks_like_a_key_is_blanked(said: str, shown: str) -> None:
 
 def test_a_secret_of_any_form_can_be_named() -> None:
     assert redact("the word open-sesame is mine", "open-sesame") == "the word *** is mine"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "shown"),
+    [
+        ("k", "unknown key: k", "unknown key: ***"),
+        ("test", "the latest test", "the latest ***"),
+        ("long-enough", "xlong-enoughx", "x***x"),
+        ("a+b", "a+b aab", "*** aab"),
+    ],
+)
+def test_a_stand_in_for_a_key_garbles_no_words(key: str, text: str, shown: str) -> None:
+    assert redact(text, key) == shown

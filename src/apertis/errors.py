@@ -36,14 +36,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apertis.models import Message
+    from apertis.models import Message, ResponseInfo
 
 _SECRET = re.compile(r"\b(sk-(?:sub-|ant-)?)[A-Za-z0-9_-]{8,}")
+# A shorter key is a stand-in such as "x" or "test", which words have in them.
+_LONG_ENOUGH = 8
 
 
 def redact(text: str, secret: str | None = None) -> str:
     """The text with `secret`, and everything that looks like an API key, blanked."""
-    if secret:
+    if secret and len(secret) < _LONG_ENOUGH:
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    elif secret:
         text = text.replace(secret, "***")
     return _SECRET.sub(r"\1***", text)
 
@@ -130,7 +134,8 @@ class APIStatusError(APIError):
 
     `status` is the HTTP status (for an error inside a stream, the one that its type stands for),
     `type`, `code` and `param` are the service's own, `body` is the decoded error document or the
-    text that came, `retry_after` is in seconds, `headers` are the answer's.
+    text that came, `retry_after` is in seconds, `headers` are the answer's, `response` tells how
+    it came.
     """
 
     status: int = 0
@@ -140,6 +145,7 @@ class APIStatusError(APIError):
     retry_after: float | None = None
     body: Any = None
     headers: Mapping[str, str] | None = None
+    response: ResponseInfo
 
     @property
     def status_code(self) -> int:

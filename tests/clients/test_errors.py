@@ -260,3 +260,29 @@ def test_errors_that_people_reported_are_understood(
     assert str(facts.get("message", "")) in str(error)
     if error.type == "overloaded_error":
         assert type(error) is apertis.OverloadedError
+
+
+def test_an_error_in_place_of_an_answer_is_that_error(connect: Connect) -> None:
+    """Gateways that lost the status answer so; its type says whether a retry can help."""
+    told = {"error": {"type": "invalid_request_error", "message": "no", "code": "c", "param": "p"}}
+    error = refused(connect, json_response(200, told))
+    assert type(error) is apertis.BadRequestError
+    assert (error.status, error.code, error.param, error.body) == (400, "c", "p", told)
+    overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "later"}}
+    count = {"input_tokens": 7, "error": {"message": "a field that is new"}, "id": "x"}
+    answers = [
+        json_response(200, overloaded, {"retry-after-ms": "1"}),
+        json_response(200, count),
+    ]
+    with ScriptedServer(answers) as server:
+        client = connect(api_key=KEY, base_url=server.base_url)
+        counted = client.messages.count_tokens(model="m", messages=[])
+    assert (counted.input_tokens, counted.response.retries) == (7, 1)
+
+
+def test_an_error_tells_how_its_answer_came(connect: Connect) -> None:
+    error = refused(connect, json_response(429, {}, {"request-id": "r", "x-ratelimit-limit": "5"}))
+    for known in (error, pickle.loads(pickle.dumps(error))):
+        assert known.response.status_code == 429
+        assert known.response.headers["Request-Id"] == known.response.request_id == "r"
+        assert known.response.rate_limits["service"].limit == 5

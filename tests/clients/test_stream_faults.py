@@ -245,6 +245,7 @@ MALFORMED = [
     ),
     pytest.param({**DELTA, "index": 7}, "content block 7", id="a block that never started"),
     pytest.param({**STOP, "index": 7}, "content block 7", id="the end of no block"),
+    pytest.param(BLOCK, "content block 0 starts a second time", id="a block that starts again"),
 ]
 
 
@@ -413,6 +414,47 @@ def test_the_text_of_a_stream_is_in_no_error_message(connect: Connect) -> None:
     assert "confidence" not in repr(error)
 
 
+@pytest.mark.parametrize("event", [DELTA, STOP, BLOCK], ids=["delta", "stop", "start"])
+def test_a_block_that_has_ended_cannot_go_on(
+    connect: Connect, read: Callable[[Apertis], str], event: Any
+) -> None:
+    error = failed(connect, read, streamed(START, BLOCK, DELTA, STOP, event, END, LAST))
+    assert type(error) is APIResponseError
+    assert "content block 0" in str(error)
+    assert error.partial is not None
+    assert error.partial.text == "Hi"
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [None, {"output_tokens": None}, {"output_tokens": None, "input_tokens": None}, {}],
+)
+def test_counters_that_are_null_leave_what_was_said_before(
+    connect: Connect, read: Callable[[Apertis], str], usage: Any
+) -> None:
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    with ScriptedServer([streamed(START, BLOCK, DELTA, STOP, end, LAST)] * 2) as server:
+        client = connect(api_key=KEY, base_url=server.base_url)
+        assert read(client)
+        with client.messages.stream(**LEAST) as stream:
+            message = stream.get_final_message()
+    assert (message.usage.input_tokens, message.usage.output_tokens) == (25, 1)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_an_error_in_place_of_the_stream_is_that_error(
+    connect: Connect, read: Callable[[Apertis], str], kind: str
+) -> None:
+    refusal = json_response(200, OVERLOADED, {"content-type": kind, "request-id": "req_1"})
+    whole = streamed(START, BLOCK, DELTA, STOP, END, LAST)
+    with ScriptedServer([refusal, whole]) as server:
+        assert read(connect(api_key=KEY, base_url=server.base_url))
+    error = failed(connect, read, Exchange(refusal), max_retries=0)
+    assert type(error) is OverloadedError
+    assert (error.status, error.request_id) == (529, "req_1")
+
+
 HTML = b"<html>Bad gateway</html>"
 
 
@@ -421,6 +463,8 @@ HTML = b"<html>Bad gateway</html>"
     [
         pytest.param(b"content-type: text/html\r\n", id="HTML"),
         pytest.param(b"content-type: application/json\r\n", id="no JSON"),
+        pytest.param(b"content-type: text/event-stream\r\n", id="no events"),
+        pytest.param(b"", id="no type"),
     ],
 )
 def test_a_stream_that_is_something_else_is_an_error(

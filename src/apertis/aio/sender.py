@@ -9,7 +9,7 @@ from apertis.aio.stream import EventSource
 from apertis.aio.wire import read_all
 from apertis.attempts import Attempts
 from apertis.sansio.lines import LineDecoder
-from apertis.sansio.outcome import Failure, Outcome, Response
+from apertis.sansio.outcome import Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, carries_events
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Sender:
         attempts = Attempts(call, self.settings)
         while True:
             answer = await self.transport.open(call, self.settings, attempts.limits)
-            outcome = answer if isinstance(answer, Failure) else await read_all(answer)
+            outcome = answer if isinstance(answer, Failure) else judged(await read_all(answer))
             if isinstance(outcome, Response) and outcome.ok:
                 return attempts.result(outcome)
             await self._wait(attempts, outcome)
@@ -73,14 +73,12 @@ class Sender:
                 attempts, answer if isinstance(answer, Failure) else await read_all(answer)
             )
 
-    async def _begin(
-        self, call: Call[Any], attempts: Attempts[Any]
-    ) -> EventSource | Response | Failure:
+    async def _begin(self, call: Call[Any], attempts: Attempts[Any]) -> EventSource | Outcome:
         answer = await self.transport.open(call, self.settings, attempts.limits)
         if isinstance(answer, Failure):
             return answer
         if not carries_events(answer.status, answer.headers):
-            return await read_all(answer)
+            return judged(await read_all(answer))
         info = attempts.info(answer.status, answer.headers)
         source = EventSource(answer, EventReading(answer.headers, attempts.secret), info)
         await source.read_ahead()

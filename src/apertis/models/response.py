@@ -109,6 +109,11 @@ class ResponseInfo(msgspec.Struct, frozen=True):
     http_version: str = "HTTP/1.1"
 
     @property
+    def status_code(self) -> int:
+        """The HTTP status, by the name that other SDKs use."""
+        return self.status
+
+    @property
     def request_id(self) -> str | None:
         """The service's name for the request; None when it gave none."""
         return self.headers.get("request-id") or self.headers.get("x-request-id")

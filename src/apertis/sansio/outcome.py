@@ -17,6 +17,7 @@ from apertis.errors import (
     redact,
     status_error_class,
 )
+from apertis.models import ResponseInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,13 +60,34 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class StreamError(msgspec.Struct, frozen=True):
-    """An `error` event, as its decoded document."""
+    """An error behind a 200, as its decoded document: an `error` event, or a body of that kind."""
 
     document: Mapping[str, Any]
     headers: Headers
 
 
 Outcome = Response | Failure | StreamError
+
+# As far as the word stands that tells an error document; an answer is not searched to its end.
+_SEARCHED_BYTES = 256
+
+
+def judged(outcome: Response | Failure) -> Outcome:
+    """The outcome, or the error that a 2xx holds in place of an answer, as gateways have it."""
+    if isinstance(outcome, Failure) or not outcome.ok:
+        return outcome
+    document = error_document(outcome.body)
+    return outcome if document is None else StreamError(document, outcome.headers)
+
+
+def error_document(body: bytes) -> dict[str, Any] | None:
+    """The document, if a body is one that says an error."""
+    if b'"error"' not in body[:_SEARCHED_BYTES]:
+        return None
+    document = _object(_document(body))
+    error = _object(document.get("error"))
+    told = document.get("type") == "error" or _text(error.get("message")) is not None
+    return document if error and told and "id" not in document else None
 
 
 def error_from(outcome: Outcome, *, now: float, retries: int = 0) -> APIError:
@@ -80,6 +102,9 @@ def error_from(outcome: Outcome, *, now: float, retries: int = 0) -> APIError:
         document = _document(outcome.body)
         error = _status_error(outcome.status, outcome.headers, document, outcome.body, now)
     error.retries = retries
+    if isinstance(error, APIStatusError) and not isinstance(outcome, Failure):
+        status = outcome.status if isinstance(outcome, Response) else 200
+        error.response = ResponseInfo(status, outcome.headers, retries)
     return error
 
 

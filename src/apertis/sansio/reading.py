@@ -24,6 +24,7 @@ from apertis.sansio.outcome import (
     StreamError,
     beginning,
     blanked,
+    error_document,
     error_from,
     request_id,
 )
@@ -85,6 +86,9 @@ class EventReading:
         """The stream's bytes are at their end."""
         if self.complete or self.failure is not None:
             return []
+        left = self._decoder.left.strip()
+        if left[:1] in {b"{", b"<"}:
+            return self.fail(self._no_stream(left))
         events = self._decoded(self._decoder.finish())
         if not self.complete:
             self.fail(Failure("the stream ended before message_stop"))
@@ -96,6 +100,13 @@ class EventReading:
             self.failure = failure
             self.decided = True
         return []
+
+    def _no_stream(self, body: bytes) -> Failure | StreamError:
+        """What it means that JSON or HTML came where events belong."""
+        document = error_document(body)
+        if document is not None:
+            return StreamError(document, self.headers)
+        return _malformed(f"it ends in {beginning(body)!r}")
 
     def _decoded(self, parts: list[ServerSentEvent]) -> list[StreamEvent]:
         if self.keeps_parts:

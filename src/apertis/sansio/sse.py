@@ -53,6 +53,11 @@ class EventDecoder:
         self._keep(buffer[end:] if end > 1 else buffer)
         return parse_events(buffer[:end]) if end > 1 else []
 
+    @property
+    def left(self) -> bytes:
+        """What came since the last whole event."""
+        return b"".join(self._pieces)
+
     def finish(self) -> list[ServerSentEvent]:
         """The event that the end of the stream left open, if there is one."""
         rest = b"".join(self._pieces).strip(b"\n")

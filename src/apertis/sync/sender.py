@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from apertis.attempts import Attempts
 from apertis.sansio.lines import LineDecoder
-from apertis.sansio.outcome import Failure, Outcome, Response
+from apertis.sansio.outcome import Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, carries_events
 from apertis.sync.stream import EventSource
 from apertis.sync.wire import read_all
@@ -34,7 +34,7 @@ class Sender:
         attempts = Attempts(call, self.settings)
         while True:
             answer = self.transport.open(call, self.settings, attempts.limits)
-            outcome = answer if isinstance(answer, Failure) else read_all(answer)
+            outcome = answer if isinstance(answer, Failure) else judged(read_all(answer))
             if isinstance(outcome, Response) and outcome.ok:
                 return attempts.result(outcome)
             self._wait(attempts, outcome)
@@ -71,12 +71,12 @@ class Sender:
                 return _lines(answer, attempts)
             self._wait(attempts, answer if isinstance(answer, Failure) else read_all(answer))
 
-    def _begin(self, call: Call[Any], attempts: Attempts[Any]) -> EventSource | Response | Failure:
+    def _begin(self, call: Call[Any], attempts: Attempts[Any]) -> EventSource | Outcome:
         answer = self.transport.open(call, self.settings, attempts.limits)
         if isinstance(answer, Failure):
             return answer
         if not carries_events(answer.status, answer.headers):
-            return read_all(answer)
+            return judged(read_all(answer))
         info = attempts.info(answer.status, answer.headers)
         source = EventSource(answer, EventReading(answer.headers, attempts.secret), info)
         source.read_ahead()
