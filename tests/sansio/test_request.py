@@ -35,6 +35,7 @@ from apertis.sansio.request import (
         ("https://h/a b/é", "h", 443, "/a%20b/%C3%A9", True),
         (" https://h/v1 \n", "h", 443, "", True),
         ("https://h/v1beta", "h", 443, "/v1beta", True),
+        ("https://h/v1/messages-proxy", "h", 443, "/v1/messages-proxy", True),
     ],
 )
 def test_a_base_url_is_an_origin(
@@ -65,6 +66,10 @@ def test_a_base_url_is_an_origin(
         "http://h/#f",
         "http://[::1",
         "http://" + "a" * 70 + ".example",
+        "https://h/v1/messages",
+        "https://h/a/v1/messages/",
+        "https://h/v1/messages/count_tokens",
+        "https://h/v1/chat/completions",
     ],
 )
 def test_what_is_no_base_url_is_named_without_its_password(url: str) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_ENDPOINT = re.compile(r"/v1/(messages|models|chat/completions)(/|\Z)")
 # They say where a request ends and what becomes of the connection, which is not a caller's to say.
 _FRAMING_HEADERS = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -67,6 +68,8 @@ def parse_base_url(text: str, *, name: str = "base_url") -> Origin:
     except UnicodeError:
         raise ConfigurationError(f"{name}: {host!r} is no host name") from None
     prefix = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
+    if _ENDPOINT.search(prefix):
+        raise ConfigurationError(f"{name} must end before the endpoint, at /v1; it is {text!r}")
     prefix = quote(prefix, safe="/%:@!$&'()*+,;=~-._")
     return Origin(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), prefix)
 
