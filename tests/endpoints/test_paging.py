@@ -30,6 +30,8 @@ def page(*ids: str, more: bool = True, told: bool = True) -> Page[ModelInfo]:
         pytest.param({}, page("a", more=False), None, id="the last"),
         pytest.param({}, page(), None, id="empty"),
         pytest.param({}, page("a", told=False), None, id="no cursor"),
+        pytest.param({"after_id": "b"}, page("a", "b"), None, id="the same page again"),
+        pytest.param({"before_id": "a"}, page("a", "b"), None, id="the same page backward"),
     ],
 )
 def test_the_next_page_follows_from_this_one(

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 def following(params: Mapping[str, Any], page: Page[Any]) -> dict[str, Any] | None:
     """The parameters of the page after this one; None after the last.
 
-    A list that was asked for with `before_id` goes on backwards.
+    A list that was asked for with `before_id` goes on backwards. A service that does not heed the
+    place it was asked for gives the same page again: that one is the last.
     """
     backwards = params.get("before_id") is not None
     cursor = page.first_id if backwards else page.last_id
     if not page.has_more or not page.data or cursor is None:
+        return None
+    if cursor == params.get("before_id" if backwards else "after_id"):
         return None
     rest = {k: v for k, v in params.items() if k not in {"after_id", "before_id"}}
     return {**rest, "before_id" if backwards else "after_id": cursor}
