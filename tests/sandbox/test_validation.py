@@ -205,7 +205,19 @@ def test_an_unknown_model_is_a_404(client: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"hello", b"[]", b"5", b'"x"', b"[" * 5000, b'{"a":"\\ud800"}', b"\xff"]
+    "body",
+    [
+        b"",
+        b"{",
+        b"hello",
+        b"[]",
+        b"5",
+        b'"x"',
+        b"[" * 5000,
+        b'{"a":"\\ud800"}',
+        b"\xff",
+        b'{"a":"\xff"}',
+    ],
 )
 def test_a_body_that_is_no_json_object_is_refused(client: Any, body: bytes) -> None:
     answer = client.send("POST", "/v1/messages", body)

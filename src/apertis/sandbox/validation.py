@@ -50,6 +50,8 @@ def read_json(body: bytes) -> JsonObject | Refusal:
         msgspec.json.encode(value)
     except msgspec.DecodeError as error:
         return invalid(f"The request body is not valid JSON: {error}")
+    except UnicodeDecodeError:
+        return invalid("The request body is not valid JSON: it is not valid UTF-8")
     except (UnicodeEncodeError, RecursionError):
         return invalid("The request body is not valid JSON: it holds text or depth beyond reading")
     if not is_object(value):
