@@ -97,6 +97,15 @@ def test_a_bad_pdf_is_refused(client: Any, pdf: Callable[..., bytes]) -> None:
     assert refusal(client, pdf_block(b"%PDF-1.4\n")).endswith("The PDF specified was not valid.")
 
 
+@pytest.mark.parametrize("algorithm", ["/Filter /Standard /V 9", "/Filter /Other"])
+def test_a_pdf_that_is_locked_is_refused(
+    client: Any, pdf: Callable[..., bytes], algorithm: str
+) -> None:
+    lock = f"trailer << /Encrypt << {algorithm} >> /ID [(a) (b)]"
+    data = pdf("One").replace(b"trailer <<", lock.encode())
+    assert refusal(client, pdf_block(data)).endswith("The PDF specified was not valid.")
+
+
 def test_texts_and_blocks_are_told_by_their_length(client: Any) -> None:
     plain = {"type": "text", "media_type": "text/plain", "data": "four words are here"}
     parts = {"type": "content", "content": [{"type": "text", "text": "a"}] * 2}

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 _MOST_IMAGE_BYTES = 20 * 1024 * 1024
 _MOST_IMAGE_PIXELS = 8000
+# What a broken or encrypted file makes its reader raise; RecursionError and NotImplementedError
+# are RuntimeErrors, KeyError and IndexError LookupErrors.
+_BROKEN = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    OSError,
+)
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
@@ -216,12 +227,12 @@ def _pdf_pages(data: bytes) -> list[str] | None:
     """The text of each page, nothing for a file that cannot be read, None without pypdf."""
     try:
         from pypdf import PdfReader
-        from pypdf.errors import PyPdfError
+        from pypdf.errors import DependencyError, PyPdfError
     except ImportError:
         return None
     try:
         pages: Any = PdfReader(io.BytesIO(data)).pages
         return [re.sub(r"\s+", " ", page.extract_text()).strip() for page in pages]
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError):
+    except (PyPdfError, DependencyError, *_BROKEN):
         # A broken file breaks the reader in as many ways; all of them mean the same here.
         return []
