@@ -18,6 +18,7 @@ from apertis.gateway.exchange import Answer, ConnectionCut, Request
 from apertis.gateway.keys.admission import KeyRecord
 from apertis.gateway.keys.secret import hash_secret
 from apertis.gateway.pipeline import Pipeline
+from apertis.gateway.server import Server, bind
 
 if TYPE_CHECKING:
     from apertis.gateway.asgi import ASGIApp
@@ -169,6 +170,34 @@ def test_a_client_that_leaves_ends_the_work(serve: Serve, streams: bool) -> None
     connection.close()
     assert ended.wait(10)
     assert client.call("GET", "/healthz").status == 200
+
+
+def test_a_stop_that_drops_an_answer_logs_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    async def forever() -> AsyncGenerator[bytes, None]:
+        yield b"first"
+        await asyncio.Event().wait()
+
+    async def answer(_: Request) -> Answer:
+        return Answer(200, SSE, forever())
+
+    with bind("127.0.0.1", 0) as listener:
+        server = Server(application(Upstream(answer)), listener)
+        server.config.timeout_graceful_shutdown = 0
+        ready = threading.Event()
+        thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
+        thread.start()
+        assert ready.wait(10)
+        client = http.client.HTTPConnection(*listener.getsockname()[:2])
+        with contextlib.closing(client) as connection:
+            connection.request("POST", "/v1/messages", b"{}", KEY)
+            response = connection.getresponse()
+            assert response.read(5) == b"first"
+            server.stop()
+            with pytest.raises(http.client.IncompleteRead):
+                response.read()
+        thread.join(10)
+    assert not thread.is_alive()
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 def test_a_defect_is_answered_in_the_envelope_and_logged(

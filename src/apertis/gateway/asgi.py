@@ -40,6 +40,7 @@ ABORT = "apertis.abort"
 
 # A burst of chunks lets other requests run now and then; sending alone does not yield.
 _CHUNKS_PER_TURN = 32
+_ROUNDS_TO_CLOSE = 4
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -141,6 +142,12 @@ async def abort(scope: Scope, receive: Receive) -> bool:
         return False
     drop()
     # An application that returned earlier would be taken for one that forgot its answer.
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    except asyncio.CancelledError:
+        # The event loop itself ends. It goes round until this task is done; a connection that
+        # has nothing more to deliver needs two rounds to close.
+        for _ in range(_ROUNDS_TO_CLOSE):
+            await asyncio.sleep(0)
     return True
