@@ -65,7 +65,10 @@ def test_no_keys_yet_is_not_an_error(tmp_path: Path) -> None:
     assert load_keys(tmp_path / "nothing") is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version":1,"keys":[{"sha256":1}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"version":1,"keys":[{"sha256":1}]}', b'{"version":1,"keys":"\xff"}'],
+)
 def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"keys\.json is damaged.*--new-key"):

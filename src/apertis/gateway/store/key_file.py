@@ -47,7 +47,7 @@ def load_keys(data: Path) -> tuple[KeyRecord, ...] | None:
         return None
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{path} is damaged ({error}); 'apertis serve --new-key' replaces it"
         ) from error
