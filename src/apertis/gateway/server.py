@@ -85,6 +85,8 @@ class Server(uvicorn.Server):
         self._ready = ready
         # uvicorn speaks of its own starting and stopping; ours is told by the command.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        # The reader of PDFs quotes from the files that it complains about: not into a log.
+        logging.getLogger("pypdf").setLevel(logging.CRITICAL)
         self.run(sockets=[self._listener])
 
     def stop(self, *, drop_connections: bool = False) -> None:
