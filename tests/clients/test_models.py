@@ -245,8 +245,10 @@ def test_the_answer_is_what_it_says_it_is(
         assert client.request("GET", "/x") is None
 
 
-def test_json_that_is_none_is_an_error(connect: Connect) -> None:
-    body = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n{"
+@pytest.mark.parametrize("text", [b"{", b'{"a":"\xff"}', b"[" * 5000])
+def test_json_that_is_none_is_an_error(connect: Connect, text: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    body = head % len(text) + text
     with ScriptedServer([body]) as server, pytest.raises(APIResponseError):
         connect(api_key=KEY, base_url=server.base_url).request("GET", "/x")
 

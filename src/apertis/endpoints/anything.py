@@ -51,5 +51,5 @@ def _read(response: Response) -> Any:
         return response.body.decode("utf-8", "replace")
     try:
         return msgspec.json.decode(response.body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(str(error)) from error
