@@ -28,8 +28,15 @@ def test_the_demo_runs_examples_on_a_server_of_its_own(command: Command) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\ncreate: Create a message and print its text.\n    " in done.stdout
     assert "\nstream: Stream an answer" in done.stdout
-    assert "All 2 examples ran." in done.stdout
+    assert "\nAll 2 examples ran. They are in " in done.stdout
     assert done.stderr == ""
+
+
+def test_the_demo_runs_where_the_output_lacks_characters(command: Command) -> None:
+    done = command("demo", "create", env={"PYTHONIOENCODING": "latin-1"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "You said: ?Explain" in done.stdout
+    assert "\nThe example ran. It is in " in done.stdout
 
 
 def test_the_demo_can_be_listed(command: Command) -> None:

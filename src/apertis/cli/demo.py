@@ -82,7 +82,9 @@ def command(*, names: tuple[str, ...], only_list: bool) -> int:
     if failed:
         click.echo(f"\n{len(failed)} of {len(chosen)} examples failed: {', '.join(failed)}")
         return ExitCode.SERVICE
-    click.echo(f"\nAll {len(chosen)} examples ran. They are in {directory}")
+    all_ran = f"All {len(chosen)} examples ran. They are in {directory}"
+    click.echo(f"\n{all_ran if len(chosen) > 1 else f'The example ran. It is in {directory}'}")
+    click.echo("For Claude's own answers, set APERTIS_API_KEY to a key of the hosted service.")
     return ExitCode.OK
 
 
@@ -124,7 +126,8 @@ def show(program: Path, started: Started) -> bool:
     succeeded, output = _run(program, started)
     click.echo("\n".join(f"    {line}".rstrip() for line in output.rstrip().splitlines()))
     if not succeeded:
-        click.secho(f"    {program.name} failed", fg="red")
+        red = None if os.environ.get("NO_COLOR") else "red"
+        click.secho(f"    {program.name} failed", fg=red)
     return succeeded
 
 
@@ -133,6 +136,8 @@ def _run(program: Path, started: Started) -> tuple[bool, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("APERTIS_")}
     environment["APERTIS_BASE_URL"] = started.base_url
     environment["APERTIS_API_KEY"] = started.api_key
+    # A pipe has the platform's encoding otherwise, which may lack what an answer holds.
+    environment["PYTHONIOENCODING"] = "utf-8"
     try:
         done = subprocess.run(  # noqa: S603
             [sys.executable, str(program)],

@@ -22,14 +22,9 @@ _FAR_ENOUGH = 4_000
 
 _FIRST = (
     "I am the Apertis sandbox, a stand-in for Claude. I run offline and no model has read your "
-    "words, so I will not pretend to an answer. What I can do is to tell you exactly what arrived, "
-    "in the shape that Claude's answer would have had."
+    "words, so this is no answer: it tells you what arrived."
 )
 _AGAIN = "Still the sandbox here, standing in for Claude."
-_CLOSING = (
-    "Your program works as far as I can see. To hear Claude itself, send the same request to the "
-    "hosted service: only the base URL and the key change."
-)
 _VERSE = """\
 A bracket opens, waits its turn,
 for what a function has to learn;
@@ -55,8 +50,6 @@ def plain_answer(request: JsonObject, heard: Heard) -> str:
     if heard.first_answer and _GREETING.match(heard.question):
         opening = f"Hello! {opening}"
     parts = [opening, *_answer_parts(request, heard)]
-    if heard.first_answer:
-        parts.append(_CLOSING)
     text = "\n\n".join(parts)
     return text + _more(heard.question, text)
 
