@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -84,6 +85,36 @@ def test_a_reader_that_goes_away_is_no_error_message(environment: dict[str, str]
     with process.stderr as stderr:
         assert stderr.read() == b""
     assert process.wait(60) == ExitCode.BROKEN_PIPE
+
+
+def test_an_output_that_cannot_be_written_is_one_line(environment: dict[str, str]) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "apertis.cli", "models"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            check=False,
+        )
+    assert done.returncode == ExitCode.SERVICE
+    assert done.stderr.startswith("apertis: cannot write the output: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", ["models", "ask hello"])
+def test_a_closed_output_is_no_error(environment: dict[str, str], arguments: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m apertis.cli {arguments} >&-', sys.executable],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (ExitCode.OK, b"")
 
 
 def test_without_its_libraries_the_command_says_how_to_get_them(tmp_path: object) -> None:

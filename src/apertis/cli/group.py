@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import io
 import os
 import sys
 
@@ -39,7 +40,7 @@ Environment:
 \b
 Exit codes:
   0    done
-  1    the service refused or failed, or an example of the demo did
+  1    the service refused or failed, an example of the demo did, or writing did
   2    wrong arguments
   3    configuration: no key, a missing extra, a bad setting, a port in use
   4    the server is unreachable, or the connection broke
@@ -71,12 +72,25 @@ class _LazyGroup(click.Group):
         """Run the command. A reader of the output that went away is an exit code, no error."""
         try:
             result: object = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except BrokenPipeError:
-            # The interpreter flushes stdout once more at exit; that must not fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()
             raise click.exceptions.Exit(ExitCode.BROKEN_PIPE) from None
         return result
+
+
+def _discard_output() -> None:
+    """Let the interpreter's last flush of stdout, at exit, not fail again."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_whatever_comes() -> None:
+    """Show a character that the output's encoding lacks as a question mark, not as a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _version() -> str:
@@ -93,6 +107,7 @@ def apertis() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; the exit code. Errors become one line on stderr."""
+    _write_whatever_comes()
     try:
         result = apertis.main(arguments, prog_name="apertis", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -104,6 +119,11 @@ def run(arguments: list[str]) -> int:
         return _fail(error.format_message(), error.exit_code)
     except ApertisError as error:
         return _fail(str(error), exit_code_of(error))
+    except OSError as error:
+        # What a command does with files and sockets has its own errors; what is left is its output.
+        _discard_output()
+        what = error.filename or "cannot write the output"
+        return _fail(f"{what}: {error.strerror or error}", ExitCode.SERVICE)
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
     return result if isinstance(result, int) else ExitCode.OK

@@ -11,6 +11,8 @@ from apertis import Apertis
 
 __all__ = ["command"]
 
+_NARROW_COLUMNS = 60
+
 _EPILOG = """\b
 Examples:
   apertis models
@@ -27,17 +29,23 @@ def command(*, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(models), indent=2).decode())
         return
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         for model in models:
             click.echo(f"{model['id']}\t{model.get('display_name') or ''}")
         return
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
     table = Table(box=None, header_style="bold")
-    for heading in ("Model", "Name", "Created"):
-        table.add_column(heading)
+    # The ids are there to be copied, so it is the other columns that give way.
+    table.add_column("Model", no_wrap=True)
+    table.add_column("Name")
+    has_dates = console.width >= _NARROW_COLUMNS
+    if has_dates:
+        table.add_column("Created", no_wrap=True)
     for model in models:
         created = str(model.get("created_at") or "")[:10]
-        table.add_row(str(model["id"]), str(model.get("display_name") or ""), created)
-    Console().print(table)
+        row = (str(model["id"]), str(model.get("display_name") or ""), created)
+        table.add_row(*row if has_dates else row[:2])
+    console.print(table)

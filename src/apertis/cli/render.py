@@ -27,7 +27,9 @@ class Output(Protocol):
 
 def open_output() -> Output:
     """Choose by where stdout goes."""
-    return TerminalOutput(Console()) if sys.stdout.isatty() else PlainOutput()
+    if sys.stdout is not None and sys.stdout.isatty():
+        return TerminalOutput(Console())
+    return PlainOutput()
 
 
 class PlainOutput:
