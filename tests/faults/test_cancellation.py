@@ -6,11 +6,12 @@ import asyncio
 import gc
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apertis import AsyncApertis
+from apertis import Apertis, AsyncApertis, StreamTruncatedError
 from apertis.testing import AwaitDisconnect, Exchange, Gate, ScriptedServer
 
 if TYPE_CHECKING:
@@ -245,3 +246,66 @@ def test_one_failure_in_a_group_ends_the_others(asked: dict[str, Any]) -> None:
         gate.open()
     with ScriptedServer([Exchange(gate, AwaitDisconnect()) for gate in gates]) as server:
         asyncio.run(run(server, gates))
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["raw", "helper"])
+def test_closing_a_stream_ends_the_task_that_reads_it(
+    asked: dict[str, Any], begun: bytes, *, raw: bool
+) -> None:
+    async def read(stream: Any, reading: asyncio.Event) -> None:
+        async for event in stream:
+            if event.type == ("content_block_delta" if raw else "text"):
+                reading.set()
+
+    async def run(server: ScriptedServer) -> None:
+        async with AsyncApertis(base_url=server.base_url, api_key="k") as client:
+            opened = client.messages.stream(**asked)
+            async with await client.messages.create(stream=True, **asked) if raw else opened as s:
+                reading = asyncio.Event()
+                task = asyncio.get_running_loop().create_task(read(s, reading))
+                await reading.wait()
+                events: Any = s._events
+                await turns(lambda: events.ag_running)
+                await s.close()
+                with pytest.raises(StreamTruncatedError, match="was closed before") as caught:
+                    await asyncio.wait_for(task, 10)
+            assert caught.value.partial is not None
+            assert open_in(client) == 0
+
+    with ScriptedServer([Exchange(begun, AwaitDisconnect())]) as server:
+        asyncio.run(run(server))
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["raw", "helper"])
+def test_closing_a_stream_ends_the_thread_that_reads_it(
+    asked: dict[str, Any], begun: bytes, *, raw: bool
+) -> None:
+    """As a program with a button to stop does it."""
+    reading = threading.Event()
+    errors: list[Exception] = []
+
+    def read(stream: Any) -> None:
+        try:
+            for event in stream:
+                if event.type == ("content_block_delta" if raw else "text"):
+                    reading.set()
+        except StreamTruncatedError as error:
+            errors.append(error)
+
+    with (
+        ScriptedServer([Exchange(begun, AwaitDisconnect())]) as server,
+        Apertis(base_url=server.base_url, api_key="k") as client,
+    ):
+        opened = client.messages.create(stream=True, **asked) if raw else None
+        with opened or client.messages.stream(**asked) as stream:
+            thread = threading.Thread(target=read, args=(stream,))
+            thread.start()
+            assert reading.wait(10)
+            # From here on nothing comes: the reader goes into its wait, and stays there.
+            events: Any = stream._events
+            while not events.gi_running:
+                time.sleep(0)
+            stream.close()
+            thread.join(10)
+            assert not thread.is_alive()
+        assert [str(error) for error in errors] == ["the stream was closed before its end"]

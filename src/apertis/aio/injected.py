@@ -65,6 +65,9 @@ class InjectedAnswer:
                 await self.read()
         await self.close()
 
+    def interrupt(self) -> None:
+        """Nothing: a read of the caller's client ends with the next bytes, or at a deadline."""
+
     async def close(self) -> None:
         """Give the connection back to the client."""
         await self._response.aclose()

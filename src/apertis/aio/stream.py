@@ -123,6 +123,11 @@ class EventSource:
     def _unreadable(self, error: Malformed) -> Exception:
         return self.reading.unreadable(error, now=time.time(), retries=self.info.retries)
 
+    def interrupt(self) -> None:
+        """Let whoever waits for the next event have the end instead."""
+        self.reading.fail(Failure("the stream was closed before its end"))
+        self._answer.interrupt()
+
     async def close(self) -> None:
         """Close the connection, or keep it if the answer was read to its end."""
         await self._answer.close()
@@ -170,9 +175,8 @@ class AsyncStream:
         return self.response.request_id
 
     async def close(self) -> None:
-        """Hang up. What came so far stays readable."""
-        await self._events.aclose()
-        await self._source.close()
+        """Hang up, even while somebody else iterates. What came so far stays readable."""
+        await _close(self._events, self._source)
 
 
 class AsyncMessageStream:
@@ -242,9 +246,18 @@ class AsyncMessageStream:
         return message.text
 
     async def close(self) -> None:
-        """Hang up. What came so far stays readable."""
-        await self._events.aclose()
-        await self._source.close()
+        """Hang up, even while somebody else iterates. What came so far stays readable."""
+        await _close(self._events, self._source)
+
+
+async def _close(events: AsyncGenerator[object, None], source: EventSource) -> None:
+    try:
+        await events.aclose()
+    except RuntimeError:
+        # Another task is inside the generator.
+        source.interrupt()
+    else:
+        await source.close()
 
 
 async def _texts(events: AsyncIterator[MessageStreamEvent]) -> AsyncIterator[str]:

@@ -47,6 +47,10 @@ class Answer(Protocol):
         """Give the connection back if the answer is whole, else close it."""
         ...
 
+    def interrupt(self) -> None:
+        """Let a `read` end that somebody else waits in, if that can be done."""
+        ...
+
 
 class Transport(Protocol):
     """What a client needs of HTTP: one try of a call. Failures are values."""
@@ -120,6 +124,12 @@ class WireAnswer:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.release(connection)
+
+    def interrupt(self) -> None:
+        """Let a `read` end that somebody else waits in; who reads gives the connection back."""
+        connection = self._connection
+        if connection is not None:
+            connection.close()
 
     def __del__(self) -> None:
         connection, self._connection = self._connection, None

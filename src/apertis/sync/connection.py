@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
+import socket
 import ssl
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,6 @@ from apertis.sansio.http1 import Http1Connection
 from apertis.sansio.outcome import Failure
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from apertis.sansio.proxy import Proxy
@@ -167,6 +168,12 @@ class Connection:
     def _broken(self, error: OSError) -> Failure:
         text = (error.strerror or str(error)).lower()
         return Failure(f"the connection to {self.where} broke: {text}", self.where, cause=error)
+
+    def interrupt(self) -> None:
+        """Let another thread that waits for bytes see their end."""
+        # An SSLSocket's own method would also take TLS away from the reader.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the socket."""

@@ -60,6 +60,9 @@ class InjectedAnswer:
         self.read()
         self.close()
 
+    def interrupt(self) -> None:
+        """Nothing: a read of the caller's client ends with the next bytes, or at a deadline."""
+
     def close(self) -> None:
         """Give the connection back to the client."""
         self._response.close()

@@ -121,6 +121,11 @@ class EventSource:
     def _unreadable(self, error: Malformed) -> Exception:
         return self.reading.unreadable(error, now=time.time(), retries=self.info.retries)
 
+    def interrupt(self) -> None:
+        """Let whoever waits for the next event have the end instead."""
+        self.reading.fail(Failure("the stream was closed before its end"))
+        self._answer.interrupt()
+
     def close(self) -> None:
         """Close the connection, or keep it if the answer was read to its end."""
         self._answer.close()
@@ -168,9 +173,8 @@ class Stream:
         return self.response.request_id
 
     def close(self) -> None:
-        """Hang up. What came so far stays readable."""
-        self._events.close()
-        self._source.close()
+        """Hang up, even while somebody else iterates. What came so far stays readable."""
+        _close(self._events, self._source)
 
 
 class MessageStream:
@@ -240,9 +244,18 @@ class MessageStream:
         return message.text
 
     def close(self) -> None:
-        """Hang up. What came so far stays readable."""
-        self._events.close()
-        self._source.close()
+        """Hang up, even while somebody else iterates. What came so far stays readable."""
+        _close(self._events, self._source)
+
+
+def _close(events: Generator[object, None, None], source: EventSource) -> None:
+    try:
+        events.close()
+    except ValueError:
+        # Another thread is inside the generator.
+        source.interrupt()
+    else:
+        source.close()
 
 
 def _texts(events: Iterator[MessageStreamEvent]) -> Iterator[str]:
