@@ -256,3 +256,26 @@ def test_wait_gives_up_where_the_caller_does(connect: Connect) -> None:
         with pytest.raises(APITimeoutError, match=r"msgbatch_1 is in_progress.*retrieve") as caught:
             client.messages.batches.wait("msgbatch_1", poll_interval=5, max_wait=4)
     assert caught.value.deadline == "total"
+
+
+@pytest.mark.parametrize("item", [None, 5, "x", ["x"]])
+def test_a_request_that_is_none_is_named_before_anything_is_sent(
+    connect: Connect, item: object
+) -> None:
+    client: Any = connect(api_key=KEY, base_url="http://127.0.0.1:9")
+    good = {"custom_id": "a", "params": {}}
+    with pytest.raises(ParameterError, match=r"requests\[1\]") as caught:
+        client.messages.batches.create(requests=[good, item])
+    assert caught.value.param == "requests[1]"
+
+
+@pytest.mark.parametrize(
+    "times",
+    [{"poll_interval": -1}, {"poll_interval": "1"}, {"poll_interval": None}, {"max_wait": "1"}],
+)
+def test_what_is_no_time_to_wait_is_named_before_anything_is_sent(
+    connect: Connect, times: dict[str, Any]
+) -> None:
+    client: Any = connect(api_key=KEY, base_url="http://127.0.0.1:9")
+    with pytest.raises(ParameterError, match=next(iter(times))):
+        client.messages.batches.wait("msgbatch_1", **times)

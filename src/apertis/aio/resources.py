@@ -162,6 +162,7 @@ class AsyncBatches:
         Raises:
             APITimeoutError: It has not ended after `max_wait` seconds; `deadline` is "total".
         """
+        batches.check_wait(poll_interval, max_wait)
         started = time.monotonic()
         while True:
             batch = await self.retrieve(message_batch_id, **options)

@@ -5,7 +5,7 @@ https://docs.claude.com/en/api/creating-message-batches
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from apertis.endpoints.parameters import path_part, sort
 from apertis.errors import APITimeoutError, ParameterError
@@ -20,7 +20,7 @@ from apertis.sansio.call import Call
 from apertis.sansio.request import render_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from apertis.models import Page
     from apertis.sansio.outcome import Response
@@ -30,11 +30,19 @@ _PATH = "/v1/messages/batches"
 
 def create(params: Mapping[str, Any]) -> Call[MessageBatch]:
     """A new batch of requests."""
-    requests = params.get("requests")
+    requests: object = params.get("requests")
     if isinstance(requests, str | bytes | dict) or not hasattr(requests, "__iter__"):
         raise ParameterError(
             "requests: expected a list of {'custom_id': ..., 'params': {...}}", param="requests"
         )
+    known = isinstance(requests, list | tuple)
+    for index, request in enumerate(cast("Sequence[object]", requests) if known else ()):
+        if not hasattr(request, "keys") and not hasattr(request, "model_dump"):
+            raise ParameterError(
+                f"requests[{index}]: expected {{'custom_id': ..., 'params': {{...}}}}, "
+                f"got {type(request).__name__}",
+                param=f"requests[{index}]",
+            )
     return _call("POST", _PATH, params, _batch)
 
 
@@ -74,6 +82,16 @@ def results(batch_id: str, options: Mapping[str, Any]) -> Call[MessageBatchIndiv
 def ended(batch: MessageBatch) -> bool:
     """Whether nothing of the batch is still to come."""
     return batch.processing_status == "ended"
+
+
+def check_wait(poll_interval: float, max_wait: float | None) -> None:
+    """Refuse what is no time to wait."""
+    for name, value in (("poll_interval", poll_interval), ("max_wait", max_wait)):
+        known = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        if not known and (value is not None or name == "poll_interval"):
+            raise ParameterError(
+                f"{name}: expected a number of seconds, 0 or more; it is {value!r}", param=name
+            )
 
 
 def not_ended_error(batch: MessageBatch, seconds: float) -> APITimeoutError:

@@ -144,6 +144,7 @@ class Batches:
         Raises:
             APITimeoutError: It has not ended after `max_wait` seconds; `deadline` is "total".
         """
+        batches.check_wait(poll_interval, max_wait)
         started = time.monotonic()
         while True:
             batch = self.retrieve(message_batch_id, **options)
