@@ -17,6 +17,15 @@ from apertis.sansio.outcome import Failure
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
 
 
+def checked_context(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """The context, if connections can be made with it."""
+    if context is not None and not hasattr(context, "wrap_bio"):
+        raise ConfigurationError(
+            f"ssl_context must be an ssl.SSLContext; it is {type(context).__name__}"
+        )
+    return context
+
+
 def default_context() -> ssl.SSLContext:
     """A context that trusts what the operating system trusts, or `SSL_CERT_FILE` where it is set.
 

@@ -266,3 +266,8 @@ def test_one_client_serves_several_event_loops() -> None:
         asyncio.run(client.close())
         assert len(server.requests) == 6
         server.wait_until_disconnected()
+
+
+def test_what_is_no_tls_context_is_refused(connect: Connect) -> None:
+    with pytest.raises(ConfigurationError, match=r"ssl_context must be an ssl\.SSLContext"):
+        connect(api_key=KEY, ssl_context=5)

@@ -12,7 +12,7 @@ from apertis.aio.pool import Pool
 from apertis.models import Headers
 from apertis.sansio.outcome import Failure, Response
 from apertis.sansio.proxy import checked_options, choose_proxy
-from apertis.tls import default_context
+from apertis.tls import checked_context, default_context
 
 if TYPE_CHECKING:
     import ssl
@@ -149,7 +149,7 @@ class Wire:
     ) -> None:
         checked_options(proxy, max_connections)
         self._proxy = proxy
-        self._tls = tls
+        self._tls = checked_context(tls)
         self._limit = max_connections
         self._pools: dict[tuple[asyncio.AbstractEventLoop, Origin], Pool] = {}
         self._guards: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}

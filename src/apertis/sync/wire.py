@@ -13,7 +13,7 @@ from apertis.sansio.outcome import Failure, Response
 from apertis.sansio.proxy import checked_options, choose_proxy
 from apertis.sync.dial import dial
 from apertis.sync.pool import Pool
-from apertis.tls import default_context
+from apertis.tls import checked_context, default_context
 
 if TYPE_CHECKING:
     import ssl
@@ -142,7 +142,7 @@ class Wire:
     ) -> None:
         checked_options(proxy, max_connections)
         self._proxy = proxy
-        self._tls = tls
+        self._tls = checked_context(tls)
         self._limit = max_connections
         self._lock = threading.Lock()
         self._pools: dict[Origin, Pool] = {}
