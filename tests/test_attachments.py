@@ -138,3 +138,10 @@ def test_any_bytes_make_a_block_or_a_parameter_error(data: bytes) -> None:
             assert base64.b64decode(held["data"]) == data
         else:
             assert held["data"] == data.decode("utf-8-sig")
+
+
+def test_a_file_that_is_closed_cannot_be_read() -> None:
+    file = io.BytesIO(b"x")
+    file.close()
+    with pytest.raises(ParameterError, match=r"cannot read the file: .*closed"):
+        image(file)

@@ -147,7 +147,10 @@ def _bytes(source: Source) -> tuple[bytes, str]:
     if isinstance(source, str | os.PathLike):
         return _file(Path(source))
     if isinstance(cast("object", source), BinaryFile):
-        data = cast("object", source.read())
+        try:
+            data = cast("object", source.read())
+        except (OSError, ValueError) as error:
+            raise ParameterError(f"cannot read the file: {error}", param="source") from error
         if isinstance(data, bytes):
             return data, "the file"
         raise ParameterError(
