@@ -106,6 +106,20 @@ def test_after_a_result_words_follow_unless_a_call_is_forced(client: Any) -> Non
     assert forced == [("get_weather", {"location": "Rome"})]
 
 
+@pytest.mark.parametrize(
+    "nobody", [{"enum": []}, {"type": "integer", "minimum": 5, "maximum": 3}, {"not": {}}]
+)
+def test_an_input_that_nothing_fits_is_an_object_all_the_same(client: Any, nobody: Any) -> None:
+    forced = {"type": "tool", "name": "strange"}
+    assert calls(client, "Go!", tool("strange", x=nobody), tool_choice=forced) == [("strange", {})]
+
+
+@pytest.mark.parametrize("pattern", ["[a-z]{1000000000}", "a{99999999999999999999}", "(" * 5000])
+def test_a_monstrous_pattern_is_answered(client: Any, pattern: str) -> None:
+    strange = tool("strange", x={"type": "string", "pattern": pattern})
+    assert client.ask("Go!", tools=[strange], tool_choice={"type": "any"}).status in (200, 400)
+
+
 def test_a_call_that_does_not_fit_into_max_tokens_is_left_out(client: Any) -> None:
     choice = {"type": "tool", "name": "get_weather"}
     answer = client.ask("Rome?", tools=[WEATHER], tool_choice=choice, max_tokens=3).json

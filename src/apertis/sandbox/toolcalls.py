@@ -104,16 +104,22 @@ def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
     """One call, or one for each place that the prompt lists when the tool takes one at a time."""
     schema = _schema_of(tool) or {}
     words = words.knowing(_enumerated(schema))
-    once = fill(schema, words)
+    once = _input_for(schema, words)
     calls = [ToolCall(tool["name"], once)]
     places = words.places
-    if len(places) < 2 or not is_object(once):
+    if len(places) < 2:
         return calls
     taken = [name for name, value in once.items() if value == places[0]]
     if len(taken) != 1 or any(place in once.values() for place in places[1:]):
         return calls
-    others = [fill(schema, words.focused_on(place)) for place in places[1:_MOST_CALLS]]
+    others = [_input_for(schema, words.focused_on(place)) for place in places[1:_MOST_CALLS]]
     return calls + [ToolCall(tool["name"], other) for other in others if other != once]
+
+
+def _input_for(schema: JsonObject, words: Words) -> JsonObject:
+    """An input that fits the schema; an empty one where nothing does, as an input is an object."""
+    value = fill(schema, words)
+    return value if is_object(value) else {}
 
 
 def _enumerated(schema: JsonObject) -> frozenset[str]:

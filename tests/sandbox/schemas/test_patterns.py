@@ -53,6 +53,21 @@ def test_what_cannot_be_read_has_no_example(pattern: str) -> None:
     assert example(pattern) is None
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "[a-z]{1000000000}",
+        "(a{9999}){9999}",
+        "(){99999999999}a",
+        "(((a{999})+){999})+",
+        "a{9999}" * 9,
+    ],
+)
+def test_a_pattern_that_asks_for_too_much_ends_soon(pattern: str) -> None:
+    text = example(pattern)
+    assert text is None or len(text) <= 20_000
+
+
 def test_a_text_that_would_be_too_long_is_none() -> None:
     assert example("^a{9}$", 0, 5) is None
 

@@ -100,7 +100,7 @@ def matches(pattern: str, value: str) -> bool:
     """Whether the pattern is found in the value; one that cannot be read is found nowhere."""
     try:
         return re.search(pattern, value) is not None
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         return False
 
 

@@ -7,7 +7,7 @@ For look-arounds, back references and what else it does not read, there is no st
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,6 +17,8 @@ _Writer: TypeAlias = Callable[[int], str]
 _CLASSES = {"d": string.digits, "w": string.ascii_letters + string.digits + "_", "s": " "}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
 _MOST_ROUNDS = 512
+# An expression can ask for more than there is memory; no tool's argument is as long as this.
+_LONGEST = 20_000
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " "
 
 
@@ -34,13 +36,13 @@ def example(pattern: str, at_least: int = 0, at_most: int | None = None) -> str 
         write = reader.alternatives()
         if reader.place < len(pattern):
             return None
+        for rounds in range(min(at_least, _MOST_ROUNDS) + 1):
+            text = write(rounds)
+            if len(text) >= at_least:
+                return text if at_most is None or len(text) <= at_most else None
+        return write(0)
     except (_UnreadableError, RecursionError):
         return None
-    for rounds in range(min(at_least, _MOST_ROUNDS) + 1):
-        text = write(rounds)
-        if len(text) >= at_least:
-            return text if at_most is None or len(text) <= at_most else None
-    return write(0)
 
 
 @dataclass
@@ -59,7 +61,7 @@ class _Reader:
         parts: list[_Writer] = []
         while self.place < len(self.pattern) and self.pattern[self.place] not in "|)":
             parts.append(self._quantified(self._atom()))
-        return lambda rounds: "".join(part(rounds) for part in parts)
+        return lambda rounds: _joined(part(rounds) for part in parts)
 
     def _quantified(self, atom: _Writer) -> _Writer:
         least, open_ended = 1, False
@@ -76,9 +78,7 @@ class _Reader:
         # A lazy or possessive mark changes nothing about what is described.
         if self._peek() in ("?", "+"):
             self.place += 1
-        return lambda rounds: "".join(
-            atom(0 if number else rounds) for number in range(least + rounds * open_ended)
-        )
+        return lambda rounds: _repeated(atom, least + rounds * open_ended, rounds)
 
     def _bounds(self) -> tuple[int, bool] | None:
         end = self.pattern.find("}", self.place)
@@ -182,6 +182,26 @@ class _Reader:
             return False
         self.place += len(mark)
         return True
+
+
+def _joined(pieces: Iterable[str]) -> str:
+    text = ""
+    for piece in pieces:
+        text += piece
+        if len(text) > _LONGEST:
+            raise _UnreadableError
+    return text
+
+
+def _repeated(atom: _Writer, times: int, rounds: int) -> str:
+    """So many of the same, the first of them with the open repetitions inside it written out."""
+    if not times:
+        return ""
+    first = atom(rounds)
+    others = atom(0) if rounds else first
+    if len(first) + len(others) * (times - 1) > _LONGEST:
+        raise _UnreadableError
+    return first + others * (times - 1) if others else first
 
 
 def _without(letters: str) -> str:
