@@ -22,7 +22,7 @@ def main() -> None:
             model="claude-sonnet-4.5",
             max_tokens=1024,
             output_config={"format": {"type": "json_schema", "schema": SCHEMA}},
-            messages=[{"role": "user", "content": "Name a classic film."}],
+            messages=[{"role": "user", "content": "Which film? “Metropolis”, 1927: a drama."}],
         )
     film = json.loads(message.text)
     print(f"{film['title']} ({film['year']}), {', '.join(film['genres'])}")
