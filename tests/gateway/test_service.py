@@ -140,6 +140,16 @@ def test_what_is_not_http_is_refused_in_the_same_envelope(client: Client, data: 
     assert json.loads(body)["error"]["code"] == "invalid_request"
 
 
+def test_an_offer_to_upgrade_is_ignored_and_the_body_is_read(client: Client) -> None:
+    upgrade = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAM"}
+    offer = {"x-api-key": client.api_key} | upgrade
+    with contextlib.closing(client.connect()) as connection:
+        for _ in range(2):
+            connection.request("POST", "/v1/messages", encode(), offer)
+            response = connection.getresponse()
+            assert (response.status, json.loads(response.read())["type"]) == (200, "message")
+
+
 def test_a_connection_is_kept_for_many_calls(client: Client) -> None:
     with contextlib.closing(client.connect()) as connection:
         for _ in range(3):

@@ -1,7 +1,8 @@
-"""uvicorn's HTTP/1.1 protocol with two additions: answers that can be cut, errors in JSON."""
+"""uvicorn's HTTP/1.1 protocol with additions: answers can be cut, errors are JSON, no upgrades."""
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING, cast
 
@@ -16,12 +17,34 @@ if TYPE_CHECKING:
 __all__ = ["HttpProtocol"]
 
 
+_UPGRADE = re.compile(rb"\r\nupgrade(?=\s*:)", re.IGNORECASE)
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One client's connection."""
+
+    _within_message = False
+
+    def data_received(self, data: bytes) -> None:
+        """Read on. An offer to upgrade is hidden from the parser, which would lose the body.
+
+        Java's own client offers HTTP/2 in every request that it sends without TLS; a server may
+        ignore the offer (RFC 9110, section 7.8). It is found when the head comes in one piece.
+        """
+        if not self._within_message:
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(b"\r\nx-ignored-upgrade", head) + end + rest
+        super().data_received(data)
+
+    def on_message_complete(self) -> None:
+        """Note that what comes next is a head."""
+        super().on_message_complete()
+        self._within_message = False
 
     def on_message_begin(self) -> None:
         """Offer the application a way to drop the connection, as a scope extension."""
         super().on_message_begin()
+        self._within_message = True
         scope = cast("Scope", self.scope)
         # close() delivers what was written before, and then ends the connection.
         scope["extensions"] = {ABORT: self.transport.close}
