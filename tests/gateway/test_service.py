@@ -140,6 +140,21 @@ def test_what_is_not_http_is_refused_in_the_same_envelope(client: Client, data: 
     assert json.loads(body)["error"]["code"] == "invalid_request"
 
 
+def test_an_endless_head_is_refused(client: Client) -> None:
+    with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nx-filler: ")
+        # The server may hang up before all of it is sent; its answer has been written by then.
+        with contextlib.suppress(OSError):
+            for _ in range(5):
+                connection.sendall(b"a" * 64 * 1024)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := connection.recv(4096):
+                answer += piece
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+    assert client.call("GET", "/healthz").status == 200
+
+
 def test_an_offer_to_upgrade_is_ignored_and_the_body_is_read(client: Client) -> None:
     upgrade = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAM"}
     offer = {"x-api-key": client.api_key} | upgrade

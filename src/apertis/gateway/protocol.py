@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["HttpProtocol"]
 
 
+# The parser itself would keep a head of any length, before any key has been seen.
+_MOST_HEAD_BYTES = 256 * 1024
 _UPGRADE = re.compile(rb"\r\nupgrade(?=\s*:)", re.IGNORECASE)
 
 
@@ -24,6 +26,8 @@ class HttpProtocol(HttpToolsProtocol):
     """One client's connection."""
 
     _within_message = False
+    _within_head = False
+    _head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         """Read on. An offer to upgrade is hidden from the parser, which would lose the body.
@@ -35,6 +39,15 @@ class HttpProtocol(HttpToolsProtocol):
             head, end, rest = data.partition(b"\r\n\r\n")
             data = _UPGRADE.sub(b"\r\nx-ignored-upgrade", head) + end + rest
         super().data_received(data)
+        if self._within_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                self.send_400_response(f"The request's head exceeds {_MOST_HEAD_BYTES} bytes.")
+
+    def on_headers_complete(self) -> None:
+        """Start the request; its body is limited by the application."""
+        self._within_head = False
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Note that what comes next is a head."""
@@ -44,7 +57,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Offer the application a way to drop the connection, as a scope extension."""
         super().on_message_begin()
-        self._within_message = True
+        self._within_message = self._within_head = True
+        self._head_bytes = 0
         scope = cast("Scope", self.scope)
         # close() delivers what was written before, and then ends the connection.
         scope["extensions"] = {ABORT: self.transport.close}
