@@ -46,7 +46,7 @@ def stream_rows(bench: Bench) -> Iterator[Row]:
         streaming(operation, "bursts", "text", 4_000)
         for operation in ("stream_events", "stream_text", "stream_events_async")
     ]
-    events, text, events_async = bench.cpu(packets, rounds=12)
+    events, text, events_async = bench.cpu(packets, rounds=10)
     yield Row("stream, an event a packet: events", "µs", events, Target(7, 8))
     yield Row("stream, an event a packet: text_stream", "µs", text, Target(7, 8))
     yield Row("stream, an event a packet: events, async", "µs", events_async)
