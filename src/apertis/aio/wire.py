@@ -83,6 +83,10 @@ class WireAnswer:
             return b""
         http = connection.http
         while True:
+            if not (http.body or http.complete):
+                failure = await self._more(connection, self._limits.idle)
+                if failure is not None:
+                    return failure
             data = http.take_body()
             if http.complete:
                 self._connection = None
@@ -90,9 +94,6 @@ class WireAnswer:
                 return data
             if data:
                 return data
-            failure = await self._more(connection, self._limits.idle)
-            if failure is not None:
-                return failure
 
     async def _more(self, connection: Connection, idle: float | None) -> Failure | None:
         try:

@@ -99,7 +99,6 @@ class Http1Connection:
     """The client's side of one connection. See the module's docstring."""
 
     __slots__ = (
-        "_body",
         "_chunked",
         "_inflater",
         "_informational",
@@ -107,6 +106,7 @@ class Http1Connection:
         "_method",
         "_overhead",
         "_parser",
+        "body",
         "complete",
         "failure",
         "head_complete",
@@ -125,7 +125,7 @@ class Http1Connection:
     def begin(self, method: str) -> None:
         """A request was written; its answer is awaited."""
         self._method = method
-        self._body: list[bytes] = []
+        self.body: list[bytes] = []
         self._chunked = False
         self._overhead = 0
         self._inflater: Inflater | None = None
@@ -157,7 +157,7 @@ class Http1Connection:
             self.surplus = True
             if not self.complete:
                 self._fail(f"the server does not speak HTTP/1.1: {error}")
-        if self._body:
+        if self.body:
             self._overhead = 0
         elif not self.complete:
             # Headers, interim answers, chunk extensions and trailers could go on for ever.
@@ -191,7 +191,7 @@ class Http1Connection:
 
     def take_body(self) -> bytes:
         """The part of the body that came since the last call."""
-        body = self._body
+        body = self.body
         if len(body) == 1:
             data = body[0]
         elif body:
@@ -269,7 +269,7 @@ class Http1Connection:
             if self._inflater.failed:
                 self._fail("the compressed body of the answer is damaged or incomplete")
         if data:
-            self._body.append(data)
+            self.body.append(data)
 
     def on_message_complete(self) -> None:
         """The answer is whole."""

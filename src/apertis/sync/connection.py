@@ -161,8 +161,23 @@ class Connection:
 
     def receive(self, limit: float | None, name: str, limits: Limits) -> Failure | None:
         """Hand the next bytes to `http`; `name` is the deadline that `limit` stands for."""
-        if limits.until is None and self._read_waits:
-            return self._receive_in_time(limit, name)
+        if not self._read_waits or limits.until is not None:
+            return self._receive_when_ready(limit, name, limits)
+        try:
+            if limit != self._read_seconds:
+                self._limit_reads(limit)
+            data = self.sock.recv(READ_SIZE)
+        except BlockingIOError:
+            return self._late(name)
+        except OSError as error:
+            return self._broken(error)
+        if data:
+            self.http.receive(data)
+        else:
+            self.http.end_of_input()
+        return None
+
+    def _receive_when_ready(self, limit: float | None, name: str, limits: Limits) -> Failure | None:
         seconds, total = limits.remaining(limit, time.monotonic())
         if seconds == 0:
             return self._late("total")
@@ -175,21 +190,6 @@ class Connection:
             return None
         except OSError as error:
             return self._broken(error)
-        return None
-
-    def _receive_in_time(self, seconds: float | None, name: str) -> Failure | None:
-        try:
-            if seconds != self._read_seconds:
-                self._limit_reads(seconds)
-            data = self.sock.recv(READ_SIZE)
-        except BlockingIOError:
-            return self._late(name)
-        except OSError as error:
-            return self._broken(error)
-        if data:
-            self.http.receive(data)
-        else:
-            self.http.end_of_input()
         return None
 
     def _limit_reads(self, seconds: float | None) -> None:
