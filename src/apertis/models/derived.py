@@ -46,35 +46,40 @@ class RawEvent(msgspec.Struct, frozen=True):
 
 
 class _Growing(msgspec.Struct, frozen=True):
-    _piece: str
-    _parts: list[str]
-    _count: int
+    # Each kind has three fields: the new piece, under the name that the API gives it; the list that
+    # all events of its block share; and how much of it was there.
+
+    def _piece(self) -> str:
+        piece: str = msgspec.structs.astuple(self)[0]
+        return piece
 
     def _joined(self) -> str:
-        return "".join(self._parts[: self._count])
+        _, parts, count = msgspec.structs.astuple(self)
+        return "".join(parts[:count])
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other) or not isinstance(other, _Growing):
             return NotImplemented
-        return self._piece == other._piece and self._joined() == other._joined()
+        return self._piece() == other._piece() and self._joined() == other._joined()
 
     def __hash__(self) -> int:
-        return hash((type(self), self._piece, self._joined()))
+        return hash((type(self), self._piece(), self._joined()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.__struct_fields__[0]}={self._piece()!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Apart from the other events of its block, an event needs its own part alone.
-        return type(self), (self._piece, [self._joined()], 1)
+        return type(self), (self._piece(), [self._joined()], 1)
 
 
 class TextEvent(_Growing, frozen=True):
     """A text grew by `text`; `snapshot` is all of it so far."""
 
     type: ClassVar[Literal["text"]] = "text"
-
-    @property
-    def text(self) -> str:
-        """The new piece."""
-        return self._piece
+    text: str
+    _parts: list[str]
+    _count: int
 
     @property
     def snapshot(self) -> str:
@@ -85,46 +90,33 @@ class TextEvent(_Growing, frozen=True):
         """The text so far, read as JSON that has not ended yet."""
         return parse_partial_json(self._joined())
 
-    def __repr__(self) -> str:
-        return f"TextEvent(text={self._piece!r})"
-
 
 class InputJsonEvent(_Growing, frozen=True):
     """A tool's input grew by `partial_json`; `snapshot` is what can be read of it so far."""
 
     type: ClassVar[Literal["input_json"]] = "input_json"
-
-    @property
-    def partial_json(self) -> str:
-        """The new piece of JSON text."""
-        return self._piece
+    partial_json: str
+    _parts: list[str]
+    _count: int
 
     @property
     def snapshot(self) -> Any:
         """The input so far; parsed at each access, so ask for it no more often than needed."""
         return parse_partial_json(self._joined())
 
-    def __repr__(self) -> str:
-        return f"InputJsonEvent(partial_json={self._piece!r})"
-
 
 class ThinkingEvent(_Growing, frozen=True):
     """Thinking grew by `thinking`; `snapshot` is all of it so far."""
 
     type: ClassVar[Literal["thinking"]] = "thinking"
-
-    @property
-    def thinking(self) -> str:
-        """The new piece."""
-        return self._piece
+    thinking: str
+    _parts: list[str]
+    _count: int
 
     @property
     def snapshot(self) -> str:
         """The thinking of the block so far."""
         return self._joined()
-
-    def __repr__(self) -> str:
-        return f"ThinkingEvent(thinking={self._piece!r})"
 
 
 class SignatureEvent(msgspec.Struct, frozen=True):
