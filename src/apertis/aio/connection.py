@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from apertis.sansio.http1 import Http1Connection
-from apertis.sansio.outcome import Failure
+from apertis.sansio.outcome import Failure, broken, too_late
 
 if TYPE_CHECKING:
     from apertis.sansio.proxy import Proxy
@@ -84,9 +84,7 @@ class Connection(asyncio.Protocol):
         if exc is None:
             self.http.end_of_input()
         elif self._lost is None:
-            text = str(getattr(exc, "strerror", None) or exc).lower()
-            reason = f"the connection to {self.where} broke: {text}"
-            self._lost = Failure(reason, self.where, cause=exc)
+            self._lost = broken(self.where, exc)
         self._wake()
 
     def _wake(self) -> None:
@@ -122,7 +120,7 @@ class Connection(asyncio.Protocol):
             return self._lost
         seconds, total = limits.remaining(limit, self._loop.time())
         if seconds == 0:
-            return self._too_late("total")
+            return too_late(self.where, "total")
         self._resume()
         waiter = self._waiter = self._loop.create_future()
         self._limit(seconds)
@@ -133,7 +131,7 @@ class Connection(asyncio.Protocol):
             self._deadline = 0.0
         if self._late:
             self._late = False
-            return self._too_late(total or name)
+            return too_late(self.where, total or name)
         if self.http.failure is not None:
             return Failure(f"{self.where}: {self.http.failure}", self.where)
         return None if self.http.complete or self.http.started else self._lost
@@ -170,11 +168,6 @@ class Connection(asyncio.Protocol):
         if self._paused and self._transport is not None and not self.closed:
             self._paused = False
             self._transport.resume_reading()
-
-    def _too_late(self, deadline: str) -> Failure:
-        what = {"total": "the whole call took too long", "idle": "it fell silent"}
-        said = what.get(deadline, "it did not answer in time")
-        return Failure(f"{self.where}: {said} (timeout: {deadline})", self.where, deadline)
 
     def close(self) -> None:
         """Close the connection at once, without waiting for what was not sent."""

@@ -8,7 +8,6 @@ import importlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from apertis.aio.wire import DRAIN_SECONDS
 from apertis.errors import ConfigurationError
 from apertis.models import Headers
 from apertis.sansio.injection import (
@@ -18,6 +17,7 @@ from apertis.sansio.injection import (
     package_of,
     request_arguments,
 )
+from apertis.sansio.timeouts import DRAIN_SECONDS
 
 if TYPE_CHECKING:
     from apertis.sansio.call import Call

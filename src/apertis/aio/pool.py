@@ -6,16 +6,14 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from apertis.sansio.outcome import Failure
+from apertis.sansio.outcome import Failure, all_in_use
+from apertis.sansio.timeouts import MAX_IDLE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from apertis.aio.connection import Connection
     from apertis.sansio.timeouts import Limits
-
-# Firewalls forget a silent connection after a minute or more, without telling anybody.
-MAX_IDLE_SECONDS = 55.0
 
 
 class Pool:
@@ -83,8 +81,7 @@ class Pool:
                 return await waiter
         except TimeoutError:
             self._leave(waiter)
-            reason = f"all {self._limit} connections are in use (timeout: {total or 'connect'})"
-            return Failure(reason, deadline=total or "connect", connecting=True)
+            return all_in_use(self._limit, total or "connect")
         except BaseException:
             self._leave(waiter)
             raise

@@ -12,6 +12,7 @@ from apertis.aio.pool import Pool
 from apertis.models import Headers
 from apertis.sansio.outcome import Failure, Response
 from apertis.sansio.proxy import checked_options, choose_proxy
+from apertis.sansio.timeouts import DRAIN_SECONDS
 from apertis.tls import checked_context, default_context
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from apertis.sansio.request import Origin
     from apertis.sansio.settings import Settings
     from apertis.sansio.timeouts import Limits
-
-# How long the end of a chunked body may lag behind the last event, before the connection is given
-# up instead of kept. Nobody should notice the wait.
-DRAIN_SECONDS = 0.2
 
 
 class Answer(Protocol):

@@ -9,12 +9,12 @@ import msgspec
 from apertis.endpoints.parameters import sort
 from apertis.errors import ParameterError
 from apertis.models import Malformed
-from apertis.sansio.call import Call
 from apertis.sansio.request import render_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from apertis.sansio.call import Call
     from apertis.sansio.outcome import Response
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
@@ -31,16 +31,8 @@ def request(method: str, path: str, json: Any, options: Mapping[str, Any]) -> Ca
     if given.body:
         name = next(iter(given.body))
         raise ParameterError(f"{name}: there is no such option", param=name)
-    return Call(
-        verb,
-        path,
-        _read,
-        body=None if json is None else render_json(json),
-        query=given.query,
-        headers=given.headers,
-        timeout=given.timeout,
-        max_retries=given.max_retries,
-    )
+    body = None if json is None else render_json(json)
+    return given.call(verb, path, _read, body=body)
 
 
 def _read(response: Response) -> Any:

@@ -16,13 +16,13 @@ from apertis.models import (
     decode,
     decode_page,
 )
-from apertis.sansio.call import Call
 from apertis.sansio.request import render_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from apertis.models import Page
+    from apertis.sansio.call import Call
     from apertis.sansio.outcome import Response
 
 _PATH = "/v1/messages/batches"
@@ -106,15 +106,7 @@ def listing(path: str, params: Mapping[str, Any], read: Callable[[Response], Any
     """A call for one page of a list; the parameters go into the query."""
     given = sort(params)
     query = {**{k: v for k, v in given.body.items() if v is not None}, **(given.query or {})}
-    return Call(
-        "GET",
-        path,
-        read,
-        query=query or None,
-        headers=given.headers,
-        timeout=given.timeout,
-        max_retries=given.max_retries,
-    )
+    return given._replace(query=query or None).call("GET", path, read)
 
 
 def _of(batch_id: str) -> str:
@@ -129,13 +121,5 @@ def _call(
     method: str, path: str, params: Mapping[str, Any], read: Callable[[Response], Any]
 ) -> Call[Any]:
     given = sort(params)
-    return Call(
-        method,
-        path,
-        read,
-        body=render_body(given.body) if given.body or method == "POST" else None,
-        query=given.query,
-        headers=given.headers,
-        timeout=given.timeout,
-        max_retries=given.max_retries,
-    )
+    body = render_body(given.body) if given.body or method == "POST" else None
+    return given.call(method, path, read, body=body)

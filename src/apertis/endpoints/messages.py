@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from apertis.endpoints.parameters import Sorted, require_count, require_text, sort
+from apertis.endpoints.parameters import require_count, require_text, sort
 from apertis.errors import APIResponseError, ParameterError
 from apertis.models import Message, MessageTokensCount, decode, decode_message
-from apertis.sansio.call import Call
 from apertis.sansio.request import render_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from apertis.sansio.call import Call
     from apertis.sansio.outcome import Response
 
 # Above this many tokens an answer may take longer than the ten minutes after which proxies and
 # the service itself cut a silent connection: 600 s at 128,000 tokens an hour.
 STREAM_ABOVE_MAX_TOKENS = 21_333
 
-_MESSAGE_TYPES = (str, bytes)
+_PATH = "/v1/messages"
 
 
 def create(params: Mapping[str, Any]) -> Call[Message]:
@@ -31,20 +31,23 @@ def create(params: Mapping[str, Any]) -> Call[Message]:
     long = params["max_tokens"] > STREAM_ABOVE_MAX_TOKENS
     if long and params.get("stream") is None:
         return stream(params)
-    return _call("/v1/messages", sort(params), read_message)
+    given = sort(params)
+    return given.call("POST", _PATH, read_message, body=render_body(given.body))
 
 
 def stream(params: Mapping[str, Any]) -> Call[Message]:
     """A message as an event stream."""
     check_message(params)
-    return _call("/v1/messages", sort({**params, "stream": True}), read_message, streamed=True)
+    given = sort({**params, "stream": True})
+    return given.call("POST", _PATH, read_message, body=render_body(given.body), streamed=True)
 
 
 def count_tokens(params: Mapping[str, Any]) -> Call[MessageTokensCount]:
     """The number of tokens that a request would have."""
     require_text(params, "model")
     check_messages(params)
-    return _call("/v1/messages/count_tokens", sort(params), read_count)
+    given = sort(params)
+    return given.call("POST", f"{_PATH}/count_tokens", read_count, body=render_body(given.body))
 
 
 def check_message(params: Mapping[str, Any]) -> None:
@@ -96,17 +99,3 @@ def read_message(response: Response) -> Message:
 def read_count(response: Response) -> MessageTokensCount:
     """The count in an answer."""
     return decode(MessageTokensCount, response.body)
-
-
-def _call(path: str, given: Sorted, read: Any, *, streamed: bool = False) -> Call[Any]:
-    return Call(
-        "POST",
-        path,
-        read,
-        body=render_body(given.body),
-        query=given.query,
-        headers=given.headers,
-        streamed=streamed,
-        timeout=given.timeout,
-        max_retries=given.max_retries,
-    )

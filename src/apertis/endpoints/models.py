@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from apertis.endpoints.batches import listing
 from apertis.endpoints.parameters import path_part, sort
 from apertis.models import ModelInfo, decode, decode_page
-from apertis.sansio.call import Call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from apertis.models import Page
+    from apertis.sansio.call import Call
 
 
 def list_(params: Mapping[str, Any]) -> Call[Page[ModelInfo]]:
@@ -25,13 +25,5 @@ def list_(params: Mapping[str, Any]) -> Call[Page[ModelInfo]]:
 
 def retrieve(model_id: str, options: Mapping[str, Any]) -> Call[ModelInfo]:
     """One model."""
-    given = sort(options)
-    return Call(
-        "GET",
-        f"/v1/models/{path_part('model_id', model_id)}",
-        lambda response: decode(ModelInfo, response.body),
-        query=given.query,
-        headers=given.headers,
-        timeout=given.timeout,
-        max_retries=given.max_retries,
-    )
+    path = f"/v1/models/{path_part('model_id', model_id)}"
+    return sort(options).call("GET", path, lambda response: decode(ModelInfo, response.body))

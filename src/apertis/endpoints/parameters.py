@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from apertis.errors import ParameterError
-from apertis.sansio.call import NOT_GIVEN, NotGiven
+from apertis.sansio.call import NOT_GIVEN, Call, NotGiven
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from apertis.sansio.outcome import Response
     from apertis.sansio.timeouts import Timeout
+
+T = TypeVar("T")
 
 _OPTIONS = frozenset({"extra_headers", "extra_query", "extra_body", "timeout", "max_retries"})
 # These parameters travel as headers, by the API's own rule.
@@ -28,6 +31,28 @@ class Sorted(NamedTuple):
     headers: dict[str, str | None] | None
     timeout: float | Timeout | NotGiven | None
     max_retries: int | None
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[Response], T],
+        *,
+        body: bytes | None = None,
+        streamed: bool = False,
+    ) -> Call[T]:
+        """The call that these parameters ask for; `body` is what became of those in the body."""
+        return Call(
+            method,
+            path,
+            read,
+            body=body,
+            query=self.query,
+            headers=self.headers,
+            streamed=streamed,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+        )
 
 
 def sort(params: Mapping[str, Any]) -> Sorted:

@@ -63,7 +63,7 @@ class Failures(msgspec.Struct, frozen=True):
             return self.late(waiting_for, now, error)
         if isinstance(error, package.ConnectError):
             reason = f"cannot connect to {self.where}: {text} (`apertis serve` runs a server)"
-            return Failure(reason, self.where, connecting=True, cause=error)
+            return Failure(reason, self.where, cause=error)
         # What is no trouble of the connection comes from the client's own settings or hooks.
         trouble = isinstance(error, package.TransportError | package.DecodingError)
         return Failure(
@@ -71,7 +71,6 @@ class Failures(msgspec.Struct, frozen=True):
             if trouble
             else f"http_client raised {type(error).__name__}: {text}",
             self.where,
-            connecting=isinstance(error, package.ProxyError),
             permanent=not trouble or isinstance(error, package.UnsupportedProtocol),
             cause=error,
         )
@@ -81,7 +80,7 @@ class Failures(msgspec.Struct, frozen=True):
         name = "total" if self.over(now) else waiting_for
         what = "cannot connect" if name == "connect" else "it did not answer in time"
         reason = f"{self.where}: {what} (timeout: {name})"
-        return Failure(reason, self.where, name, connecting=name == "connect", cause=error)
+        return Failure(reason, self.where, name, cause=error)
 
     def over(self, now: float) -> bool:
         """Whether the time of the whole call is up."""

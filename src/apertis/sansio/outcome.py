@@ -53,10 +53,28 @@ class Failure(msgspec.Struct, frozen=True):
     reason: str
     where: str = ""
     deadline: str | None = None
-    connecting: bool = False
     permanent: bool = False
     malformed: bool = False
     cause: BaseException | None = None
+
+
+def too_late(where: str, deadline: str) -> Failure:
+    """The failure of a connection on which a deadline passed."""
+    what = {"total": "the whole call took too long", "idle": "it fell silent"}
+    said = what.get(deadline, "it did not answer in time")
+    return Failure(f"{where}: {said} (timeout: {deadline})", where, deadline)
+
+
+def broken(where: str, error: Exception) -> Failure:
+    """The failure of a connection that broke."""
+    text = str(getattr(error, "strerror", None) or error).lower()
+    return Failure(f"the connection to {where} broke: {text}", where, cause=error)
+
+
+def all_in_use(limit: int, deadline: str) -> Failure:
+    """The failure of a wait for one of so many connections."""
+    reason = f"all {limit} connections are in use (timeout: {deadline})"
+    return Failure(reason, deadline=deadline)
 
 
 class StreamError(msgspec.Struct, frozen=True):

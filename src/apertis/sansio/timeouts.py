@@ -10,6 +10,13 @@ from apertis.errors import ConfigurationError
 LONGEST_SECONDS = 2_000_000
 
 
+# Firewalls forget a silent connection after a minute or more, without telling anybody.
+MAX_IDLE_SECONDS = 55.0
+# How long the end of a chunked body may lag behind the last event, before the connection is given
+# up instead of kept. Nobody should notice the wait.
+DRAIN_SECONDS = 0.2
+
+
 class Timeout(msgspec.Struct, frozen=True):
     """How long a call may wait, in seconds; None waits without limit.
 

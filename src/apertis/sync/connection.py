@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from apertis.sansio.http1 import Http1Connection
-from apertis.sansio.outcome import Failure
+from apertis.sansio.outcome import Failure, broken, too_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +114,7 @@ class Connection:
         except _WOULD_BLOCK:
             sent = 0
         except OSError as error:
-            return self._broken(error)
+            return broken(self.where, error)
         if sent == len(data):
             return None
         return self._send_rest(memoryview(data)[sent:], limits)
@@ -133,11 +133,11 @@ class Connection:
                 elif writable:
                     rest = rest[self.sock.send(rest, self._flags) :]
                 else:
-                    return self._late(total or "response")
+                    return too_late(self.where, total or "response")
             except _WOULD_BLOCK:
                 continue
             except OSError as error:
-                return self._broken(error)
+                return broken(self.where, error)
         if rest:
             http.cut_request()
         return None
@@ -168,9 +168,9 @@ class Connection:
                 self._limit_reads(limit)
             data = self.sock.recv(READ_SIZE)
         except BlockingIOError:
-            return self._late(name)
+            return too_late(self.where, name)
         except OSError as error:
-            return self._broken(error)
+            return broken(self.where, error)
         if data:
             self.http.receive(data)
         else:
@@ -180,16 +180,16 @@ class Connection:
     def _receive_when_ready(self, limit: float | None, name: str, limits: Limits) -> Failure | None:
         seconds, total = limits.remaining(limit, time.monotonic())
         if seconds == 0:
-            return self._late("total")
+            return too_late(self.where, "total")
         try:
             if not self._wait(milliseconds(seconds)):
-                return self._late(total or name)
+                return too_late(self.where, total or name)
             self._receive_now()
         except _WOULD_BLOCK:
             # A part of a TLS record, or one without data: the next call goes on.
             return None
         except OSError as error:
-            return self._broken(error)
+            return broken(self.where, error)
         return None
 
     def _limit_reads(self, seconds: float | None) -> None:
@@ -198,15 +198,6 @@ class Connection:
         value = struct.pack("ll", *divmod(limit, 1_000_000))
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
         self._read_seconds = seconds
-
-    def _late(self, deadline: str) -> Failure:
-        what = {"total": "the whole call took too long", "idle": "it fell silent"}
-        said = what.get(deadline, "it did not answer in time")
-        return Failure(f"{self.where}: {said} (timeout: {deadline})", self.where, deadline)
-
-    def _broken(self, error: OSError) -> Failure:
-        text = (error.strerror or str(error)).lower()
-        return Failure(f"the connection to {self.where} broke: {text}", self.where, cause=error)
 
     def interrupt(self) -> None:
         """Let another thread that waits for bytes see their end."""

@@ -12,7 +12,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from apertis.sansio.outcome import Failure
+from apertis.sansio.outcome import Failure, all_in_use
+from apertis.sansio.timeouts import MAX_IDLE_SECONDS
 from apertis.sync.connection import LONGEST_WAIT_SECONDS
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from apertis.sansio.timeouts import Limits
     from apertis.sync.connection import Connection
-
-# Firewalls forget a silent connection after a minute or more, without telling anybody.
-MAX_IDLE_SECONDS = 55.0
 
 
 class _Waiter:
@@ -102,8 +100,7 @@ class Pool:
             raise
         if not self._leave(waiter):
             return None
-        reason = f"all {self._limit} connections are in use (timeout: {total or 'connect'})"
-        return Failure(reason, deadline=total or "connect", connecting=True)
+        return all_in_use(self._limit, total or "connect")
 
     def _leave(self, waiter: _Waiter) -> bool:
         """Leave the queue; false when the turn came at the last moment."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from apertis.models import Headers
 from apertis.sansio.outcome import Failure, Response
 from apertis.sansio.proxy import checked_options, choose_proxy
+from apertis.sansio.timeouts import DRAIN_SECONDS
 from apertis.sync.dial import dial
 from apertis.sync.pool import Pool
 from apertis.tls import checked_context, default_context
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from apertis.sansio.settings import Settings
     from apertis.sansio.timeouts import Limits
     from apertis.sync.connection import Connection
-
-# How long the end of a chunked body may lag behind the last event, before the connection is given
-# up instead of kept. Nobody should notice the wait.
-DRAIN_SECONDS = 0.2
 
 
 class Answer(Protocol):
