@@ -1,7 +1,7 @@
-"""The errors that the server itself answers, in one envelope for all clients.
+"""The errors that the gateway itself answers, in one envelope for all clients.
 
 The envelope is Anthropic's, with the service's own `code` and `param` inside `error`, so that
-Anthropic's SDKs and Apertis's read the same body.
+Anthropic's SDKs and Apertis's read the same body. Errors of an upstream pass as they came.
 """
 
 from __future__ import annotations
@@ -14,13 +14,31 @@ from apertis.gateway.exchange import Answer, Headers
 
 __all__ = [
     "Refusal",
+    "access_denied",
+    "body_timeout",
+    "conflict",
     "endpoint_not_found",
+    "expired_api_key",
+    "head_too_large",
     "internal_error",
     "invalid_api_key",
+    "invalid_parameter",
     "invalid_request",
+    "ip_not_allowed",
     "method_not_allowed",
     "missing_api_key",
+    "missing_parameter",
+    "model_access_denied",
+    "model_not_found",
+    "model_overloaded",
+    "not_found",
+    "quota_exceeded",
+    "rate_limit_exceeded",
     "request_too_large",
+    "service_unavailable",
+    "unpriced_model",
+    "upstream_error",
+    "upstream_timeout",
 ]
 
 _CHALLENGE: Headers = (("www-authenticate", "Bearer"),)
@@ -47,15 +65,30 @@ class Refusal:
             envelope["request_id"] = request_id
         return msgspec.json.encode(envelope)
 
+    def event(self, request_id: str | None) -> bytes:
+        """Encode the event that ends a stream."""
+        return b"event: error\ndata: " + self.body(request_id) + b"\n\n"
+
     def answer(self, request_id: str) -> Answer:
         """Build the whole answer to the request of this id."""
         content_type = ("content-type", "application/json")
         return Answer(self.status, (content_type, *self.headers), self.body(request_id))
 
 
-def invalid_request(message: str) -> Refusal:
+def invalid_request(message: str, param: str | None = None) -> Refusal:
     """Refuse what is not HTTP, or not a request that can be read."""
-    return Refusal(400, "invalid_request_error", "invalid_request", message)
+    return Refusal(400, "invalid_request_error", "invalid_request", message, param)
+
+
+def invalid_parameter(param: str, message: str) -> Refusal:
+    """Refuse a field whose value cannot be."""
+    return Refusal(400, "invalid_request_error", "invalid_parameter", message, param)
+
+
+def missing_parameter(param: str) -> Refusal:
+    """Refuse a body without a field that the gateway itself needs."""
+    message = f"Missing required parameter '{param}'"
+    return Refusal(400, "invalid_request_error", "missing_parameter", message, param)
 
 
 def missing_api_key() -> Refusal:
@@ -64,16 +97,63 @@ def missing_api_key() -> Refusal:
     return Refusal(401, "authentication_error", "missing_api_key", message, headers=_CHALLENGE)
 
 
-def invalid_api_key() -> Refusal:
-    """Refuse a key that is not known here."""
-    message = "Invalid API key provided"
+def invalid_api_key(message: str = "Invalid API key provided") -> Refusal:
+    """Refuse a key that is not known here, or is disabled."""
     return Refusal(401, "authentication_error", "invalid_api_key", message, headers=_CHALLENGE)
+
+
+def expired_api_key(expired_at: str) -> Refusal:
+    """Refuse a key whose time is over."""
+    message = f"API key has expired (at {expired_at})"
+    return Refusal(401, "authentication_error", "expired_api_key", message, headers=_CHALLENGE)
+
+
+def quota_exceeded(message: str = "You have exceeded your quota") -> Refusal:
+    """Refuse what the key's quota cannot pay for."""
+    return Refusal(402, "billing_error", "quota_exceeded", message)
+
+
+def access_denied(message: str = "Access denied to this resource") -> Refusal:
+    """Refuse what this key may not do at all."""
+    return Refusal(403, "permission_error", "access_denied", message)
+
+
+def model_access_denied(model: str) -> Refusal:
+    """Refuse a model that the key may not use."""
+    message = f"Your API key does not have access to this model: '{model[:200]}'"
+    return Refusal(403, "permission_error", "model_access_denied", message, "model")
+
+
+def unpriced_model(model: str) -> Refusal:
+    """Refuse a model whose price is unknown to a key that has a quota."""
+    message = (
+        f"The model '{model[:200]}' has no price here, so a key with a quota may not use it; "
+        "its administrator can add a price"
+    )
+    return Refusal(403, "permission_error", "model_access_denied", message, "model")
+
+
+def ip_not_allowed(address: str) -> Refusal:
+    """Refuse an address that is not in the key's list."""
+    message = f"Request from this IP is not allowed: {address}"
+    return Refusal(403, "permission_error", "ip_not_allowed", message)
+
+
+def model_not_found(model: str) -> Refusal:
+    """Refuse a model that no upstream has."""
+    message = f"The model '{model[:200]}' does not exist"
+    return Refusal(404, "not_found_error", "model_not_found", message, "model")
 
 
 def endpoint_not_found(method: str, path: str) -> Refusal:
     """Refuse a path that the server does not have."""
     message = f"The requested endpoint does not exist: {method} {path[:200]}"
     return Refusal(404, "not_found_error", "endpoint_not_found", message)
+
+
+def not_found(message: str) -> Refusal:
+    """Refuse an object that does not exist, or is not this key's."""
+    return Refusal(404, "not_found_error", "not_found", message)
 
 
 def method_not_allowed(method: str, path: str, allowed: tuple[str, ...]) -> Refusal:
@@ -84,12 +164,65 @@ def method_not_allowed(method: str, path: str, allowed: tuple[str, ...]) -> Refu
     return Refusal(405, "invalid_request_error", "method_not_allowed", message, headers=headers)
 
 
+def body_timeout(seconds: float) -> Refusal:
+    """Refuse a body that does not come."""
+    message = f"The request's body stopped coming: nothing for {seconds:g} seconds"
+    return Refusal(408, "timeout_error", "request_timeout", message)
+
+
+def conflict(message: str, param: str | None = None) -> Refusal:
+    """Refuse a change that contradicts what is there."""
+    return Refusal(409, "conflict_error", "conflict", message, param)
+
+
 def request_too_large(limit_bytes: int) -> Refusal:
     """Refuse a body above the limit."""
-    message = f"Request exceeds the maximum size of {limit_bytes // 2**20} MB"
+    shown = f"{limit_bytes // 2**20} MB" if limit_bytes >= 2**20 else f"{limit_bytes} bytes"
+    message = f"Request exceeds the maximum size of {shown}"
     return Refusal(413, "request_too_large", "request_too_large", message)
+
+
+def rate_limit_exceeded(retry_after_seconds: int, what: str) -> Refusal:
+    """Refuse what comes too fast; `what` names the limit that was met."""
+    message = (
+        f"Rate limit exceeded ({what}). Please wait {retry_after_seconds} s before making more "
+        "requests."
+    )
+    headers = (("retry-after", str(retry_after_seconds)),)
+    return Refusal(429, "rate_limit_error", "rate_limit_exceeded", message, headers=headers)
+
+
+def head_too_large(limit_bytes: int) -> Refusal:
+    """Refuse a head above the limit."""
+    message = f"The request's head exceeds {limit_bytes} bytes"
+    return Refusal(431, "invalid_request_error", "headers_too_large", message)
 
 
 def internal_error() -> Refusal:
     """Answer for a defect of the server; its log has the trace."""
     return Refusal(500, "api_error", "internal_error", "An internal server error occurred")
+
+
+def upstream_error(reason: str) -> Refusal:
+    """Answer for an upstream that gave no answer, or broke one off."""
+    message = f"Error communicating with upstream provider: {reason}"
+    return Refusal(502, "api_error", "upstream_error", message)
+
+
+def service_unavailable(message: str = "Service temporarily unavailable") -> Refusal:
+    """Answer when the gateway itself cannot serve now."""
+    headers = (("retry-after", "1"),)
+    return Refusal(503, "api_error", "service_unavailable", message, headers=headers)
+
+
+def model_overloaded(model: str) -> Refusal:
+    """Answer when the gateway has too much to do for this model."""
+    message = f"The model is currently overloaded: '{model[:200]}'"
+    headers = (("retry-after", "1"),)
+    return Refusal(503, "overloaded_error", "model_overloaded", message, headers=headers)
+
+
+def upstream_timeout(reason: str) -> Refusal:
+    """Answer for an upstream that did not answer in time."""
+    message = f"The upstream provider did not answer in time: {reason}"
+    return Refusal(504, "timeout_error", "upstream_timeout", message)

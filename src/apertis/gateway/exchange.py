@@ -1,16 +1,31 @@
-"""One request and its answer, as the parts of the server hand them to each other."""
+"""One request and its answer, as the parts of the gateway hand them to each other."""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
-__all__ = ["Answer", "ClientLeft", "ConnectionCut", "Headers", "Request"]
+__all__ = [
+    "Answer",
+    "ClientLeft",
+    "ConnectionCut",
+    "Fault",
+    "Headers",
+    "RawHeaders",
+    "Request",
+    "Upstream",
+    "UpstreamAnswer",
+    "UpstreamFailure",
+    "UpstreamRequest",
+    "UpstreamTimeouts",
+]
 
 Headers = tuple[tuple[str, str], ...]
+RawHeaders = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +55,76 @@ class ClientLeft(ConnectionError):
 
 class ConnectionCut(ConnectionError):
     """The answer ends here, in the middle: the client's connection is to be dropped."""
+
+
+class Fault(enum.Enum):
+    """How an upstream failed without an answer of its own."""
+
+    CONNECT = enum.auto()
+    """No connection came about: the request never left."""
+    TIMEOUT = enum.auto()
+    """No byte came in time."""
+    BROKEN = enum.auto()
+    """The connection or the answer broke off, or is not HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFailure:
+    """Why there is no (more) answer; the reason names no secret and no content."""
+
+    kind: Fault
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTimeouts:
+    """How long to wait, in seconds: for a connection, the first byte, and between two bytes."""
+
+    connect: float
+    first_byte: float
+    idle: float
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """What is sent on: the caller's own headers and bytes; an upstream filters and adds its own.
+
+    `target` is path and query as they came: `/v1/messages?beta=true`. Names of headers are
+    lower-case.
+    """
+
+    method: str
+    target: str
+    headers: RawHeaders
+    body: bytes
+
+
+class UpstreamAnswer(Protocol):
+    """An answer whose head is there. Hop-by-hop headers are gone, names are lower-case."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+
+    async def read(self) -> bytes | UpstreamFailure:
+        """Give the next bytes of the body at the moment they come, b"" at its regular end."""
+        ...
+
+    def close(self) -> None:
+        """Keep the connection if the answer is whole, else drop it at once."""
+        ...
+
+
+class Upstream(Protocol):
+    """What answers requests."""
+
+    name: str
+
+    async def open(
+        self, request: UpstreamRequest, timeouts: UpstreamTimeouts
+    ) -> UpstreamAnswer | UpstreamFailure:
+        """Send one request, and wait for the head of its answer."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections that are kept."""
+        ...
