@@ -1,0 +1,33 @@
+"""Tokens by class, as the API's `usage` objects count them."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Tokens(Struct, frozen=True):
+    """What one answer used: five classes of tokens that do not overlap, and paid searches.
+
+    `input` excludes what was read from or written to the prompt cache. `output` includes
+    thinking. Counts are never negative.
+    """
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    web_search_requests: int = 0
+
+    @property
+    def prompt(self) -> int:
+        """All tokens of the prompt, cached or not."""
+        return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
+
+    @property
+    def total(self) -> int:
+        """All tokens of the prompt and of the answer."""
+        return self.prompt + self.output
+
+
+NO_TOKENS = Tokens()
