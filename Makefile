@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	@echo "Setting up $(VENV) (once; about a minute)"
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gateway]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[postgresql]' --group dev
 	@touch $@
 
 demo: $(STAMP)  ## Run the examples against the sandbox, over real HTTP, offline.
