@@ -91,8 +91,8 @@ def command(
         tokens_per_second=tokens_per_second,
     )
     # The port comes first: a start that fails must not show, and so use up, the key.
-    with bind(settings.host, settings.port) as listener:
-        keys = open_keys(settings.data, replace=new_key)
+    with bind(settings.server.host, settings.server.port) as listener:
+        keys = open_keys(settings.store.directory, replace=new_key)
         url = url_of(listener)
         server = Server(create_app(settings, keys.records), listener)
         announce = _json_line(url, keys) if as_json else _announcement(url, settings, keys)
@@ -108,11 +108,12 @@ def _announcement(url: str, settings: Settings, keys: OpenedKeys) -> str:
     lines = [
         f"Serving the Messages API at {url}",
         "Upstream: the sandbox, a deterministic stand-in for Claude. It is not a model.",
-        f"Data: {settings.data}",
+        f"Data: {settings.store.data}",
     ]
-    if not settings.is_loopback:
+    if not settings.server.is_loopback:
         lines.append(
-            f"Others can reach {settings.host}, without TLS: keys and content travel in the clear."
+            f"Others can reach {settings.server.host}, without TLS: "
+            "keys and content travel in the clear."
         )
     if keys.new_secret is not None:
         shown = keys.new_secret

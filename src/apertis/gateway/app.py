@@ -28,16 +28,18 @@ _ALIVE = Answer(200, (("content-type", "application/json"),), b'{"status":"ok"}'
 def create_app(settings: Settings, keys: tuple[KeyRecord, ...] | None = None) -> ASGIApp:
     """Build the ASGI application.
 
-    `keys` are the ones that may come in; without them those below `settings.data` are read, and
-    `ConfigurationError` says when there are none yet.
+    `keys` are the ones that may come in; without them those below its data directory are read,
+    and `ConfigurationError` says when there are none yet.
     """
-    known = load_keys(settings.data) if keys is None else keys
+    known = load_keys(settings.store.directory) if keys is None else keys
     if known is None:
-        raise ConfigurationError(f"no key below {settings.data} yet: 'apertis serve' makes one")
+        raise ConfigurationError(
+            f"no key below {settings.store.directory} yet: 'apertis serve' makes one"
+        )
     upstream = SandboxUpstream(
-        settings.sandbox_first_token_seconds, settings.sandbox_tokens_per_second
+        settings.sandbox.first_token_seconds, settings.sandbox.tokens_per_second
     )
-    return Application(Pipeline(known, upstream), settings.max_body_bytes)
+    return Application(Pipeline(known, upstream), settings.server.max_body_bytes)
 
 
 class Application:

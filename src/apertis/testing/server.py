@@ -48,7 +48,12 @@ def sandbox_server(
     """
     try:
         from apertis.gateway.app import create_app
-        from apertis.gateway.config import Settings
+        from apertis.gateway.config import (
+            SandboxSettings,
+            ServerSettings,
+            Settings,
+            StoreSettings,
+        )
         from apertis.gateway.keys.admission import KeyRecord
         from apertis.gateway.keys.secret import hash_secret, hint_of, new_secret
         from apertis.gateway.server import Server, bind, url_of
@@ -59,14 +64,13 @@ def sandbox_server(
         ) from error
     secret = new_secret()
     settings = Settings(
-        data=Path(),
-        port=0,
-        sandbox_first_token_seconds=first_token_seconds,
-        sandbox_tokens_per_second=tokens_per_second,
+        store=StoreSettings(Path()),
+        server=ServerSettings(port=0),
+        sandbox=SandboxSettings(first_token_seconds, tokens_per_second),
     )
     record = KeyRecord(hash_secret(secret), hint_of(secret), created_at="")
     app = create_app(settings, keys=(record,))
-    listener = bind(settings.host, settings.port)
+    listener = bind(settings.server.host, settings.server.port)
     base_url = url_of(listener)
     server = Server(app, listener)
     ready = threading.Event()

@@ -6,13 +6,13 @@ import platformdirs
 import pytest
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.config import Settings, read_settings
+from apertis.gateway.config import ServerSettings, Settings, StoreSettings, read_settings
 
 
 def test_the_defaults_listen_on_loopback_and_keep_data_where_the_platform_says() -> None:
     settings = read_settings({})
     data = platformdirs.user_data_path("apertis", appauthor=False)
-    assert settings == Settings(data=data, host="127.0.0.1", port=8000)
+    assert settings == Settings(StoreSettings(data))
 
 
 def test_every_setting_comes_from_the_environment() -> None:
@@ -25,16 +25,17 @@ def test_every_setting_comes_from_the_environment() -> None:
             "APERTIS_SANDBOX_TOKENS_PER_SECOND": "40",
         }
     )
-    assert (settings.host, settings.port, settings.data) == ("::1", 81, Path("/data"))
-    assert settings.sandbox_first_token_seconds == 0.5
-    assert settings.sandbox_tokens_per_second == 40
+    assert settings.server == ServerSettings("::1", 81)
+    assert settings.store.data == Path("/data")
+    assert settings.sandbox.first_token_seconds == 0.5
+    assert settings.sandbox.tokens_per_second == 40
 
 
 def test_what_is_given_wins_over_the_environment() -> None:
     environment = {"APERTIS_PORT": "not read", "APERTIS_SANDBOX_TOKENS_PER_SECOND": "40"}
     settings = read_settings(environment, port=0, tokens_per_second=0)
-    assert settings.port == 0
-    assert settings.sandbox_tokens_per_second is None
+    assert settings.server.port == 0
+    assert settings.sandbox.tokens_per_second is None
 
 
 @pytest.mark.parametrize(
@@ -68,9 +69,9 @@ def test_a_bad_setting_is_named_with_its_value(name: str, value: str) -> None:
     ],
 )
 def test_it_knows_whether_others_can_reach_it(host: str, loopback: bool) -> None:
-    assert read_settings({}, host=host).is_loopback is loopback
+    assert read_settings({}, host=host).server.is_loopback is loopback
 
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(AttributeError):
-        read_settings({}).port = 1  # type: ignore[misc]
+        read_settings({}).server.port = 1  # type: ignore[misc]

@@ -1,0 +1,297 @@
+"""The gateway's settings as frozen values: what there is, its default, how it is written.
+
+The text below each field is its documentation; the configuration reference is made of it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from pathlib import Path  # noqa: TC003 - the types are read at run time, by `kinds_of`.
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+from apertis.gateway.config.kinds import (
+    Choice,
+    Duration,
+    Flag,
+    Kind,
+    Money,
+    Names,
+    Number,
+    RateLimit,
+    Size,
+    Text,
+    Whole,
+)
+from apertis.gateway.config.places import BaseUrl, DatabaseUrl, Location, Network
+from apertis.gateway.config.rates import Rate
+from apertis.gateway.config.secret import Secret  # noqa: TC001 - as above.
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "MAX_BODY_BYTES",
+    "CacheSettings",
+    "LimitSettings",
+    "LogSettings",
+    "ModelSettings",
+    "MoneySettings",
+    "PriceSettings",
+    "RoutingSettings",
+    "SandboxSettings",
+    "ServerSettings",
+    "Settings",
+    "StoreSettings",
+    "UpstreamSettings",
+    "kinds_of",
+]
+
+# The API's own limit for a request of the Messages endpoints.
+MAX_BODY_BYTES = 32 * 2**20
+
+_SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+# What the hosted service promises.
+_PER_ADDRESS = Rate(1500, 180)
+_PER_KEY = Rate(3000, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the gateway listens, and how it deals with connections."""
+
+    host: Annotated[str, Text("an address or a host name")] = "127.0.0.1"
+    """Address to listen on. The default is reached from this machine only; `0.0.0.0` and `::`
+    are all addresses of the machine."""
+    port: Annotated[int, Whole(0, 65535, "a port")] = 8000
+    """Port to listen on; 0 takes a free one."""
+    tls_certificate: Annotated[Path | None, Location("the path of a PEM file")] = None
+    """Certificate chain (PEM) to serve HTTPS with. Needs `tls_key`."""
+    tls_key: Annotated[Path | None, Location("the path of a PEM file")] = None
+    """Private key (PEM) of the certificate."""
+    trusted_proxies: Annotated[tuple[str, ...], Names(Network(), "addresses and networks")] = ()
+    """Addresses and networks of the proxies in front of the gateway. Only what they say in
+    `X-Forwarded-For` is believed; for everybody else the client is the peer of the connection."""
+    max_body_bytes: Annotated[int, Size()] = MAX_BODY_BYTES
+    """Largest request body. The default is the API's own limit."""
+    body_timeout_seconds: Annotated[float, Duration()] = 60.0
+    """Longest wait between two pieces of a request's body."""
+    stop_seconds: Annotated[float, Duration(positive=False)] = 30.0
+    """How long a stop lets answers that are under way finish."""
+    workers: Annotated[int, Whole(1)] = 1
+    """Processes. Only 1 works: limits and quotas are counted inside the process."""
+    ping_seconds: Annotated[float, Duration()] = 15.0
+    """Silence of an upstream after which a streaming caller is sent a `ping` event."""
+    anthropic_version: Annotated[
+        str, Text("a version such as 2023-06-01", r"\d{4}-\d{2}-\d{2}")
+    ] = "2023-06-01"
+    """`anthropic-version` that is sent upstream when a caller sends none. A caller's own passes
+    unchanged."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether HTTPS is served."""
+        return self.tls_certificate is not None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """What the gateway keeps, and where."""
+
+    data: Annotated[Path, Location()]
+    """Directory of the database, the usage journal and the lock. A path that ends in `.db`,
+    `.sqlite` or `.sqlite3` is the database file itself; the rest is kept beside it. Default: the
+    platform's directory for the data of programs, such as `~/.local/share/apertis`."""
+    url: Annotated[str | None, DatabaseUrl()] = field(default=None, repr=False)
+    """PostgreSQL database to use instead of SQLite. The usage journal stays below `data`. A
+    password belongs into the variable `APERTIS_STORE_URL`, or into PostgreSQL's own `PGPASSWORD`
+    and `~/.pgpass`, rather than into the file."""
+
+    @property
+    def directory(self) -> Path:
+        """The directory of everything that is kept on this machine."""
+        return self.data.parent if self.data.suffix in _SQLITE_SUFFIXES else self.data
+
+    @property
+    def sqlite_file(self) -> Path:
+        """The SQLite database, whether or not `url` takes its place."""
+        if self.data.suffix in _SQLITE_SUFFIXES:
+            return self.data
+        return self.data / "apertis.sqlite3"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """How many requests are let in. A key may have limits of its own."""
+
+    per_address: Annotated[Rate | None, RateLimit()] = _PER_ADDRESS
+    """Requests of one client address."""
+    per_key: Annotated[Rate | None, RateLimit()] = _PER_KEY
+    """Requests of one key."""
+    tokens_per_minute: Annotated[int, Whole(note=" (0: no limit)")] = 0
+    """Tokens of one key in a minute, input and output together."""
+    in_flight: Annotated[int, Whole(note=" (0: no limit)")] = 0
+    """Requests of one key at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoneySettings:
+    """What happens when the price of a request is not known."""
+
+    unpriced: Annotated[Literal["refuse", "free"], Choice(("refuse", "free"))] = "refuse"
+    """What a key with a quota gets for a model that has no price: `refuse` answers an error,
+    `free` lets it through at no cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """How upstreams are chosen, waited for and given up."""
+
+    connect_timeout_seconds: Annotated[float, Duration()] = 10.0
+    """Longest wait for a connection to an upstream, TLS included."""
+    first_byte_timeout_seconds: Annotated[float, Duration()] = 600.0
+    """Longest wait for the first byte of an upstream's answer."""
+    idle_timeout_seconds: Annotated[float, Duration()] = 300.0
+    """Longest silence within an upstream's answer."""
+    fallback_timeout_ms: Annotated[int, Whole(5000, 300_000, "milliseconds")] = 30_000
+    """Wait for the first content of a model's answer before the next fallback model is tried,
+    where neither the request nor the key says it."""
+    fallback_enabled: Annotated[bool, Flag()] = False
+    """Whether `fallback_models` are used where neither the request nor the key says it."""
+    affinity: Annotated[bool, Flag()] = True
+    """Whether a conversation stays with its upstream, so that prompt caches are hit."""
+    affinity_seconds: Annotated[int, Whole(1, noun="seconds")] = 3600
+    """How long a conversation's upstream is remembered after its last request."""
+    breaker_failures: Annotated[int, Whole(1)] = 5
+    """Failures in a row after which an upstream is left alone."""
+    breaker_open_seconds: Annotated[float, Duration()] = 30.0
+    """How long it is left alone before one request tries it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """The response cache, for keys that have it switched on and requests that ask for it."""
+
+    max_bytes: Annotated[int, Size(0)] = 64 * 2**20
+    """Memory for cached answers; 0 switches the cache off."""
+    ttl_seconds: Annotated[float, Duration()] = 300.0
+    """Age at which an answer is forgotten."""
+    max_entry_bytes: Annotated[int, Size()] = 2**20
+    """Largest answer that is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What is written to stderr. Never what was said, never a secret."""
+
+    requests: Annotated[bool, Flag()] = True
+    """Whether each request is one line of JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """How fast the sandbox speaks, the deterministic stand-in for Claude."""
+
+    first_token_seconds: Annotated[float, Duration(positive=False)] = 0.0
+    """How long it thinks before its first token."""
+    tokens_per_second: Annotated[float | None, Number()] = None
+    """How fast it speaks; 0 is as fast as it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """A model of an upstream. Written as a table, or as its name alone in `models = ["..."]`."""
+
+    id: Annotated[str, Text("the name of a model")]
+    """Name by which callers ask for it."""
+    aliases: Annotated[tuple[str, ...], Names(Text("the name of a model"), "names")] = ()
+    """Other names for the same."""
+    upstream_model: Annotated[str | None, Text("the name of a model")] = None
+    """Name by which the upstream knows it. Default: `id`."""
+    priority: Annotated[int | None, Whole(-1000, 1000)] = None
+    """Overrides the upstream's."""
+    weight: Annotated[int | None, Whole(1, 1_000_000)] = None
+    """Overrides the upstream's."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """One place that answers requests. The tables' order breaks no tie: priority and weight do."""
+
+    name: Annotated[str, Text("letters, digits, '.', '_' and '-'", r"[A-Za-z0-9._-]{1,64}")]
+    """Its name in logs, metrics and reports."""
+    kind: Annotated[Literal["anthropic", "sandbox"], Choice(("anthropic", "sandbox"))] = "anthropic"
+    """`anthropic` speaks the Messages API over HTTP; `sandbox` is the built-in stand-in."""
+    base_url: Annotated[str | None, BaseUrl()] = None
+    """Where its API is, with or without `/v1` at the end. Default for `anthropic`:
+    `https://api.anthropic.com`."""
+    api_key: Secret | None = None
+    auth: Annotated[Literal["x-api-key", "bearer"], Choice(("x-api-key", "bearer"))] = "x-api-key"
+    """How the key is sent: in the header `x-api-key`, or as `Authorization: Bearer`."""
+    models: tuple[ModelSettings, ...] = ()
+    """What it serves. Default: every model name passes as it is."""
+    priority: Annotated[int, Whole(-1000, 1000)] = 0
+    """Upstreams of a lower number are tried first."""
+    weight: Annotated[int, Whole(1, 1_000_000)] = 1
+    """Share of the requests among upstreams of one priority."""
+    max_connections: Annotated[int, Whole(1, 100_000)] = 1000
+    """Connections open at the same time; further requests wait for one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceSettings:
+    """The price of a model, in dollars per million tokens unless it says otherwise.
+
+    Amounts are exact: write them as text, `"0.30"`, or as numbers.
+    """
+
+    input: Annotated[Decimal, Money()]
+    """Input that was neither read from nor written to the prompt cache."""
+    output: Annotated[Decimal, Money()]
+    """Output, thinking included."""
+    cache_read: Annotated[Decimal, Money()]
+    """Input read from the prompt cache. Default: a tenth of `input`."""
+    cache_write_5m: Annotated[Decimal, Money()]
+    """Input written to the prompt cache for five minutes. Default: 1.25 times `input`."""
+    cache_write_1h: Annotated[Decimal, Money()]
+    """Input written to the prompt cache for an hour. Default: twice `input`."""
+    web_search: Annotated[Decimal, Money()] = Decimal(10)
+    """A thousand web searches by the server's tool."""
+    batch_percent: Annotated[int, Whole(0, 100)] = 50
+    """What a request in a batch costs, in percent."""
+
+
+_SANDBOX = UpstreamSettings("sandbox", "sandbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. `read_settings` makes it; it never changes afterwards."""
+
+    store: StoreSettings
+    server: ServerSettings = ServerSettings()
+    limits: LimitSettings = LimitSettings()
+    money: MoneySettings = MoneySettings()
+    routing: RoutingSettings = RoutingSettings()
+    cache: CacheSettings = CacheSettings()
+    log: LogSettings = LogSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    upstreams: tuple[UpstreamSettings, ...] = (_SANDBOX,)
+    prices: Mapping[str, PriceSettings] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def kinds_of(section: type[Any]) -> dict[str, Kind]:
+    """What the settings of a section take, by name; without those of a form of their own."""
+    hints = get_type_hints(section, include_extras=True)
+    found = {item.name: getattr(hints[item.name], "__metadata__", ()) for item in fields(section)}
+    return {name: kinds[0] for name, kinds in found.items() if kinds}
