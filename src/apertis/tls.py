@@ -15,6 +15,8 @@ from apertis.sansio.outcome import Failure
 
 # What OpenSSL calls an answer that is no TLS at all.
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
+# What helps a user whose server is not there; the server itself says it to nobody.
+SERVER_HINT = " (`apertis serve` runs a server)"
 
 
 def checked_context(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
@@ -76,7 +78,7 @@ def failure_of(error: OSError, where: str, deadline: str = "connect") -> Failure
         reason = f"cannot connect to {where}: it did not answer (timeout: {deadline})"
         return Failure(reason, where, deadline, cause=error)
     # Who cannot reach a proxy needs another one, not a server.
-    hint = "" if where.startswith("the proxy ") else " (`apertis serve` runs a server)"
+    hint = "" if where.startswith("the proxy ") else SERVER_HINT
     reason = f"cannot connect to {where}: {_said(error)}{hint}"
     return Failure(reason, where, cause=error)
 

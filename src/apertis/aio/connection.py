@@ -96,19 +96,27 @@ class Connection(asyncio.Protocol):
 
     # The shell calls what follows.
 
-    async def request(self, method: str, data: bytes, limits: Limits) -> Failure | None:
-        """Send a request and read until the head of the answer is there."""
+    async def request(
+        self, method: str, data: bytes, limits: Limits, body: bytes = b""
+    ) -> Failure | None:
+        """Send a request and read until the head of the answer is there.
+
+        A large `body` that follows `data` is given apart, so that nobody copies it.
+        """
         http = self.http
         http.begin(method)
         if self._transport is None or self.closed:
             return Failure(f"the connection to {self.where} was closed", self.where)
         self._transport.write(data)
+        if body:
+            self._transport.write(body)
         while not http.head_complete:
             limit = limits.idle if http.started else limits.response
             failure = await self.wait(limit, "idle" if http.started else "response", limits)
             if failure is not None:
                 return failure
-        if len(data) > LARGE_REQUEST_BYTES and self._transport.get_write_buffer_size():
+        large = len(data) + len(body) > LARGE_REQUEST_BYTES
+        if large and self._transport.get_write_buffer_size():
             http.cut_request()
         return None
 
@@ -191,6 +199,9 @@ class ForwardingConnection(Connection):
         self._proxy = proxy
         self._origin = origin
 
-    async def request(self, method: str, data: bytes, limits: Limits) -> Failure | None:
+    async def request(
+        self, method: str, data: bytes, limits: Limits, body: bytes = b""
+    ) -> Failure | None:
         """Send a request and read until the head of the answer is there."""
-        return await super().request(method, self._proxy.forwarded(self._origin, data), limits)
+        data = self._proxy.forwarded(self._origin, data)
+        return await super().request(method, data, limits, body)

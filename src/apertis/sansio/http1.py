@@ -189,6 +189,11 @@ class Http1Connection:
         """Whether the next request may go over this connection."""
         return self.complete and self.keep_alive and not self.surplus and not self.failure
 
+    @property
+    def decoded(self) -> bool:
+        """Whether the body is given without the compression that the head names."""
+        return self._inflater is not None
+
     def take_body(self) -> bytes:
         """The part of the body that came since the last call."""
         body = self.body

@@ -5,66 +5,164 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from apertis.gateway.exchange import Answer, ConnectionCut, Request
-from apertis.sandbox import Cut, Sandbox, Speed, Wait
+from apertis.gateway.exchange import (
+    Answer,
+    ConnectionCut,
+    Fault,
+    Request,
+    UpstreamFailure,
+    UpstreamRequest,
+)
+from apertis.sandbox import Sandbox, Speed, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
+    from apertis.gateway.exchange import RawHeaders, UpstreamTimeouts
     from apertis.sandbox import Reply, Step
 
-__all__ = ["SandboxUpstream"]
+__all__ = ["SandboxAnswer", "SandboxUpstream"]
+
+_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"cookie", b"proxy-authorization"})
+_CUT = "the sandbox cut the connection, as it was asked to"
+
+
+class SandboxAnswer:
+    """The sandbox's answer; what it sends at once comes at once, its pauses take their time."""
+
+    __slots__ = ("_failure", "_idle_seconds", "_next", "_steps", "headers", "status")
+
+    def __init__(self, reply: Reply, first: bytes, rest: Iterator[Step], idle: float) -> None:
+        self.status = reply.status
+        self.headers = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers
+        ]
+        self._next = first
+        self._steps = rest
+        self._idle_seconds = idle
+        self._failure: UpstreamFailure | None = None
+        if not _is_stream(reply):
+            self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        """A plain answer is one piece of a known length, unless it pauses or is cut."""
+        rest = list(self._steps)
+        self._steps = iter(rest)
+        pieces = [self._next, *(step for step in rest if isinstance(step, bytes))]
+        if len(pieces) == len(rest) + 1:
+            self._next = b"".join(pieces)
+            self._steps = iter(())
+            self.headers.append((b"content-length", b"%d" % len(self._next)))
+
+    async def read(self) -> bytes | UpstreamFailure:
+        """The next bytes of the body, b"" at its regular end."""
+        if self._next:
+            data, self._next = self._next, b""
+            return data
+        if self._failure is None:
+            found = await _next_bytes(self._steps, self._idle_seconds)
+            if isinstance(found, bytes):
+                return found
+            self._failure = found
+        return self._failure
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body is there, and known to its end."""
+        return self.headers[-1][0] == b"content-length"
+
+    def rest(self) -> bytes:
+        """The whole body."""
+        return self._next
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._next, self._steps = b"", iter(())
 
 
 class SandboxUpstream:
     """Answers every request itself; nothing leaves the process."""
 
-    def __init__(self, first_token_seconds: float, tokens_per_second: float | None) -> None:
+    def __init__(
+        self,
+        first_token_seconds: float,
+        tokens_per_second: float | None,
+        *,
+        name: str = "sandbox",
+    ) -> None:
+        self.name = name
         self._sandbox = Sandbox(Speed(first_token_seconds, tokens_per_second))
 
-    async def send(self, request: Request) -> Answer:
+    async def open(
+        self, request: UpstreamRequest, timeouts: UpstreamTimeouts
+    ) -> SandboxAnswer | UpstreamFailure:
         """Get the sandbox's answer.
 
+        Pauses before the first byte delay the whole answer, its headers included; a cut there is a
+        failure.
+        """
+        path, _, query = request.target.partition("?")
+        headers = _heard(request.headers)
+        reply = self._sandbox.reply(request.method, path, headers, request.body, query)
+        steps = iter(reply.steps)
+        first = await _next_bytes(steps, timeouts.first_byte)
+        if isinstance(first, UpstreamFailure):
+            return first
+        return SandboxAnswer(reply, first, steps, timeouts.idle)
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+    async def send(self, request: Request) -> Answer:
+        """Get the sandbox's answer; `ConnectionCut` when it drops the connection.
+
         Pauses before the first byte delay the whole answer, its headers included.
-        `ConnectionCut` when the sandbox drops the connection before any byte.
         """
         reply = self._sandbox.reply(
             request.method, request.path, request.headers, request.body, request.query
         )
         steps = iter(reply.steps)
-        first = await _first_bytes(steps)
-        if _is_stream(reply):
-            return Answer(reply.status, reply.headers, _play(first, steps))
-        rest = list(steps)
-        if all(isinstance(step, bytes) for step in rest):
-            body = first + b"".join(step for step in rest if isinstance(step, bytes))
-            return Answer(reply.status, reply.headers, body)
-        return Answer(reply.status, reply.headers, _play(first, rest))
+        first = await _next_bytes(steps, float("inf"))
+        if isinstance(first, UpstreamFailure):
+            raise ConnectionCut
+        answer = SandboxAnswer(reply, first, steps, float("inf"))
+        if answer.is_whole:
+            return Answer(reply.status, reply.headers, answer.rest())
+        return Answer(reply.status, reply.headers, _chunks(answer))
+
+
+async def _chunks(answer: SandboxAnswer) -> AsyncGenerator[bytes, None]:
+    while data := await answer.read():
+        if isinstance(data, UpstreamFailure):
+            raise ConnectionCut
+        yield data
+
+
+def _heard(headers: RawHeaders) -> dict[str, str]:
+    heard: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        if raw_name not in _CREDENTIALS:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            heard[name] = f"{heard[name]}, {value}" if name in heard else value
+    return heard
 
 
 def _is_stream(reply: Reply) -> bool:
     return (reply.header("content-type") or "").startswith("text/event-stream")
 
 
-async def _first_bytes(steps: Iterator[Step]) -> bytes:
+async def _next_bytes(steps: Iterator[Step], patience_seconds: float) -> bytes | UpstreamFailure:
+    """The next bytes, after the pauses before them; b"" when there are none."""
     for step in steps:
         if isinstance(step, bytes):
-            return step
-        await _pause(step)
-    return b""
-
-
-async def _play(first: bytes, steps: Iterable[Step]) -> AsyncGenerator[bytes, None]:
-    yield first
-    for step in steps:
-        if isinstance(step, bytes):
-            yield step
+            if step:
+                return step
+        elif isinstance(step, Wait):
+            if step.seconds > patience_seconds:
+                await asyncio.sleep(patience_seconds)
+                return UpstreamFailure(Fault.TIMEOUT, "the sandbox fell silent (timeout)")
+            patience_seconds -= step.seconds
+            await asyncio.sleep(step.seconds)
         else:
-            await _pause(step)
-
-
-async def _pause(step: Wait | Cut) -> None:
-    if isinstance(step, Wait):
-        await asyncio.sleep(step.seconds)
-    else:
-        raise ConnectionCut
+            return UpstreamFailure(Fault.BROKEN, _CUT)
+    return b""

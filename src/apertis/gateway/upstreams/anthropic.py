@@ -1,0 +1,108 @@
+"""An upstream that speaks the Messages API itself: Anthropic, or whoever is compatible."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from apertis.errors import ConfigurationError, ParameterError
+from apertis.gateway.upstreams.headers import request_head, request_target
+from apertis.gateway.upstreams.wire import Wire, WireAnswer
+from apertis.sansio.proxy import checked_options
+from apertis.sansio.request import checked_value, parse_base_url
+from apertis.sansio.timeouts import Limits
+
+if TYPE_CHECKING:
+    import ssl
+
+    from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
+
+__all__ = ["ANTHROPIC_URL", "AnthropicUpstream"]
+
+ANTHROPIC_URL = "https://api.anthropic.com"
+
+
+class AnthropicUpstream:
+    """Passes requests on as they came, with the upstream's own key in place of the caller's.
+
+    `base_url` may end in a path, to which the request's target is added; without one it is
+    Anthropic's own. `auth` says in which header the key goes. Without a key none is sent.
+    `anthropic_version` stands in for callers who name none. `HTTP_PROXY`, `HTTPS_PROXY`,
+    `ALL_PROXY` and `NO_PROXY` are heeded; `tls` replaces the system's trust.
+
+    Raises:
+        ConfigurationError: The URL, the key or a number cannot be.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        auth: Literal["x-api-key", "bearer"] = "x-api-key",
+        anthropic_version: str = "2023-06-01",
+        max_connections: int = 1000,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.name = name
+        checked_options(None, max_connections)
+        origin = parse_base_url(
+            base_url or ANTHROPIC_URL, name=f"the base_url of the upstream {name!r}"
+        )
+        self._wire = Wire(origin, max_connections=max_connections, tls=tls)
+        self._prefix = origin.prefix
+        # The gateway reads usage from the bytes, so they must not be compressed.
+        own = f"host: {origin.authority}\r\naccept-encoding: identity\r\n"
+        if api_key is not None:
+            own += _credential(name, api_key, auth)
+        self._own = own.encode("latin-1")
+        version = _checked("anthropic_version", anthropic_version, name)
+        self._default_version = f"anthropic-version: {version}\r\n".encode("latin-1")
+        self._timeouts: UpstreamTimeouts | None = None
+        self._limits = Limits(None, None, None)
+
+    def __repr__(self) -> str:
+        return f"AnthropicUpstream({self.name!r})"
+
+    async def open(
+        self, request: UpstreamRequest, timeouts: UpstreamTimeouts
+    ) -> WireAnswer | UpstreamFailure:
+        """Send one request, and wait for the head of its answer."""
+        if timeouts is not self._timeouts:
+            # Nearly every request has the same ones.
+            self._timeouts = timeouts
+            self._limits = Limits(timeouts.connect, timeouts.first_byte, timeouts.idle)
+        body = request.body
+        head = request_head(
+            request.method,
+            request_target(self._prefix + request.target),
+            self._own,
+            request.headers,
+            self._default_version,
+            len(body),
+        )
+        return await self._wire.open(request.method, head, body, self._limits)
+
+    async def close(self) -> None:
+        """Close the connections that are kept; answers under way come to their end."""
+        await self._wire.close()
+
+
+def _credential(name: str, api_key: str, auth: Literal["x-api-key", "bearer"]) -> str:
+    if auth not in {"x-api-key", "bearer"}:
+        raise ConfigurationError(
+            f"the auth of the upstream {name!r} must be 'x-api-key' or 'bearer', not {auth!r}"
+        )
+    key = _checked("api_key", api_key, name)
+    if not key:
+        raise ConfigurationError(f"the api_key of the upstream {name!r} is empty")
+    return f"x-api-key: {key}\r\n" if auth == "x-api-key" else f"authorization: Bearer {key}\r\n"
+
+
+def _checked(field: str, value: str, upstream: str) -> str:
+    try:
+        return checked_value(field, value)
+    except ParameterError as error:
+        raise ConfigurationError(
+            f"the {field} of the upstream {upstream!r} cannot be sent: {error}"
+        ) from None

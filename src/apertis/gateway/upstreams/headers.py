@@ -1,0 +1,145 @@
+"""Which headers pass through the gateway, and how a request's head is written.
+
+Both directions are open lists: what is not named here passes, unknown headers included. Names come
+in lower case. Hop-by-hop headers are those of RFC 9110, section 7.6.1.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["passed_down", "request_head", "request_target"]
+
+Header = tuple[bytes, bytes]
+
+_HOP_BY_HOP = frozenset(
+    {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+)
+# The caller's credentials are for the gateway alone.
+_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"cookie"})
+# They are the connection's to say.
+_FRAMING = frozenset({b"host", b"content-length", b"expect", b"accept-encoding"})
+# What proxies in front of the gateway tell of who asks.
+_WHO_ASKS = frozenset(
+    {
+        b"cf-connecting-ip",
+        b"cf-connecting-ipv6",
+        b"cf-ipcountry",
+        b"fastly-client-ip",
+        b"forwarded",
+        b"true-client-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-envoy-external-address",
+        b"x-original-forwarded-for",
+        b"x-real-ip",
+    }
+)
+_NEVER_UP = _HOP_BY_HOP | _CREDENTIALS | _FRAMING | _WHO_ASKS | {b"x-response-cache"}
+_NEVER_UP_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-apertis-")
+# They speak of the upstream's own address, which is not the one that the caller asked.
+_NEVER_DOWN = _HOP_BY_HOP | {b"set-cookie", b"alt-svc", b"strict-transport-security"}
+_ENCODED_BODY = frozenset({b"content-length", b"content-encoding"})
+_PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})
+
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LINE_END = re.compile(rb"[\r\n\0]")
+_TARGET = re.compile(r"[!-~\x80-\xff]+")
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+# Real traffic has a few dozen names; a caller who makes up more pushes out the oldest.
+@lru_cache(maxsize=1024)
+def _passes_up(name: bytes) -> bool:
+    lowered = name.lower()
+    if lowered in _NEVER_UP or lowered.startswith(_NEVER_UP_PREFIXES):
+        return False
+    return _TOKEN.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=1024)
+def _name_down(name: bytes) -> bytes:
+    """The name in lower case; nothing for a header that stays here."""
+    lowered = name.lower()
+    stays = lowered in _NEVER_DOWN or lowered.startswith(b"proxy-")
+    return b"" if stays else lowered
+
+
+def request_target(target: str) -> bytes:
+    """The path and query as they can stand in a request line; legal ones stay as they are."""
+    if _TARGET.fullmatch(target):
+        return target.encode("latin-1")
+    return quote(target or "/", safe=_VISIBLE).encode("ascii")
+
+
+def request_head(
+    method: str, target: bytes, own: bytes, headers: Sequence[Header], default: bytes, length: int
+) -> bytes:
+    """The head of a request: its line, the gateway's `own` lines, and what passes of `headers`.
+
+    `default` is one line, `name: value` with its line end, that is left out where the caller
+    sends the header. A header that could be read as more than one is not sent at all.
+    """
+    start = b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), target, own)
+    if length or method in _WITH_BODY:
+        start += b"content-length: %d\r\n" % length
+    parts = [start]
+    named = False
+    for name, value in headers:
+        if _passes_up(name):
+            parts += (name, b": ", value, b"\r\n")
+        elif name == b"connection" and value.lower() not in _PLAIN_CONNECTION:
+            named = True
+    head = b"".join(parts)
+    lines = start.count(b"\n") + len(parts) // 4
+    if named or head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+        # Nobody but an attacker, or a client with a defect, gets here.
+        kept = [b"%b: %b\r\n" % header for header in _unnamed(headers) if _is_sound(*header)]
+        head = start + b"".join(kept)
+    name, _, _ = default.partition(b":")
+    if b"\r\n%b: " % name not in head:
+        head += default
+    return head + b"\r\n"
+
+
+def _is_sound(name: bytes, value: bytes) -> bool:
+    return _passes_up(name) and not _LINE_END.search(value)
+
+
+def passed_down(headers: Sequence[Header], *, decoded: bool) -> list[Header]:
+    """What the caller gets of an answer's headers, names in lower case.
+
+    `decoded` says that the body was compressed and is no more, so that its length is not known.
+    """
+    passed: list[Header] = []
+    named = False
+    for name, value in headers:
+        lowered = _name_down(name)
+        if lowered:
+            passed.append((lowered, value))
+        elif name.lower() == b"connection" and value.lower() not in _PLAIN_CONNECTION:
+            named = True
+    if named:
+        lowered_all = [(name.lower(), value) for name, value in headers]
+        passed = [header for header in _unnamed(lowered_all) if _name_down(header[0])]
+    if decoded:
+        passed = [header for header in passed if header[0] not in _ENCODED_BODY]
+    return passed
+
+
+def _unnamed(headers: Sequence[Header]) -> list[Header]:
+    """The headers that no `connection` header names."""
+    named = {
+        word.strip().lower()
+        for name, value in headers
+        if name == b"connection"
+        for word in value.split(b",")
+    }
+    return [header for header in headers if header[0] not in named]
