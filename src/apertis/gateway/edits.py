@@ -1,0 +1,126 @@
+"""The declared edits: fields of the gateway's own, which an upstream of this format must not see.
+
+`fallback_*` and `compression` are the service's. The others are OpenAI-style parameters that the
+service accepts on Messages as well; each is mapped to the field that means the same here, dropped
+when its value changes nothing, or refused when it cannot be honoured. Everything else is passed
+on as it came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from apertis.gateway.errors import Refusal, invalid_parameter
+
+if TYPE_CHECKING:
+    from apertis.gateway.peek import Body
+
+__all__ = ["FALLBACK_FIELDS", "Edits", "declared_edits"]
+
+FALLBACK_FIELDS = ("fallback_models", "fallback_timeout", "fallback_enabled")
+# Values of OpenAI-style parameters that change nothing about an answer.
+_WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
+    "n": (1,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "response_format": ({"type": "text"},),
+    "seed": (),
+}
+_INSTEAD = {
+    "n": "Claude gives one answer a request; only 1 is possible",
+    "presence_penalty": "Claude has no such parameter; only 0 is possible",
+    "frequency_penalty": "Claude has no such parameter; only 0 is possible",
+    "logit_bias": "Claude has no such parameter; only an empty one is possible",
+    "response_format": "use 'output_config' with a 'format' of type 'json_schema' instead",
+    "seed": "Claude cannot repeat an answer; leave it out",
+}
+_OWN = frozenset({*FALLBACK_FIELDS, "compression", "stop", "user", *_WITHOUT_EFFECT})
+_MOST_STOPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """Top-level fields to remove, to replace and to add, values as JSON."""
+
+    remove: tuple[str, ...] = ()
+    replace: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    add: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+
+_NONE = Edits()
+
+
+def declared_edits(body: Body) -> Edits | Refusal:
+    """Say what of a body is to be edited, or which field cannot be honoured."""
+    own = _OWN.intersection(body.names)
+    if not own:
+        return _NONE
+    edits = Edits(tuple(sorted(own)))
+    for name in edits.remove:
+        raw = body.raw(name) or b"null"
+        value = msgspec.json.decode(raw)
+        if value is None or name in FALLBACK_FIELDS:
+            continue
+        refusal: Refusal | None = None
+        if name == "compression":
+            refusal = _compression(value)
+        elif name == "stop":
+            refusal = _stop(body, value, edits)
+        elif name == "user":
+            refusal = _user(body, value, edits)
+        elif not any(value == harmless for harmless in _WITHOUT_EFFECT[name]):
+            refusal = invalid_parameter(
+                name, f"Invalid value for parameter '{name}': {_INSTEAD[name]}"
+            )
+        if refusal is not None:
+            return refusal
+    return edits
+
+
+def _compression(value: object) -> Refusal | None:
+    if isinstance(value, dict) and value.get("enabled") is False:
+        return None
+    return invalid_parameter(
+        "compression",
+        "Invalid value for parameter 'compression': this gateway does not compress histories; "
+        'leave it out, or send {"enabled": false}',
+    )
+
+
+def _stop(body: Body, value: object, edits: Edits) -> Refusal | None:
+    if "stop_sequences" in body:
+        return invalid_parameter(
+            "stop", "Invalid value for parameter 'stop': 'stop_sequences' is there already"
+        )
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or len(stops) > _MOST_STOPS:
+        return invalid_parameter(
+            "stop",
+            f"Invalid value for parameter 'stop': a string, or up to {_MOST_STOPS} of them",
+        )
+    if not all(isinstance(stop, str) for stop in stops):
+        return invalid_parameter("stop", "Invalid value for parameter 'stop': strings only")
+    edits.add["stop_sequences"] = msgspec.json.encode(stops)
+    return None
+
+
+def _user(body: Body, value: object, edits: Edits) -> Refusal | None:
+    if not isinstance(value, str):
+        return invalid_parameter("user", "Invalid value for parameter 'user': a string")
+    raw = body.raw("metadata")
+    metadata = None if raw is None else msgspec.json.decode(raw)
+    if metadata is None:
+        fields: dict[str, object] = {}
+    elif isinstance(metadata, dict) and metadata.get("user_id") in (None, value):
+        fields = metadata
+    else:
+        return invalid_parameter(
+            "user", "Invalid value for parameter 'user': 'metadata' names another 'user_id'"
+        )
+    merged = msgspec.json.encode({**fields, "user_id": value})
+    (edits.add if raw is None else edits.replace)["metadata"] = merged
+    return None

@@ -1,0 +1,205 @@
+"""What the gateway reads of a request's body, and the few edits that it makes in its bytes.
+
+A body is read once, at its top level only: each field is known as a slice of the original bytes,
+and nothing below is decoded. An edit replaces, removes or adds top-level fields and keeps every
+other byte, white space included.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+__all__ = ["Body", "peek"]
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# A key and what stands around it, up to the first byte of its value. White space is JSON's own.
+_KEY = re.compile(rb'[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+')
+_COMMA = re.compile(rb"[ \t\n\r]*+,")
+_OPENING = re.compile(rb"[ \t\n\r]*+\{")
+_LONGEST_MODEL = 256
+
+T = TypeVar("T")
+
+
+class Body:
+    """A JSON object as it came, with its top-level fields as slices of its bytes."""
+
+    __slots__ = ("_fields", "_spans", "data", "max_tokens", "model", "stream")
+
+    def __init__(
+        self,
+        data: bytes,
+        fields: Mapping[str, msgspec.Raw],
+        spans: list[tuple[str, int, int, int]],
+    ) -> None:
+        self.data = data
+        self._fields = fields
+        # Of each field in its order: name, start of the key, start and end of the value.
+        self._spans = spans
+        self.model = ""
+        self.max_tokens = 0
+        self.stream = False
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._fields
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of the top-level fields."""
+        return self._fields.keys()
+
+    def raw(self, name: str) -> bytes | None:
+        """Give a field's value as its bytes; None when the body has no such field."""
+        value = self._fields.get(name)
+        return None if value is None else bytes(value)
+
+    def value(self, name: str, type_: type[T]) -> T | None:
+        """Decode a field; None when it is missing, null, or of another type."""
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        try:
+            return msgspec.json.decode(value, type=type_ | None)  # type: ignore[arg-type, return-value]
+        except msgspec.DecodeError:
+            return None
+
+    def edited(
+        self,
+        replace: Mapping[str, bytes] | None = None,
+        remove: Collection[str] = (),
+        add: Mapping[str, bytes] | None = None,
+    ) -> bytes:
+        """Give the bytes with fields replaced, removed and added; all others stay as they are.
+
+        The values are JSON. Without an edit it is the very body that came.
+        """
+        if not (replace or remove or add):
+            return self.data
+        replace = replace or {}
+        kept = [span for span in self._spans if span[0] not in remove]
+        if not self._spans:
+            opening = self.data.index(b"{") + 1
+            return self.data[:opening] + _members(add or {}) + self.data[opening:]
+        pieces = [self.data[: self._spans[0][1]]]
+        ends = {
+            span[1]: before[3] for before, span in zip(self._spans, self._spans[1:], strict=False)
+        }
+        for place, (name, key, start, end) in enumerate(kept):
+            if place:
+                # What stood between a field and the one before it goes with it.
+                pieces.append(self.data[ends[key] : key])
+            pieces.append(self.data[key:start])
+            pieces.append(replace[name] if name in replace else self.data[start:end])
+        if add:
+            pieces.append((b"," if kept else b"") + _members(add))
+        pieces.append(self.data[self._spans[-1][3] :])
+        return b"".join(pieces)
+
+
+def _members(fields: Mapping[str, bytes]) -> bytes:
+    return b",".join(msgspec.json.encode(name) + b":" + value for name, value in fields.items())
+
+
+def read_object(data: bytes) -> Body | Refusal:
+    """Read a JSON object, or say where it is wrong.
+
+    A name that stands twice at the top level is refused: the gateway and the upstream could each
+    take another one of the two values for the model, or for the price.
+    """
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            return invalid_request(
+                f"Invalid request format: the body is not UTF-8 (byte {error.start})"
+            )
+    try:
+        fields = _FIELDS.decode(data)
+    except msgspec.ValidationError:
+        return invalid_request("Invalid request format: the body must be a JSON object")
+    except msgspec.DecodeError as error:
+        return invalid_request(f"Invalid request format: {error}")
+    except RecursionError:
+        return invalid_request("Invalid request format: the JSON is nested too deeply")
+    spans = _spans(data, fields)
+    if isinstance(spans, Refusal):
+        return spans
+    return Body(data, fields, spans)
+
+
+def _spans(
+    data: bytes, fields: Mapping[str, msgspec.Raw]
+) -> list[tuple[str, int, int, int]] | Refusal:
+    opening = _OPENING.match(data)
+    position = opening.end() if opening else 0
+    spans: list[tuple[str, int, int, int]] = []
+    seen: set[str] = set()
+    while len(seen) < len(fields):
+        key = _KEY.match(data, position)
+        if key is None:
+            break
+        literal = key[1]
+        name: str = msgspec.json.decode(literal) if b"\\" in literal else literal[1:-1].decode()
+        if name in seen:
+            return _twice(name)
+        seen.add(name)
+        start = key.end()
+        value = bytes(fields[name])
+        end = start + len(value)
+        # Only the value that was decoded may stand here: nobody can lead the walk astray.
+        if not data.startswith(value, start):
+            return _twice(name)
+        spans.append((name, key.start(1), start, end))
+        comma = _COMMA.match(data, end)
+        position = comma.end() if comma else end
+    rest = data[spans[-1][3] :] if spans else b"}"
+    if len(seen) < len(fields) or rest.strip(b" \t\n\r") != b"}":
+        return _twice(None)
+    return spans
+
+
+def _twice(name: str | None) -> Refusal:
+    which = f"the field {name[:100]!r}" if name is not None else "a field"
+    return invalid_request(f"Invalid request format: {which} stands twice in the body")
+
+
+def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
+    """Read what routing and money need: `model`, `max_tokens`, `stream`.
+
+    The service requires `model`, `messages` and, where an answer is made, `max_tokens`; all else
+    is the upstream's to judge.
+    """
+    body = read_object(data)
+    if isinstance(body, Refusal):
+        return body
+    if "model" not in body:
+        return missing_parameter("model")
+    model = body.value("model", str)
+    if not model or len(model) > _LONGEST_MODEL:
+        return invalid_parameter(
+            "model",
+            f"Invalid value for parameter 'model': a string of 1 to {_LONGEST_MODEL} characters",
+        )
+    body.model = model
+    if "messages" not in body:
+        return missing_parameter("messages")
+    if needs_max_tokens:
+        if "max_tokens" not in body:
+            return missing_parameter("max_tokens")
+        max_tokens = body.value("max_tokens", int)
+        if max_tokens is None or max_tokens < 0:
+            return invalid_parameter(
+                "max_tokens", "Invalid value for parameter 'max_tokens': a whole number from 1"
+            )
+        body.max_tokens = max_tokens
+        if "stream" in body:
+            body.stream = body.value("stream", bool) is True
+    return body

@@ -1,0 +1,185 @@
+"""What is read of a body, and that an edit changes what it names and nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apertis.gateway.errors import Refusal
+from apertis.gateway.peek import Body, peek, read_object
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+NAMES = st.text(max_size=8)
+SPACE = st.sampled_from([b"", b" ", b"\n  ", b"\t", b"\r\n"])
+MESSAGE = b'{"model":"m","max_tokens":5,"messages":[]}'
+
+
+def read(data: bytes) -> Body:
+    body = read_object(data)
+    assert isinstance(body, Body), body
+    return body
+
+
+def refusal(data: bytes, *, needs_max_tokens: bool = True) -> Refusal:
+    found = peek(data, needs_max_tokens=needs_max_tokens)
+    assert isinstance(found, Refusal)
+    return found
+
+
+@st.composite
+def written_objects(draw: st.DrawFn) -> tuple[bytes, dict[str, Any]]:
+    """An object and its bytes, with white space and escapes as any client may write them."""
+    fields = draw(st.dictionaries(NAMES, JSON, max_size=6))
+    parts = []
+    for name, value in fields.items():
+        key = json.dumps(name, ensure_ascii=draw(st.booleans())).encode()
+        text = json.dumps(value, ensure_ascii=draw(st.booleans())).encode()
+        parts.append(
+            b"".join((draw(SPACE), key, draw(SPACE), b":", draw(SPACE), text, draw(SPACE)))
+        )
+    inside = b",".join(parts) or draw(SPACE)
+    return draw(SPACE) + b"{" + inside + b"}" + draw(SPACE), fields
+
+
+@given(written_objects())
+@settings(max_examples=200)
+def test_a_body_without_an_edit_is_the_very_bytes_that_came(
+    written: tuple[bytes, dict[str, Any]],
+) -> None:
+    data, fields = written
+    body = read(data)
+    assert body.edited() is data
+    assert {name: json.loads(body.raw(name) or b"") for name in body.names} == fields
+
+
+@given(written_objects(), st.data())
+@settings(max_examples=200)
+def test_an_edit_changes_what_it_names_and_keeps_every_other_byte(
+    written: tuple[bytes, dict[str, Any]], data: st.DataObject
+) -> None:
+    text, fields = written
+    names = sorted(fields)
+    remove = data.draw(st.sets(st.sampled_from(names)) if names else st.just(set[str]()))
+    left = [name for name in names if name not in remove]
+    replace = data.draw(st.dictionaries(st.sampled_from(left), JSON) if left else st.just({}))
+    add = data.draw(
+        st.dictionaries(NAMES.filter(lambda name: name not in fields), JSON, max_size=2)
+    )
+    body = read(text)
+    edited = body.edited(
+        {name: msgspec.json.encode(value) for name, value in replace.items()},
+        remove,
+        {name: msgspec.json.encode(value) for name, value in add.items()},
+    )
+    expected = {name: value for name, value in fields.items() if name not in remove}
+    assert json.loads(edited) == {**expected, **replace, **add}
+    for name in left:
+        if name not in replace:
+            assert body.raw(name) in edited
+    # White space before and after the object is not the edit's to touch.
+    assert edited.startswith(text[: text.index(b"{") + 1])
+    assert edited.endswith(text[text.rindex(b"}") :])
+
+
+def test_removing_a_field_leaves_the_spacing_of_the_others() -> None:
+    body = read(b'{\n  "a": 1,\n  "b": [1, 2],\n  "c": "x"\n}')
+    assert body.edited(remove=("b",)) == b'{\n  "a": 1,\n  "c": "x"\n}'
+    assert body.edited(remove=("a",)) == b'{\n  "b": [1, 2],\n  "c": "x"\n}'
+    assert body.edited(remove=("c",)) == b'{\n  "a": 1,\n  "b": [1, 2]\n}'
+    assert body.edited({"b": b"0"}) == b'{\n  "a": 1,\n  "b": 0,\n  "c": "x"\n}'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"model":"a","model":"b"}',
+        b'{"model":"aa","model":"b"}',
+        b'{"model":1,"x":2,"model":1}',
+        b'{"model":"a","mod\\u0065l":"b"}',
+        b'{"model":{"b":1,"c":2},"c":2,"model":1}',
+        b'{"model":12,"x":0,"model":1}',
+    ],
+)
+def test_a_name_that_stands_twice_is_refused(data: bytes) -> None:
+    found = read_object(data)
+    assert isinstance(found, Refusal)
+    assert (found.status, found.code) == (400, "invalid_request")
+    assert "stands twice" in found.message
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), JSON), min_size=2, max_size=5))
+def test_no_value_can_hide_a_name_that_stands_twice(pairs: list[tuple[str, Any]]) -> None:
+    text = (
+        b"{" + b",".join(b'"%s":%s' % (k.encode(), json.dumps(v).encode()) for k, v in pairs) + b"}"
+    )
+    found = read_object(text)
+    assert isinstance(found, Refusal) == (len({name for name, _ in pairs}) < len(pairs))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "truncated"),
+        (b"[]", "must be a JSON object"),
+        (b"null", "must be a JSON object"),
+        (b'{"model":', "truncated"),
+        (b'{"model":"m"} x', "trailing"),
+        (b"{'model':1}", "malformed"),
+        (b'{"model":"\xff"}', "not UTF-8 (byte 10)"),
+        (b'{"model":"\xed\xa0\x80"}', "not UTF-8"),
+        (b"[" * 200_000, "must be a JSON object"),
+        (b'{"a":' + b"[" * 200_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_json_object_is_refused_with_the_reason(data: bytes, words: str) -> None:
+    found = refusal(data)
+    assert (found.status, found.type, found.code) == (
+        400,
+        "invalid_request_error",
+        "invalid_request",
+    )
+    assert words in found.message
+
+
+@pytest.mark.parametrize("missing", ["model", "messages", "max_tokens"])
+def test_a_missing_field_is_named(missing: str) -> None:
+    fields = {"model": "m", "max_tokens": 5, "messages": []}
+    del fields[missing]
+    found = refusal(json.dumps(fields).encode())
+    assert (found.status, found.code, found.param) == (400, "missing_parameter", missing)
+
+
+@pytest.mark.parametrize("value", ["1.5", '"5"', "-1", "true", "null", "1e400", "[]"])
+def test_a_number_of_tokens_must_be_a_whole_one(value: str) -> None:
+    found = refusal(b'{"model":"m","messages":[],"max_tokens":%s}' % value.encode())
+    assert found.param == "max_tokens"
+
+
+@pytest.mark.parametrize("value", ["1", "null", '""', '"' + "x" * 257 + '"', "{}"])
+def test_a_model_must_be_a_name(value: str) -> None:
+    found = refusal(b'{"model":%s,"messages":[],"max_tokens":5}' % value.encode())
+    assert (found.code, found.param) == ("invalid_parameter", "model")
+
+
+def test_counting_tokens_needs_no_max_tokens() -> None:
+    body = peek(b'{"model":"m","messages":[]}', needs_max_tokens=False)
+    assert isinstance(body, Body)
+    assert body.model == "m"
+
+
+@pytest.mark.parametrize(("value", "stream"), [("true", True), ("false", False), ("null", False)])
+def test_stream_is_read(value: str, stream: bool) -> None:
+    body = peek(MESSAGE[:-1] + b',"stream":%s}' % value.encode(), needs_max_tokens=True)
+    assert isinstance(body, Body)
+    assert body.stream is stream
