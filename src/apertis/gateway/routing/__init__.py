@@ -1,0 +1,52 @@
+"""Where a request goes, and what happens when that fails. Pure: time and chance are arguments."""
+
+from __future__ import annotations
+
+from apertis.gateway.routing.affinity import AffinityTable, affinity_of
+from apertis.gateway.routing.attempts import Attempts, Stop, Try, may_move
+from apertis.gateway.routing.binding import is_bound
+from apertis.gateway.routing.breaker import BreakerState, Cause
+from apertis.gateway.routing.fallback import (
+    BOUND_HEADER,
+    NO_FALLBACK,
+    FallbackDefaults,
+    FallbackFields,
+    FallbackPlan,
+    fallback_plan,
+)
+from apertis.gateway.routing.notes import FallbackReason, fallback_headers
+from apertis.gateway.routing.outcome import (
+    Outcome,
+    outcome_of_error,
+    outcome_of_fault,
+    outcome_of_status,
+)
+from apertis.gateway.routing.router import Router, UpstreamState
+from apertis.gateway.routing.target import Target
+
+__all__ = [
+    "BOUND_HEADER",
+    "NO_FALLBACK",
+    "AffinityTable",
+    "Attempts",
+    "BreakerState",
+    "Cause",
+    "FallbackDefaults",
+    "FallbackFields",
+    "FallbackPlan",
+    "FallbackReason",
+    "Outcome",
+    "Router",
+    "Stop",
+    "Target",
+    "Try",
+    "UpstreamState",
+    "affinity_of",
+    "fallback_headers",
+    "fallback_plan",
+    "is_bound",
+    "may_move",
+    "outcome_of_error",
+    "outcome_of_fault",
+    "outcome_of_status",
+]

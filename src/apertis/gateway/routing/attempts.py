@@ -1,0 +1,184 @@
+"""The attempts of one request: what to try, and what to do after each outcome.
+
+The loop around it sends, waits and reports; this decides. Targets of the model come first, each of
+them once; a connection that was never made is tried a second time when there is no other target;
+then come the fallback models. Nothing moves once the answer is committed, which is at its first
+content event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from apertis.gateway.errors import Refusal, model_not_found, upstream_error, upstream_timeout
+from apertis.gateway.routing.notes import FallbackReason, fallback_headers, reason_of
+from apertis.gateway.routing.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apertis.gateway.routing.fallback import FallbackPlan
+    from apertis.gateway.routing.target import Target
+
+__all__ = ["Attempts", "Stop", "Try", "may_move"]
+
+_PAUSE_SECONDS: Final = 0.1
+
+# The upstream found fault with the request, or nobody waits any more.
+_STAYS = frozenset({Outcome.OK, Outcome.CLIENT_FAULT, Outcome.LEFT})
+
+
+def may_move(outcome: Outcome) -> bool:
+    """Whether another target or model may be tried after this.
+
+    What the upstream refuses for the request's own sake (400, 413, ...) stays. A refused
+    credential (401, 402, 403) is the gateway's own, so it may move like a broken upstream.
+    """
+    return outcome not in _STAYS
+
+
+class Try(NamedTuple):
+    """Send the request to this target, after so many seconds."""
+
+    target: Target
+    # The name that the caller used for it: the model asked for, or one of `fallback_models`.
+    model: str
+    delay_seconds: float = 0.0
+
+
+class Stop(NamedTuple):
+    """Nothing more is tried: answer with this refusal, or hand on the answer that is at hand."""
+
+    refusal: Refusal | None
+
+
+class Attempts:
+    """Drive it with `start`, then with `after` for each outcome, and `commit` at the first content.
+
+    `targets_of` gives the targets of a model, best first; empty passes over the model. `is_bound`
+    is asked only when there are models to fall back to. Times are Unix seconds.
+    """
+
+    __slots__ = (
+        "_committed",
+        "_entered",
+        "_models",
+        "_plan",
+        "_retried",
+        "_sent",
+        "_targets",
+        "_targets_of",
+        "_tried",
+        "asked",
+        "model",
+        "reason",
+        "target",
+    )
+
+    def __init__(
+        self,
+        model: str,
+        plan: FallbackPlan,
+        targets_of: Callable[[str], tuple[Target, ...]],
+        is_bound: Callable[[], bool],
+    ) -> None:
+        self.asked = self.model = model
+        # What is being tried, and why the model that was asked for was given up.
+        self.target: Target | None = None
+        self.reason: FallbackReason | None = None
+        self._plan = plan
+        self._targets_of = targets_of
+        stays = bool(plan.models) and not plan.moves_bound and is_bound()
+        # Both are used up from the front.
+        self._models = () if stays else plan.models
+        self._targets: tuple[Target, ...] = ()
+        self._tried: list[Target] = []
+        self._retried = False
+        self._committed = False
+        self._entered = self._sent = 0.0
+
+    @property
+    def deadline(self) -> float | None:
+        """When the first content must be there for the model to keep its turn.
+
+        None when no other model is left: then the gateway's own timeouts hold alone.
+        """
+        return self._entered + self._plan.timeout_seconds if self._models else None
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers that tell the caller which model answered, and why."""
+        answered = self.target.id if self.target else self.model
+        return fallback_headers(self.asked, answered, self.reason)
+
+    def start(self, now: float) -> Try | Stop:
+        """The first thing to do."""
+        self._targets = self._targets_of(self.asked)
+        self._entered = now
+        if not self._targets:
+            return self._next_model(Outcome.MODEL_MISSING, now) or Stop(model_not_found(self.asked))
+        return self._next_target(now) or Stop(None)
+
+    def after(self, outcome: Outcome, now: float) -> Try | Stop:
+        """What to do after the attempt that is under way came to this."""
+        if self._committed or not may_move(outcome):
+            return Stop(None)
+        deadline = self.deadline
+        if deadline is None or now < deadline:
+            step = self._next_target(now) or self._once_more(outcome, now)
+            if step is not None:
+                return step
+        return self._next_model(outcome, now) or Stop(_refusal(outcome))
+
+    def late(self, now: float) -> Outcome:
+        """How an attempt ended that did not keep the deadline; for `after` and for the router."""
+        waited = now - self._sent
+        return Outcome.TIMEOUT if waited >= self._plan.patience_seconds else Outcome.LATE
+
+    def commit(self) -> None:
+        """The caller has seen content: from here on there is this answer or an error."""
+        self._committed = True
+
+    def _next_target(self, now: float) -> Try | None:
+        while self._targets:
+            target, self._targets = self._targets[0], self._targets[1:]
+            if target not in self._tried:
+                self._tried.append(target)
+                self.target, self._sent = target, now
+                return Try(target, self.model)
+        return None
+
+    def _once_more(self, outcome: Outcome, now: float) -> Try | None:
+        # Only what never left can be sent again without being paid for twice.
+        if outcome is not Outcome.UNREACHABLE or self._retried or self.target is None:
+            return None
+        self._retried, self._sent = True, now
+        return Try(self.target, self.model, _PAUSE_SECONDS)
+
+    def _next_model(self, outcome: Outcome, now: float) -> Try | None:
+        while self._models:
+            model, self._models = self._models[0], self._models[1:]
+            self._targets = self._targets_of(model)
+            left = self.model
+            self.model = model
+            step = self._next_target(now)
+            if step is not None:
+                self.reason = self.reason or reason_of(outcome)
+                self._entered = now
+                return step
+            self.model = left
+        return None
+
+
+def _refusal(outcome: Outcome) -> Refusal | None:
+    """What the gateway says itself; None where the upstream's own answer says it."""
+    if outcome is Outcome.BAD_KEY:
+        # A 401 would tell the caller to look at a key that is none of his.
+        return upstream_error("it refused the gateway's own credential")
+    if outcome is Outcome.UNREACHABLE:
+        return upstream_error("no connection could be made")
+    if outcome is Outcome.MALFORMED:
+        return upstream_error("its answer broke off or cannot be read")
+    if outcome in {Outcome.TIMEOUT, Outcome.LATE}:
+        return upstream_timeout("no answer came")
+    return None

@@ -1,0 +1,94 @@
+"""What became of one attempt at an upstream, and whose fault it was."""
+
+from __future__ import annotations
+
+import enum
+
+from apertis.gateway.exchange import Fault
+
+__all__ = ["Outcome", "outcome_of_error", "outcome_of_fault", "outcome_of_status"]
+
+
+class Outcome(enum.Enum):
+    """How an attempt ended."""
+
+    OK = enum.auto()
+    """An answer of the model."""
+    CLIENT_FAULT = enum.auto()
+    """The upstream refuses the request itself: another place would refuse it too."""
+    MODEL_MISSING = enum.auto()
+    """The upstream does not know the model."""
+    CONFLICT = enum.auto()
+    """409: the same request may succeed a moment later."""
+    BAD_KEY = enum.auto()
+    """401, 402, 403: the upstream refuses the gateway's own credential, not the caller's key."""
+    RATE_LIMITED = enum.auto()
+    """429: the gateway's credential has to wait; the host is well."""
+    OVERLOADED = enum.auto()
+    """503 or 529."""
+    SERVER_ERROR = enum.auto()
+    """Any other status that is no answer: 408, 500, 502, 504 among them."""
+    UNREACHABLE = enum.auto()
+    """No connection came about: the request never left."""
+    TIMEOUT = enum.auto()
+    """The upstream was silent for longer than the gateway's own settings allow."""
+    LATE = enum.auto()
+    """Nothing came within the caller's `fallback_timeout`, which says little about the host."""
+    MALFORMED = enum.auto()
+    """The answer broke off, or is none."""
+    LEFT = enum.auto()
+    """The caller left before anything was known."""
+
+
+_OF_STATUS = {
+    401: Outcome.BAD_KEY,
+    402: Outcome.BAD_KEY,
+    403: Outcome.BAD_KEY,
+    404: Outcome.MODEL_MISSING,
+    408: Outcome.SERVER_ERROR,
+    409: Outcome.CONFLICT,
+    429: Outcome.RATE_LIMITED,
+    503: Outcome.OVERLOADED,
+    529: Outcome.OVERLOADED,
+}
+
+# The `error.type` of an error, as in https://docs.claude.com/en/api/errors.
+_OF_ERROR = {
+    "invalid_request_error": Outcome.CLIENT_FAULT,
+    "request_too_large": Outcome.CLIENT_FAULT,
+    "authentication_error": Outcome.BAD_KEY,
+    "billing_error": Outcome.BAD_KEY,
+    "permission_error": Outcome.BAD_KEY,
+    "not_found_error": Outcome.MODEL_MISSING,
+    "conflict_error": Outcome.CONFLICT,
+    "rate_limit_error": Outcome.RATE_LIMITED,
+    "overloaded_error": Outcome.OVERLOADED,
+}
+
+_OF_FAULT = {
+    Fault.CONNECT: Outcome.UNREACHABLE,
+    Fault.TIMEOUT: Outcome.TIMEOUT,
+    Fault.BROKEN: Outcome.MALFORMED,
+}
+
+
+def outcome_of_status(status: int) -> Outcome:
+    """What the status of an upstream's answer stands for.
+
+    A 404 on the Messages endpoints means the model: the paths are the gateway's own.
+    """
+    if 200 <= status < 300:
+        return Outcome.OK
+    if status in _OF_STATUS:
+        return _OF_STATUS[status]
+    return Outcome.CLIENT_FAULT if 400 <= status < 500 else Outcome.SERVER_ERROR
+
+
+def outcome_of_error(error_type: str | None) -> Outcome:
+    """What the `error` event of a stream stands for, by its `error.type`."""
+    return _OF_ERROR.get(error_type or "", Outcome.SERVER_ERROR)
+
+
+def outcome_of_fault(fault: Fault) -> Outcome:
+    """What a failure without an answer stands for."""
+    return _OF_FAULT[fault]

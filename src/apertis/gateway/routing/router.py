@@ -1,0 +1,207 @@
+"""Where a request goes: the upstreams of its model, best first.
+
+Priority decides, then whether an upstream names the model, then weight by chance; a conversation
+goes first to the upstream that knows it. An upstream that is not well goes last, and is never left
+out: when none is well, the least bad one is tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from apertis.gateway.routing.affinity import AffinityTable
+from apertis.gateway.routing.breaker import Breaker, BreakerState, Cause
+from apertis.gateway.routing.groups import Group, Names, Route
+from apertis.gateway.routing.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from apertis.gateway.config import RoutingSettings, UpstreamSettings
+    from apertis.gateway.routing.target import Target
+
+__all__ = ["Router", "UpstreamState"]
+
+# How long a target rests after a 429 that does not say it, and at most.
+_DEFAULT_REST_SECONDS: Final = 1.0
+_LONGEST_REST_SECONDS: Final = 3600.0
+
+# Callers choose the names: neither table may grow with them.
+_MOST_GROUPS = 2048
+_MOST_RESTS = 1024
+
+_RESTS = frozenset({Outcome.RATE_LIMITED, Outcome.OVERLOADED})
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamState:
+    """How an upstream fares, for metrics and readiness."""
+
+    name: str
+    breaker: BreakerState
+    cause: Cause | None
+    failures: int
+
+    @property
+    def usable(self) -> bool:
+        """Whether requests are sent there before all others have failed."""
+        return self.breaker is not BreakerState.OPEN
+
+
+class Router:
+    """Chooses upstreams, and learns from what becomes of the attempts.
+
+    `known_ids` are ids of models that upstreams without a list of models know, so that the dotted
+    spelling of one finds it. `affinity` is the table of a router before this one, to keep its
+    conversations where they are.
+    """
+
+    __slots__ = ("_breakers", "_groups", "_names", "_pins", "_rests", "affinity")
+
+    def __init__(
+        self,
+        upstreams: tuple[UpstreamSettings, ...],
+        settings: RoutingSettings,
+        *,
+        known_ids: Iterable[str] = (),
+        affinity: AffinityTable | None = None,
+    ) -> None:
+        self._names = Names(upstreams, known_ids)
+        self._breakers = {
+            upstream.name: Breaker(settings.breaker_failures, settings.breaker_open_seconds)
+            for upstream in upstreams
+        }
+        self._groups: dict[str, Group] = {}
+        # Until when a target is to be spared, because it said so.
+        self._rests: dict[Target, float] = {}
+        self._pins = settings.affinity
+        self.affinity = affinity or AffinityTable(settings.affinity_seconds)
+
+    def candidates(
+        self, model: str, affinity: str | None, now: float, pick: float
+    ) -> tuple[Target, ...]:
+        """All targets of a model, the one to try first at the front; empty: no upstream has it.
+
+        `affinity` is what `affinity_of` gave, `now` is in Unix seconds, `pick` a random number
+        from 0 up to 1, without 1. The first target may be the one probe of a breaker that is half
+        open, so call this only for a request that is about to be sent.
+        """
+        group = self._groups.get(model) or self._group(model)
+        if len(group.routes) < 2:
+            return group.targets
+        return tuple([route.target for route in self._ranked(group, affinity, now, pick)])
+
+    def serves(self, model: str) -> bool:
+        """Whether any upstream has the model."""
+        return bool(self._group(model).routes)
+
+    def model_id(self, model: str) -> str:
+        """The id of the model that a name stands for; a name that stands for none is its own."""
+        return self._group(model).id
+
+    def chooses(self, model: str) -> bool:
+        """Whether there is more than one upstream, so that affinity makes a difference."""
+        return self._pins and len(self._group(model).routes) > 1
+
+    def report(
+        self, target: Target, outcome: Outcome, now: float, retry_after: float | None = None
+    ) -> None:
+        """Learn from an attempt, once, when it is over: an answer that breaks off is `MALFORMED`.
+
+        `retry_after` is in seconds, as the upstream said it.
+        """
+        breaker = self._breakers[target.upstream]
+        if outcome is Outcome.OK and breaker.cause is None and not breaker.failures:
+            return
+        breaker.report(outcome, now)
+        if outcome in _RESTS:
+            self._rest(target, outcome, now, retry_after)
+
+    def pin(self, affinity: str, model: str, upstream: str, now: float) -> None:
+        """Let a conversation stay with the upstream that answered it.
+
+        `model` is the name that `candidates` was asked for. To be called for each answer, so that
+        a conversation moves on with the upstream that took over from a failed one.
+        """
+        if self.chooses(model):
+            self.affinity.put(affinity, self.model_id(model), upstream, now)
+
+    def unpin(self, affinity: str, model: str) -> None:
+        """Let the next request of a conversation choose anew."""
+        self.affinity.remove(affinity, self.model_id(model))
+
+    def states(self, now: float) -> tuple[UpstreamState, ...]:
+        """How each upstream fares, in the order of the settings."""
+        return tuple(
+            UpstreamState(name, breaker.state(now), breaker.cause, breaker.failures)
+            for name, breaker in self._breakers.items()
+        )
+
+    def _group(self, model: str) -> Group:
+        group = self._groups.get(model)
+        if group is None:
+            if len(self._groups) >= _MOST_GROUPS:
+                self._groups.clear()
+            group = self._groups[model] = self._names.group(model)
+        return group
+
+    def _ranked(
+        self, group: Group, affinity: str | None, now: float, pick: float
+    ) -> Sequence[Route]:
+        ready = [route for route in group.routes if self._is_ready(route, now)]
+        ordered: list[Route] = []
+        for _, tier in groupby(ready, key=lambda route: route.rank):
+            ordered += _by_weight([*tier], pick)
+        if affinity is not None and self._pins:
+            pinned = self.affinity.get(affinity, group.id, now)
+            ordered.sort(key=lambda route: route.target.upstream != pinned)
+        # Beyond the first place a half-open breaker gives nothing out: it has one probe.
+        first, rest = ordered[:1], ordered[1:]
+        for route in first:
+            breaker = self._breakers[route.target.upstream]
+            if breaker.cause is not None:
+                breaker.probe(now)
+        well = [route for route in rest if self._breakers[route.target.upstream].cause is None]
+        chosen = {route.target for route in first + well}
+        others = [route for route in group.routes if route.target not in chosen]
+        return first + well + sorted(others, key=self._badness)
+
+    def _is_ready(self, route: Route, now: float) -> bool:
+        breaker = self._breakers[route.target.upstream]
+        if breaker.cause is not None and not breaker.is_due(now):
+            return False
+        return not self._rests or now >= self._rests.get(route.target, 0.0)
+
+    def _badness(self, route: Route) -> tuple[int, float]:
+        breaker = self._breakers[route.target.upstream]
+        if breaker.cause is None:
+            return 0, self._rests.get(route.target, 0.0)
+        return (1 if breaker.cause is Cause.BAD_HOST else 2), breaker.until
+
+    def _rest(
+        self, target: Target, outcome: Outcome, now: float, retry_after: float | None
+    ) -> None:
+        if retry_after is None and outcome is not Outcome.RATE_LIMITED:
+            return
+        seconds = _DEFAULT_REST_SECONDS if retry_after is None else max(retry_after, 0.0)
+        if len(self._rests) >= _MOST_RESTS:
+            self._rests = {t: until for t, until in self._rests.items() if until > now}
+        if len(self._rests) < _MOST_RESTS:
+            self._rests[target] = now + min(seconds, _LONGEST_REST_SECONDS)
+
+
+def _by_weight(routes: list[Route], pick: float) -> list[Route]:
+    """The routes in a random order in which weight comes first; one number decides it all."""
+    ordered: list[Route] = []
+    while len(routes) > 1:
+        point = pick * sum(route.weight for route in routes)
+        place = 0
+        while point >= routes[place].weight and place < len(routes) - 1:
+            point -= routes[place].weight
+            place += 1
+        # Where the point lies within the share that it hit is as random as it was itself.
+        pick = min(point / routes[place].weight, 1.0)
+        ordered.append(routes.pop(place))
+    return ordered + routes
