@@ -1,0 +1,140 @@
+"""Books usage as a part of a transaction: the records, their sums, and the keys' used units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from apertis.gateway.store.bulk import BulkInsert
+from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_daily, usage_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from apertis.gateway.usage.record import UsageRecord
+
+__all__ = ["DAY_MS", "FIRST_FAILURE", "book"]
+
+DAY_MS = 86_400_000
+
+FIRST_FAILURE = 400
+# What an upstream or a caller says is kept within these, so that no record can ever be one that
+# the database refuses: it would hold up all that come after it. Nothing real comes near them.
+_MOST = 2**50
+_LONGEST = 200
+
+_KNOWN_AT_ONCE = 1000
+
+_RECORDS = BulkInsert(usage)
+_DAILY = BulkInsert(usage_daily, SUMS)
+_SESSIONS = BulkInsert(usage_sessions, SUMS)
+_KEYS = BulkInsert(key_usage, ("used_units",))
+
+# The places of the columns in a row of `usage`.
+_PLACES = {column.name: place for place, column in enumerate(usage.columns)}
+_AT, _KEY, _COST = _PLACES["at_ms"], _PLACES["key_id"], _PLACES["cost_units"]
+_STATUS = _PLACES["status"]
+_FLAGS = tuple(_PLACES[name] for name in ("cached", "estimated", "interrupted"))
+_COUNTS = slice(_PLACES["input_tokens"], _COST + 1)
+_DIMENSIONS = tuple(_PLACES[name] for name in ("model", "kind", "request_class", "upstream"))
+_SESSION = tuple(_PLACES[name] for name in ("session", "agent"))
+
+_Row = tuple[object, ...]
+
+
+async def book(connection: AsyncConnection, records: Iterable[UsageRecord]) -> list[UsageRecord]:
+    """Book the records whose request ids are new, once each; those are the answer."""
+    distinct: dict[str, UsageRecord] = {}
+    for record in records:
+        distinct.setdefault(record.request_id, record)
+    for request_id in await _known(connection, list(distinct)):
+        del distinct[request_id]
+    rows = [_row(record) for record in distinct.values()]
+    await _RECORDS.run(connection, rows)
+    await _add_up(connection, rows)
+    return list(distinct.values())
+
+
+async def _known(connection: AsyncConnection, request_ids: Sequence[str]) -> list[str]:
+    known: list[str] = []
+    for start in range(0, len(request_ids), _KNOWN_AT_ONCE):
+        asked = request_ids[start : start + _KNOWN_AT_ONCE]
+        found = await connection.execute(
+            select(usage.c.request_id).where(usage.c.request_id.in_(asked))
+        )
+        known.extend(found.scalars())
+    return known
+
+
+def _row(record: UsageRecord) -> _Row:
+    tokens = record.tokens
+    return (
+        record.request_id,
+        record.at_ms,
+        record.key_id,
+        record.kind,
+        _text(record.model),
+        _text(record.requested_model),
+        _text(record.upstream),
+        record.status,
+        _text(record.code),
+        min(tokens.input, _MOST),
+        min(tokens.output, _MOST),
+        min(tokens.cache_read, _MOST),
+        min(tokens.cache_write_5m, _MOST),
+        min(tokens.cache_write_1h, _MOST),
+        min(tokens.web_search_requests, _MOST),
+        min(record.cost_units, _MOST),
+        record.estimated,
+        record.cached,
+        record.streamed,
+        record.interrupted,
+        _text(record.session),
+        _text(record.agent),
+        _text(record.request_class),
+        _text(record.upstream_request_id),
+        record.first_byte_ms,
+        record.total_ms,
+    )
+
+
+def _text(text: str | None) -> str | None:
+    # PostgreSQL keeps no NUL, and no index takes a text of any length.
+    if text is not None and (len(text) > _LONGEST or "\0" in text):
+        return text[:_LONGEST].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text
+
+
+async def _add_up(connection: AsyncConnection, rows: Iterable[_Row]) -> None:
+    daily: dict[_Row, list[int]] = {}
+    sessions: dict[_Row, list[int]] = {}
+    spent: dict[_Row, list[int]] = {}
+    for row in rows:
+        sums = _sums(row)
+        day = (row[_AT] // DAY_MS, row[_KEY], *(row[place] or "" for place in _DIMENSIONS))
+        _add(daily, day, sums)
+        _add(sessions, (*day, *(row[place] or "" for place in _SESSION)), sums)
+        _add(spent, (row[_KEY],), sums[-1:])
+    # Always in one order, so that two transactions never wait for each other.
+    await _DAILY.run(connection, _rows_of(daily))
+    await _SESSIONS.run(connection, _rows_of(sessions))
+    await _KEYS.run(connection, _rows_of(spent))
+
+
+def _sums(row: _Row) -> list[int]:
+    failed = int(row[_STATUS] >= FIRST_FAILURE)
+    return [1, failed, *(int(row[place]) for place in _FLAGS), *row[_COUNTS]]
+
+
+def _add(groups: dict[_Row, list[int]], group: _Row, sums: Sequence[int]) -> None:
+    known = groups.get(group)
+    groups[group] = (
+        list(sums) if known is None else [a + b for a, b in zip(known, sums, strict=True)]
+    )
+
+
+def _rows_of(groups: Mapping[_Row, Sequence[int]]) -> list[_Row]:
+    return [(*group, *groups[group]) for group in sorted(groups)]

@@ -1,0 +1,66 @@
+"""Many rows in few statements."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Table
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+__all__ = ["BulkInsert"]
+
+# SQLite takes 32,766 values a statement.
+_MAX_VALUES = 32_000
+
+
+class BulkInsert:
+    """Inserts rows, given as tuples in the order of the table's columns.
+
+    A row whose primary key is there already is an error; or, with `sums`, its columns of these
+    names are added to those of the row that is there. No primary key may come twice in one run.
+    """
+
+    def __init__(self, table: Table, sums: Sequence[str] = ()) -> None:
+        columns = [column.name for column in table.columns]
+        self._width = len(columns)
+        self._head = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "
+        self._tail = _addition(table, sums) if sums else ""
+        row = f"({', '.join(f'${number}' for number in range(1, self._width + 1))})"
+        self._numbered = self._head + row + self._tail
+        self._by_count: dict[int, str] = {}
+
+    async def run(self, connection: AsyncConnection, rows: Sequence[tuple[object, ...]]) -> None:
+        """Insert the rows as a part of the connection's transaction."""
+        if not rows:
+            return
+        if connection.dialect.name != "sqlite":
+            # The driver sends all rows in one go.
+            await connection.exec_driver_sql(self._numbered, list(rows))
+            return
+        # SQLite's driver gives up the interpreter's lock at every statement and waits to get it
+        # back: with a statement a row, a busy event loop would make that seconds. Powers of two,
+        # so that few statements are ever prepared.
+        start = 0
+        while start < len(rows):
+            count = 1 << (min(len(rows) - start, _MAX_VALUES // self._width).bit_length() - 1)
+            values = tuple(chain.from_iterable(rows[start : start + count]))
+            await connection.exec_driver_sql(self._statement(count), values)
+            start += count
+
+    def _statement(self, count: int) -> str:
+        statement = self._by_count.get(count)
+        if statement is None:
+            row = f"({', '.join('?' * self._width)})"
+            statement = self._head + ", ".join([row] * count) + self._tail
+            self._by_count[count] = statement
+        return statement
+
+
+def _addition(table: Table, sums: Sequence[str]) -> str:
+    identity = ", ".join(column.name for column in table.primary_key)
+    added = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in sums)
+    return f" ON CONFLICT ({identity}) DO UPDATE SET {added}"

@@ -1,0 +1,164 @@
+"""Connections to the database: how they are set up, and the two ways to use one."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from apertis.errors import ConfigurationError
+from apertis.gateway.store.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    import asyncpg
+    from sqlalchemy import Connection
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+__all__ = ["Database", "connect_postgres", "open_postgres", "open_sqlite", "reason"]
+
+# How long one process waits while another one (the command line beside the gateway) writes.
+_BUSY_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
+_READERS = 4
+_BEGIN = "apertis_begin"
+
+
+class Database:
+    """An open database. Readers never wait for the writer; writers take turns."""
+
+    def __init__(self, readers: AsyncEngine, writer: AsyncEngine) -> None:
+        self._readers = readers
+        self._writer = writer
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection for one statement that only reads.
+
+        `StoreUnavailableError` when the database fails.
+        """
+        with _failures():
+            async with self._readers.connect() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection for one transaction: all of it is kept, or after an error nothing.
+
+        `StoreUnavailableError` when the database fails.
+        """
+        with _failures():
+            async with self._writer.begin() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._readers.dispose()
+        await self._writer.dispose()
+
+
+def reason(error: Exception) -> str:
+    """What the database said, on one line, without the statement and its values."""
+    told = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    # The driver's own exception is the cause of the one that SQLAlchemy made of it.
+    told = told.__cause__ or told
+    text = str(told).strip()
+    return text.splitlines()[0] if text else type(told).__name__
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise StoreUnavailableError(f"the store failed: {reason(error)}") from error
+
+
+def open_sqlite(path: Path) -> Database:
+    """Prepare connections to a SQLite file; the first use opens it."""
+    return Database(
+        _sqlite_engine(path, _READERS, begin=None), _sqlite_engine(path, 1, begin="BEGIN IMMEDIATE")
+    )
+
+
+def _sqlite_engine(path: Path, connections: int, *, begin: str | None) -> AsyncEngine:
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=str(path)),
+        # Without an isolation level the driver begins nothing by itself: a transaction that turns
+        # from reading to writing could fail at once, so one that writes says so when it begins.
+        connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None},
+        pool_size=connections,
+        max_overflow=0,
+        hide_parameters=True,
+        execution_options={_BEGIN: begin},
+    )
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    # A commit is on the disk before the journal lets go of its records, hence FULL.
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "temp_store = MEMORY",
+        "journal_size_limit = 67108864",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    statement = connection.get_execution_options()[_BEGIN]
+    if statement is not None:
+        connection.exec_driver_sql(statement)
+
+
+def open_postgres(url: str) -> Database:
+    """Prepare connections to a PostgreSQL database; the first use opens one."""
+    return Database(
+        _postgres_engine(url, _READERS, "AUTOCOMMIT"), _postgres_engine(url, 2, "READ COMMITTED")
+    )
+
+
+def _postgres_engine(url: str, connections: int, isolation: str) -> AsyncEngine:
+    async def connect() -> asyncpg.Connection[asyncpg.Record]:
+        return await connect_postgres(url)
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        # The driver reads the URL itself: it knows all of libpq's parameters, such as sslmode.
+        async_creator=connect,
+        isolation_level=isolation,
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+
+
+async def connect_postgres(url: str) -> asyncpg.Connection[asyncpg.Record]:
+    """Open one connection. `ConfigurationError` when the driver is not installed."""
+    try:
+        # Only those who keep their data in PostgreSQL have the driver.
+        import asyncpg
+    except ImportError as error:
+        raise ConfigurationError(
+            "PostgreSQL as the store needs its driver: pip install 'apertis[postgresql]'"
+        ) from error
+    _, _, rest = url.partition("://")
+    return await asyncpg.connect(
+        f"postgresql://{rest}",
+        timeout=_CONNECT_SECONDS,
+        server_settings={"application_name": "apertis"},
+    )

@@ -1,0 +1,15 @@
+"""How the store fails while it is open; what keeps it from opening is a `ConfigurationError`."""
+
+from __future__ import annotations
+
+from apertis.errors import ApertisError
+
+__all__ = ["StoreUnavailableError", "UnknownKeyError"]
+
+
+class StoreUnavailableError(ApertisError):
+    """The database did not do it: nothing was changed, and the same call may succeed later."""
+
+
+class UnknownKeyError(ApertisError):
+    """No key has this id."""

@@ -1,0 +1,136 @@
+"""Keys in the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import func, insert, or_, select, update
+
+from apertis.errors import ConfigurationError
+from apertis.gateway.keys.record import KeyRecord
+from apertis.gateway.store.errors import UnknownKeyError
+from apertis.gateway.store.schema import key_usage, key_version, keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from sqlalchemy import Row, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from apertis.gateway.store.connections import Database
+
+__all__ = ["StoredKeys"]
+
+_LISTS = frozenset(("tags", "models", "addresses", "fallback_models"))
+_KEPT_BY_STORE = frozenset(("id", "used_units", "created_at", "version"))
+_CHANGEABLE = frozenset(KeyRecord.__struct_fields__) - _KEPT_BY_STORE
+
+_VERSION = select(key_version.c.version)
+_RECORDS: Select[Any] = select(
+    keys, func.coalesce(key_usage.c.used_units, 0).label("used_units")
+).outerjoin(key_usage, key_usage.c.key_id == keys.c.id)
+_NAMES = tuple(column.name for column in _RECORDS.selected_columns)
+# Where the lists stand in a row of `_RECORDS`.
+_LIST_PLACES = tuple(place for place, name in enumerate(_NAMES) if name in _LISTS)
+
+
+class StoredKeys:
+    """All keys that were ever made; deleted ones stay, with their status."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def current_version(self) -> int:
+        """The version of the newest change, for a cheap look whether there was one."""
+        async with self._database.reading() as connection:
+            return int((await connection.execute(_VERSION)).scalar_one())
+
+    async def changes_since(self, version: int) -> list[KeyRecord]:
+        """All keys that were made or changed after this version, in the order of their changes.
+
+        What requests use up is no change.
+        """
+        return await self._read(_RECORDS.where(keys.c.version > version).order_by(keys.c.version))
+
+    async def insert(self, record: KeyRecord) -> KeyRecord:
+        """Keep a new key; what comes back has its version."""
+        async with self._database.writing() as connection:
+            version = await _next_version(connection)
+            values = {name: getattr(record, name) for name in _CHANGEABLE}
+            values |= {"id": record.id, "created_at": record.created_at, "version": version}
+            await connection.execute(insert(keys).values(_columns(values)))
+            if record.used_units:
+                used = {"key_id": record.id, "used_units": record.used_units}
+                await connection.execute(insert(key_usage).values(used))
+        return msgspec.structs.replace(record, version=version)
+
+    async def get(self, key_id: str) -> KeyRecord | None:
+        """Read one key, deleted ones too."""
+        found = await self._read(_RECORDS.where(keys.c.id == key_id))
+        return found[0] if found else None
+
+    async def find(self, name_or_id: str) -> KeyRecord | None:
+        """Read the key of this id, or else the one of this name that is not deleted.
+
+        `ConfigurationError` when several have the name.
+        """
+        named = (keys.c.name == name_or_id) & (keys.c.status != "deleted")
+        found = await self._read(
+            _RECORDS.where(or_(keys.c.id == name_or_id, named)).order_by(keys.c.version)
+        )
+        by_id = [record for record in found if record.id == name_or_id]
+        if len(found) > 1 and not by_id:
+            ids = ", ".join(record.id for record in found)
+            raise ConfigurationError(
+                f"{len(found)} keys have the name {name_or_id!r}: say the id of one ({ids})"
+            )
+        return (by_id or found or [None])[0]
+
+    async def list(self) -> tuple[KeyRecord, ...]:
+        """Read all keys in the order in which they were made, deleted ones too."""
+        return tuple(await self._read(_RECORDS.order_by(keys.c.created_at, keys.c.id)))
+
+    async def update(self, key_id: str, **changes: object) -> KeyRecord:
+        """Change fields of a key, and give the changed one.
+
+        `UnknownKeyError` when there is none of this id; `TypeError` for a field that keys do not
+        have or that cannot be set.
+        """
+        unknown = sorted(changes.keys() - _CHANGEABLE)
+        if unknown:
+            raise TypeError(f"a key's {', '.join(unknown)} cannot be set")
+        async with self._database.writing() as connection:
+            version = await _next_version(connection)
+            values = _columns({**changes, "version": version})
+            await connection.execute(update(keys).where(keys.c.id == key_id).values(values))
+            row = (await connection.execute(_RECORDS.where(keys.c.id == key_id))).one_or_none()
+            if row is None:
+                raise UnknownKeyError(f"there is no key {key_id!r}")
+        return _record(row)
+
+    async def _read(self, statement: Select[Any]) -> list[KeyRecord]:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [_record(row) for row in rows]
+
+
+async def _next_version(connection: AsyncConnection) -> int:
+    await connection.execute(update(key_version).values(version=key_version.c.version + 1))
+    return int((await connection.execute(_VERSION)).scalar_one())
+
+
+def _columns(values: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: msgspec.json.encode(value).decode() if name in _LISTS and value is not None else value
+        for name, value in values.items()
+    }
+
+
+def _record(row: Row[Any]) -> KeyRecord:
+    values = list(row)
+    for place in _LIST_PLACES:
+        if values[place] is not None:
+            values[place] = msgspec.json.decode(values[place], type=tuple[str, ...])
+    return KeyRecord(**dict(zip(_NAMES, values, strict=True)))

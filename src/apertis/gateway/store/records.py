@@ -1,0 +1,131 @@
+"""What the store is asked and what it answers, as values; importing this loads no database code."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from apertis.gateway.usage.record import UsageRecord
+
+__all__ = [
+    "DIMENSIONS",
+    "Batch",
+    "BatchLine",
+    "BatchResult",
+    "Dimension",
+    "Settlement",
+    "UsageQuery",
+    "UsageRow",
+]
+
+Dimension = Literal[
+    "key", "model", "day", "session", "request_class", "agent", "upstream", "kind"
+]
+DIMENSIONS: tuple[Dimension, ...] = (
+    "key",
+    "model",
+    "day",
+    "session",
+    "request_class",
+    "agent",
+    "upstream",
+    "kind",
+)
+
+
+class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which usage to add up, and by what.
+
+    From `since_ms` until before `until_ms` (Unix milliseconds; None: no limit). One row for each
+    combination of `group_by` that occurs; one row in all when that is empty. Each filter names
+    the values to keep (`keys` are ids of keys); an empty one keeps all. Rows come in the order of
+    their group, or the most expensive first; `limit` cuts them.
+    """
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    group_by: tuple[Dimension, ...] = ()
+    keys: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    request_classes: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    upstreams: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    order: Literal["group", "cost"] = "group"
+    limit: int | None = None
+
+
+class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The exact sums of one group.
+
+    A dimension that was not asked for is None; so is one that its records do not have. `day` is
+    an ISO 8601 date in UTC, `key` a key's id. `failed` counts the requests that ended with status
+    400 or above, `cached` those that the response cache answered, `estimated` those whose tokens
+    are not the upstream's final count, `interrupted` those whose answer did not reach its end.
+    """
+
+    key: str | None = None
+    model: str | None = None
+    day: str | None = None
+    session: str | None = None
+    request_class: str | None = None
+    agent: str | None = None
+    upstream: str | None = None
+    kind: str | None = None
+    requests: int = 0
+    failed: int = 0
+    cached: int = 0
+    estimated: int = 0
+    interrupted: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    web_search_requests: int = 0
+    cost_units: int = 0
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose batch it is, where it runs, and what of its reservation is still held.
+
+    `created_at` is in Unix seconds. `held_units`, `lines` and `settled_lines` are kept by the
+    store: they follow from the lines.
+    """
+
+    id: str
+    upstream: str
+    key_id: str
+    created_at: int
+    held_units: int = 0
+    lines: int = 0
+    settled_lines: int = 0
+
+
+class BatchLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of a batch: the model that it asks for, and the units reserved for it."""
+
+    custom_id: str
+    model: str
+    held_units: int = 0
+    settled: bool = False
+
+
+class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How one line ended: its usage, or None when it used nothing."""
+
+    custom_id: str
+    record: UsageRecord | None = None
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a settlement changed: the lines that were settled now, and never before.
+
+    `released_units` were held for them and are free again; `cost_units` were booked instead.
+    """
+
+    custom_ids: tuple[str, ...] = ()
+    released_units: int = 0
+    cost_units: int = 0
