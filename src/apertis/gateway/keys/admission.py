@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apertis.gateway.errors import Refusal, invalid_api_key, missing_api_key
+from apertis.gateway.keys.credential import credential_of
 from apertis.gateway.keys.secret import hash_secret
 
 if TYPE_CHECKING:
@@ -22,14 +23,6 @@ class KeyRecord:
     sha256: str
     hint: str
     created_at: str
-
-
-def credential_of(headers: Mapping[str, str]) -> str | None:
-    """Read the key that a request presents; `Authorization: Bearer` wins over `x-api-key`."""
-    scheme, _, token = headers.get("authorization", "").strip().partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return headers.get("x-api-key", "").strip() or None
 
 
 def admit(headers: Mapping[str, str], known: tuple[KeyRecord, ...]) -> KeyRecord | Refusal:

@@ -1,0 +1,56 @@
+"""The money of one key: what it may spend, has spent, and has promised to requests under way."""
+
+from __future__ import annotations
+
+__all__ = ["Account"]
+
+
+class Account:
+    """A quota that parallel requests cannot overspend.
+
+    Reserve the most that a request can cost before it is sent, and settle once with what it did
+    cost. Then `used` passes `quota` by no more than the sum of `actual - reserved` over the
+    requests that cost more than was reserved for them. All amounts are units, 500,000 to the US
+    dollar, and never negative.
+    """
+
+    __slots__ = ("quota", "reserved", "used")
+
+    def __init__(self, quota: int | None, used: int = 0) -> None:
+        self.quota = quota
+        self.used = used
+        self.reserved = 0
+
+    @property
+    def remaining(self) -> int | None:
+        """What may still be reserved; None without a quota. Below zero after an overshoot."""
+        return None if self.quota is None else self.quota - self.used - self.reserved
+
+    def reserve(self, units: int) -> bool:
+        """Set `units` aside for a request; False, and nothing is set aside, if they are not there.
+
+        A reservation of 0 is granted as long as the quota is not overspent.
+        """
+        if self.quota is not None and self.used + self.reserved + units > self.quota:
+            return False
+        self.reserved += units
+        return True
+
+    def hold(self, units: int) -> None:
+        """Set `units` aside whether they are there or not.
+
+        For work that was granted earlier: a batch that was under way when the gateway stopped.
+        """
+        self.reserved += units
+
+    def settle(self, reserved: int, actual: int) -> None:
+        """Give a reservation back and book what the request cost.
+
+        A `ValueError` means that more was given back than is set aside: a reservation was settled
+        twice. Nothing is booked then.
+        """
+        if reserved > self.reserved:
+            message = f"cannot give back {reserved} reserved units: {self.reserved} are set aside"
+            raise ValueError(message)
+        self.reserved -= reserved
+        self.used += actual

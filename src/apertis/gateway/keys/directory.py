@@ -1,0 +1,151 @@
+"""All keys of a running gateway, found by their secrets, changed while requests are under way."""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+
+from apertis.gateway.keys.account import Account
+from apertis.gateway.keys.models import compile_models
+from apertis.gateway.keys.networks import compile_networks
+from apertis.gateway.keys.secret import hash_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, ValuesView
+
+    from apertis.gateway.keys.models import ModelList
+    from apertis.gateway.keys.networks import Networks
+    from apertis.gateway.keys.record import KeyRecord
+
+__all__ = ["Directory", "Key"]
+
+
+class Key:
+    """A key that lives: its record as it is now, its account, and what it may reach.
+
+    A change of the record is seen at once by whoever holds the key, and never touches what the
+    account has spent or set aside.
+    """
+
+    __slots__ = ("_models", "_networks", "account", "record")
+
+    def __init__(self, record: KeyRecord) -> None:
+        self.record = record
+        self.account = Account(record.quota_units, record.used_units)
+        self._models: ModelList | None = None
+        self._networks: Networks | None = None
+
+    def change(self, record: KeyRecord) -> None:
+        """Take over a newer record of the same key.
+
+        What is spent only grows: the store may not yet have what this process has booked.
+        """
+        self.record = record
+        self.account.quota = record.quota_units
+        self.account.used = max(self.account.used, record.used_units)
+        self._models = None
+        self._networks = None
+
+    def allows(self, model: str, aliases: Iterable[str] = ()) -> bool:
+        """Whether the key may use a model, by this name or by one of its other names.
+
+        How names are compared: `apertis.gateway.keys.models.ModelList`.
+        """
+        entries = self.record.models
+        if entries is None:
+            return True
+        allowed = self._models
+        if allowed is None:
+            # Compiled when first asked for: most of many keys are idle.
+            allowed = self._models = compile_models(entries)
+        return allowed.allows(model) or any(allowed.allows(alias) for alias in aliases)
+
+    def allows_address(self, address: str) -> bool:
+        """Whether the key may be used from an address; what is no address is in no list."""
+        entries = self.record.addresses
+        if entries is None:
+            return True
+        networks = self._networks
+        if networks is None:
+            networks = self._networks = compile_networks(entries)
+        return address in networks
+
+    def is_expired(self, now: float) -> bool:
+        """Whether the key's time is over; it is from the second `expires_at` on."""
+        expires_at = self.record.expires_at
+        return expires_at is not None and now >= expires_at
+
+
+class Directory:
+    """The keys by id and by the hashes of their secrets: one look-up, however many there are."""
+
+    __slots__ = ("_by_hash", "_by_id", "version")
+
+    def __init__(self, records: Iterable[KeyRecord] = ()) -> None:
+        self._by_id: dict[str, Key] = {}
+        self._by_hash: dict[str, Key] = {}
+        # The newest record's version: whoever fetches changes asks for what is newer than this.
+        self.version = 0
+        self.apply(records)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def apply(self, records: Iterable[KeyRecord]) -> None:
+        """Add keys that are new, and change those that are known, by id.
+
+        A record older than the known one is passed over, so the order of arrival does not matter.
+        A deleted key is found by no secret any more, but stays under its id: requests under way
+        still settle on its account.
+        """
+        for record in records:
+            key = self._by_id.get(record.id)
+            if key is None:
+                key = self._by_id[record.id] = Key(record)
+            elif record.version < key.record.version:
+                continue
+            else:
+                self._forget_hashes(key)
+                key.change(record)
+            self._index_hashes(key)
+            self.version = max(self.version, record.version)
+
+    def find(self, secret: str, now: float) -> Key | None:
+        """Give the key that a secret belongs to; `now` is Unix seconds.
+
+        Disabled and expired keys are found too; to refuse them is `admit`'s decision. The secret
+        before a rotation finds its key until its grace ends.
+        """
+        presented = hash_secret(secret)
+        key = self._by_hash.get(presented)
+        if key is None:
+            return None
+        record = key.record
+        # How long a look-up in a dict takes tells at most about the hash; this tells nothing.
+        if hmac.compare_digest(record.sha256, presented):
+            return key
+        previous, until = record.previous_sha256, record.previous_until
+        if previous is None or until is None or now >= until:
+            return None
+        return key if hmac.compare_digest(previous, presented) else None
+
+    def get(self, key_id: str) -> Key | None:
+        """Give a key by its id, a deleted one too."""
+        return self._by_id.get(key_id)
+
+    def all(self) -> ValuesView[Key]:
+        """All keys, deleted ones too, in the order in which they came."""
+        return self._by_id.values()
+
+    def _index_hashes(self, key: Key) -> None:
+        record = key.record
+        if record.status == "deleted":
+            return
+        if record.previous_sha256 is not None:
+            self._by_hash[record.previous_sha256] = key
+        self._by_hash[record.sha256] = key
+
+    def _forget_hashes(self, key: Key) -> None:
+        for known in (key.record.sha256, key.record.previous_sha256):
+            if known is not None and self._by_hash.get(known) is key:
+                del self._by_hash[known]

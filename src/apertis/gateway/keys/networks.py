@@ -1,0 +1,115 @@
+"""Lists of addresses and CIDR networks, IPv4 and IPv6, compiled for one look-up a request."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+__all__ = ["Networks", "compile_networks", "is_address", "normal_address", "parse_network"]
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+# ::ffff:0:0/96 (RFC 4291 section 2.5.5.2): IPv4 as a socket for both families shows it.
+_MAPPED_PREFIX = 96
+
+
+def parse_network(text: str) -> Network:
+    """Read `10.0.0.1`, `10.0.0.0/8`, `2001:db8::/32` or an IPv4-mapped form of the former.
+
+    A mapped network comes back as the IPv4 network that it is. `ValueError` says what is wrong,
+    and for bits right of the prefix which network may have been meant.
+    """
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone (%...), which no remote client has")
+    address_text, slash, prefix_text = text.strip().partition("/")
+    address = _parse_address(address_text)
+    if address is None:
+        raise ValueError(f"{text!r} is neither an IPv4 nor an IPv6 address or network")
+    bits = address.max_prefixlen
+    if slash and not (prefix_text.isascii() and prefix_text.isdecimal()):
+        raise ValueError(f"{text!r}: what follows the slash is no prefix length of 0 to {bits}")
+    prefix = int(prefix_text) if slash else bits
+    if prefix > bits:
+        raise ValueError(f"{text!r}: the prefix length is at most {bits}")
+    if address.version == 6 and (mapped := address.ipv4_mapped) and prefix >= _MAPPED_PREFIX:
+        address, prefix = mapped, prefix - _MAPPED_PREFIX
+    return _strict_network(text, address, prefix)
+
+
+def normal_address(text: str) -> str:
+    """Write an address the one way it is compared in: IPv4-mapped IPv6 as IPv4, no zone.
+
+    What is no address comes back as it is: a peer on a Unix socket has none.
+    """
+    if ":" not in text:
+        return text
+    address = _parse_address(text)
+    return text if address is None else str(_unmapped(address))
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IPv4 or IPv6 address."""
+    return _parse_address(text) is not None
+
+
+class Networks:
+    """A list of networks; a question costs one set look-up for each prefix length in the list.
+
+    IPv4-mapped IPv6 addresses are IPv4 addresses on both sides. An IPv6 network shorter than /96,
+    even `::/0`, holds no IPv4 address: `0.0.0.0/0` says that.
+    """
+
+    __slots__ = ("_v4", "_v6")
+
+    def __init__(self, entries: tuple[str, ...]) -> None:
+        networks = [parse_network(entry) for entry in entries]
+        self._v4 = _by_mask([network for network in networks if network.version == 4])
+        self._v6 = _by_mask([network for network in networks if network.version == 6])
+
+    def __contains__(self, address: str) -> bool:
+        parsed = _parse_address(address)
+        if parsed is None:
+            return False
+        plain = _unmapped(parsed)
+        number = int(plain)
+        masks = self._v4 if plain.version == 4 else self._v6
+        return any(number & mask in members for mask, members in masks)
+
+
+# Keys are made from few templates: equal lists share one compiled form.
+@lru_cache(maxsize=1024)
+def compile_networks(entries: tuple[str, ...]) -> Networks:
+    """Read a list of addresses and networks; `ValueError` names the first that is wrong."""
+    return Networks(entries)
+
+
+def _by_mask(networks: list[Network]) -> tuple[tuple[int, frozenset[int]], ...]:
+    members: dict[int, set[int]] = {}
+    for network in networks:
+        members.setdefault(int(network.netmask), set()).add(int(network.network_address))
+    return tuple((mask, frozenset(starts)) for mask, starts in members.items())
+
+
+def _parse_address(text: str) -> Address | None:
+    try:
+        if ":" in text:
+            return IPv6Address(text.partition("%")[0])
+        return IPv4Address(text)
+    except AddressValueError:
+        return None
+
+
+def _unmapped(address: Address) -> Address:
+    return (address.ipv4_mapped or address) if address.version == 6 else address
+
+
+def _strict_network(text: str, address: Address, prefix: int) -> Network:
+    kind = IPv4Network if address.version == 4 else IPv6Network
+    network = kind((int(address), prefix), strict=False)
+    if network.network_address != address:
+        raise ValueError(
+            f"{text!r} has bits right of the prefix: write {network} for the network,"
+            f" or {address} for the one address"
+        )
+    return network

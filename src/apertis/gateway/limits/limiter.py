@@ -1,0 +1,116 @@
+"""All limits of the gateway in one place: per address, per key, tokens, requests in flight."""
+
+from __future__ import annotations
+
+from ipaddress import AddressValueError, IPv6Address
+from typing import TYPE_CHECKING
+
+from apertis.gateway.config.rates import parse_rate
+from apertis.gateway.limits.in_flight import InFlight
+from apertis.gateway.limits.tokens import Reservation, TokenWindow
+from apertis.gateway.limits.windows import Windows
+
+if TYPE_CHECKING:
+    from apertis.gateway.config.rates import Rate
+    from apertis.gateway.config.settings import LimitSettings
+    from apertis.gateway.limits.standing import Standing
+
+__all__ = ["Limiter"]
+
+
+class Limiter:
+    """Holds requests against the configured limits, or a key's own in their place.
+
+    None in an answer: no such limit. A key's own limit is None for "as configured", and "0" or 0
+    for none. `now` is the clock at the moment of the call, in Unix seconds: a moment that was
+    kept from before a wait would make old requests of new ones.
+    """
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self._settings = settings
+        self._per_address = _windows(settings.per_address)
+        self._per_key: dict[Rate, Windows] = {}
+        # By what a key's record says, so that no request reads a rate twice.
+        self._by_override: dict[str | None, Windows | None] = {}
+        self._tokens = TokenWindow()
+        self.in_flight = InFlight()
+
+    def reconfigure(self, settings: LimitSettings) -> None:
+        """Go on with other limits; what was counted for a rate that stays is kept."""
+        if settings.per_address != self._settings.per_address:
+            self._per_address = _windows(settings.per_address)
+        self._settings = settings
+        self._by_override.clear()
+
+    def admit_address(self, address: str, now: float) -> Standing | None:
+        """Count a request of a client address.
+
+        An IPv6 client has a /64 at least (RFC 6177), so its /64 is what is counted.
+        """
+        if self._per_address is None:
+            return None
+        return self._per_address.take(_party(address), now)
+
+    def admit_key(
+        self, key_id: str, now: float, requests_limit: str | None = None
+    ) -> Standing | None:
+        """Count a request of a key; `requests_limit` is what its record says.
+
+        When a key's rate changes, its requests are counted anew.
+        """
+        try:
+            windows = self._by_override[requests_limit]
+        except KeyError:
+            windows = self._windows_of(requests_limit, now)
+        return None if windows is None else windows.take(key_id, now)
+
+    def reserve_tokens(
+        self, key_id: str, tokens: int, now: float, tokens_per_minute: int | None = None
+    ) -> Reservation | None:
+        """Count the estimated tokens of a request; `tokens_per_minute` is what its record says."""
+        own = tokens_per_minute
+        limit = self._settings.tokens_per_minute if own is None else own
+        return self._tokens.reserve(key_id, tokens, limit, now) if limit else None
+
+    def correct_tokens(self, reservation: Reservation, tokens: int, now: float) -> None:
+        """Put the real number of tokens in place of the estimate."""
+        self._tokens.correct(reservation, tokens, now)
+
+    def enter(self, key_id: str, in_flight: int | None = None) -> bool:
+        """Count a request as under way, or refuse it; `in_flight` is what the record says.
+
+        After True, call `leave` exactly once; after False, not at all.
+        """
+        limit = self._settings.in_flight if in_flight is None else in_flight
+        return self.in_flight.enter(key_id, limit)
+
+    def leave(self, key_id: str) -> None:
+        """Count a request as over."""
+        self.in_flight.leave(key_id)
+
+    def _windows_of(self, requests_limit: str | None, now: float) -> Windows | None:
+        own = requests_limit
+        rate = self._settings.per_key if own is None else parse_rate(own)
+        windows = None
+        if rate is not None:
+            # A new rate is rare: the moment to drop those that nobody has used for a while.
+            for known, old in list(self._per_key.items()):
+                old.sweep(now)
+                if not len(old):
+                    del self._per_key[known]
+            windows = self._per_key.setdefault(rate, Windows(rate))
+        self._by_override[own] = windows
+        return windows
+
+
+def _windows(rate: Rate | None) -> Windows | None:
+    return None if rate is None else Windows(rate)
+
+
+def _party(address: str) -> str:
+    if ":" not in address:
+        return address
+    try:
+        return f"{int(IPv6Address(address)) >> 64:x}/64"
+    except AddressValueError:
+        return address

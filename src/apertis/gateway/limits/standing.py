@@ -1,0 +1,53 @@
+"""Where somebody stands with a limit, and how an answer tells it."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["HeaderPairs", "Standing", "tighter"]
+
+HeaderPairs = tuple[tuple[bytes, bytes], ...]
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """Whether a request is let in, and what is left of the limit after it."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    # Unix seconds, rounded up: when `remaining` rises again; now, if nothing is used.
+    reset_at: int
+    # 0 when allowed; otherwise at least 1: after this time the same request is let in, unless
+    # others took the place.
+    retry_after_seconds: int = 0
+
+    def headers(self) -> HeaderPairs:
+        """The header fields that tell it, ready for the wire; `retry-after` only on a refusal."""
+        pairs = (
+            (b"x-ratelimit-limit", b"%d" % self.limit),
+            (b"x-ratelimit-remaining", b"%d" % self.remaining),
+            (b"x-ratelimit-reset", b"%d" % self.reset_at),
+        )
+        if self.allowed:
+            return pairs
+        return (*pairs, (b"retry-after", b"%d" % self.retry_after_seconds))
+
+
+def tighter(one: Standing | None, other: Standing | None) -> Standing | None:
+    """Give the standing that decides: None stands for no limit, and is never the tighter one.
+
+    A refusal is tighter than an admission, the longer of two refusals tighter than the shorter;
+    of two admissions that with less remaining, and of equals that which resets later.
+    """
+    if one is None or other is None:
+        return other if one is None else one
+    return one if _tightness(one) >= _tightness(other) else other
+
+
+def _tightness(standing: Standing) -> tuple[bool, int, int, int]:
+    return (
+        not standing.allowed,
+        standing.retry_after_seconds,
+        -standing.remaining,
+        standing.reset_at,
+    )
