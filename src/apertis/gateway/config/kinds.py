@@ -4,42 +4,18 @@ from __future__ import annotations
 
 import abc
 import json
-import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
-
-from apertis.gateway.config.rates import Rate, parse_rate
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = [
-    "Choice",
-    "Duration",
-    "Flag",
-    "Kind",
-    "Money",
-    "Names",
-    "Number",
-    "RateLimit",
-    "Size",
-    "Text",
-    "UnfitError",
-    "Whole",
-    "quoted",
-]
+__all__ = ["Choice", "Flag", "Kind", "Names", "Text", "UnfitError", "quoted", "shown"]
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmg]i?)?b?", re.IGNORECASE)
-_SIZES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")
-_DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_SHOWN = 80
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
-# One unit of the money that keys have: 500,000 of them are a dollar.
-_UNIT = Decimal("0.000002")
-_MOST_DOLLARS = Decimal(1_000_000)
 
 
 class UnfitError(ValueError):
@@ -67,12 +43,28 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def write(self, value: Any) -> str:
-        """The value as TOML."""
+        """The value as TOML, without a secret that may be in it."""
+
+    def show(self, given: object) -> str:
+        """What was given, for a message."""
+        return shown(given)
 
 
 def quoted(text: str) -> str:
     """A string of TOML: JSON's form is one, save for the character 127."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def shown(given: object) -> str:
+    """A value for a message: short, on one line."""
+    if isinstance(given, bool):
+        return "true" if given else "false"
+    if isinstance(given, dict):
+        return "a table"
+    if isinstance(given, list):
+        return "a list" if given else "an empty list"
+    text = repr(given) if isinstance(given, str) else str(given)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 4]}...{text[-1]}"
 
 
 @dataclass(frozen=True)
@@ -145,205 +137,6 @@ class Flag(Kind):
         return "true" if value else "false"
 
 
-def _numeric(text: str) -> object:
-    """A number where the text is one."""
-    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        return int(text)
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return text
-
-
-def _is_number(given: object) -> bool:
-    return isinstance(given, int | float | Decimal) and not isinstance(given, bool)
-
-
-@dataclass(frozen=True)
-class Whole(Kind):
-    """A whole number between two bounds."""
-
-    least: int = 0
-    most: int | None = None
-    noun: str = "a whole number"
-    note: str = ""
-
-    @property
-    def expected(self) -> str:
-        """The bounds."""
-        if self.most is None:
-            return f"{self.noun}, {self.least} or more{self.note}"
-        return f"{self.noun} from {self.least} to {self.most}{self.note}"
-
-    def read(self, given: object, base: Path) -> int:  # noqa: ARG002
-        """The number."""
-        if not isinstance(given, int) or isinstance(given, bool) or given < self.least:
-            raise UnfitError
-        if self.most is not None and given > self.most:
-            raise UnfitError
-        return given
-
-    def parse(self, text: str) -> object:
-        """The number that the text writes."""
-        return _numeric(text)
-
-    def write(self, value: int) -> str:
-        """Its digits."""
-        return str(value)
-
-
-@dataclass(frozen=True)
-class Number(Kind):
-    """A number that is not negative; zero stands for none."""
-
-    @property
-    def expected(self) -> str:
-        """The bounds."""
-        return "a number, 0 (none) or more"
-
-    def read(self, given: object, base: Path) -> float | None:  # noqa: ARG002
-        """The number, None for zero."""
-        if not _is_number(given):
-            raise UnfitError
-        number = float(given)  # type: ignore[arg-type]
-        if not 0 <= number < math.inf:
-            raise UnfitError
-        return number or None
-
-    def parse(self, text: str) -> object:
-        """The number that the text writes."""
-        return _numeric(text)
-
-    def write(self, value: float | None) -> str:
-        """Its digits."""
-        return _digits(value or 0.0)
-
-
-@dataclass(frozen=True)
-class Duration(Kind):
-    """Seconds, as a number or with a unit."""
-
-    least: float = 0.0
-    positive: bool = True
-
-    @property
-    def expected(self) -> str:
-        """How it is written."""
-        bound = "above 0" if self.positive else "0 or more"
-        return f'a number of seconds {bound}, or a text such as "500ms", "90s", "5m" or "1h"'
-
-    def read(self, given: object, base: Path) -> float:  # noqa: ARG002
-        """The seconds."""
-        if isinstance(given, str) and (match := _DURATION.fullmatch(given)):
-            seconds = float(match[1]) * _DURATIONS[match[2]]
-        elif _is_number(given):
-            seconds = float(given)  # type: ignore[arg-type]
-        else:
-            raise UnfitError
-        if not 0 <= seconds < math.inf or (self.positive and seconds == 0):
-            raise UnfitError
-        return seconds
-
-    def parse(self, text: str) -> object:
-        """The number that the text writes, or the text with its unit."""
-        return _numeric(text)
-
-    def write(self, value: float) -> str:
-        """The seconds."""
-        return _digits(value)
-
-
-def _digits(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-@dataclass(frozen=True)
-class Size(Kind):
-    """Bytes, as a number or with a unit."""
-
-    least: int = 1
-
-    @property
-    def expected(self) -> str:
-        """How it is written."""
-        return f'a number of bytes, {self.least} or more, or a text such as "32MB" or "64MiB"'
-
-    def read(self, given: object, base: Path) -> int:  # noqa: ARG002
-        """The bytes."""
-        if isinstance(given, str) and (match := _SIZE.fullmatch(given)):
-            size = int(Decimal(match[1]) * _SIZES[(match[2] or "").lower()])
-        elif isinstance(given, int) and not isinstance(given, bool):
-            size = given
-        else:
-            raise UnfitError
-        if size < self.least:
-            raise UnfitError
-        return size
-
-    def write(self, value: int) -> str:
-        """The bytes, in a unit where that is exact."""
-        for unit in ("gi", "mi", "ki"):
-            if value and value % _SIZES[unit] == 0:
-                return quoted(f"{value // _SIZES[unit]}{unit.capitalize()}B")
-        return str(value)
-
-
-@dataclass(frozen=True)
-class RateLimit(Kind):
-    """So many in so long; zero stands for no limit."""
-
-    @property
-    def expected(self) -> str:
-        """How it is written."""
-        return 'a rate such as "1500/3m" (units s, m, h, d), or "0" for no limit'
-
-    def read(self, given: object, base: Path) -> Rate | None:  # noqa: ARG002
-        """The rate."""
-        if given == 0 and not isinstance(given, bool):
-            return None
-        if not isinstance(given, str):
-            raise UnfitError
-        try:
-            return parse_rate(given)
-        except ValueError:
-            raise UnfitError from None
-
-    def write(self, value: Rate | None) -> str:
-        """The rate as it is written."""
-        return quoted("0" if value is None else str(value))
-
-
-@dataclass(frozen=True)
-class Money(Kind):
-    """An exact amount of dollars."""
-
-    @property
-    def expected(self) -> str:
-        """The bounds."""
-        return f"an amount of dollars from 0 to {_MOST_DOLLARS:,}, a multiple of {_UNIT:f}"
-
-    def read(self, given: object, base: Path) -> Decimal:  # noqa: ARG002
-        """The amount."""
-        # A float has been rounded already; readers hand numbers over as the digits that were written.
-        if isinstance(given, bool) or not isinstance(given, str | int | Decimal):
-            raise UnfitError
-        try:
-            amount = Decimal(given)
-        except InvalidOperation:
-            raise UnfitError from None
-        if not amount.is_finite() or not 0 <= amount <= _MOST_DOLLARS or amount % _UNIT:
-            raise UnfitError
-        return abs(amount)
-
-    def parse(self, text: str) -> object:
-        """The digits that were written."""
-        return text
-
-    def write(self, value: Decimal) -> str:
-        """The digits, as text so that nobody rounds them."""
-        return quoted(f"{value:f}")
-
-
 @dataclass(frozen=True)
 class Names(Kind):
     """A list of texts of one kind."""
@@ -361,12 +154,12 @@ class Names(Kind):
         if not isinstance(given, list):
             raise UnfitError
         read: list[str] = []
-        for item in given:
+        for item in cast("list[object]", given):
             try:
                 read.append(self.item.read(item, base))
             except UnfitError as error:
-                reason = str(error) or f"must be {self.item.expected}"
-                raise UnfitError(f"{item!r} {reason}") from None
+                reason = str(error) or f"is not {self.item.expected}"
+                raise UnfitError(f"{shown(item)} {reason}") from None
         return tuple(read)
 
     def parse(self, text: str) -> object:

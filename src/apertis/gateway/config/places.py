@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from apertis.gateway.config.kinds import Kind, UnfitError, quoted
+from apertis.gateway.config.kinds import Kind, UnfitError, quoted, shown
 
 __all__ = ["BaseUrl", "DatabaseUrl", "Location", "Network", "without_password"]
 
@@ -100,6 +100,10 @@ class BaseUrl(Kind):
         """The URL in quotes."""
         return quoted(value)
 
+    def show(self, given: object) -> str:
+        """What was given, without a credential."""
+        return shown(without_password(given) if isinstance(given, str) else given)
+
 
 @dataclass(frozen=True)
 class DatabaseUrl(Kind):
@@ -125,6 +129,10 @@ class DatabaseUrl(Kind):
     def write(self, value: str) -> str:
         """The URL in quotes, without its password."""
         return quoted(without_password(value))
+
+    def show(self, given: object) -> str:
+        """What was given, without its password."""
+        return shown(without_password(given) if isinstance(given, str) else given)
 
 
 def without_password(url: str) -> str:

@@ -1,67 +1,108 @@
-"""Puts the settings together from the command line, the environment and a file."""
+"""Puts the settings together: command line before environment, file and defaults."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from apertis.errors import ConfigurationError
-from apertis.gateway.config.settings import SandboxSettings, ServerSettings, Settings, StoreSettings
+from apertis.gateway.config.checks import check
+from apertis.gateway.config.layers import (
+    CONFIG_VARIABLE,
+    SECTIONS,
+    from_environment,
+    from_file,
+    from_options,
+)
+from apertis.gateway.config.price_tables import read_prices
+from apertis.gateway.config.reader import Reader
+from apertis.gateway.config.settings import Settings, StoreSettings, kinds_of
+from apertis.gateway.config.upstream_tables import found_upstream, read_upstreams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_HIGHEST_PORT = 65535
+    from apertis.gateway.config.layers import Layer
+
+__all__ = ["Reading", "read", "read_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The settings, the file they were read from, and where each came from.
+
+    `origins` has `server.port` -> `apertis.toml:3`, `APERTIS_PORT` or `--port`; what stands at its
+    default is not in it. `upstreams[0]` and `prices.<model>` stand for their tables.
+    """
+
+    settings: Settings
+    file: Path | None
+    origins: Mapping[str, str] = field(repr=False)
 
 
 def read_settings(
     environment: Mapping[str, str],
     *,
-    config: Path | None = None,  # noqa: ARG001
+    config: Path | None = None,
     data: Path | None = None,
     host: str | None = None,
     port: int | None = None,
     first_token_seconds: float | None = None,
     tokens_per_second: float | None = None,
 ) -> Settings:
-    """Put the settings together: what is given here wins over the environment."""
-    if port is None:
-        port = _port(environment, "APERTIS_PORT", 8000)
-    if first_token_seconds is None:
-        first_token_seconds = _number(environment, "APERTIS_SANDBOX_FIRST_TOKEN_SECONDS")
-    if tokens_per_second is None:
-        tokens_per_second = _number(environment, "APERTIS_SANDBOX_TOKENS_PER_SECOND")
-    return Settings(
-        store=StoreSettings(data or _data_directory(environment)),
-        server=ServerSettings(host or environment.get("APERTIS_HOST") or "127.0.0.1", port),
-        sandbox=SandboxSettings(first_token_seconds or 0.0, tokens_per_second or None),
-    )
+    """The settings: what is given here wins over the environment, that over the file.
+
+    The file is `config`, else the one that `APERTIS_CONFIG` names, else none. Variables are
+    `APERTIS_<SECTION>_<FIELD>`, lists and tables as JSON; `APERTIS_HOST`, `APERTIS_PORT` and
+    `APERTIS_DATA` are short for those of the server and the store. What cannot be is a
+    `ConfigurationError` with a line for every problem: the file's line or the variable, the value,
+    and what is expected.
+    """
+    options = {
+        "--data": (("store", "data"), data),
+        "--host": (("server", "host"), host),
+        "--port": (("server", "port"), port),
+        "--first-token-seconds": (("sandbox", "first_token_seconds"), first_token_seconds),
+        "--tokens-per-second": (("sandbox", "tokens_per_second"), tokens_per_second),
+    }
+    return read(environment, config, from_options(options)).settings
 
 
-def _data_directory(environment: Mapping[str, str]) -> Path:
-    named = environment.get("APERTIS_DATA")
-    return Path(named) if named else platformdirs.user_data_path("apertis", appauthor=False)
+def read(
+    environment: Mapping[str, str], config: Path | None = None, options: Layer | None = None
+) -> Reading:
+    """As `read_settings`, with the origins of the values."""
+    reader = Reader(environment)
+    named = environment.get(CONFIG_VARIABLE)
+    file = config or (Path(named) if named else None)
+    given: Layer = from_file(file, reader) if file else {}
+    given |= from_environment(reader)
+    given |= options or {}
+    values: dict[str, Any] = {name: _section(name, given, reader) for name in SECTIONS}
+    origins = {".".join(path): value.place.origin for path, value in given.items()}
+    upstreams = read_upstreams(given[("upstreams",)], reader) if ("upstreams",) in given else ()
+    if upstreams:
+        origins |= {f"upstreams[{n}]": place.origin for n, (_, place) in enumerate(upstreams)}
+        values["upstreams"] = tuple(upstream for upstream, _ in upstreams)
+    elif ("upstreams",) not in given or given[("upstreams",)].value == []:
+        upstream, origins["upstreams[0]"] = found_upstream(reader)
+        values["upstreams"] = (upstream,)
+    if ("prices",) in given:
+        values["prices"] = read_prices(given[("prices",)], reader)
+        place = given[("prices",)].place
+        origins |= {f"prices.{model}": (place / model).origin for model in values["prices"]}
+    settings = Settings(**values)
+    check(settings, given, upstreams, reader)
+    reader.finish()
+    return Reading(settings, file, origins)
 
 
-def _port(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name)
-    if not text:
-        return default
-    if text.isdecimal() and int(text) <= _HIGHEST_PORT:
-        return int(text)
-    raise ConfigurationError(f"{name} must be a port from 0 to {_HIGHEST_PORT}, not {text!r}")
-
-
-def _number(environment: Mapping[str, str], name: str) -> float | None:
-    text = environment.get(name)
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        raise ConfigurationError(f"{name} must be a number, not {text!r}") from None
-    if not 0 <= number < float("inf"):
-        raise ConfigurationError(f"{name} must not be negative or infinite: {text!r}")
-    return number
+def _section(name: str, given: Layer, reader: Reader) -> Any:
+    section = SECTIONS[name]
+    present = {path[1]: value for path, value in given.items() if path[0] == name}
+    values = reader.values(present, kinds_of(section))
+    if section is StoreSettings:
+        values.setdefault("data", platformdirs.user_data_path("apertis", appauthor=False))
+    return section(**values)

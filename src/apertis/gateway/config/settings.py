@@ -12,20 +12,9 @@ from pathlib import Path  # noqa: TC003 - the types are read at run time, by `ki
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from apertis.gateway.config.kinds import (
-    Choice,
-    Duration,
-    Flag,
-    Kind,
-    Money,
-    Names,
-    Number,
-    RateLimit,
-    Size,
-    Text,
-    Whole,
-)
+from apertis.gateway.config.kinds import Choice, Flag, Kind, Names, Text
 from apertis.gateway.config.places import BaseUrl, DatabaseUrl, Location, Network
+from apertis.gateway.config.quantities import Duration, Money, Number, RateLimit, Size, Whole
 from apertis.gateway.config.rates import Rate
 from apertis.gateway.config.secret import Secret  # noqa: TC001 - as above.
 
