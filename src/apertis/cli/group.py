@@ -11,12 +11,13 @@ import sys
 import click
 
 from apertis.cli.exits import ExitCode, exit_code_of, one_line
-from apertis.errors import ApertisError
+from apertis.errors import ApertisError, ConfigurationError
 
 __all__ = ["apertis", "run"]
 
 _COMMANDS = {
     "ask": "apertis.cli.ask",
+    "config": "apertis.cli.config",
     "demo": "apertis.cli.demo",
     "models": "apertis.cli.models",
     "serve": "apertis.cli.serve",
@@ -117,6 +118,11 @@ def run(arguments: list[str]) -> int:
         return ExitCode.USAGE
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
+    except ConfigurationError as error:
+        # Settings can have several problems; each is a line.
+        for problem in str(error).splitlines():
+            _fail(problem, ExitCode.CONFIGURATION)
+        return ExitCode.CONFIGURATION
     except ApertisError as error:
         return _fail(str(error), exit_code_of(error))
     except OSError as error:

@@ -119,12 +119,14 @@ class Given:
     @property
     def table(self) -> dict[str, object] | None:
         """The value, if it is a table."""
-        return cast("dict[str, object]", self.value) if isinstance(self.value, dict) else None
+        value = self.value
+        return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
     @property
     def array(self) -> list[object] | None:
         """The value, if it is an array."""
-        return cast("list[object]", self.value) if isinstance(self.value, list) else None
+        value = self.value
+        return cast("list[object]", value) if isinstance(value, list) else None
 
 
 def dotted(path: TomlPath) -> str:

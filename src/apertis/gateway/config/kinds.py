@@ -25,6 +25,9 @@ class UnfitError(ValueError):
 class Kind(abc.ABC):
     """What a setting takes."""
 
+    # Whether None can be written, as zero is for a limit.
+    has_none = False
+
     @property
     @abc.abstractmethod
     def expected(self) -> str:

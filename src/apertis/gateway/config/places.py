@@ -36,8 +36,8 @@ class Location(Kind):
             raise UnfitError("names a home directory that cannot be found") from None
 
     def write(self, value: Path) -> str:
-        """The path in quotes."""
-        return quoted(str(value))
+        """The absolute path in quotes."""
+        return quoted(str(value.absolute()))
 
 
 @dataclass(frozen=True)

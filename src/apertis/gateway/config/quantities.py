@@ -76,6 +76,8 @@ class Whole(Kind):
 class Number(Kind):
     """A number that is not negative; zero stands for none."""
 
+    has_none = True
+
     @property
     def expected(self) -> str:
         """The bounds."""
@@ -171,6 +173,8 @@ class Size(Kind):
 @dataclass(frozen=True)
 class RateLimit(Kind):
     """So many in so long; zero stands for no limit."""
+
+    has_none = True
 
     @property
     def expected(self) -> str:

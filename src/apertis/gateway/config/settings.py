@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from functools import cache
 from pathlib import Path  # noqa: TC003 - the types are read at run time, by `kinds_of`.
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -279,7 +280,8 @@ class Settings:
     prices: Mapping[str, PriceSettings] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def kinds_of(section: type[Any]) -> dict[str, Kind]:
+@cache
+def kinds_of(section: type[Any]) -> Mapping[str, Kind]:
     """What the settings of a section take, by name; without those of a form of their own."""
     hints = get_type_hints(section, include_extras=True)
     found = {item.name: getattr(hints[item.name], "__metadata__", ()) for item in fields(section)}

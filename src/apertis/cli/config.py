@@ -1,0 +1,81 @@
+"""`apertis config`: what the gateway's settings are, and whether they can work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from apertis.cli.exits import ExitCode
+from apertis.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from apertis.gateway.config.reading import Reading
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  apertis config check --config apertis.toml
+  apertis config show
+  APERTIS_LIMITS_PER_KEY=0 apertis config show > apertis.toml
+
+\b
+A setting comes from the command line, else from the environment, else from the file, else it has
+its default. The file is the one that --config or APERTIS_CONFIG names.
+"""
+
+_file = click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Configuration file (TOML).  [default: the one that APERTIS_CONFIG names, else none]",
+)
+
+
+@click.group("config", epilog=_EPILOG)
+def command() -> None:
+    """Check and show the gateway's settings."""
+
+
+@command.command("check")
+@_file
+def check(*, config: Path | None) -> int:
+    """Say whether the gateway could start with these settings.
+
+    Every problem is a line: the file's line or the variable, the value, and what is expected.
+    Exit code 3 if there is any. Nothing is started, and no upstream is asked: that is what
+    'apertis doctor' does.
+    """
+    reading = _read(config)
+    settings = reading.settings
+    upstreams = ", ".join(f"{upstream.name} ({upstream.kind})" for upstream in settings.upstreams)
+    where = f"{reading.file}: fine" if reading.file else "Fine, without a configuration file"
+    click.echo(f"{where}. Upstreams: {upstreams}.")
+    return ExitCode.OK
+
+
+@command.command("show")
+@_file
+def show(*, config: Path | None) -> int:
+    """Print the settings in effect as TOML, each with where it came from.
+
+    What is printed is a complete configuration file. It has no secrets: keys stay in the variables
+    and files that it names.
+    """
+    from apertis.gateway.config.rendering import render
+
+    click.echo(render(_read(config)), nl=False)
+    return ExitCode.OK
+
+
+def _read(config: Path | None) -> Reading:
+    try:
+        from apertis.gateway.config.reading import read
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the gateway's settings need {error.name}: pip install 'apertis[gateway]'"
+        ) from error
+    return read(os.environ, config)
