@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+__all__ = ["NO_TOKENS", "Tokens"]
+
 
 class Tokens(Struct, frozen=True):
     """What one answer used: five classes of tokens that do not overlap, and paid searches.
 
     `input` excludes what was read from or written to the prompt cache. `output` includes
-    thinking. Counts are never negative.
+    thinking. Counts are never negative. `fast` and `us_only` say that the answer came in fast
+    mode, and that it was computed in the US alone: both change the price of every token.
     """
 
     input: int = 0
@@ -18,6 +21,8 @@ class Tokens(Struct, frozen=True):
     cache_write_5m: int = 0
     cache_write_1h: int = 0
     web_search_requests: int = 0
+    fast: bool = False
+    us_only: bool = False
 
     @property
     def prompt(self) -> int:

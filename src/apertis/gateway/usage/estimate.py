@@ -1,0 +1,227 @@
+"""How much a request may use, from its body alone: the bound that a quota reserves.
+
+The bound holds for a request whose text comes to at most one token for every two bytes of JSON.
+Prose, code and JSON in all languages stay well below that with every published tokenizer; single
+letters, digits or random characters in a row can exceed it. Pictures count as 5,000 tokens each
+(the largest that any model scales to), a PDF for a token with each byte of its Base64, a
+document by reference for a whole context window, and no prompt counts for more
+than the largest context window. What servers fetch while they answer (search results, pages, the
+tools of MCP servers, an advisor's reading) is in no body, and so in no bound.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from apertis.gateway.usage.price import Price, cost_units
+from apertis.gateway.usage.reading import UNREADABLE
+from apertis.gateway.usage.tokens import Tokens
+
+__all__ = ["estimate_input_tokens", "likely_input_tokens", "reservation_units"]
+
+# The largest context window of any model.
+_LARGEST_PROMPT = 1_000_000
+_BYTES_PER_TOKEN = 2
+# 2576 x 1456 pixels at 750 pixels a token:
+# https://platform.claude.com/docs/en/build-with-claude/vision
+_IMAGE_TOKENS = 5_000
+_LIKELY_IMAGE_TOKENS = 1_600
+# A page takes up to 3,000 tokens of text and one picture, and about as many bytes or more: a token
+# for each byte of Base64. A document by reference has any size.
+_PAGE_TOKENS = 8_000
+_LIKELY_PDF_BYTES = 10
+# What the API puts around a prompt, around tools, and for each tool that it defines itself:
+# https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview
+_FRAME_TOKENS = 100
+_TOOLS_TOKENS = 1_000
+_OWN_TOOL_TOKENS = 3_000
+# The API's own limit of rounds in one request, for a search tool without `max_uses`.
+_SEARCHES = 10
+
+
+class _CacheControl(msgspec.Struct, gc=False):
+    ttl: str | None = None
+
+
+class _Source(msgspec.Struct):
+    type: str | None = None
+    data: msgspec.Raw = msgspec.Raw()
+    content: _Content = None
+
+
+class _Block(msgspec.Struct):
+    type: str | None = None
+    cache_control: _CacheControl | None = None
+    source: _Source | str | None = None
+    content: _Content = None
+
+
+_Content: TypeAlias = "list[_Block] | _Block | str | None"
+
+
+class _Message(msgspec.Struct):
+    content: _Content = None
+
+
+class _Tool(msgspec.Struct):
+    type: str | None = None
+    cache_control: _CacheControl | None = None
+    max_uses: int | None = None
+
+
+class _Body(msgspec.Struct):
+    messages: list[_Message] | None = None
+    system: list[_Block] | str | None = None
+    tools: list[_Tool] | None = None
+    cache_control: _CacheControl | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+class _Prompt:
+    """What a body holds, as far as it changes the price."""
+
+    __slots__ = (
+        "cached",
+        "fixed_tokens",
+        "hour",
+        "images",
+        "pdf_bytes",
+        "pdfs",
+        "references",
+        "searches",
+        "text_bytes",
+    )
+
+    def __init__(self, size: int) -> None:
+        self.text_bytes = size
+        self.images = 0
+        self.pdfs = 0
+        self.pdf_bytes = 0
+        self.references = 0
+        self.fixed_tokens = _FRAME_TOKENS
+        self.searches = 0
+        self.cached = False
+        self.hour = False
+
+    def largest(self) -> int:
+        if self.references:
+            return _LARGEST_PROMPT
+        text = -(-self.text_bytes // _BYTES_PER_TOKEN)
+        shown = self.images * _IMAGE_TOKENS + self.pdfs * _PAGE_TOKENS + self.pdf_bytes
+        return min(text + shown + self.fixed_tokens, _LARGEST_PROMPT)
+
+    def likely(self) -> int:
+        text = self.text_bytes * 2 // 7
+        pages = (self.pdfs + self.references) * _PAGE_TOKENS // 4
+        pages += self.pdf_bytes // _LIKELY_PDF_BYTES
+        images = self.images * _LIKELY_IMAGE_TOKENS
+        return max(1, text + images + pages + self.fixed_tokens - _FRAME_TOKENS)
+
+    def read(self, body: _Body) -> None:
+        self._cache(body.cache_control)
+        if isinstance(body.system, list):
+            self._content(body.system)
+        for message in body.messages or ():
+            self._content(message.content)
+        if body.tools:
+            self.fixed_tokens += _TOOLS_TOKENS
+            for tool in body.tools:
+                self._tool(tool)
+
+    def _content(self, content: _Content) -> None:
+        if isinstance(content, list):
+            for block in content:
+                self._block(block)
+        elif isinstance(content, _Block):
+            self._block(content)
+
+    def _block(self, block: _Block) -> None:
+        if block.cache_control is not None:
+            self._cache(block.cache_control)
+        if isinstance(block.source, _Source):
+            self._source(block.source, block.type)
+        if block.content is not None:
+            self._content(block.content)
+
+    def _source(self, source: _Source, kind: str | None) -> None:
+        self._content(source.content)
+        if source.type in ("text", "content"):
+            return
+        encoded = len(source.data) if source.type == "base64" else 0
+        if kind == "image":
+            self.text_bytes -= encoded
+            self.images += 1
+        elif kind == "document":
+            self.text_bytes -= encoded
+            self.pdf_bytes += encoded
+            self.pdfs += encoded > 0
+            self.references += encoded == 0
+
+    def _tool(self, tool: _Tool) -> None:
+        self._cache(tool.cache_control)
+        if tool.type is not None and tool.type != "custom":
+            self.fixed_tokens += _OWN_TOOL_TOKENS
+            if tool.type.startswith("web_search"):
+                self.searches += _SEARCHES if tool.max_uses is None else max(tool.max_uses, 0)
+
+    def _cache(self, control: _CacheControl | None) -> None:
+        if control is not None:
+            self.cached = True
+            self.hour = self.hour or control.ttl == "1h"
+
+
+def estimate_input_tokens(body: bytes) -> int:
+    """Most tokens that the prompt of this body comes to, as the module says; never an error."""
+    return _measure(body)[0].largest()
+
+
+def likely_input_tokens(body: bytes) -> int:
+    """About how many tokens the prompt comes to, where nobody can count it: no bound.
+
+    Three and a half bytes of JSON or ten of a PDF's Base64 for a token, 1,600 for a picture.
+    """
+    return _measure(body)[0].likely()
+
+
+def reservation_units(body: bytes, max_tokens: int, price: Price) -> int:
+    """What a request costs at the most, in units, when its answer has at most `max_tokens`.
+
+    All of the prompt counts at its dearest: as written to the cache for an hour if the body asks
+    for that anywhere, for five minutes if it caches at all, else as plain input. Fast mode and
+    computing in the US count when the body asks for them. The bound of tokens is the module's.
+    """
+    prompt, fields = _measure(body)
+    tokens = prompt.largest()
+    # A price list may make reading dearer than input; the bound must not depend on that.
+    dearest = max(
+        price.input,
+        price.cache_read,
+        price.cache_write_5m if prompt.cached else 0,
+        price.cache_write_1h if prompt.hour else 0,
+    )
+    used = Tokens(
+        input=tokens,
+        output=max(max_tokens, 0),
+        web_search_requests=prompt.searches,
+        fast=fields.speed == "fast",
+        us_only=fields.inference_geo not in (None, "global"),
+    )
+    return cost_units(used, msgspec.structs.replace(price, input=dearest))
+
+
+def _measure(body: bytes) -> tuple[_Prompt, _Body]:
+    prompt = _Prompt(len(body))
+    try:
+        fields = _BODY.decode(body)
+    except UNREADABLE:
+        # The upstream will hardly take it either; until it says so, all is dear text.
+        prompt.cached = prompt.hour = True
+        return prompt, _Body(speed="fast", inference_geo="us")
+    prompt.read(fields)
+    return prompt, fields

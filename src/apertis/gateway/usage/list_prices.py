@@ -1,0 +1,79 @@
+"""The list prices of Claude models, in US dollars per million tokens.
+
+From https://platform.claude.com/docs/en/about-claude/pricing and the pages of the models, as of
+October 2026; fast mode: https://platform.claude.com/docs/en/build-with-claude/fast-mode; the US
+alone: https://platform.claude.com/docs/en/manage-claude/data-residency. A model whose price is
+not published is not here.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from apertis.gateway.usage.price import Price, price_of_dollars
+
+__all__ = ["LIST_PRICES"]
+
+
+def _price(
+    input: str,
+    output: str,
+    *,
+    read: str | None = None,
+    writes: tuple[str, str] | None = None,
+    fast_percent: int = 100,
+    us_percent: int = 100,
+    long: tuple[int, int] = (0, 100),
+) -> Price:
+    price = price_of_dollars(
+        Decimal(input),
+        Decimal(output),
+        cache_read=None if read is None else Decimal(read),
+        cache_write_5m=None if writes is None else Decimal(writes[0]),
+        cache_write_1h=None if writes is None else Decimal(writes[1]),
+    )
+    return msgspec.structs.replace(
+        price,
+        fast_percent=fast_percent,
+        us_percent=us_percent,
+        long_prompt=long[0],
+        long_percent=long[1],
+    )
+
+
+_OPUS_3_TO_4_1 = _price("15", "75")
+_SONNET_3_5_TO_4_5 = _price("3", "15")
+_FABLE_5 = _price("10", "50", us_percent=110)
+_FABLE_5_1 = _price("10", "50", read="0.25", us_percent=110)
+
+# By undated id. Models since Opus 4.6 can be asked to stay in the US, for a tenth more.
+LIST_PRICES: dict[str, Price] = {
+    "claude-fable-5-1": _FABLE_5_1,
+    "claude-mythos-5-1": _FABLE_5_1,
+    "claude-fable-5": _FABLE_5,
+    "claude-mythos-5": _FABLE_5,
+    "claude-opus-5-5": _price("4", "20", read="0.20", fast_percent=200, us_percent=110),
+    "claude-opus-5": _price("5", "25", fast_percent=200, us_percent=110),
+    "claude-opus-4-8": _price("5", "25", fast_percent=200, us_percent=110),
+    "claude-opus-4-7": _price("5", "25", fast_percent=600, us_percent=110),
+    "claude-opus-4-6": _price("5", "25", fast_percent=600, us_percent=110),
+    "claude-opus-4-5": _price("5", "25"),
+    "claude-opus-4-1": _OPUS_3_TO_4_1,
+    "claude-opus-4": _OPUS_3_TO_4_1,
+    "claude-3-opus": _OPUS_3_TO_4_1,
+    "claude-sonnet-5-5": _price("2", "10", read="0.10", us_percent=110),
+    "claude-sonnet-5": _price("2", "10", us_percent=110),
+    "claude-sonnet-4-6": _price("3", "15", us_percent=110),
+    "claude-sonnet-4-5": _SONNET_3_5_TO_4_5,
+    "claude-sonnet-4": _SONNET_3_5_TO_4_5,
+    "claude-3-7-sonnet": _SONNET_3_5_TO_4_5,
+    "claude-3-5-sonnet": _SONNET_3_5_TO_4_5,
+    # Prompts of more than 100,000 tokens cost five times as much, in every class.
+    "claude-haiku-5-5": _price("0.10", "0.50", us_percent=110, long=(100_000, 500)),
+    "claude-haiku-4-5": _price("1", "5"),
+    "claude-3-5-haiku": _price("0.80", "4"),
+    # Its cache prices were rounded when they were set.
+    "claude-3-haiku": _price("0.25", "1.25", read="0.03", writes=("0.30", "0.50")),
+}
