@@ -19,8 +19,10 @@ _COMMANDS = {
     "ask": "apertis.cli.ask",
     "config": "apertis.cli.config",
     "demo": "apertis.cli.demo",
+    "keys": "apertis.cli.keys",
     "models": "apertis.cli.models",
     "serve": "apertis.cli.serve",
+    "usage": "apertis.cli.usage",
 }
 
 _EPILOG = """\b

@@ -1,0 +1,193 @@
+"""Reports of usage: what is asked, in words; what the store adds up; how it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from apertis.gateway.errors import Refusal, invalid_parameter
+from apertis.gateway.routes.admin_keys import find_key
+from apertis.gateway.routes.admin_moments import iso, read_moment, read_span
+from apertis.gateway.routes.admin_reading import nearest
+from apertis.gateway.routes.admin_views import usd
+from apertis.gateway.store.records import UsageQuery, UsageRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from apertis.gateway.keys.record import KeyRecord
+    from apertis.gateway.store.records import Dimension
+
+__all__ = ["GROUPS", "Report", "UsageFields", "UsageStore", "query_of", "report", "row_view"]
+
+# The word for each dimension, as callers say it.
+GROUPS: dict[str, Dimension] = {
+    "key": "key",
+    "model": "model",
+    "day": "day",
+    "session": "session",
+    "class": "request_class",
+    "agent": "agent",
+    "upstream": "upstream",
+    "kind": "kind",
+}
+
+_SUMS = (
+    "requests",
+    "cached",
+    "estimated",
+    "interrupted",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "web_search_requests",
+    "cost_units",
+)
+
+
+class UsageFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which usage to add up (`from` until before `to`, of a key or a model), and by what."""
+
+    by: Annotated[str, Meta(description="One of the groups, or several with commas.")] = "key"
+    from_: (
+        Annotated[str, Meta(description="ISO 8601 date or time, or a span ago: `7d`.")] | UnsetType
+    ) = field(default=UNSET, name="from")
+    to: Annotated[str, Meta(description="As `from`; a date alone is included.")] | UnsetType = UNSET
+    key: Annotated[str, Meta(description="A key's id, or its name.")] | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+
+
+class UsageStore(Protocol):
+    """Where usage is kept."""
+
+    async def report(self, query: UsageQuery) -> Sequence[UsageRow]:
+        """Add up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The rows of each group, and the sums over all of them, cut off ones included."""
+
+    query: UsageQuery
+    rows: tuple[UsageRow, ...]
+    totals: UsageRow
+    has_more: bool
+    names: dict[str, str]
+    """The names of keys by their ids."""
+
+    def row_views(self) -> list[dict[str, object]]:
+        """Show the rows."""
+        return [row_view(row, self.query.group_by, self.names) for row in self.rows]
+
+    def totals_view(self) -> dict[str, object]:
+        """Show the sums over all rows."""
+        return row_view(self.totals, (), self.names)
+
+    def view(self) -> dict[str, object]:
+        """Show the report as JSON."""
+        query = self.query
+        return {
+            "data": self.row_views(),
+            "totals": self.totals_view(),
+            "from": None if query.since_ms is None else iso(query.since_ms / 1000),
+            "to": None if query.until_ms is None else iso(query.until_ms / 1000),
+            "has_more": self.has_more,
+        }
+
+
+async def report(
+    asked: UsageFields, usage: UsageStore, keys: Sequence[KeyRecord], now: float
+) -> Report | Refusal:
+    """Answer a question; `keys` are all there are, deleted ones too."""
+    query = query_of(asked, keys, now)
+    if isinstance(query, Refusal):
+        return query
+    rows = tuple(await usage.report(query))
+    totals = await usage.report(
+        UsageQuery(
+            since_ms=query.since_ms,
+            until_ms=query.until_ms,
+            keys=query.keys,
+            models=query.models,
+        )
+    )
+    return Report(
+        query=query,
+        rows=rows[: asked.limit],
+        totals=totals[0] if totals else UsageRow(),
+        has_more=len(rows) > asked.limit,
+        names={record.id: record.name for record in keys},
+    )
+
+
+def query_of(asked: UsageFields, keys: Sequence[KeyRecord], now: float) -> UsageQuery | Refusal:
+    """Turn what is asked into what the store understands."""
+    groups = _groups(asked.by)
+    if isinstance(groups, Refusal):
+        return groups
+    since = _moment("from", asked.from_, now)
+    if isinstance(since, Refusal):
+        return since
+    until = _moment("to", asked.to, now, whole_day=True)
+    if isinstance(until, Refusal):
+        return until
+    key = None if isinstance(asked.key, UnsetType) else find_key(keys, asked.key)
+    if isinstance(key, Refusal):
+        return key
+    return UsageQuery(
+        since_ms=since,
+        until_ms=until,
+        group_by=groups,
+        keys=() if key is None else (key.id,),
+        models=() if isinstance(asked.model, UnsetType) else (asked.model,),
+        order="group" if "day" in groups else "cost",
+        limit=asked.limit + 1,
+    )
+
+
+def _groups(text: str) -> tuple[Dimension, ...] | Refusal:
+    found: list[Dimension] = []
+    for word in text.split(","):
+        group = GROUPS.get(word.strip())
+        if group is None:
+            shown = word.strip()[:100]
+            return invalid_parameter("by", f"'by': no group '{shown}'{nearest(shown, GROUPS)}")
+        if group not in found:
+            found.append(group)
+    return tuple(found)
+
+
+def _moment(
+    param: str, text: str | UnsetType, now: float, *, whole_day: bool = False
+) -> int | Refusal | None:
+    if isinstance(text, UnsetType):
+        return None
+    span = read_span(text)
+    seconds = read_moment(text, whole_day=whole_day) if span is None else int(now) - span
+    if seconds is None or seconds < 0:
+        message = f"'{param}' must be a date or time as 2026-12-31T18:00Z, or a span ago as 7d"
+        return invalid_parameter(param, f"{message}, not {text[:100]!r}")
+    return seconds * 1000
+
+
+def row_view(
+    row: UsageRow, groups: Sequence[Dimension], names: dict[str, str]
+) -> dict[str, object]:
+    """Show one row: its group, then its sums; dollars are exact, as a string."""
+    view: dict[str, object] = {}
+    for word, dimension in GROUPS.items():
+        if dimension in groups:
+            view[word] = getattr(row, dimension)
+        if dimension == "key" and "key" in groups:
+            view["key_name"] = names.get(row.key or "")
+    view["requests"] = row.requests
+    view["errors"] = row.failed
+    view |= {name: getattr(row, name) for name in _SUMS[1:]}
+    view["cost_usd"] = usd(row.cost_units)
+    return view
