@@ -1,10 +1,10 @@
-"""Writes `docs/reference/` from the docstrings of the public names.
+"""Writes `docs/reference/` from the docstrings, and `docs/configuration.md` from the settings.
 
     python docs/generate_reference.py           write the pages
     python docs/generate_reference.py --check   say which are out of date; exit code 1 if any is
 
-The source is read and never run. A public name is found through the `__all__` and the imports of
-the package that offers it, so a page shows what a user can import, from where.
+For the reference the source is read and never run. A public name is found through the `__all__` and
+the imports of the package that offers it, so a page shows what a user can import, from where.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import generate_configuration
 from source_names import Function, class_docstring, exported, is_private, members, module, resolve
 
 if TYPE_CHECKING:
@@ -330,10 +331,10 @@ def render(page: Page) -> str:
 def main() -> int:
     """Write the pages, or compare them."""
     check = "--check" in sys.argv[1:]
+    pages = {DOCS / "reference" / f"{page.name}.md": render(page) for page in PAGES}
+    pages[generate_configuration.PAGE] = generate_configuration.page()
     stale = []
-    for page in PAGES:
-        path = DOCS / "reference" / f"{page.name}.md"
-        text = render(page)
+    for path, text in pages.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(path.name)

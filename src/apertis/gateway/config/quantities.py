@@ -81,7 +81,7 @@ class Number(Kind):
     @property
     def expected(self) -> str:
         """The bounds."""
-        return "a number, 0 (none) or more"
+        return "a number, 0 or more (0: none)"
 
     def read(self, given: object, base: Path) -> float | None:  # noqa: ARG002
         """The number, None for zero."""

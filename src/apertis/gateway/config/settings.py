@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
-from functools import cache
 from pathlib import Path  # noqa: TC003 - the types are read at run time, by `kinds_of`.
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -216,7 +215,11 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
-    """One place that answers requests. The tables' order breaks no tie: priority and weight do."""
+    """One place that answers requests; there can be several.
+
+    Without any, `ANTHROPIC_API_KEY` or `ANTHROPIC_AUTH_TOKEN` in the environment make Anthropic the
+    upstream, at `ANTHROPIC_BASE_URL` if that is set; without those it is the sandbox.
+    """
 
     name: Annotated[str, Text("letters, digits, '.', '_' and '-'", r"[A-Za-z0-9._-]{1,64}")]
     """Its name in logs, metrics and reports."""
@@ -226,10 +229,14 @@ class UpstreamSettings:
     """Where its API is, with or without `/v1` at the end. Default for `anthropic`:
     `https://api.anthropic.com`."""
     api_key: Secret | None = None
+    """Its credential: `api_key_env` names the variable of the environment that has it,
+    `api_key_file` a file that has nothing else, relative to the configuration's. The credential
+    itself is refused here. `https://api.anthropic.com` needs one."""
     auth: Annotated[Literal["x-api-key", "bearer"], Choice(("x-api-key", "bearer"))] = "x-api-key"
     """How the key is sent: in the header `x-api-key`, or as `Authorization: Bearer`."""
     models: tuple[ModelSettings, ...] = ()
-    """What it serves. Default: every model name passes as it is."""
+    """What it serves: names, or tables `[[upstreams.models]]` as below. Default: every model name
+    passes as it is."""
     priority: Annotated[int, Whole(-1000, 1000)] = 0
     """Upstreams of a lower number are tried first."""
     weight: Annotated[int, Whole(1, 1_000_000)] = 1
@@ -280,7 +287,6 @@ class Settings:
     prices: Mapping[str, PriceSettings] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@cache
 def kinds_of(section: type[Any]) -> Mapping[str, Kind]:
     """What the settings of a section take, by name; without those of a form of their own."""
     hints = get_type_hints(section, include_extras=True)
