@@ -1,0 +1,101 @@
+"""Moves usage records from the journal to the ledger, so that no request waits for a database."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from apertis.gateway.store.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from apertis.gateway.store.journal import Journal
+    from apertis.gateway.usage.record import UsageRecord
+
+__all__ = ["Ledger", "Mover"]
+
+_INTERVAL_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
+_RECORDS_AT_ONCE = 500
+
+
+class Ledger(Protocol):
+    """Where records are booked."""
+
+    async def add(self, records: Sequence[UsageRecord], /) -> int:
+        """Book those whose request id is new, all or none; give their number.
+
+        `StoreUnavailableError` when it could not be done, or nobody knows whether it was.
+        """
+        ...
+
+
+class Mover:
+    """Books what the journal has, in its order and in batches; what fails is tried again.
+
+    `on_failure` is told of every failure. One `Mover` reads a journal.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        *,
+        interval_seconds: float = _INTERVAL_SECONDS,
+        records_at_once: int = _RECORDS_AT_ONCE,
+        on_failure: Callable[[Exception], None] | None = None,
+    ) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._interval_seconds = interval_seconds
+        self._records_at_once = records_at_once
+        self._on_failure = on_failure
+        self._failures = 0
+        self._moving = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Keep moving until cancelled; a batch that was cancelled in between comes again."""
+        while True:
+            await self._move_all()
+            await self._pause()
+
+    async def flush(self, timeout_seconds: float) -> bool:
+        """Move all that there is now; False when the time did not suffice. Nothing is lost then."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while not await self._move_all():
+                    await self._pause()
+        except TimeoutError:
+            return False
+        return True
+
+    async def move_once(self) -> bool:
+        """Move one batch; False when the journal has no more.
+
+        `StoreUnavailableError` or `OSError` when it failed: then the same batch is the next one.
+        """
+        async with self._moving:
+            chunk = self._journal.read(self._records_at_once)
+            if chunk is None:
+                return False
+            if chunk.records:
+                await self._ledger.add(chunk.records)
+            self._journal.moved(chunk)
+            return True
+
+    async def _move_all(self) -> bool:
+        try:
+            while await self.move_once():
+                self._failures = 0
+        except (StoreUnavailableError, OSError) as error:
+            self._failures += 1
+            if self._on_failure is not None:
+                self._on_failure(error)
+            return False
+        return True
+
+    async def _pause(self) -> None:
+        # 32 intervals are beyond the longest pause; more would only grow the number.
+        seconds = self._interval_seconds * (1 << min(self._failures, 5))
+        await asyncio.sleep(min(seconds, max(_LONGEST_PAUSE_SECONDS, self._interval_seconds)))
