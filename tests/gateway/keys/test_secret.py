@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from apertis.gateway.keys.secret import hash_secret, hint_of, new_secret
+from apertis.gateway.keys.secret import hash_secret, hint_of, new_key_id, new_secret
 
 
 def test_a_key_has_the_documented_form() -> None:
@@ -21,3 +21,8 @@ def test_a_hash_is_sha_256_in_hex() -> None:
 def test_a_hint_shows_only_the_end() -> None:
     secret = new_secret()
     assert hint_of(secret) == f"sk-...{secret[-4:]}"
+
+
+def test_an_id_has_the_documented_form() -> None:
+    assert re.fullmatch(r"key_[A-Za-z0-9]{20}", new_key_id())
+    assert len({new_key_id() for _ in range(200)}) == 200

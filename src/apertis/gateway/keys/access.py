@@ -28,7 +28,8 @@ def admit(directory: Directory, credential: str | None, address: str, now: float
 
     `credential` is what `credential_of` read, `address` what `client_address` gave, `now` Unix
     seconds. A deleted key is refused like one that never was. A disabled or expired one is told
-    so: whoever has its secret knows already that it exists.
+    so: whoever has its secret knows already that it exists. A key is expired from the second
+    `expires_at` on.
     """
     if credential is None:
         return _MISSING

@@ -13,6 +13,8 @@ __all__ = ["client_address", "trusted_networks"]
 
 # A client may write a long chain itself; nobody stands behind so many proxies.
 _MOST_HOPS = 32
+# An IPv6 address with brackets and a port has 47 characters at most.
+_LONGEST_HOP = 64
 
 
 def trusted_networks(proxies: tuple[str, ...]) -> Networks | None:
@@ -44,6 +46,8 @@ def client_address(peer: str, x_forwarded_for: str | None, trusted: Networks | N
 def _address_of_hop(hop: str) -> str | None:
     # Some proxies write a port: 203.0.113.9:4711 and [2001:db8::1]:4711.
     text = hop.strip()
+    if len(text) > _LONGEST_HOP:
+        return None
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -70,11 +70,6 @@ class Key:
             networks = self._networks = compile_networks(entries)
         return address in networks
 
-    def is_expired(self, now: float) -> bool:
-        """Whether the key's time is over; it is from the second `expires_at` on."""
-        expires_at = self.record.expires_at
-        return expires_at is not None and now >= expires_at
-
 
 class Directory:
     """The keys by id and by the hashes of their secrets: one look-up, however many there are."""

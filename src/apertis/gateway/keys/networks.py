@@ -50,7 +50,7 @@ def normal_address(text: str) -> str:
 
 def is_address(text: str) -> bool:
     """Whether this is an IPv4 or IPv6 address."""
-    return _parse_address(text) is not None
+    return _locate(text) is not None
 
 
 class Networks:
@@ -68,13 +68,14 @@ class Networks:
         self._v6 = _by_mask([network for network in networks if network.version == 6])
 
     def __contains__(self, address: str) -> bool:
-        parsed = _parse_address(address)
-        if parsed is None:
+        located = _locate(address)
+        if located is None:
             return False
-        plain = _unmapped(parsed)
-        number = int(plain)
-        masks = self._v4 if plain.version == 4 else self._v6
-        return any(number & mask in members for mask, members in masks)
+        version, number = located
+        for mask, members in self._v4 if version == 4 else self._v6:
+            if number & mask in members:
+                return True
+        return False
 
 
 # Keys are made from few templates: equal lists share one compiled form.
@@ -89,6 +90,16 @@ def _by_mask(networks: list[Network]) -> tuple[tuple[int, frozenset[int]], ...]:
     for network in networks:
         members.setdefault(int(network.netmask), set()).add(int(network.network_address))
     return tuple((mask, frozenset(starts)) for mask, starts in members.items())
+
+
+# The same clients and proxies come again and again.
+@lru_cache(maxsize=8192)
+def _locate(text: str) -> tuple[int, int] | None:
+    address = _parse_address(text)
+    if address is None:
+        return None
+    plain = _unmapped(address)
+    return plain.version, int(plain)
 
 
 def _parse_address(text: str) -> Address | None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST_GRACE_SECONDS", "rotated"]
 
-LONGEST_GRACE_SECONDS = 30 * 86_400
+LONGEST_GRACE_SECONDS = 366 * 86_400
 
 
 def rotated(
@@ -19,14 +19,14 @@ def rotated(
 ) -> KeyRecord:
     """Give the record of the key with a new secret, whose hash and hint are passed.
 
-    The secret that it had is let in for `grace_seconds` more, 0 to 30 days; 0 ends it at once,
+    The secret that it had is let in for `grace_seconds` more, 0 to 366 days; 0 ends it at once,
     which is right after a leak. One that was in grace from an earlier rotation ends at once. All
     else stays, and so does what is spent. `ValueError` for a grace out of range, and for a
     deleted key.
     """
     if not 0 <= grace_seconds <= LONGEST_GRACE_SECONDS:
         raise ValueError(
-            f"a grace of {grace_seconds} seconds: expected 0 to {LONGEST_GRACE_SECONDS} (30 days)"
+            f"a grace of {grace_seconds} seconds: expected 0 to {LONGEST_GRACE_SECONDS} (366 days)"
         )
     if record.status == "deleted":
         raise ValueError(f"the key {record.id} is deleted: it cannot get a new secret")

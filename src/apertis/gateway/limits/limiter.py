@@ -111,6 +111,8 @@ def _party(address: str) -> str:
     if ":" not in address:
         return address
     try:
-        return f"{int(IPv6Address(address)) >> 64:x}/64"
+        parsed = IPv6Address(address)
     except AddressValueError:
         return address
+    mapped = parsed.ipv4_mapped
+    return f"{int(parsed) >> 64:x}/64" if mapped is None else str(mapped)

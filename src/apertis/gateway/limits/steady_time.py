@@ -25,7 +25,7 @@ class SteadyTime:
 
     def at(self, now: float) -> int:
         """The time, when the clock shows `now` (Unix seconds)."""
-        time = int(now * _MICROSECONDS) + self._ahead
+        time = round(now * _MICROSECONDS) + self._ahead
         if time >= self._latest:
             self._latest = time
             return time

@@ -13,7 +13,7 @@ __all__ = ["Reservation", "TokenWindow"]
 _MICROSECONDS = 1_000_000
 _LENGTH = 60 * _MICROSECONDS
 # From this many entries on, what comes within this time of each other becomes one entry.
-_MANY_ENTRIES = 1024
+_MANY_ENTRIES = 128
 _CLOSE = _LENGTH // _MANY_ENTRIES
 _SWEPT_PER_RESERVATION = 2
 
