@@ -94,13 +94,22 @@ class Limiter:
         windows = None
         if rate is not None:
             # A new rate is rare: the moment to drop those that nobody has used for a while.
-            for known, old in list(self._per_key.items()):
-                old.sweep(now)
-                if not len(old):
-                    del self._per_key[known]
+            self._drop_idle_rates(now)
             windows = self._per_key.setdefault(rate, Windows(rate))
         self._by_override[own] = windows
         return windows
+
+    def _drop_idle_rates(self, now: float) -> None:
+        for rate, windows in list(self._per_key.items()):
+            windows.sweep(now)
+            if not len(windows):
+                del self._per_key[rate]
+        kept = list(self._per_key.values())
+        self._by_override = {
+            own: windows
+            for own, windows in self._by_override.items()
+            if windows is None or windows in kept
+        }
 
 
 def _windows(rate: Rate | None) -> Windows | None:

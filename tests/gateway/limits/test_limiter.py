@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from apertis.gateway.config.rates import Rate
+from apertis.gateway.config.settings import LimitSettings
+from apertis.gateway.limits.limiter import Limiter
+
+START = 1_798_761_600.0
+SMALL = LimitSettings(
+    per_address=Rate(2, 180), per_key=Rate(3, 60), tokens_per_minute=100, in_flight=1
+)
+NONE = LimitSettings(per_address=None, per_key=None)
+
+
+def admitted(limiter: Limiter, address: str, times: int) -> int:
+    standings = [limiter.admit_address(address, START) for _ in range(times)]
+    return sum(standing is None or standing.allowed for standing in standings)
+
+
+def test_an_address_has_the_configured_limit() -> None:
+    limiter = Limiter(SMALL)
+    assert admitted(limiter, "203.0.113.9", 3) == 2
+    assert admitted(limiter, "203.0.113.10", 3) == 2
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_client() -> None:
+    limiter = Limiter(SMALL)
+    assert admitted(limiter, "2001:db8:0:1::1", 1) == 1
+    assert admitted(limiter, "2001:db8:0:1:ffff::2", 2) == 1
+    assert admitted(limiter, "2001:db8:0:2::1", 2) == 2
+
+
+def test_a_mapped_address_is_the_ipv4_address_that_it_is() -> None:
+    limiter = Limiter(SMALL)
+    assert admitted(limiter, "::ffff:203.0.113.9", 2) == 2
+    assert admitted(limiter, "203.0.113.9", 1) == 0
+    assert admitted(limiter, "::ffff:203.0.113.10", 2) == 2
+
+
+def test_a_peer_without_an_address_is_limited_by_its_name() -> None:
+    limiter = Limiter(SMALL)
+    assert admitted(limiter, "", 3) == 2
+    assert admitted(limiter, "unix:/run/socket", 3) == 2
+
+
+def test_a_keys_own_rate_stands_in_place_of_the_configured_one() -> None:
+    limiter = Limiter(SMALL)
+    limits = []
+    for key_id, own in (("key_a", None), ("key_b", "7/2m"), ("key_c", "0")):
+        standing = limiter.admit_key(key_id, START, own)
+        limits.append(None if standing is None else (standing.limit, standing.reset_at - START))
+    assert limits == [(3, 60), (7, 120), None]
+
+
+def test_an_own_rate_that_equals_the_configured_one_is_the_same_window() -> None:
+    limiter = Limiter(SMALL)
+    standings = [limiter.admit_key("key_a", START, own) for own in (None, "3/1m", "3/60s", None)]
+    assert [standing is not None and standing.allowed for standing in standings] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_limits_that_are_switched_off_answer_nothing() -> None:
+    limiter = Limiter(NONE)
+    assert limiter.admit_address("203.0.113.9", START) is None
+    assert limiter.admit_key("key_a", START) is None
+    assert limiter.reserve_tokens("key_a", 10**9, START) is None
+    assert all(limiter.enter("key_a") for _ in range(100))
+
+
+def test_a_key_may_have_limits_where_none_are_configured() -> None:
+    limiter = Limiter(NONE)
+    standing = limiter.admit_key("key_a", START, "5/1s")
+    reservation = limiter.reserve_tokens("key_a", 11, START, 10)
+    assert standing is not None
+    assert standing.limit == 5
+    assert reservation is not None
+    assert not reservation.standing.allowed
+    assert [limiter.enter("key_a", 2) for _ in range(3)] == [True, True, False]
+
+
+def test_a_key_may_be_free_of_limits_that_are_configured() -> None:
+    limiter = Limiter(SMALL)
+    assert limiter.reserve_tokens("key_a", 101, START, 0) is None
+    assert limiter.enter("key_a", 0)
+    assert limiter.enter("key_a", 0)
+
+
+def test_tokens_are_reserved_and_corrected() -> None:
+    limiter = Limiter(SMALL)
+    reservation = limiter.reserve_tokens("key_a", 90, START)
+    assert reservation is not None
+    assert reservation.standing.allowed
+    limiter.correct_tokens(reservation, 20, START + 1)
+    second = limiter.reserve_tokens("key_a", 80, START + 1)
+    assert second is not None
+    assert second.standing.allowed
+
+
+def test_a_request_that_leaves_makes_room() -> None:
+    limiter = Limiter(SMALL)
+    assert limiter.enter("key_a")
+    assert not limiter.enter("key_a")
+    limiter.leave("key_a")
+    assert limiter.enter("key_a")
+    assert limiter.in_flight.total == 1
+
+
+def test_other_settings_act_on_the_next_request_and_keep_what_is_counted() -> None:
+    limiter = Limiter(SMALL)
+    assert admitted(limiter, "203.0.113.9", 2) == 2
+    limiter.admit_key("key_a", START)
+    limiter.reconfigure(LimitSettings(per_address=Rate(2, 180), per_key=Rate(9, 60)))
+    assert admitted(limiter, "203.0.113.9", 1) == 0
+    standing = limiter.admit_key("key_a", START)
+    assert standing is not None
+    assert standing.limit == 9
+    limiter.reconfigure(SMALL)
+    standing = limiter.admit_key("key_a", START)
+    assert standing is not None
+    assert (standing.limit, standing.remaining) == (3, 1)
+    limiter.reconfigure(NONE)
+    assert limiter.admit_address("203.0.113.9", START) is None
+    assert limiter.admit_key("key_a", START) is None
+
+
+def test_rates_that_nobody_has_any_more_are_dropped() -> None:
+    limiter = Limiter(NONE)
+    for number in range(1, 300):
+        limiter.admit_key("key_a", START + number * 61, f"{number}/1m")
+    assert len(limiter._per_key) <= 2
+    assert len(limiter._by_override) <= 2
+
+
+def test_a_rate_that_was_dropped_is_still_one_window_for_all_who_have_it() -> None:
+    limiter = Limiter(SMALL)
+    limiter.admit_key("key_a", START, "3/60s")
+    limiter.admit_key("key_b", START + 100, "9/1m")
+    now = START + 101
+    standings = [limiter.admit_key("key_a", now, own) for own in ("3/60s", None, "3/1m", None)]
+    assert [standing is not None and standing.remaining for standing in standings] == [2, 1, 0, 0]
