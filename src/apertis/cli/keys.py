@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from apertis.cli.key_options import OPTION_OF, fields_of, key_options
-from apertis.cli.key_tables import key_sheet, key_table
+from apertis.cli.key_tables import key_sheet, key_table, printable
 from apertis.cli.opened_store import StoreFiles, failure, store_options, with_store
 from apertis.errors import ParameterError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.routes.admin_keys import KeyAdministration, Made
+    from apertis.gateway.routes.admin_views import KeyView
     from apertis.gateway.store.database import Store
 
 __all__ = ["command"]
@@ -154,6 +155,7 @@ def disable(*, key: str, as_json: bool, data: Path | None, config: Path | None) 
         StoreFiles(data, config),
         lambda administration, record: administration.set_status(record.id, "disabled"),
         as_json=as_json,
+        told=True,
     )
 
 
@@ -168,6 +170,7 @@ def enable(*, key: str, as_json: bool, data: Path | None, config: Path | None) -
         StoreFiles(data, config),
         lambda administration, record: administration.set_status(record.id, "enabled"),
         as_json=as_json,
+        told=True,
     )
 
 
@@ -190,6 +193,7 @@ def delete(*, key: str, yes: bool, as_json: bool, data: Path | None, config: Pat
         files,
         lambda administration, record: administration.delete(record.id),
         as_json=as_json,
+        told=True,
     )
 
 
@@ -199,8 +203,9 @@ def _change(
     work: Callable[[KeyAdministration, KeyRecord], Awaitable[KeyRecord | Refusal]] | None,
     *,
     as_json: bool,
+    told: bool = False,
 ) -> None:
-    """Find a key, do the work on it if there is any, and show how it is then."""
+    """Find a key, do the work on it if there is any, and show it; or tell its status in a line."""
 
     async def done(store: Store) -> KeyRecord | Refusal:
         record = await _find(store, key)
@@ -209,6 +214,8 @@ def _change(
     record = _value(with_store(files, done))
     if as_json:
         _print_json(_view(record))
+    elif told:
+        click.echo(f"{printable(record.name)} ({record.id}) is {record.status}.")
     else:
         key_sheet(record)
 
@@ -234,7 +241,7 @@ def _value(result: _T | Refusal) -> _T:
     return result
 
 
-def _view(record: KeyRecord, secret: str | None = None) -> dict[str, object]:
+def _view(record: KeyRecord, secret: str | None = None) -> KeyView:
     from apertis.gateway.routes.admin_views import key_view
 
     return key_view(record, secret)
@@ -246,7 +253,7 @@ def _show_secret(result: Made | Refusal, *, as_json: bool) -> None:
         _print_json(_view(made.record, made.secret))
         return
     # The secret alone goes to stdout, so that a program can take it from there.
-    about = f"The secret of {made.record.name} ({made.record.id})"
+    about = f"The secret of {printable(made.record.name)} ({made.record.id})"
     click.echo(f"{about} is shown only now; only its hash is kept:", err=True)
     click.echo(made.secret)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.errors import Refusal
     from apertis.gateway.routes.admin_usage import Report
+    from apertis.gateway.routes.admin_views import UsageSums
     from apertis.gateway.store.database import Store
 
 __all__ = ["command"]
@@ -111,13 +112,30 @@ def command(
 
 def _csv(answer: Report) -> str:
     """Write all columns, with their names in the first line; no totals, which would be summed."""
-    rows = answer.row_views()
     output = io.StringIO()
-    writer = csv.DictWriter(output, list(rows[0] if rows else answer.totals_view()))
+    rows = _rows(answer)
+    writer = csv.DictWriter(output, [*_groups(answer), *_row(answer.view().totals)])
     writer.writeheader()
     for row in rows:
         writer.writerow({name: _harmless(value) for name, value in row.items()})
     return output.getvalue()
+
+
+def _groups(answer: Report) -> list[str]:
+    """Name the columns that tell groups apart."""
+    from apertis.gateway.routes.admin_usage import GROUPS
+
+    words = [word for word, dimension in GROUPS.items() if dimension in answer.query.group_by]
+    return [name for word in words for name in (("key", "key_name") if word == "key" else (word,))]
+
+
+def _rows(answer: Report) -> list[dict[str, object]]:
+    return [_row(sums) for sums in answer.sums()]
+
+
+def _row(sums: UsageSums) -> dict[str, object]:
+    row: dict[str, object] = msgspec.to_builtins(sums)
+    return row
 
 
 def _harmless(value: object) -> object:
@@ -128,11 +146,12 @@ def _harmless(value: object) -> object:
 
 
 def _show(answer: Report) -> None:
-    rows, totals = answer.row_views(), answer.totals_view()
+    rows, totals = _rows(answer), _row(answer.view().totals)
+    groups = _groups(answer)
     names = [
         name
         for name in _TITLES
-        if name in (rows[0] if rows else totals) and (name not in _RARE or totals[name])
+        if name in groups or (name in totals and (name not in _RARE or totals[name]))
     ]
     if not is_terminal():
         for row in rows:
@@ -147,7 +166,7 @@ def _show(answer: Report) -> None:
 
     table = Table(box=None, header_style="bold", show_footer=True, footer_style="bold")
     for place, name in enumerate(names):
-        footer = "Total" if place == 0 else _cell(totals.get(name))
+        footer = "Total" if place == 0 else _cell(totals.get(name, ""))
         table.add_column(
             _TITLES[name], footer, justify="left" if name in _TEXTS else "right", no_wrap=True
         )
@@ -163,4 +182,4 @@ def _cells(row: Mapping[str, object], names: Iterable[str]) -> list[str]:
 def _cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}" if is_terminal() else str(value)
-    return printable(str(value)) if value is not None else ""
+    return printable(str(value)) if value is not None else "-"

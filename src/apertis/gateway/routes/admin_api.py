@@ -12,7 +12,14 @@ from apertis.gateway.routes.admin_keys import KeyAdministration, Made, find_key
 from apertis.gateway.routes.admin_queries import CacheFields, ListFields, page_of
 from apertis.gateway.routes.admin_reading import read_body_as, read_query_as
 from apertis.gateway.routes.admin_usage import UsageFields, report
-from apertis.gateway.routes.admin_views import key_view
+from apertis.gateway.routes.admin_views import (
+    KeyPage,
+    KeyView,
+    Purged,
+    UpstreamList,
+    key_view,
+    upstream_view,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AdminApi", "Result"]
 
-Result = Refusal | dict[str, object]
+Result = Refusal | msgspec.Struct
 
 _MOST_BODY_BYTES = 2**20
 
@@ -56,12 +63,12 @@ class AdminApi:
         if isinstance(page, Refusal):
             return page
         ids = [record.id for record in page.records]
-        return {
-            "data": [self._view(record) for record in page.records],
-            "has_more": page.has_more,
-            "first_id": ids[0] if ids else None,
-            "last_id": ids[-1] if ids else None,
-        }
+        return KeyPage(
+            data=tuple(self._view(record) for record in page.records),
+            has_more=page.has_more,
+            first_id=ids[0] if ids else None,
+            last_id=ids[-1] if ids else None,
+        )
 
     async def create_key(self, request: Request) -> Result:
         """Make a key; its secret is in this answer only."""
@@ -120,9 +127,7 @@ class AdminApi:
 
     async def list_upstreams(self, _: Request) -> Result:
         """Show the state of each upstream's breaker."""
-        return {
-            "data": [msgspec.to_builtins(state) for state in self._upstreams.states(self._now())]
-        }
+        return UpstreamList(data=tuple(map(upstream_view, self._upstreams.states(self._now()))))
 
     async def purge_cache(self, request: Request) -> Result:
         """Drop answers that the response cache keeps."""
@@ -132,11 +137,11 @@ class AdminApi:
         if asked.key is None:
             purged = len(self._cache)
             self._cache.clear()
-            return {"purged": purged}
+            return Purged(purged=purged)
         record = find_key(await self._everyone(), asked.key)
         if isinstance(record, Refusal):
             return record
-        return {"purged": self._cache.purge(record.id)}
+        return Purged(purged=self._cache.purge(record.id))
 
     async def _catch_up(self) -> None:
         """Bring the directory up to date.
@@ -157,7 +162,7 @@ class AdminApi:
             return self._view(result.record, result.secret)
         return self._view(result)
 
-    def _view(self, record: KeyRecord, secret: str | None = None) -> dict[str, object]:
+    def _view(self, record: KeyRecord, secret: str | None = None) -> KeyView:
         live = self._directory.get(record.id)
         # The store hears of usage a moment later than the key's account.
         used = record.used_units if live is None else max(record.used_units, live.account.used)

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Protocol
 from apertis.gateway.routes.admin_keys import KeyStore
 
 if TYPE_CHECKING:
+    import enum
     from collections.abc import Iterable, Sequence
 
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.routes.admin_usage import UsageStore
 
-__all__ = ["Cache", "Caller", "Directory", "Keys", "LiveAccount", "LiveKey", "Store", "Upstreams"]
+__all__ = [
+    "Cache",
+    "Caller",
+    "Directory",
+    "Keys",
+    "LiveAccount",
+    "LiveKey",
+    "Store",
+    "UpstreamState",
+    "Upstreams",
+]
 
 
 class Keys(KeyStore, Protocol):
@@ -81,11 +92,40 @@ class Directory(Protocol):
         ...
 
 
+class UpstreamState(Protocol):
+    """How one upstream fares."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def breaker(self) -> enum.Enum:
+        """Whether requests pass."""
+        ...
+
+    @property
+    def cause(self) -> enum.Enum | None:
+        """Why they do not."""
+        ...
+
+    @property
+    def failures(self) -> int:
+        """How many failed in a row."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is asked before all others have failed."""
+        ...
+
+
 class Upstreams(Protocol):
     """What is known of the upstreams' health."""
 
-    def states(self, now: float) -> Sequence[object]:
-        """Describe each breaker, as values that msgspec turns into JSON objects."""
+    def states(self, now: float) -> Sequence[UpstreamState]:
+        """Describe each breaker, in the order of the settings."""
         ...
 
 

@@ -11,16 +11,16 @@ from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.routes.admin_keys import find_key
 from apertis.gateway.routes.admin_moments import iso, read_moment, read_span
 from apertis.gateway.routes.admin_reading import nearest
-from apertis.gateway.routes.admin_views import usd
+from apertis.gateway.routes.admin_views import UsageReport, UsageSums, usd
 from apertis.gateway.store.records import UsageQuery, UsageRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.store.records import Dimension
 
-__all__ = ["GROUPS", "Report", "UsageFields", "UsageStore", "query_of", "report", "row_view"]
+__all__ = ["GROUPS", "Report", "UsageFields", "UsageStore", "query_of", "report"]
 
 # The word for each dimension, as callers say it.
 GROUPS: dict[str, Dimension] = {
@@ -33,20 +33,6 @@ GROUPS: dict[str, Dimension] = {
     "upstream": "upstream",
     "kind": "kind",
 }
-
-_SUMS = (
-    "requests",
-    "cached",
-    "estimated",
-    "interrupted",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "web_search_requests",
-    "cost_units",
-)
 
 
 class UsageFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -81,24 +67,20 @@ class Report:
     names: dict[str, str]
     """The names of keys by their ids."""
 
-    def row_views(self) -> list[dict[str, object]]:
+    def sums(self) -> tuple[UsageSums, ...]:
         """Show the rows."""
-        return [row_view(row, self.query.group_by, self.names) for row in self.rows]
+        return tuple(_sums(row, self.query.group_by, self.names) for row in self.rows)
 
-    def totals_view(self) -> dict[str, object]:
-        """Show the sums over all rows."""
-        return row_view(self.totals, (), self.names)
-
-    def view(self) -> dict[str, object]:
+    def view(self) -> UsageReport:
         """Show the report as JSON."""
         query = self.query
-        return {
-            "data": self.row_views(),
-            "totals": self.totals_view(),
-            "from": None if query.since_ms is None else iso(query.since_ms / 1000),
-            "to": None if query.until_ms is None else iso(query.until_ms / 1000),
-            "has_more": self.has_more,
-        }
+        return UsageReport(
+            data=self.sums(),
+            totals=_sums(self.totals, (), self.names),
+            from_=None if query.since_ms is None else iso(query.since_ms / 1000),
+            to=None if query.until_ms is None else iso(query.until_ms / 1000),
+            has_more=self.has_more,
+        )
 
 
 async def report(
@@ -176,18 +158,27 @@ def _moment(
     return seconds * 1000
 
 
-def row_view(
-    row: UsageRow, groups: Sequence[Dimension], names: dict[str, str]
-) -> dict[str, object]:
-    """Show one row: its group, then its sums; dollars are exact, as a string."""
-    view: dict[str, object] = {}
-    for word, dimension in GROUPS.items():
-        if dimension in groups:
-            view[word] = getattr(row, dimension)
-        if dimension == "key" and "key" in groups:
-            view["key_name"] = names.get(row.key or "")
-    view["requests"] = row.requests
-    view["errors"] = row.failed
-    view |= {name: getattr(row, name) for name in _SUMS[1:]}
-    view["cost_usd"] = usd(row.cost_units)
-    return view
+def _sums(row: UsageRow, groups: Sequence[Dimension], names: Mapping[str, str]) -> UsageSums:
+    shown: dict[str, str | None] = {
+        "class_" if word == "class" else word: getattr(row, dimension)
+        for word, dimension in GROUPS.items()
+        if dimension in groups
+    }
+    if "key" in groups:
+        shown["key_name"] = names.get(row.key or "")
+    return UsageSums(
+        **shown,
+        requests=row.requests,
+        errors=row.failed,
+        cached=row.cached,
+        estimated=row.estimated,
+        interrupted=row.interrupted,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cache_read_tokens=row.cache_read_tokens,
+        cache_write_5m_tokens=row.cache_write_5m_tokens,
+        cache_write_1h_tokens=row.cache_write_1h_tokens,
+        web_search_requests=row.web_search_requests,
+        cost_units=row.cost_units,
+        cost_usd=usd(row.cost_units),
+    )
