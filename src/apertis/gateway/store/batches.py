@@ -8,13 +8,14 @@ from sqlalchemy import func, insert, select, update
 
 from apertis.gateway.store.booking import book
 from apertis.gateway.store.bulk import BulkInsert
+from apertis.gateway.store.errors import UnknownBatchError
 from apertis.gateway.store.records import Batch, BatchLine, Settlement
 from apertis.gateway.store.schema import batch_lines, batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from apertis.gateway.store.connections import Database
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["StoredBatches"]
 
 _LINES = BulkInsert(batch_lines)
+_LINES_AT_ONCE = 1000
+_LINE_FIELDS = BatchLine.__struct_fields__
 _FIELDS = Batch.__struct_fields__
 _BATCHES = select(*(batches.c[name] for name in _FIELDS))
 
@@ -76,37 +79,114 @@ class StoredBatches:
             rows = (await connection.execute(statement)).all()
         return {key_id: int(units) for key_id, units in rows}
 
+    async def lines(self, batch_id: str) -> tuple[BatchLine, ...]:
+        """Read a batch's lines, in the order of their ids."""
+        statement = _lines_of(batch_id).order_by(batch_lines.c.custom_id)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(statement)).all()
+        return tuple(_line(row) for row in rows)
+
     async def settle(self, batch_id: str, results: Iterable[BatchResult]) -> Settlement:
         """Book the lines that were not settled before, and give up what was held for them.
 
         All in one transaction. A line that the batch was not kept with held nothing.
+        `UnknownBatchError` when the batch is not kept at all.
         """
         by_id: dict[str, BatchResult] = {}
         for result in results:
             by_id.setdefault(result.custom_id, result)
         async with self._database.writing() as connection:
-            await _wait_for_turn(connection, batch_id)
-            lines = await _lines(connection, batch_id)
-            fresh = [
-                result
-                for custom_id, result in by_id.items()
-                if custom_id not in lines or not lines[custom_id].settled
-            ]
-            known = [lines[result.custom_id] for result in fresh if result.custom_id in lines]
-            released = sum(line.held_units for line in known)
-            await _mark(connection, batch_id, fresh, lines)
+            await _take_turn(connection, batch_id)
+            lines = await _find_lines(connection, batch_id, list(by_id))
+            fresh = [r for r in by_id.values() if not _is_settled(lines, r.custom_id)]
             booked = await book(connection, [r.record for r in fresh if r.record is not None])
-            await connection.execute(
-                update(batches)
-                .where(batches.c.id == batch_id)
-                .values(
-                    held_units=batches.c.held_units - released,
-                    settled_lines=batches.c.settled_lines + len(fresh),
-                    lines=batches.c.lines + len(fresh) - len(known),
-                )
+            settled = Settlement(
+                custom_ids=tuple(result.custom_id for result in fresh),
+                released_units=sum(
+                    lines[r.custom_id].held_units for r in fresh if r.custom_id in lines
+                ),
+                cost_units=sum(record.cost_units for record in booked),
             )
-        return Settlement(
-            custom_ids=tuple(result.custom_id for result in fresh),
-            released_units=released,
-            cost_units=sum(record.cost_units for record in booked),
+            await _mark(connection, batch_id, settled, lines)
+        return settled
+
+    async def release(self, batch_id: str) -> int:
+        """Give up what is still held, since no more results will come; how many units it was.
+
+        `UnknownBatchError` when the batch is not kept.
+        """
+        of_batch = (batch_lines.c.batch_id == batch_id) & ~batch_lines.c.settled
+        async with self._database.writing() as connection:
+            held = await _take_turn(connection, batch_id)
+            await connection.execute(
+                update(batches).where(batches.c.id == batch_id).values(held_units=0)
+            )
+            # A result that is read after all is still booked; there is nothing to release for it.
+            await connection.execute(update(batch_lines).where(of_batch).values(held_units=0))
+        return held
+
+
+def _batch(row: Row[Any]) -> Batch:
+    return Batch(**dict(zip(_FIELDS, row, strict=True)))
+
+
+def _line(row: Row[Any]) -> BatchLine:
+    return BatchLine(**dict(zip(_LINE_FIELDS, row, strict=True)))
+
+
+def _lines_of(batch_id: str) -> Select[Any]:
+    return select(*(batch_lines.c[name] for name in _LINE_FIELDS)).where(
+        batch_lines.c.batch_id == batch_id
+    )
+
+
+def _is_settled(lines: Mapping[str, BatchLine], custom_id: str) -> bool:
+    return custom_id in lines and lines[custom_id].settled
+
+
+async def _take_turn(connection: AsyncConnection, batch_id: str) -> int:
+    """Keep others from changing the batch until the transaction ends; the units it holds."""
+    statement = select(batches.c.held_units).where(batches.c.id == batch_id).with_for_update()
+    held = (await connection.execute(statement)).scalar_one_or_none()
+    if held is None:
+        raise UnknownBatchError(f"there is no batch {batch_id!r}")
+    return int(held)
+
+
+async def _find_lines(
+    connection: AsyncConnection, batch_id: str, custom_ids: Sequence[str]
+) -> dict[str, BatchLine]:
+    lines: dict[str, BatchLine] = {}
+    for start in range(0, len(custom_ids), _LINES_AT_ONCE):
+        asked = custom_ids[start : start + _LINES_AT_ONCE]
+        statement = _lines_of(batch_id).where(batch_lines.c.custom_id.in_(asked))
+        rows = (await connection.execute(statement)).all()
+        lines.update({row.custom_id: _line(row) for row in rows})
+    return lines
+
+
+async def _mark(
+    connection: AsyncConnection,
+    batch_id: str,
+    settlement: Settlement,
+    lines: Mapping[str, BatchLine],
+) -> None:
+    known = [custom_id for custom_id in settlement.custom_ids if custom_id in lines]
+    other = [custom_id for custom_id in settlement.custom_ids if custom_id not in lines]
+    for start in range(0, len(known), _LINES_AT_ONCE):
+        named = batch_lines.c.custom_id.in_(known[start : start + _LINES_AT_ONCE])
+        await connection.execute(
+            update(batch_lines)
+            .where(batch_lines.c.batch_id == batch_id, named)
+            .values(settled=True)
         )
+    await _LINES.run(connection, [(batch_id, custom_id, "", 0, True) for custom_id in other])
+    await connection.execute(
+        update(batches)
+        .where(batches.c.id == batch_id)
+        .values(
+            held_units=batches.c.held_units - settlement.released_units,
+            lines=batches.c.lines + len(other),
+            settled_lines=batches.c.settled_lines + len(settlement.custom_ids),
+        )
+    )

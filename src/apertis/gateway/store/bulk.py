@@ -27,7 +27,8 @@ class BulkInsert:
     def __init__(self, table: Table, sums: Sequence[str] = ()) -> None:
         columns = [column.name for column in table.columns]
         self._width = len(columns)
-        self._head = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "
+        # Names of tables and columns are ours; the values are never part of the text.
+        self._head = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "  # noqa: S608
         self._tail = _addition(table, sums) if sums else ""
         row = f"({', '.join(f'${number}' for number in range(1, self._width + 1))})"
         self._numbered = self._head + row + self._tail

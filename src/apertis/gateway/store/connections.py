@@ -148,7 +148,11 @@ def _postgres_engine(url: str, connections: int, isolation: str) -> AsyncEngine:
 
 
 async def connect_postgres(url: str) -> asyncpg.Connection[asyncpg.Record]:
-    """Open one connection. `ConfigurationError` when the driver is not installed."""
+    """Open one connection.
+
+    `ConfigurationError` when the driver is not installed, `StoreUnavailableError` when the server
+    cannot be reached or does not let us in.
+    """
     try:
         # Only those who keep their data in PostgreSQL have the driver.
         import asyncpg
@@ -157,8 +161,11 @@ async def connect_postgres(url: str) -> asyncpg.Connection[asyncpg.Record]:
             "PostgreSQL as the store needs its driver: pip install 'apertis[postgresql]'"
         ) from error
     _, _, rest = url.partition("://")
-    return await asyncpg.connect(
-        f"postgresql://{rest}",
-        timeout=_CONNECT_SECONDS,
-        server_settings={"application_name": "apertis"},
-    )
+    try:
+        return await asyncpg.connect(
+            f"postgresql://{rest}",
+            timeout=_CONNECT_SECONDS,
+            server_settings={"application_name": "apertis"},
+        )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        raise StoreUnavailableError(f"no connection to PostgreSQL: {reason(error)}") from error

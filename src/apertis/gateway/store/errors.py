@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apertis.errors import ApertisError
 
-__all__ = ["StoreUnavailableError", "UnknownKeyError"]
+__all__ = ["StoreUnavailableError", "UnknownBatchError", "UnknownKeyError"]
 
 
 class StoreUnavailableError(ApertisError):
@@ -13,3 +13,7 @@ class StoreUnavailableError(ApertisError):
 
 class UnknownKeyError(ApertisError):
     """No key has this id."""
+
+
+class UnknownBatchError(ApertisError):
+    """No batch with this id was made here."""

@@ -30,6 +30,10 @@ class Lock(Protocol):
         """Let it go; nothing happens when it is not held."""
         ...
 
+    def is_held(self) -> bool:
+        """Whether this process has it, or still has it."""
+        ...
+
     def holder(self) -> str:
         """Say who has it, as far as that is known."""
         ...
@@ -61,6 +65,10 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def is_held(self) -> bool:
+        """Whether it was taken: nobody can take a file's lock away."""
+        return self._descriptor is not None
 
     def holder(self) -> str:
         """Name the process."""
@@ -117,6 +125,10 @@ class AdvisoryLock:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def is_held(self) -> bool:
+        """Whether the session that has it still lives."""
+        return self._session is not None and not self._session.is_closed()
 
     def holder(self) -> str:
         """Say what is known: the server does not tell which machine it is."""

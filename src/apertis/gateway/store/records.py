@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from apertis.gateway.usage.record import UsageRecord
+from apertis.gateway.usage.record import UsageRecord  # noqa: TC001 - msgspec reads it.
 
 __all__ = [
     "DIMENSIONS",
@@ -19,9 +19,7 @@ __all__ = [
     "UsageRow",
 ]
 
-Dimension = Literal[
-    "key", "model", "day", "session", "request_class", "agent", "upstream", "kind"
-]
+Dimension = Literal["key", "model", "day", "session", "request_class", "agent", "upstream", "kind"]
 DIMENSIONS: tuple[Dimension, ...] = (
     "key",
     "model",

@@ -87,7 +87,9 @@ keys = Table(
 key_version = Table(
     "key_version",
     metadata,
-    Column("id", Integer, CheckConstraint("id = 1", name="key_version_is_one_row"), primary_key=True),
+    Column(
+        "id", Integer, CheckConstraint("id = 1", name="key_version_is_one_row"), primary_key=True
+    ),
     Column("version", BigInteger, nullable=False),
 )
 

@@ -1,0 +1,125 @@
+"""The store as a whole: opened once, with its tables in the newest form."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Self
+
+from apertis.errors import ConfigurationError
+from apertis.gateway.store.batches import StoredBatches
+from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.gateway.store.keys import StoredKeys
+from apertis.gateway.store.migration import is_at_head, upgrade
+from apertis.gateway.store.place import place_of
+from apertis.gateway.store.usage import StoredUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from apertis.gateway.store.connections import Database
+    from apertis.gateway.store.lock import Lock
+    from apertis.gateway.store.place import Place
+
+__all__ = ["Store"]
+
+_LOCK_PAUSE_SECONDS = 0.05
+
+
+class Store:
+    """Keys, usage and batches. Use it with `async with`, or close it."""
+
+    def __init__(self, database: Database, lock: Lock | None) -> None:
+        self.keys = StoredKeys(database)
+        self.usage = StoredUsage(database)
+        self.batches = StoredBatches(database)
+        self._database = database
+        self._lock = lock
+
+    @classmethod
+    async def open(
+        cls, location: Path | str, *, exclusive: bool = False, lock_wait_seconds: float = 5.0
+    ) -> Self:
+        """Open the store, and bring its tables to the newest form.
+
+        `location` is a folder, a SQLite file (`.db`, `.sqlite`, `.sqlite3`) or a `postgresql://`
+        URL. `exclusive` is for the gateway: a second one is refused, while command line tools open
+        beside it. When tables have to change, nobody else may be there: another one that is just
+        changing them is waited for. `ConfigurationError` says in one line why it cannot be opened.
+        """
+        place = place_of(location)
+        place.prepare()
+        lock = place.lock()
+        database = place.connect()
+        try:
+            with _told_as_configuration(place):
+                await _prepare(database, place, lock, exclusive, lock_wait_seconds)
+        except BaseException:
+            await database.close()
+            await lock.release()
+            raise
+        return cls(database, lock if exclusive else None)
+
+    async def ping(self) -> None:
+        """Return when the store answers and is still this process's own.
+
+        `StoreUnavailableError` when not. A lock that was lost with its connection is taken again.
+        """
+        await self.keys.current_version()
+        if self._lock is not None and not self._lock.is_held() and not await self._lock.take():
+            raise StoreUnavailableError(
+                f"the store's lock was lost, and {self._lock.holder()} has it now"
+            )
+
+    async def close(self) -> None:
+        """Close all connections and let the lock go."""
+        await self._database.close()
+        if self._lock is not None:
+            await self._lock.release()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def _prepare(
+    database: Database, place: Place, lock: Lock, exclusive: bool, wait_seconds: float
+) -> None:
+    if await is_at_head(database, place):
+        if exclusive and not await lock.take():
+            raise ConfigurationError(
+                f"another gateway ({lock.holder()}) is running on {place.name}: "
+                "stop it, or give this one a store of its own"
+            )
+        return
+    if not await _take_or_wait(lock, wait_seconds):
+        raise ConfigurationError(
+            f"the tables of {place.name} have to change for this version, but a gateway "
+            f"({lock.holder()}) is running on it: stop that one first"
+        )
+    # Another process may have changed them while this one waited.
+    if not await is_at_head(database, place):
+        await upgrade(database, place)
+    if not exclusive:
+        await lock.release()
+
+
+async def _take_or_wait(lock: Lock, seconds: float) -> bool:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not await lock.take():
+        if loop.time() >= end:
+            return False
+        await asyncio.sleep(_LOCK_PAUSE_SECONDS)
+    return True
+
+
+@contextlib.contextmanager
+def _told_as_configuration(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailableError as error:
+        raise ConfigurationError(f"cannot open {place.name}: {error.message}") from error

@@ -1,0 +1,76 @@
+"""Brings a database to the newest form of the tables, or says why it cannot be used."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect, text
+
+from apertis.errors import ConfigurationError
+from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.gateway.store.schema import HEAD
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from apertis.gateway.store.connections import Database
+    from apertis.gateway.store.place import Place
+
+__all__ = ["is_at_head", "upgrade"]
+
+_REVISION = text("SELECT version_num FROM alembic_version")
+
+
+async def is_at_head(database: Database, place: Place) -> bool:
+    """Whether the tables are in the newest form; a database without any is not.
+
+    `ConfigurationError` when a newer version made them, or another program.
+    """
+    revision = await _revision(database, place)
+    if revision is not None and not re.fullmatch("[0-9]{4}", revision):
+        raise ConfigurationError(
+            f"{place.name} belongs to another program: its tables have the revision {revision!r}"
+        )
+    if revision is not None and revision > HEAD:
+        raise ConfigurationError(
+            f"{place.name} was written by a newer version of Apertis (its tables have the revision "
+            f"{revision}, this version knows {HEAD}): update Apertis, or give it another store"
+        )
+    return revision == HEAD
+
+
+async def upgrade(database: Database, place: Place) -> None:
+    """Take all steps that are missing, after a copy of what is there; all of them, or none."""
+    revision = await _revision(database, place)
+    if revision is not None:
+        await asyncio.to_thread(place.copy, revision)
+    async with database.writing() as connection:
+        await connection.run_sync(_run_migrations)
+
+
+async def _revision(database: Database, place: Place) -> str | None:
+    try:
+        async with database.reading() as connection:
+            return (await connection.execute(_REVISION)).scalar_one_or_none()
+    except StoreUnavailableError:
+        # Usually there is no such table; anything else fails here again, and is told.
+        async with database.reading() as connection:
+            tables = await connection.run_sync(lambda known: inspect(known).get_table_names())
+    if tables and not place.is_shared:
+        raise ConfigurationError(
+            f"{place.name} belongs to another program: it has the table {min(tables)!r}"
+        )
+    return None
+
+
+def _run_migrations(connection: Connection) -> None:
+    # Alembic takes as long to load as all the rest of the store, and is needed once a version.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "apertis.gateway.store:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

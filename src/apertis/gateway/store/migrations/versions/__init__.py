@@ -1,0 +1,1 @@
+"""One module for each step, named by its revision; a step that was released never changes."""

@@ -1,0 +1,147 @@
+"""Where a store is kept: a SQLite file, or a PostgreSQL database."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from apertis.errors import ConfigurationError
+from apertis.gateway.store.connections import open_postgres, open_sqlite
+from apertis.gateway.store.lock import AdvisoryLock, FileLock
+
+if TYPE_CHECKING:
+    from apertis.gateway.store.connections import Database
+    from apertis.gateway.store.lock import Lock
+
+__all__ = ["FILE_NAME", "Place", "place_of", "sqlite_file"]
+
+FILE_NAME = "apertis.sqlite3"
+
+_FILE_SUFFIXES = frozenset((".db", ".sqlite", ".sqlite3"))
+_POSTGRES = frozenset(("postgresql", "postgres", "postgresql+asyncpg"))
+# The first one with INSERT ... ON CONFLICT DO UPDATE.
+_OLDEST_SQLITE = (3, 24, 0)
+
+
+class Place(Protocol):
+    """What differs between the databases before one is open."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it; without secrets."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other programs may keep tables beside ours."""
+        ...
+
+    def prepare(self) -> None:
+        """Make what can be made before it is opened; `ConfigurationError` when it cannot."""
+        ...
+
+    def connect(self) -> Database:
+        """Prepare connections."""
+        ...
+
+    def lock(self) -> Lock:
+        """The lock that belongs to it."""
+        ...
+
+    def copy(self, revision: str) -> None:
+        """Keep a copy of what is there, where that is a single file."""
+        ...
+
+
+def place_of(location: Path | str) -> Place:
+    """Tell a PostgreSQL URL from the path of a folder or of a SQLite file."""
+    if isinstance(location, str) and "://" in location:
+        scheme = location.partition("://")[0]
+        if scheme in _POSTGRES:
+            return PostgresDatabase(location)
+        raise ConfigurationError(
+            f"a store's URL must begin with postgresql://, not with {scheme}://; "
+            "for SQLite, give the path of a folder or of a file"
+        )
+    return SQLiteFile(sqlite_file(Path(location)))
+
+
+def sqlite_file(data: Path) -> Path:
+    """The SQLite file for this path: itself when it ends like one, or else one in that folder."""
+    return data if data.suffix in _FILE_SUFFIXES else data / FILE_NAME
+
+
+class SQLiteFile:
+    """A SQLite file, its lock and its copies beside it; all of them for their owner only."""
+
+    is_shared = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = str(path)
+
+    def prepare(self) -> None:
+        """Make the folder and an empty file where there is none."""
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise ConfigurationError(
+                f"this Python's SQLite is too old: {sqlite3.sqlite_version}; 3.24 or newer is needed"
+            )
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # SQLite gives its other files the mode that this one has.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise ConfigurationError(f"cannot open {self._path}: {error.strerror}") from error
+
+    def connect(self) -> Database:
+        """Prepare connections."""
+        return open_sqlite(self._path)
+
+    def lock(self) -> FileLock:
+        """The lock beside the file."""
+        return FileLock(self._path.with_name(f"{self._path.name}.lock"))
+
+    def copy(self, revision: str) -> None:
+        """Copy the file, whole or not at all, to `<file>.backup-<revision>`."""
+        try:
+            # mkstemp makes the file with mode 0600.
+            descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
+            os.close(descriptor)
+            with closing(sqlite3.connect(self._path)) as source, closing(sqlite3.connect(name)) as to:
+                source.backup(to)
+            Path(name).replace(self._path.with_name(f"{self._path.name}.backup-{revision}"))
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigurationError(
+                f"cannot copy {self._path} before its tables are changed: {error}"
+            ) from error
+
+
+class PostgresDatabase:
+    """A database on a PostgreSQL server; the tables are in the first schema of its search path."""
+
+    is_shared = True
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        parts = urlsplit(url)
+        host = parts.hostname or "this machine"
+        self.name = f"the PostgreSQL database {parts.path.lstrip('/') or 'postgres'!r} on {host}"
+
+    def prepare(self) -> None:
+        """Nothing: whoever runs the server makes the database."""
+
+    def connect(self) -> Database:
+        """Prepare connections."""
+        return open_postgres(self._url)
+
+    def lock(self) -> AdvisoryLock:
+        """The lock in the database itself."""
+        return AdvisoryLock(self._url)
+
+    def copy(self, revision: str) -> None:
+        """Nothing: the server's own backups are the copy."""
