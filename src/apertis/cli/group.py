@@ -19,6 +19,7 @@ _COMMANDS = {
     "ask": "apertis.cli.ask",
     "config": "apertis.cli.config",
     "demo": "apertis.cli.demo",
+    "doctor": "apertis.cli.doctor",
     "keys": "apertis.cli.keys",
     "models": "apertis.cli.models",
     "serve": "apertis.cli.serve",

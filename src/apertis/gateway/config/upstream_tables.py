@@ -7,6 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from apertis.gateway.config.given import Given, Named, Place
+from apertis.gateway.config.kinds import UnfitError
+from apertis.gateway.config.places import Location
 from apertis.gateway.config.secret import Secret
 from apertis.gateway.config.settings import ModelSettings, UpstreamSettings, kinds_of
 
@@ -105,20 +107,24 @@ def _key_of_variable(given: Given, name: str, reader: Reader) -> Secret | None:
 
 
 def _key_of_file(given: Given, name: str, reader: Reader) -> Secret | None:
-    path = given.place.source.base / name
     try:
-        text = path.expanduser().read_text(encoding="ascii").strip()
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "there is no such home directory"
-        reader.problem(given.place, f"names {path}, which cannot be read: {reason}")
+        path = Location().read(name, given.place.source.base)
+        text = path.read_text(encoding="ascii").strip()
+    except UnfitError as error:
+        reader.problem(given.place, str(error) or "must be the path of a file")
+        return None
+    except OSError as error:
+        reader.problem(
+            given.place, f"names {error.filename}, which cannot be read: {error.strerror}"
+        )
         return None
     except UnicodeDecodeError:
-        text = "\n"
+        text = "\n"  # No key either.
     flaw = _flaw(text)
     if flaw is not None:
         reader.problem(given.place, f"names {path}, which {flaw}")
         return None
-    return Secret(text, setting="api_key_file", source=name)
+    return Secret(text, setting="api_key_file", source=str(path.absolute()))
 
 
 def _flaw(text: str) -> str | None:

@@ -1,0 +1,87 @@
+"""`apertis doctor`: whether a gateway would work here, and what to do if not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from apertis.cli.exits import ExitCode, one_line
+from apertis.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from apertis.gateway.doctor import Finding
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  apertis doctor
+  apertis doctor --config apertis.toml
+  apertis doctor --json | jq '.findings[] | select(.state != "ok")'
+
+\b
+Exit code 0 if nothing fails (there may be warnings), else 1.
+"""
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.command("doctor", epilog=_EPILOG)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The gateway's configuration file.  [default: the one that APERTIS_CONFIG names, if any]",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="The gateway's data: a directory, or its SQLite file.  [default: as for 'serve']",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(*, config: Path | None, data: Path | None, as_json: bool) -> int:
+    """Check the configuration, the store, the upstreams, TLS and the address.
+
+    Each is a line: ok, warn or fail, what was found, and what to do. The store is read beside a
+    gateway that may be running on it; each upstream gets one real request, for its models.
+    """
+    findings = _findings(config, data)
+    failed = any(finding.state.value == "fail" for finding in findings)
+    if as_json:
+        report = {"ok": not failed, "findings": findings}
+        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    else:
+        for finding in findings:
+            click.echo(_line(finding))
+    return ExitCode.SERVICE if failed else ExitCode.OK
+
+
+def _findings(config: Path | None, data: Path | None) -> tuple[Finding, ...]:
+    try:
+        from apertis.gateway.config.layers import from_options
+        from apertis.gateway.config.problems import SettingsError
+        from apertis.gateway.config.reading import read
+        from apertis.gateway.doctor import configuration_findings, diagnose
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the gateway needs {error.name}: pip install 'apertis[gateway]'"
+        ) from error
+    options = from_options({"--data": (("store", "data"), data)})
+    try:
+        reading = read(os.environ, config, options)
+    except SettingsError as error:
+        return configuration_findings(error)
+    return asyncio.run(diagnose(reading))
+
+
+def _line(finding: Finding) -> str:
+    state = finding.state.value
+    text = f"{finding.subject}: {finding.message}"
+    if finding.advice:
+        text += f". What to do: {finding.advice}"
+    # click leaves the colours out where no terminal shows them.
+    return f"{click.style(f'{state:4}', fg=_COLOURS[state])}  {one_line(text)}"

@@ -1,0 +1,8 @@
+"""Tries out what a gateway depends on, and says what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+from apertis.gateway.doctor.diagnosis import configuration_findings, diagnose
+from apertis.gateway.doctor.finding import Finding, State
+
+__all__ = ["Finding", "State", "configuration_findings", "diagnose"]
