@@ -98,7 +98,7 @@ class _MessageDelta(msgspec.Struct):
 
 
 class _Kind(msgspec.Struct):
-    type: str
+    type: str = ""
 
 
 def _end_of_message(body: bytes) -> str | None:
@@ -113,16 +113,17 @@ def _end_of_stream(body: bytes) -> str | None:
     """The stop reason of a stream that went from `message_start` to `message_stop`."""
     decoder = EventDecoder()
     reason: str | None = None
-    kinds: list[bytes] = []
+    kinds: list[str] = []
     try:
         for name, data in decoder.feed(body) + decoder.finish():
-            kind = name or msgspec.json.decode(data, type=_Kind).type.encode()
-            if kind != b"ping":
+            # Read also where the name says it: a stream may be cut inside its last event.
+            kind = msgspec.json.decode(data, type=_Kind).type or name.decode()
+            if kind != "ping":
                 kinds.append(kind)
-            if kind == b"message_delta":
+            if kind == "message_delta":
                 reason = msgspec.json.decode(data, type=_MessageDelta).delta.stop_reason or reason
     except (msgspec.DecodeError, UnicodeDecodeError, EventTooLargeError, RecursionError):
         return None
-    whole = kinds[:1] == [b"message_start"] and kinds[-1:] == [b"message_stop"]
-    once = kinds.count(b"message_start") == kinds.count(b"message_stop") == 1
-    return reason if whole and once and b"error" not in kinds else None
+    whole = kinds[:1] == ["message_start"] and kinds[-1:] == ["message_stop"]
+    once = kinds.count("message_start") == kinds.count("message_stop") == 1
+    return reason if whole and once and "error" not in kinds else None

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["events_of", "message_of"]
 
-_Fields = dict[str, msgspec.Raw]
+# An object as its names and the bytes of its values.
+_Fields = dict[str, bytes]
 
-_FIELDS: Final = msgspec.json.Decoder(_Fields)
-_BLOCKS: Final = msgspec.json.Decoder(list[_Fields])
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 # What `message_delta` tells: inside `delta`, beside it, and in `usage`.
@@ -56,9 +56,9 @@ def events_of(message: bytes) -> bytes | None:
     # A line end in JSON can only be white space; in an event it would be more.
     message = message.replace(b"\n", b" ").replace(b"\r", b" ")
     try:
-        fields = _FIELDS.decode(message)
-        blocks = _BLOCKS.decode(fields["content"])
-        usage = _FIELDS.decode(fields["usage"])
+        fields = _fields(message)
+        blocks = [_fields(block) for block in _ITEMS.decode(fields["content"])]
+        usage = _fields(fields["usage"])
         events = b"".join(_events(fields, blocks, usage))
     except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
@@ -101,10 +101,10 @@ def _events(fields: _Fields, blocks: list[_Fields], usage: _Fields) -> Iterator[
     yield _event(b"message_stop")
 
 
-def _beginning(fields: _Fields, usage: _Fields) -> dict[str, bytes | msgspec.Raw]:
+def _beginning(fields: _Fields, usage: _Fields) -> _Fields:
     """The message before its first block."""
     changed: dict[str, bytes] = dict.fromkeys(_ENDING[:3], b"null")
-    written = bytes(usage.get("output_tokens", b""))
+    written = usage.get("output_tokens", b"")
     started = {"output_tokens": b"1"} if written.isdigit() and written != b"0" else {}
     changed |= {"content": b"[]", "usage": _object({**usage, **started})}
     return {name: changed.get(name, value) for name, value in fields.items()}
@@ -118,30 +118,33 @@ def _growing(block: _Fields, empty: Mapping[str, bytes]) -> dict[str, bytes]:
     return {
         name: start
         for name, start in empty.items()
-        if name in block and bytes(block[name][:1]) == start[:1]
+        if name in block and block[name][:1] == start[:1]
     }
 
 
-def _deltas(name: str, value: msgspec.Raw) -> Iterator[bytes]:
-    raw = bytes(value)
+def _deltas(name: str, raw: bytes) -> Iterator[bytes]:
     if name == "citations":
         for item in _ITEMS.decode(raw):
             yield b'{"type":"citations_delta","citation":' + bytes(item) + b"}"
     elif name == "input":
         # The API's first piece is always an empty one; an input without fields has no other.
         yield b'{"type":"input_json_delta","partial_json":""}'
-        if _FIELDS.decode(raw):
+        if _fields(raw):
             text = msgspec.json.encode(raw.decode())
             yield b'{"type":"input_json_delta","partial_json":' + text + b"}"
     elif raw != b'""':
         yield b'{"type":"%b_delta","%b":%b}' % (name.encode(), name.encode(), raw)
 
 
-def _event(kind: bytes, **fields: bytes | msgspec.Raw) -> bytes:
+def _event(kind: bytes, **fields: bytes) -> bytes:
     data = _object({"type": b'"' + kind + b'"', **fields})
     return b"event: " + kind + b"\ndata: " + data + b"\n\n"
 
 
-def _object(fields: Mapping[str, bytes | msgspec.Raw]) -> bytes:
-    members = [msgspec.json.encode(name) + b":" + bytes(raw) for name, raw in fields.items()]
+def _object(fields: Mapping[str, bytes]) -> bytes:
+    members = [msgspec.json.encode(name) + b":" + raw for name, raw in fields.items()]
     return b"{" + b",".join(members) + b"}"
+
+
+def _fields(data: bytes | msgspec.Raw) -> _Fields:
+    return {name: bytes(raw) for name, raw in _FIELDS.decode(data).items()}

@@ -16,7 +16,7 @@ SESSION_HEADER: Final = "x-claude-code-session-id"
 _MOST_CONVERSATIONS = 10_000
 _LONGEST_SESSION = 128
 # Of each part its length, beginning and end are hashed: what that costs does not grow with it.
-_SAMPLE_BYTES = 2048
+_SAMPLE_BYTES = 1024
 
 
 def affinity_of(
