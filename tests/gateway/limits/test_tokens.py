@@ -93,12 +93,20 @@ def test_an_excess_that_is_known_after_the_minute_counts_when_it_is_known() -> N
     assert window.reserve("key", 401, LIMIT, START + 360).standing.allowed
 
 
+def test_an_excess_that_is_known_as_the_minute_ends_counts_from_then() -> None:
+    window = TokenWindow()
+    first = window.reserve("key", 100, LIMIT, START)
+    window.correct(first, 250, START + 60)
+    assert window.reserve("key", 0, LIMIT, START + 119.9).standing.remaining == 850
+    assert window.reserve("key", 0, LIMIT, START + 120).standing.remaining == LIMIT
+
+
 def test_a_growing_number_may_be_told_again_and_again() -> None:
     window = TokenWindow()
     first = window.reserve("key", 500, LIMIT, START)
     for used in (100, 300, 200, 200):
         window.correct(first, used, START + 1)
-    assert window.reserve("key", 800, LIMIT, START + 2).standing.allowed
+        assert window.reserve("key", 0, LIMIT, START + 1).standing.remaining == LIMIT - used
 
 
 def test_retry_after_is_when_enough_has_left_the_minute() -> None:
@@ -140,6 +148,20 @@ def test_idle_parties_are_forgotten_while_others_come() -> None:
     for number in range(1_100):
         window.reserve("busy", 1, 10**9, START + 61 + number)
     assert len(window) == 1
+
+
+def test_a_party_that_stays_does_not_keep_the_idle_in_memory() -> None:
+    window = TokenWindow()
+    window.reserve("busy", 1, LIMIT, START)
+    late = window.reserve("late", 1, LIMIT, START)
+    for number in range(500):
+        window.reserve(f"once {number}", 1, LIMIT, START + 1)
+    window.reserve("busy", 1, LIMIT, START + 50)
+    window.correct(late, 5, START + 65)
+    for number in range(300):
+        window.reserve("busy", 1, 10**9, START + 66 + number / 10)
+    assert len(window) == 2
+    assert window.reserve("late", 0, LIMIT, START + 97).standing.remaining == LIMIT - 4
 
 
 def test_a_clock_that_is_set_back_opens_no_minute_early() -> None:

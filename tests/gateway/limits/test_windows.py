@@ -161,6 +161,26 @@ def test_idle_parties_are_forgotten_while_others_come() -> None:
     assert len(windows) == 1
 
 
+def test_a_party_that_stays_does_not_keep_the_idle_in_memory() -> None:
+    windows = Windows(Rate(5, 60))
+    windows.take("busy", START)
+    for number in range(500):
+        windows.take(f"once {number}", START + 1)
+    for number in range(300):
+        windows.take("busy", START + 50 + number)
+    assert len(windows) == 1
+
+
+def test_a_block_leaves_with_the_last_of_its_requests() -> None:
+    windows = Windows(Rate(8_192, 30))
+    assert windows.take("who", START).allowed
+    assert windows.take("who", START + 10).allowed
+    assert sum(windows.take("who", START + 20).allowed for _ in range(8_191)) == 8_190
+    # The first request has left, but shares a block with the one at 10 s.
+    assert not windows.take("who", START + 35).allowed
+    assert [windows.take("who", START + 40).allowed for _ in range(3)] == [True, True, False]
+
+
 def test_a_party_in_use_is_never_forgotten() -> None:
     windows = Windows(Rate(3, 60))
     answers = []
