@@ -86,6 +86,8 @@ class Text(Kind):
         """The text."""
         if not isinstance(given, str) or not re.fullmatch(self.pattern, given):
             raise UnfitError
+        if not given.isprintable():
+            raise UnfitError
         return given
 
     def write(self, value: str) -> str:

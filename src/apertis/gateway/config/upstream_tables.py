@@ -109,17 +109,14 @@ def _key_of_variable(given: Given, name: str, reader: Reader) -> Secret | None:
 def _key_of_file(given: Given, name: str, reader: Reader) -> Secret | None:
     try:
         path = Location().read(name, given.place.source.base)
-        text = path.read_text(encoding="ascii").strip()
     except UnfitError as error:
         reader.problem(given.place, str(error) or "must be the path of a file")
         return None
+    try:
+        text = path.read_text(encoding="latin-1").strip()
     except OSError as error:
-        reader.problem(
-            given.place, f"names {error.filename}, which cannot be read: {error.strerror}"
-        )
+        reader.problem(given.place, f"names {path}, which cannot be read: {error.strerror}")
         return None
-    except UnicodeDecodeError:
-        text = "\n"  # No key either.
     flaw = _flaw(text)
     if flaw is not None:
         reader.problem(given.place, f"names {path}, which {flaw}")
