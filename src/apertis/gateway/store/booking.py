@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -42,7 +42,7 @@ _COUNTS = slice(_PLACES["input_tokens"], _COST + 1)
 _DIMENSIONS = tuple(_PLACES[name] for name in ("model", "kind", "request_class", "upstream"))
 _SESSION = tuple(_PLACES[name] for name in ("session", "agent"))
 
-_Row = tuple[object, ...]
+_Row = tuple[Any, ...]
 
 
 async def book(connection: AsyncConnection, records: Iterable[UsageRecord]) -> list[UsageRecord]:

@@ -13,7 +13,7 @@ from apertis.errors import ConfigurationError
 from apertis.gateway.store.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Generator
     from pathlib import Path
 
     import asyncpg
@@ -39,7 +39,7 @@ class Database:
         self._writer = writer
 
     @contextlib.asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
         """Lend a connection for one statement that only reads.
 
         `StoreUnavailableError` when the database fails.
@@ -49,7 +49,7 @@ class Database:
                 yield connection
 
     @contextlib.asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
         """Lend a connection for one transaction: all of it is kept, or after an error nothing.
 
         `StoreUnavailableError` when the database fails.
@@ -66,7 +66,9 @@ class Database:
 
 def reason(error: Exception) -> str:
     """What the database said, on one line, without the statement and its values."""
-    told = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    told: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        told = error.orig
     # The driver's own exception is the cause of the one that SQLAlchemy made of it.
     told = told.__cause__ or told
     text = str(told).strip()
@@ -74,7 +76,7 @@ def reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _failures() -> Iterator[None]:
+def _failures() -> Generator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
@@ -127,7 +129,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def open_postgres(url: str) -> Database:
     """Prepare connections to a PostgreSQL database; the first use opens one."""
     return Database(
-        _postgres_engine(url, _READERS, "AUTOCOMMIT"), _postgres_engine(url, 2, "READ COMMITTED")
+        _postgres_engine(url, _READERS, "AUTOCOMMIT"), _postgres_engine(url, 1, "READ COMMITTED")
     )
 
 

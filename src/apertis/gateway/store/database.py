@@ -15,7 +15,7 @@ from apertis.gateway.store.place import place_of
 from apertis.gateway.store.usage import StoredUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from apertis.gateway.store.connections import Database
@@ -118,8 +118,8 @@ async def _take_or_wait(lock: Lock, seconds: float) -> bool:
 
 
 @contextlib.contextmanager
-def _told_as_configuration(place: Place) -> Iterator[None]:
+def _told_as_configuration(place: Place) -> Generator[None]:
     try:
         yield
     except StoreUnavailableError as error:
-        raise ConfigurationError(f"cannot open {place.name}: {error.message}") from error
+        raise ConfigurationError(place.explain(error.message)) from error

@@ -52,7 +52,9 @@ class StoredKeys:
 
         What requests use up is no change.
         """
-        return await self._read(_RECORDS.where(keys.c.version > version).order_by(keys.c.version))
+        return await _read(
+            self._database, _RECORDS.where(keys.c.version > version).order_by(keys.c.version)
+        )
 
     async def insert(self, record: KeyRecord) -> KeyRecord:
         """Keep a new key; what comes back has its version."""
@@ -68,7 +70,7 @@ class StoredKeys:
 
     async def get(self, key_id: str) -> KeyRecord | None:
         """Read one key, deleted ones too."""
-        found = await self._read(_RECORDS.where(keys.c.id == key_id))
+        found = await _read(self._database, _RECORDS.where(keys.c.id == key_id))
         return found[0] if found else None
 
     async def find(self, name_or_id: str) -> KeyRecord | None:
@@ -77,8 +79,9 @@ class StoredKeys:
         `ConfigurationError` when several have the name.
         """
         named = (keys.c.name == name_or_id) & (keys.c.status != "deleted")
-        found = await self._read(
-            _RECORDS.where(or_(keys.c.id == name_or_id, named)).order_by(keys.c.version)
+        found = await _read(
+            self._database,
+            _RECORDS.where(or_(keys.c.id == name_or_id, named)).order_by(keys.c.version),
         )
         by_id = [record for record in found if record.id == name_or_id]
         if len(found) > 1 and not by_id:
@@ -86,11 +89,11 @@ class StoredKeys:
             raise ConfigurationError(
                 f"{len(found)} keys have the name {name_or_id!r}: say the id of one ({ids})"
             )
-        return (by_id or found or [None])[0]
+        return next(iter(by_id or found), None)
 
     async def list(self) -> tuple[KeyRecord, ...]:
         """Read all keys in the order in which they were made, deleted ones too."""
-        return tuple(await self._read(_RECORDS.order_by(keys.c.created_at, keys.c.id)))
+        return tuple(await _read(self._database, _RECORDS.order_by(keys.c.created_at, keys.c.id)))
 
     async def update(self, key_id: str, **changes: object) -> KeyRecord:
         """Change fields of a key, and give the changed one.
@@ -110,10 +113,11 @@ class StoredKeys:
                 raise UnknownKeyError(f"there is no key {key_id!r}")
         return _record(row)
 
-    async def _read(self, statement: Select[Any]) -> list[KeyRecord]:
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(statement)).all()
-        return [_record(row) for row in rows]
+
+async def _read(database: Database, statement: Select[Any]) -> list[KeyRecord]:
+    async with database.reading() as connection:
+        rows = (await connection.execute(statement)).all()
+    return [_record(row) for row in rows]
 
 
 async def _next_version(connection: AsyncConnection) -> int:

@@ -69,8 +69,12 @@ def _run_migrations(connection: Connection) -> None:
     # Alembic takes as long to load as all the rest of the store, and is needed once a version.
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", "apertis.gateway.store:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise ConfigurationError(f"no step leads to the tables of this version: {error}") from error

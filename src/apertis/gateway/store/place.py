@@ -24,6 +24,7 @@ FILE_NAME = "apertis.sqlite3"
 
 _FILE_SUFFIXES = frozenset((".db", ".sqlite", ".sqlite3"))
 _POSTGRES = frozenset(("postgresql", "postgres", "postgresql+asyncpg"))
+_SIGNS_OF_DAMAGE = ("file is not a database", "malformed")
 # The first one with INSERT ... ON CONFLICT DO UPDATE.
 _OLDEST_SQLITE = (3, 24, 0)
 
@@ -55,6 +56,10 @@ class Place(Protocol):
 
     def copy(self, revision: str) -> None:
         """Keep a copy of what is there, where that is a single file."""
+        ...
+
+    def explain(self, failure: str) -> str:
+        """Say why it cannot be opened, and what to do where that is known."""
         ...
 
 
@@ -89,7 +94,7 @@ class SQLiteFile:
         """Make the folder and an empty file where there is none."""
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise ConfigurationError(
-                f"this Python's SQLite is too old: {sqlite3.sqlite_version}; 3.24 or newer is needed"
+                f"this Python has SQLite {sqlite3.sqlite_version}; 3.24 or newer is needed"
             )
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -110,15 +115,29 @@ class SQLiteFile:
         """Copy the file, whole or not at all, to `<file>.backup-<revision>`."""
         try:
             # mkstemp makes the file with mode 0600.
-            descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
+            descriptor, name = tempfile.mkstemp(
+                prefix=f".{self._path.name}.", dir=self._path.parent
+            )
             os.close(descriptor)
-            with closing(sqlite3.connect(self._path)) as source, closing(sqlite3.connect(name)) as to:
+            with (
+                closing(sqlite3.connect(self._path)) as source,
+                closing(sqlite3.connect(name)) as to,
+            ):
                 source.backup(to)
             Path(name).replace(self._path.with_name(f"{self._path.name}.backup-{revision}"))
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
                 f"cannot copy {self._path} before its tables are changed: {error}"
             ) from error
+
+    def explain(self, failure: str) -> str:
+        """Tell a file that is damaged from one that cannot be reached."""
+        if any(sign in failure for sign in _SIGNS_OF_DAMAGE):
+            failure = (
+                f"it is damaged, or no SQLite database ({failure}); put a copy of it in its place, "
+                "or move it away to begin with a new one"
+            )
+        return f"cannot open {self._path}: {failure}"
 
 
 class PostgresDatabase:
@@ -145,3 +164,7 @@ class PostgresDatabase:
 
     def copy(self, revision: str) -> None:
         """Nothing: the server's own backups are the copy."""
+
+    def explain(self, failure: str) -> str:
+        """Pass on what the driver or the server said."""
+        return f"cannot open {self.name}: {failure}"

@@ -23,6 +23,8 @@ __all__ = ["report_statement", "rows_of"]
 _COLUMNS: dict[Dimension, str] = {"key": "key_id"}
 _ONLY_BY_SESSION: frozenset[Dimension] = frozenset(("session", "agent"))
 _EPOCH = date(1970, 1, 1)
+# A range without a limit, as whole days.
+_DAWN, _DUSK = 0, 10**6 * DAY_MS
 
 
 def report_statement(query: UsageQuery) -> Select[Any]:
@@ -47,38 +49,39 @@ def rows_of(query: UsageQuery, rows: Iterable[Row[Any]]) -> list[UsageRow]:
 
 
 def _usage_row(values: dict[str, Any]) -> UsageRow:
-    if "day" in values:
-        values["day"] = (_EPOCH + timedelta(days=values["day"])).isoformat()
-    # No session, no class: empty in the tables, None outside.
-    return UsageRow(**{name: None if value == "" else value for name, value in values.items()})
+    for name, value in values.items():
+        if name == "day":
+            values[name] = (_EPOCH + timedelta(days=value)).isoformat()
+        elif value == "":
+            # No session, no class: empty in the tables, None outside.
+            values[name] = None
+    return UsageRow(**values)
 
 
 def _parts(query: UsageQuery) -> list[Select[Any]]:
     """Split the range into whole days and what is left at its two ends."""
-    since, until = query.since_ms, query.until_ms
-    first_day = None if since is None else -(-since // DAY_MS)
-    end_day = None if until is None else until // DAY_MS
-    if since is not None and until is not None and (first_day or 0) > (end_day or 0):
+    since = _DAWN if query.since_ms is None else query.since_ms
+    until = _DUSK if query.until_ms is None else query.until_ms
+    first_day, end_day = -(-since // DAY_MS), until // DAY_MS
+    if first_day > end_day:
         return [_records(query, since, until)]
     parts = [_days(query, first_day, end_day)]
-    if since is not None and first_day is not None and since < first_day * DAY_MS:
+    if since < first_day * DAY_MS:
         parts.append(_records(query, since, first_day * DAY_MS))
-    if until is not None and end_day is not None and end_day * DAY_MS < until:
+    if end_day * DAY_MS < until:
         parts.append(_records(query, end_day * DAY_MS, until))
     return parts
 
 
-def _days(query: UsageQuery, first: int | None, end: int | None) -> Select[Any]:
+def _days(query: UsageQuery, first: int, end: int) -> Select[Any]:
     filters = _filters(query)
     by_session = not _ONLY_BY_SESSION.isdisjoint((*query.group_by, *filters))
     table = usage_sessions if by_session else usage_daily
-    columns = {name: _column(table, name) for name in (*query.group_by, *filters) if name != "day"}
-    conditions = [columns[name].in_(values) for name, values in filters.items()]
-    if first is not None:
-        conditions.append(table.c.day >= first)
-    if end is not None:
-        conditions.append(table.c.day < end)
-    groups = [table.c.day if name == "day" else columns[name] for name in query.group_by]
+    conditions: list[ColumnElement[bool]] = [
+        _column(table, name).in_(values) for name, values in filters.items()
+    ]
+    conditions += [table.c.day >= first, table.c.day < end]
+    groups = [_column(table, name) for name in query.group_by]
     return _part(query, groups, [table.c[name] for name in SUMS], conditions)
 
 

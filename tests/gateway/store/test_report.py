@@ -1,0 +1,177 @@
+"""Reports say exactly what adding up the single records would say."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apertis.gateway.store.records import DIMENSIONS, UsageQuery, UsageRow
+from apertis.gateway.usage.tokens import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from apertis.gateway.store.records import Dimension
+    from apertis.gateway.usage.record import UsageRecord
+
+DAY = 86_400_000
+# 2026-09-21, at the first moment of the day.
+MONDAY = 20_717 * DAY
+
+
+def value(record: UsageRecord, dimension: Dimension) -> str | None:
+    if dimension == "day":
+        moment = datetime.fromtimestamp(record.at_ms / 1000, UTC)
+        return moment.date().isoformat()
+    found: str | None = getattr(record, "key_id" if dimension == "key" else dimension)
+    return found
+
+
+def add_up(records: Iterable[UsageRecord], query: UsageQuery) -> list[UsageRow]:
+    """The report, by the simplest means."""
+    filters: dict[Dimension, tuple[str, ...]] = {
+        "key": query.keys,
+        "model": query.models,
+        "session": query.sessions,
+        "request_class": query.request_classes,
+        "agent": query.agents,
+        "upstream": query.upstreams,
+        "kind": query.kinds,
+    }
+    groups: dict[tuple[str | None, ...], list[UsageRecord]] = defaultdict(list)
+    for record in records:
+        after = query.since_ms is None or query.since_ms <= record.at_ms
+        before = query.until_ms is None or record.at_ms < query.until_ms
+        kept = all(not names or value(record, by) in names for by, names in filters.items())
+        if after and before and kept:
+            groups[tuple(value(record, by) for by in query.group_by)].append(record)
+    return [
+        UsageRow(
+            **dict(zip(query.group_by, group, strict=True)),
+            requests=len(members),
+            failed=sum(record.status >= 400 for record in members),
+            cached=sum(record.cached for record in members),
+            estimated=sum(record.estimated for record in members),
+            interrupted=sum(record.interrupted for record in members),
+            input_tokens=sum(record.tokens.input for record in members),
+            output_tokens=sum(record.tokens.output for record in members),
+            cache_read_tokens=sum(record.tokens.cache_read for record in members),
+            cache_write_5m_tokens=sum(record.tokens.cache_write_5m for record in members),
+            cache_write_1h_tokens=sum(record.tokens.cache_write_1h for record in members),
+            web_search_requests=sum(record.tokens.web_search_requests for record in members),
+            cost_units=sum(record.cost_units for record in members),
+        )
+        for group, members in groups.items()
+    ]
+
+
+def in_order(rows: Iterable[UsageRow]) -> list[tuple[Any, ...]]:
+    return sorted((msgspec.structs.astuple(row) for row in rows), key=repr)
+
+
+@pytest.fixture
+def week(opened: Any, make_usage: Callable[..., UsageRecord]) -> list[UsageRecord]:
+    """Records of five days that differ in everything that a report tells apart."""
+    count = st_numbers()
+    records = [
+        make_usage(
+            at_ms=MONDAY + number * DAY // 24 + number % 3 - 1,
+            key_id=("key_a", "key_b")[number % 2],
+            model=("opus", "sonnet", "haiku")[number % 3],
+            kind=("messages", "messages", "batch", "count_tokens")[number % 4],
+            upstream=(None, "anthropic")[number % 5 > 0],
+            session=(None, "s1", "s2")[number % 7 % 3],
+            agent=(None, "a1")[number % 11 > 5],
+            request_class=(None, "main", "subagent")[number % 13 % 3],
+            status=(200, 400, 529)[number % 17 % 3],
+            cached=number % 5 == 0,
+            estimated=number % 6 == 0,
+            interrupted=number % 9 == 0,
+            tokens=Tokens(*(next(count) for _ in range(6))),
+            cost_units=next(count),
+        )
+        for number in range(120)
+    ]
+    opened.run(opened.store.usage.add(records))
+    return records
+
+
+def st_numbers() -> Any:
+    number = 7
+    while True:
+        number = number * 48_271 % 2_147_483_647
+        yield number
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_each_dimension_groups_exactly(
+    opened: Any, week: list[UsageRecord], dimension: Dimension
+) -> None:
+    query = UsageQuery(group_by=(dimension,))
+    rows = opened.run(opened.store.usage.report(query))
+    assert in_order(rows) == in_order(add_up(week, query))
+
+
+def test_any_question_is_answered_as_if_each_record_were_read(
+    opened: Any, week: list[UsageRecord]
+) -> None:
+    moment = st.one_of(
+        st.none(),
+        st.integers(MONDAY - DAY, MONDAY + 6 * DAY),
+        st.integers(-1, 6).map(lambda day: MONDAY + day * DAY),
+    )
+
+    def some(*names: str) -> st.SearchStrategy[tuple[str, ...]]:
+        return st.one_of(st.just(()), st.lists(st.sampled_from(names), max_size=2).map(tuple))
+
+    queries = st.builds(
+        UsageQuery,
+        since_ms=moment,
+        until_ms=moment,
+        group_by=st.lists(st.sampled_from(DIMENSIONS), unique=True, max_size=4).map(tuple),
+        keys=some("key_a", "key_c"),
+        models=some("opus", "haiku"),
+        sessions=some("s1"),
+        request_classes=some("main"),
+        agents=some("a1", "a2"),
+        upstreams=some("anthropic"),
+        kinds=some("messages", "batch"),
+    )
+
+    @settings(max_examples=150, deadline=None)
+    @given(queries)
+    def check(query: UsageQuery) -> None:
+        rows = opened.run(opened.store.usage.report(query))
+        assert in_order(rows) == in_order(add_up(week, query))
+
+    check()
+
+
+def test_rows_come_in_the_order_of_their_group(opened: Any, week: list[UsageRecord]) -> None:
+    query = UsageQuery(group_by=("day", "model"))
+    rows = opened.run(opened.store.usage.report(query))
+    assert len(rows) > 9
+    assert rows == sorted(rows, key=lambda row: (row.day, row.model))
+
+
+def test_the_most_expensive_come_first_when_asked_for(opened: Any, week: list[UsageRecord]) -> None:
+    query = UsageQuery(group_by=("session", "model"), order="cost", limit=4)
+    rows = opened.run(opened.store.usage.report(query))
+    every = sorted(add_up(week, query), key=lambda row: -row.cost_units)
+    assert rows == every[:4]
+
+
+def test_sums_beyond_32_bits_are_exact(opened: Any, make_usage: Callable[..., UsageRecord]) -> None:
+    large = 2**50 - 1
+    records = [make_usage(cost_units=large, tokens=Tokens(input=large)) for _ in range(5)]
+    opened.run(opened.store.usage.add(records))
+    for query in (UsageQuery(), UsageQuery(since_ms=1), UsageQuery(since_ms=1_790_000_000_000)):
+        (row,) = opened.run(opened.store.usage.report(query))
+        assert (row.cost_units, row.input_tokens) == (5 * large, 5 * large)
+        assert type(row.cost_units) is int
