@@ -1,4 +1,4 @@
-"""Measure the SDK beside anthropic's, print the table, write RESULTS.md and the README's rows.
+"""Measure the SDK and the gateway beside others, print tables, write RESULTS.md and the README's.
 
 Needs nothing but Python 3.11; it makes the environments that it measures under `.environments/`.
 """
@@ -11,13 +11,13 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.environments import BENCHMARKS, InstallError
-from harness.processes import ProcessFailedError
+from harness.processes import ProcessFailedError, WrongAnswerError
+from harness.published import refreshed, replaced
 from harness.report import table
-from sdk.measuring import Bench, WrongAnswerError, running_stub, stub_limits
-from sdk.readme import refreshed
+from sdk.measuring import Bench, running_stub, stub_limits
 from sdk.results import floor, page, stub_table
 from sdk.sides import Sides
-from sdk.suite import PARTS, Part
+from sdk.suite import PARTS
 
 if TYPE_CHECKING:
     from harness.comparison import Row
@@ -29,46 +29,89 @@ SMOKE_ROUNDS_DIVISOR = 6
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    suites = ("sdk", "gateway", "all")
+    parser.add_argument("suite", nargs="?", choices=suites, default="all", help="[default: all]")
     parser.add_argument("--quick", action="store_true", help="few rounds; writes no RESULTS.md")
     parser.add_argument(
         "--only",
-        choices=[part.name for part in PARTS],
         action="append",
-        help="measure this part (may be repeated); writes no RESULTS.md",
+        metavar="PART",
+        help="measure this part of one suite (may be repeated); writes no RESULTS.md",
     )
     return parser.parse_args()
 
 
-def measure(bench: Bench, parts: list[Part]) -> list[Row]:
-    rows: list[Row] = []
-    for part in parts:
-        started = time.perf_counter()
-        print(f"Measuring {part.name} ...", end=" ", file=sys.stderr, flush=True)
-        rows += part.rows(bench)
-        print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)
-    return rows
+def chosen_parts(only: list[str] | None, there: tuple[str, ...]) -> list[str]:
+    wrong = [name for name in only or () if name not in there]
+    if wrong:
+        raise SystemExit(f"no part is named {wrong[0]!r}; there are {', '.join(there)}")
+    return list(only or there)
 
 
-def run(quick: bool, only: list[str] | None) -> None:
+def run_sdk(quick: bool, only: list[str] | None) -> str:
+    names = chosen_parts(only, tuple(part.name for part in PARTS))
     sides = Sides()
     sides.prepare()
-    parts = [part for part in PARTS if only is None or part.name in only]
+    tell = Progress()
     with running_stub() as (port, loop):
         limits = stub_limits(port)
         bench = Bench(sides, port, SMOKE_ROUNDS_DIVISOR if quick else 1)
-        rows = measure(bench, parts)
+        rows: list[Row] = []
+        for part in PARTS:
+            if part.name in names:
+                tell(part.name)
+                rows += part.rows(bench)
+    tell("")
     print(table(rows), stub_table(limits, loop), floor(limits), sep="\n\n")
-    if not quick and only is None:
-        results = page(rows, sides, limits, loop)
-        RESULTS.write_text(results, encoding="utf-8")
-        README.write_text(refreshed(README.read_text(encoding="utf-8"), results), encoding="utf-8")
-        print(f"\nWritten to {RESULTS.name}, and the README's table from it.")
+    return page(rows, sides, limits, loop)
+
+
+def run_gateway(quick: bool, only: list[str] | None) -> str:
+    # It needs Linux, down to its imports.
+    from gateway.running_suite import PARTS as GATEWAY_PARTS
+    from gateway.running_suite import run
+
+    names = chosen_parts(only, GATEWAY_PARTS)
+    tell = Progress()
+    measured = run(quick, names, tell)
+    tell("")
+    print(measured.printed)
+    return measured.page
+
+
+class Progress:
+    """Says on standard error what is measured now, and how long the last part took."""
+
+    def __init__(self) -> None:
+        self._started: float | None = None
+
+    def __call__(self, name: str) -> None:
+        """Another part begins; an empty name ends the last one."""
+        if self._started is not None:
+            print(f"{time.perf_counter() - self._started:.0f} s", file=sys.stderr)
+        if name:
+            print(f"Measuring {name} ...", end=" ", file=sys.stderr, flush=True)
+        self._started = time.perf_counter()
+
+
+def publish(suite: str, part: str) -> None:
+    results = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else ""
+    RESULTS.write_text(replaced(results, suite, part), encoding="utf-8")
+    README.write_text(refreshed(README.read_text(encoding="utf-8"), part, suite), encoding="utf-8")
+    print(f"\nWritten to {RESULTS.name}, and the README's table from it.\n")
 
 
 def main() -> int:
     chosen = arguments()
+    suites = {"sdk": run_sdk, "gateway": run_gateway}
+    if chosen.only and chosen.suite == "all":
+        raise SystemExit("--only needs a suite: sdk or gateway")
     try:
-        run(chosen.quick, chosen.only)
+        for name, run in suites.items():
+            if chosen.suite in {name, "all"}:
+                part = run(chosen.quick, chosen.only)
+                if not (chosen.quick or chosen.only):
+                    publish(name, part)
     except (InstallError, ProcessFailedError, WrongAnswerError) as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1

@@ -23,7 +23,7 @@ _NOT_THE_PRODUCT = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "di
 
 
 class InstallError(Exception):
-    """An environment could not be made; the message holds pip's own words."""
+    """An environment could not be made; the message holds the installer's own words."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Environment:
             return
         print(f"Making the environment for {self.name}", file=sys.stderr)
         shutil.rmtree(self.directory, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", str(self.directory)])
+        run_tool([sys.executable, "-m", "venv", str(self.directory)])
         install = [
             str(self.python),
             "-m",
@@ -60,13 +60,16 @@ class Environment:
             "--quiet",
         ]
         # From the project's root, so that "." among the requirements means the checkout.
-        _run([*install, *self.requirements])
+        self._install(install)
         record.write_text(wanted, encoding="utf-8")
+
+    def _install(self, command: list[str]) -> None:
+        run_tool([*command, *self.requirements])
 
     @cached_property
     def versions(self) -> dict[str, str]:
         """The installed distributions and their versions."""
-        listing = _run([str(self.python), "-m", "pip", "list", "--format=json"])
+        listing = run_tool([str(self.python), "-m", "pip", "list", "--format=json"])
         return {
             entry["name"]: entry["version"]
             for entry in json.loads(listing)
@@ -78,10 +81,11 @@ class Environment:
         (site_packages,) = self.directory.glob("[Ll]ib/**/site-packages")
         entries = (e for e in site_packages.iterdir() if not e.name.startswith(_NOT_THE_PRODUCT))
         skipped = "" if compiled else "__pycache__"
-        return sum(_tree_bytes(entry, skipped) for entry in entries)
+        return sum(tree_bytes(entry, skipped) for entry in entries)
 
     def _description(self) -> dict[str, object]:
-        sources = _fingerprint() if "." in self.requirements else None
+        from_checkout = any(wanted.startswith(".") for wanted in self.requirements)
+        sources = _fingerprint() if from_checkout else None
         return {"requirements": self.requirements, "sources": sources, "python": sys.version}
 
 
@@ -95,7 +99,8 @@ def clean_environ() -> dict[str, str]:
     }
 
 
-def _run(command: list[str]) -> str:
+def run_tool(command: list[str]) -> str:
+    """What an installer prints, run from the project's root; `InstallError` when it fails."""
     environ = {n: v for n, v in os.environ.items() if not n.startswith(("PYTHON", "VIRTUAL_ENV"))}
     said = " ".join(command[1:])
     try:
@@ -127,7 +132,8 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _tree_bytes(root: Path, skipped: str) -> int:
+def tree_bytes(root: Path, skipped: str = "") -> int:
+    """Bytes of all files below a folder, but for those in folders of one name."""
     if root.is_file():
         return root.stat().st_size
     files = (path for path in root.rglob("*") if skipped not in path.parts)

@@ -15,6 +15,7 @@ from harness.environments import clean_environ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 ANSWER_SECONDS = 90
 END_SECONDS = 5
@@ -22,6 +23,10 @@ END_SECONDS = 5
 
 class ProcessFailedError(Exception):
     """A process of the benchmark ended, or was silent for too long."""
+
+
+class WrongAnswerError(Exception):
+    """Somebody did not read what the stub sent: the cost of that would mean nothing."""
 
 
 def cores() -> tuple[int, int] | None:
@@ -53,6 +58,10 @@ class Peer:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def ask(self, question: object) -> dict[str, Any]:
         """Send one line, wait for its answer."""
         assert self._process.stdin is not None
@@ -82,10 +91,11 @@ class Peer:
 
 
 @contextmanager
-def peer(command: Sequence[str], core: int | None) -> Iterator[Peer]:
+def peer(command: Sequence[str], core: int | None, folder: Path | None = None) -> Iterator[Peer]:
     """Run a process for the length of the block. It ends by itself when its standard input does."""
     process = subprocess.Popen(
         command,
+        cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

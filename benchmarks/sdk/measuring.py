@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from canned import MESSAGE_TEXT, Kind, spelled
 from harness.comparison import Comparison
-from harness.processes import Peer, client_core, peer, run_to_end, server_core
+from harness.processes import (
+    Peer,
+    WrongAnswerError,
+    client_core,
+    peer,
+    run_to_end,
+    server_core,
+)
 from sdk.sides import Side, Sides, stub_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MESSAGE_PATH = "/message"
-
-
-class WrongAnswerError(Exception):
-    """A client did not read what the stub sent: its cost would mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)

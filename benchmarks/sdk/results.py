@@ -31,12 +31,11 @@ def page(rows: Sequence[Row], sides: Sides, limits: Mapping[str, Any], loop: str
     date = datetime.now(UTC).date().isoformat()
     return "\n\n".join(
         (
-            "# SDK benchmarks",
             _INTRODUCTION.format(date=date),
             table(rows),
-            "## Machine and versions",
+            "### Machine and versions of the SDK's measurements",
             "\n".join(f"- {name}: {value}" for name, value in machine(sides).items()),
-            "## The stub is no bottleneck",
+            "### The stub is no bottleneck",
             stub_table(limits, loop),
             floor(limits) + "\n",
         )

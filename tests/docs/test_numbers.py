@@ -1,30 +1,49 @@
-"""The README's table of speed is an extract of the measurements that it points to."""
+"""The README's tables of speed are extracts of the measurements that they point to."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+SUITES = re.split(r"^## ", RESULTS, flags=re.MULTILINE)[1:]
 
 
 def rows(text: str) -> dict[str, list[str]]:
     found = (
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
-        if re.match(r"\| [a-z]", line)
+        if re.match(r"\| [a-z\d]", line)
     )
     return {cells[0]: cells[1:4] for cells in found}
 
 
+def shown_rows() -> dict[str, list[str]]:
+    """The rows of the README's tables of speed, which have a column "ours"."""
+    tables = re.findall(r"^\|[^\n]*\| ours \|.*?(?=^[^|])", README, flags=re.M | re.S)
+    return rows("\n".join(tables))
+
+
 def test_each_row_of_the_readme_stands_in_the_results() -> None:
     """`make bench` writes both."""
-    shown = {label: cells for label, cells in rows(README).items() if label != ""}
+    shown, measured = shown_rows(), rows(RESULTS)
     assert len(shown) >= 5
-    measured = rows(RESULTS)
-    date = re.search(r"by `make bench` on ([\d-]+)", RESULTS)
-    assert date is not None
-    assert f"on {date[1]}" in README
     assert {label: measured.get(label) for label in shown} == shown
+
+
+def test_no_two_rows_of_the_results_have_one_name() -> None:
+    """The README takes them by their names."""
+    labels = re.findall(r"^\| ([a-z\d][^|]*?) *\|", RESULTS, flags=re.MULTILINE)
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.partition("\n")[0])
+def test_the_readme_dates_what_it_shows_of_a_suite(suite: str) -> None:
+    date = re.search(r"by `make bench` on\s([\d-]+)", suite)
+    assert date is not None
+    if rows(suite).keys() & shown_rows().keys():
+        assert f"on {date[1]}" in README

@@ -1,0 +1,103 @@
+"""Our own gateway as a team runs it: keys with a quota, limits, usage and logs, all of it on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gateway.launching import Installed, Launch, free_port, installed_in
+from harness.environments import Environment, clean_environ
+from harness.processes import ProcessFailedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "ours"
+COMMAND_SECONDS = 60
+_UPSTREAM_KEY = "STUB_API_KEY"
+# Higher than the load ever reaches, so that requests are counted and none is refused.
+_CONFIG = """\
+[store]
+data = {data}
+
+[limits]
+per_address = "100000000/1m"
+per_key = "100000000/1m"
+tokens_per_minute = 1000000000000
+in_flight = 100000
+
+[log]
+requests = true
+
+[[upstreams]]
+name = "stub"
+kind = "anthropic"
+base_url = "http://127.0.0.1:{port}"
+api_key_env = "{variable}"
+max_connections = 2000
+"""
+_QUOTA_UNITS = 10**15
+_ENVIRONMENT = Environment("apertis-gateway", (".[gateway]",))
+
+
+@dataclass(frozen=True)
+class Ours:
+    """`apertis serve --config`, installed from the checkout as a user installs it."""
+
+    name: str = NAME
+    environment: Environment = _ENVIRONMENT
+    conditions: str = (
+        "one process; a key with a quota, limits by address and by key, tokens a minute, requests "
+        "in flight, exact cost, usage journal, SQLite store, JSON request logs to a file, metrics: "
+        "all on"
+    )
+
+    def prepare(self) -> None:
+        self.environment.prepare()
+
+    @cached_property
+    def version(self) -> str:
+        return self.environment.versions["apertis"]
+
+    @property
+    def installed(self) -> Installed:
+        return installed_in(self.environment)
+
+    def launch(self, folder: Path, upstream_port: int) -> Launch:
+        config = folder / "apertis.toml"
+        data = json.dumps(str(data_folder(folder)))
+        text = _CONFIG.format(data=data, port=upstream_port, variable=_UPSTREAM_KEY)
+        config.write_text(text, encoding="utf-8")
+        program = str(self.environment.python.with_name("apertis"))
+        environ = {_UPSTREAM_KEY: "sk-upstream"}
+        port = free_port()
+        return Launch(
+            [program, "serve", "--config", str(config), "--port", str(port)],
+            environ,
+            folder,
+            port,
+            secrets=(_new_key([program, "keys", "create"], config, environ),),
+        )
+
+
+def data_folder(folder: Path) -> Path:
+    return folder / "data"
+
+
+def _new_key(command: list[str], config: Path, environ: dict[str, str]) -> str:
+    options = ["--name", "benchmark", "--quota", str(_QUOTA_UNITS), "--json"]
+    done = subprocess.run(
+        [*command, *options, "--config", str(config)],
+        env=clean_environ() | environ,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise ProcessFailedError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
+    secret: str = json.loads(done.stdout)["secret"]
+    return secret

@@ -1,0 +1,78 @@
+"""The whole gateway suite: installs what is missing, measures, gives its part of the results."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway import growth, suite
+from gateway.measuring import DIRECT, KILOBYTE, LOAD, bench
+from gateway.ours import Ours
+from gateway.peers import LiteLLM, Portkey
+from gateway.results import NOT_INSTALLED, page, printed
+from gateway.suite import IN_FLIGHT
+from harness.environments import InstallError
+from harness.processes import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.launching import Side
+
+PARTS = (*suite.NAMES, *growth.TABLES)
+# 1,000 streams are 2,000 connections of a gateway.
+_OPEN_FILES = 8_192
+_CEILING_SECONDS = 1.0
+
+
+class UnsupportedMachineError(Exception):
+    """The gateway suite needs Linux and two cores; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is printed, and the part of RESULTS.md that holds the same."""
+
+    printed: str
+    page: str
+
+
+def run(quick: bool, names: list[str], tell: Callable[[str], None]) -> Measured:
+    """Measure these parts. A peer that cannot be installed is left out and named."""
+    if sys.platform != "linux" or cores() is None:
+        raise UnsupportedMachineError("the gateway suite needs Linux and two cores")
+    _allow_open_files()
+    everybody: list[Side] = [Ours(), LiteLLM(), Portkey()]
+    present, notes = _installed(everybody)
+    with bench(quick) as running:
+        ceiling = running.calls(DIRECT, KILOBYTE, _CEILING_SECONDS, IN_FLIGHT)
+        rows = suite.measure(running, present, names, tell)
+        tables = list(growth.measure(running, names, tell))
+        notes |= running.faults
+    return Measured(
+        printed(rows, tables, everybody, notes), page(rows, tables, everybody, notes, ceiling)
+    )
+
+
+def _installed(sides: list[Side]) -> tuple[list[Side], dict[str, str]]:
+    LOAD.prepare()
+    ours, *others = sides
+    ours.prepare()
+    present, notes = [ours], {}
+    for side in others:
+        try:
+            side.prepare()
+        except InstallError as error:
+            notes[side.name] = f"{NOT_INSTALLED}: {' '.join(str(error).split())[-300:]}"
+        else:
+            present.append(side)
+    return present, notes
+
+
+def _allow_open_files() -> None:
+    """Raise the limit for this process and the ones that it starts, as an operator would."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard >= _OPEN_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, hard))

@@ -1,0 +1,49 @@
+"""Keeps the README's tables of speed an extract of RESULTS.md, and each suite's part its own."""
+
+from __future__ import annotations
+
+import re
+
+TITLES = {"sdk": "The SDK", "gateway": "The gateway"}
+# What stands before the date, in the README, in the sentence that leads to a suite's table.
+DATED = {"sdk": "in turns, on", "gateway": "on one core, on"}
+_TITLE = "# Benchmarks"
+
+
+def replaced(results: str, suite: str, part: str) -> str:
+    """RESULTS.md with one suite's part renewed and the other's as it was."""
+    parts = _parts(results) | {TITLES[suite]: part}
+    titles = [title for title in TITLES.values() if title in parts]
+    ordered = (f"## {title}\n\n{parts[title].strip()}" for title in titles)
+    return "\n\n".join((_TITLE, *ordered)) + "\n"
+
+
+def _parts(results: str) -> dict[str, str]:
+    found = (part.partition("\n") for part in re.split(r"^## ", results, flags=re.MULTILINE)[1:])
+    return {title: text for title, _, text in found if title in TITLES.values()}
+
+
+def refreshed(readme: str, results: str, suite: str) -> str:
+    """The README with the date and, for each row of its tables, the values that were measured.
+
+    `results` is one suite's part.
+    """
+    measured = {cells[0]: cells for cells in map(_cells, results.splitlines()) if cells}
+    lines = [_row(line, measured) for line in readme.splitlines(keepends=True)]
+    date = re.search(r"by `make bench` on\s([\d-]+)", results)
+    text = "".join(lines)
+    dated = DATED[suite]
+    return re.sub(rf"{dated} [\d-]+", f"{dated} {date[1]}", text) if date else text
+
+
+def _row(line: str, measured: dict[str, list[str]]) -> str:
+    cells = _cells(line)
+    if len(cells) != 4 or cells[0] not in measured:
+        return line
+    return f"| {' | '.join(measured[cells[0]][:4])} |\n"
+
+
+def _cells(line: str) -> list[str]:
+    if not line.startswith("|"):
+        return []
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
