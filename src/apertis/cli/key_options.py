@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 import msgspec
@@ -121,6 +121,8 @@ def fields_of(options: dict[str, object]) -> KeyFields:
         for name, value in options.items()
         if value is not None and value != ()
     }
+    if {"quota_units", "quota_usd"} <= given.keys():
+        raise ParameterError("--quota and --quota-usd exclude each other", param="quota_usd")
     try:
         return msgspec.convert(given, KeyFields)
     except msgspec.ValidationError as error:
@@ -134,8 +136,8 @@ def _words_or(nothing: str, cleared: object) -> Callable[[object], object]:
     """Read a repeated option whose values may also be joined by commas."""
 
     def read(values: object) -> object:
-        given = values if isinstance(values, tuple) else (values,)
-        words = [word.strip() for value in given for word in str(value).split(",")]
+        given = cast("tuple[str, ...]", values)
+        words = [word.strip() for value in given for word in value.split(",")]
         return cleared if words == [nothing] else [word for word in words if word]
 
     return read

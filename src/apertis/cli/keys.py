@@ -135,7 +135,8 @@ def rotate(*, key: str, grace: str, as_json: bool, data: Path | None, config: Pa
 
     seconds = 0 if grace == "0" else read_span(grace)
     if seconds is None or seconds > LONGEST_GRACE_SECONDS:
-        raise ParameterError(f"--grace takes a span of at most 30d, such as 24h, not {grace!r}")
+        most = LONGEST_GRACE_SECONDS // 86_400
+        raise ParameterError(f"--grace takes a span up to {most}d, such as 24h, not {grace!r}")
 
     async def work(store: Store) -> Made | Refusal:
         record = await _find(store, key)

@@ -8,8 +8,8 @@ __all__ = ["iso", "read_moment", "read_span"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DATE_LENGTH = len("2026-12-31")
-# The furthest year that every reader of ISO 8601 takes.
-_LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+# The last second that ISO 8601 writes with a year of four digits.
+_LATEST = 253_402_300_799
 
 
 def read_span(text: str) -> int | None:
