@@ -24,7 +24,7 @@ def rows(text: str) -> dict[str, list[str]]:
 
 def shown_rows() -> dict[str, list[str]]:
     """The rows of the README's tables of speed, which have a column "ours"."""
-    tables = re.findall(r"^\|[^\n]*\| ours \|.*?(?=^[^|])", README, flags=re.M | re.S)
+    tables = re.findall(r"^\|[^\n]*\| ours \|.*?(?=^[^|])", README, flags=re.MULTILINE | re.DOTALL)
     return rows("\n".join(tables))
 
 
