@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
+import os
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apertis.gateway.config import read_settings
 from apertis.gateway.server import Server, bind
+from apertis.gateway.service import Gateway
 from apertis.testing import RunningServer, sandbox_server
 
 if TYPE_CHECKING:
@@ -46,6 +51,101 @@ class Client:
             response = connection.getresponse()
             fields = {name.lower(): value for name, value in response.getheaders()}
             return Response(response.status, fields, response.read())
+
+
+@dataclass(frozen=True)
+class RunningGateway:
+    """A whole gateway on a free port, with its administrator's key."""
+
+    gateway: Gateway
+    client: Client
+    base_url: str
+    data: Path
+    log: Path = field(repr=False)
+
+    @property
+    def admin_key(self) -> str:
+        return self.client.api_key
+
+    def make_key(self, **fields: Any) -> tuple[str, Client]:
+        """Make a key over the admin API: its id, and a client that uses it."""
+        body = json.dumps({"name": f"key {os.urandom(4).hex()}", **fields}).encode()
+        answer = self.client.call("POST", "/admin/v1/keys", body)
+        assert answer.status == 200, answer.body
+        made = json.loads(answer.body)
+        return made["id"], Client(self.client.port, made["secret"])
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What the log says so far; lines are written some time after their request."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def usage(self, **query: str) -> dict[str, Any]:
+        """The report of the admin API, for what has reached the store."""
+        parts = "&".join(f"{name}={value}" for name, value in query.items())
+        answer = self.client.call("GET", f"/admin/v1/usage?{parts}")
+        assert answer.status == 200, answer.body
+        report: dict[str, Any] = json.loads(answer.body)
+        return report
+
+
+@contextlib.contextmanager
+def running_gateway(
+    folder: Path, config: str = "", environment: dict[str, str] | None = None
+) -> Iterator[RunningGateway]:
+    """Run a gateway whose configuration file is `config`, as `apertis serve` does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "apertis.toml"
+    file.write_text(config)
+    log = folder / "log.jsonl"
+    data = folder / "data"
+    given = environment or {}
+    settings = read_settings(given, config=file, data=data, port=0)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    gateway = Gateway(
+        settings,
+        reread=lambda: read_settings(given, config=file, data=data, port=0),
+        log_descriptor=descriptor,
+    )
+    listener = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    server = Server(gateway, listener, service=gateway, stop_seconds=5)
+    ready = threading.Event()
+    thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
+    thread.start()
+    try:
+        assert ready.wait(20), "the gateway did not start"
+        secret_file = data / "secret"
+        if gateway.secret is not None:
+            secret_file.write_text(gateway.secret)
+        client = Client(port, secret_file.read_text())
+        yield RunningGateway(gateway, client, f"http://127.0.0.1:{port}", data, log)
+    finally:
+        server.stop()
+        thread.join(20)
+        os.close(descriptor)
+    assert not thread.is_alive(), "the gateway did not stop"
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
+    """Start gateways with a configuration each; they stop when the test ends."""
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            config: str = "", *, folder: str = "gateway", **environment: str
+        ) -> RunningGateway:
+            return stack.enter_context(running_gateway(tmp_path / folder, config, environment))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def sandbox_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """One gateway in front of the sandbox, for all tests that do not change it."""
+    with running_gateway(
+        tmp_path_factory.mktemp("gateway"), '[limits]\nper_address = "0"\nper_key = "0"\n'
+    ) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

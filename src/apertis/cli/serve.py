@@ -1,10 +1,10 @@
-"""`apertis serve`: the server in the foreground."""
+"""`apertis serve`: the gateway in the foreground."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -13,26 +13,33 @@ from apertis.cli.exits import ExitCode
 from apertis.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from apertis.gateway.config import Settings
-    from apertis.gateway.store.key_file import OpenedKeys
+    from apertis.gateway.config import Settings, UpstreamSettings
+    from apertis.gateway.service import Gateway
 
 __all__ = ["command"]
 
 _EPILOG = """\b
 Examples:
   apertis serve
+  apertis serve --config apertis.toml     upstreams, limits, prices, TLS
   apertis serve --port 0 --json           a free port, told as JSON
-  apertis serve --data ./state --new-key  replace the key
-  apertis serve --tokens-per-second 40    answer as slowly as a model
+  apertis serve --new-key                 a new secret for the administrator
+  apertis serve --tokens-per-second 40    let the sandbox answer as slowly as a model
 
 \b
-The key is made at the first start and shown once; only its hash is kept.
-Settings can also come from the environment: APERTIS_HOST, APERTIS_PORT, APERTIS_DATA,
-APERTIS_SANDBOX_FIRST_TOKEN_SECONDS, APERTIS_SANDBOX_TOKENS_PER_SECOND.
+The administrator's key is made at the first start and shown once; only its hash is kept.
+Keys for others: apertis keys create --name NAME. Where ANTHROPIC_API_KEY is set, requests go
+to Anthropic, else to the sandbox. Every setting can also come from the environment, such as
+APERTIS_HOST, APERTIS_PORT, APERTIS_DATA, APERTIS_LIMITS_PER_KEY.
 """
 
 
 @click.command("serve", epilog=_EPILOG)
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Configuration file (TOML).  [default: none, or APERTIS_CONFIG]",
+)
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option(
     "--port",
@@ -41,10 +48,10 @@ APERTIS_SANDBOX_FIRST_TOKEN_SECONDS, APERTIS_SANDBOX_TOKENS_PER_SECOND.
 )
 @click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory for what the server keeps.  [default: the platform's data directory]",
+    type=click.Path(path_type=Path),
+    help="Directory, or .sqlite file, for what is kept.  [default: the platform's data directory]",
 )
-@click.option("--new-key", is_flag=True, help="Make a new key; the old one stops working.")
+@click.option("--new-key", is_flag=True, help="Give the administrator's key a new secret.")
 @click.option(
     "--first-token-seconds",
     type=click.FloatRange(min=0),
@@ -58,69 +65,80 @@ APERTIS_SANDBOX_FIRST_TOKEN_SECONDS, APERTIS_SANDBOX_TOKENS_PER_SECOND.
     help="How fast the sandbox speaks; 0 is as fast as it can.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the address and a new key as JSON.")
-def command(
-    *,
-    host: str | None,
-    port: int | None,
-    data: Path | None,
-    new_key: bool,
-    first_token_seconds: float | None,
-    tokens_per_second: float | None,
-    as_json: bool,
-) -> int:
-    """Serve the Messages API offline, from the sandbox.
+def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
+    """Hand Claude out behind keys, quotas and limits.
 
-    The sandbox is a deterministic stand-in for Claude: it speaks the whole protocol, and is no
-    model.
+    Without an upstream of its own it answers from the sandbox, a deterministic stand-in for
+    Claude: it speaks the whole protocol, and is no model.
     """
     try:
-        from apertis.gateway.app import create_app
         from apertis.gateway.config import read_settings
         from apertis.gateway.server import Server, bind, url_of
-        from apertis.gateway.store.key_file import open_keys
+        from apertis.gateway.service import Gateway
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the server needs {error.name}: pip install 'apertis[gateway]'"
         ) from error
-    settings = read_settings(
-        os.environ,
-        data=data,
-        host=host,
-        port=port,
-        first_token_seconds=first_token_seconds,
-        tokens_per_second=tokens_per_second,
-    )
+
+    def read() -> Settings:
+        return read_settings(os.environ, **options)
+
+    settings = read()
+    own = settings.server
+    tls = None
+    if own.tls_certificate is not None and own.tls_key is not None:
+        tls = own.tls_certificate, own.tls_key
     # The port comes first: a start that fails must not show, and so use up, the key.
-    with bind(settings.server.host, settings.server.port) as listener:
-        keys = open_keys(settings.store.directory, replace=new_key)
-        url = url_of(listener)
-        server = Server(create_app(settings, keys.records), listener)
-        announce = _json_line(url, keys) if as_json else _announcement(url, settings, keys)
-        server.serve_until_stopped(ready=lambda: click.echo(announce))
+    with bind(own.host, own.port) as listener:
+        url = url_of(listener, tls=own.has_tls)
+        gateway = Gateway(settings, reread=read, new_key=new_key)
+        server = Server(gateway, listener, service=gateway, stop_seconds=own.stop_seconds, tls=tls)
+
+        def announce() -> None:
+            text = _json_line(url, gateway) if as_json else _announcement(url, gateway)
+            click.echo(text)
+
+        server.serve_until_stopped(ready=announce)
     return ExitCode.OK
 
 
-def _json_line(url: str, keys: OpenedKeys) -> str:
-    return msgspec.json.encode({"base_url": url, "api_key": keys.new_secret}).decode()
+def _json_line(url: str, gateway: Gateway) -> str:
+    return msgspec.json.encode({"base_url": url, "api_key": gateway.secret}).decode()
 
 
-def _announcement(url: str, settings: Settings, keys: OpenedKeys) -> str:
+def _announcement(url: str, gateway: Gateway) -> str:
+    settings = gateway.settings
+    server = settings.server
     lines = [
         f"Serving the Messages API at {url}",
-        "Upstream: the sandbox, a deterministic stand-in for Claude. It is not a model.",
+        *(_upstream_line(upstream) for upstream in settings.upstreams),
         f"Data: {settings.store.data}",
     ]
-    if not settings.server.is_loopback:
+    if not (server.is_loopback or server.has_tls):
         lines.append(
-            f"Others can reach {settings.server.host}, without TLS: "
-            "keys and content travel in the clear."
+            f"Others can reach {server.host}, without TLS: keys and content travel in the clear."
         )
-    if keys.new_secret is not None:
-        shown = keys.new_secret
-        lines.append("The key below is shown only now; only its hash is kept.")
+    key = gateway.secret or "<your key>"
+    if gateway.secret is not None:
+        lines.append("The administrator's key below is shown only now; only its hash is kept.")
     else:
-        hint = keys.records[0].hint if keys.records else "the key"
-        shown = "<your key>"
-        lines.append(f"Key: {hint}, shown when it was made. For another: apertis serve --new-key")
-    lines += ["", f"  export APERTIS_BASE_URL={url}", f"  export APERTIS_API_KEY='{shown}'", ""]
+        lines.append("The administrator's key was shown when it was made; another: --new-key")
+    lines += [
+        "",
+        "  # Apertis's SDK",
+        f"  export APERTIS_BASE_URL={url} APERTIS_API_KEY='{key}'",
+        "  # anthropic's SDK",
+        f"  export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY='{key}'",
+        "  # Claude Code",
+        f"  export ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN='{key}' ANTHROPIC_API_KEY=",
+        "",
+        "A key for somebody else: apertis keys create --name NAME",
+    ]
     return "\n".join([*lines, "Ctrl-C stops it."])
+
+
+def _upstream_line(upstream: UpstreamSettings) -> str:
+    if upstream.kind == "sandbox":
+        return "Upstream: the sandbox, a deterministic stand-in for Claude. It is not a model."
+    where = upstream.base_url or "https://api.anthropic.com"
+    return f"Upstream: {upstream.name}, {where}"

@@ -1,117 +1,290 @@
-"""Wires the server: settings in, an ASGI application out."""
+"""The ASGI application: finds what is behind a path, and tells one story for each request.
+
+In the order in which a request meets them: the path, the limits of its address, its key, the
+key's limits, its body, and then what is behind the path. Each request ends in one line of the log
+and one count of the metrics.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import TYPE_CHECKING
 
-from apertis.errors import ConfigurationError
-from apertis.gateway.asgi import abort, headers_of, read_body, send_answer, while_connected
-from apertis.gateway.errors import Refusal, internal_error, request_too_large
-from apertis.gateway.exchange import Answer, ClientLeft, ConnectionCut, Request
-from apertis.gateway.pipeline import Pipeline
+import msgspec
+
+from apertis.gateway.asgi import abort, read_body, send_body, while_connected
+from apertis.gateway.errors import (
+    Refusal,
+    access_denied,
+    internal_error,
+    invalid_request,
+    request_timeout,
+    request_too_large,
+)
+from apertis.gateway.exchange import ClientLeft, Request
+from apertis.gateway.forward import Plain, Streamed
+from apertis.gateway.routes.messages import send_plain, send_refusal, send_stream
 from apertis.gateway.routes.table import Endpoint, resolve
-from apertis.gateway.store.key_file import load_keys
-from apertis.gateway.upstreams.sandbox import SandboxUpstream
+from apertis.gateway.settlement import CLIENT_LEFT
+from apertis.gateway.visit import Visit
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from apertis.gateway.asgi import ASGIApp, Message, Receive, Scope, Send
-    from apertis.gateway.config import Settings
-    from apertis.gateway.keys.admission import KeyRecord
+    from apertis.gateway.keys.directory import Key
+    from apertis.gateway.logs import Log
+    from apertis.gateway.metrics import Metrics
+    from apertis.gateway.pipeline import Pipeline
+    from apertis.gateway.routes.messages import Pings
 
-__all__ = ["Application", "create_app"]
+    Handler = Callable[[Visit, Key, Request, str], Awaitable[Plain | Streamed | Refusal]]
 
-_ALIVE = Answer(200, (("content-type", "application/json"),), b'{"status":"ok"}')
+__all__ = ["Application"]
 
-
-def create_app(settings: Settings, keys: tuple[KeyRecord, ...] | None = None) -> ASGIApp:
-    """Build the ASGI application.
-
-    `keys` are the ones that may come in; without them those below its data directory are read,
-    and `ConfigurationError` says when there are none yet.
-    """
-    known = load_keys(settings.store.directory) if keys is None else keys
-    if known is None:
-        raise ConfigurationError(
-            f"no key below {settings.store.directory} yet: 'apertis serve' makes one"
-        )
-    upstream = SandboxUpstream(
-        settings.sandbox.first_token_seconds, settings.sandbox.tokens_per_second
-    )
-    return Application(Pipeline(known, upstream), settings.server.max_body_bytes)
+_JSON = (b"content-type", b"application/json")
+_OPEN = frozenset({Endpoint.HEALTH, Endpoint.READY, Endpoint.HELLO, Endpoint.OPENAPI})
+_WITH_JSON = frozenset({Endpoint.MESSAGES, Endpoint.COUNT_TOKENS})
+_ADMIN_ONLY = frozenset({Endpoint.METRICS})
 
 
 class Application:
-    """The ASGI application: routes, bodies, answers, and what happens when one breaks off."""
+    """The gateway as ASGI. `pipeline` is replaced when the configuration is read again."""
 
-    def __init__(self, pipeline: Pipeline, max_body_bytes: int) -> None:
-        self._pipeline = pipeline
-        self._max_body_bytes = max_body_bytes
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        log: Log,
+        metrics: Metrics,
+        pings: Pings,
+        clock: Callable[[], float],
+        readiness: Callable[[], Awaitable[str | None]],
+        handlers: dict[Endpoint, Handler],
+        admin: Callable[[], ASGIApp],
+        openapi: Callable[[], bytes],
+    ) -> None:
+        self.pipeline = pipeline
+        self.log = log
+        self._metrics = metrics
+        self._pings = pings
+        self._clock = clock
+        self._readiness = readiness
+        self._handlers = handlers
+        self._admin = admin
+        self._openapi = openapi
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"this application speaks HTTP only, not {scope['type']}")
+        visit = Visit(scope["method"], scope["path"], self._clock())
+        metrics = self._metrics
+        metrics.in_flight += 1
         started = False
 
-        async def tracked_send(message: Message) -> None:
+        async def tracked(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
-        request_id = f"req_{secrets.token_hex(12)}"
         try:
-            await self._serve(scope, receive, tracked_send, request_id)
+            await self._serve(visit, scope, receive, tracked)
         except ClientLeft:
-            return
-        except (ConnectionCut, asyncio.CancelledError):
-            # A demanded cut, or a server that stops with this answer under way.
+            visit.status, visit.interrupted = CLIENT_LEFT, True
+        except asyncio.CancelledError:
+            # The server stops, and this answer did not end in time.
+            visit.interrupted = True
             if not await abort(scope, receive):
                 raise
         except BaseException:
-            # A defect: the server logs its trace, and the client learns as much as it may.
-            if not started:
-                await _send(internal_error(), request_id, send)
+            # A defect: the log has its trace, and the client learns as much as it may.
+            visit.status, visit.code = 500, "internal_error"
+            if started:
+                await abort(scope, receive)
+            else:
+                await send_refusal(visit, internal_error(), send)
             raise
+        finally:
+            metrics.in_flight -= 1
+            finished = self._clock()
+            metrics.add(visit, finished)
+            self.log.add(visit, finished)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        headers = headers_of(scope)
-        method: str = scope["method"]
-        resolved = resolve(method, scope["path"])
+    async def _serve(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        shown = visit.method != "HEAD"
+        resolved = resolve(visit.method, visit.path)
         if isinstance(resolved, Refusal):
-            await _send(resolved, request_id, send, with_body=method != "HEAD")
+            await send_refusal(visit, resolved, send, shown=shown)
             return
-        endpoint, path = resolved
-        if endpoint is not Endpoint.API:
-            await send_answer(_ALIVE, send, with_body=method != "HEAD")
+        endpoint, path, name = resolved
+        visit.endpoint = endpoint.value
+        if endpoint in _OPEN:
+            await self._open_to_all(visit, endpoint, send, shown=shown)
             return
-        refusal = self._pipeline.admit(headers) or self._too_large(headers)
-        body = None if refusal else await read_body(receive, self._max_body_bytes)
-        if body is None:
-            await _send(refusal or request_too_large(self._max_body_bytes), request_id, send)
+        request = _request(visit, scope, path)
+        pipeline = self.pipeline
+        peer = scope["client"]
+        address: str = "" if peer is None else peer[0]
+        if endpoint in _ADMIN_ONLY and _is_local(address, request):
+            await self._scraped(visit, send, shown=shown)
             return
-        query = scope["query_string"].decode("latin-1")
-        request = Request(request_id, method, path, query, headers, body)
-        await while_connected(receive, self._answer(request, send))
+        refusal = pipeline.admit(visit, request, address)
+        key = visit.key
+        if refusal is not None or key is None:
+            await send_refusal(visit, refusal or internal_error(), send, shown=shown)
+            return
+        if endpoint in _ADMIN_ONLY:
+            if key.record.admin:
+                await self._scraped(visit, send, shown=shown)
+            else:
+                await send_refusal(visit, access_denied(), send, shown=shown)
+            return
+        if endpoint is Endpoint.ADMIN:
+            await self._administered(visit, scope, path, receive, send)
+            return
+        await self._counted(visit, key, request, endpoint, name, scope, receive, send)
 
-    def _too_large(self, headers: dict[str, str]) -> Refusal | None:
+    async def _counted(
+        self,
+        visit: Visit,
+        key: Key,
+        request: Request,
+        endpoint: Endpoint,
+        name: str,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Serve a request of the API, counted as one that is under way."""
+        pipeline = self.pipeline
+        refusal = pipeline.enter(key)
+        if refusal is not None:
+            await send_refusal(visit, refusal, send, shown=visit.method != "HEAD")
+            return
+        try:
+            read = await self._body(request, endpoint, receive)
+            if isinstance(read, Refusal):
+                await send_refusal(visit, read, send)
+                return
+            work = self._answered(visit, key, read, endpoint, name, send)
+            if not await while_connected(scope, receive, work):
+                raise ClientLeft
+        finally:
+            pipeline.leave(key)
+
+    async def _body(
+        self, request: Request, endpoint: Endpoint, receive: Receive
+    ) -> Request | Refusal:
+        server = self.pipeline.settings.server
+        limit = server.max_body_bytes
+        if endpoint is Endpoint.BATCHES:
+            limit *= _BATCH_FACTOR
+        headers = request.headers
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._max_body_bytes:
-            return request_too_large(self._max_body_bytes)
-        return None
+        if length.isdecimal() and int(length) > limit:
+            return request_too_large(limit)
+        if endpoint in _WITH_JSON:
+            content_type = headers.get("content-type")
+            if content_type is not None and "json" not in content_type.lower():
+                return invalid_request(
+                    "Invalid request format: 'content-type' must be 'application/json', not "
+                    f"{content_type[:100]!r}"
+                )
+        try:
+            body = await read_body(receive, limit, server.body_timeout_seconds)
+        except TimeoutError:
+            return request_timeout("body", server.body_timeout_seconds)
+        if body is None:
+            return request_too_large(limit)
+        request.body = body
+        return request
 
-    async def _answer(self, request: Request, send: Send) -> None:
-        answer = await self._pipeline.forward(request)
-        await send_answer(_with_request_id(answer, request.id), send)
+    async def _answered(
+        self,
+        visit: Visit,
+        key: Key,
+        request: Request,
+        endpoint: Endpoint,
+        name: str,
+        send: Send,
+    ) -> None:
+        pipeline = self.pipeline
+        if endpoint is Endpoint.MESSAGES:
+            answer = await pipeline.messages(visit, key, request)
+        elif endpoint is Endpoint.COUNT_TOKENS:
+            answer = await pipeline.count_tokens(visit, key, request)
+        else:
+            answer = await self._handlers[endpoint](visit, key, request, name)
+        if isinstance(answer, Refusal):
+            await send_refusal(visit, answer, send, shown=visit.method != "HEAD")
+        elif isinstance(answer, Streamed):
+            await send_stream(visit, answer, send, self._pings, self._clock)
+        else:
+            await send_plain(visit, answer, send, self._clock, shown=visit.method != "HEAD")
+
+    async def _open_to_all(
+        self, visit: Visit, endpoint: Endpoint, send: Send, *, shown: bool
+    ) -> None:
+        visit.status, body = 200, _ALIVE
+        if endpoint is Endpoint.OPENAPI:
+            body = self._openapi()
+        elif endpoint is Endpoint.READY:
+            reason = await self._readiness()
+            if reason is not None:
+                visit.status = 503
+                body = msgspec.json.encode({"status": "unavailable", "reason": reason})
+        headers = [_JSON, (b"x-apertis-request-id", visit.id.encode())]
+        await send_body(send, visit.status, headers, body, shown=shown)
+
+    async def _scraped(self, visit: Visit, send: Send, *, shown: bool) -> None:
+        visit.status = 200
+        headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
+        await send_body(send, 200, headers, self._metrics.render(), shown=shown)
+
+    async def _administered(
+        self, visit: Visit, scope: Scope, path: str, receive: Receive, send: Send
+    ) -> None:
+        async def observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                visit.status = message["status"]
+            await send(message)
+
+        await self._admin()(
+            {**scope, "path": path, "apertis.request_id": visit.id}, receive, observed
+        )
 
 
-def _with_request_id(answer: Answer, request_id: str) -> Answer:
-    if any(name == "request-id" for name, _ in answer.headers):
-        return answer
-    return Answer(answer.status, (*answer.headers, ("request-id", request_id)), answer.body)
+_ALIVE = b'{"status":"ok"}'
+# The API's own limits: 32 MB for a message, 256 MB for a batch of them.
+_BATCH_FACTOR = 8
+_REQUEST_CLASSES = frozenset({"main", "subagent", "workflow", "compaction", "auxiliary"})
+_LONGEST_ID = 128
 
 
-async def _send(refusal: Refusal, request_id: str, send: Send, *, with_body: bool = True) -> None:
-    answer = _with_request_id(refusal.answer(request_id), request_id)
-    await send_answer(answer, send, with_body=with_body)
+def _request(visit: Visit, scope: Scope, path: str) -> Request:
+    raw: list[tuple[bytes, bytes]] = scope["headers"]
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if "x-forwarded-for" in headers:
+        hops = [value.decode("latin-1") for name, value in raw if name == b"x-forwarded-for"]
+        headers["x-forwarded-for"] = ", ".join(hops)
+    visit.session = _id(headers.get("x-claude-code-session-id"))
+    visit.agent = _id(headers.get("x-claude-code-agent-id"))
+    visit.client_request_id = _id(headers.get("x-request-id"))
+    request_class = headers.get("x-claude-code-request-class")
+    if request_class is not None:
+        visit.request_class = request_class if request_class in _REQUEST_CLASSES else "other"
+    query = scope["query_string"].decode("latin-1")
+    return Request(visit.id, visit.method, path, query, headers, b"", raw)
+
+
+def _id(value: str | None) -> str | None:
+    """An identification as a client sent it, in a length that logs and tables can bear."""
+    return None if value is None else value[:_LONGEST_ID]
+
+
+def _is_local(address: str, request: Request) -> bool:
+    """Whether somebody on this machine asks, and not for somebody else."""
+    headers = request.headers
+    asks_for_others = "x-forwarded-for" in headers or "forwarded" in headers
+    return address in {"127.0.0.1", "::1"} and not asks_for_others

@@ -6,26 +6,25 @@ The protocol: https://asgi.readthedocs.io/en/latest/specs/www.html
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from apertis.gateway.exchange import ClientLeft
 
 if TYPE_CHECKING:
-    from apertis.gateway.exchange import Answer
+    from collections.abc import Coroutine
 
 __all__ = [
-    "ABORT",
+    "CONNECTION",
     "ASGIApp",
+    "ClientConnection",
     "Message",
     "Receive",
     "Scope",
     "Send",
     "abort",
-    "headers_of",
     "read_body",
-    "send_answer",
+    "send_body",
     "while_connected",
 ]
 
@@ -35,71 +34,62 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# The scope extension with which our HTTP protocol lets an application drop its connection.
-ABORT = "apertis.abort"
+# The scope extension in which our HTTP protocol gives the client's connection.
+CONNECTION = "apertis.connection"
 
-# A burst of chunks lets other requests run now and then; sending alone does not yield.
-_CHUNKS_PER_TURN = 32
 _ROUNDS_TO_CLOSE = 4
 
 
-def headers_of(scope: Scope) -> dict[str, str]:
-    """Read the request's headers, names in lower case; repeated ones are joined by a comma."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+class ClientConnection(Protocol):
+    """The connection that a request came over."""
+
+    on_lost: Callable[[], object] | None
+    """Called when the client leaves."""
+
+    def drop(self) -> None:
+        """Deliver what was written, and end the connection."""
+        ...
 
 
-async def read_body(receive: Receive, limit_bytes: int) -> bytes | None:
+async def read_body(receive: Receive, limit_bytes: int, timeout_seconds: float) -> bytes | None:
     """Read the whole body; None when it is larger than the limit.
 
-    `ClientLeft` when the client closes its connection before the end.
+    `ClientLeft` when the client closes its connection before the end, `TimeoutError` when a piece
+    does not come in time.
     """
-    chunks: list[bytes] = []
-    size = 0
-    while True:
+    async with asyncio.timeout(timeout_seconds) as deadline:
         message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > limit_bytes:
-            return None
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            whole: bytes = message.get("body", b"")
+            return whole if len(whole) <= limit_bytes else None
+        loop = asyncio.get_running_loop()
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size > limit_bytes:
+                return None
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+            deadline.reschedule(loop.time() + timeout_seconds)
+            message = await receive()
 
 
-async def send_answer(answer: Answer, send: Send, *, with_body: bool = True) -> None:
-    """Send an answer: a known body with its length, chunks each at the moment they come."""
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
-    body = answer.body
-    if isinstance(body, bytes):
-        headers = [header for header in headers if header[0] != b"content-length"]
-        headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body if with_body else b""})
-        return
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    async with contextlib.aclosing(body):
-        await _send_chunks(body, send)
+async def send_body(
+    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, shown: bool = True
+) -> None:
+    """Send an answer that is known as a whole; `shown=False` sends its head only."""
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body if shown else b""})
 
 
-async def _send_chunks(chunks: AsyncGenerator[bytes, None], send: Send) -> None:
-    sent = 0
-    async for chunk in chunks:
-        if chunk:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        sent += 1
-        if sent % _CHUNKS_PER_TURN == 0:
-            await asyncio.sleep(0)
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def while_connected(receive: Receive, work: Awaitable[None]) -> None:
-    """Do the work, and give it up at once when the client leaves.
+async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work, and give it up at once when the client leaves; False says that it left.
 
     The request's body must have been read: from then on all that `receive` can report is the
     client's departure.
@@ -107,25 +97,35 @@ async def while_connected(receive: Receive, work: Awaitable[None]) -> None:
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("while_connected() runs in a task")
-    left = finished = False
+    connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
+    left = False
 
-    def leave(_: asyncio.Task[Message]) -> None:
+    def leave(*_: object) -> None:
         nonlocal left
-        if not finished:
-            left = True
-            task.cancel()
+        left = True
+        task.cancel()
 
-    watcher = asyncio.get_running_loop().create_task(_next_message(receive))
-    watcher.add_done_callback(leave)
+    if connection is None:
+        # Another server than ours: it tells of the departure by a message.
+        watcher = asyncio.get_running_loop().create_task(_next_message(receive))
+        watcher.add_done_callback(leave)
+    else:
+        watcher = None
+        connection.on_lost = leave
     try:
         await work
     except asyncio.CancelledError:
         # Only the cancellation that came from here may be swallowed.
         if not left or task.uncancel() > 0:
             raise
+        return False
     finally:
-        finished = True
-        watcher.cancel()
+        if connection is not None:
+            connection.on_lost = None
+        elif watcher is not None:
+            watcher.remove_done_callback(leave)
+            watcher.cancel()
+    return True
 
 
 async def _next_message(receive: Receive) -> Message:
@@ -137,10 +137,10 @@ async def abort(scope: Scope, receive: Receive) -> bool:
 
     False when the HTTP server has no way to do that.
     """
-    drop: Callable[[], None] | None = scope.get("extensions", {}).get(ABORT)
-    if drop is None:
+    connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
+    if connection is None:
         return False
-    drop()
+    connection.drop()
     # An application that returned earlier would be taken for one that forgot its answer.
     try:
         while (await receive())["type"] != "http.disconnect":

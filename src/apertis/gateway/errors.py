@@ -7,15 +7,16 @@ Anthropic's SDKs and Apertis's read the same body. Errors of an upstream pass as
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.gateway.exchange import Answer, Headers
+if TYPE_CHECKING:
+    from apertis.gateway.exchange import Headers
 
 __all__ = [
     "Refusal",
     "access_denied",
-    "body_timeout",
     "conflict",
     "endpoint_not_found",
     "expired_api_key",
@@ -34,6 +35,7 @@ __all__ = [
     "not_found",
     "quota_exceeded",
     "rate_limit_exceeded",
+    "request_timeout",
     "request_too_large",
     "service_unavailable",
     "unpriced_model",
@@ -68,11 +70,6 @@ class Refusal:
     def event(self, request_id: str | None) -> bytes:
         """Encode the event that ends a stream."""
         return b"event: error\ndata: " + self.body(request_id) + b"\n\n"
-
-    def answer(self, request_id: str) -> Answer:
-        """Build the whole answer to the request of this id."""
-        content_type = ("content-type", "application/json")
-        return Answer(self.status, (content_type, *self.headers), self.body(request_id))
 
 
 def invalid_request(message: str, param: str | None = None) -> Refusal:
@@ -164,9 +161,9 @@ def method_not_allowed(method: str, path: str, allowed: tuple[str, ...]) -> Refu
     return Refusal(405, "invalid_request_error", "method_not_allowed", message, headers=headers)
 
 
-def body_timeout(seconds: float) -> Refusal:
-    """Refuse a body that does not come."""
-    message = f"The request's body stopped coming: nothing for {seconds:g} seconds"
+def request_timeout(part: str, seconds: float) -> Refusal:
+    """Refuse a request whose head or body does not come."""
+    message = f"The request's {part} stopped coming: it was awaited for {seconds:g} seconds"
     return Refusal(408, "timeout_error", "request_timeout", message)
 
 

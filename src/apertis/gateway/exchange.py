@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "Answer",
     "ClientLeft",
-    "ConnectionCut",
     "Fault",
     "Headers",
     "RawHeaders",
@@ -28,9 +26,12 @@ Headers = tuple[tuple[str, str], ...]
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """What a client asked. Header names are lower-case; the query is not decoded."""
+    """What a client asked. Header names are lower-case; the query is not decoded.
+
+    The body comes last: who may ask is decided before it is read.
+    """
 
     id: str
     method: str
@@ -38,23 +39,11 @@ class Request:
     query: str
     headers: Mapping[str, str]
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What it gets: a body that is known as a whole, or chunks that leave as they come."""
-
-    status: int
-    headers: Headers
-    body: bytes | AsyncGenerator[bytes, None]
+    raw_headers: RawHeaders = field(default_factory=list[tuple[bytes, bytes]])
 
 
 class ClientLeft(ConnectionError):
     """The client closed its connection before its request was complete."""
-
-
-class ConnectionCut(ConnectionError):
-    """The answer ends here, in the middle: the client's connection is to be dropped."""
 
 
 class Fault(enum.Enum):
@@ -102,8 +91,15 @@ class UpstreamRequest:
 class UpstreamAnswer(Protocol):
     """An answer whose head is there. Hop-by-hop headers are gone, names are lower-case."""
 
-    status: int
-    headers: Sequence[tuple[bytes, bytes]]
+    @property
+    def status(self) -> int:
+        """The status of the answer."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """Its headers, in their order."""
+        ...
 
     async def read(self) -> bytes | UpstreamFailure:
         """Give the next bytes of the body at the moment they come, b"" at its regular end."""
@@ -117,7 +113,10 @@ class UpstreamAnswer(Protocol):
 class Upstream(Protocol):
     """What answers requests."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+        ...
 
     async def open(
         self, request: UpstreamRequest, timeouts: UpstreamTimeouts

@@ -67,7 +67,7 @@ class Body:
         if value is None:
             return None
         try:
-            return msgspec.json.decode(value, type=type_ | None)  # type: ignore[arg-type, return-value]
+            return msgspec.json.decode(value, type=type_ | None)
         except msgspec.DecodeError:
             return None
 

@@ -1,49 +1,344 @@
-"""The story of one request: admit, forward."""
+"""The story of one request: admit, read, route, reserve, forward, settle."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from apertis.gateway.errors import Refusal
-from apertis.gateway.exchange import Answer, Request
-from apertis.gateway.keys.admission import KeyRecord, admit
+import msgspec
+
+from apertis.gateway.cache import MISS, Entry, cache_key, hit_headers, wants_cache
+from apertis.gateway.edits import declared_edits
+from apertis.gateway.errors import (
+    Refusal,
+    model_access_denied,
+    rate_limit_exceeded,
+)
+from apertis.gateway.forward import Message, Plain, Streamed
+from apertis.gateway.keys.access import admit
+from apertis.gateway.keys.client import client_address
+from apertis.gateway.keys.credential import credential_of
+from apertis.gateway.limits.standing import tighter
+from apertis.gateway.peek import Body, peek
+from apertis.gateway.routing.affinity import affinity_of
+from apertis.gateway.routing.attempts import Attempts
+from apertis.gateway.routing.binding import is_bound
+from apertis.gateway.routing.fallback import (
+    BOUND_HEADER,
+    NO_FALLBACK,
+    FallbackDefaults,
+    FallbackFields,
+    FallbackPlan,
+    fallback_plan,
+)
+from apertis.gateway.usage.estimate import likely_input_tokens
+from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
-__all__ = ["Pipeline", "Upstream"]
+    from apertis.gateway.cache import ResponseCache
+    from apertis.gateway.config import Settings
+    from apertis.gateway.exchange import Request
+    from apertis.gateway.forward import Forwarder
+    from apertis.gateway.keys.directory import Directory, Key
+    from apertis.gateway.keys.networks import Networks
+    from apertis.gateway.limits.limiter import Limiter
+    from apertis.gateway.limits.tokens import Reservation
+    from apertis.gateway.routing.router import Router
+    from apertis.gateway.settlement import Charge, Ledger
+    from apertis.gateway.visit import Visit
 
-# The caller's credentials are for this server alone.
-_NEVER_FORWARDED = frozenset({"authorization", "x-api-key", "cookie", "proxy-authorization"})
-
-
-class Upstream(Protocol):
-    """What answers requests."""
-
-    async def send(self, request: Request) -> Answer:
-        """Answer one request; an answer that breaks off raises `ConnectionCut`."""
-        ...
+__all__ = ["Pipeline"]
 
 
 class Pipeline:
-    """Decides who may come in, and hands the request on."""
+    """Decides about a request with what its parts say, and hands it on."""
 
-    def __init__(self, keys: tuple[KeyRecord, ...], upstream: Upstream) -> None:
-        self._keys = keys
-        self._upstream = upstream
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        directory: Directory,
+        limiter: Limiter,
+        router: Router,
+        forwarder: Forwarder,
+        ledger: Ledger,
+        cache: ResponseCache,
+        trusted: Networks | None,
+        wall_clock: Callable[[], float],
+        pick: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.directory = directory
+        self.limiter = limiter
+        self.router = router
+        self.forwarder = forwarder
+        self.ledger = ledger
+        self.cache = cache
+        self._trusted = trusted
+        self._now = wall_clock
+        self._pick = pick
 
-    def admit(self, headers: Mapping[str, str]) -> Refusal | None:
+    def admit(self, visit: Visit, request: Request, peer: str) -> Refusal | None:
         """Say why a request with these headers is refused; None lets it in.
 
-        Headers are enough, so that nobody without a key can make the server read a body.
+        Headers are enough, so that nobody without a key can make the gateway read a body.
         """
-        verdict = admit(headers, self._keys)
-        return verdict if isinstance(verdict, Refusal) else None
-
-    async def forward(self, request: Request) -> Answer:
-        """Answer an admitted request."""
-        headers = {k: v for k, v in request.headers.items() if k not in _NEVER_FORWARDED}
-        forwarded = Request(
-            request.id, request.method, request.path, request.query, headers, request.body
+        headers = request.headers
+        now = self._now()
+        visit.address = address = client_address(
+            peer, headers.get("x-forwarded-for"), self._trusted
         )
-        return await self._upstream.send(forwarded)
+        standing = self.limiter.admit_address(address, now)
+        visit.standing = standing
+        if standing is not None and not standing.allowed:
+            return rate_limit_exceeded(standing.retry_after_seconds, "requests of this address")
+        key = admit(self.directory, credential_of(headers), address, now)
+        if isinstance(key, Refusal):
+            return key
+        visit.key = key
+        record = key.record
+        own = self.limiter.admit_key(record.id, now, record.requests_limit)
+        visit.standing = tighter(standing, own)
+        if own is not None and not own.allowed:
+            return rate_limit_exceeded(own.retry_after_seconds, "requests of this API key")
+        return None
+
+    def enter(self, key: Key) -> Refusal | None:
+        """Count a request as under way, or refuse it; `leave` counts it out."""
+        record = key.record
+        if self.limiter.enter(record.id, record.in_flight):
+            return None
+        return rate_limit_exceeded(1, "requests of this API key at the same time")
+
+    def leave(self, key: Key) -> None:
+        """Count a request as over."""
+        self.limiter.leave(key.record.id)
+
+    async def messages(
+        self, visit: Visit, key: Key, request: Request
+    ) -> Plain | Streamed | Refusal:
+        """Answer `POST /v1/messages`."""
+        body = peek(request.body, needs_max_tokens=True)
+        if isinstance(body, Refusal):
+            return body
+        visit.kind = "messages"
+        visit.model = visit.requested_model = body.model
+        visit.streamed = body.stream
+        edits = declared_edits(body)
+        if isinstance(edits, Refusal):
+            return edits
+        if not self._allows(key, body.model):
+            return model_access_denied(body.model)
+        plan = self._plan(key, body, request)
+        if isinstance(plan, Refusal):
+            return plan
+        keep = self._cached(visit, key, body, request)
+        if not isinstance(keep, bytes | None):
+            return keep
+        tokens_reserved = self._reserve_tokens(key, body)
+        if isinstance(tokens_reserved, Refusal):
+            return tokens_reserved
+        charge = self.ledger.open(
+            visit, key, request.body, body.max_tokens, (body.model, *plan.models)
+        )
+        if isinstance(charge, Refusal):
+            if tokens_reserved is not None:
+                self.limiter.correct_tokens(tokens_reserved, 0, self._now())
+            return charge
+        if tokens_reserved is not None:
+            charge.on_settled = self._corrector(tokens_reserved)
+        message = Message(request.method, _target(request), request.raw_headers, body, edits)
+        attempts, affinity = self._attempts(body, plan, request)
+        answer: Plain | Streamed | Refusal | None = None
+        try:
+            answer = await self.forwarder.send(visit, message, attempts, charge)
+        finally:
+            if answer is None:
+                # The caller left: what the upstream made of it nobody will tell.
+                charge.abandon(likely_input_tokens(request.body))
+        visit.fallback_reason = None if attempts.reason is None else attempts.reason.value
+        visit.status = answer.status
+        if isinstance(answer, Refusal):
+            visit.code = answer.code
+            charge.settle(NO_TOKENS)
+            return answer
+        answer.headers += attempts.headers
+        if affinity is not None and answer.status == 200 and attempts.target is not None:
+            self.router.pin(affinity, attempts.model, attempts.target.upstream, self._now())
+        if isinstance(answer, Plain):
+            self._settle(visit, charge, answer, keep)
+        elif keep is not None:
+            self._record(visit, answer, keep)
+        return answer
+
+    async def count_tokens(
+        self, visit: Visit, key: Key, request: Request
+    ) -> Plain | Streamed | Refusal:
+        """Answer `POST /v1/messages/count_tokens`: forwarded, or estimated and marked so."""
+        body = peek(request.body, needs_max_tokens=False)
+        if isinstance(body, Refusal):
+            return body
+        visit.model = visit.requested_model = body.model
+        edits = declared_edits(body)
+        if isinstance(edits, Refusal):
+            return edits
+        if not self._allows(key, body.model):
+            return model_access_denied(body.model)
+        message = Message(request.method, _target(request), request.raw_headers, body, edits)
+        attempts, _ = self._attempts(body, NO_FALLBACK, request)
+        answer = await self.forwarder.send(visit, message, attempts, None)
+        if isinstance(answer, Plain) and _cannot_count(answer):
+            estimate = {"input_tokens": likely_input_tokens(request.body)}
+            headers = [(b"content-type", b"application/json"), (b"x-apertis-estimated", b"true")]
+            return Plain(200, headers, msgspec.json.encode(estimate))
+        return answer
+
+    def _allows(self, key: Key, model: str) -> bool:
+        return key.record.models is None or key.allows(model, (self.router.model_id(model),))
+
+    def _plan(self, key: Key, body: Body, request: Request) -> FallbackPlan | Refusal:
+        record = key.record
+        asked = FallbackFields(
+            body.raw("fallback_models"),
+            body.raw("fallback_timeout"),
+            body.raw("fallback_enabled"),
+            request.headers.get(BOUND_HEADER),
+        )
+        defaults = FallbackDefaults(
+            record.fallback_models, record.fallback_timeout_ms, record.fallback_enabled
+        )
+        plan = fallback_plan(
+            body.model, asked, defaults, self.settings.routing, self.router.model_id
+        )
+        if isinstance(plan, Refusal):
+            return plan
+        return plan.only(
+            lambda model: self._allows(key, model) and self.ledger.prices.may_be_used(model, key)
+        )
+
+    def _cached(
+        self, visit: Visit, key: Key, body: Body, request: Request
+    ) -> Plain | Refusal | bytes | None:
+        """The answer of an equal request; else the name to keep this one's under, if it may be."""
+        wanted = self.cache.enabled and wants_cache(request.headers, key.record.response_cache)
+        if not wanted or isinstance(wanted, Refusal):
+            return wanted or None
+        now = self._now()
+        name = cache_key(key.record.id, _target(request), body, request.headers)
+        entry = self.cache.get(name, now)
+        replayed = None if entry is None else entry.replay(streamed=body.stream)
+        if entry is None or replayed is None:
+            return name
+        visit.cached = True
+        content_type = b"text/event-stream; charset=utf-8" if body.stream else b"application/json"
+        headers = [(b"content-type", content_type), *hit_headers(entry.age_seconds(now))]
+        visit.status = 200
+        self.ledger.book(visit)
+        return Plain(200, headers, replayed)
+
+    def _reserve_tokens(self, key: Key, body: Body) -> Reservation | Refusal | None:
+        record = key.record
+        if not (record.tokens_per_minute or self.settings.limits.tokens_per_minute):
+            return None
+        estimate = likely_input_tokens(body.data) + body.max_tokens
+        reserved = self.limiter.reserve_tokens(
+            record.id, estimate, self._now(), record.tokens_per_minute
+        )
+        if reserved is None or reserved.standing.allowed:
+            return reserved
+        return rate_limit_exceeded(
+            reserved.standing.retry_after_seconds, "tokens a minute of this API key"
+        )
+
+    def _corrector(self, reserved: Reservation) -> Callable[[Tokens], None]:
+        def correct(tokens: Tokens) -> None:
+            self.limiter.correct_tokens(reserved, tokens.total, self._now())
+
+        return correct
+
+    def _attempts(
+        self, body: Body, plan: FallbackPlan, request: Request
+    ) -> tuple[Attempts, str | None]:
+        router = self.router
+        affinity: str | None = None
+        if router.chooses(body.model):
+            affinity = affinity_of(
+                request.headers,
+                body.raw("system") or b"",
+                body.raw("tools") or b"",
+                _first_message(body),
+            )
+        attempts = Attempts(
+            body.model,
+            plan,
+            lambda model: router.candidates(model, affinity, self._now(), self._pick()),
+            lambda: is_bound(body.data),
+        )
+        return attempts, affinity
+
+    def _settle(self, visit: Visit, charge: Charge, answer: Plain, keep: bytes | None) -> None:
+        reading = answer.reading
+        if reading is None:
+            visit.code = _error_of(answer.body)[0]
+            charge.settle(NO_TOKENS)
+            return
+        charge.settle(reading.tokens or NO_TOKENS, reading.advisors)
+        if keep is not None:
+            recording = self.cache.recording(streamed=False)
+            recording.add(answer.body)
+            self._put(visit, keep, recording.finish(self._now()))
+            answer.headers += MISS
+
+    def _record(self, visit: Visit, answer: Streamed, name: bytes) -> None:
+        recording = self.cache.recording(streamed=True)
+        answer.relay.copy_to(
+            recording.add, lambda: self._put(visit, name, recording.finish(self._now()))
+        )
+        answer.headers += MISS
+
+    def _put(self, visit: Visit, name: bytes, entry: Entry | None) -> None:
+        # An answer of another model than the one asked for is no answer to the next request.
+        if entry is not None and visit.key is not None and visit.fallback_reason is None:
+            self.cache.put(name, visit.key.record.id, entry)
+
+
+# Without the endpoint an upstream does not know the path, or not the method.
+_NO_COUNTING = frozenset({404, 405, 501})
+
+
+def _cannot_count(answer: Plain) -> bool:
+    if answer.status not in _NO_COUNTING:
+        return False
+    # A 404 can also be about the model.
+    return answer.status != 404 or "model" not in (_error_of(answer.body)[1] or "")
+
+
+def _target(request: Request) -> str:
+    return f"{request.path}?{request.query}" if request.query else request.path
+
+
+def _first_message(body: Body) -> bytes:
+    try:
+        messages = msgspec.json.decode(body.raw("messages") or b"[]", type=list[msgspec.Raw])
+    except msgspec.DecodeError:
+        return b""
+    return bytes(messages[0]) if messages else b""
+
+
+class _Error(msgspec.Struct, frozen=True):
+    type: str | None = None
+    message: str | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error = _Error()
+
+
+def _error_of(body: bytes) -> tuple[str | None, str | None]:
+    """The type and the message of an upstream's error, where they can be read."""
+    try:
+        error = msgspec.json.decode(body, type=_ErrorBody).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None, None
+    return None if error.type is None else error.type[:64], error.message

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apertis.errors import ApertisError
@@ -31,7 +30,7 @@ class RunningServer:
 def sandbox_server(
     *, first_token_seconds: float = 0.0, tokens_per_second: float | None = None
 ) -> Generator[RunningServer]:
-    """Run the sandbox behind the real server for the length of the block.
+    """Run the sandbox behind a real HTTP server for the length of the block.
 
     ::
 
@@ -47,32 +46,21 @@ def sandbox_server(
     slowly as a model would. Needs the extra `gateway`; `ApertisError` says so when it is missing.
     """
     try:
-        from apertis.gateway.app import create_app
-        from apertis.gateway.config import (
-            SandboxSettings,
-            ServerSettings,
-            Settings,
-            StoreSettings,
-        )
-        from apertis.gateway.keys.admission import KeyRecord
-        from apertis.gateway.keys.secret import hash_secret, hint_of, new_secret
+        from apertis.gateway.config import MAX_BODY_BYTES
+        from apertis.gateway.keys.secret import new_secret
         from apertis.gateway.server import Server, bind, url_of
+        from apertis.gateway.upstreams.sandbox import SandboxUpstream
+        from apertis.testing.stand_in import StandIn
     except ModuleNotFoundError as error:
         raise ApertisError(
             f"sandbox_server() needs the server ({error.name} is missing): "
             "pip install 'apertis[gateway]'"
         ) from error
     secret = new_secret()
-    settings = Settings(
-        store=StoreSettings(Path()),
-        server=ServerSettings(port=0),
-        sandbox=SandboxSettings(first_token_seconds, tokens_per_second),
-    )
-    record = KeyRecord(hash_secret(secret), hint_of(secret), created_at="")
-    app = create_app(settings, keys=(record,))
-    listener = bind(settings.server.host, settings.server.port)
+    upstream = SandboxUpstream(first_token_seconds, tokens_per_second)
+    listener = bind("127.0.0.1", 0)
     base_url = url_of(listener)
-    server = Server(app, listener)
+    server = Server(StandIn(upstream, secret, MAX_BODY_BYTES), listener)
     ready = threading.Event()
     thread = threading.Thread(
         target=server.serve_until_stopped, args=(ready.set,), name="apertis-sandbox", daemon=True

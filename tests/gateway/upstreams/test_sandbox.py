@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apertis.gateway.exchange import Answer, ConnectionCut, Request
+from apertis.gateway.exchange import (
+    Fault,
+    UpstreamFailure,
+    UpstreamRequest,
+    UpstreamTimeouts,
+)
 from apertis.gateway.upstreams.sandbox import SandboxUpstream
 
 if TYPE_CHECKING:
@@ -20,92 +25,96 @@ QUESTION = {
 }
 
 
-def request(fault: str = "", *, stream: bool = True) -> Request:
-    headers = {"x-sandbox-fault": fault} if fault else {}
+FOR_EVER = UpstreamTimeouts(3600.0, 3600.0, 3600.0)
+
+
+def request(fault: str = "", *, stream: bool = True) -> UpstreamRequest:
+    headers = [(b"x-sandbox-fault", fault.encode())] if fault else []
     body = json.dumps(QUESTION | {"stream": stream}).encode()
-    return Request("req_1", "POST", "/v1/messages", "", headers, body)
+    return UpstreamRequest("POST", "/v1/messages", headers, body)
 
 
-def upstream() -> SandboxUpstream:
-    return SandboxUpstream(first_token_seconds=0, tokens_per_second=None)
+def read(fault: str = "", *, stream: bool = True, limit: int = 1000) -> list[bytes]:
+    """The pieces of an answer, up to its end or to the limit; a failure is raised."""
+
+    async def main() -> list[bytes]:
+        upstream = SandboxUpstream(first_token_seconds=0, tokens_per_second=None)
+        answer = await upstream.open(request(fault, stream=stream), FOR_EVER)
+        assert not isinstance(answer, UpstreamFailure), answer
+        pieces: list[bytes] = []
+        while len(pieces) < limit and (piece := await answer.read()):
+            assert not isinstance(piece, UpstreamFailure), (len(pieces), piece.kind)
+            pieces.append(piece)
+        answer.close()
+        return pieces
+
+    return asyncio.run(main())
 
 
-async def chunks_of(answer: Answer, limit: int = 1000) -> list[bytes]:
-    assert not isinstance(answer.body, bytes)
-    chunks: list[bytes] = []
-    async for chunk in answer.body:
-        chunks.append(chunk)
-        if len(chunks) == limit:
-            break
-    await answer.body.aclose()
-    return chunks
+def first_failure(fault: str, *, stream: bool) -> tuple[int, Fault]:
+    """How many pieces came before the failure, and its kind; -1 when there was no answer."""
+
+    async def main() -> tuple[int, Fault]:
+        upstream = SandboxUpstream(first_token_seconds=0, tokens_per_second=None)
+        answer = await upstream.open(request(fault, stream=stream), FOR_EVER)
+        if isinstance(answer, UpstreamFailure):
+            return -1, answer.kind
+        pieces = 0
+        while True:
+            piece = await answer.read()
+            if isinstance(piece, UpstreamFailure):
+                return pieces, piece.kind
+            assert piece
+            pieces += 1
+
+    return asyncio.run(main())
 
 
-def test_a_plain_answer_is_known_as_a_whole() -> None:
-    answer = asyncio.run(upstream().send(request(stream=False)))
-    assert isinstance(answer.body, bytes)
-    assert json.loads(answer.body)["type"] == "message"
+def test_a_plain_answer_is_a_message() -> None:
+    assert json.loads(b"".join(read(stream=False)))["type"] == "message"
 
 
 def test_a_stream_comes_event_by_event() -> None:
-    async def main() -> list[bytes]:
-        return await chunks_of(await upstream().send(request()))
-
-    chunks = asyncio.run(main())
-    assert len(chunks) > 5
-    assert all(chunk.startswith(b"event: ") and chunk.endswith(b"\n\n") for chunk in chunks)
+    pieces = read()
+    assert len(pieces) > 5
+    assert all(piece.startswith(b"event: ") and piece.endswith(b"\n\n") for piece in pieces)
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_pause_before_the_first_byte_holds_back_the_head(stream: bool) -> None:
-    async def main() -> None:
-        await asyncio.wait_for(upstream().send(request("stall", stream=stream)), 0.01)
+def test_silence_before_the_first_byte_is_a_timeout(stream: bool) -> None:
+    async def main() -> UpstreamFailure | object:
+        upstream = SandboxUpstream(first_token_seconds=0, tokens_per_second=None)
+        timeouts = UpstreamTimeouts(1.0, 0.01, 1.0)
+        return await upstream.open(request("stall", stream=stream), timeouts)
 
-    with pytest.raises(TimeoutError):
-        asyncio.run(main())
+    failure = asyncio.run(main())
+    assert isinstance(failure, UpstreamFailure)
+    assert failure.kind is Fault.TIMEOUT
 
 
 def test_a_pause_later_lets_what_came_before_through() -> None:
-    async def main() -> list[bytes]:
-        return await chunks_of(await upstream().send(request("stall after=2")), limit=2)
-
-    assert len(asyncio.run(main())) == 2
+    assert len(read("stall after=2", limit=2)) == 2
 
 
-def test_a_plain_body_that_pauses_is_sent_in_parts() -> None:
-    async def main() -> list[bytes]:
-        answer = await upstream().send(request("stall after=10", stream=False))
-        return await chunks_of(answer, limit=1)
-
-    [first] = asyncio.run(main())
+def test_a_plain_body_that_pauses_is_given_in_parts() -> None:
+    [first] = read("stall after=10", stream=False, limit=1)
     assert len(first) == 10
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_cut_before_any_byte_is_no_answer(stream: bool) -> None:
-    with pytest.raises(ConnectionCut):
-        asyncio.run(upstream().send(request("cut", stream=stream)))
+    assert first_failure("cut", stream=stream) == (-1, Fault.BROKEN)
 
 
 @pytest.mark.parametrize(("stream", "size"), [(True, 3), (False, 1)])
 def test_a_cut_later_breaks_the_answer_off(stream: bool, size: int) -> None:
-    chunks: list[bytes] = []
-
-    async def main() -> None:
-        answer = await upstream().send(request("cut after=3", stream=stream))
-        assert not isinstance(answer.body, bytes)
-        async for chunk in answer.body:
-            chunks.append(chunk)  # noqa: PERF401  # What came before the error counts.
-
-    with pytest.raises(ConnectionCut):
-        asyncio.run(main())
-    assert len(chunks) == size
+    assert first_failure("cut after=3", stream=stream) == (size, Fault.BROKEN)
 
 
-def test_the_speed_is_the_servers() -> None:
+def test_the_speed_is_the_sandboxs() -> None:
     async def main() -> None:
         slow = SandboxUpstream(first_token_seconds=600, tokens_per_second=None)
-        await asyncio.wait_for(slow.send(request(stream=False)), 0.01)
+        await asyncio.wait_for(slow.open(request(stream=False), FOR_EVER), 0.01)
 
     with pytest.raises(TimeoutError):
         asyncio.run(main())

@@ -1,4 +1,4 @@
-"""Which paths and methods the server has."""
+"""Which paths and methods the gateway has."""
 
 from __future__ import annotations
 
@@ -7,46 +7,82 @@ import re
 
 from apertis.gateway.errors import Refusal, endpoint_not_found, method_not_allowed
 
-__all__ = ["Endpoint", "resolve"]
+__all__ = ["Endpoint", "Resolved", "resolve"]
 
 
 class Endpoint(enum.Enum):
-    """What is behind a path."""
+    """What is behind a path; the value names it in logs and metrics."""
 
-    API = enum.auto()
-    """Answered by an upstream; needs a key."""
-    HEALTH = enum.auto()
-    """Says that the process is alive; open to everybody."""
-    HELLO = enum.auto()
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
+    MODELS = "models"
+    BATCHES = "batches"
+    USER_TOKEN = "user_token"
+    """The calling key's own quota."""
+    ADMIN = "admin"
+    """Keys and usage, for an administrator's key."""
+    HEALTH = "healthz"
+    """The process is alive; open to everybody."""
+    READY = "readyz"
+    """Requests can be served; open to everybody."""
+    HELLO = "hello"
     """The probe that Claude Code sends before its first request; open to everybody."""
+    METRICS = "metrics"
+    OPENAPI = "openapi"
 
 
+# What was found, the path in its one canonical form, and the part of it that names an object.
+Resolved = tuple[Endpoint, str, str]
+
+_GET = ("GET", "HEAD")
 _ROUTES: tuple[tuple[re.Pattern[str], tuple[str, ...], Endpoint], ...] = tuple(
     (re.compile(pattern), methods, endpoint)
     for pattern, methods, endpoint in (
-        (r"/v1/messages", ("POST",), Endpoint.API),
-        (r"/v1/messages/count_tokens", ("POST",), Endpoint.API),
-        (r"/v1/messages/batches", ("GET", "POST"), Endpoint.API),
-        (r"/v1/messages/batches/[^/]+", ("GET", "DELETE"), Endpoint.API),
-        (r"/v1/messages/batches/[^/]+/cancel", ("POST",), Endpoint.API),
-        (r"/v1/messages/batches/[^/]+/results", ("GET",), Endpoint.API),
-        (r"/v1/models", ("GET",), Endpoint.API),
-        (r"/v1/models/.+", ("GET",), Endpoint.API),
-        (r"/healthz", ("GET", "HEAD"), Endpoint.HEALTH),
-        (r"/api/hello", ("GET", "HEAD"), Endpoint.HELLO),
+        (r"/v1/messages", ("POST",), Endpoint.MESSAGES),
+        (r"/v1/messages/count_tokens", ("POST",), Endpoint.COUNT_TOKENS),
+        (r"/v1/messages/batches", ("GET", "POST"), Endpoint.BATCHES),
+        (r"/v1/messages/batches/([^/]+)", ("GET", "DELETE"), Endpoint.BATCHES),
+        (r"/v1/messages/batches/([^/]+)/cancel", ("POST",), Endpoint.BATCHES),
+        (r"/v1/messages/batches/([^/]+)/results", ("GET",), Endpoint.BATCHES),
+        (r"/v1/models", _GET, Endpoint.MODELS),
+        (r"/v1/models/(.+)", _GET, Endpoint.MODELS),
+        (r"/api/user/token", _GET, Endpoint.USER_TOKEN),
+        (r"/api/hello", _GET, Endpoint.HELLO),
+        (r"/healthz", _GET, Endpoint.HEALTH),
+        (r"/readyz", _GET, Endpoint.READY),
+        (r"/metrics", _GET, Endpoint.METRICS),
+        (r"/openapi\.json", _GET, Endpoint.OPENAPI),
+        # Older versions of Claude Code ask here whether anybody is there.
+        (r"/", ("HEAD",), Endpoint.HELLO),
     )
 )
+_ADMIN = "/admin/v1/"
+# What nearly every request asks for is found without looking at patterns.
+_USUAL: dict[tuple[str, str], Resolved] = {
+    ("POST", path): (endpoint, path, "")
+    for path, endpoint in (
+        ("/v1/messages", Endpoint.MESSAGES),
+        ("/v1/messages/count_tokens", Endpoint.COUNT_TOKENS),
+    )
+}
 
 
-def resolve(method: str, path: str) -> tuple[Endpoint, str] | Refusal:
-    """Find what is behind a path, and the path in its one canonical form.
+def resolve(method: str, path: str) -> Resolved | Refusal:
+    """Find what is behind a path.
 
-    Clients whose base URL already ends in `/v1` ask for `/v1/v1/messages`; they get the same.
+    Clients whose base URL already ends in `/v1` ask for `/v1/v1/messages`, or, if they add no
+    version themselves, for `/messages` below it; they get the same.
     """
+    usual = _USUAL.get((method, path))
+    if usual is not None:
+        return usual
     canonical = path.removeprefix("/v1") if path.startswith("/v1/v1/") else path
+    if canonical.startswith(_ADMIN):
+        return Endpoint.ADMIN, canonical, ""
     for pattern, methods, endpoint in _ROUTES:
-        if pattern.fullmatch(canonical):
+        found = pattern.fullmatch(canonical)
+        if found is not None:
             if method in methods:
-                return endpoint, canonical
+                return endpoint, canonical, found[1] if pattern.groups else ""
             return method_not_allowed(method, path, methods)
     return endpoint_not_found(method, path)

@@ -106,6 +106,11 @@ class Attempts:
         return self._entered + self._plan.timeout_seconds if self._models else None
 
     @property
+    def has_more(self) -> bool:
+        """Whether anything is left that could answer in place of what is being tried."""
+        return bool(self._targets or self._models)
+
+    @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers that tell the caller which model answered, and why."""
         answered = self.target.id if self.target else self.model

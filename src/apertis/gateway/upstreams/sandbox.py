@@ -6,17 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from apertis.gateway.exchange import (
-    Answer,
-    ConnectionCut,
     Fault,
-    Request,
     UpstreamFailure,
     UpstreamRequest,
 )
 from apertis.sandbox import Sandbox, Speed, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import Iterator
 
     from apertis.gateway.exchange import RawHeaders, UpstreamTimeouts
     from apertis.sandbox import Reply, Step
@@ -112,30 +109,6 @@ class SandboxUpstream:
 
     async def close(self) -> None:
         """Nothing is kept."""
-
-    async def send(self, request: Request) -> Answer:
-        """Get the sandbox's answer; `ConnectionCut` when it drops the connection.
-
-        Pauses before the first byte delay the whole answer, its headers included.
-        """
-        reply = self._sandbox.reply(
-            request.method, request.path, request.headers, request.body, request.query
-        )
-        steps = iter(reply.steps)
-        first = await _next_bytes(steps, float("inf"))
-        if isinstance(first, UpstreamFailure):
-            raise ConnectionCut
-        answer = SandboxAnswer(reply, first, steps, float("inf"))
-        if answer.is_whole:
-            return Answer(reply.status, reply.headers, answer.rest())
-        return Answer(reply.status, reply.headers, _chunks(answer))
-
-
-async def _chunks(answer: SandboxAnswer) -> AsyncGenerator[bytes, None]:
-    while data := await answer.read():
-        if isinstance(data, UpstreamFailure):
-            raise ConnectionCut
-        yield data
 
 
 def _heard(headers: RawHeaders) -> dict[str, str]:

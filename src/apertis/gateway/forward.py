@@ -1,0 +1,281 @@
+"""Sends a request on: to one target after the other, until an answer may be handed out."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from apertis.gateway.errors import Refusal, upstream_error
+from apertis.gateway.exchange import (
+    Fault,
+    RawHeaders,
+    UpstreamFailure,
+    UpstreamRequest,
+    UpstreamTimeouts,
+)
+from apertis.gateway.relay import Relay
+from apertis.gateway.routing.attempts import Stop
+from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
+from apertis.gateway.usage.reading import read_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apertis.gateway.edits import Edits
+    from apertis.gateway.exchange import Upstream, UpstreamAnswer
+    from apertis.gateway.peek import Body
+    from apertis.gateway.routing.attempts import Attempts
+    from apertis.gateway.routing.router import Router
+    from apertis.gateway.routing.target import Target
+    from apertis.gateway.settlement import Charge
+    from apertis.gateway.usage.reading import Reading
+    from apertis.gateway.visit import Visit
+
+__all__ = ["Forwarder", "Message", "Plain", "Streamed"]
+
+# Larger than any answer of the API: what an upstream says is bounded too.
+MAX_ANSWER_BYTES = 64 * 2**20
+
+
+@dataclass(slots=True)
+class Plain:
+    """A whole answer."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes
+    reading: Reading | None = None
+
+
+@dataclass(slots=True)
+class Streamed:
+    """An answer that goes on."""
+
+    status: int
+    headers: RawHeaders
+    relay: Relay
+
+
+class Message:
+    """One request as each of its targets gets it."""
+
+    __slots__ = ("_bodies", "_body", "_edits", "headers", "method", "target")
+
+    def __init__(
+        self, method: str, target: str, headers: RawHeaders, body: Body, edits: Edits
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self._body = body
+        self._edits = edits
+        self._bodies: dict[str, bytes] = {}
+
+    def to(self, target: Target) -> UpstreamRequest:
+        """The request with the name that the model has there."""
+        body = self._bodies.get(target.model)
+        if body is None:
+            replace: Mapping[str, bytes] = self._edits.replace
+            if target.model != self._body.model:
+                replace = {**replace, "model": msgspec.json.encode(target.model)}
+            body = self._body.edited(replace, self._edits.remove, self._edits.add)
+            self._bodies[target.model] = body
+        return UpstreamRequest(self.method, self.target, self.headers, body)
+
+
+class Forwarder:
+    """Knows the upstreams, and drives the attempts of a request."""
+
+    def __init__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        router: Router,
+        timeouts: UpstreamTimeouts,
+        ping_seconds: float,
+        wall_clock: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self._upstreams = upstreams
+        self._router = router
+        self._timeouts = timeouts
+        self._ping_seconds = ping_seconds
+        self._wall_clock = wall_clock
+        self._clock = clock
+
+    async def send(
+        self,
+        visit: Visit,
+        message: Message,
+        attempts: Attempts,
+        charge: Charge | None,
+    ) -> Plain | Streamed | Refusal:
+        """Try one target after the other; an answer that may be handed out ends it."""
+        step = attempts.start(self._wall_clock())
+        held: Plain | Streamed | None = None
+        try:
+            while not isinstance(step, Stop):
+                if step.delay_seconds:
+                    await asyncio.sleep(step.delay_seconds)
+                target = step.target
+                visit.attempts += 1
+                visit.upstream = target.upstream
+                visit.model = target.id
+                visit.sent = visit.sent or self._clock()
+                outcome, result = await self._limited(
+                    visit, message.to(target), target, attempts, charge
+                )
+                if result is not None:
+                    _discard(held)
+                    held = result
+                if outcome is Outcome.OK:
+                    attempts.commit()
+                    answer, held = held, None
+                    assert answer is not None  # noqa: S101 - a good outcome has its answer.
+                    return answer
+                step = attempts.after(outcome, self._wall_clock())
+            answer, held = held, None
+            if step.refusal is not None or answer is None:
+                _discard(answer)
+                return step.refusal or upstream_error("no answer came")
+            return answer
+        finally:
+            _discard(held)
+
+    async def _limited(
+        self,
+        visit: Visit,
+        request: UpstreamRequest,
+        target: Target,
+        attempts: Attempts,
+        charge: Charge | None,
+    ) -> tuple[Outcome, Plain | Streamed | None]:
+        """One attempt, within the time that the model has if another one may stand in."""
+        deadline = attempts.deadline
+        report = self._reporter(target)
+        try:
+            if deadline is None:
+                return await self._try(visit, request, target, attempts, charge, report)
+            async with asyncio.timeout(max(deadline - self._wall_clock(), 0.0)):
+                return await self._try(visit, request, target, attempts, charge, report)
+        except TimeoutError:
+            outcome = attempts.late(self._wall_clock())
+            report(outcome, None)
+            return outcome, None
+        except asyncio.CancelledError:
+            report(Outcome.LEFT, None)
+            raise
+
+    async def _try(
+        self,
+        visit: Visit,
+        request: UpstreamRequest,
+        target: Target,
+        attempts: Attempts,
+        charge: Charge | None,
+        report: Callable[[Outcome, float | None], None],
+    ) -> tuple[Outcome, Plain | Streamed | None]:
+        answer = await self._upstreams[target.upstream].open(request, self._timeouts)
+        if isinstance(answer, UpstreamFailure):
+            outcome = outcome_of_fault(answer.kind)
+            report(outcome, None)
+            return outcome, None
+        headers = _passed_down(visit, answer)
+        outcome = outcome_of_status(answer.status)
+        if outcome is Outcome.OK and _is_stream(headers):
+            return await self._stream(visit, answer, headers, attempts, charge, report)
+        try:
+            body = await _read_all(answer)
+        finally:
+            answer.close()
+        if isinstance(body, UpstreamFailure):
+            outcome = outcome_of_fault(body.kind)
+            report(outcome, None)
+            return outcome, None
+        reading = None
+        if outcome is Outcome.OK:
+            reading = read_message(body)
+            if not body.lstrip().startswith(b"{"):
+                outcome = Outcome.MALFORMED
+        report(outcome, _retry_after(headers))
+        plain = Plain(answer.status, headers, body, reading)
+        return outcome, None if outcome is Outcome.MALFORMED else plain
+
+    async def _stream(
+        self,
+        visit: Visit,
+        answer: UpstreamAnswer,
+        headers: RawHeaders,
+        attempts: Attempts,
+        charge: Charge | None,
+        report: Callable[[Outcome, float | None], None],
+    ) -> tuple[Outcome, Plain | Streamed | None]:
+        relay = Relay(answer, visit, charge, lambda outcome: report(outcome, None))
+        try:
+            if attempts.has_more:
+                outcome = await relay.hold()
+            else:
+                outcome = await relay.begin(self._ping_seconds)
+        except BaseException:
+            relay.discard()
+            raise
+        if outcome is Outcome.MALFORMED or outcome is Outcome.TIMEOUT:
+            report(outcome, None)
+            relay.discard()
+            return outcome, None
+        return outcome, Streamed(answer.status, headers, relay)
+
+    def _reporter(self, target: Target) -> Callable[[Outcome, float | None], None]:
+        def report(outcome: Outcome, retry_after: float | None) -> None:
+            self._router.report(target, outcome, self._wall_clock(), retry_after)
+
+        return report
+
+
+def _discard(answer: Plain | Streamed | None) -> None:
+    if isinstance(answer, Streamed):
+        answer.relay.discard()
+
+
+async def _read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        chunk = await answer.read()
+        if isinstance(chunk, UpstreamFailure):
+            return chunk
+        if not chunk:
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            return UpstreamFailure(Fault.BROKEN, f"its answer exceeds {MAX_ANSWER_BYTES} bytes")
+        parts.append(chunk)
+
+
+def _passed_down(visit: Visit, answer: UpstreamAnswer) -> RawHeaders:
+    """The upstream's headers, without those that say how long its body was."""
+    headers: RawHeaders = []
+    for header in answer.headers:
+        name = header[0]
+        if name == b"content-length":
+            continue
+        if name == b"request-id":
+            visit.upstream_request_id = header[1].decode("latin-1")
+        headers.append(header)
+    return headers
+
+
+def _is_stream(headers: RawHeaders) -> bool:
+    for name, value in headers:
+        if name == b"content-type":
+            return value.startswith(b"text/event-stream")
+    return False
+
+
+def _retry_after(headers: RawHeaders) -> float | None:
+    for name, value in headers:
+        if name == b"retry-after" and value.isdigit():
+            return float(value)
+    return None

@@ -1,0 +1,194 @@
+"""The log: one JSON line a request, and one for each event of the gateway itself.
+
+Who, what, how long, how much: never content, never a secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from apertis.gateway.visit import Visit
+
+__all__ = ["EventHandler", "Log"]
+
+# Lines wait this long for company: one system call writes them all.
+_FLUSH_SECONDS = 0.1
+_FLUSH_LINES = 256
+# A reader of the log that stops reading must not stop the gateway, nor fill its memory.
+_MOST_PENDING_BYTES = 4 * 2**20
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    time: str
+    request_id: str
+    method: str
+    path: str
+    status: int
+    code: str | None = None
+    client_request_id: str | None = None
+    upstream_request_id: str | None = None
+    address: str = ""
+    key: str | None = None
+    key_id: str | None = None
+    session: str | None = None
+    agent: str | None = None
+    request_class: str | None = None
+    model: str = ""
+    requested_model: str = ""
+    upstream: str = ""
+    attempts: int = 0
+    fallback: str | None = None
+    stream: bool = False
+    cached: bool = False
+    estimated: bool = False
+    interrupted: bool = False
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    web_search_requests: int = 0
+    cost_units: int = 0
+    queue_ms: float | None = None
+    first_byte_ms: float | None = None
+    total_ms: float = 0.0
+
+
+class Log:
+    """Writes lines to a file descriptor, some at a time.
+
+    A line can wait for a tenth of a second; what a full pipe does not take is kept up to 4 MB,
+    then dropped and counted in the next line that can be written.
+    """
+
+    def __init__(
+        self, descriptor: int | None, loop: asyncio.AbstractEventLoop, *, requests: bool = True
+    ) -> None:
+        # None: nothing is written.
+        self._descriptor = descriptor
+        # Whether requests have lines; events always do.
+        self.requests = requests and descriptor is not None
+        self._loop = loop
+        self._lines: list[bytes] = []
+        self._rest = b""
+        self._dropped = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, visit: Visit, finished: float) -> None:
+        """Note a request that ended at `finished`, on the monotonic clock."""
+        if not self.requests:
+            return
+        self._lines.append(_ENCODER.encode(_line(visit, finished)))
+        if len(self._lines) >= _FLUSH_LINES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(_FLUSH_SECONDS, self.flush)
+
+    def event(self, level: str, text: str, **facts: object) -> None:
+        """Note something about the gateway itself."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"time": now, "level": level, "event": text, **facts}
+        self._lines.append(_ENCODER.encode(line))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._dropped and not self._rest:
+            self._lines.insert(0, _ENCODER.encode({"dropped_log_lines": self._dropped}))
+            self._dropped = 0
+        if len(self._rest) > _MOST_PENDING_BYTES:
+            self._dropped += len(self._lines)
+            self._lines.clear()
+        data = b"".join((self._rest, *(line + b"\n" for line in self._lines)))
+        self._lines.clear()
+        if self._descriptor is None:
+            return
+        written = 0
+        # A closed or full log is no reason to refuse requests.
+        with contextlib.suppress(OSError):
+            written = os.write(self._descriptor, data) if data else 0
+        self._rest = data[written:]
+        if self._rest:
+            self._timer = self._loop.call_later(_FLUSH_SECONDS, self.flush)
+
+
+class EventHandler(logging.Handler):
+    """Turns what libraries log into events: warnings and worse, with the trace of a defect.
+
+    A trace names files and lines; it shows no values.
+    """
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record down."""
+        facts: dict[str, object] = {"logger": record.name}
+        if record.exc_info and record.exc_info[0] is not None:
+            kind, _, trace = record.exc_info
+            facts["exception"] = kind.__name__
+            facts["trace"] = [
+                f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(trace)
+            ]
+        self._log.event(record.levelname.lower(), record.getMessage(), **facts)
+
+
+def _line(visit: Visit, finished: float) -> _Line:
+    tokens = visit.tokens
+    key = visit.key
+    started = visit.started
+    return _Line(
+        time=datetime.fromtimestamp(visit.at, UTC).isoformat(timespec="milliseconds"),
+        request_id=visit.id,
+        method=visit.method,
+        path=visit.path,
+        status=visit.status,
+        code=visit.code,
+        client_request_id=visit.client_request_id,
+        upstream_request_id=visit.upstream_request_id,
+        address=visit.address,
+        key=None if key is None else key.record.name,
+        key_id=None if key is None else key.record.id,
+        session=visit.session,
+        agent=visit.agent,
+        request_class=visit.request_class,
+        model=visit.model,
+        requested_model=visit.requested_model if visit.requested_model != visit.model else "",
+        upstream=visit.upstream,
+        attempts=visit.attempts if visit.attempts != 1 else 0,
+        fallback=visit.fallback_reason,
+        stream=visit.streamed,
+        cached=visit.cached,
+        estimated=visit.estimated,
+        interrupted=visit.interrupted,
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
+        cache_read_tokens=tokens.cache_read,
+        cache_write_5m_tokens=tokens.cache_write_5m,
+        cache_write_1h_tokens=tokens.cache_write_1h,
+        web_search_requests=tokens.web_search_requests,
+        cost_units=visit.cost_units,
+        queue_ms=_milliseconds(visit.sent, started),
+        first_byte_ms=_milliseconds(visit.first_byte, started),
+        total_ms=round((finished - started) * 1000, 3),
+    )
+
+
+def _milliseconds(moment: float | None, started: float) -> float | None:
+    return None if moment is None else round((moment - started) * 1000, 3)

@@ -1,0 +1,243 @@
+"""A streamed answer on its way: the upstream's own bytes, whole events at a time, and its usage.
+
+The bytes are copied, never rebuilt. A reader beside them takes the usage, and tells whether the
+stream came to its end. One that breaks off ends in an `error` event; what was used is booked
+before the last bytes are handed out, however the stream ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from apertis.gateway.errors import Refusal, upstream_error, upstream_timeout
+from apertis.gateway.exchange import Fault, UpstreamFailure
+from apertis.gateway.framing import EventFraming
+from apertis.gateway.routing.outcome import Outcome, outcome_of_error, outcome_of_fault
+from apertis.gateway.usage.stream import StreamReader
+from apertis.gateway.usage.tokens import NO_TOKENS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apertis.gateway.exchange import UpstreamAnswer
+    from apertis.gateway.settlement import Charge
+    from apertis.gateway.visit import Visit
+
+__all__ = ["Relay"]
+
+# After `message_stop` nothing of weight follows; the rest is awaited only so that the connection
+# can be kept.
+_TAIL_SECONDS = 1.0
+
+
+class Relay:
+    """One stream. `begin` until it may be handed out, then `next` until b"", and always `close`."""
+
+    __slots__ = (
+        "_answer",
+        "_broken",
+        "_charge",
+        "_copy",
+        "_ended",
+        "_failed",
+        "_framing",
+        "_on_outcome",
+        "_on_whole",
+        "_pending",
+        "_ready",
+        "_visit",
+        "reader",
+    )
+
+    def __init__(
+        self,
+        answer: UpstreamAnswer,
+        visit: Visit,
+        charge: Charge | None,
+        on_outcome: Callable[[Outcome], None],
+    ) -> None:
+        self.reader = StreamReader()
+        self._answer = answer
+        self._visit = visit
+        self._charge = charge
+        self._on_outcome: Callable[[Outcome], None] | None = on_outcome
+        self._framing = EventFraming()
+        self._pending: asyncio.Task[bytes | Refusal] | None = None
+        # Blocks that came before the stream was handed out.
+        self._ready: list[bytes] = []
+        self._copy: Callable[[bytes], None] | None = None
+        self._on_whole: Callable[[], None] | None = None
+        self._broken: Refusal | None = None
+        self._failed = Outcome.MALFORMED
+        self._ended = False
+
+    async def hold(self) -> Outcome:
+        """Read up to the first content, keeping what came; nothing of it was handed out yet."""
+        reader = self.reader
+        while not (reader.content_started or reader.stopped or reader.error_type):
+            block = await self._pull()
+            if isinstance(block, Refusal):
+                return self._outcome()
+            if not block:
+                self._broken = _cut()
+                return Outcome.MALFORMED
+            self._ready.append(block)
+        return self._outcome() if reader.error_type else Outcome.OK
+
+    async def begin(self, patience_seconds: float) -> Outcome:
+        """Read the first events, or wait so long for them: then the stream is handed out."""
+        read = asyncio.get_running_loop().create_task(self._pull())
+        try:
+            done, _ = await asyncio.wait({read}, timeout=patience_seconds)
+        except BaseException:
+            read.cancel()
+            raise
+        if not done:
+            self._pending = read
+            return Outcome.OK
+        block = read.result()
+        if isinstance(block, Refusal):
+            return self._outcome()
+        if not block:
+            self._broken = _cut()
+            return Outcome.MALFORMED
+        self._ready.append(block)
+        return Outcome.OK
+
+    def committed(self) -> None:
+        """The first bytes are about to leave: keep the usage that the stream began with."""
+        if self._charge is not None and not self._charge.settled:
+            self._charge.begin(self.reader.tokens or NO_TOKENS)
+
+    def copy_to(self, copy: Callable[[bytes], None], on_whole: Callable[[], None]) -> None:
+        """Show each block that is given out, and tell when the message came to its end."""
+        self._copy = copy
+        self._on_whole = on_whole
+
+    async def next(self) -> bytes:
+        """Give the next whole events, b"" at the end. Nothing is left unbooked by then."""
+        if self._ready:
+            block = b"".join(self._ready)
+            self._ready.clear()
+        elif self._ended:
+            return b""
+        elif self._pending is not None:
+            block_or_refusal = await self._pending
+            self._pending = None
+            block = self._given(block_or_refusal)
+        elif self.reader.stopped or self.reader.error_type:
+            block = await self._tail()
+        else:
+            block = self._given(await self._pull())
+        if self._copy is not None:
+            self._copy(block)
+        reader = self.reader
+        if reader.stopped or reader.error_type:
+            self._finish()
+        return block
+
+    def _given(self, block: bytes | Refusal) -> bytes:
+        if isinstance(block, bytes) and block:
+            return block
+        self._ended = True
+        if block == b"":
+            # The regular end of the body, and no end of the message in it.
+            self._broken = _cut()
+        refusal = self._broken or _cut()
+        self._visit.code = refusal.code
+        self._finish()
+        return refusal.event(self._visit.id)
+
+    async def _pull(self) -> bytes | Refusal:
+        """Read whole events; b"" at the end of the body, the refusal when it breaks off."""
+        framing, reader = self._framing, self.reader
+        while True:
+            chunk = await self._answer.read()
+            if isinstance(chunk, UpstreamFailure):
+                self._broken = _refusal_of(chunk)
+                self._failed = outcome_of_fault(chunk.kind)
+                return self._broken
+            if not chunk:
+                return b""
+            block = framing.feed(chunk)
+            if block:
+                reader.feed(block)
+                if reader.malformed is None:
+                    return block
+                self._broken = upstream_error(f"its stream is malformed: {reader.malformed}")
+                return self._broken
+            if framing.overflowed:
+                self._broken = upstream_error("its stream has an event without an end")
+                return self._broken
+
+    async def _tail(self) -> bytes:
+        """What follows the end of the message, as it came: a comment, or nothing."""
+        try:
+            async with asyncio.timeout(_TAIL_SECONDS):
+                chunk = await self._answer.read()
+        except TimeoutError:
+            chunk = b""
+        if isinstance(chunk, bytes) and chunk:
+            return chunk
+        self._ended = True
+        return self._framing.rest
+
+    def _outcome(self) -> Outcome:
+        if self.reader.error_type:
+            return outcome_of_error(self.reader.error_type)
+        return Outcome.OK if self.reader.stopped else self._failed
+
+    def _finish(self) -> None:
+        """Book the stream, once."""
+        reader, charge = self.reader, self._charge
+        if reader.error_type and self._visit.code is None:
+            self._visit.code = reader.error_type
+        if charge is not None and not charge.settled:
+            tokens = reader.delivered or NO_TOKENS
+            charge.settle(
+                tokens,
+                reader.advisors,
+                estimated=not reader.final,
+                interrupted=not reader.stopped,
+            )
+        self._report(self._outcome())
+        whole, self._on_whole = self._on_whole, None
+        if whole is not None and reader.stopped and self._broken is None:
+            self._copy = None
+            whole()
+
+    def _report(self, outcome: Outcome) -> None:
+        report, self._on_outcome = self._on_outcome, None
+        if report is not None:
+            report(outcome)
+
+    def discard(self) -> None:
+        """Give the stream up before anything of it was handed out: another one answers."""
+        self._on_outcome = None
+        self._charge = None
+        self._drop()
+
+    def close(self) -> None:
+        """End the stream here, wherever it is; what was used is booked."""
+        if not self._ended and not (self.reader.stopped or self.reader.error_type):
+            self._report(Outcome.LEFT)
+        self._finish()
+        self._drop()
+
+    def _drop(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()
+        self._ended = True
+        self._answer.close()
+
+
+def _cut() -> Refusal:
+    return upstream_error("its stream ended before the end of the message")
+
+
+def _refusal_of(failure: UpstreamFailure) -> Refusal:
+    if failure.kind is Fault.TIMEOUT:
+        return upstream_timeout(failure.reason)
+    return upstream_error(failure.reason)

@@ -1,0 +1,149 @@
+"""Hands answers out: whole ones, and streams with pings in their silences."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from apertis.gateway.asgi import send_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apertis.gateway.asgi import Send
+    from apertis.gateway.errors import Refusal
+    from apertis.gateway.exchange import RawHeaders
+    from apertis.gateway.forward import Plain, Streamed
+    from apertis.gateway.visit import Visit
+
+__all__ = ["PING", "Pings", "send_plain", "send_refusal", "send_stream"]
+
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+_JSON = (b"content-type", b"application/json")
+# A burst lets other requests run now and then; sending alone does not yield.
+_BLOCKS_PER_TURN = 32
+
+
+def _own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
+    """Add what the gateway says of a request itself."""
+    own = visit.id.encode()
+    headers.append((b"x-apertis-request-id", own))
+    if visit.upstream_request_id is None:
+        headers.append((b"request-id", own))
+    if visit.client_request_id is not None:
+        headers.append((b"x-request-id", visit.client_request_id.encode("latin-1")))
+    if visit.standing is not None:
+        headers += visit.standing.headers()
+    return headers
+
+
+async def send_refusal(visit: Visit, refusal: Refusal, send: Send, *, shown: bool = True) -> None:
+    """Answer with an error of the gateway's own."""
+    visit.status, visit.code = refusal.status, refusal.code
+    headers = _own_headers(visit, [_JSON])
+    has_retry_after = visit.standing is not None and not visit.standing.allowed
+    for name, value in refusal.headers:
+        if not (has_retry_after and name == "retry-after"):
+            headers.append((name.encode(), value.encode()))
+    await send_body(send, refusal.status, headers, refusal.body(visit.id), shown=shown)
+
+
+async def send_plain(
+    visit: Visit, answer: Plain, send: Send, clock: Callable[[], float], *, shown: bool = True
+) -> None:
+    """Answer with a whole body."""
+    visit.status = answer.status
+    visit.first_byte = clock()
+    await send_body(
+        send, answer.status, _own_headers(visit, answer.headers), answer.body, shown=shown
+    )
+
+
+async def send_stream(
+    visit: Visit, answer: Streamed, send: Send, pings: Pings, clock: Callable[[], float]
+) -> None:
+    """Hand a stream out, each piece at the moment it comes; what was used is booked at any end."""
+    relay = answer.relay
+    watched = pings.watch(send)
+    try:
+        headers = _own_headers(visit, answer.headers)
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        block = await relay.next()
+        relay.committed()
+        visit.first_byte = clock()
+        sent = 0
+        while block:
+            watched.sending = True
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+            watched.sending = False
+            watched.last = clock()
+            sent += 1
+            if sent % _BLOCKS_PER_TURN == 0:
+                await asyncio.sleep(0)
+            block = await relay.next()
+        watched.over = True
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        pings.forget(watched)
+        relay.close()
+
+
+class _Watched:
+    """A stream that is on its way."""
+
+    __slots__ = ("last", "over", "send", "sending")
+
+    def __init__(self, send: Send, now: float) -> None:
+        self.send = send
+        self.last = now
+        self.sending = False
+        self.over = False
+
+
+class Pings:
+    """Sends a `ping` event into every stream whose upstream has been silent for so long.
+
+    Clients give a stream up that sends nothing; between whole events one more does no harm.
+    """
+
+    def __init__(self, silence_seconds: float, clock: Callable[[], float]) -> None:
+        self._silence_seconds = silence_seconds
+        self._clock = clock
+        self._streams: set[_Watched] = set()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def watch(self, send: Send) -> _Watched:
+        """Begin to look after a stream; its head is sent next."""
+        watched = _Watched(send, self._clock())
+        self._streams.add(watched)
+        return watched
+
+    def forget(self, watched: _Watched) -> None:
+        """End it."""
+        watched.over = True
+        self._streams.discard(watched)
+
+    async def run(self) -> None:
+        """Look after all streams until cancelled."""
+        interval = min(1.0, self._silence_seconds / 4)
+        while True:
+            await asyncio.sleep(interval)
+            silent_since = self._clock() - self._silence_seconds
+            loop = asyncio.get_running_loop()
+            for watched in self._streams:
+                # A client that does not read gets no pings: it has enough to read.
+                if watched.last <= silent_since and not watched.sending:
+                    task = loop.create_task(self._ping(watched))
+                    self._sending.add(task)
+                    task.add_done_callback(self._sending.discard)
+
+    async def _ping(self, watched: _Watched) -> None:
+        if watched.over or watched.sending:
+            return
+        watched.sending = True
+        try:
+            await watched.send({"type": "http.response.body", "body": PING, "more_body": True})
+        finally:
+            watched.sending = False
+            watched.last = self._clock()

@@ -1,0 +1,341 @@
+"""The gateway as it lives: opened, wired, reloaded and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from apertis.errors import ConfigurationError
+from apertis.gateway.app import Application
+from apertis.gateway.cache import ResponseCache
+from apertis.gateway.exchange import UpstreamTimeouts
+from apertis.gateway.forward import Forwarder
+from apertis.gateway.keys.access import admit
+from apertis.gateway.keys.client import trusted_networks
+from apertis.gateway.keys.credential import credential_of
+from apertis.gateway.keys.directory import Directory
+from apertis.gateway.keys.record import KeyRecord
+from apertis.gateway.keys.rotation import rotated
+from apertis.gateway.keys.secret import hash_secret, hint_of, new_key_id, new_secret
+from apertis.gateway.limits.limiter import Limiter
+from apertis.gateway.logs import EventHandler, Log
+from apertis.gateway.metrics import Metrics
+from apertis.gateway.pipeline import Pipeline
+from apertis.gateway.routes.account import user_token
+from apertis.gateway.routes.messages import Pings
+from apertis.gateway.routes.table import Endpoint
+from apertis.gateway.routing.breaker import BreakerState
+from apertis.gateway.routing.router import Router
+from apertis.gateway.settlement import Ledger, Prices
+from apertis.gateway.store.database import Store
+from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.gateway.store.journal import Journal
+from apertis.gateway.store.mover import Mover
+from apertis.gateway.upstreams.build import build_upstreams
+from apertis.gateway.usage.list_prices import LIST_PRICES
+from apertis.gateway.usage.prices import PriceTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from apertis.gateway.asgi import ASGIApp, Receive, Scope, Send
+    from apertis.gateway.config import Settings
+    from apertis.gateway.exchange import Upstream
+
+__all__ = ["Gateway"]
+
+ADMIN_NAME = "admin"
+
+# A change of a key that another process makes acts within a second.
+_WATCH_SECONDS = 0.25
+_FLUSH_SECONDS = 20.0
+_SWEEP_SECONDS = 30.0
+
+
+class Gateway:
+    """One gateway: `start` it, serve `application`, `stop` it.
+
+    `reread` gives the settings anew for `reload`. `new_key=True` gives the administrator's key a
+    new secret. After `start`, `secret` is the administrator's secret if one was made just now.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reread: Callable[[], Settings] | None = None,
+        new_key: bool = False,
+        log_descriptor: int | None = 2,
+    ) -> None:
+        self.settings = settings
+        self.secret: str | None = None
+        self._reread = reread
+        self._new_key = new_key
+        self._log_descriptor = log_descriptor
+        self._tasks: list[asyncio.Task[None]] = []
+        self._application: Application | None = None
+        self._retired: list[Upstream] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; the gateway must have been started."""
+        if self._application is None:
+            raise RuntimeError("the gateway is not started")
+        await self._application(scope, receive, send)
+
+    async def start(self) -> None:
+        """Open the store and the journal, book what an earlier process left, and wire all parts.
+
+        `ConfigurationError` says in one line why that cannot be done.
+        """
+        settings = self.settings
+        loop = asyncio.get_running_loop()
+        self.log = Log(self._log_descriptor, loop, requests=settings.log.requests)
+        self._handler = EventHandler(self.log)
+        logging.getLogger().addHandler(self._handler)
+        location = settings.store.url or settings.store.data
+        self.store = await Store.open(location, exclusive=True)
+        try:
+            await self._open(settings)
+        except BaseException:
+            await self.store.close()
+            raise
+
+    async def _open(self, settings: Settings) -> None:
+        self._journal = Journal.open(settings.store.directory / "usage-journal")
+        self._mover = Mover(self._journal, self.store.usage, on_failure=self._not_moved)
+        # Before the keys are read: what they have used includes what an earlier process left.
+        if not await self._mover.flush(_FLUSH_SECONDS):
+            raise ConfigurationError("the usage of an earlier start could not be booked in time")
+        self.directory = Directory(await self.store.keys.list())
+        await self._first_key()
+        for key_id, units in (await self.store.batches.held_by_key()).items():
+            key = self.directory.get(key_id)
+            if key is not None:
+                key.account.hold(units)
+        self.metrics = Metrics()
+        self.metrics.journal_lag = self._journal.lag
+        self.metrics.breakers = self._breakers
+        self._limiter = Limiter(settings.limits)
+        self._cache = ResponseCache(settings.cache)
+        self._upstreams: Mapping[str, Upstream] = build_upstreams(settings)
+        self._pings = Pings(settings.server.ping_seconds, time.monotonic)
+        self._admin: ASGIApp | None = None
+        pipeline = self._pipeline(settings)
+        self._application = Application(
+            pipeline,
+            log=self.log,
+            metrics=self.metrics,
+            pings=self._pings,
+            clock=time.monotonic,
+            readiness=self._readiness,
+            handlers={
+                Endpoint.USER_TOKEN: user_token,
+            },
+            admin=self._administration,
+            openapi=_openapi,
+        )
+        self._spawn(self._mover.run())
+        self._spawn(self._watch_keys())
+        self._spawn(self._pings.run())
+        self._spawn(self._sweep())
+
+    def _pipeline(self, settings: Settings) -> Pipeline:
+        previous = getattr(self, "_router", None)
+        self._router = Router(
+            settings.upstreams,
+            settings.routing,
+            known_ids=LIST_PRICES,
+            affinity=None if previous is None else previous.affinity,
+        )
+        routing = settings.routing
+        timeouts = UpstreamTimeouts(
+            routing.connect_timeout_seconds,
+            routing.first_byte_timeout_seconds,
+            routing.idle_timeout_seconds,
+        )
+        prices = Prices(
+            PriceTable(settings.prices), unpriced_is_free=settings.money.unpriced == "free"
+        )
+        return Pipeline(
+            settings,
+            directory=self.directory,
+            limiter=self._limiter,
+            router=self._router,
+            forwarder=Forwarder(
+                self._upstreams,
+                self._router,
+                timeouts,
+                settings.server.ping_seconds,
+                time.time,
+                time.monotonic,
+            ),
+            ledger=Ledger(prices, self._journal, time.monotonic),
+            cache=self._cache,
+            trusted=trusted_networks(settings.server.trusted_proxies),
+            wall_clock=time.time,
+            # Which of equal upstreams is taken is no secret.
+            pick=random.random,
+        )
+
+    async def _first_key(self) -> None:
+        keys = self.store.keys
+        admins = [
+            key.record
+            for key in self.directory.all()
+            if key.record.admin and key.record.status == "enabled"
+        ]
+        if self._new_key and admins:
+            secret = new_secret()
+            named = [record for record in admins if record.name == ADMIN_NAME]
+            old = (named or admins)[0]
+            new = rotated(
+                old,
+                sha256=hash_secret(secret),
+                hint=hint_of(secret),
+                grace_seconds=0,
+                now=time.time(),
+            )
+            changed = await keys.update(
+                old.id,
+                sha256=new.sha256,
+                hint=new.hint,
+                previous_sha256=new.previous_sha256,
+                previous_until=new.previous_until,
+            )
+        elif self._new_key or not len(self.directory):
+            secret = new_secret()
+            changed = await keys.insert(
+                KeyRecord(
+                    id=new_key_id(),
+                    name=ADMIN_NAME,
+                    sha256=hash_secret(secret),
+                    hint=hint_of(secret),
+                    admin=True,
+                    created_at=int(time.time()),
+                )
+            )
+        else:
+            return
+        self.directory.apply([changed])
+        self.secret = secret
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def _watch_keys(self) -> None:
+        """Take over what the command line changes in the store."""
+        keys = self.store.keys
+        failing = False
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                if await keys.current_version() > self.directory.version:
+                    self.directory.apply(await keys.changes_since(self.directory.version))
+                failing = False
+            except StoreUnavailableError as error:
+                if not failing:
+                    self.log.event("error", "the store cannot be read", reason=str(error))
+                failing = True
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            self._cache.sweep(time.time())
+
+    async def _readiness(self) -> str | None:
+        """Why no request can be served now; None when one can."""
+        try:
+            await self.store.ping()
+        except StoreUnavailableError:
+            return "the store does not answer"
+        if not any(state.usable for state in self._router.states(time.time())):
+            return "no upstream is usable"
+        return None
+
+    def _breakers(self) -> dict[str, int]:
+        return {
+            state.name: _BREAKER_NUMBERS[state.breaker]
+            for state in self._router.states(time.time())
+        }
+
+    def _not_moved(self, error: Exception) -> None:
+        self.log.event("error", "usage cannot be moved to the store yet", reason=str(error))
+
+    def _administration(self) -> ASGIApp:
+        if self._admin is None:
+            # Starlette is loaded when an administrator first asks: most processes do without.
+            from apertis.gateway.routes.admin import create_admin
+
+            self._admin = create_admin(
+                store=self.store,
+                directory=self.directory,
+                upstreams=self,
+                cache=self._cache,
+                authorize=self._authorize,
+            )
+        return self._admin
+
+    def states(self, now: float) -> tuple[Any, ...]:
+        """How each upstream fares."""
+        return self._router.states(now)
+
+    def _authorize(self, headers: Mapping[str, str]) -> Any:
+        # The address was held against the key's list when the request was let in.
+        return admit(self.directory, credential_of(headers), "", time.time())
+
+    def reload(self) -> None:
+        """Read the settings again; wrong ones are told in the log, and nothing changes then.
+
+        What is listened on and where the data is stay as they are until the next start.
+        """
+        if self._reread is None or self._application is None:
+            return
+        try:
+            settings = self._reread()
+            upstreams = build_upstreams(settings, self._upstreams, self.settings)
+        except ConfigurationError as error:
+            self.log.event("error", "the configuration was not taken over", reason=str(error))
+            return
+        fixed = [
+            name
+            for name in ("server", "store")
+            if getattr(settings, name) != getattr(self.settings, name)
+        ]
+        kept = set(map(id, upstreams.values()))
+        self._retired += [u for u in self._upstreams.values() if id(u) not in kept]
+        self._upstreams = upstreams
+        self._limiter.reconfigure(settings.limits)
+        if settings.cache != self.settings.cache:
+            self._cache = ResponseCache(settings.cache)
+            self._admin = None
+        self.settings = settings
+        self.log.requests = settings.log.requests
+        self._application.pipeline = self._pipeline(settings)
+        self.log.event("info", "the configuration was read again", needs_restart=fixed)
+
+    async def stop(self) -> None:
+        """Book what is left, and close everything. No request may be under way any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for upstream in (*self._upstreams.values(), *self._retired):
+            await upstream.close()
+        if not await self._mover.flush(_FLUSH_SECONDS):
+            self.log.event("warning", "usage stays in the journal until the next start")
+        self._journal.close()
+        await self.store.close()
+        logging.getLogger().removeHandler(self._handler)
+        self.log.flush()
+
+
+_BREAKER_NUMBERS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+
+def _openapi() -> bytes:
+    # Built when somebody asks for it.
+    from apertis.gateway.routes.openapi import openapi_body
+
+    return openapi_body()

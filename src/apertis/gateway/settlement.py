@@ -1,0 +1,214 @@
+"""Money around one request: set aside before it is sent, booked once when it ends.
+
+Whatever ends it: a whole answer, an error, a cut stream, a caller who left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from apertis.gateway.errors import Refusal, quota_exceeded, unpriced_model
+from apertis.gateway.usage.estimate import reservation_units
+from apertis.gateway.usage.price import UNITS_PER_DOLLAR, cost_units
+from apertis.gateway.usage.record import UsageRecord
+from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apertis.gateway.keys.directory import Key
+    from apertis.gateway.usage.price import Price
+    from apertis.gateway.usage.prices import PriceTable
+    from apertis.gateway.visit import Visit
+
+__all__ = ["CLIENT_LEFT", "Charge", "Journal", "Ledger", "Prices"]
+
+# Names come from callers: what is remembered of them is bounded.
+_MOST_NAMES = 4096
+
+# The status under which a request is booked whose caller did not wait; nginx's own number.
+CLIENT_LEFT = 499
+
+Advisors = Iterable[tuple[str, Tokens]]
+
+
+class Journal(Protocol):
+    """Where records of usage are kept until the store has them."""
+
+    def append(self, record: UsageRecord) -> None:
+        """Keep a record; it survives the end of the process."""
+        ...
+
+    def begin(self, record: UsageRecord) -> None:
+        """Keep what is known of a stream that begins, in case that its end is never booked."""
+        ...
+
+
+class Prices:
+    """What a model costs, by the names that callers use and that upstreams use."""
+
+    def __init__(self, table: PriceTable, *, unpriced_is_free: bool) -> None:
+        self._table = table
+        self._unpriced_is_free = unpriced_is_free
+        self._known: dict[str, Price | None] = {}
+
+    def of(self, model: str) -> Price | None:
+        """Find a model's price; None when nobody has said one."""
+        try:
+            return self._known[model]
+        except KeyError:
+            price = self._table.find(model)
+            if len(self._known) < _MOST_NAMES:
+                self._known[model] = price
+            return price
+
+    def may_be_used(self, model: str, key: Key) -> bool:
+        """Whether this key may use the model, as far as its price is concerned."""
+        return self._unpriced_is_free or key.account.quota is None or self.of(model) is not None
+
+    def cost(self, model: str, tokens: Tokens, advisors: Advisors = ()) -> int:
+        """What tokens cost on a model; nothing where no price is known."""
+        if advisors:
+            return self._table.cost(tokens, model, advisors=advisors) or 0
+        price = self.of(model)
+        return 0 if price is None else cost_units(tokens, price)
+
+
+class Ledger:
+    """Opens charges and books them."""
+
+    def __init__(self, prices: Prices, journal: Journal, clock: Callable[[], float]) -> None:
+        self.prices = prices
+        self._journal = journal
+        self._clock = clock
+
+    def open(
+        self, visit: Visit, key: Key, body: bytes, max_tokens: int, models: Iterable[str]
+    ) -> Charge | Refusal:
+        """Set the most aside that the request can cost on any of the models that may answer it."""
+        most = 0
+        limited = key.account.quota is not None
+        for model in models:
+            if not self.prices.may_be_used(model, key):
+                return unpriced_model(model)
+            price = self.prices.of(model)
+            if limited and price is not None:
+                most = max(most, reservation_units(body, max_tokens, price))
+        if not key.account.reserve(most):
+            return quota_exceeded(_shortage(key, most))
+        return Charge(self, visit, key, most)
+
+    def begin(self, visit: Visit) -> None:
+        """Keep the usage that a stream began with."""
+        self._journal.begin(self.record(visit))
+
+    def book(self, visit: Visit) -> None:
+        """Keep the record of a request that is over."""
+        self._journal.append(self.record(visit))
+
+    def record(self, visit: Visit) -> UsageRecord:
+        """Describe a request as it is booked."""
+        key = visit.key
+        first_byte = visit.first_byte
+        return UsageRecord(
+            request_id=visit.id,
+            at_ms=int(visit.at * 1000),
+            key_id="" if key is None else key.record.id,
+            model=visit.model,
+            requested_model=visit.requested_model,
+            upstream=visit.upstream or None,
+            status=visit.status,
+            code=visit.code,
+            tokens=visit.tokens,
+            cost_units=visit.cost_units,
+            estimated=visit.estimated,
+            cached=visit.cached,
+            streamed=visit.streamed,
+            session=visit.session,
+            agent=visit.agent,
+            request_class=visit.request_class,
+            upstream_request_id=visit.upstream_request_id,
+            first_byte_ms=None if first_byte is None else int((first_byte - visit.started) * 1000),
+            total_ms=int((self._clock() - visit.started) * 1000),
+            interrupted=visit.interrupted,
+        )
+
+
+class Charge:
+    """A request's reservation. It is settled exactly once; further calls change nothing."""
+
+    __slots__ = ("_key", "_ledger", "_reserved", "_settled", "_visit", "on_settled")
+
+    def __init__(self, ledger: Ledger, visit: Visit, key: Key, reserved: int) -> None:
+        self._ledger = ledger
+        self._visit = visit
+        self._key = key
+        self._reserved = reserved
+        self._settled = False
+        self.on_settled: Callable[[Tokens], None] | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the request is booked."""
+        return self._settled
+
+    def begin(self, tokens: Tokens) -> None:
+        """Note what a stream has used when its first bytes leave."""
+        visit = self._visit
+        visit.tokens = tokens
+        visit.cost_units = self._ledger.prices.cost(visit.model, tokens)
+        self._ledger.begin(visit)
+
+    def settle(
+        self,
+        tokens: Tokens,
+        advisors: Advisors = (),
+        *,
+        estimated: bool = False,
+        interrupted: bool = False,
+    ) -> None:
+        """Book what was used, at the prices of the models that answered."""
+        if self._settled:
+            return
+        self._settled = True
+        visit = self._visit
+        visit.tokens = tokens
+        visit.estimated = estimated
+        visit.interrupted = interrupted
+        visit.cost_units = cost = self._ledger.prices.cost(visit.model, tokens, advisors)
+        # The journal first: what cannot be written down is not handed out either.
+        try:
+            self._ledger.book(visit)
+        finally:
+            self._key.account.settle(self._reserved, cost)
+            if self.on_settled is not None:
+                self.on_settled(tokens)
+
+    def abandon(self, input_tokens: int) -> None:
+        """End a request whose answer nobody saw; if it was sent, its input is booked as estimated.
+
+        An upstream bills a request that was given up, and says nothing of it any more.
+        """
+        if self._settled:
+            return
+        if self._visit.sent is None:
+            self._settled = True
+            self._key.account.settle(self._reserved, 0)
+            if self.on_settled is not None:
+                self.on_settled(NO_TOKENS)
+            return
+        self._visit.status = CLIENT_LEFT
+        self.settle(Tokens(input=input_tokens), estimated=True, interrupted=True)
+
+
+def _shortage(key: Key, units: int) -> str:
+    left = max(key.account.remaining or 0, 0)
+    return (
+        f"You have exceeded your quota: {_dollars(left)} are left, and this request may cost up to "
+        f"{_dollars(units)}"
+    )
+
+
+def _dollars(units: int) -> str:
+    return f"${units // UNITS_PER_DOLLAR}.{units % UNITS_PER_DOLLAR * 2:06d}"

@@ -1,0 +1,98 @@
+"""What is known of one request while it is served; logs, metrics and the usage record read it."""
+
+from __future__ import annotations
+
+import secrets
+from itertools import count
+from time import time
+from typing import TYPE_CHECKING
+
+from apertis.gateway.usage.tokens import Tokens
+
+if TYPE_CHECKING:
+    from apertis.gateway.keys.directory import Key
+    from apertis.gateway.limits.standing import Standing
+
+__all__ = ["Visit", "new_request_id"]
+
+# Time first, so that an index over ids grows at its end; then what makes it unique.
+_PROCESS = secrets.token_hex(4)
+_COUNTER = count(secrets.randbelow(2**31))
+_NO_TOKENS = Tokens()
+
+
+def new_request_id(now: float) -> str:
+    """Make the id of a request that comes now (Unix seconds)."""
+    return f"req_{int(now * 1000):012x}{_PROCESS}{next(_COUNTER) & 0xFFFFFFFF:08x}"
+
+
+class Visit:
+    """One request from its first byte to its line in the log."""
+
+    __slots__ = (
+        "address",
+        "agent",
+        "at",
+        "attempts",
+        "cached",
+        "client_request_id",
+        "code",
+        "cost_units",
+        "endpoint",
+        "estimated",
+        "fallback_reason",
+        "first_byte",
+        "id",
+        "interrupted",
+        "key",
+        "kind",
+        "method",
+        "model",
+        "path",
+        "request_class",
+        "requested_model",
+        "sent",
+        "session",
+        "standing",
+        "started",
+        "status",
+        "streamed",
+        "tokens",
+        "upstream",
+        "upstream_request_id",
+    )
+
+    def __init__(self, method: str, path: str, started: float) -> None:
+        now = time()
+        self.id = new_request_id(now)
+        # Unix seconds, and the monotonic clock.
+        self.at = now
+        self.started = started
+        self.method = method
+        self.path = path
+        self.endpoint = ""
+        self.kind: str | None = None
+        self.address = ""
+        self.key: Key | None = None
+        self.standing: Standing | None = None
+        self.client_request_id: str | None = None
+        self.session: str | None = None
+        self.agent: str | None = None
+        self.request_class: str | None = None
+        self.requested_model = ""
+        self.model = ""
+        self.upstream = ""
+        self.upstream_request_id: str | None = None
+        self.attempts = 0
+        self.fallback_reason: str | None = None
+        self.status = 0
+        self.code: str | None = None
+        self.streamed = False
+        self.cached = False
+        self.estimated = False
+        self.interrupted = False
+        self.tokens = _NO_TOKENS
+        self.cost_units = 0
+        # Monotonic moments: the request was sent on, the first byte of its answer left.
+        self.sent: float | None = None
+        self.first_byte: float | None = None

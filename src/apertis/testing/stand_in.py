@@ -1,0 +1,141 @@
+"""The sandbox over HTTP: what a test talks to in place of the service, faults included.
+
+Unlike the gateway it repairs nothing: a connection that the sandbox cuts is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from typing import TYPE_CHECKING
+
+from apertis.gateway.asgi import abort, read_body, send_body, while_connected
+from apertis.gateway.errors import (
+    Refusal,
+    internal_error,
+    invalid_api_key,
+    missing_api_key,
+    request_too_large,
+)
+from apertis.gateway.exchange import (
+    ClientLeft,
+    UpstreamFailure,
+    UpstreamRequest,
+    UpstreamTimeouts,
+)
+from apertis.gateway.keys.credential import credential_of
+from apertis.gateway.routes.table import Endpoint, resolve
+
+if TYPE_CHECKING:
+    from apertis.gateway.asgi import Message, Receive, Scope, Send
+    from apertis.gateway.exchange import Upstream
+
+__all__ = ["StandIn"]
+
+_BODY_SECONDS = 60.0
+_FOR_EVER = UpstreamTimeouts(3600.0, 3600.0, 3600.0)
+_CHUNKS_PER_TURN = 32
+_SERVED = {Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.MODELS, Endpoint.BATCHES}
+
+
+class ConnectionCut(ConnectionError):
+    """The answer ends here: the client's connection is to be dropped."""
+
+
+class StandIn:
+    """The ASGI application: one key, one upstream, and nothing in between."""
+
+    def __init__(self, upstream: Upstream, secret: str, max_body_bytes: int) -> None:
+        self._upstream = upstream
+        self._secret = secret.encode()
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        started = False
+
+        async def tracked(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        request_id = f"req_{secrets.token_hex(12)}"
+        try:
+            await self._serve(scope, receive, tracked, request_id)
+        except ClientLeft:
+            return
+        except (ConnectionCut, asyncio.CancelledError):
+            # A demanded cut, or a server that stops with this answer under way.
+            if not await abort(scope, receive):
+                raise
+        except BaseException:
+            if not started:
+                await _refuse(internal_error(), request_id, send)
+            raise
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        method: str = scope["method"]
+        resolved = resolve(method, scope["path"])
+        if isinstance(resolved, Refusal):
+            await _refuse(resolved, request_id, send, shown=method != "HEAD")
+            return
+        endpoint, path, _ = resolved
+        if endpoint not in _SERVED:
+            await send_body(send, 200, [_JSON], b'{"status":"ok"}', shown=method != "HEAD")
+            return
+        refusal = self._stranger(scope)
+        body = None
+        if refusal is None:
+            body = await read_body(receive, self._max_body_bytes, _BODY_SECONDS)
+            refusal = None if body is not None else request_too_large(self._max_body_bytes)
+        if refusal is not None or body is None:
+            await _refuse(refusal or internal_error(), request_id, send)
+            return
+        query = scope["query_string"].decode("latin-1")
+        target = f"{path}?{query}" if query else path
+        request = UpstreamRequest(method, target, list(scope["headers"]), body)
+        await while_connected(scope, receive, self._answer(request, request_id, send))
+
+    def _stranger(self, scope: Scope) -> Refusal | None:
+        headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._max_body_bytes:
+            return request_too_large(self._max_body_bytes)
+        presented = credential_of(headers)
+        if presented is None:
+            return missing_api_key()
+        if not hmac.compare_digest(presented.encode(), self._secret):
+            return invalid_api_key()
+        return None
+
+    async def _answer(self, request: UpstreamRequest, request_id: str, send: Send) -> None:
+        answer = await self._upstream.open(request, _FOR_EVER)
+        if isinstance(answer, UpstreamFailure):
+            raise ConnectionCut
+        headers = list(answer.headers)
+        if not any(name == b"request-id" for name, _ in headers):
+            headers.append((b"request-id", request_id.encode()))
+        try:
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            sent = 0
+            while chunk := await answer.read():
+                if isinstance(chunk, UpstreamFailure):
+                    raise ConnectionCut
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                sent += 1
+                if sent % _CHUNKS_PER_TURN == 0:
+                    # Sending alone does not let others have their turn.
+                    await asyncio.sleep(0)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            answer.close()
+
+
+_JSON = (b"content-type", b"application/json")
+
+
+async def _refuse(refusal: Refusal, request_id: str, send: Send, *, shown: bool = True) -> None:
+    headers = [_JSON, (b"request-id", request_id.encode())]
+    headers += [(name.encode(), value.encode()) for name, value in refusal.headers]
+    await send_body(send, refusal.status, headers, refusal.body(request_id), shown=shown)
