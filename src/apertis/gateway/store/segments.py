@@ -74,7 +74,7 @@ def new_segment(folder: Path, number: int) -> Segment:
 
 def create(path: Path) -> int:
     """Make a file for appending that only its owner can read, and open it."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
     return os.open(path, flags, 0o600)
 
 

@@ -3,10 +3,11 @@
 The bound holds for a request whose text comes to at most one token for every two bytes of JSON.
 Prose, code and JSON in all languages stay well below that with every published tokenizer; single
 letters, digits or random characters in a row can exceed it. Pictures count as 5,000 tokens each
-(the largest that any model scales to), a PDF for a token with each byte of its Base64, a
-document by reference for a whole context window, and no prompt counts for more
-than the largest context window. What servers fetch while they answer (search results, pages, the
-tools of MCP servers, an advisor's reading) is in no body, and so in no bound.
+(the largest that any model scales to), a PDF for a token with each byte of its Base64, a document
+by reference for a whole context window, and no prompt for more than the largest one. What servers
+read while they answer (search results, fetched pages, the output of programs, the tools of MCP
+servers, an advisor's prompt, a summary that the API makes) is in no body, and so in no bound:
+there is an allowance for it.
 """
 
 from __future__ import annotations
@@ -32,12 +33,17 @@ _LIKELY_IMAGE_TOKENS = 1_600
 # for each byte of Base64. A document by reference has any size.
 _PAGE_TOKENS = 8_000
 _LIKELY_PDF_BYTES = 10
-# What the API puts around a prompt, around tools, and for each tool that it defines itself:
+_LIKELY_FEATURE_TOKENS = 400
+# What the API puts around a prompt, and around tools, citations and a schema for the answer:
 # https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview
 _FRAME_TOKENS = 100
-_TOOLS_TOKENS = 1_000
-_OWN_TOOL_TOKENS = 3_000
-# The API's own limit of rounds in one request, for a search tool without `max_uses`.
+_FEATURE_TOKENS = 1_000
+# For each tool that the API defines itself, and for each MCP server: what recorded requests come
+# to, without what such tools go on to read.
+_OWN_TOOL_TOKENS = 6_000
+# A search, and reading what it found. Without `max_uses` there are at most so many: the API's own
+# limit of rounds in one request.
+_SEARCH_TOKENS = 12_000
 _SEARCHES = 10
 
 
@@ -56,6 +62,7 @@ class _Block(msgspec.Struct):
     cache_control: _CacheControl | None = None
     source: _Source | str | None = None
     content: _Content = None
+    citations: msgspec.Raw = msgspec.Raw()
 
 
 _Content: TypeAlias = "list[_Block] | _Block | str | None"
@@ -69,6 +76,7 @@ class _Tool(msgspec.Struct):
     type: str | None = None
     cache_control: _CacheControl | None = None
     max_uses: int | None = None
+    allowed_callers: msgspec.Raw = msgspec.Raw()
 
 
 class _Body(msgspec.Struct):
@@ -78,6 +86,9 @@ class _Body(msgspec.Struct):
     cache_control: _CacheControl | None = None
     speed: str | None = None
     inference_geo: str | None = None
+    mcp_servers: list[msgspec.Raw] | None = None
+    output_config: msgspec.Raw = msgspec.Raw()
+    output_format: msgspec.Raw = msgspec.Raw()
 
 
 _BODY = msgspec.json.Decoder(_Body)
@@ -88,9 +99,10 @@ class _Prompt:
 
     __slots__ = (
         "cached",
-        "fixed_tokens",
+        "features",
         "hour",
         "images",
+        "own_tools",
         "pdf_bytes",
         "pdfs",
         "references",
@@ -104,7 +116,8 @@ class _Prompt:
         self.pdfs = 0
         self.pdf_bytes = 0
         self.references = 0
-        self.fixed_tokens = _FRAME_TOKENS
+        self.features: set[str] = set()
+        self.own_tools = 0
         self.searches = 0
         self.cached = False
         self.hour = False
@@ -114,14 +127,17 @@ class _Prompt:
             return _LARGEST_PROMPT
         text = -(-self.text_bytes // _BYTES_PER_TOKEN)
         shown = self.images * _IMAGE_TOKENS + self.pdfs * _PAGE_TOKENS + self.pdf_bytes
-        return min(text + shown + self.fixed_tokens, _LARGEST_PROMPT)
+        hidden = len(self.features) * _FEATURE_TOKENS + self.own_tools * _OWN_TOOL_TOKENS
+        read = self.searches * _SEARCH_TOKENS
+        return min(text + shown + _FRAME_TOKENS + hidden + read, _LARGEST_PROMPT)
 
     def likely(self) -> int:
         text = self.text_bytes * 2 // 7
         pages = (self.pdfs + self.references) * _PAGE_TOKENS // 4
         pages += self.pdf_bytes // _LIKELY_PDF_BYTES
         images = self.images * _LIKELY_IMAGE_TOKENS
-        return max(1, text + images + pages + self.fixed_tokens - _FRAME_TOKENS)
+        hidden = (len(self.features) + self.own_tools * 4) * _LIKELY_FEATURE_TOKENS
+        return max(1, text + images + pages + hidden)
 
     def read(self, body: _Body) -> None:
         self._cache(body.cache_control)
@@ -130,9 +146,12 @@ class _Prompt:
         for message in body.messages or ():
             self._content(message.content)
         if body.tools:
-            self.fixed_tokens += _TOOLS_TOKENS
+            self.features.add("tools")
             for tool in body.tools:
                 self._tool(tool)
+        if body.output_config or body.output_format:
+            self.features.add("schema")
+        self.own_tools += len(body.mcp_servers or ())
 
     def _content(self, content: _Content) -> None:
         if isinstance(content, list):
@@ -148,6 +167,10 @@ class _Prompt:
             self._source(block.source, block.type)
         if block.content is not None:
             self._content(block.content)
+        if block.citations:
+            self.features.add("citations")
+        elif block.type == "tool_addition":
+            self.features.add("tools")
 
     def _source(self, source: _Source, kind: str | None) -> None:
         self._content(source.content)
@@ -165,10 +188,11 @@ class _Prompt:
 
     def _tool(self, tool: _Tool) -> None:
         self._cache(tool.cache_control)
-        if tool.type is not None and tool.type != "custom":
-            self.fixed_tokens += _OWN_TOOL_TOKENS
-            if tool.type.startswith("web_search"):
-                self.searches += _SEARCHES if tool.max_uses is None else max(tool.max_uses, 0)
+        kind = tool.type or "custom"
+        if kind != "custom" or tool.allowed_callers:
+            self.own_tools += 1
+        if kind.startswith("web_search"):
+            self.searches += _SEARCHES if tool.max_uses is None else max(tool.max_uses, 0)
 
     def _cache(self, control: _CacheControl | None) -> None:
         if control is not None:

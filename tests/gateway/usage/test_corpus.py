@@ -1,0 +1,123 @@
+"""Real exchanges, if they are there: what is read of them is what the official SDK reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from apertis.gateway.usage.estimate import estimate_input_tokens, reservation_units
+from apertis.gateway.usage.prices import PriceTable
+from apertis.gateway.usage.reading import Reading, read_message
+from apertis.gateway.usage.stream import StreamReader
+
+RECORDED = Path(__file__).parents[4] / "shared" / "recorded"
+pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded exchanges are not here")
+TABLE = PriceTable()
+
+# Damaged on purpose by whoever wrote them: message_start twice; a content block before it.
+DAMAGED = {"ai-b31f986c2955", "anthropic-sdk-python-dbe20b943bc6"}
+
+
+@pytest.fixture(scope="module")
+def answers() -> list[dict[str, Any]]:
+    exchanges = [msgspec.json.decode(path.read_bytes()) for path in RECORDED.glob("*.json")]
+    return [
+        exchange
+        for exchange in exchanges
+        if exchange["kind"] == "messages" and exchange["response"]["status"] == 200
+    ]
+
+
+def is_stream(answer: dict[str, Any]) -> bool:
+    return bool(answer["response"]["body_text"].lstrip().startswith(("event:", "data:", ":")))
+
+
+def read_stream(answer: dict[str, Any], step: int = 0) -> StreamReader:
+    body = answer["response"]["body_text"].encode()
+    reader = StreamReader()
+    if not step:
+        reader.feed(body.rstrip() + b"\n\n")
+    else:
+        for event in body.replace(b"\r\n", b"\n").split(b"\n\n"):
+            reader.feed(event + b"\n\n")
+    return reader
+
+
+def read(answer: dict[str, Any]) -> StreamReader | Reading:
+    if is_stream(answer):
+        return read_stream(answer)
+    return read_message(answer["response"]["body_text"].encode())
+
+
+def test_every_answer_says_what_the_official_sdk_says(answers: list[dict[str, Any]]) -> None:
+    compared = 0
+    for answer in answers:
+        expected = answer["expected"]
+        if expected is None or "compaction" in answer["response"]["body_text"]:
+            continue
+        reading = read(answer)
+        usage = {name: count or 0 for name, count in expected["usage"].items()}
+        tokens = reading.tokens
+        assert tokens is not None, answer["id"]
+        assert tokens.input == usage["input_tokens"], answer["id"]
+        assert tokens.output == usage["output_tokens"], answer["id"]
+        assert tokens.cache_read == usage.get("cache_read_input_tokens", 0), answer["id"]
+        written = tokens.cache_write_5m + tokens.cache_write_1h
+        assert written == usage.get("cache_creation_input_tokens", 0), answer["id"]
+        assert (reading.model, reading.id) == (expected["model"], expected["id"]), answer["id"]
+        assert reading.stop_reason == expected["stop_reason"], answer["id"]
+        compared += 1
+    assert compared > 250
+
+
+def test_every_stream_is_whole_and_in_order_but_the_damaged_ones(
+    answers: list[dict[str, Any]],
+) -> None:
+    streams = [answer for answer in answers if is_stream(answer)]
+    assert len(streams) > 100
+    for answer in streams:
+        reader = read_stream(answer)
+        assert (reader.malformed is not None) == (answer["id"] in DAMAGED), answer["id"]
+        assert reader.stopped, answer["id"]
+        assert reader.tokens == read_stream(answer, step=1).tokens
+        # Some that were written by hand have no counts.
+        assert reader.final or answer["origin"] == "fixture", answer["id"]
+        assert reader.delivered == reader.tokens or not reader.final
+
+
+def test_the_estimate_of_a_cut_stream_stays_near_the_truth(answers: list[dict[str, Any]]) -> None:
+    for answer in answers:
+        if not is_stream(answer) or answer["origin"] != "recorded":
+            continue
+        body = answer["response"]["body_text"]
+        cut = {**answer, "response": {"body_text": body[: body.rindex("event: message_delta")]}}
+        whole, reader = read_stream(answer), read_stream(cut)
+        assert not reader.final
+        assert reader.delivered is not None
+        assert whole.tokens is not None
+        assert reader.delivered.output <= whole.tokens.output * 1.25 + 2, answer["id"]
+
+
+def test_no_recorded_request_costs_more_than_would_have_been_reserved(
+    answers: list[dict[str, Any]],
+) -> None:
+    checked = 0
+    for answer in answers:
+        request = answer["request"]["body"]
+        if answer["origin"] != "recorded" or not isinstance(request, dict):
+            continue
+        reading, body = read(answer), msgspec.json.encode(request)
+        assert reading.tokens is not None
+        assert reading.model is not None
+        price = TABLE.find(reading.model)
+        cost = TABLE.cost(reading.tokens, reading.model, advisors=reading.advisors)
+        assert price is not None, reading.model
+        assert cost is not None
+        assert reservation_units(body, request["max_tokens"], price) >= cost, answer["id"]
+        if b"code_execution" not in body:
+            assert estimate_input_tokens(body) >= reading.tokens.prompt, answer["id"]
+        checked += 1
+    assert checked > 200

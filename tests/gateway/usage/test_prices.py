@@ -1,0 +1,149 @@
+"""Prices are found by every name that a model goes by."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from apertis.gateway.config.settings import PriceSettings
+from apertis.gateway.usage.list_prices import LIST_PRICES
+from apertis.gateway.usage.price import Price, cost_units
+from apertis.gateway.usage.prices import PriceTable
+from apertis.gateway.usage.tokens import Tokens
+from apertis.sandbox.catalogue import ALIASES, MODELS
+
+TABLE = PriceTable()
+
+
+def dollars(amount: str) -> int:
+    """Units per million tokens."""
+    return int(Decimal(amount) * 500_000)
+
+
+def settings(input: str, output: str) -> PriceSettings:
+    one = Decimal(input)
+    return PriceSettings(
+        input=one,
+        output=Decimal(output),
+        cache_read=one / 10,
+        cache_write_5m=one * 5 / 4,
+        cache_write_1h=one * 2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "input", "output", "read", "write_5m", "write_1h"),
+    [
+        ("claude-opus-4-5", "5", "25", "0.5", "6.25", "10"),
+        ("claude-opus-4-1", "15", "75", "1.5", "18.75", "30"),
+        ("claude-sonnet-4-6", "3", "15", "0.3", "3.75", "6"),
+        ("claude-haiku-4-5", "1", "5", "0.1", "1.25", "2"),
+        ("claude-3-5-haiku", "0.8", "4", "0.08", "1", "1.6"),
+        ("claude-3-haiku", "0.25", "1.25", "0.03", "0.3", "0.5"),
+        ("claude-opus-5-5", "4", "20", "0.2", "5", "8"),
+        ("claude-sonnet-5-5", "2", "10", "0.1", "2.5", "4"),
+        ("claude-fable-5-1", "10", "50", "0.25", "12.5", "20"),
+    ],
+)
+def test_list_prices_are_the_published_ones(
+    model: str, input: str, output: str, read: str, write_5m: str, write_1h: str
+) -> None:
+    price = TABLE.find(model)
+    assert price is not None
+    assert (
+        price.input,
+        price.output,
+        price.cache_read,
+        price.cache_write_5m,
+        price.cache_write_1h,
+    ) == tuple(map(dollars, (input, output, read, write_5m, write_1h)))
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
+        ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5"),
+        ("claude-sonnet-4.5", "claude-sonnet-4-5"),
+        ("claude-sonnet-4-5-latest", "claude-sonnet-4-5"),
+        ("code:claude-opus-4-5-20251101", "claude-opus-4-5"),
+        ("claude-sonnet-4-0", "claude-sonnet-4"),
+        ("claude-opus-4-20250514", "claude-opus-4"),
+        ("claude-3-7-sonnet-latest", "claude-3-7-sonnet"),
+        ("claude-3.5-haiku", "claude-3-5-haiku"),
+    ],
+)
+def test_a_model_is_found_by_its_other_names(name: str, model: str) -> None:
+    assert TABLE.find(name) is LIST_PRICES[model]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "gpt-9", "claude", "claude-opus", "Claude-Opus-4-5", "claude-opus-4-5-2025", "-latest"],
+)
+def test_other_names_have_no_price(name: str) -> None:
+    assert TABLE.find(name) is None
+
+
+def test_every_model_of_the_sandbox_has_a_price() -> None:
+    assert [model.id for model in MODELS if TABLE.find(model.id) is None] == []
+    assert [name for name in ALIASES if TABLE.find(name) is None] == []
+
+
+def test_a_configured_price_goes_first_and_is_found_by_other_names_too() -> None:
+    table = PriceTable({"claude-opus-4-5": settings("1", "2"), "mine": settings("7", "8")})
+    for name in ("claude-opus-4-5", "claude-opus-4-5-20251101", "claude-opus-4.5"):
+        price = table.find(name)
+        assert price is not None
+        assert price.input == dollars("1")
+    assert table.find("claude-opus-4-1") is LIST_PRICES["claude-opus-4-1"]
+    mine = table.find("mine")
+    assert mine is not None
+    assert (mine.input, mine.output, mine.web_search) == (dollars("7"), dollars("8"), 5_000 * 10**6)
+
+
+def test_the_price_of_an_exact_id_beats_that_of_its_undated_name() -> None:
+    table = PriceTable(
+        {"claude-opus-4-5": settings("1", "2"), "claude-opus-4-5-20251101": settings("3", "4")}
+    )
+    price = table.find("claude-opus-4-5-20251101")
+    assert price is not None
+    assert price.input == dollars("3")
+
+
+def test_a_configured_price_keeps_the_factors_of_the_model() -> None:
+    table = PriceTable({"claude-opus-5": settings("1", "2")})
+    used = Tokens(input=1_000_000, fast=True, us_only=True)
+    assert table.cost(used, "claude-opus-5") == dollars("1") * 2 * 110 // 100
+
+
+@pytest.mark.parametrize(("prompt", "cost"), [(100_000, "0.01"), (100_001, "0.05")])
+def test_a_long_prompt_raises_the_price_of_the_whole_request(prompt: int, cost: str) -> None:
+    units = TABLE.cost(Tokens(input=prompt), "claude-haiku-5-5")
+    assert units is not None
+    assert abs(units - dollars(cost)) <= 1
+    # Cached parts count towards the length, and the answer costs more too.
+    units = TABLE.cost(Tokens(cache_read=prompt, output=1_000_000), "claude-haiku-5-5")
+    assert units is not None
+    assert abs(units - (dollars(cost) // 10 + dollars(cost) * 50)) <= 1
+
+
+def test_an_advisor_is_charged_at_its_own_price() -> None:
+    used, advice = Tokens(input=1_000_000), Tokens(output=1_000_000)
+    cost = TABLE.cost(used, "claude-haiku-4-5", advisors=[("claude-opus-4-7", advice)])
+    assert cost == dollars("1") + dollars("25")
+    unknown = TABLE.cost(used, "claude-haiku-4-5", advisors=[("nobody", advice)])
+    assert unknown == dollars("1") + dollars("5")
+
+
+def test_without_a_price_there_is_no_cost() -> None:
+    assert TABLE.cost(Tokens(input=1), "gpt-9") is None
+
+
+def test_every_list_price_is_sane() -> None:
+    for model, price in LIST_PRICES.items():
+        assert isinstance(price, Price)
+        assert 0 < price.cache_read < price.input < price.cache_write_5m < price.cache_write_1h
+        assert price.input < price.output, model
+        assert cost_units(Tokens(input=1_000_000), price) >= dollars("0.1")

@@ -1,0 +1,324 @@
+"""What is read of a stream, event by event and however its events are grouped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apertis.gateway.usage.stream import StreamReader
+from apertis.gateway.usage.tokens import Tokens
+
+
+def event(type: str, **fields: object) -> bytes:
+    data = msgspec.json.encode({"type": type, **fields})
+    return b"event: " + type.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def message_start(usage: object = None, model: str = "claude-opus-4-5") -> bytes:
+    message = {"id": "msg_1", "model": model, "content": [], "usage": usage}
+    return event("message_start", message=message)
+
+
+def block_start(index: int = 0, type: str = "text") -> bytes:
+    return event("content_block_start", index=index, content_block={"type": type})
+
+
+def piece(text: str, index: int = 0, kind: str = "text") -> bytes:
+    type_ = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
+    delta = {"type": type_[kind], kind: text}
+    return event("content_block_delta", index=index, delta=delta)
+
+
+def block_stop(index: int = 0) -> bytes:
+    return event("content_block_stop", index=index)
+
+
+def message_delta(usage: object = None, stop_reason: str | None = "end_turn") -> bytes:
+    return event("message_delta", delta={"stop_reason": stop_reason}, usage=usage)
+
+
+PING = event("ping")
+STOP = event("message_stop")
+START = message_start({"input_tokens": 10, "output_tokens": 1})
+
+
+def read(*events: bytes) -> StreamReader:
+    reader = StreamReader()
+    for one in events:
+        reader.feed(one)
+    return reader
+
+
+def facts(reader: StreamReader) -> dict[str, Any]:
+    names = (
+        "tokens",
+        "delivered",
+        "advisors",
+        "model",
+        "id",
+        "stop_reason",
+        "content_started",
+        "stopped",
+        "error_type",
+        "malformed",
+        "final",
+        "deltas",
+        "output_estimate",
+    )
+    return {name: getattr(reader, name) for name in names}
+
+
+def test_a_whole_stream_says_everything() -> None:
+    reader = read(
+        START,
+        PING,
+        block_start(),
+        piece("Hel"),
+        piece("lo"),
+        block_stop(),
+        message_delta({"output_tokens": 17}),
+        STOP,
+    )
+    assert facts(reader) == {
+        "tokens": Tokens(input=10, output=17),
+        "delivered": Tokens(input=10, output=17),
+        "advisors": (),
+        "model": "claude-opus-4-5",
+        "id": "msg_1",
+        "stop_reason": "end_turn",
+        "content_started": True,
+        "stopped": True,
+        "error_type": None,
+        "malformed": None,
+        "final": True,
+        "deltas": 2,
+        "output_estimate": 17,
+    }
+
+
+def test_nothing_is_known_before_the_first_event() -> None:
+    reader = read()
+    assert reader.tokens is None
+    assert reader.delivered is None
+    assert not reader.content_started
+
+
+def test_an_upstream_that_splits_its_input_at_the_end_only_is_booked_right() -> None:
+    whole = message_start({"input_tokens": 5000, "output_tokens": 0})
+    split = message_delta(
+        {
+            "input_tokens": 200,
+            "cache_read_input_tokens": 4000,
+            "cache_creation_input_tokens": 800,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 800},
+            "output_tokens": 40,
+        }
+    )
+    assert read(whole, split, STOP).tokens == Tokens(
+        input=200, output=40, cache_read=4000, cache_write_1h=800
+    )
+
+
+def test_cumulative_repeats_and_nulls_are_not_added() -> None:
+    usage = {"input_tokens": 30, "cache_read_input_tokens": 7, "output_tokens": 2}
+    deltas = [message_delta({**usage, "output_tokens": n}, stop_reason=None) for n in (10, 20, 30)]
+    nulls = message_delta(
+        {"input_tokens": None, "cache_read_input_tokens": None, "output_tokens": 31}
+    )
+    reader = read(message_start(usage), *deltas, nulls, STOP)
+    assert reader.tokens == Tokens(input=30, cache_read=7, output=31)
+    assert reader.final
+
+
+def test_a_count_without_a_stop_reason_is_not_the_final_one() -> None:
+    reader = read(START, block_start(), message_delta({"output_tokens": 2}, stop_reason=None))
+    assert not reader.final
+    reader.feed(message_delta(None))
+    assert not reader.final, "a stop reason without a count leaves the output unknown"
+
+
+def test_a_cut_stream_is_booked_by_the_largest_of_what_was_said_and_seen() -> None:
+    pieces = [piece("x") for _ in range(9)]
+    assert read(START, block_start(), *pieces).delivered == Tokens(input=10, output=9)
+    long = read(START, block_start(), piece("a" * 401))
+    assert long.delivered == Tokens(input=10, output=101)
+    assert long.tokens == Tokens(input=10, output=1)
+    said = message_delta({"output_tokens": 500}, stop_reason=None)
+    assert read(START, block_start(), piece("x"), said).output_estimate == 500
+
+
+def test_a_final_count_is_never_replaced_by_an_estimate() -> None:
+    reader = read(START, block_start(), *[piece("x")] * 50, message_delta({"output_tokens": 3}))
+    assert reader.delivered == Tokens(input=10, output=3)
+
+
+@pytest.mark.parametrize("kind", ["text", "thinking", "partial_json"])
+def test_every_kind_of_piece_counts(kind: str) -> None:
+    reader = read(START, block_start(), *(piece("abcd" * 4, kind=kind) for _ in range(10)))
+    assert reader.deltas == 10
+    assert reader.output_estimate == 40
+    assert reader.malformed is None
+
+
+def test_interleaved_blocks_are_in_order() -> None:
+    mixed = [piece("abcd", i % 2) for i in range(10)]
+    reader = read(START, block_start(0), block_start(1), *mixed, block_stop(1), piece("x", 0))
+    assert reader.deltas == 11
+    assert reader.malformed is None
+
+
+def test_an_error_event_is_known_by_its_type() -> None:
+    error = event("error", error={"type": "overloaded_error", "message": "secret"})
+    assert read(error).error_type == "overloaded_error"
+    assert read(error).malformed is None
+    assert read(START, block_start(), error).error_type == "overloaded_error"
+    assert read(event("error", error="what")).error_type == "api_error"
+    assert read(event("error")).error_type == "api_error"
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        ([START, START], "a second message_start"),
+        ([START, STOP, START], "a second message_start"),
+        ([piece("x")], "content_block_delta before message_start"),
+        ([STOP], "message_stop before message_start"),
+        ([START, piece("x")], "content_block_delta of a block that is not open"),
+        ([START, block_start(), piece("x", 1)], "content_block_delta of a block that is not open"),
+        (
+            [START, block_start(), piece("x"), piece("x"), block_stop(), piece("x")],
+            "content_block_delta of a block that is not open",
+        ),
+        ([START, block_stop()], "content_block_stop of a block that is not open"),
+        ([START, block_start(), block_start()], "a second content_block_start of one index"),
+        ([START, event("content_block_start")], "content_block_start without an index"),
+        ([START, STOP, block_start()], "content_block_start after message_stop"),
+        (
+            [START, block_start(), piece("x"), STOP, piece("x")],
+            "content_block_delta after message_stop",
+        ),
+        ([event("message_start")], "message_start without a message"),
+    ],
+)
+def test_events_out_of_order_are_malformed(events: list[bytes], reason: str) -> None:
+    assert read(*events).malformed == reason
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"event: message_delta\ndata: {oops\n\n",
+        b"event: message_delta\ndata: [1]\n\n",
+        b'event: message_stop\ndata: {"type":7}\n\n',
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{\n\n',
+        piece("a private word").replace(b'word"', b"word"),
+        b"data: nonsense\n\n",
+        b"event: message_delta\ndata: " + b"[" * 100_000 + b"\n\n",
+    ],
+)
+def test_damaged_data_is_noticed_and_never_quoted(bad: bytes) -> None:
+    reader = read(START, block_start(), piece("abc"), bad)
+    assert reader.malformed is not None
+    assert reader.malformed.endswith("is not what its type promises")
+    assert "private" not in reader.malformed
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        PING,
+        b": a comment\n\n",
+        b"event: ping\n\n",
+        b"\n\n\n\n",
+        b"data: [DONE]\n\n",
+        event("something_new", usage={"input_tokens": 99, "output_tokens": 99}),
+        b"event: something_new\ndata: {oops\n\n",
+        b"retry: 100\n\n",
+    ],
+)
+def test_what_says_nothing_changes_nothing(harmless: bytes) -> None:
+    events = [START, block_start(), piece("a"), piece("b"), message_delta({"output_tokens": 4})]
+    plain = facts(read(*events, STOP))
+    for place in range(len(events) + 1):
+        assert facts(read(*events[:place], harmless, *events[place:], STOP)) == plain
+    assert facts(read(*events, STOP, harmless)) == plain
+
+
+def lines_of(block: bytes, end: bytes) -> bytes:
+    return block.replace(b"\n", end)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize(
+    "respell",
+    [
+        lambda block: block,
+        lambda block: block.replace(b": ", b":"),
+        lambda block: block.replace(b"}}\n", b"}       }\n"),
+        lambda block: block.replace(b'":', b'" : '),
+        lambda block: b"\n".join(x for x in block.split(b"\n") if not x.startswith(b"event:")),
+        lambda block: b"\xef\xbb\xbf" + block,
+        lambda block: block.replace(b"data: {", b"data: {\ndata: "),
+    ],
+)
+def test_every_spelling_of_the_same_stream_says_the_same(end: bytes, respell: Any) -> None:
+    events = [
+        START,
+        block_start(),
+        *(piece(text) for text in ("a", "}", '"', '"}}', "\\", "é\u2028", " } ", "")),
+        block_stop(),
+        message_delta({"output_tokens": 4}),
+        STOP,
+    ]
+    plain = read(*events)
+    spelled = read(lines_of(respell(b"".join(events)), end))
+    assert plain.malformed is None
+    # Text may be longer in another spelling; the rest is equal.
+    assert facts(spelled) == facts(plain)
+
+
+ANY_EVENT = st.one_of(
+    st.just(START),
+    st.just(PING),
+    st.just(STOP),
+    st.just(b": comment\n\n"),
+    st.just(b"\n"),
+    st.builds(block_start, st.integers(0, 2)),
+    st.builds(block_stop, st.integers(0, 2)),
+    st.builds(
+        piece,
+        st.text(max_size=8),
+        st.integers(0, 2),
+        st.sampled_from(["text", "thinking", "partial_json"]),
+    ),
+    st.builds(message_delta, st.builds(dict, output_tokens=st.integers(0, 99))),
+    st.builds(lambda text: piece(text).replace(b"\n", b"\r\n"), st.text(max_size=4)),
+    st.sampled_from([b"event: message_delta\ndata: {\n\n", b"data:x\n\n"]),
+)
+
+
+@given(st.lists(ANY_EVENT, max_size=25), st.data())
+@settings(max_examples=200)
+def test_facts_do_not_depend_on_how_events_are_grouped(
+    events: list[bytes], data: st.DataObject
+) -> None:
+    events = [START, block_start(), *events]
+    alone = facts(read(*events))
+    assert facts(read(b"".join(events))) == alone
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=4)))
+    groups = [b"".join(events[a:b]) for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
+    assert facts(read(*groups)) == alone
+
+
+@given(st.lists(st.text(max_size=30), max_size=30))
+@settings(max_examples=150)
+def test_every_piece_is_counted_once_with_all_its_bytes(texts: list[str]) -> None:
+    reader = read(START, block_start(), *map(piece, texts))
+    assert reader.malformed is None
+    assert reader.deltas == len(texts)
+    written = sum(len(msgspec.json.encode(text)) - 2 for text in texts)
+    assert reader.output_estimate == max(1, len(texts), -(-written // 4))
