@@ -74,7 +74,9 @@ def test_a_key_is_made_and_its_secret_stands_alone_on_stdout(
     found = directory(keys.data).find(out.strip(), time.time())
     assert found is not None
     assert found.record.name == "ci"
-    assert found.record.quota_units is found.record.models is found.record.expires_at is None
+    assert found.record.quota_units is None
+    assert found.record.models is None
+    assert found.record.expires_at is None
     assert run(["keys", "create", "--name", "x", "--data", str(keys.data)]) == 0
     assert "shown only now" in capsys.readouterr().err
 

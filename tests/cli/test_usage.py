@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -162,3 +168,33 @@ def test_a_wrong_question_is_one_line(
     err = usage(*arguments, code=code)
     assert told in err
     assert err.count("\n") == 1
+
+
+def test_on_a_terminal_no_number_is_cut_and_the_totals_come_last(data: Path) -> None:
+    for columns in (80, 140):
+        shown = on_terminal("usage", "--data", str(data), columns=columns)
+        assert re.search(r"^ *Key +Requests +Errors +Input +Output", shown, re.MULTILINE)
+        assert re.search(r"^ *ann +2 +0 +2,000 +40 .*1\.500004 *$", shown, re.MULTILINE)
+        assert re.search(r"^ *Total +3 +1 +2,000 +40 .*1\.500004 *$", shown, re.MULTILINE)
+        assert "…" not in shown
+    assert on_terminal("usage", "--from", "2028-01-01", "--data", str(data)) == "Nothing was used."
+
+
+def on_terminal(*arguments: str, columns: int = 80) -> str:
+    """What the command shows to a person, without colours."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "apertis.cli", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm"},
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        # Reading a terminal that nobody writes to any more is an error on Linux.
+        with contextlib.suppress(OSError):
+            while piece := os.read(ours, 4096):
+                shown += piece
+        os.close(ours)
+        assert process.wait(60) == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n").strip("\n")

@@ -61,7 +61,9 @@ _TITLES = {
 _OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "key", "model", "limit")}
 # Columns that are left out when they would only show zeros.
 _RARE = frozenset({"errors", "cache_write_1h_tokens", "web_search_requests"})
-_TEXTS = frozenset({"key_name", "model", "day", "session", "class", "agent", "upstream", "kind"})
+# Columns for which a narrow terminal has no place.
+_WIDE = frozenset({"cache_read_tokens", "cache_write_5m_tokens", "cost_units"})
+_NARROW_COLUMNS = 100
 
 
 @click.command("usage", epilog=_EPILOG)
@@ -122,10 +124,11 @@ def _csv(answer: Report) -> str:
 
 
 def _groups(answer: Report) -> list[str]:
-    """Name the columns that tell groups apart."""
+    """Name the columns that tell groups apart, in the order that was asked for."""
     from apertis.gateway.routes.admin_usage import GROUPS
 
-    words = [word for word, dimension in GROUPS.items() if dimension in answer.query.group_by]
+    word_of = {dimension: word for word, dimension in GROUPS.items()}
+    words = [word_of[dimension] for dimension in answer.query.group_by]
     return [name for word in words for name in (("key", "key_name") if word == "key" else (word,))]
 
 
@@ -147,32 +150,39 @@ def _harmless(value: object) -> object:
 
 def _show(answer: Report) -> None:
     rows, totals = _rows(answer), _row(answer.view().totals)
-    groups = _groups(answer)
-    names = [
-        name
-        for name in _TITLES
-        if name in groups or (name in totals and (name not in _RARE or totals[name]))
-    ]
+    groups = [name for name in _groups(answer) if name in _TITLES]
+    sums = [name for name in totals if name in _TITLES and (name not in _RARE or totals[name])]
     if not is_terminal():
         for row in rows:
-            click.echo("\t".join(_cells(row, names)))
-        return
-    if not rows:
+            click.echo("\t".join(_cells(row, [*groups, *sums])))
+    elif rows:
+        _table(groups, sums, rows, totals)
+    else:
         click.echo("Nothing was used.")
-        return
+
+
+def _table(
+    groups: list[str],
+    sums: list[str],
+    rows: list[dict[str, object]],
+    totals: Mapping[str, object],
+) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    if console.width < _NARROW_COLUMNS:
+        sums = [name for name in sums if name not in _WIDE]
     table = Table(box=None, header_style="bold", show_footer=True, footer_style="bold")
-    for place, name in enumerate(names):
-        footer = "Total" if place == 0 else _cell(totals.get(name, ""))
-        table.add_column(
-            _TITLES[name], footer, justify="left" if name in _TEXTS else "right", no_wrap=True
-        )
+    # A name may be folded; a number that is cut would be another number.
+    for place, name in enumerate(groups):
+        table.add_column(_TITLES[name], "" if place else "Total", overflow="fold")
+    for name in sums:
+        table.add_column(_TITLES[name], _cell(totals[name]), justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, _cells(row, names)))
-    Console().print(table)
+        table.add_row(*map(Text, _cells(row, [*groups, *sums])))
+    console.print(table)
 
 
 def _cells(row: Mapping[str, object], names: Iterable[str]) -> list[str]:

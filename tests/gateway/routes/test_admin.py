@@ -106,10 +106,9 @@ def test_a_change_acts_on_the_running_gateway_at_once(admin: Administration) -> 
     admin.call("PATCH", f"{KEYS}/{made['id']}", {"models": ["a"], "quota_units": 9})
     assert not key.allows("b")
     assert key.account.quota == 9
-    admin.call("POST", f"{KEYS}/{made['id']}/disable")
-    assert key.record.status == "disabled"
-    admin.call("POST", f"{KEYS}/{made['id']}/enable")
-    assert key.record.status == "enabled"
+    for action, status in (("disable", "disabled"), ("enable", "enabled")):
+        admin.call("POST", f"{KEYS}/{made['id']}/{action}")
+        assert key.record.status == status
     admin.call("DELETE", f"{KEYS}/{made['id']}")
     assert admin.directory.find(made["secret"], admin.now) is None
 
