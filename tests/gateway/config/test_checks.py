@@ -7,7 +7,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Problems, Read
+    from tests.gateway.config.conftest import Problems, Read
 
 
 def test_tls_needs_both_files_and_they_must_be_there(

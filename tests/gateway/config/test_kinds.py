@@ -14,7 +14,7 @@ from apertis.gateway.config.quantities import MONEY_STEP, Money
 from apertis.gateway.config.reading import read
 
 if TYPE_CHECKING:
-    from .conftest import Problems, Read
+    from tests.gateway.config.conftest import Problems, Read
 
 
 def value_of(read_file: Read, setting: str, written: str) -> Any:

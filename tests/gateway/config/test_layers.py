@@ -12,7 +12,7 @@ from apertis.gateway.config.reading import read
 from apertis.gateway.config.settings import kinds_of
 
 if TYPE_CHECKING:
-    from .conftest import Problems, Read
+    from tests.gateway.config.conftest import Problems, Read
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(read_file: Read) -> None:

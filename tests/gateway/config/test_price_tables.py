@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from apertis.gateway.config import PriceSettings
 
 if TYPE_CHECKING:
-    from .conftest import Problems, Read
+    from tests.gateway.config.conftest import Problems, Read
 
 
 def test_prices_are_exact_whether_numbers_or_texts(read_file: Read) -> None:

@@ -8,7 +8,7 @@ from apertis.gateway.config.rendering import render
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Read
+    from tests.gateway.config.conftest import Read
 
 TEXT = """
 [server]

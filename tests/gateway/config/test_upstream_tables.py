@@ -11,7 +11,7 @@ from apertis.gateway.config.reading import read
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Problems, Read
+    from tests.gateway.config.conftest import Problems, Read
 
 KEY = "sk-ant-0123456789"
 

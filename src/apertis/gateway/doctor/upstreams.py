@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import stat
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest, UpstreamT
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apertis.gateway.config import Settings, UpstreamSettings
     from apertis.gateway.doctor.finding import Finding
     from apertis.gateway.upstreams.wire import WireAnswer
@@ -36,14 +39,21 @@ class _List(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
-async def upstream_findings(settings: Settings) -> tuple[Finding, ...]:
-    """A finding for each upstream, in their order; they are asked at the same time."""
-    found = await asyncio.gather(*(_finding(each, settings) for each in settings.upstreams))
+async def upstream_findings(
+    settings: Settings, clock: Callable[[], float] = time.perf_counter
+) -> tuple[Finding, ...]:
+    """A finding for each upstream, in their order; they are asked at the same time.
+
+    `clock` tells seconds, to measure how long an answer takes.
+    """
+    found = await asyncio.gather(*(_finding(each, settings, clock) for each in settings.upstreams))
     exposed = [_exposed_key(each) for each in settings.upstreams]
     return (*found, *(finding for finding in exposed if finding))
 
 
-async def _finding(upstream: UpstreamSettings, settings: Settings) -> Finding:
+async def _finding(
+    upstream: UpstreamSettings, settings: Settings, clock: Callable[[], float]
+) -> Finding:
     subject = f"upstream {upstream.name}"
     if upstream.kind == "sandbox":
         return ok(subject, "the sandbox, a stand-in for Claude: built in, and not a model")
@@ -58,8 +68,7 @@ async def _finding(upstream: UpstreamSettings, settings: Settings) -> Finding:
     )
     connect = min(settings.routing.connect_timeout_seconds, _LONGEST_SECONDS)
     timeouts = UpstreamTimeouts(connect, _LONGEST_SECONDS, _LONGEST_SECONDS)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+    began = clock()
     try:
         asked = await _ask(client, timeouts)
     finally:
@@ -68,7 +77,7 @@ async def _finding(upstream: UpstreamSettings, settings: Settings) -> Finding:
         advice = f"check that {upstream.base_url} is its address, and that this machine reaches it"
         return fail(subject, asked.reason, advice)
     found = _judged(subject, upstream, *asked)
-    return found or _timed(subject, upstream, loop.time() - began)
+    return found or _timed(subject, upstream, clock() - began)
 
 
 async def _ask(
