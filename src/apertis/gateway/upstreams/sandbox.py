@@ -63,15 +63,6 @@ class SandboxAnswer:
             self._failure = found
         return self._failure
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the body is there, and known to its end."""
-        return self.headers[-1][0] == b"content-length"
-
-    def rest(self) -> bytes:
-        """The whole body."""
-        return self._next
-
     def close(self) -> None:
         """Nothing more comes."""
         self._next, self._steps = b"", iter(())
