@@ -6,7 +6,13 @@ import platformdirs
 import pytest
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.config import ServerSettings, Settings, StoreSettings, read_settings
+from apertis.gateway.config import (
+    ServerSettings,
+    Settings,
+    StoreSettings,
+    read_settings,
+    read_store_settings,
+)
 
 
 def test_the_defaults_listen_on_loopback_and_keep_data_where_the_platform_says() -> None:
@@ -75,3 +81,18 @@ def test_it_knows_whether_others_can_reach_it(host: str, loopback: bool) -> None
 def test_settings_do_not_change() -> None:
     with pytest.raises(AttributeError):
         read_settings({}).server.port = 1  # type: ignore[misc]
+
+
+def test_the_store_is_read_without_the_credentials_of_the_upstreams(tmp_path: Path) -> None:
+    file = tmp_path / "apertis.toml"
+    file.write_text(
+        "[store]\ndata = 'state'\n[[upstreams]]\nname = 'a'\napi_key_env = 'NOT_HERE'\n"
+    )
+    with pytest.raises(ConfigurationError, match="NOT_HERE"):
+        read_settings({}, config=file)
+    assert read_store_settings({}, config=file) == StoreSettings(tmp_path / "state")
+    environment = {"APERTIS_CONFIG": str(file), "APERTIS_STORE_URL": "postgresql://db/x"}
+    store = read_store_settings(environment, data=tmp_path)
+    assert store == StoreSettings(tmp_path, "postgresql://db/x")
+    with pytest.raises(ConfigurationError, match="^APERTIS_STORE_URL must be a URL"):
+        read_store_settings({"APERTIS_STORE_URL": "x"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apertis.gateway.config.rates import Rate, parse_rate
-from apertis.gateway.config.reading import read_settings
+from apertis.gateway.config.reading import read_settings, read_store_settings
 from apertis.gateway.config.secret import Secret
 from apertis.gateway.config.settings import (
     MAX_BODY_BYTES,
@@ -39,4 +39,5 @@ __all__ = [
     "UpstreamSettings",
     "parse_rate",
     "read_settings",
+    "read_store_settings",
 ]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config.layers import Layer
 
-__all__ = ["Reading", "read", "read_settings"]
+__all__ = ["Reading", "read", "read_settings", "read_store_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,28 @@ def read_settings(
     return read(environment, config, from_options(options)).settings
 
 
+def read_store_settings(
+    environment: Mapping[str, str], *, config: Path | None = None, data: Path | None = None
+) -> StoreSettings:
+    """The settings of the store alone, from the same sources.
+
+    For commands beside the gateway: who runs them need not have the upstreams' credentials.
+    """
+    reader = Reader(environment)
+    options = from_options({"--data": (("store", "data"), data)})
+    given = _gathered(_file(environment, config), options, reader)
+    store: StoreSettings = _section("store", given, reader)
+    reader.finish()
+    return store
+
+
 def read(
     environment: Mapping[str, str], config: Path | None = None, options: Layer | None = None
 ) -> Reading:
     """As `read_settings`, with the origins of the values."""
     reader = Reader(environment)
-    named = environment.get(CONFIG_VARIABLE)
-    file = config or (Path(named) if named else None)
-    given: Layer = from_file(file, reader) if file else {}
-    given |= from_environment(reader)
-    given |= options or {}
+    file = _file(environment, config)
+    given = _gathered(file, options or {}, reader)
     values: dict[str, Any] = {name: _section(name, given, reader) for name in SECTIONS}
     origins = {".".join(path): value.place.origin for path, value in given.items()}
     upstreams = read_upstreams(given[("upstreams",)], reader) if ("upstreams",) in given else ()
@@ -97,6 +109,16 @@ def read(
     check(settings, given, upstreams, reader)
     reader.finish()
     return Reading(settings, file, origins)
+
+
+def _file(environment: Mapping[str, str], config: Path | None) -> Path | None:
+    named = environment.get(CONFIG_VARIABLE)
+    return config or (Path(named) if named else None)
+
+
+def _gathered(file: Path | None, options: Layer, reader: Reader) -> Layer:
+    """What was given, of each setting by the source that wins."""
+    return (from_file(file, reader) if file else {}) | from_environment(reader) | options
 
 
 def _section(name: str, given: Layer, reader: Reader) -> Any:
