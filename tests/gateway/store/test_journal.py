@@ -58,6 +58,17 @@ def test_records_come_back_as_they_were_and_in_their_order(tmp_path: Path) -> No
     assert journal.read(5) is None
 
 
+@pytest.mark.parametrize("limit", [1, 2, 500])
+def test_beginnings_between_ends_do_not_disturb_them(tmp_path: Path, limit: int) -> None:
+    journal = Journal.open(tmp_path)
+    written = [record(n) for n in range(5)]
+    for one in written:
+        journal.begin(one)
+        journal.append(one)
+    assert drained(journal, limit) == written
+    assert journal.skipped == 0
+
+
 def test_a_record_is_in_its_file_when_append_returns(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path)
     journal.append(record(1))

@@ -66,6 +66,8 @@ def write(total: int | None = None, m5: int | None = None, h1: int | None = None
         ([write(100), write(None, 30, 70)], (30, 70)),
         # A split of zeros beside a total is a placeholder.
         ([write(100, 0, 0)], (100, 0)),
+        # Of two that contradict each other at once, nothing is given away.
+        ([write(50, 60, 40)], (60, 40)),
         # A later total corrects the split: what nobody split is a 5-minute write.
         ([write(100, 60, 40), write(130)], (90, 40)),
         ([write(100, 60, 40), write(30)], (0, 30)),

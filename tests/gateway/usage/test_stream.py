@@ -171,6 +171,18 @@ def test_interleaved_blocks_are_in_order() -> None:
     assert reader.malformed is None
 
 
+def test_a_piece_is_told_by_its_index_wherever_that_stands() -> None:
+    def late(index: int) -> bytes:
+        delta = {"type": "text_delta", "text": "x"}
+        return event("content_block_delta", delta=delta, index=index)
+
+    reader = read(START, block_start(0), late(0), late(0))
+    assert reader.malformed is None
+    reader.feed(late(1))
+    assert reader.malformed == "content_block_delta of a block that is not open"
+    assert reader.deltas == 3
+
+
 def test_an_error_event_is_known_by_its_type() -> None:
     error = event("error", error={"type": "overloaded_error", "message": "secret"})
     assert read(error).error_type == "overloaded_error"
@@ -216,6 +228,7 @@ def test_events_out_of_order_are_malformed(events: list[bytes], reason: str) -> 
         b'event: message_stop\ndata: {"type":7}\n\n',
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{\n\n',
         piece("a private word").replace(b'word"', b"word"),
+        piece("a private word").replace(b"}}", b"}"),
         b"data: nonsense\n\n",
         b"event: message_delta\ndata: " + b"[" * 100_000 + b"\n\n",
     ],
