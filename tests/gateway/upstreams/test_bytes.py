@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,12 +36,13 @@ class Upstream:
 
     requests: list[tuple[bytes, bytes]] = field(default_factory=list)
     answer: list[bytes] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             try:
                 head = await reader.readuntil(b"\r\n\r\n")
-            except asyncio.IncompleteReadError:
+            except (asyncio.IncompleteReadError, ConnectionError):
                 break
             length = int(head.lower().split(b"\r\ncontent-length: ")[1].split(b"\r\n")[0])
             self.requests.append((head, await reader.readexactly(length)))
@@ -48,6 +50,9 @@ class Upstream:
                 writer.write(piece)
                 await asyncio.sleep(0)
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        self.ended.set()
 
 
 def fields_of(head: bytes) -> list[Header]:
@@ -85,6 +90,7 @@ def test_bytes_in_are_bytes_out(
             assert not isinstance(data, UpstreamFailure), data
             got += data
         await through.close()
+        await upstream.ended.wait()
         server.close()
         await server.wait_closed()
         return list(answer.headers), got
