@@ -94,5 +94,5 @@ def test_the_store_is_read_without_the_credentials_of_the_upstreams(tmp_path: Pa
     environment = {"APERTIS_CONFIG": str(file), "APERTIS_STORE_URL": "postgresql://db/x"}
     store = read_store_settings(environment, data=tmp_path)
     assert store == StoreSettings(tmp_path, "postgresql://db/x")
-    with pytest.raises(ConfigurationError, match="^APERTIS_STORE_URL must be a URL"):
+    with pytest.raises(ConfigurationError, match=r"^APERTIS_STORE_URL must be a URL"):
         read_store_settings({"APERTIS_STORE_URL": "x"})
