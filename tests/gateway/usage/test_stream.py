@@ -173,8 +173,10 @@ def test_interleaved_blocks_are_in_order() -> None:
 
 def test_a_piece_is_told_by_its_index_wherever_that_stands() -> None:
     def late(index: int) -> bytes:
-        delta = {"type": "text_delta", "text": "x"}
-        return event("content_block_delta", delta=delta, index=index)
+        data = (
+            b'{"delta":{"type":"text_delta","text":"x"},"index":%d,"type":"content_block_delta" }'
+        )
+        return b"event: content_block_delta\ndata: " + data % index + b"\n\n"
 
     reader = read(START, block_start(0), late(0), late(0))
     assert reader.malformed is None
