@@ -167,6 +167,14 @@ def test_the_most_expensive_come_first_when_asked_for(opened: Any, week: list[Us
     assert rows == every[:4]
 
 
+def test_an_empty_session_is_none(opened: Any, make_usage: Callable[..., UsageRecord]) -> None:
+    opened.run(opened.store.usage.add([make_usage(session=""), make_usage(session=None)]))
+    for since in (None, 1_790_000_000_000):
+        query = UsageQuery(group_by=("session",), since_ms=since)
+        (row,) = opened.run(opened.store.usage.report(query))
+        assert (row.session, row.requests) == (None, 2)
+
+
 def test_sums_beyond_32_bits_are_exact(opened: Any, make_usage: Callable[..., UsageRecord]) -> None:
     large = 2**50 - 1
     records = [make_usage(cost_units=large, tokens=Tokens(input=large)) for _ in range(5)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -10,7 +11,7 @@ from apertis.gateway.store.bulk import BulkInsert
 from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_daily, usage_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,16 +34,22 @@ _DAILY = BulkInsert(usage_daily, SUMS)
 _SESSIONS = BulkInsert(usage_sessions, SUMS)
 _KEYS = BulkInsert(key_usage, ("used_units",))
 
-# The places of the columns in a row of `usage`.
-_PLACES = {column.name: place for place, column in enumerate(usage.columns)}
-_AT, _KEY, _COST = _PLACES["at_ms"], _PLACES["key_id"], _PLACES["cost_units"]
-_STATUS = _PLACES["status"]
-_FLAGS = tuple(_PLACES[name] for name in ("cached", "estimated", "interrupted"))
-_COUNTS = slice(_PLACES["input_tokens"], _COST + 1)
-_DIMENSIONS = tuple(_PLACES[name] for name in ("model", "kind", "request_class", "upstream"))
-_SESSION = tuple(_PLACES[name] for name in ("session", "agent"))
-
 _Row = tuple[Any, ...]
+
+# How to take what is needed from a row of `usage`.
+_PLACES = {column.name: place for place, column in enumerate(usage.columns)}
+_AT, _STATUS = _PLACES["at_ms"], _PLACES["status"]
+_COUNTS = slice(_PLACES["input_tokens"], _PLACES["cost_units"] + 1)
+
+
+def _pick(*names: str) -> Callable[[_Row], _Row]:
+    return operator.itemgetter(*(_PLACES[name] for name in names))
+
+
+_flags = _pick("cached", "estimated", "interrupted")
+_group = _pick("key_id", "model", "kind", "request_class", "upstream", "session", "agent")
+# Of a group with its day in front: what `usage_daily` tells apart.
+_DAILY_WIDTH = len(usage_daily.primary_key)
 
 
 async def book(connection: AsyncConnection, records: Iterable[UsageRecord]) -> list[UsageRecord]:
@@ -109,31 +116,37 @@ def _text(text: str | None) -> str | None:
 
 
 async def _add_up(connection: AsyncConnection, rows: Iterable[_Row]) -> None:
+    sessions = _sums_by_session(rows)
     daily: dict[_Row, list[int]] = {}
-    sessions: dict[_Row, list[int]] = {}
     spent: dict[_Row, list[int]] = {}
-    for row in rows:
-        sums = _sums(row)
-        day = (row[_AT] // DAY_MS, row[_KEY], *(row[place] or "" for place in _DIMENSIONS))
-        _add(daily, day, sums)
-        _add(sessions, (*day, *(row[place] or "" for place in _SESSION)), sums)
-        _add(spent, (row[_KEY],), sums[-1:])
+    for group, sums in sessions.items():
+        _add(daily, group[:_DAILY_WIDTH], sums)
+        _add(spent, group[1:2], sums[-1:])
     # Always in one order, so that two transactions never wait for each other.
     await _DAILY.run(connection, _rows_of(daily))
     await _SESSIONS.run(connection, _rows_of(sessions))
     await _KEYS.run(connection, _rows_of(spent))
 
 
-def _sums(row: _Row) -> list[int]:
-    failed = int(row[_STATUS] >= FIRST_FAILURE)
-    return [1, failed, *(int(row[place]) for place in _FLAGS), *row[_COUNTS]]
+def _sums_by_session(rows: Iterable[_Row]) -> dict[_Row, list[int]]:
+    groups: dict[_Row, list[int]] = {}
+    for row in rows:
+        failed = row[_STATUS] >= FIRST_FAILURE
+        _add(groups, (row[_AT] // DAY_MS, *_group(row)), (1, failed, *_flags(row), *row[_COUNTS]))
+    named: dict[_Row, list[int]] = {}
+    for group, sums in groups.items():
+        # What is kept of a flag is a number, of a dimension that is not there an empty text.
+        dimensions = tuple("" if value is None else value for value in group)
+        _add(named, dimensions, [int(number) for number in sums])
+    return named
 
 
 def _add(groups: dict[_Row, list[int]], group: _Row, sums: Sequence[int]) -> None:
     known = groups.get(group)
-    groups[group] = (
-        list(sums) if known is None else [a + b for a, b in zip(known, sums, strict=True)]
-    )
+    if known is None:
+        groups[group] = list(sums)
+    else:
+        groups[group] = list(map(operator.add, known, sums))
 
 
 def _rows_of(groups: Mapping[_Row, Sequence[int]]) -> list[_Row]:

@@ -28,6 +28,8 @@ __all__ = ["Database", "connect_postgres", "open_postgres", "open_sqlite", "reas
 _BUSY_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _READERS = 4
+# Those that insert many rows at once are large: with the usual 128, they would fill 40 MB.
+_PREPARED = 16
 _BEGIN = "apertis_begin"
 
 
@@ -95,7 +97,11 @@ def _sqlite_engine(path: Path, connections: int, *, begin: str | None) -> AsyncE
         URL.create("sqlite+aiosqlite", database=str(path)),
         # Without an isolation level the driver begins nothing by itself: a transaction that turns
         # from reading to writing could fail at once, so one that writes says so when it begins.
-        connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None},
+        connect_args={
+            "timeout": _BUSY_SECONDS,
+            "isolation_level": None,
+            "cached_statements": _PREPARED,
+        },
         pool_size=connections,
         max_overflow=0,
         hide_parameters=True,
