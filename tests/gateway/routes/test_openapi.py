@@ -15,6 +15,7 @@ from apertis.gateway.routes.table import Endpoint, resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.gateway.conftest import RunningGateway
     from tests.gateway.routes.conftest import Administration, Answer
 
 DOCUMENT = document()
@@ -23,6 +24,9 @@ OPERATIONS = [
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 ]
+
+# What these answer is made of what upstreams have.
+UPSTREAMS_OWN = ("/v1/models", "/v1/messages/batches")
 
 # The part of the specification that this document uses, closed so that a slip is found:
 # https://spec.openapis.org/oas/v3.1.1.html
@@ -248,3 +252,44 @@ def test_what_the_document_allows_for_a_key_is_what_the_api_takes(admin: Adminis
     ):
         assert schema_of("NewKeyFields").is_valid(body) == allowed
         assert (admin.call("POST", "/admin/v1/keys", body).status == 200) == allowed
+
+
+def test_every_documented_path_of_a_running_gateway_answers_as_documented(
+    sandbox_gateway: RunningGateway,
+) -> None:
+    key_id, caller = sandbox_gateway.make_key(quota_units=1_000_000, fallback_models=["m"])
+    message = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hello"}]}
+    bodies: dict[str, Any] = {
+        "createMessage": {**message, "max_tokens": 9},
+        "countTokens": message,
+        "createKey": {"name": "documented"},
+        "changeKey": {"owner": "ann"},
+    }
+    names = {"key_id": key_id, "model_id": "claude-haiku-4-5"}
+    # Deleting comes last.
+    for path, method, operation in sorted(OPERATIONS, key=lambda o: o[1] == "delete"):
+        if path.startswith(UPSTREAMS_OWN):
+            continue
+        administers = "admin" in operation["tags"]
+        client = sandbox_gateway.client if administers else caller
+        body = bodies.get(operation["operationId"])
+        raw = b"" if body is None else json.dumps(body).encode()
+        answer = client.call(method.upper(), path.format(**names), raw)
+        described = operation["responses"][str(answer.status)]
+        assert answer.status == 200, (path, method, answer.body)
+        media = answer.headers["content-type"].partition(";")[0]
+        assert media in described["content"], (path, method, media)
+        schema = described["content"][media]["schema"]
+        if media == "application/json":
+            schema_of(schema["$ref"].rpartition("/")[2]).validate(json.loads(answer.body))
+
+
+def test_without_a_key_only_the_open_paths_answer(sandbox_gateway: RunningGateway) -> None:
+    for path, method, operation in OPERATIONS:
+        answer = sandbox_gateway.client.call(method.upper(), path, b"{}", {})
+        if operation.get("security") == []:
+            assert answer.status == 200, path
+        elif path != "/metrics":
+            # A scraper on the same machine needs no key.
+            assert answer.status == 401, path
+            schema_of("Error").validate(json.loads(answer.body))

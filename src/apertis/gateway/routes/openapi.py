@@ -24,8 +24,8 @@ _DESCRIPTION = """\
 Claude's Messages API behind keys, quotas and limits, byte for byte what the upstream said.
 
 Send a key as `Authorization: Bearer sk-...` or as `x-api-key: sk-...`. A base URL that already
-ends in `/v1` works too. Errors of the gateway have the shape of `Error`; an upstream's pass as they
-came. Every answer has a `request-id` header."""
+ends in `/v1` works too. Errors of the gateway have the shape of `Error`, and those of an upstream
+pass as they came."""
 
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A key: `sk-...`."},

@@ -39,6 +39,8 @@ class _Operation:
     media: str = "application/json"
     open: bool = False
     optional_body: bool = False
+    otherwise: tuple[int, str, str] | None = None
+    """Another answer that is no error: its status, what it means, its schema."""
 
     def json(self, path: str) -> Json:
         """Describe the operation."""
@@ -54,6 +56,10 @@ class _Operation:
             "responses": {"200": self._answer()}
             | {str(status): ref("responses", f"Error{status}") for status in sorted(self.refusals)},
         }
+        if self.otherwise is not None:
+            status, text, schema = self.otherwise
+            content = {"application/json": {"schema": ref("schemas", schema)}}
+            described["responses"][str(status)] = {"description": text, "content": content}
         parameters = [*in_path, *self.parameters]
         if parameters:
             described["parameters"] = parameters
@@ -67,8 +73,6 @@ class _Operation:
         return described
 
     def _answer(self) -> Json:
-        if self.answer is None and self.media == "application/json":
-            return {"description": self.summary}
         schema = {"type": "string"} if self.answer is None else ref("schemas", self.answer)
         content: Json = {self.media: {"schema": schema}}
         if self.id == "createMessage":
@@ -162,7 +166,9 @@ _OPERATIONS: tuple[tuple[str, str, _Operation], ...] = (
     (
         "/api/hello",
         "get",
-        _Operation("hello", "operation", "The gateway is there.", refusals=_ALWAYS, open=True),
+        _Operation(
+            "hello", "operation", "The gateway is there.", "Status", refusals=_ALWAYS, open=True
+        ),
     ),
     (
         "/healthz",
@@ -179,8 +185,9 @@ _OPERATIONS: tuple[tuple[str, str, _Operation], ...] = (
             "operation",
             "The store and at least one upstream can be used.",
             "Status",
-            refusals=(503, *_ALWAYS),
+            refusals=_ALWAYS,
             open=True,
+            otherwise=(503, "No request can be served now; `reason` says why.", "Status"),
         ),
     ),
     (
@@ -189,10 +196,9 @@ _OPERATIONS: tuple[tuple[str, str, _Operation], ...] = (
         _Operation(
             "readMetrics",
             "operation",
-            "Metrics for Prometheus.",
+            "Metrics for Prometheus; from another machine for an administrator's key.",
             media="text/plain",
-            refusals=_ALWAYS,
-            open=True,
+            refusals=_WITH_KEY,
         ),
     ),
     (

@@ -159,8 +159,21 @@ _MODEL_LIST = _object(
     }
 )
 _TOKEN = _object(
-    {"data": _object({"remain_quota": {"type": ["integer", "null"]}, "used_quota": _COUNT})},
-    description="What the calling key has left and has used, in units: 500,000 are 1 US dollar.",
+    {
+        "data": _object(
+            {
+                "name": _TEXT,
+                "remain_quota": {"type": ["integer", "null"], "minimum": 0},
+                "used_quota": _COUNT,
+                "reserved_quota": _COUNT,
+                "unlimited_quota": {"type": "boolean"},
+                "models": {"type": ["array", "null"], "items": _TEXT},
+                "expired_time": {"type": "integer", "description": "Unix seconds; -1: never."},
+            }
+        )
+    },
+    description="What the calling key has left and has used, in units: 500,000 are 1 US dollar. "
+    "`remain_quota` is what is neither used nor reserved by requests under way.",
 )
 
 
@@ -180,7 +193,7 @@ def _components() -> Json:
         "Model": _MODEL,
         "ModelList": _MODEL_LIST,
         "Token": _TOKEN,
-        "Status": _object({"status": _TEXT}),
+        "Status": _object({"status": _TEXT}, {"reason": _TEXT}),
     }
     # A new key needs what a change may leave out.
     created = {**shapes["KeyFields"], "title": "NewKeyFields", "required": ["name"]}
