@@ -33,6 +33,8 @@ Examples:
   apertis ask "What is recursion?"     ask, and see the answer come
   git diff | apertis ask "Review this" ask about what is piped in
   apertis models --json                list the models
+  apertis keys create --name ci        make a key for the gateway
+  apertis usage --by model --from 7d   what was used, and what it cost
 
 \b
 Environment:
