@@ -123,3 +123,6 @@ def _told_as_configuration(place: Place) -> Generator[None]:
         yield
     except StoreUnavailableError as error:
         raise ConfigurationError(place.explain(error.message)) from error
+    except OSError as error:
+        # A file system without locks, for one.
+        raise ConfigurationError(place.explain(error.strerror or str(error))) from error

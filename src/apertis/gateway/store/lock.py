@@ -49,7 +49,7 @@ class FileLock:
     async def take(self) -> bool:
         """Take it; `ConfigurationError` when the file cannot be written."""
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigurationError(f"cannot write {self._path}: {error.strerror}") from error
         if not _lock(descriptor):
