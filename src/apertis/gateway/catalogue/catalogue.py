@@ -1,0 +1,150 @@
+"""Which models there are, for those who may use them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from apertis.gateway.catalogue.entries import Document, Entry, configured_entry, listed_entry
+from apertis.gateway.catalogue.fetching import fetch_list, fetch_model
+from apertis.gateway.catalogue.kept import FRESH_SECONDS, Kept
+from apertis.gateway.catalogue.pages import page
+from apertis.gateway.errors import Refusal, model_not_found, service_unavailable
+from apertis.gateway.exchange import UpstreamFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from apertis.gateway.config import ModelSettings, UpstreamSettings
+    from apertis.gateway.exchange import Upstream
+
+    Allows = Callable[[str], bool]
+
+__all__ = ["Catalogue"]
+
+# Callers choose the names that are looked up: the table must not grow with them.
+_MOST_NAMES = 256
+_LONGEST_NAME = 256
+
+
+class Catalogue:
+    """The models of all upstreams, those of a lower priority number first.
+
+    A model that several upstreams have is shown once. What an upstream says of its models is kept
+    for five minutes, and for longer while it cannot be asked.
+    """
+
+    def __init__(
+        self, settings: Iterable[UpstreamSettings], upstreams: Mapping[str, Upstream]
+    ) -> None:
+        ordered = sorted(settings, key=lambda own: own.priority)
+        self._sources = [_Source(own.models, upstreams[own.name]) for own in ordered]
+
+    async def list(self, query: str, allows: Allows, now: float) -> bytes | Refusal:
+        """The page of models that a query asks for, as JSON, or why it cannot be answered.
+
+        Only models that `allows` admits by their id or an alias are there. `now` is in seconds.
+        """
+        entries: dict[str, Entry] = {}
+        failed = False
+        for known, found in await asyncio.gather(*[s.entries(now) for s in self._sources]):
+            failed = failed or not known
+            for entry in found:
+                if _is_visible(entry, allows):
+                    entries.setdefault(entry.id, entry)
+        if failed and not entries:
+            return _unknown()
+        return page([*entries.values()], query)
+
+    async def retrieve(self, name: str, allows: Allows, now: float) -> bytes | Refusal:
+        """One model by its id or an alias, as JSON, or why there is none for this caller."""
+        failed = False
+        for source in self._sources:
+            found = await source.find(name, now)
+            if isinstance(found, UpstreamFailure):
+                failed = True
+            elif found is not None and (allows(name) or _is_visible(found, allows)):
+                return msgspec.json.encode(found.document)
+        return _unknown() if failed and allows(name) else model_not_found(name)
+
+    def close(self) -> None:
+        """Stop asking upstreams."""
+        for source in self._sources:
+            source.close()
+
+
+class _Source:
+    """The models of one upstream."""
+
+    def __init__(self, models: tuple[ModelSettings, ...], upstream: Upstream) -> None:
+        self._models = models
+        self._by_name = {name: m for m in reversed(models) for name in (m.id, *m.aliases)}
+        self._upstream = upstream
+        self._list = Kept(lambda: fetch_list(upstream))
+        self._looked_up: dict[str, tuple[float, Document | None]] = {}
+
+    async def entries(self, now: float) -> tuple[bool, list[Entry]]:
+        """All models, and whether these are known to be all."""
+        known = await self._list.get(now)
+        if self._models:
+            return True, [_configured(model, known) for model in self._models]
+        if isinstance(known, dict):
+            return True, list(_listed(known.values()))
+        return False, []
+
+    async def find(self, name: str, now: float) -> Entry | UpstreamFailure | None:
+        """The model of this name."""
+        model = self._by_name.get(name)
+        if self._models and model is None:
+            return None
+        known = await self._list.get(now)
+        if model is not None:
+            return _configured(model, known)
+        document = known.get(name) if isinstance(known, dict) else None
+        if document is None:
+            # The list has ids only; an upstream also knows its own aliases.
+            looked_up = await self._look_up(name, now)
+            if looked_up is None or isinstance(looked_up, UpstreamFailure):
+                return looked_up
+            document = looked_up
+        return listed_entry(document)
+
+    async def _look_up(self, name: str, now: float) -> Document | UpstreamFailure | None:
+        if len(name) > _LONGEST_NAME:
+            return None
+        until, document = self._looked_up.get(name, (now, None))
+        if now < until:
+            return document
+        found = await fetch_model(self._upstream, name)
+        if not isinstance(found, UpstreamFailure):
+            self._looked_up.pop(name, None)
+            if len(self._looked_up) >= _MOST_NAMES:
+                del self._looked_up[next(iter(self._looked_up))]
+            self._looked_up[name] = (now + FRESH_SECONDS, found)
+        return found
+
+    def close(self) -> None:
+        self._list.close()
+
+
+def _configured(model: ModelSettings, known: dict[str, Document] | UpstreamFailure | None) -> Entry:
+    name = model.upstream_model or model.id
+    document = known.get(name) if isinstance(known, dict) else None
+    return configured_entry(model.id, model.aliases, document)
+
+
+def _listed(documents: Iterable[Document]) -> Iterator[Entry]:
+    for document in documents:
+        entry = listed_entry(document)
+        if entry is not None:
+            yield entry
+
+
+def _is_visible(entry: Entry, allows: Allows) -> bool:
+    return allows(entry.id) or any(map(allows, entry.aliases))
+
+
+def _unknown() -> Refusal:
+    return service_unavailable("The upstream's list of models cannot be read at the moment")

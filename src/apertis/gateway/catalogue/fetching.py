@@ -1,0 +1,99 @@
+"""Reads what an upstream says of its models: all pages of its list, or one model by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import msgspec
+
+from apertis.gateway.catalogue.entries import Document, id_of
+from apertis.gateway.exchange import Fault, UpstreamFailure, UpstreamRequest, UpstreamTimeouts
+from apertis.version import __version__
+
+if TYPE_CHECKING:
+    from apertis.gateway.exchange import Upstream
+
+__all__ = ["fetch_list", "fetch_model"]
+
+_TIMEOUTS = UpstreamTimeouts(connect=10.0, first_byte=20.0, idle=20.0)
+_HEADERS = [
+    (b"accept", b"application/json"),
+    (b"user-agent", b"apertis/" + __version__.encode("ascii")),
+]
+# What an upstream says is bounded, whatever it is.
+_MAX_BODY_BYTES = 16 * 2**20
+_MAX_MODELS = 10_000
+# An upstream that does not have the endpoint.
+_NO_SUCH_THING = frozenset({404, 405, 501})
+
+
+class _Page(msgspec.Struct):
+    data: list[Document]
+    has_more: bool = False
+    last_id: str | None = None
+
+
+_decode_page = msgspec.json.Decoder(_Page).decode
+_decode_model = msgspec.json.Decoder(Document).decode
+
+
+async def fetch_list(upstream: Upstream) -> dict[str, Document] | UpstreamFailure:
+    """All models of an upstream by id, in its order; none where it has no list."""
+    found: dict[str, Document] = {}
+    target = "/v1/models?limit=1000"
+    while True:
+        body = await _get(upstream, target)
+        if body is None:
+            return found
+        if isinstance(body, UpstreamFailure):
+            return body
+        try:
+            page = _decode_page(body)
+        except msgspec.DecodeError:
+            return UpstreamFailure(Fault.BROKEN, "its list of models cannot be read")
+        before = len(found)
+        for document in page.data:
+            if (name := id_of(document)) is not None:
+                found.setdefault(name, document)
+        # An upstream that does not heed the cursor gives the same page for ever.
+        goes_on = page.has_more and page.last_id and before < len(found) < _MAX_MODELS
+        if not goes_on:
+            return found
+        target = f"/v1/models?limit=1000&after_id={quote(page.last_id or '', safe='')}"
+
+
+async def fetch_model(upstream: Upstream, name: str) -> Document | UpstreamFailure | None:
+    """One model by its id or alias; None where the upstream does not know it."""
+    body = await _get(upstream, f"/v1/models/{quote(name, safe='')}")
+    if body is None or isinstance(body, UpstreamFailure):
+        return body
+    try:
+        document = _decode_model(body)
+    except msgspec.DecodeError:
+        return UpstreamFailure(Fault.BROKEN, "its description of a model cannot be read")
+    return document if id_of(document) is not None else None
+
+
+async def _get(upstream: Upstream, target: str) -> bytes | UpstreamFailure | None:
+    """The body of a 200; None where there is no such thing."""
+    answer = await upstream.open(UpstreamRequest("GET", target, _HEADERS, b""), _TIMEOUTS)
+    if isinstance(answer, UpstreamFailure):
+        return answer
+    try:
+        if answer.status in _NO_SUCH_THING:
+            return None
+        if answer.status != 200:
+            return UpstreamFailure(Fault.BROKEN, f"it answered {answer.status} when asked")
+        parts: list[bytes] = []
+        size = 0
+        while data := await answer.read():
+            if isinstance(data, UpstreamFailure):
+                return data
+            parts.append(data)
+            size += len(data)
+            if size > _MAX_BODY_BYTES:
+                return UpstreamFailure(Fault.BROKEN, "what it says of its models is too large")
+        return b"".join(parts)
+    finally:
+        answer.close()
