@@ -81,15 +81,8 @@ class Application:
         visit = Visit(scope["method"], scope["path"], self._clock())
         metrics = self._metrics
         metrics.in_flight += 1
-        started = False
-
-        async def tracked(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self._serve(visit, scope, receive, tracked)
+            await self._serve(visit, scope, receive, send)
         except ClientLeft:
             visit.status, visit.interrupted = CLIENT_LEFT, True
         except asyncio.CancelledError:
@@ -100,7 +93,7 @@ class Application:
         except BaseException:
             # A defect: the log has its trace, and the client learns as much as it may.
             visit.status, visit.code = 500, "internal_error"
-            if started:
+            if visit.head_sent:
                 await abort(scope, receive)
             else:
                 await send_refusal(visit, internal_error(), send)
@@ -163,7 +156,7 @@ class Application:
             await send_refusal(visit, refusal, send, shown=visit.method != "HEAD")
             return
         try:
-            read = await self._body(request, endpoint, receive)
+            read = await self._body(request, endpoint, scope, receive)
             if isinstance(read, Refusal):
                 await send_refusal(visit, read, send)
                 return
@@ -174,7 +167,7 @@ class Application:
             pipeline.leave(key)
 
     async def _body(
-        self, request: Request, endpoint: Endpoint, receive: Receive
+        self, request: Request, endpoint: Endpoint, scope: Scope, receive: Receive
     ) -> Request | Refusal:
         server = self.pipeline.settings.server
         limit = server.max_body_bytes
@@ -192,7 +185,7 @@ class Application:
                     f"{content_type[:100]!r}"
                 )
         try:
-            body = await read_body(receive, limit, server.body_timeout_seconds)
+            body = await read_body(scope, receive, limit, server.body_timeout_seconds)
         except TimeoutError:
             return request_timeout("body", server.body_timeout_seconds)
         if body is None:
@@ -235,6 +228,7 @@ class Application:
                 visit.status = 503
                 body = msgspec.json.encode({"status": "unavailable", "reason": reason})
         headers = [_JSON, (b"x-apertis-request-id", visit.id.encode())]
+        visit.head_sent = True
         await send_body(send, visit.status, headers, body, shown=shown)
 
     async def _scraped(self, visit: Visit, send: Send, *, shown: bool) -> None:
@@ -247,7 +241,10 @@ class Application:
     ) -> None:
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
+                visit.head_sent = True
                 visit.status = message["status"]
+                own = (b"x-apertis-request-id", visit.id.encode())
+                message["headers"] = [*message["headers"], own]
             await send(message)
 
         await self._admin()(

@@ -46,17 +46,32 @@ class ClientConnection(Protocol):
     on_lost: Callable[[], object] | None
     """Called when the client leaves."""
 
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether all of the request is there, so that `receive` does not wait."""
+        ...
+
     def drop(self) -> None:
         """Deliver what was written, and end the connection."""
         ...
 
 
-async def read_body(receive: Receive, limit_bytes: int, timeout_seconds: float) -> bytes | None:
+async def read_body(
+    scope: Scope, receive: Receive, limit_bytes: int, timeout_seconds: float
+) -> bytes | None:
     """Read the whole body; None when it is larger than the limit.
 
     `ClientLeft` when the client closes its connection before the end, `TimeoutError` when a piece
     does not come in time.
     """
+    connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
+    if connection is not None and connection.has_whole_body:
+        # The usual case, in which nothing is waited for.
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            body: bytes = message.get("body", b"")
+            return body if len(body) <= limit_bytes else None
+        raise ClientLeft
     async with asyncio.timeout(timeout_seconds) as deadline:
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body", False):

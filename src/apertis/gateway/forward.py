@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,10 +35,14 @@ if TYPE_CHECKING:
     from apertis.gateway.usage.reading import Reading
     from apertis.gateway.visit import Visit
 
+    # What became of an attempt, and the answer if there is one to hand out.
+    _Tried = tuple[Outcome, "Plain | Streamed | None"]
+
 __all__ = ["Forwarder", "Message", "Plain", "Streamed"]
 
 # Larger than any answer of the API: what an upstream says is bounded too.
 MAX_ANSWER_BYTES = 64 * 2**20
+_NO_HEADERS: RawHeaders = []
 
 
 @dataclass(slots=True)
@@ -151,21 +156,20 @@ class Forwarder:
         target: Target,
         attempts: Attempts,
         charge: Charge | None,
-    ) -> tuple[Outcome, Plain | Streamed | None]:
+    ) -> _Tried:
         """One attempt, within the time that the model has if another one may stand in."""
         deadline = attempts.deadline
-        report = self._reporter(target)
         try:
             if deadline is None:
-                return await self._try(visit, request, target, attempts, charge, report)
+                return await self._try(visit, request, target, attempts, charge)
             async with asyncio.timeout(max(deadline - self._wall_clock(), 0.0)):
-                return await self._try(visit, request, target, attempts, charge, report)
+                return await self._try(visit, request, target, attempts, charge)
         except TimeoutError:
             outcome = attempts.late(self._wall_clock())
-            report(outcome, None)
+            self._report(target, outcome)
             return outcome, None
         except asyncio.CancelledError:
-            report(Outcome.LEFT, None)
+            self._report(target, Outcome.LEFT)
             raise
 
     async def _try(
@@ -175,44 +179,43 @@ class Forwarder:
         target: Target,
         attempts: Attempts,
         charge: Charge | None,
-        report: Callable[[Outcome, float | None], None],
-    ) -> tuple[Outcome, Plain | Streamed | None]:
+    ) -> _Tried:
         answer = await self._upstreams[target.upstream].open(request, self._timeouts)
         if isinstance(answer, UpstreamFailure):
             outcome = outcome_of_fault(answer.kind)
-            report(outcome, None)
+            self._report(target, outcome)
             return outcome, None
         headers = _passed_down(visit, answer)
         outcome = outcome_of_status(answer.status)
         if outcome is Outcome.OK and _is_stream(headers):
-            return await self._stream(visit, answer, headers, attempts, charge, report)
+            return await self._stream(visit, answer, headers, target, attempts, charge)
         try:
             body = await _read_all(answer)
         finally:
             answer.close()
         if isinstance(body, UpstreamFailure):
             outcome = outcome_of_fault(body.kind)
-            report(outcome, None)
+            self._report(target, outcome)
             return outcome, None
         reading = None
         if outcome is Outcome.OK:
             reading = read_message(body)
-            if not body.lstrip().startswith(b"{"):
-                outcome = Outcome.MALFORMED
-        report(outcome, _retry_after(headers))
-        plain = Plain(answer.status, headers, body, reading)
-        return outcome, None if outcome is Outcome.MALFORMED else plain
+            if reading.tokens is None and not body.lstrip().startswith(b"{"):
+                self._report(target, Outcome.MALFORMED)
+                return Outcome.MALFORMED, None
+        self._report(target, outcome, headers)
+        return outcome, Plain(answer.status, headers, body, reading)
 
     async def _stream(
         self,
         visit: Visit,
         answer: UpstreamAnswer,
         headers: RawHeaders,
+        target: Target,
         attempts: Attempts,
         charge: Charge | None,
-        report: Callable[[Outcome, float | None], None],
-    ) -> tuple[Outcome, Plain | Streamed | None]:
-        relay = Relay(answer, visit, charge, lambda outcome: report(outcome, None))
+    ) -> _Tried:
+        relay = Relay(answer, visit, charge, partial(self._report, target))
         try:
             if attempts.has_more:
                 outcome = await relay.hold()
@@ -222,16 +225,14 @@ class Forwarder:
             relay.discard()
             raise
         if outcome is Outcome.MALFORMED or outcome is Outcome.TIMEOUT:
-            report(outcome, None)
+            self._report(target, outcome)
             relay.discard()
             return outcome, None
         return outcome, Streamed(answer.status, headers, relay)
 
-    def _reporter(self, target: Target) -> Callable[[Outcome, float | None], None]:
-        def report(outcome: Outcome, retry_after: float | None) -> None:
-            self._router.report(target, outcome, self._wall_clock(), retry_after)
-
-        return report
+    def _report(self, target: Target, outcome: Outcome, headers: RawHeaders = _NO_HEADERS) -> None:
+        retry_after = None if outcome is Outcome.OK else _retry_after(headers)
+        self._router.report(target, outcome, self._wall_clock(), retry_after)
 
 
 def _discard(answer: Plain | Streamed | None) -> None:

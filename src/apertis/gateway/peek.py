@@ -8,7 +8,7 @@ other byte, white space included.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,8 +25,7 @@ _KEY = re.compile(rb'[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+')
 _COMMA = re.compile(rb"[ \t\n\r]*+,")
 _OPENING = re.compile(rb"[ \t\n\r]*+\{")
 _LONGEST_MODEL = 256
-
-T = TypeVar("T")
+_LONGEST_COUNT = 16
 
 
 class Body:
@@ -60,16 +59,6 @@ class Body:
         """Give a field's value as its bytes; None when the body has no such field."""
         value = self._fields.get(name)
         return None if value is None else bytes(value)
-
-    def value(self, name: str, type_: type[T]) -> T | None:
-        """Decode a field; None when it is missing, null, or of another type."""
-        value = self._fields.get(name)
-        if value is None:
-            return None
-        try:
-            return msgspec.json.decode(value, type=type_ | None)
-        except msgspec.DecodeError:
-            return None
 
     def edited(
         self,
@@ -171,6 +160,17 @@ def _twice(name: str | None) -> Refusal:
     return invalid_request(f"Invalid request format: {which} stands twice in the body")
 
 
+def _string(raw: bytes | None) -> str | None:
+    if raw is None or not raw.startswith(b'"'):
+        return None
+    return msgspec.json.decode(raw, type=str) if b"\\" in raw else raw[1:-1].decode()
+
+
+def _count(raw: bytes | None) -> int | None:
+    # Longer ones are no number of tokens, and would cost to be read.
+    return int(raw) if raw is not None and raw.isdigit() and len(raw) < _LONGEST_COUNT else None
+
+
 def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
     """Read what routing and money need: `model`, `max_tokens`, `stream`.
 
@@ -182,7 +182,7 @@ def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
         return body
     if "model" not in body:
         return missing_parameter("model")
-    model = body.value("model", str)
+    model = _string(body.raw("model"))
     if not model or len(model) > _LONGEST_MODEL:
         return invalid_parameter(
             "model",
@@ -194,12 +194,11 @@ def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
     if needs_max_tokens:
         if "max_tokens" not in body:
             return missing_parameter("max_tokens")
-        max_tokens = body.value("max_tokens", int)
-        if max_tokens is None or max_tokens < 0:
+        max_tokens = _count(body.raw("max_tokens"))
+        if max_tokens is None:
             return invalid_parameter(
                 "max_tokens", "Invalid value for parameter 'max_tokens': a whole number from 1"
             )
         body.max_tokens = max_tokens
-        if "stream" in body:
-            body.stream = body.value("stream", bool) is True
+        body.stream = body.raw("stream") == b"true"
     return body

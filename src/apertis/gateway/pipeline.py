@@ -130,7 +130,7 @@ class Pipeline:
             return edits
         if not self._allows(key, body.model):
             return model_access_denied(body.model)
-        plan = self._plan(key, body, request)
+        plan = self._plan(key, body, request, own_fields=bool(edits.remove))
         if isinstance(plan, Refusal):
             return plan
         keep = self._cached(visit, key, body, request)
@@ -197,8 +197,12 @@ class Pipeline:
     def _allows(self, key: Key, model: str) -> bool:
         return key.record.models is None or key.allows(model, (self.router.model_id(model),))
 
-    def _plan(self, key: Key, body: Body, request: Request) -> FallbackPlan | Refusal:
+    def _plan(
+        self, key: Key, body: Body, request: Request, *, own_fields: bool
+    ) -> FallbackPlan | Refusal:
         record = key.record
+        if not (own_fields or record.fallback_models):
+            return NO_FALLBACK
         asked = FallbackFields(
             body.raw("fallback_models"),
             body.raw("fallback_timeout"),

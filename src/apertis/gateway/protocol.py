@@ -53,6 +53,11 @@ class HttpProtocol(HttpToolsProtocol):
         if self.on_lost is not None:
             self.on_lost()
 
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether all of the request is there."""
+        return not self._within_message
+
     def drop(self) -> None:
         """Deliver what was written, and end the connection."""
         self.transport.close()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from apertis.errors import ConfigurationError
 from apertis.gateway.app import Application
 from apertis.gateway.cache import ResponseCache
+from apertis.gateway.errors import Refusal, invalid_api_key
 from apertis.gateway.exchange import UpstreamTimeouts
 from apertis.gateway.forward import Forwarder
-from apertis.gateway.keys.access import admit
 from apertis.gateway.keys.client import trusted_networks
 from apertis.gateway.keys.credential import credential_of
 from apertis.gateway.keys.directory import Directory
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from apertis.gateway.asgi import ASGIApp, Receive, Scope, Send
     from apertis.gateway.config import Settings
     from apertis.gateway.exchange import Upstream
+    from apertis.gateway.keys.directory import Key
 
 __all__ = ["Gateway"]
 
@@ -172,7 +173,7 @@ class Gateway:
                 time.time,
                 time.monotonic,
             ),
-            ledger=Ledger(prices, self._journal, time.monotonic),
+            ledger=Ledger(prices, self._journal, time.monotonic, self._not_written),
             cache=self._cache,
             trusted=trusted_networks(settings.server.trusted_proxies),
             wall_clock=time.time,
@@ -261,6 +262,9 @@ class Gateway:
             for state in self._router.states(time.time())
         }
 
+    def _not_written(self, error: Exception) -> None:
+        self.log.event("error", "the usage journal cannot be written", reason=str(error))
+
     def _not_moved(self, error: Exception) -> None:
         self.log.event("error", "usage cannot be moved to the store yet", reason=str(error))
 
@@ -282,9 +286,10 @@ class Gateway:
         """How each upstream fares."""
         return self._router.states(now)
 
-    def _authorize(self, headers: Mapping[str, str]) -> Any:
-        # The address was held against the key's list when the request was let in.
-        return admit(self.directory, credential_of(headers), "", time.time())
+    def _authorize(self, headers: Mapping[str, str]) -> Key | Refusal:
+        # The request was let in already, with its address; this tells whose it is.
+        key = self.directory.find(credential_of(headers) or "", time.time())
+        return key or invalid_api_key()
 
     def reload(self) -> None:
         """Read the settings again; wrong ones are told in the log, and nothing changes then.

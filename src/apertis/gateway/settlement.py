@@ -78,10 +78,17 @@ class Prices:
 class Ledger:
     """Opens charges and books them."""
 
-    def __init__(self, prices: Prices, journal: Journal, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        prices: Prices,
+        journal: Journal,
+        clock: Callable[[], float],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
         self.prices = prices
         self._journal = journal
         self._clock = clock
+        self._on_failure = on_failure
 
     def open(
         self, visit: Visit, key: Key, body: bytes, max_tokens: int, models: Iterable[str]
@@ -101,11 +108,19 @@ class Ledger:
 
     def begin(self, visit: Visit) -> None:
         """Keep the usage that a stream began with."""
-        self._journal.begin(self.record(visit))
+        self._write(self._journal.begin, visit)
 
     def book(self, visit: Visit) -> None:
         """Keep the record of a request that is over."""
-        self._journal.append(self.record(visit))
+        self._write(self._journal.append, visit)
+
+    def _write(self, write: Callable[[UsageRecord], None], visit: Visit) -> None:
+        try:
+            write(self.record(visit))
+        except OSError as error:
+            # The journal keeps it in memory and writes it before the next one. The answer is paid
+            # for: to hold it back would help nobody.
+            self._on_failure(error)
 
     def record(self, visit: Visit) -> UsageRecord:
         """Describe a request as it is booked."""
@@ -177,13 +192,10 @@ class Charge:
         visit.estimated = estimated
         visit.interrupted = interrupted
         visit.cost_units = cost = self._ledger.prices.cost(visit.model, tokens, advisors)
-        # The journal first: what cannot be written down is not handed out either.
-        try:
-            self._ledger.book(visit)
-        finally:
-            self._key.account.settle(self._reserved, cost)
-            if self.on_settled is not None:
-                self.on_settled(tokens)
+        self._key.account.settle(self._reserved, cost)
+        if self.on_settled is not None:
+            self.on_settled(tokens)
+        self._ledger.book(visit)
 
     def abandon(self, input_tokens: int) -> None:
         """End a request whose answer nobody saw; if it was sent, its input is booked as estimated.

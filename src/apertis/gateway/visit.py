@@ -42,6 +42,7 @@ class Visit:
         "estimated",
         "fallback_reason",
         "first_byte",
+        "head_sent",
         "id",
         "interrupted",
         "key",
@@ -85,6 +86,7 @@ class Visit:
         self.upstream_request_id: str | None = None
         self.attempts = 0
         self.fallback_reason: str | None = None
+        self.head_sent = False
         self.status = 0
         self.code: str | None = None
         self.streamed = False

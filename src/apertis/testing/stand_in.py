@@ -87,7 +87,7 @@ class StandIn:
         refusal = self._stranger(scope)
         body = None
         if refusal is None:
-            body = await read_body(receive, self._max_body_bytes, _BODY_SECONDS)
+            body = await read_body(scope, receive, self._max_body_bytes, _BODY_SECONDS)
             refusal = None if body is not None else request_too_large(self._max_body_bytes)
         if refusal is not None or body is None:
             await _refuse(refusal or internal_error(), request_id, send)

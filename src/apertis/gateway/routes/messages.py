@@ -26,8 +26,9 @@ _BLOCKS_PER_TURN = 32
 
 
 def _own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
-    """Add what the gateway says of a request itself."""
+    """Add what the gateway says of a request itself; the head is sent next."""
     own = visit.id.encode()
+    visit.head_sent = True
     headers.append((b"x-apertis-request-id", own))
     if visit.upstream_request_id is None:
         headers.append((b"request-id", own))
