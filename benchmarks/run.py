@@ -11,7 +11,12 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.environments import BENCHMARKS, InstallError
-from harness.processes import ProcessFailedError, WrongAnswerError
+from harness.processes import (
+    ProcessFailedError,
+    UnsupportedMachineError,
+    WrongAnswerError,
+    cores,
+)
 from harness.published import refreshed, replaced
 from harness.report import table
 from sdk.measuring import Bench, running_stub, stub_limits
@@ -67,7 +72,9 @@ def run_sdk(quick: bool, only: list[str] | None) -> str:
 
 
 def run_gateway(quick: bool, only: list[str] | None) -> str:
-    # It needs Linux, down to its imports.
+    if sys.platform != "linux" or cores() is None:
+        raise UnsupportedMachineError("the gateway's suite needs Linux and two cores")
+    # It needs Linux down to its imports.
     from gateway.running_suite import PARTS as GATEWAY_PARTS
     from gateway.running_suite import run
 
@@ -112,7 +119,12 @@ def main() -> int:
                 part = run(chosen.quick, chosen.only)
                 if not (chosen.quick or chosen.only):
                     publish(name, part)
-    except (InstallError, ProcessFailedError, WrongAnswerError) as error:
+    except (
+        InstallError,
+        ProcessFailedError,
+        UnsupportedMachineError,
+        WrongAnswerError,
+    ) as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -50,35 +50,40 @@ def add_keys(folder: Path, count: int) -> list[str]:
 
 def add_usage(folder: Path, count: int) -> None:
     """Copy one record of usage so often, spread over the last 90 days."""
+    if not count:
+        return
     with closing(sqlite3.connect(database(folder))) as connection, connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA cache_size = -400000")
+        template = _template(connection, "usage", "SELECT * FROM usage LIMIT 1")
+        # The form of the gateway's own ids: they grow with time.
+        changed = {"request_id": "printf('req_%012x%020x', at, n)", "at_ms": "at"}
+        columns = ", ".join(template)
+        values = ", ".join(changed.get(name, f":{name}") for name in template)
         (newest,) = connection.execute("SELECT max(at_ms) FROM usage").fetchone()
-        step = _DAYS_MS / max(1, count)
-
-        def changed() -> Iterator[Changed]:
-            for number in range(count):
-                at_ms = int(newest - _DAYS_MS + number * step)
-                # The form of the gateway's own ids: they grow with time.
-                yield {"request_id": f"req_{at_ms:012x}{number:020x}", "at_ms": at_ms}
-
-        _copies(connection, "usage", "SELECT * FROM usage LIMIT 1", changed())
+        connection.execute(
+            f"""WITH RECURSIVE numbers(n) AS (
+                  SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count),
+                times(n, at) AS (SELECT n, :first + n * :days / :count FROM numbers)
+                INSERT INTO usage ({columns}) SELECT {values} FROM times""",
+            template | {"count": count, "first": newest - _DAYS_MS, "days": _DAYS_MS},
+        )
 
 
 def _copies(
-    connection: sqlite3.Connection,
-    table: str,
-    select: str,
-    changed: Iterable[Changed],
+    connection: sqlite3.Connection, table: str, select: str, changed: Iterable[Changed]
 ) -> None:
-    cursor = connection.execute(select)
-    names = [column[0] for column in cursor.description]
-    row = cursor.fetchone()
-    if row is None:
-        raise ProcessFailedError(f"the gateway wrote no row into {table} that could be copied")
-    template = dict(zip(names, row, strict=True))
-    columns, places = ", ".join(names), ", ".join(f":{name}" for name in names)
+    template = _template(connection, table, select)
+    columns, places = ", ".join(template), ", ".join(f":{name}" for name in template)
     connection.executemany(
         f"INSERT INTO {table} ({columns}) VALUES ({places})",
         (template | fields for fields in changed),
     )
+
+
+def _template(connection: sqlite3.Connection, table: str, select: str) -> Changed:
+    cursor = connection.execute(select)
+    row = cursor.fetchone()
+    if row is None:
+        raise ProcessFailedError(f"the gateway wrote no row into {table} that could be copied")
+    return dict(zip((column[0] for column in cursor.description), row, strict=True))

@@ -43,6 +43,10 @@ class Launch:
     def log(self) -> Path:
         return self.folder / "log.txt"
 
+    def last_words(self) -> str:
+        """The end of what it wrote, for an error's message."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+
     def target(self) -> dict[str, object]:
         """How the load generator is told of it."""
         return {
@@ -86,6 +90,7 @@ class Running:
 
     def cpu_seconds(self) -> float:
         """CPU time of all its threads and processes so far, user and system."""
+        self._check_alive()
         return sum(cpu_seconds(process_id) for process_id in family(self.process.pid))
 
     def resident_megabytes(self) -> float:
@@ -93,6 +98,11 @@ class Running:
 
     def peak_megabytes(self) -> float:
         return self._megabytes("VmHWM:")
+
+    def _check_alive(self) -> None:
+        if self.process.poll() is not None:
+            said = f"{self.launch.command[0]} ended with {self.process.returncode}"
+            raise ProcessFailedError(f"{said} under load; it wrote:\n{self.launch.last_words()}")
 
     def _megabytes(self, name: str) -> float:
         return sum(_status_kilobytes(n, name) for n in family(self.process.pid)) * 1024 / 1e6
@@ -176,8 +186,8 @@ def _wait_for_answer(launch: Launch, process: subprocess.Popen[bytes]) -> None:
             return
         said = f"{answer.status} {text[:300]!r}"
         time.sleep(_POLL_SECONDS)
-    last = launch.log.read_text(encoding="utf-8", errors="replace")[-2000:]
-    raise ProcessFailedError(f"{launch.command[0]} gave no answer ({said}); it wrote:\n{last}")
+    words = f"{launch.command[0]} gave no answer ({said}); it wrote:\n{launch.last_words()}"
+    raise ProcessFailedError(words)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

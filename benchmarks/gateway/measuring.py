@@ -75,15 +75,17 @@ class Bench:
         self.calls(name, KILOBYTE, _WARM_UP_SECONDS, 8)
         return started
 
-    def calls(self, name: str, body: int, seconds: float, in_flight: int) -> Load:
-        """Load one side for a while, with its CPU time, the put-off part of it included."""
+    def calls(
+        self, name: str, body: int, seconds: float, in_flight: int, *, counts_cpu: bool = True
+    ) -> Load:
+        """Load one side for a while. `counts_cpu` waits for the work that it puts off."""
         before, busy = self._cpu(name), self._generator_cpu()
         order = {"operation": "closed_loop", "body": body, "in_flight": in_flight}
         answer = self._ask(order | {"seconds": seconds}, name)
         busy = self._generator_cpu() - busy
         if not self._is_right(name, answer):
             return FAILED
-        time.sleep(_AFTERWORK_SECONDS if name != DIRECT else 0)
+        time.sleep(_AFTERWORK_SECONDS if counts_cpu else 0)
         spent = self._cpu(name) - before
         return Load(
             answer["calls"] / answer["seconds"],
@@ -102,6 +104,12 @@ class Bench:
             return math.nan, math.nan
         direct, through = answer["milliseconds"]
         return through["p50"] - direct["p50"], through["p99"] - direct["p99"]
+
+    def warm_up_streams(self, name: str, order: dict[str, Any]) -> None:
+        """Open the connections that so many streams need. What they bring is not looked at."""
+        short = {"events": 4, "limit_seconds": 10.0}
+        self._ask({"operation": "at_once", "body": KILOBYTE} | order | short, name)
+        self.settle(name)
 
     def streams(self, name: str, order: dict[str, Any]) -> dict[str, Any]:
         """Many streams at once, with the CPU time of one event. Faults are part of the answer."""

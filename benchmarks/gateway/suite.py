@@ -86,7 +86,9 @@ def frontier_rows(bench: Bench, sides: list[Side]) -> Iterator[GatewayRow]:
     best: dict[int, Rounds] = {tail: _rounds() for tail in TAILS_MS}
     ladder = _LADDER[::3] if bench.quick else _LADDER
     for name in _in_turns(bench, sides, 2):
-        steps = [bench.calls(name, KILOBYTE, 0.5 if bench.quick else 1, n) for n in ladder]
+        seconds = 0.5 if bench.quick else 1.0
+        steps = [bench.calls(name, KILOBYTE, seconds, n, counts_cpu=False) for n in ladder]
+        bench.settle(name)
         for tail, rates in best.items():
             within = [step.calls_a_second for step in steps if step.p99_ms <= tail]
             rates[name].append(max(within, default=0.0))
@@ -97,13 +99,11 @@ def frontier_rows(bench: Bench, sides: list[Side]) -> Iterator[GatewayRow]:
 
 def stream_rows(bench: Bench, sides: list[Side]) -> Iterator[GatewayRow]:
     order = stream_order(STREAMS, bench.quick)
-    warm_up = order | {"events": 4, "limit_seconds": 10.0}
     measured: defaultdict[str, Rounds] = defaultdict(_rounds)
     for _ in range(bench.rounds(2)):
         direct = bench.streams(DIRECT, order)
         for side in sides:
-            bench.streams(side.name, warm_up)
-            bench.settle(side.name)
+            bench.warm_up_streams(side.name, order)
             answer = bench.streams(side.name, order)
             bench.settle(side.name)
             for measure, value in _stream_measures(answer, direct).items():

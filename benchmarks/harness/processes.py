@@ -25,6 +25,10 @@ class ProcessFailedError(Exception):
     """A process of the benchmark ended, or was silent for too long."""
 
 
+class UnsupportedMachineError(Exception):
+    """A suite cannot be measured here; the message says what it needs."""
+
+
 class WrongAnswerError(Exception):
     """Somebody did not read what the stub sent: the cost of that would mean nothing."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
@@ -105,7 +106,7 @@ async def at_once(target: Target, order: dict[str, Any]) -> dict[str, Any]:
         asked = StreamOrder(number, order["events"], order["interval_ms"])
         requests.append(target.stream_request(order["body"], asked))
         _, reader = await loop.create_connection(
-            lambda asked=asked: StreamReader(asked),  # type: ignore[misc]
+            partial(StreamReader, asked),
             "127.0.0.1",
             target.port,
         )

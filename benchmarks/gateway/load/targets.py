@@ -12,8 +12,7 @@ from gateway.wire import StreamOrder, request_body
 class Target:
     """A server on this machine, with the headers that its requests need.
 
-    `secrets` are the keys that requests take in turns, each sent as `x-api-key`. `expected_length`
-    is that of a whole answer's body, which `ours` must be from the stub on and others may rewrite.
+    `secrets` are the keys that requests take in turns, each sent as `x-api-key`.
     """
 
     port: int
