@@ -114,7 +114,8 @@ class Portkey:
     conditions: str = (
         "production mode, headless; provider and host by request headers; on `@hono/node-server` "
         "1.13.8, because with the newest that it allows every stream ends in an error; before a "
-        "stream's first event it waits 25 ms by a timer of its own. The open gateway has no keys, limits, quotas or usage of its own"
+        "stream's first event it waits 25 ms by a timer of its own. The open gateway has no keys, "
+        "limits, quotas or usage of its own"
     )
 
     @property
