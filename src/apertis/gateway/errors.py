@@ -69,7 +69,12 @@ class Refusal:
 
     def event(self, request_id: str | None) -> bytes:
         """Encode the event that ends a stream."""
-        return b"event: error\ndata: " + self.body(request_id) + b"\n\n"
+        data = self.body(request_id)
+        if not data.isascii():
+            # Many clients split streams of events at these too, though the format does not.
+            for separator in "\x85\u2028\u2029":
+                data = data.replace(separator.encode(), b"\\u%04x" % ord(separator))
+        return b"event: error\ndata: " + data + b"\n\n"
 
 
 def invalid_request(message: str, param: str | None = None) -> Refusal:

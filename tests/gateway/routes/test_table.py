@@ -6,40 +6,67 @@ from apertis.gateway.errors import Refusal
 from apertis.gateway.routes.table import Endpoint, resolve
 
 API_CALLS = [
-    ("POST", "/v1/messages"),
-    ("POST", "/v1/messages/count_tokens"),
-    ("POST", "/v1/messages/batches"),
-    ("GET", "/v1/messages/batches"),
-    ("GET", "/v1/messages/batches/msgbatch_1"),
-    ("DELETE", "/v1/messages/batches/msgbatch_1"),
-    ("POST", "/v1/messages/batches/msgbatch_1/cancel"),
-    ("GET", "/v1/messages/batches/msgbatch_1/results"),
-    ("GET", "/v1/models"),
-    ("GET", "/v1/models/claude-sonnet-4.5"),
+    ("POST", "/v1/messages", Endpoint.MESSAGES, ""),
+    ("POST", "/v1/messages/count_tokens", Endpoint.COUNT_TOKENS, ""),
+    ("POST", "/v1/messages/batches", Endpoint.BATCHES, ""),
+    ("GET", "/v1/messages/batches", Endpoint.BATCHES, ""),
+    ("GET", "/v1/messages/batches/msgbatch_1", Endpoint.BATCHES, "msgbatch_1"),
+    ("DELETE", "/v1/messages/batches/msgbatch_1", Endpoint.BATCHES, "msgbatch_1"),
+    ("POST", "/v1/messages/batches/msgbatch_1/cancel", Endpoint.BATCHES, "msgbatch_1"),
+    ("GET", "/v1/messages/batches/msgbatch_1/results", Endpoint.BATCHES, "msgbatch_1"),
+    ("GET", "/v1/models", Endpoint.MODELS, ""),
+    ("GET", "/v1/models/claude-sonnet-4.5", Endpoint.MODELS, "claude-sonnet-4.5"),
+    # Names of models may hold a slash.
+    ("GET", "/v1/models/anthropic/claude", Endpoint.MODELS, "anthropic/claude"),
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), API_CALLS)
-def test_the_api_is_there(method: str, path: str) -> None:
-    assert resolve(method, path) == (Endpoint.API, path)
+@pytest.mark.parametrize(("method", "path", "endpoint", "name"), API_CALLS)
+def test_the_api_is_there(method: str, path: str, endpoint: Endpoint, name: str) -> None:
+    assert resolve(method, path) == (endpoint, path, name)
 
 
-@pytest.mark.parametrize(("method", "path"), API_CALLS)
-def test_a_base_that_ends_in_v1_reaches_the_same(method: str, path: str) -> None:
-    assert resolve(method, f"/v1{path}") == (Endpoint.API, path)
+@pytest.mark.parametrize(("method", "path", "endpoint", "name"), API_CALLS)
+def test_a_base_that_ends_in_v1_reaches_the_same(
+    method: str, path: str, endpoint: Endpoint, name: str
+) -> None:
+    assert resolve(method, f"/v1{path}") == (endpoint, path, name)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_the_probes_are_open(method: str) -> None:
-    assert resolve(method, "/healthz") == (Endpoint.HEALTH, "/healthz")
-    assert resolve(method, "/api/hello") == (Endpoint.HELLO, "/api/hello")
+@pytest.mark.parametrize(
+    ("path", "endpoint"),
+    [
+        ("/healthz", Endpoint.HEALTH),
+        ("/readyz", Endpoint.READY),
+        ("/metrics", Endpoint.METRICS),
+        ("/openapi.json", Endpoint.OPENAPI),
+        ("/api/hello", Endpoint.HELLO),
+        ("/api/user/token", Endpoint.USER_TOKEN),
+    ],
+)
+def test_what_can_be_read_can_be_probed(method: str, path: str, endpoint: Endpoint) -> None:
+    assert resolve(method, path) == (endpoint, path, "")
+
+
+def test_older_versions_of_claude_code_probe_the_root() -> None:
+    assert resolve("HEAD", "/") == (Endpoint.HELLO, "/", "")
+    refusal = resolve("GET", "/")
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, dict(refusal.headers)) == (405, {"allow": "HEAD"})
+
+
+@pytest.mark.parametrize("path", ["/admin/v1/keys", "/admin/v1/keys/key_1/rotate", "/admin/v1/x"])
+def test_what_is_below_the_administration_is_its_own_to_judge(path: str) -> None:
+    assert resolve("PATCH", path) == (Endpoint.ADMIN, path, "")
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "",
+        "/admin",
+        "/admin/v2/keys",
         "/v1",
         "/v1/",
         "/v1/v1/v1/messages",

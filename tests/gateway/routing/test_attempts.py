@@ -8,9 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.gateway.routing import Attempts, FallbackPlan, Outcome, Stop, Target, Try, may_move
+from apertis.gateway.routing import (
+    Attempts,
+    FallbackPlan,
+    Outcome,
+    Stop,
+    Target,
+    Try,
+    may_change_model,
+    may_move,
+)
 
 MOVING = [outcome for outcome in Outcome if may_move(outcome)]
+REPLACEABLE = [outcome for outcome in Outcome if may_change_model(outcome)]
 
 
 def target(name: str, model: str = "m") -> Target:
@@ -67,7 +77,7 @@ def test_a_fault_of_the_request_moves_nowhere(outcome: Outcome) -> None:
     assert run.after(outcome, 1.0) == Stop(None)
 
 
-@pytest.mark.parametrize("outcome", [o for o in MOVING if o is not Outcome.UNREACHABLE])
+@pytest.mark.parametrize("outcome", [o for o in REPLACEABLE if o is not Outcome.UNREACHABLE])
 def test_another_model_stands_in_when_no_upstream_is_left(outcome: Outcome) -> None:
     run = attempts("one", "x", "y")
     run.start(0.0)
@@ -109,6 +119,8 @@ def test_what_left_is_not_sent_to_the_same_place_again() -> None:
         (Outcome.MALFORMED, (502, "upstream_error")),
         (Outcome.TIMEOUT, (504, "upstream_timeout")),
         (Outcome.LATE, (504, "upstream_timeout")),
+        (Outcome.UNPAID, None),
+        (Outcome.FORBIDDEN, None),
         (Outcome.RATE_LIMITED, None),
         (Outcome.OVERLOADED, None),
         (Outcome.SERVER_ERROR, None),
@@ -122,13 +134,30 @@ def test_the_last_failure_is_answered(outcome: Outcome, expected: tuple[int, str
     assert refusal(run.after(outcome, 1.0)) == expected
 
 
-def test_a_refused_credential_of_the_gateway_tries_the_others_first() -> None:
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Outcome.BAD_KEY, (502, "upstream_error")),
+        (Outcome.UNPAID, None),
+        (Outcome.FORBIDDEN, None),
+    ],
+)
+def test_a_refused_credential_tries_the_models_other_upstreams_and_no_other_model(
+    outcome: Outcome, expected: tuple[int, str] | None
+) -> None:
     run = attempts("m", "x")
     run.start(0.0)
-    assert run.after(Outcome.BAD_KEY, 0.0) == Try(B, "m")
-    assert run.after(Outcome.BAD_KEY, 0.0) == Try(X, "x")
-    stop = run.after(Outcome.BAD_KEY, 0.0)
-    assert refusal(stop) == (502, "upstream_error")
+    assert run.after(outcome, 0.0) == Try(B, "m")
+    assert refusal(run.after(outcome, 0.0)) == expected
+    assert headers(run)["x-fallback-used"] == "false"
+
+
+def test_a_refused_credential_is_not_what_the_other_upstream_came_to() -> None:
+    run = attempts("m", "x")
+    run.start(0.0)
+    assert run.after(Outcome.FORBIDDEN, 0.0) == Try(B, "m")
+    assert run.after(Outcome.OVERLOADED, 0.0) == Try(X, "x")
+    assert headers(run)["x-fallback-reason"] == "primary_model_overloaded"
 
 
 def test_an_unknown_model_is_not_found() -> None:
@@ -249,6 +278,7 @@ def test_every_run_ends_and_keeps_the_rules(
             assert may_move(outcome)
             late = deadline is not None and now >= deadline
             assert not (late and step.model == models[-1])
+            assert may_change_model(outcome) or step.model == models[-1]
     assert isinstance(step, Stop), "it did not end"
     repeated = Counter(sent).most_common()
     # At most one target is sent to a second time, and none a third time.

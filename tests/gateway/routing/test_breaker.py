@@ -16,7 +16,13 @@ HOST_FAULTS = [
     Outcome.SERVER_ERROR,
     Outcome.MALFORMED,
 ]
-NEUTRAL = [Outcome.LATE, Outcome.LEFT, Outcome.CONFLICT, Outcome.MODEL_MISSING]
+NEUTRAL = [
+    Outcome.LATE,
+    Outcome.LEFT,
+    Outcome.CONFLICT,
+    Outcome.MODEL_MISSING,
+    Outcome.FORBIDDEN,
+]
 SOUND = [Outcome.OK, Outcome.CLIENT_FAULT, Outcome.RATE_LIMITED]
 
 
@@ -57,9 +63,10 @@ def test_what_says_nothing_about_the_host_neither_opens_nor_closes(neutral: Outc
     assert breaker.cause is Cause.BAD_HOST
 
 
-def test_a_refused_credential_opens_it_at_once_and_for_longer() -> None:
+@pytest.mark.parametrize("outcome", [Outcome.BAD_KEY, Outcome.UNPAID])
+def test_a_refused_credential_opens_it_at_once_and_for_longer(outcome: Outcome) -> None:
     breaker = Breaker(3, 30.0)
-    breaker.report(Outcome.BAD_KEY, 0.0)
+    breaker.report(outcome, 0.0)
     assert (breaker.state(299.9), breaker.cause) == (BreakerState.OPEN, Cause.BAD_KEY)
     assert breaker.state(30.0 * BAD_KEY_FACTOR) is BreakerState.HALF_OPEN
 

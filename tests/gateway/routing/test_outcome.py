@@ -7,6 +7,7 @@ import pytest
 from apertis.gateway.exchange import Fault
 from apertis.gateway.routing import (
     Outcome,
+    may_change_model,
     may_move,
     outcome_of_error,
     outcome_of_fault,
@@ -19,8 +20,8 @@ STATUSES = {
     302: Outcome.SERVER_ERROR,
     400: Outcome.CLIENT_FAULT,
     401: Outcome.BAD_KEY,
-    402: Outcome.BAD_KEY,
-    403: Outcome.BAD_KEY,
+    402: Outcome.UNPAID,
+    403: Outcome.FORBIDDEN,
     404: Outcome.MODEL_MISSING,
     408: Outcome.SERVER_ERROR,
     409: Outcome.CONFLICT,
@@ -71,6 +72,12 @@ def test_every_fault_stands_for_an_outcome() -> None:
         Fault.TIMEOUT: Outcome.TIMEOUT,
         Fault.BROKEN: Outcome.MALFORMED,
     }
+
+
+def test_no_violation_of_a_rule_is_answered_by_another_model() -> None:
+    assert {
+        outcome_of_status(s) for s in STATUSES if not may_change_model(outcome_of_status(s))
+    } == {outcome_of_status(status) for status in (200, 400, 401, 402, 403, 413, 422)}
 
 
 def test_only_the_requests_own_faults_stay_where_they_are() -> None:

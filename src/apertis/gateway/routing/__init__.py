@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apertis.gateway.routing.affinity import AffinityTable, affinity_of
-from apertis.gateway.routing.attempts import Attempts, Stop, Try, may_move
+from apertis.gateway.routing.attempts import Attempts, Stop, Try, may_change_model, may_move
 from apertis.gateway.routing.binding import is_bound
 from apertis.gateway.routing.breaker import BreakerState, Cause
 from apertis.gateway.routing.fallback import (
@@ -45,6 +45,7 @@ __all__ = [
     "fallback_headers",
     "fallback_plan",
     "is_bound",
+    "may_change_model",
     "may_move",
     "outcome_of_error",
     "outcome_of_fault",

@@ -20,21 +20,29 @@ if TYPE_CHECKING:
     from apertis.gateway.routing.fallback import FallbackPlan
     from apertis.gateway.routing.target import Target
 
-__all__ = ["Attempts", "Stop", "Try", "may_move"]
+__all__ = ["Attempts", "Stop", "Try", "may_change_model", "may_move"]
 
 _PAUSE_SECONDS: Final = 0.1
 
 # The upstream found fault with the request, or nobody waits any more.
 _STAYS = frozenset({Outcome.OK, Outcome.CLIENT_FAULT, Outcome.LEFT})
+# A rule was violated, be it by the gateway's own account there. Another account may do; another
+# model is not what would mend it.
+_KEEPS_MODEL = _STAYS | {Outcome.BAD_KEY, Outcome.UNPAID, Outcome.FORBIDDEN}
 
 
 def may_move(outcome: Outcome) -> bool:
-    """Whether another target or model may be tried after this.
+    """Whether another upstream of the model may be tried after this.
 
     What the upstream refuses for the request's own sake (400, 413, ...) stays. A refused
     credential (401, 402, 403) is the gateway's own, so it may move like a broken upstream.
     """
     return outcome not in _STAYS
+
+
+def may_change_model(outcome: Outcome) -> bool:
+    """Whether another model may stand in after this: no violation of a rule (400 to 403) does."""
+    return outcome not in _KEEPS_MODEL
 
 
 class Try(NamedTuple):
@@ -133,7 +141,8 @@ class Attempts:
             step = self._next_target(now) or self._once_more(outcome, now)
             if step is not None:
                 return step
-        return self._next_model(outcome, now) or Stop(_refusal(outcome))
+        other = self._next_model(outcome, now) if may_change_model(outcome) else None
+        return other or Stop(_refusal(outcome))
 
     def late(self, now: float) -> Outcome:
         """How an attempt ended that did not keep the deadline; for `after` and for the router."""

@@ -1,7 +1,7 @@
 """Whether an upstream is worth asking, by what the requests before saw.
 
 A breaker is closed while all is well. It opens after so many failures of the host in a row, or at
-the first refusal of the gateway's credential; then the upstream is left alone for a while, ten
+the first refusal of the gateway's credential or of its account; then the upstream is left alone for a while, ten
 times as long for a bad key, which mends itself less often than a host. After that it is half open:
 one request is let through as a probe, and what becomes of it closes the breaker or opens it again.
 """
@@ -27,6 +27,8 @@ _HOST_FAULTS = frozenset(
         Outcome.MALFORMED,
     }
 )
+# What no request with this credential gets past. A 403 can be about one model alone.
+_KEY_FAULTS = frozenset({Outcome.BAD_KEY, Outcome.UNPAID})
 # The host answered sensibly, and took the credential.
 _SOUND = frozenset({Outcome.OK, Outcome.CLIENT_FAULT, Outcome.RATE_LIMITED})
 
@@ -85,7 +87,7 @@ class Breaker:
         """Learn from an attempt. What says nothing about host or key changes nothing."""
         if outcome in _SOUND:
             self.cause, self.failures, self.probing = None, 0, False
-        elif outcome is Outcome.BAD_KEY:
+        elif outcome in _KEY_FAULTS:
             self.failures = 0
             if self.cause is not Cause.BAD_KEY or self._is_half_open(now):
                 self._open(Cause.BAD_KEY, now + BAD_KEY_FACTOR * self._open_seconds)

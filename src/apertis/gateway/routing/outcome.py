@@ -21,7 +21,11 @@ class Outcome(enum.Enum):
     CONFLICT = enum.auto()
     """409: the same request may succeed a moment later."""
     BAD_KEY = enum.auto()
-    """401, 402, 403: the upstream refuses the gateway's own credential, not the caller's key."""
+    """401: the upstream refuses the gateway's own credential, not the caller's key."""
+    UNPAID = enum.auto()
+    """402: the account behind the gateway's credential cannot pay."""
+    FORBIDDEN = enum.auto()
+    """403: the gateway's credential may not do this there; it may do other things."""
     RATE_LIMITED = enum.auto()
     """429: the gateway's credential has to wait; the host is well."""
     OVERLOADED = enum.auto()
@@ -42,8 +46,8 @@ class Outcome(enum.Enum):
 
 _OF_STATUS = {
     401: Outcome.BAD_KEY,
-    402: Outcome.BAD_KEY,
-    403: Outcome.BAD_KEY,
+    402: Outcome.UNPAID,
+    403: Outcome.FORBIDDEN,
     404: Outcome.MODEL_MISSING,
     408: Outcome.SERVER_ERROR,
     409: Outcome.CONFLICT,
@@ -57,8 +61,8 @@ _OF_ERROR = {
     "invalid_request_error": Outcome.CLIENT_FAULT,
     "request_too_large": Outcome.CLIENT_FAULT,
     "authentication_error": Outcome.BAD_KEY,
-    "billing_error": Outcome.BAD_KEY,
-    "permission_error": Outcome.BAD_KEY,
+    "billing_error": Outcome.UNPAID,
+    "permission_error": Outcome.FORBIDDEN,
     "not_found_error": Outcome.MODEL_MISSING,
     "conflict_error": Outcome.CONFLICT,
     "rate_limit_error": Outcome.RATE_LIMITED,
