@@ -148,3 +148,33 @@ def test_a_status_on_demand_passes_with_its_body(client: Client) -> None:
     status, body = fault_at(client, "status=529")
     assert status == 529
     assert json.loads(body)["error"]["type"] == "overloaded_error"
+
+
+def test_a_whole_answer_says_its_length() -> None:
+    async def main() -> tuple[bytes, bytes | UpstreamFailure]:
+        upstream = SandboxUpstream(first_token_seconds=0, tokens_per_second=None)
+        answer = await upstream.open(request(stream=False), FOR_EVER)
+        assert not isinstance(answer, UpstreamFailure)
+        return dict(answer.headers)[b"content-length"], await answer.read()
+
+    length, body = asyncio.run(main())
+    assert isinstance(body, bytes)
+    assert int(length) == len(body)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("fault", "opened"), [("stall=60", False), ("stall=60 after=2", True)])
+def test_a_pause_beyond_the_deadline_is_a_timeout(fault: str, opened: bool, stream: bool) -> None:
+    async def main() -> None:
+        upstream = SandboxUpstream(first_token_seconds=0, tokens_per_second=None)
+        soon = UpstreamTimeouts(connect=0.01, first_byte=0.01, idle=0.01)
+        found = await upstream.open(request(fault, stream=stream), soon)
+        assert isinstance(found, UpstreamFailure) is not opened
+        while not isinstance(found, UpstreamFailure):
+            data = await found.read()
+            assert data
+            if isinstance(data, UpstreamFailure):
+                found = data
+        assert found.kind is Fault.TIMEOUT
+
+    asyncio.run(main())

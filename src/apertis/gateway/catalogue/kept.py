@@ -27,10 +27,15 @@ class Kept(Generic[T]):
     One fetch serves all callers, and goes on when they leave. When it fails the old value stays.
     """
 
-    __slots__ = ("_fetch", "_fetching", "_known", "_next_at")
+    __slots__ = ("_fetch", "_fetching", "_known", "_next_at", "_patience_seconds")
 
-    def __init__(self, fetch: Callable[[], Awaitable[T | UpstreamFailure]]) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[T | UpstreamFailure]],
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
         self._fetch = fetch
+        self._patience_seconds = patience_seconds
         self._fetching: asyncio.Task[None] | None = None
         self._known: tuple[T] | UpstreamFailure | None = None
         self._next_at = 0.0
@@ -46,7 +51,7 @@ class Kept(Generic[T]):
                 self._next_at = now + _RETRY_SECONDS
                 self._fetching = asyncio.get_running_loop().create_task(self._renew(now))
             fetching = self._fetching
-            done, _ = await asyncio.wait({fetching}, timeout=_PATIENCE_SECONDS)
+            done, _ = await asyncio.wait({fetching}, timeout=self._patience_seconds)
             for task in done:
                 if not task.cancelled():
                     task.result()
