@@ -29,7 +29,9 @@ def build_upstreams(
         settings.server.anthropic_version == before.server.anthropic_version
         and settings.sandbox == before.sandbox
     )
-    unchanged = set(before.upstreams) if before is not None and same else set()
+    unchanged: set[UpstreamSettings] = (
+        set(before.upstreams) if before is not None and same else set()
+    )
     upstreams: dict[str, Upstream] = {}
     for own in settings.upstreams:
         known = (running or {}).get(own.name)
