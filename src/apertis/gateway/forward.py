@@ -38,7 +38,14 @@ if TYPE_CHECKING:
     # What became of an attempt, and the answer if there is one to hand out.
     _Tried = tuple[Outcome, "Plain | Streamed | None"]
 
-__all__ = ["Forwarder", "Message", "Plain", "Streamed"]
+__all__ = [
+    "Forwarder",
+    "Message",
+    "Plain",
+    "Streamed",
+    "passed_down",
+    "read_all",
+]
 
 # Larger than any answer of the API: what an upstream says is bounded too.
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -185,12 +192,12 @@ class Forwarder:
             outcome = outcome_of_fault(answer.kind)
             self._report(target, outcome)
             return outcome, None
-        headers = _passed_down(visit, answer)
+        headers = passed_down(visit, answer)
         outcome = outcome_of_status(answer.status)
         if outcome is Outcome.OK and _is_stream(headers):
             return await self._stream(visit, answer, headers, target, attempts, charge)
         try:
-            body = await _read_all(answer)
+            body = await read_all(answer)
         finally:
             answer.close()
         if isinstance(body, UpstreamFailure):
@@ -240,7 +247,7 @@ def _discard(answer: Plain | Streamed | None) -> None:
         answer.relay.discard()
 
 
-async def _read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
+async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -255,7 +262,7 @@ async def _read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
         parts.append(chunk)
 
 
-def _passed_down(visit: Visit, answer: UpstreamAnswer) -> RawHeaders:
+def passed_down(visit: Visit, answer: UpstreamAnswer) -> RawHeaders:
     """The upstream's headers, without those that say how long its body was."""
     headers: RawHeaders = []
     for header in answer.headers:

@@ -17,7 +17,7 @@ from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["Body", "peek"]
+__all__ = ["Body", "peek", "read_object"]
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # A key and what stands around it, up to the first byte of its value. White space is JSON's own.

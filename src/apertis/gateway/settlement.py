@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from apertis.gateway.usage.prices import PriceTable
     from apertis.gateway.visit import Visit
 
-__all__ = ["CLIENT_LEFT", "Charge", "Journal", "Ledger", "Prices"]
+__all__ = ["CLIENT_LEFT", "Charge", "Journal", "Ledger", "Prices", "shortage"]
 
 # Names come from callers: what is remembered of them is bounded.
 _MOST_NAMES = 4096
@@ -67,10 +67,12 @@ class Prices:
         """Whether this key may use the model, as far as its price is concerned."""
         return self._unpriced_is_free or key.account.quota is None or self.of(model) is not None
 
-    def cost(self, model: str, tokens: Tokens, advisors: Advisors = ()) -> int:
+    def cost(
+        self, model: str, tokens: Tokens, advisors: Advisors = (), *, batch: bool = False
+    ) -> int:
         """What tokens cost on a model; nothing where no price is known."""
-        if advisors:
-            return self._table.cost(tokens, model, advisors=advisors) or 0
+        if advisors or batch:
+            return self._table.cost(tokens, model, advisors=advisors, batch=batch) or 0
         price = self.of(model)
         return 0 if price is None else cost_units(tokens, price)
 
@@ -103,7 +105,7 @@ class Ledger:
             if limited and price is not None:
                 most = max(most, reservation_units(body, max_tokens, price))
         if not key.account.reserve(most):
-            return quota_exceeded(_shortage(key, most))
+            return quota_exceeded(shortage(key, most))
         return Charge(self, visit, key, most)
 
     def begin(self, visit: Visit) -> None:
@@ -214,7 +216,8 @@ class Charge:
         self.settle(Tokens(input=input_tokens), estimated=True, interrupted=True)
 
 
-def _shortage(key: Key, units: int) -> str:
+def shortage(key: Key, units: int) -> str:
+    """Say how much is left, and how much would be needed."""
     left = max(key.account.remaining or 0, 0)
     return (
         f"You have exceeded your quota: {_dollars(left)} are left, and this request may cost up to "

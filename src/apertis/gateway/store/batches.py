@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from apertis.gateway.store.booking import book
 from apertis.gateway.store.bulk import BulkInsert
@@ -86,6 +86,11 @@ class StoredBatches:
             rows = (await connection.execute(statement)).all()
         return tuple(_line(row) for row in rows)
 
+    async def find_lines(self, batch_id: str, custom_ids: Iterable[str]) -> dict[str, BatchLine]:
+        """Read those of a batch's lines that have one of these ids, by their ids."""
+        async with self._database.reading() as connection:
+            return await _find_lines(connection, batch_id, list(custom_ids))
+
     async def settle(self, batch_id: str, results: Iterable[BatchResult]) -> Settlement:
         """Book the lines that were not settled before, and give up what was held for them.
 
@@ -123,6 +128,17 @@ class StoredBatches:
             )
             # A result that is read after all is still booked; there is nothing to release for it.
             await connection.execute(update(batch_lines).where(of_batch).values(held_units=0))
+        return held
+
+    async def delete(self, batch_id: str) -> int:
+        """Forget a batch and its lines; how many units were still held for it.
+
+        What was booked for it stays booked. `UnknownBatchError` when the batch is not kept.
+        """
+        async with self._database.writing() as connection:
+            held = await _take_turn(connection, batch_id)
+            await connection.execute(delete(batch_lines).where(batch_lines.c.batch_id == batch_id))
+            await connection.execute(delete(batches).where(batches.c.id == batch_id))
         return held
 
 
