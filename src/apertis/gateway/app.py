@@ -96,7 +96,7 @@ class Application:
             if visit.head_sent:
                 await abort(scope, receive)
             else:
-                await send_refusal(visit, internal_error(), send)
+                await send_refusal(visit, internal_error(), scope, send)
             raise
         finally:
             metrics.in_flight -= 1
@@ -105,33 +105,32 @@ class Application:
             self.log.add(visit, finished)
 
     async def _serve(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
-        shown = visit.method != "HEAD"
         resolved = resolve(visit.method, visit.path)
         if isinstance(resolved, Refusal):
-            await send_refusal(visit, resolved, send, shown=shown)
+            await send_refusal(visit, resolved, scope, send)
             return
         endpoint, path, name = resolved
         visit.endpoint = endpoint.value
         if endpoint in _OPEN:
-            await self._open_to_all(visit, endpoint, send, shown=shown)
+            await self._open_to_all(visit, endpoint, scope, send)
             return
         request = _request(visit, scope, path)
         pipeline = self.pipeline
         peer = scope["client"]
         address: str = "" if peer is None else peer[0]
         if endpoint in _ADMIN_ONLY and _is_local(address, request):
-            await self._scraped(visit, send, shown=shown)
+            await self._scraped(visit, scope, send)
             return
         refusal = pipeline.admit(visit, request, address)
         key = visit.key
         if refusal is not None or key is None:
-            await send_refusal(visit, refusal or internal_error(), send, shown=shown)
+            await send_refusal(visit, refusal or internal_error(), scope, send)
             return
         if endpoint in _ADMIN_ONLY:
             if key.record.admin:
-                await self._scraped(visit, send, shown=shown)
+                await self._scraped(visit, scope, send)
             else:
-                await send_refusal(visit, access_denied(), send, shown=shown)
+                await send_refusal(visit, access_denied(), scope, send)
             return
         if endpoint is Endpoint.ADMIN:
             await self._administered(visit, scope, path, receive, send)
@@ -153,14 +152,14 @@ class Application:
         pipeline = self.pipeline
         refusal = pipeline.enter(key)
         if refusal is not None:
-            await send_refusal(visit, refusal, send, shown=visit.method != "HEAD")
+            await send_refusal(visit, refusal, scope, send)
             return
         try:
             read = await self._body(request, endpoint, scope, receive)
             if isinstance(read, Refusal):
-                await send_refusal(visit, read, send)
+                await send_refusal(visit, read, scope, send)
                 return
-            work = self._answered(visit, key, read, endpoint, name, send)
+            work = self._answered(visit, key, read, endpoint, name, scope, send)
             if not await while_connected(scope, receive, work):
                 raise ClientLeft
         finally:
@@ -200,6 +199,7 @@ class Application:
         request: Request,
         endpoint: Endpoint,
         name: str,
+        scope: Scope,
         send: Send,
     ) -> None:
         pipeline = self.pipeline
@@ -210,14 +210,14 @@ class Application:
         else:
             answer = await self._handlers[endpoint](visit, key, request, name)
         if isinstance(answer, Refusal):
-            await send_refusal(visit, answer, send, shown=visit.method != "HEAD")
+            await send_refusal(visit, answer, scope, send)
         elif isinstance(answer, Streamed):
             await send_stream(visit, answer, send, self._pings, self._clock)
         else:
-            await send_plain(visit, answer, send, self._clock, shown=visit.method != "HEAD")
+            await send_plain(visit, answer, scope, send, self._clock)
 
     async def _open_to_all(
-        self, visit: Visit, endpoint: Endpoint, send: Send, *, shown: bool
+        self, visit: Visit, endpoint: Endpoint, scope: Scope, send: Send
     ) -> None:
         visit.status, body = 200, _ALIVE
         if endpoint is Endpoint.OPENAPI:
@@ -229,12 +229,12 @@ class Application:
                 body = msgspec.json.encode({"status": "unavailable", "reason": reason})
         headers = [_JSON, (b"x-apertis-request-id", visit.id.encode())]
         visit.head_sent = True
-        await send_body(send, visit.status, headers, body, shown=shown)
+        await send_body(scope, send, visit.status, headers, body)
 
-    async def _scraped(self, visit: Visit, send: Send, *, shown: bool) -> None:
+    async def _scraped(self, visit: Visit, scope: Scope, send: Send) -> None:
         visit.status = 200
         headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
-        await send_body(send, 200, headers, self._metrics.render(), shown=shown)
+        await send_body(scope, send, 200, headers, self._metrics.render())
 
     async def _administered(
         self, visit: Visit, scope: Scope, path: str, receive: Receive, send: Send

@@ -14,6 +14,8 @@ from apertis.gateway.exchange import ClientLeft
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from apertis.gateway.exchange import RawHeaders
+
 __all__ = [
     "CONNECTION",
     "ASGIApp",
@@ -53,6 +55,10 @@ class ClientConnection(Protocol):
 
     def drop(self) -> None:
         """Deliver what was written, and end the connection."""
+        ...
+
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Write a whole answer in one step."""
         ...
 
 
@@ -95,12 +101,22 @@ async def read_body(
 
 
 async def send_body(
-    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, shown: bool = True
+    scope: Scope,
+    send: Send,
+    status: int,
+    headers: RawHeaders,
+    body: bytes,
 ) -> None:
-    """Send an answer that is known as a whole; `shown=False` sends its head only."""
+    """Send an answer that is known as a whole; to `HEAD`, its head only."""
     headers.append((b"content-length", b"%d" % len(body)))
+    if scope["method"] == "HEAD":
+        body = b""
+    connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
+    if connection is not None:
+        connection.answer(status, headers, body)
+        return
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body if shown else b""})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, Any, None]) -> bool:

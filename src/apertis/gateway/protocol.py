@@ -10,7 +10,11 @@ import re
 import time
 from typing import TYPE_CHECKING, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from apertis.gateway.asgi import CONNECTION
 from apertis.gateway.errors import Refusal, head_too_large, invalid_request, request_timeout
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.gateway.asgi import Scope
+    from apertis.gateway.exchange import RawHeaders
 
 __all__ = ["HttpProtocol"]
 
@@ -31,6 +36,65 @@ _HEAD_SECONDS = 30.0
 _UPGRADE = re.compile(rb"\r\nupgrade(?=\s*:)", re.IGNORECASE)
 
 
+class Exchange:
+    """One request of a connection, as the application meets it beside ASGI's messages."""
+
+    __slots__ = ("_cycle", "_on_lost", "_protocol")
+
+    def __init__(self, protocol: HttpProtocol, cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+        self._on_lost: Callable[[], object] | None = None
+
+    @property
+    def on_lost(self) -> Callable[[], object] | None:
+        """What is called when the client leaves."""
+        return self._on_lost
+
+    @on_lost.setter
+    def on_lost(self, call: Callable[[], object] | None) -> None:
+        self._on_lost = call
+        if call is None:
+            self._protocol.exchanges.discard(self)
+        else:
+            self._protocol.exchanges.add(self)
+
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether all of the request is there, so that `receive` does not wait."""
+        cycle = self._cycle
+        return not (cycle.more_body or cycle.disconnected)
+
+    def drop(self) -> None:
+        """Deliver what was written, and end the connection."""
+        self._protocol.transport.close()
+
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Write a whole answer; its headers say how long it is.
+
+        The same as the two messages of ASGI. What those are checked for on the way is settled for
+        these headers: they were parsed before, or are the gateway's own.
+        """
+        cycle = self._cycle
+        if cycle.disconnected or cycle.response_complete:
+            return
+        transport = self._protocol.transport
+        parts = [STATUS_LINE[status]]
+        for name, value in cycle.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        parts.append(body)
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        transport.write(b"".join(parts))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            transport.close()
+        cycle.on_response()
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One client's connection."""
 
@@ -38,29 +102,21 @@ class HttpProtocol(HttpToolsProtocol):
     _within_head = False
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
-    # What to call when the client leaves; set by the application while it answers.
-    on_lost: Callable[[], object] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, but not for ever."""
         super().connection_made(transport)
+        # More than one when a client does not wait for its answers.
+        self.exchanges: set[Exchange] = set()
         self._head_timer = self.loop.call_later(_HEAD_SECONDS, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application that nobody waits for its answer any more."""
         self._stop_head_timer()
         super().connection_lost(exc)
-        if self.on_lost is not None:
-            self.on_lost()
-
-    @property
-    def has_whole_body(self) -> bool:
-        """Whether all of the request is there."""
-        return not self._within_message
-
-    def drop(self) -> None:
-        """Deliver what was written, and end the connection."""
-        self.transport.close()
+        for exchange in list(self.exchanges):
+            if exchange.on_lost is not None:
+                exchange.on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Read on. An offer to upgrade is hidden from the parser, which would lose the body.
@@ -86,6 +142,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Start the request; its body is limited by the application."""
         self._within_head = False
         super().on_headers_complete()
+        # The application's task is made by now, and runs later.
+        cast("Scope", self.scope)["extensions"] = {CONNECTION: Exchange(self, self.cycle)}
 
     def on_message_complete(self) -> None:
         """Note that what comes next is a head."""
@@ -93,12 +151,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._within_message = False
 
     def on_message_begin(self) -> None:
-        """Offer the application a way to drop the connection, as a scope extension."""
+        """Note that a head begins."""
         super().on_message_begin()
         self._within_message = self._within_head = True
         self._head_bytes = 0
-        scope = cast("Scope", self.scope)
-        scope["extensions"] = {CONNECTION: self}
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP in the envelope of all other errors, and hang up."""

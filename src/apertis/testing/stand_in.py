@@ -71,18 +71,18 @@ class StandIn:
                 raise
         except BaseException:
             if not started:
-                await _refuse(internal_error(), request_id, send)
+                await _refuse(internal_error(), request_id, scope, send)
             raise
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         method: str = scope["method"]
         resolved = resolve(method, scope["path"])
         if isinstance(resolved, Refusal):
-            await _refuse(resolved, request_id, send, shown=method != "HEAD")
+            await _refuse(resolved, request_id, scope, send)
             return
         endpoint, path, _ = resolved
         if endpoint not in _SERVED:
-            await send_body(send, 200, [_JSON], b'{"status":"ok"}', shown=method != "HEAD")
+            await send_body(scope, send, 200, [_JSON], b'{"status":"ok"}')
             return
         refusal = self._stranger(scope)
         body = None
@@ -90,7 +90,7 @@ class StandIn:
             body = await read_body(scope, receive, self._max_body_bytes, _BODY_SECONDS)
             refusal = None if body is not None else request_too_large(self._max_body_bytes)
         if refusal is not None or body is None:
-            await _refuse(refusal or internal_error(), request_id, send)
+            await _refuse(refusal or internal_error(), request_id, scope, send)
             return
         query = scope["query_string"].decode("latin-1")
         target = f"{path}?{query}" if query else path
@@ -135,7 +135,7 @@ class StandIn:
 _JSON = (b"content-type", b"application/json")
 
 
-async def _refuse(refusal: Refusal, request_id: str, send: Send, *, shown: bool = True) -> None:
+async def _refuse(refusal: Refusal, request_id: str, scope: Scope, send: Send) -> None:
     headers = [_JSON, (b"request-id", request_id.encode())]
     headers += [(name.encode(), value.encode()) for name, value in refusal.headers]
-    await send_body(send, refusal.status, headers, refusal.body(request_id), shown=shown)
+    await send_body(scope, send, refusal.status, headers, refusal.body(request_id))

@@ -10,7 +10,7 @@ from apertis.gateway.asgi import send_body
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apertis.gateway.asgi import Send
+    from apertis.gateway.asgi import Scope, Send
     from apertis.gateway.errors import Refusal
     from apertis.gateway.exchange import RawHeaders
     from apertis.gateway.forward import Plain, Streamed
@@ -39,7 +39,7 @@ def _own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
     return headers
 
 
-async def send_refusal(visit: Visit, refusal: Refusal, send: Send, *, shown: bool = True) -> None:
+async def send_refusal(visit: Visit, refusal: Refusal, scope: Scope, send: Send) -> None:
     """Answer with an error of the gateway's own."""
     visit.status, visit.code = refusal.status, refusal.code
     headers = _own_headers(visit, [_JSON])
@@ -47,18 +47,17 @@ async def send_refusal(visit: Visit, refusal: Refusal, send: Send, *, shown: boo
     for name, value in refusal.headers:
         if not (has_retry_after and name == "retry-after"):
             headers.append((name.encode(), value.encode()))
-    await send_body(send, refusal.status, headers, refusal.body(visit.id), shown=shown)
+    await send_body(scope, send, refusal.status, headers, refusal.body(visit.id))
 
 
 async def send_plain(
-    visit: Visit, answer: Plain, send: Send, clock: Callable[[], float], *, shown: bool = True
+    visit: Visit, answer: Plain, scope: Scope, send: Send, clock: Callable[[], float]
 ) -> None:
     """Answer with a whole body."""
     visit.status = answer.status
     visit.first_byte = clock()
-    await send_body(
-        send, answer.status, _own_headers(visit, answer.headers), answer.body, shown=shown
-    )
+    headers = _own_headers(visit, answer.headers)
+    await send_body(scope, send, answer.status, headers, answer.body)
 
 
 async def send_stream(
