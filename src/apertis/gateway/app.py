@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.gateway.asgi import abort, read_body, send_body, while_connected
+from apertis.gateway.asgi import abort, connection_of, read_body, while_connected
 from apertis.gateway.errors import (
     Refusal,
     access_denied,
@@ -88,15 +88,14 @@ class Application:
         except asyncio.CancelledError:
             # The server stops, and this answer did not end in time.
             visit.interrupted = True
-            if not await abort(scope, receive):
-                raise
+            await abort(scope, receive)
         except BaseException:
             # A defect: the log has its trace, and the client learns as much as it may.
             visit.status, visit.code = 500, "internal_error"
             if visit.head_sent:
                 await abort(scope, receive)
             else:
-                await send_refusal(visit, internal_error(), scope, send)
+                send_refusal(visit, internal_error(), connection_of(scope))
             raise
         finally:
             metrics.in_flight -= 1
@@ -107,35 +106,35 @@ class Application:
     async def _serve(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         resolved = resolve(visit.method, visit.path)
         if isinstance(resolved, Refusal):
-            await send_refusal(visit, resolved, scope, send)
+            send_refusal(visit, resolved, connection_of(scope))
             return
         endpoint, path, name = resolved
         visit.endpoint = endpoint.value
         if endpoint in _OPEN:
-            await self._open_to_all(visit, endpoint, scope, send)
+            await self._open_to_all(visit, endpoint, scope)
             return
         request = _request(visit, scope, path)
         pipeline = self.pipeline
         peer = scope["client"]
         address: str = "" if peer is None else peer[0]
         if endpoint in _ADMIN_ONLY and _is_local(address, request):
-            await self._scraped(visit, scope, send)
+            self._scraped(visit, scope)
             return
         refusal = pipeline.admit(visit, request, address)
         key = visit.key
         if refusal is not None or key is None:
-            await send_refusal(visit, refusal or internal_error(), scope, send)
+            send_refusal(visit, refusal or internal_error(), connection_of(scope))
             return
         if endpoint in _ADMIN_ONLY:
             if key.record.admin:
-                await self._scraped(visit, scope, send)
+                self._scraped(visit, scope)
             else:
-                await send_refusal(visit, access_denied(), scope, send)
+                send_refusal(visit, access_denied(), connection_of(scope))
             return
         if endpoint is Endpoint.ADMIN:
             await self._administered(visit, scope, path, receive, send)
             return
-        await self._counted(visit, key, request, endpoint, name, scope, receive, send)
+        await self._counted(visit, key, request, endpoint, name, scope, receive)
 
     async def _counted(
         self,
@@ -146,21 +145,20 @@ class Application:
         name: str,
         scope: Scope,
         receive: Receive,
-        send: Send,
     ) -> None:
         """Serve a request of the API, counted as one that is under way."""
         pipeline = self.pipeline
         refusal = pipeline.enter(key)
         if refusal is not None:
-            await send_refusal(visit, refusal, scope, send)
+            send_refusal(visit, refusal, connection_of(scope))
             return
         try:
             read = await self._body(request, endpoint, scope, receive)
             if isinstance(read, Refusal):
-                await send_refusal(visit, read, scope, send)
+                send_refusal(visit, read, connection_of(scope))
                 return
-            work = self._answered(visit, key, read, endpoint, name, scope, send)
-            if not await while_connected(scope, receive, work):
+            work = self._answered(visit, key, read, endpoint, name, scope)
+            if not await while_connected(scope, work):
                 raise ClientLeft
         finally:
             pipeline.leave(key)
@@ -200,7 +198,6 @@ class Application:
         endpoint: Endpoint,
         name: str,
         scope: Scope,
-        send: Send,
     ) -> None:
         pipeline = self.pipeline
         if endpoint is Endpoint.MESSAGES:
@@ -210,15 +207,13 @@ class Application:
         else:
             answer = await self._handlers[endpoint](visit, key, request, name)
         if isinstance(answer, Refusal):
-            await send_refusal(visit, answer, scope, send)
+            send_refusal(visit, answer, connection_of(scope))
         elif isinstance(answer, Streamed):
-            await send_stream(visit, answer, send, self._pings, self._clock)
+            await send_stream(visit, answer, connection_of(scope), self._pings, self._clock)
         else:
-            await send_plain(visit, answer, scope, send, self._clock)
+            send_plain(visit, answer, connection_of(scope), self._clock)
 
-    async def _open_to_all(
-        self, visit: Visit, endpoint: Endpoint, scope: Scope, send: Send
-    ) -> None:
+    async def _open_to_all(self, visit: Visit, endpoint: Endpoint, scope: Scope) -> None:
         visit.status, body = 200, _ALIVE
         if endpoint is Endpoint.OPENAPI:
             body = self._openapi()
@@ -229,12 +224,12 @@ class Application:
                 body = msgspec.json.encode({"status": "unavailable", "reason": reason})
         headers = [_JSON, (b"x-apertis-request-id", visit.id.encode())]
         visit.head_sent = True
-        await send_body(scope, send, visit.status, headers, body)
+        connection_of(scope).answer(visit.status, headers, body)
 
-    async def _scraped(self, visit: Visit, scope: Scope, send: Send) -> None:
+    def _scraped(self, visit: Visit, scope: Scope) -> None:
         visit.status = 200
         headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
-        await send_body(scope, send, 200, headers, self._metrics.render())
+        connection_of(scope).answer(200, headers, self._metrics.render())
 
     async def _administered(
         self, visit: Visit, scope: Scope, path: str, receive: Receive, send: Send

@@ -25,8 +25,8 @@ __all__ = [
     "Scope",
     "Send",
     "abort",
+    "connection_of",
     "read_body",
-    "send_body",
     "while_connected",
 ]
 
@@ -58,8 +58,35 @@ class ClientConnection(Protocol):
         ...
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        """Write a whole answer in one step."""
+        """Write a whole answer; to `HEAD`, its head only."""
         ...
+
+    def start(self, status: int, headers: RawHeaders) -> None:
+        """Write the head of an answer whose body is still to come."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Write a piece of its body."""
+        ...
+
+    def end(self) -> None:
+        """Write the end of its body."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client reads more slowly than is written."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the client has read on."""
+        ...
+
+
+def connection_of(scope: Scope) -> ClientConnection:
+    """Give the client's connection; all requests of the gateway's own server have one."""
+    connection: ClientConnection = scope["extensions"][CONNECTION]
+    return connection
 
 
 async def read_body(
@@ -70,8 +97,7 @@ async def read_body(
     `ClientLeft` when the client closes its connection before the end, `TimeoutError` when a piece
     does not come in time.
     """
-    connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
-    if connection is not None and connection.has_whole_body:
+    if connection_of(scope).has_whole_body:
         # The usual case, in which nothing is waited for.
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
@@ -100,49 +126,20 @@ async def read_body(
             message = await receive()
 
 
-async def send_body(
-    scope: Scope,
-    send: Send,
-    status: int,
-    headers: RawHeaders,
-    body: bytes,
-) -> None:
-    """Send an answer that is known as a whole; to `HEAD`, its head only."""
-    headers.append((b"content-length", b"%d" % len(body)))
-    if scope["method"] == "HEAD":
-        body = b""
-    connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
-    if connection is not None:
-        connection.answer(status, headers, body)
-        return
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, Any, None]) -> bool:
-    """Do the work, and give it up at once when the client leaves; False says that it left.
-
-    The request's body must have been read: from then on all that `receive` can report is the
-    client's departure.
-    """
+async def while_connected(scope: Scope, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work, and give it up at once when the client leaves; False says that it left."""
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("while_connected() runs in a task")
-    connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
+    connection = connection_of(scope)
     left = False
 
-    def leave(*_: object) -> None:
+    def leave() -> None:
         nonlocal left
         left = True
         task.cancel()
 
-    if connection is None:
-        # Another server than ours: it tells of the departure by a message.
-        watcher = asyncio.get_running_loop().create_task(_next_message(receive))
-        watcher.add_done_callback(leave)
-    else:
-        watcher = None
-        connection.on_lost = leave
+    connection.on_lost = leave
     try:
         await work
     except asyncio.CancelledError:
@@ -151,27 +148,13 @@ async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, A
             raise
         return False
     finally:
-        if connection is not None:
-            connection.on_lost = None
-        elif watcher is not None:
-            watcher.remove_done_callback(leave)
-            watcher.cancel()
+        connection.on_lost = None
     return True
 
 
-async def _next_message(receive: Receive) -> Message:
-    return await receive()
-
-
-async def abort(scope: Scope, receive: Receive) -> bool:
-    """Drop the client's connection after the bytes that were sent so far.
-
-    False when the HTTP server has no way to do that.
-    """
-    connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
-    if connection is None:
-        return False
-    connection.drop()
+async def abort(scope: Scope, receive: Receive) -> None:
+    """Drop the client's connection after the bytes that were sent so far."""
+    connection_of(scope).drop()
     # An application that returned earlier would be taken for one that forgot its answer.
     try:
         while (await receive())["type"] != "http.disconnect":
@@ -181,4 +164,3 @@ async def abort(scope: Scope, receive: Receive) -> bool:
         # has nothing more to deliver needs two rounds to close.
         for _ in range(_ROUNDS_TO_CLOSE):
             await asyncio.sleep(0)
-    return True

@@ -8,7 +8,7 @@ other byte, white space included.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ _COMMA = re.compile(rb"[ \t\n\r]*+,")
 _OPENING = re.compile(rb"[ \t\n\r]*+\{")
 _LONGEST_MODEL = 256
 _LONGEST_COUNT = 16
+
+T = TypeVar("T")
 
 
 class Body:
@@ -59,6 +61,16 @@ class Body:
         """Give a field's value as its bytes; None when the body has no such field."""
         value = self._fields.get(name)
         return None if value is None else bytes(value)
+
+    def value(self, name: str, type_: type[T]) -> T | None:
+        """Decode a field; None when it is missing, null, or of another type."""
+        raw = self.raw(name)
+        if raw is None or raw == b"null":
+            return None
+        try:
+            return msgspec.json.decode(raw, type=type_)
+        except msgspec.DecodeError:
+            return None
 
     def edited(
         self,

@@ -39,12 +39,13 @@ _UPGRADE = re.compile(rb"\r\nupgrade(?=\s*:)", re.IGNORECASE)
 class Exchange:
     """One request of a connection, as the application meets it beside ASGI's messages."""
 
-    __slots__ = ("_cycle", "_on_lost", "_protocol")
+    __slots__ = ("_chunked", "_cycle", "_on_lost", "_protocol")
 
     def __init__(self, protocol: HttpProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
         self._on_lost: Callable[[], object] | None = None
+        self._chunked = False
 
     @property
     def on_lost(self) -> Callable[[], object] | None:
@@ -70,28 +71,77 @@ class Exchange:
         self._protocol.transport.close()
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        """Write a whole answer; its headers say how long it is.
+        """Write a whole answer; to `HEAD`, its head only.
 
-        The same as the two messages of ASGI. What those are checked for on the way is settled for
-        these headers: they were parsed before, or are the gateway's own.
+        This and what follows do the same as the messages of ASGI. What those are checked for on
+        the way is settled for these headers: they were parsed before, or are the gateway's own.
         """
         cycle = self._cycle
         if cycle.disconnected or cycle.response_complete:
             return
-        transport = self._protocol.transport
+        headers.append((b"content-length", b"%d" % len(body)))
+        parts = self._head(status, headers)
+        if cycle.scope["method"] != "HEAD":
+            parts.append(body)
+        self._protocol.transport.write(b"".join(parts))
+        self._complete()
+
+    def start(self, status: int, headers: RawHeaders) -> None:
+        """Write the head of an answer whose body is still to come."""
+        cycle = self._cycle
+        if cycle.disconnected or cycle.response_started:
+            return
+        if cycle.scope["http_version"] == "1.1":
+            self._chunked = True
+            headers.append((b"transfer-encoding", b"chunked"))
+        else:
+            # The end of the connection is the end of the body, which HTTP/1.0 knows.
+            cycle.keep_alive = False
+        self._protocol.transport.write(b"".join(self._head(status, headers)))
+
+    def write(self, data: bytes) -> None:
+        """Write a piece of its body."""
+        if self._cycle.disconnected or not data:
+            return
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._protocol.transport.write(data)
+
+    def end(self) -> None:
+        """Write the end of its body."""
+        if self._cycle.disconnected or self._cycle.response_complete:
+            return
+        if self._chunked:
+            self._protocol.transport.write(b"0\r\n\r\n")
+        self._complete()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client reads more slowly than is written."""
+        return self._cycle.flow.write_paused and not self._cycle.disconnected
+
+    async def drain(self) -> None:
+        """Wait until the client has read on."""
+        await self._cycle.flow.drain()
+
+    def _head(self, status: int, headers: RawHeaders) -> list[bytes]:
+        cycle = self._cycle
         parts = [STATUS_LINE[status]]
         for name, value in cycle.default_headers:
             parts += (name, b": ", value, b"\r\n")
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
         parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-        parts.append(body)
-        cycle.response_started = cycle.response_complete = True
+        cycle.response_started = True
         cycle.waiting_for_100_continue = False
-        transport.write(b"".join(parts))
+        return parts
+
+    def _complete(self) -> None:
+        cycle = self._cycle
+        cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
-            transport.close()
+            self._protocol.transport.close()
         cycle.on_response()
 
 

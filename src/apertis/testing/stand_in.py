@@ -10,7 +10,7 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING
 
-from apertis.gateway.asgi import abort, read_body, send_body, while_connected
+from apertis.gateway.asgi import abort, connection_of, read_body, while_connected
 from apertis.gateway.errors import (
     Refusal,
     internal_error,
@@ -67,22 +67,21 @@ class StandIn:
             return
         except (ConnectionCut, asyncio.CancelledError):
             # A demanded cut, or a server that stops with this answer under way.
-            if not await abort(scope, receive):
-                raise
+            await abort(scope, receive)
         except BaseException:
             if not started:
-                await _refuse(internal_error(), request_id, scope, send)
+                _refuse(internal_error(), request_id, scope)
             raise
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         method: str = scope["method"]
         resolved = resolve(method, scope["path"])
         if isinstance(resolved, Refusal):
-            await _refuse(resolved, request_id, scope, send)
+            _refuse(resolved, request_id, scope)
             return
         endpoint, path, _ = resolved
         if endpoint not in _SERVED:
-            await send_body(scope, send, 200, [_JSON], b'{"status":"ok"}')
+            connection_of(scope).answer(200, [_JSON], b'{"status":"ok"}')
             return
         refusal = self._stranger(scope)
         body = None
@@ -90,12 +89,12 @@ class StandIn:
             body = await read_body(scope, receive, self._max_body_bytes, _BODY_SECONDS)
             refusal = None if body is not None else request_too_large(self._max_body_bytes)
         if refusal is not None or body is None:
-            await _refuse(refusal or internal_error(), request_id, scope, send)
+            _refuse(refusal or internal_error(), request_id, scope)
             return
         query = scope["query_string"].decode("latin-1")
         target = f"{path}?{query}" if query else path
         request = UpstreamRequest(method, target, list(scope["headers"]), body)
-        await while_connected(scope, receive, self._answer(request, request_id, send))
+        await while_connected(scope, self._answer(request, request_id, send))
 
     def _stranger(self, scope: Scope) -> Refusal | None:
         headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
@@ -135,7 +134,7 @@ class StandIn:
 _JSON = (b"content-type", b"application/json")
 
 
-async def _refuse(refusal: Refusal, request_id: str, scope: Scope, send: Send) -> None:
+def _refuse(refusal: Refusal, request_id: str, scope: Scope) -> None:
     headers = [_JSON, (b"request-id", request_id.encode())]
     headers += [(name.encode(), value.encode()) for name, value in refusal.headers]
-    await send_body(scope, send, refusal.status, headers, refusal.body(request_id))
+    connection_of(scope).answer(refusal.status, headers, refusal.body(request_id))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from apertis.gateway.asgi import send_body
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apertis.gateway.asgi import Scope, Send
+    from apertis.gateway.asgi import ClientConnection
     from apertis.gateway.errors import Refusal
     from apertis.gateway.exchange import RawHeaders
     from apertis.gateway.forward import Plain, Streamed
@@ -39,7 +37,7 @@ def _own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
     return headers
 
 
-async def send_refusal(visit: Visit, refusal: Refusal, scope: Scope, send: Send) -> None:
+def send_refusal(visit: Visit, refusal: Refusal, connection: ClientConnection) -> None:
     """Answer with an error of the gateway's own."""
     visit.status, visit.code = refusal.status, refusal.code
     headers = _own_headers(visit, [_JSON])
@@ -47,43 +45,44 @@ async def send_refusal(visit: Visit, refusal: Refusal, scope: Scope, send: Send)
     for name, value in refusal.headers:
         if not (has_retry_after and name == "retry-after"):
             headers.append((name.encode(), value.encode()))
-    await send_body(scope, send, refusal.status, headers, refusal.body(visit.id))
+    connection.answer(refusal.status, headers, refusal.body(visit.id))
 
 
-async def send_plain(
-    visit: Visit, answer: Plain, scope: Scope, send: Send, clock: Callable[[], float]
+def send_plain(
+    visit: Visit, answer: Plain, connection: ClientConnection, clock: Callable[[], float]
 ) -> None:
     """Answer with a whole body."""
     visit.status = answer.status
     visit.first_byte = clock()
-    headers = _own_headers(visit, answer.headers)
-    await send_body(scope, send, answer.status, headers, answer.body)
+    connection.answer(answer.status, _own_headers(visit, answer.headers), answer.body)
 
 
 async def send_stream(
-    visit: Visit, answer: Streamed, send: Send, pings: Pings, clock: Callable[[], float]
+    visit: Visit,
+    answer: Streamed,
+    connection: ClientConnection,
+    pings: Pings,
+    clock: Callable[[], float],
 ) -> None:
     """Hand a stream out, each piece at the moment it comes; what was used is booked at any end."""
     relay = answer.relay
-    watched = pings.watch(send)
+    watched = pings.watch(connection)
     try:
-        headers = _own_headers(visit, answer.headers)
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        connection.start(answer.status, _own_headers(visit, answer.headers))
         block = await relay.next()
         relay.committed()
         visit.first_byte = clock()
         sent = 0
         while block:
-            watched.sending = True
-            await send({"type": "http.response.body", "body": block, "more_body": True})
-            watched.sending = False
+            connection.write(block)
+            if connection.is_full:
+                await connection.drain()
             watched.last = clock()
             sent += 1
             if sent % _BLOCKS_PER_TURN == 0:
                 await asyncio.sleep(0)
             block = await relay.next()
-        watched.over = True
-        await send({"type": "http.response.body", "body": b""})
+        connection.end()
     finally:
         pings.forget(watched)
         relay.close()
@@ -92,13 +91,11 @@ async def send_stream(
 class _Watched:
     """A stream that is on its way."""
 
-    __slots__ = ("last", "over", "send", "sending")
+    __slots__ = ("connection", "last")
 
-    def __init__(self, send: Send, now: float) -> None:
-        self.send = send
+    def __init__(self, connection: ClientConnection, now: float) -> None:
+        self.connection = connection
         self.last = now
-        self.sending = False
-        self.over = False
 
 
 class Pings:
@@ -111,17 +108,15 @@ class Pings:
         self._silence_seconds = silence_seconds
         self._clock = clock
         self._streams: set[_Watched] = set()
-        self._sending: set[asyncio.Task[None]] = set()
 
-    def watch(self, send: Send) -> _Watched:
+    def watch(self, connection: ClientConnection) -> _Watched:
         """Begin to look after a stream; its head is sent next."""
-        watched = _Watched(send, self._clock())
+        watched = _Watched(connection, self._clock())
         self._streams.add(watched)
         return watched
 
     def forget(self, watched: _Watched) -> None:
         """End it."""
-        watched.over = True
         self._streams.discard(watched)
 
     async def run(self) -> None:
@@ -129,21 +124,9 @@ class Pings:
         interval = min(1.0, self._silence_seconds / 4)
         while True:
             await asyncio.sleep(interval)
-            silent_since = self._clock() - self._silence_seconds
-            loop = asyncio.get_running_loop()
+            now = self._clock()
             for watched in self._streams:
                 # A client that does not read gets no pings: it has enough to read.
-                if watched.last <= silent_since and not watched.sending:
-                    task = loop.create_task(self._ping(watched))
-                    self._sending.add(task)
-                    task.add_done_callback(self._sending.discard)
-
-    async def _ping(self, watched: _Watched) -> None:
-        if watched.over or watched.sending:
-            return
-        watched.sending = True
-        try:
-            await watched.send({"type": "http.response.body", "body": PING, "more_body": True})
-        finally:
-            watched.sending = False
-            watched.last = self._clock()
+                if now - watched.last >= self._silence_seconds and not watched.connection.is_full:
+                    watched.connection.write(PING)
+                    watched.last = now
