@@ -37,7 +37,7 @@ format: $(STAMP)  ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## Measure the SDK beside anthropic's, and write benchmarks/RESULTS.md.
+bench: $(STAMP)  ## Measure both ends beside their peers, and write benchmarks/RESULTS.md.
 	@$(BIN)/python benchmarks/run.py
 
 docs: $(STAMP)  ## Write the reference pages from the docstrings.
