@@ -28,7 +28,7 @@ def streams(draw: st.DrawFn) -> bytes:
 def test_bytes_come_out_as_they_went_in(stream: bytes, cuts: list[int]) -> None:
     framing = EventFraming()
     blocks = [framing.feed(chunk) for chunk in cut(stream, cuts)]
-    assert b"".join(blocks) + framing.rest == stream
+    assert b"".join(blocks) + framing.drain() == stream
 
 
 @given(streams(), st.lists(st.integers(1, 9), max_size=30))
@@ -48,7 +48,8 @@ def test_an_event_leaves_with_the_chunk_that_completes_it() -> None:
     assert framing.feed(b"event: a\nda") == b""
     assert framing.feed(b"ta: 1\n") == b""
     assert framing.feed(b"\nevent: b\n") == b"event: a\ndata: 1\n\n"
-    assert framing.rest == b"event: b\n"
+    assert framing.drain() == b"event: b\n"
+    assert framing.drain() == b""
 
 
 def test_a_whole_chunk_passes_without_a_copy() -> None:

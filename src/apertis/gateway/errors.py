@@ -6,12 +6,14 @@ Anthropic's SDKs and Apertis's read the same body. Errors of an upstream pass as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from apertis.gateway.exchange import Headers
 
 __all__ = [
@@ -66,6 +68,11 @@ class Refusal:
         if request_id is not None:
             envelope["request_id"] = request_id
         return msgspec.json.encode(envelope)
+
+    def with_headers(self, pairs: Iterable[tuple[bytes, bytes]]) -> Refusal:
+        """Give the same with more headers."""
+        more = tuple((name.decode(), value.decode()) for name, value in pairs)
+        return replace(self, headers=self.headers + more)
 
     def event(self, request_id: str | None) -> bytes:
         """Encode the event that ends a stream."""

@@ -47,6 +47,22 @@ __all__ = [
     "read_all",
 ]
 
+# How long the body is, when it leaves, what is left of the caller's limits, and which model was
+# tried: an upstream that is such a gateway itself says all of it too, of its own caller.
+_OWN_TO_SAY = frozenset(
+    {
+        b"content-length",
+        b"date",
+        b"x-actual-model",
+        b"x-apertis-request-id",
+        b"x-fallback-from",
+        b"x-fallback-reason",
+        b"x-fallback-used",
+        b"x-ratelimit-limit",
+        b"x-ratelimit-remaining",
+        b"x-ratelimit-reset",
+    }
+)
 # Larger than any answer of the API: what an upstream says is bounded too.
 MAX_ANSWER_BYTES = 64 * 2**20
 _NO_HEADERS: RawHeaders = []
@@ -134,6 +150,7 @@ class Forwarder:
                 target = step.target
                 visit.attempts += 1
                 visit.upstream = target.upstream
+                visit.upstream_request_id = None
                 visit.model = target.id
                 visit.sent = visit.sent or self._clock()
                 outcome, result = await self._limited(
@@ -263,11 +280,11 @@ async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
 
 
 def passed_down(visit: Visit, answer: UpstreamAnswer) -> RawHeaders:
-    """The upstream's headers, without those that say how long its body was."""
+    """The upstream's headers, without those that are the gateway's own to say."""
     headers: RawHeaders = []
     for header in answer.headers:
         name = header[0]
-        if name == b"content-length":
+        if name in _OWN_TO_SAY:
             continue
         if name == b"request-id":
             visit.upstream_request_id = header[1].decode("latin-1")
@@ -278,7 +295,7 @@ def passed_down(visit: Visit, answer: UpstreamAnswer) -> RawHeaders:
 def _is_stream(headers: RawHeaders) -> bool:
     for name, value in headers:
         if name == b"content-type":
-            return value.startswith(b"text/event-stream")
+            return value.lower().startswith(b"text/event-stream")
     return False
 
 

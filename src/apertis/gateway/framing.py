@@ -28,10 +28,12 @@ class EventFraming:
         """Whether one event has grown larger than any can be."""
         return self._size > MAX_EVENT_BYTES
 
-    @property
-    def rest(self) -> bytes:
-        """What came since the last whole event."""
-        return b"".join(self._kept)
+    def drain(self) -> bytes:
+        """Give out what came since the last whole event, which nothing will complete."""
+        kept = b"".join(self._kept)
+        self._kept.clear()
+        self._size = 0
+        return kept
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; give all whole events that are there now, in one piece."""

@@ -162,7 +162,7 @@ class Pipeline:
         if isinstance(answer, Refusal):
             visit.code = answer.code
             charge.settle(NO_TOKENS)
-            return answer
+            return answer.with_headers(attempts.headers)
         answer.headers += attempts.headers
         if affinity is not None and answer.status == 200 and attempts.target is not None:
             self.router.pin(affinity, attempts.model, attempts.target.upstream, self._now())

@@ -83,7 +83,11 @@ class Relay:
                 self._broken = _cut()
                 return Outcome.MALFORMED
             self._ready.append(block)
-        return self._outcome() if reader.error_type else Outcome.OK
+        if not reader.error_type:
+            return Outcome.OK
+        # Whether it is handed out or given up for another one: the upstream said this.
+        self._report(self._outcome())
+        return self._outcome()
 
     async def begin(self, patience_seconds: float) -> Outcome:
         """Read the first events, or wait so long for them: then the stream is handed out."""
@@ -173,6 +177,9 @@ class Relay:
 
     async def _tail(self) -> bytes:
         """What follows the end of the message, as it came: a comment, or nothing."""
+        kept = self._framing.drain()
+        if kept:
+            return kept
         try:
             async with asyncio.timeout(_TAIL_SECONDS):
                 chunk = await self._answer.read()
@@ -181,7 +188,7 @@ class Relay:
         if isinstance(chunk, bytes) and chunk:
             return chunk
         self._ended = True
-        return self._framing.rest
+        return b""
 
     def _outcome(self) -> Outcome:
         if self.reader.error_type:
