@@ -133,6 +133,59 @@ def test_the_gateway_uses_the_core_and_not_the_clients() -> None:
             assert used <= allowed, (name, used)
 
 
+# What the gateway's parts hand each other, and the features, whose policy is pure.
+VALUES = {"asgi", "config", "edits", "errors", "exchange", "framing", "peek"}
+FEATURES = {"batches", "cache", "keys", "limits", "routing", "usage"}
+STORY = {"forward", "pipeline", "relay", "settlement", "visit"}
+GATEWAY = {
+    **dict.fromkeys(VALUES, VALUES),
+    **dict.fromkeys(FEATURES, VALUES),
+    **dict.fromkeys(STORY, VALUES | FEATURES | STORY),
+    # They ask the outside, and know of the gateway what they are asked.
+    "catalogue": VALUES,
+    "upstreams": VALUES,
+    "store": VALUES | {"keys", "usage"},
+    "doctor": VALUES | {"store", "upstreams"},
+    "logs": VALUES | {"visit"},
+    "metrics": VALUES | {"visit"},
+    "protocol": VALUES | {"visit"},
+    "server": {"protocol"},
+    "routes": VALUES | FEATURES | STORY | {"catalogue", "store"},
+    "app": VALUES | FEATURES | STORY | {"logs", "metrics", "routes"},
+}
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if is_in(n, "gateway") and n.count(".") > 1])
+def test_the_parts_of_the_gateway_import_one_way(name: str) -> None:
+    kind = name.split(".")[2]
+    if kind == "service":
+        # It wires everything.
+        return
+    used = {
+        module.split(".")[2]
+        for i in IMPORTS[name]
+        if i.running and (module := own(i.name)) and module.startswith("apertis.gateway.")
+    }
+    assert used - {kind} <= GATEWAY[kind]
+
+
+def test_only_the_store_speaks_sql() -> None:
+    for name, found in IMPORTS.items():
+        # The doctor looks at a database that it must neither make nor change.
+        if not name.startswith(("apertis.gateway.store", "apertis.gateway.doctor.stored")):
+            used = {i.name.partition(".")[0] for i in found}
+            assert not used & {"sqlalchemy", "alembic", "aiosqlite", "asyncpg", "sqlite3"}, name
+
+
+@pytest.mark.parametrize("kind", sorted(FEATURES))
+def test_a_features_policy_is_pure(kind: str) -> None:
+    allowed = {("apertis.gateway.keys.secret", "secrets")}
+    for name, found in IMPORTS.items():
+        if name.startswith(f"apertis.gateway.{kind}"):
+            used = {i.name.partition(".")[0] for i in found if i.running} & IMPURE
+            assert {(name, module) for module in used} <= allowed, name
+
+
 def test_the_sandbox_stands_alone() -> None:
     for name, found in IMPORTS.items():
         if is_in(name, "sandbox"):
