@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Body", "peek", "read_object"]
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-# A key and what stands around it, up to the first byte of its value. White space is JSON's own.
-_KEY = re.compile(rb'[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+')
-_COMMA = re.compile(rb"[ \t\n\r]*+,")
-_OPENING = re.compile(rb"[ \t\n\r]*+\{")
+# A key and what stands around it, from the end of the value before it (or the start of the object)
+# to the first byte of its own. White space is JSON's own; that the JSON is sound is known by then.
+_KEY = re.compile(rb'[ \t\n\r]*+[{,]?[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+')
 _LONGEST_MODEL = 256
 _LONGEST_COUNT = 16
 
@@ -139,12 +138,12 @@ def read_object(data: bytes) -> Body | Refusal:
 def _spans(
     data: bytes, fields: Mapping[str, msgspec.Raw]
 ) -> list[tuple[str, int, int, int]] | Refusal:
-    opening = _OPENING.match(data)
-    position = opening.end() if opening else 0
     spans: list[tuple[str, int, int, int]] = []
     seen: set[str] = set()
+    match = _KEY.match
+    end = 0
     while len(seen) < len(fields):
-        key = _KEY.match(data, position)
+        key = match(data, end)
         if key is None:
             break
         literal = key[1]
@@ -154,13 +153,11 @@ def _spans(
         seen.add(name)
         start = key.end()
         value = bytes(fields[name])
-        end = start + len(value)
         # Only the value that was decoded may stand here: nobody can lead the walk astray.
         if not data.startswith(value, start):
             return _twice(name)
+        end = start + len(value)
         spans.append((name, key.start(1), start, end))
-        comma = _COMMA.match(data, end)
-        position = comma.end() if comma else end
     rest = data[spans[-1][3] :] if spans else b"}"
     if len(seen) < len(fields) or rest.strip(b" \t\n\r") != b"}":
         return _twice(None)
