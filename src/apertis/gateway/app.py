@@ -23,6 +23,7 @@ from apertis.gateway.errors import (
 )
 from apertis.gateway.exchange import ClientLeft, Request
 from apertis.gateway.forward import Plain, Streamed
+from apertis.gateway.routes.lines import CutAnswer, Lined, send_lines
 from apertis.gateway.routes.messages import send_plain, send_refusal, send_stream
 from apertis.gateway.routes.table import Endpoint, resolve
 from apertis.gateway.settlement import CLIENT_LEFT
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from apertis.gateway.pipeline import Pipeline
     from apertis.gateway.routes.messages import Pings
 
-    Handler = Callable[[Visit, Key, Request, str], Awaitable[Plain | Streamed | Refusal]]
+    Handler = Callable[[Visit, Key, Request, str], Awaitable[Plain | Streamed | Lined | Refusal]]
 
 __all__ = ["Application"]
 
@@ -85,6 +86,9 @@ class Application:
             await self._serve(visit, scope, receive, send)
         except ClientLeft:
             visit.status, visit.interrupted = CLIENT_LEFT, True
+        except CutAnswer as cut:
+            visit.code, visit.interrupted = cut.refusal.code, True
+            await abort(scope, receive)
         except asyncio.CancelledError:
             # The server stops, and this answer did not end in time.
             visit.interrupted = True
@@ -113,10 +117,10 @@ class Application:
         if endpoint in _OPEN:
             await self._open_to_all(visit, endpoint, scope)
             return
-        request = _request(visit, scope, path)
-        pipeline = self.pipeline
         peer = scope["client"]
         address: str = "" if peer is None else peer[0]
+        request = _request(visit, scope, path, address)
+        pipeline = self.pipeline
         if endpoint in _ADMIN_ONLY and _is_local(address, request):
             self._scraped(visit, scope)
             return
@@ -200,6 +204,7 @@ class Application:
         scope: Scope,
     ) -> None:
         pipeline = self.pipeline
+        answer: Plain | Streamed | Lined | Refusal
         if endpoint is Endpoint.MESSAGES:
             answer = await pipeline.messages(visit, key, request)
         elif endpoint is Endpoint.COUNT_TOKENS:
@@ -210,6 +215,8 @@ class Application:
             send_refusal(visit, answer, connection_of(scope))
         elif isinstance(answer, Streamed):
             await send_stream(visit, answer, connection_of(scope), self._pings, self._clock)
+        elif isinstance(answer, Lined):
+            await send_lines(visit, answer, connection_of(scope), self._clock)
         else:
             send_plain(visit, answer, connection_of(scope), self._clock)
 
@@ -254,7 +261,7 @@ _REQUEST_CLASSES = frozenset({"main", "subagent", "workflow", "compaction", "aux
 _LONGEST_ID = 128
 
 
-def _request(visit: Visit, scope: Scope, path: str) -> Request:
+def _request(visit: Visit, scope: Scope, path: str, peer: str) -> Request:
     raw: list[tuple[bytes, bytes]] = scope["headers"]
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
     if "x-forwarded-for" in headers:
@@ -267,7 +274,7 @@ def _request(visit: Visit, scope: Scope, path: str) -> Request:
     if request_class is not None:
         visit.request_class = request_class if request_class in _REQUEST_CLASSES else "other"
     query = scope["query_string"].decode("latin-1")
-    return Request(visit.id, visit.method, path, query, headers, b"", raw)
+    return Request(visit.id, visit.method, path, query, headers, b"", raw, peer)
 
 
 def _id(value: str | None) -> str | None:

@@ -40,6 +40,8 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     raw_headers: RawHeaders = field(default_factory=list[tuple[bytes, bytes]])
+    # The address at the other end of the connection: the client's, or that of a proxy.
+    peer: str = ""
 
 
 class ClientLeft(ConnectionError):

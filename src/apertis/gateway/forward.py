@@ -265,6 +265,7 @@ def _discard(answer: Plain | Streamed | None) -> None:
 
 
 async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
+    """Read the body of an answer to its end; `close` the answer behind it."""
     parts: list[bytes] = []
     size = 0
     while True:

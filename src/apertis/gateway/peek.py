@@ -61,6 +61,10 @@ class Body:
         value = self._fields.get(name)
         return None if value is None else bytes(value)
 
+    def span(self, name: str) -> tuple[int, int]:
+        """Where in `data` the value of a field that is there begins and ends."""
+        return next((start, end) for known, _, start, end in self._spans if known == name)
+
     def value(self, name: str, type_: type[T]) -> T | None:
         """Decode a field; None when it is missing, null, or of another type."""
         raw = self.raw(name)

@@ -25,7 +25,9 @@ from apertis.gateway.logs import EventHandler, Log
 from apertis.gateway.metrics import Metrics
 from apertis.gateway.pipeline import Pipeline
 from apertis.gateway.routes.account import user_token
+from apertis.gateway.routes.batches import BatchRoutes, Wiring
 from apertis.gateway.routes.messages import Pings
+from apertis.gateway.routes.models import ModelRoutes
 from apertis.gateway.routes.table import Endpoint
 from apertis.gateway.routing.breaker import BreakerState
 from apertis.gateway.routing.router import Router
@@ -54,6 +56,10 @@ ADMIN_NAME = "admin"
 _WATCH_SECONDS = 0.25
 _FLUSH_SECONDS = 20.0
 _SWEEP_SECONDS = 30.0
+# How often batches are looked for whose results nobody has read.
+_COLLECT_SECONDS = 600.0
+# How long a stop waits for what was begun with batches after their callers left.
+_FINISH_SECONDS = 5.0
 
 
 class Gateway:
@@ -125,6 +131,15 @@ class Gateway:
         self._pings = Pings(settings.server.ping_seconds, time.monotonic)
         self._admin: ASGIApp | None = None
         pipeline = self._pipeline(settings)
+        self._batches = BatchRoutes(
+            self.store.batches,
+            self.directory,
+            self._wiring(settings, pipeline),
+            wall_clock=time.time,
+            clock=time.monotonic,
+            pick=random.random,
+        )
+        self._models = ModelRoutes(settings, self._upstreams, self._router, time.monotonic)
         self._application = Application(
             pipeline,
             log=self.log,
@@ -134,6 +149,8 @@ class Gateway:
             readiness=self._readiness,
             handlers={
                 Endpoint.USER_TOKEN: user_token,
+                Endpoint.BATCHES: self._batches,
+                Endpoint.MODELS: self._models,
             },
             admin=self._administration,
             openapi=_openapi,
@@ -142,6 +159,7 @@ class Gateway:
         self._spawn(self._watch_keys())
         self._spawn(self._pings.run())
         self._spawn(self._sweep())
+        self._spawn(self._collect_batches())
 
     def _pipeline(self, settings: Settings) -> Pipeline:
         previous = getattr(self, "_router", None)
@@ -150,12 +168,6 @@ class Gateway:
             settings.routing,
             known_ids=LIST_PRICES,
             affinity=None if previous is None else previous.affinity,
-        )
-        routing = settings.routing
-        timeouts = UpstreamTimeouts(
-            routing.connect_timeout_seconds,
-            routing.first_byte_timeout_seconds,
-            routing.idle_timeout_seconds,
         )
         prices = Prices(
             PriceTable(settings.prices), unpriced_is_free=settings.money.unpriced == "free"
@@ -168,7 +180,7 @@ class Gateway:
             forwarder=Forwarder(
                 self._upstreams,
                 self._router,
-                timeouts,
+                _timeouts(settings),
                 settings.server.ping_seconds,
                 time.time,
                 time.monotonic,
@@ -179,6 +191,16 @@ class Gateway:
             wall_clock=time.time,
             # Which of equal upstreams is taken is no secret.
             pick=random.random,
+        )
+
+    def _wiring(self, settings: Settings, pipeline: Pipeline) -> Wiring:
+        return Wiring(
+            settings=settings,
+            router=self._router,
+            prices=pipeline.ledger.prices,
+            upstreams=self._upstreams,
+            timeouts=_timeouts(settings),
+            trusted=trusted_networks(settings.server.trusted_proxies),
         )
 
     async def _first_key(self) -> None:
@@ -245,6 +267,14 @@ class Gateway:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             self._cache.sweep(time.time())
+
+    async def _collect_batches(self) -> None:
+        while True:
+            await asyncio.sleep(_COLLECT_SECONDS)
+            try:
+                await self._batches.collect_left_behind()
+            except StoreUnavailableError as error:
+                self.log.event("error", "batches cannot be looked after", reason=str(error))
 
     async def _readiness(self) -> str | None:
         """Why no request can be served now; None when one can."""
@@ -318,7 +348,10 @@ class Gateway:
             self._admin = None
         self.settings = settings
         self.log.requests = settings.log.requests
-        self._application.pipeline = self._pipeline(settings)
+        pipeline = self._pipeline(settings)
+        self._application.pipeline = pipeline
+        self._batches.reconfigure(self._wiring(settings, pipeline))
+        self._models.reconfigure(settings, upstreams, self._router)
         self.log.event("info", "the configuration was read again", needs_restart=fixed)
 
     async def stop(self) -> None:
@@ -326,6 +359,8 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._batches.finish(_FINISH_SECONDS)
+        self._models.close()
         for upstream in (*self._upstreams.values(), *self._retired):
             await upstream.close()
         if not await self._mover.flush(_FLUSH_SECONDS):
@@ -337,6 +372,15 @@ class Gateway:
 
 
 _BREAKER_NUMBERS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+
+def _timeouts(settings: Settings) -> UpstreamTimeouts:
+    routing = settings.routing
+    return UpstreamTimeouts(
+        routing.connect_timeout_seconds,
+        routing.first_byte_timeout_seconds,
+        routing.idle_timeout_seconds,
+    )
 
 
 def _openapi() -> bytes:

@@ -61,8 +61,13 @@ class Batch:
 
 @dataclass(slots=True)
 class Batches:
-    """The batches of one sandbox, the newest 1,000 of them."""
+    """The batches of one sandbox, the newest 1,000 of them.
 
+    Whoever keeps the ids of batches beyond the life of a sandbox gives each a `seed` of its own:
+    their ids differ then.
+    """
+
+    seed: str = ""
     held: dict[str, Batch] = field(default_factory=dict[str, Batch])
     created: int = 0
 
@@ -113,7 +118,8 @@ class _Desk:
         self.batches.created += 1
         number = self.batches.created
         seed = hashlib.sha256(json_bytes(body)).digest()
-        batch = Batch(stable_id("msgbatch_01", seed, str(number)), tuple(body["requests"]))
+        batch_id = stable_id("msgbatch_01", seed, f"{self.batches.seed}{number}")
+        batch = Batch(batch_id, tuple(body["requests"]))
         held = self.batches.held
         held[batch.id] = batch
         if len(held) > _MOST_BATCHES:

@@ -35,9 +35,13 @@ class Sandbox:
     It does not authenticate: that is for the server around it. An instance is for one thread.
     """
 
-    def __init__(self, speed: Speed = Speed()) -> None:  # noqa: B008  # It is a frozen value.
+    def __init__(
+        self,
+        speed: Speed = Speed(),  # noqa: B008  # It is a frozen value.
+        batch_seed: str = "",
+    ) -> None:
         self._speed = speed
-        self._batches = Batches()
+        self._batches = Batches(batch_seed)
         self._struck: dict[str, int] = {}
 
     def reply(

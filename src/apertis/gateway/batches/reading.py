@@ -62,9 +62,7 @@ class BatchBody:
         return self.data[request.start : request.end]
 
     def to(self, names: Mapping[str, str]) -> bytes:
-        """Give the body with each model under its name in `names`; one that is not there keeps its
-        own.
-        """
+        """Give the body with each model under its name in `names`, or else its own."""
         data = self.data
         pieces: list[bytes] = []
         position = 0
@@ -133,9 +131,7 @@ def read_batch(data: bytes) -> BatchBody | Refusal:
     return BatchBody(data, requests)
 
 
-def _positions(
-    data: bytes, start: int, entries: list[msgspec.Raw]
-) -> Iterator[tuple[int, bytes]]:
+def _positions(data: bytes, start: int, entries: list[msgspec.Raw]) -> Iterator[tuple[int, bytes]]:
     """Find where each entry of the list stands: between two there is one comma."""
     position = start + 1
     for raw in entries:

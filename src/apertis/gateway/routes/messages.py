@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from apertis.gateway.forward import Plain, Streamed
     from apertis.gateway.visit import Visit
 
-__all__ = ["PING", "Pings", "send_plain", "send_refusal", "send_stream"]
+__all__ = ["PING", "Pings", "own_headers", "send_plain", "send_refusal", "send_stream"]
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
@@ -23,7 +23,7 @@ _JSON = (b"content-type", b"application/json")
 _BLOCKS_PER_TURN = 32
 
 
-def _own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
+def own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
     """Add what the gateway says of a request itself; the head is sent next."""
     own = visit.id.encode()
     visit.head_sent = True
@@ -40,7 +40,7 @@ def _own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
 def send_refusal(visit: Visit, refusal: Refusal, connection: ClientConnection) -> None:
     """Answer with an error of the gateway's own."""
     visit.status, visit.code = refusal.status, refusal.code
-    headers = _own_headers(visit, [_JSON])
+    headers = own_headers(visit, [_JSON])
     has_retry_after = visit.standing is not None and not visit.standing.allowed
     for name, value in refusal.headers:
         if not (has_retry_after and name == "retry-after"):
@@ -54,7 +54,7 @@ def send_plain(
     """Answer with a whole body."""
     visit.status = answer.status
     visit.first_byte = clock()
-    connection.answer(answer.status, _own_headers(visit, answer.headers), answer.body)
+    connection.answer(answer.status, own_headers(visit, answer.headers), answer.body)
 
 
 async def send_stream(
@@ -68,7 +68,7 @@ async def send_stream(
     relay = answer.relay
     watched = pings.watch(connection)
     try:
-        connection.start(answer.status, _own_headers(visit, answer.headers))
+        connection.start(answer.status, own_headers(visit, answer.headers))
         block = await relay.next()
         relay.committed()
         visit.first_byte = clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING
 
 from apertis.gateway.exchange import (
@@ -79,7 +80,11 @@ class SandboxUpstream:
         name: str = "sandbox",
     ) -> None:
         self.name = name
-        self._sandbox = Sandbox(Speed(first_token_seconds, tokens_per_second))
+        self._sandbox = Sandbox(
+            Speed(first_token_seconds, tokens_per_second),
+            # The gateway keeps the ids of batches, and this process is not its last.
+            batch_seed=secrets.token_hex(8),
+        )
 
     async def open(
         self, request: UpstreamRequest, timeouts: UpstreamTimeouts

@@ -1,0 +1,233 @@
+"""`POST /v1/messages/batches`: a new batch, on one upstream, with the money for all of it held."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from apertis.gateway.batches.description import describe
+from apertis.gateway.batches.links import batch_path
+from apertis.gateway.batches.reading import read_batch
+from apertis.gateway.errors import (
+    Refusal,
+    invalid_parameter,
+    model_access_denied,
+    model_not_found,
+    quota_exceeded,
+    unpriced_model,
+    upstream_error,
+)
+from apertis.gateway.routes.batch_books import hold_units
+from apertis.gateway.routing.outcome import Outcome
+from apertis.gateway.settlement import shortage
+from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.gateway.store.records import Batch, BatchLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apertis.gateway.batches.reading import BatchBody
+    from apertis.gateway.exchange import Request
+    from apertis.gateway.forward import Plain
+    from apertis.gateway.keys.directory import Key
+    from apertis.gateway.routes.batch_books import BatchBooks
+    from apertis.gateway.routes.batch_calls import BatchCalls
+    from apertis.gateway.routing.target import Target
+    from apertis.gateway.usage.price import Price
+    from apertis.gateway.visit import Visit
+
+__all__ = ["BatchCreation"]
+
+# Above this a body is read in a thread, so that others do not wait for it.
+_LARGE_BYTES = 256 * 1024
+_SHOWN_MODELS = 10
+# The upstream did not take the batch, and another one may.
+_NOT_TAKEN = frozenset(
+    {Outcome.UNREACHABLE, Outcome.BAD_KEY, Outcome.RATE_LIMITED, Outcome.OVERLOADED}
+)
+
+# The upstreams that serve all models of a batch, best first: of each model, what it is there.
+Places = list[dict[str, "Target"]]
+
+
+@dataclass(slots=True)
+class _Order:
+    """A batch that is about to be sent."""
+
+    visit: Visit
+    key: Key
+    request: Request
+    body: BatchBody
+    places: Places
+    held: list[int]
+
+
+class BatchCreation:
+    """Makes batches."""
+
+    def __init__(
+        self,
+        calls: BatchCalls,
+        books: BatchBooks,
+        wall_clock: Callable[[], float],
+        pick: Callable[[], float],
+    ) -> None:
+        self._calls = calls
+        self._books = books
+        self._now = wall_clock
+        self._pick = pick
+
+    async def create(self, visit: Visit, key: Key, request: Request) -> Plain | Refusal:
+        """Answer with the new batch as its upstream describes it."""
+        large = len(request.body) > _LARGE_BYTES
+        data = request.body
+        body = await asyncio.to_thread(read_batch, data) if large else read_batch(data)
+        if isinstance(body, Refusal):
+            return body
+        visit.model = next(iter(body.models)) if len(body.models) == 1 else "several"
+        visit.requested_model = visit.model
+        refusal = self._admit(key, body)
+        if refusal is not None:
+            return refusal
+        places = self._places(body)
+        if isinstance(places, Refusal):
+            return places
+        prices = self._prices(key, places)
+        if isinstance(prices, str):
+            return _of_model(unpriced_model(prices), body, prices)
+        held = await asyncio.to_thread(_holds, body, prices) if large else _holds(body, prices)
+        order = _Order(visit, key, request, body, places, held)
+        # A caller who leaves does not undo a batch that the upstream may have taken.
+        return await self._books.through(self._place(order))
+
+    def _admit(self, key: Key, body: BatchBody) -> Refusal | None:
+        if key.record.models is None:
+            return None
+        router = self._calls.wiring.router
+        for model in body.models:
+            if not key.allows(model, (router.model_id(model),)):
+                return _of_model(model_access_denied(model), body, model)
+        return None
+
+    def _places(self, body: BatchBody) -> Places | Refusal:
+        router, now, pick = self._calls.wiring.router, self._now(), self._pick()
+        by_model: dict[str, dict[str, Target]] = {}
+        for model in body.models:
+            targets = router.candidates(model, None, now, pick)
+            if not targets:
+                return _of_model(model_not_found(model), body, model)
+            by_model[model] = {target.upstream: target for target in reversed(targets)}
+        first = router.candidates(next(iter(by_model)), None, now, pick)
+        common = [
+            {model: targets[best.upstream] for model, targets in by_model.items()}
+            for best in first
+            if all(best.upstream in targets for targets in by_model.values())
+        ]
+        if common:
+            return common
+        names = ", ".join(repr(model[:200]) for model in list(by_model)[:_SHOWN_MODELS])
+        return invalid_parameter(
+            "requests",
+            "Invalid value for parameter 'requests': a batch runs on one upstream, and none has "
+            f"all of its models ({names}); make a batch for each",
+        )
+
+    def _prices(self, key: Key, places: Places) -> dict[str, list[Price]] | str:
+        """What may have to be paid for each model; the model that has no price."""
+        if key.account.quota is None:
+            return {}
+        prices = self._calls.wiring.prices
+        found: dict[str, list[Price]] = {}
+        for targets in places:
+            for model, target in targets.items():
+                if not prices.may_be_used(target.id, key):
+                    return model
+                price = prices.of(target.id)
+                known = found.setdefault(model, [])
+                if price is not None and price not in known:
+                    known.append(price)
+        return found
+
+    async def _place(self, order: _Order) -> Plain | Refusal:
+        # What the store cannot keep is not to be sent.
+        await self._books.store.get(order.visit.id)
+        key, units = order.key, sum(order.held)
+        if not key.account.reserve(units):
+            return quota_exceeded(shortage(key, units))
+        kept = False
+        try:
+            answer, targets = await self._send(order)
+            if isinstance(answer, Refusal) or answer.status != 200:
+                return answer
+            refusal = await self._keep(order, answer, targets)
+            kept = refusal is None
+            return refusal or answer
+        finally:
+            if not kept:
+                key.account.settle(units, 0)
+
+    async def _send(self, order: _Order) -> tuple[Plain | Refusal, Mapping[str, Target]]:
+        """Send the batch to the first upstream that takes it."""
+        request, body = order.request, order.body
+        path = f"{request.path}?{request.query}" if request.query else request.path
+        answer: Plain | Refusal = upstream_error("no answer came")
+        targets: Mapping[str, Target] = {}
+        for targets in order.places:
+            names = {model: target.model for model, target in targets.items()}
+            large = len(body.data) > _LARGE_BYTES
+            data = await asyncio.to_thread(body.to, names) if large else body.to(names)
+            outcome, answer = await self._calls.post(
+                order.visit, next(iter(targets.values())), path, request.raw_headers, data
+            )
+            if outcome not in _NOT_TAKEN:
+                break
+        return answer, targets
+
+    async def _keep(
+        self, order: _Order, answer: Plain, targets: Mapping[str, Target]
+    ) -> Refusal | None:
+        description = describe(answer.body)
+        if description is None:
+            return upstream_error("its answer to a new batch describes none")
+        store = self._books.store
+        if await store.get(description.id) is not None:
+            return upstream_error("it gave a new batch the id of another one")
+        batch = Batch(
+            id=description.id,
+            upstream=order.visit.upstream,
+            key_id=order.key.record.id,
+            created_at=int(self._now()),
+        )
+        lines = [
+            BatchLine(
+                custom_id=request.custom_id, model=targets[request.model].id, held_units=units
+            )
+            for request, units in zip(order.body.requests, order.held, strict=True)
+        ]
+        try:
+            await store.insert(batch, lines)
+        except StoreUnavailableError:
+            # Nobody could ever ask for it.
+            path = f"{batch_path(batch.id)}/cancel"
+            await self._calls.whole(order.visit, batch.upstream, "POST", path, order.request)
+            raise
+        return None
+
+
+def _holds(body: BatchBody, prices: Mapping[str, list[Price]]) -> list[int]:
+    """The units to set aside for each request."""
+    return [
+        max(
+            (
+                hold_units(body.params(request), request.max_tokens, price)
+                for price in prices.get(request.model, ())
+            ),
+            default=0,
+        )
+        for request in body.requests
+    ]
+
+
+def _of_model(refusal: Refusal, body: BatchBody, model: str) -> Refusal:
+    return replace(refusal, param=f"requests.{body.models[model]}.params.model")
