@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from apertis.gateway.cache import MISS, Entry, cache_key, hit_headers, wants_cache
-from apertis.gateway.edits import declared_edits
+from apertis.gateway.edits import Edits, declared_edits
 from apertis.gateway.errors import (
     Refusal,
     model_access_denied,
@@ -49,6 +49,14 @@ if TYPE_CHECKING:
     from apertis.gateway.visit import Visit
 
 __all__ = ["Pipeline"]
+
+
+class _Asked(NamedTuple):
+    """A request that may be served, and what may stand in for its model."""
+
+    body: Body
+    edits: Edits
+    plan: FallbackPlan
 
 
 class Pipeline:
@@ -119,44 +127,25 @@ class Pipeline:
         self, visit: Visit, key: Key, request: Request
     ) -> Plain | Streamed | Refusal:
         """Answer `POST /v1/messages`."""
-        body = peek(request.body, needs_max_tokens=True)
-        if isinstance(body, Refusal):
-            return body
-        visit.kind = "messages"
-        visit.model = visit.requested_model = body.model
-        visit.streamed = body.stream
-        edits = declared_edits(body)
-        if isinstance(edits, Refusal):
-            return edits
-        if not self._allows(key, body.model):
-            return model_access_denied(body.model)
-        plan = self._plan(key, body, request, own_fields=bool(edits.remove))
-        if isinstance(plan, Refusal):
-            return plan
-        keep = self._cached(visit, key, body, request)
+        asked = self._asked(visit, key, request)
+        if isinstance(asked, Refusal):
+            return asked
+        keep = self._cached(visit, key, asked.body, request)
         if not isinstance(keep, bytes | None):
             return keep
-        tokens_reserved = self._reserve_tokens(key, body)
-        if isinstance(tokens_reserved, Refusal):
-            return tokens_reserved
-        charge = self.ledger.open(
-            visit, key, request.body, body.max_tokens, (body.model, *plan.models)
-        )
+        charge = self._charge(visit, key, asked)
         if isinstance(charge, Refusal):
-            if tokens_reserved is not None:
-                self.limiter.correct_tokens(tokens_reserved, 0, self._now())
             return charge
-        if tokens_reserved is not None:
-            charge.on_settled = self._corrector(tokens_reserved)
-        message = Message(request.method, _target(request), request.raw_headers, body, edits)
-        attempts, affinity = self._attempts(body, plan, request)
+        body = asked.body
+        message = Message(request.method, _target(request), request.raw_headers, body, asked.edits)
+        attempts, affinity = self._attempts(body, asked.plan, request)
         answer: Plain | Streamed | Refusal | None = None
         try:
             answer = await self.forwarder.send(visit, message, attempts, charge)
         finally:
             if answer is None:
                 # The caller left: what the upstream made of it nobody will tell.
-                charge.abandon(likely_input_tokens(request.body))
+                charge.abandon(likely_input_tokens(body.data))
         visit.fallback_reason = None if attempts.reason is None else attempts.reason.value
         visit.status = answer.status
         if isinstance(answer, Refusal):
@@ -171,6 +160,38 @@ class Pipeline:
         elif keep is not None:
             self._record(visit, answer, keep)
         return answer
+
+    def _asked(self, visit: Visit, key: Key, request: Request) -> _Asked | Refusal:
+        """Read what is asked, and whether this key may ask it."""
+        body = peek(request.body, needs_max_tokens=True)
+        if isinstance(body, Refusal):
+            return body
+        visit.kind = "messages"
+        visit.model = visit.requested_model = body.model
+        visit.streamed = body.stream
+        edits = declared_edits(body)
+        if isinstance(edits, Refusal):
+            return edits
+        if not self._allows(key, body.model):
+            return model_access_denied(body.model)
+        plan = self._plan(key, body, request, own_fields=bool(edits.remove))
+        return plan if isinstance(plan, Refusal) else _Asked(body, edits, plan)
+
+    def _charge(self, visit: Visit, key: Key, asked: _Asked) -> Charge | Refusal:
+        """Set tokens and money aside for a request."""
+        body = asked.body
+        reserved = self._reserve_tokens(key, body)
+        if isinstance(reserved, Refusal):
+            return reserved
+        models = (body.model, *asked.plan.models)
+        charge = self.ledger.open(visit, key, body.data, body.max_tokens, models)
+        if reserved is not None:
+            correct = self._corrector(reserved)
+            if isinstance(charge, Refusal):
+                correct(NO_TOKENS)
+            else:
+                charge.on_settled = correct
+        return charge
 
     async def count_tokens(
         self, visit: Visit, key: Key, request: Request

@@ -170,7 +170,9 @@ class Gateway:
             affinity=None if previous is None else previous.affinity,
         )
         prices = Prices(
-            PriceTable(settings.prices), unpriced_is_free=settings.money.unpriced == "free"
+            PriceTable(settings.prices),
+            unpriced_is_free=settings.money.unpriced == "free",
+            other_names=self._router.names,
         )
         return Pipeline(
             settings,

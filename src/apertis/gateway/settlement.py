@@ -48,9 +48,17 @@ class Journal(Protocol):
 class Prices:
     """What a model costs, by the names that callers use and that upstreams use."""
 
-    def __init__(self, table: PriceTable, *, unpriced_is_free: bool) -> None:
+    def __init__(
+        self,
+        table: PriceTable,
+        *,
+        unpriced_is_free: bool,
+        other_names: Callable[[str], Iterable[str]] = lambda _: (),
+    ) -> None:
         self._table = table
         self._unpriced_is_free = unpriced_is_free
+        # The id that an alias stands for, and what upstreams call the model.
+        self._other_names = other_names
         self._known: dict[str, Price | None] = {}
 
     def of(self, model: str) -> Price | None:
@@ -58,10 +66,14 @@ class Prices:
         try:
             return self._known[model]
         except KeyError:
-            price = self._table.find(model)
+            price = self._find(model)
             if len(self._known) < _MOST_NAMES:
                 self._known[model] = price
             return price
+
+    def _find(self, model: str) -> Price | None:
+        found = map(self._table.find, (model, *self._other_names(model)))
+        return next((price for price in found if price is not None), None)
 
     def may_be_used(self, model: str, key: Key) -> bool:
         """Whether this key may use the model, as far as its price is concerned."""

@@ -101,6 +101,11 @@ class Router:
         """The id of the model that a name stands for; a name that stands for none is its own."""
         return self._group(model).id
 
+    def names(self, model: str) -> tuple[str, ...]:
+        """The id of a model, and then what its upstreams call it, in the order of the settings."""
+        group = self._group(model)
+        return (group.id, *dict.fromkeys(target.model for target in group.targets))
+
     def chooses(self, model: str) -> bool:
         """Whether there is more than one upstream, so that affinity makes a difference."""
         return self._pins and len(self._group(model).routes) > 1
