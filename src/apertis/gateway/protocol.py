@@ -33,6 +33,7 @@ __all__ = ["HttpProtocol"]
 # The parser itself would keep a head of any length, before any key has been seen.
 _MOST_HEAD_BYTES = 256 * 1024
 _HEAD_SECONDS = 30.0
+_LINGER_SECONDS = 2.0
 _UPGRADE = re.compile(rb"\r\nupgrade(?=\s*:)", re.IGNORECASE)
 
 
@@ -148,8 +149,10 @@ class Exchange:
 class HttpProtocol(HttpToolsProtocol):
     """One client's connection."""
 
+    head_seconds = _HEAD_SECONDS
     _within_message = False
     _within_head = False
+    _refused = False
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -158,7 +161,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         # More than one when a client does not wait for its answers.
         self.exchanges: set[Exchange] = set()
-        self._head_timer = self.loop.call_later(_HEAD_SECONDS, self._too_slow)
+        self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application that nobody waits for its answer any more."""
@@ -174,24 +177,28 @@ class HttpProtocol(HttpToolsProtocol):
         Java's own client offers HTTP/2 in every request that it sends without TLS; a server may
         ignore the offer (RFC 9110, section 7.8). It is found when the head comes in one piece.
         """
+        if self._refused:
+            return
         if not self._within_message:
             head, end, rest = data.partition(b"\r\n\r\n")
             data = _UPGRADE.sub(b"\r\nx-ignored-upgrade", head) + end + rest
         super().data_received(data)
+        if self._refused:
+            return
         if self._within_head:
             self._head_bytes += len(data)
             if self._head_bytes > _MOST_HEAD_BYTES:
                 self._refuse(head_too_large(_MOST_HEAD_BYTES))
             elif self._head_timer is None:
                 # Armed only when a head did not come in one piece.
-                self._head_timer = self.loop.call_later(_HEAD_SECONDS, self._too_slow)
+                self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
         elif self._head_timer is not None:
             self._stop_head_timer()
 
     def on_headers_complete(self) -> None:
         """Start the request; its body is limited by the application."""
-        self._within_head = False
         super().on_headers_complete()
+        self._within_head = False
         # The application's task is made by now, and runs later.
         cast("Scope", self.scope)["extensions"] = {CONNECTION: Exchange(self, self.cycle)}
 
@@ -199,6 +206,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Note that what comes next is a head."""
         super().on_message_complete()
         self._within_message = False
+        if not self.pipeline:
+            # A large body may have stopped the reading, and only who reads sees a client leave.
+            self.flow.resume_reading()
 
     def on_message_begin(self) -> None:
         """Note that a head begins."""
@@ -213,7 +223,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._head_timer = None
         if self._within_head and not self.transport.is_closing():
-            self._refuse(request_timeout("head", _HEAD_SECONDS))
+            self._refuse(request_timeout("head", self.head_seconds))
         else:
             # Nothing came at all: there is nobody to be answered.
             self.transport.close()
@@ -224,6 +234,20 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _refuse(self, refusal: Refusal) -> None:
+        """Answer what cannot be read any further, and hang up when the client has the answer.
+
+        A connection that is closed with bytes unread is reset, and a reset takes the answer away
+        from a client that still sends; so what comes is read for a while, and thrown away.
+        """
+        self._refused = True
+        self._stop_head_timer()
+        if not self._awaits_this:
+            self.transport.close()
+            return
+        if self._within_message and not self._within_head:
+            # The application reads the body; for it, the client is gone.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         request_id = new_request_id(time.time())
         body = refusal.body(request_id)
         head = [
@@ -236,4 +260,16 @@ class HttpProtocol(HttpToolsProtocol):
         ]
         self._within_head = False
         self.transport.write(b"".join(head) + body)
-        self.transport.close()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._head_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
+
+    @property
+    def _awaits_this(self) -> bool:
+        """Whether the next answer that the client awaits is that to what it sends now."""
+        cycle = self.cycle
+        if self._within_message and not self._within_head:
+            return not (self.pipeline or cycle.response_started)
+        return cycle is None or cycle.response_complete

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,9 +22,11 @@ from apertis.testing import ScriptedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from apertis.testing import Exchange
+
+    Script = Sequence[Exchange | bytes]
+    Play = Callable[..., "Upstreams"]
 
 # `one` is served by the first upstream, `pair` by both, the first first, and `other` by the second.
 CONFIG = """
@@ -113,6 +116,11 @@ class Faulty(Gateway):
         self.reload()
 
 
+def configuration(folder: Path, ping_seconds: float, first: str, second: str, routing: str) -> None:
+    text = CONFIG.format(ping_seconds=ping_seconds, first=first, second=second, routing=routing)
+    (folder / "apertis.toml").write_text(text)
+
+
 @dataclass
 class Bench:
     """A running gateway, and what it is asked."""
@@ -124,19 +132,13 @@ class Bench:
     key: str = ""
 
     def configure(self, first: str, second: str, routing: str) -> None:
-        self.write(first, second, routing)
+        configuration(self.folder, self.ping_seconds, first, second, routing)
         future = asyncio.run_coroutine_threadsafe(self.gateway.take_over(), self.gateway.loop)
         future.result(10)
         assert [upstream.base_url for upstream in self.gateway.settings.upstreams] == [
             first,
             second,
         ]
-
-    def write(self, first: str, second: str, routing: str = "") -> None:
-        text = CONFIG.format(
-            ping_seconds=self.ping_seconds, first=first, second=second, routing=routing
-        )
-        (self.folder / "apertis.toml").write_text(text)
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -171,8 +173,8 @@ def running(folder: Path, ping_seconds: float) -> Iterator[Bench]:
         return read_settings(ENVIRONMENT, config=file, data=folder / "data", port=0)
 
     nowhere = "http://127.0.0.1:9"
-    Bench.write(Bench(None, 0, folder, ping_seconds), nowhere, nowhere)  # type: ignore[arg-type]
-    with open(os.devnull, "wb") as log, bind("127.0.0.1", 0) as listener:
+    configuration(folder, ping_seconds, nowhere, nowhere, "")
+    with Path(os.devnull).open("wb") as log, bind("127.0.0.1", 0) as listener:
         gateway = Faulty(read(), reread=read, log_descriptor=log.fileno())
         server = Server(gateway, listener, service=gateway, stop_seconds=5)
         ready = threading.Event()
@@ -211,11 +213,8 @@ class Upstreams:
     second: ScriptedServer
 
 
-Script = "Sequence[Exchange | bytes]"
-
-
 @pytest.fixture
-def play() -> Iterator[Callable[..., Upstreams]]:
+def play() -> Iterator[Play]:
     """Put two scripted upstreams behind a gateway until the test ends.
 
     At its end everything must have been played, and nothing else asked for.

@@ -21,10 +21,8 @@ from apertis.testing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apertis.testing import Step
-    from tests.gateway.faults.conftest import Bench, Upstreams
+    from tests.gateway.faults.conftest import Bench, Play
 
 MESSAGE = {
     "id": "msg_1",
@@ -125,7 +123,6 @@ OPENED: dict[str, tuple[tuple[Step, ...], tuple[str, str]]] = {
     "a second message": ((OPENING, STALL), ERROR),
     "a chunk of no size": ((b"zz\r\n", STALL), ERROR),
 }
-Play = "Callable[..., Upstreams]"
 
 
 @pytest.mark.parametrize("fault", PLAIN)

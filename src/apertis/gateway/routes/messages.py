@@ -41,6 +41,9 @@ def send_refusal(visit: Visit, refusal: Refusal, connection: ClientConnection) -
     """Answer with an error of the gateway's own."""
     visit.status, visit.code = refusal.status, refusal.code
     headers = own_headers(visit, [_JSON])
+    if visit.upstream_request_id is not None:
+        # An upstream was asked, but this is not its answer.
+        headers.append((b"request-id", visit.id.encode()))
     has_retry_after = visit.standing is not None and not visit.standing.allowed
     for name, value in refusal.headers:
         if not (has_retry_after and name == "retry-after"):
