@@ -45,7 +45,9 @@ __all__ = ["Application"]
 
 _JSON = (b"content-type", b"application/json")
 _OPEN = frozenset({Endpoint.HEALTH, Endpoint.READY, Endpoint.HELLO, Endpoint.OPENAPI})
-_WITH_JSON = frozenset({Endpoint.MESSAGES, Endpoint.COUNT_TOKENS})
+_WITH_JSON = frozenset(
+    {Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.BATCHES, Endpoint.ADMIN}
+)
 _ADMIN_ONLY = frozenset({Endpoint.METRICS})
 
 
@@ -108,8 +110,14 @@ class Application:
             self.log.add(visit, finished)
 
     async def _serve(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        peer = scope["client"]
+        address: str = "" if peer is None else peer[0]
         resolved = resolve(visit.method, visit.path)
         if isinstance(resolved, Refusal):
+            if visit.path.startswith("/v1/"):
+                # Who guesses at paths of the API is counted like who uses them.
+                request = _request(visit, scope, visit.path, address)
+                resolved = self.pipeline.admit_address(visit, request, address) or resolved
             send_refusal(visit, resolved, connection_of(scope))
             return
         endpoint, path, name = resolved
@@ -117,8 +125,6 @@ class Application:
         if endpoint in _OPEN:
             await self._open_to_all(visit, endpoint, scope)
             return
-        peer = scope["client"]
-        address: str = "" if peer is None else peer[0]
         request = _request(visit, scope, path, address)
         pipeline = self.pipeline
         if endpoint in _ADMIN_ONLY and _is_local(address, request):
@@ -136,7 +142,7 @@ class Application:
                 send_refusal(visit, access_denied(), connection_of(scope))
             return
         if endpoint is Endpoint.ADMIN:
-            await self._administered(visit, scope, path, receive, send)
+            await self._administered(visit, request, scope, receive, send)
             return
         await self._counted(visit, key, request, endpoint, name, scope, receive)
 
@@ -229,7 +235,8 @@ class Application:
             if reason is not None:
                 visit.status = 503
                 body = msgspec.json.encode({"status": "unavailable", "reason": reason})
-        headers = [_JSON, (b"x-apertis-request-id", visit.id.encode())]
+        own = visit.id.encode()
+        headers = [_JSON, (b"x-apertis-request-id", own), (b"request-id", own)]
         visit.head_sent = True
         connection_of(scope).answer(visit.status, headers, body)
 
@@ -239,18 +246,29 @@ class Application:
         connection_of(scope).answer(200, headers, self._metrics.render())
 
     async def _administered(
-        self, visit: Visit, scope: Scope, path: str, receive: Receive, send: Send
+        self, visit: Visit, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        read = await self._body(request, Endpoint.ADMIN, scope, receive)
+        if isinstance(read, Refusal):
+            send_refusal(visit, read, connection_of(scope))
+            return
+        bodies: list[Message] = [{"type": "http.request", "body": read.body}]
+
+        async def received() -> Message:
+            return bodies.pop() if bodies else await receive()
+
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 visit.head_sent = True
                 visit.status = message["status"]
-                own = (b"x-apertis-request-id", visit.id.encode())
-                message["headers"] = [*message["headers"], own]
+                own = [(b"x-apertis-request-id", visit.id.encode())]
+                if visit.standing is not None:
+                    own += visit.standing.headers()
+                message["headers"] = [*message["headers"], *own]
             await send(message)
 
         await self._admin()(
-            {**scope, "path": path, "apertis.request_id": visit.id}, receive, observed
+            {**scope, "path": request.path, "apertis.request_id": visit.id}, received, observed
         )
 
 

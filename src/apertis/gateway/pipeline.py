@@ -92,25 +92,30 @@ class Pipeline:
 
         Headers are enough, so that nobody without a key can make the gateway read a body.
         """
-        headers = request.headers
+        refusal = self.admit_address(visit, request, peer)
+        if refusal is not None:
+            return refusal
         now = self._now()
-        visit.address = address = client_address(
-            peer, headers.get("x-forwarded-for"), self._trusted
-        )
-        standing = self.limiter.admit_address(address, now)
-        visit.standing = standing
-        if standing is not None and not standing.allowed:
-            return rate_limit_exceeded(standing.retry_after_seconds, "requests of this address")
-        key = admit(self.directory, credential_of(headers), address, now)
+        key = admit(self.directory, credential_of(request.headers), visit.address, now)
         if isinstance(key, Refusal):
             return key
         visit.key = key
         record = key.record
         own = self.limiter.admit_key(record.id, now, record.requests_limit)
-        visit.standing = tighter(standing, own)
+        visit.standing = tighter(visit.standing, own)
         if own is not None and not own.allowed:
             return rate_limit_exceeded(own.retry_after_seconds, "requests of this API key")
         return None
+
+    def admit_address(self, visit: Visit, request: Request, peer: str) -> Refusal | None:
+        """Count a request of its client's address, or refuse it."""
+        visit.address = address = client_address(
+            peer, request.headers.get("x-forwarded-for"), self._trusted
+        )
+        visit.standing = standing = self.limiter.admit_address(address, self._now())
+        if standing is None or standing.allowed:
+            return None
+        return rate_limit_exceeded(standing.retry_after_seconds, "requests of this address")
 
     def enter(self, key: Key) -> Refusal | None:
         """Count a request as under way, or refuse it; `leave` counts it out."""
