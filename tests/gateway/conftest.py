@@ -139,6 +139,24 @@ def start_gateway(tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
         yield start
 
 
+@pytest.fixture
+def run_gateway(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[RunningGateway]]:
+    """Run the same gateway several times in a row, on the same data."""
+
+    def run(
+        config: str = "", **environment: str
+    ) -> contextlib.AbstractContextManager[RunningGateway]:
+        return running_gateway(tmp_path / "gateway", config, environment)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_gateways() -> Callable[..., contextlib.AbstractContextManager[RunningGateway]]:
+    """Runs gateways for longer than a test, each in a folder of its own."""
+    return running_gateway
+
+
 @pytest.fixture(scope="session")
 def sandbox_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """One gateway in front of the sandbox, for all tests that do not change it."""

@@ -82,11 +82,17 @@ class Prices:
     def cost(
         self, model: str, tokens: Tokens, advisors: Advisors = (), *, batch: bool = False
     ) -> int:
-        """What tokens cost on a model; nothing where no price is known."""
-        if advisors or batch:
-            return self._table.cost(tokens, model, advisors=advisors, batch=batch) or 0
+        """What tokens cost on a model; nothing where no price is known.
+
+        An advisor without a price is charged as the model that asked it.
+        """
         price = self.of(model)
-        return 0 if price is None else cost_units(tokens, price)
+        if price is None:
+            return 0
+        units = cost_units(tokens, price, batch)
+        for advisor, used in advisors:
+            units += cost_units(used, self.of(advisor) or price, batch)
+        return units
 
 
 class Ledger:
