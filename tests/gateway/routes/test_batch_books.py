@@ -128,7 +128,9 @@ def test_a_caller_who_leaves_does_not_stop_the_booking(tmp_path: Path) -> None:
             store, directory = await opened(stack, tmp_path)
             books = BatchBooks(store.batches, directory, lambda: 0.0)
             (key,) = directory.all()
-            reading = asyncio.create_task(books.settle(BATCH, [answered("a")], PRICES))
+            reading = asyncio.get_running_loop().create_task(
+                books.settle(BATCH, [answered("a")], PRICES)
+            )
             await asyncio.sleep(0)
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -145,7 +147,7 @@ def test_a_caller_who_leaves_does_not_stop_the_booking(tmp_path: Path) -> None:
 def test_what_takes_too_long_is_given_up_at_the_end() -> None:
     async def run() -> None:
         books = BatchBooks(Any, Directory(), lambda: 0.0)  # type: ignore[arg-type]
-        waiting = asyncio.create_task(books.through(asyncio.Event().wait()))
+        waiting = asyncio.get_running_loop().create_task(books.through(asyncio.Event().wait()))
         await asyncio.sleep(0)
         await books.finish(0.01)
         with pytest.raises(asyncio.CancelledError):

@@ -207,3 +207,29 @@ def test_in_any_order_of_settling_what_is_held_is_that_of_the_open_lines(
         assert [row.requests for row in rows] == ([len(settled)] if settled else [])
 
     check()
+
+
+def test_lines_are_found_by_their_ids(opened: Any) -> None:
+    batches = opened.store.batches
+    opened.run(batches.insert(batch(), lines(5, 7, 9)))
+    opened.run(batches.settle("msgbatch_1", [BatchResult(custom_id="line-1")]))
+    found = opened.run(batches.find_lines("msgbatch_1", ["line-2", "line-1", "line-8"]))
+    assert {line.custom_id: (line.held_units, line.settled) for line in found.values()} == {
+        "line-1": (7, True),
+        "line-2": (9, False),
+    }
+    assert opened.run(batches.find_lines("msgbatch_2", ["line-1"])) == {}
+
+
+def test_a_batch_that_is_deleted_holds_nothing_and_can_be_made_anew(opened: Any) -> None:
+    batches = opened.store.batches
+    opened.run(batches.insert(batch(), lines(5, 7)))
+    opened.run(batches.settle("msgbatch_1", [BatchResult(custom_id="line-0")]))
+    assert opened.run(batches.delete("msgbatch_1")) == 7
+    assert opened.run(batches.get("msgbatch_1")) is None
+    assert opened.run(batches.lines("msgbatch_1")) == ()
+    assert opened.run(batches.held_by_key()) == {}
+    with pytest.raises(UnknownBatchError):
+        opened.run(batches.delete("msgbatch_1"))
+    opened.run(batches.insert(batch(), lines(3)))
+    assert opened.run(batches.held_by_key()) == {"key_a": 3}
