@@ -5,19 +5,28 @@ the sandbox. A `console` fence is a session: its `$ apertis ...` lines run, with
 What is printed has to fit the text that is shown: the rest of a console fence, or the next fence
 after a program, if its title is "Output". `...` stands for anything, within a line and over lines.
 A fence that cannot run says why, in a title that begins with "Not run".
+
+A session that begins with `$ apertis serve` begins a story, which ends with the page: what follows
+runs in its order, in one directory, with one gateway, as a reader would do it. Its address stands
+for `127.0.0.1:8000`, the secret that was shown last for `sk-...`. `toml` fences are the files that
+their first line names; what a session exports is there afterwards.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis import Apertis
+from apertis.gateway.config import read_settings
 from apertis.testing import RunningServer, sandbox_server
 
 if TYPE_CHECKING:
@@ -39,12 +49,14 @@ PAGES = sorted(
 FENCE = re.compile(r"^```(\w*)[ ]?(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 OUTPUT = 'title="Output"'
 # `make demo` is `apertis demo` in an environment that make sets up first.
+PYTHON = shlex.quote(sys.executable)
 SHELL = f"""
-apertis() {{ {shlex.quote(sys.executable)} -m apertis.cli "$@"; }}
+apertis() {{ {PYTHON} -m apertis.cli "$@"; }}
+python() {{ {PYTHON} "$@"; }}
 make() {{ [ "$*" = demo ] && apertis demo; }}
 """
 # What the shell does beside the examples: nothing that a test should do, or could see the end of.
-SHELL_ONLY = re.compile(r"(pip|make|git|export|source|python3?|docker|uv|curl|apertis serve)\b")
+SHELL_ONLY = re.compile(r"(pip|make|git|export|source|python3?|docker|uv|claude|curl|apertis serve)\b")
 
 
 @dataclass(frozen=True)
@@ -72,10 +84,25 @@ def fences(page: Path) -> Iterator[Fence]:
         yield Fence(page, line, match[1], match[2], match[3], expected)
 
 
+def begins_a_story(fence: Fence) -> bool:
+    return fence.language == "console" and fence.text.startswith("$ apertis serve")
+
+
+def story_of(page: Path) -> list[Fence]:
+    found = [fence for fence in fences(page) if not fence.info.startswith('title="Not run: ')]
+    first = next((n for n, fence in enumerate(found) if begins_a_story(fence)), len(found))
+    # The files that the gateway starts with stand before its start.
+    while first and first < len(found) and found[first - 1].language == "toml":
+        first -= 1
+    return found[first:]
+
+
 ALL = [fence for page in PAGES for fence in fences(page)]
+STORIES = {page: story for page in PAGES if (story := story_of(page))}
+TOLD = {fence for story in STORIES.values() for fence in story}
 RUN = [fence for fence in ALL if not fence.info.startswith('title="Not run: ')]
-PROGRAMS = [fence for fence in RUN if fence.language == "python"]
-SESSIONS = [fence for fence in RUN if fence.language == "console"]
+PROGRAMS = [fence for fence in RUN if fence.language == "python" and fence not in TOLD]
+SESSIONS = [fence for fence in RUN if fence.language == "console" and fence not in TOLD]
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +145,15 @@ def test_a_program_runs_and_prints_what_is_shown(program: Fence, desk: Path) -> 
     if "\ndef test_" in program.text:
         run_as_tests(program.text, desk)
         return
+    printed = run_program(program, program.text, desk)
+    if program.expected is not None:
+        assert_fits(printed, program.expected)
+
+
+def run_program(program: Fence, text: str, desk: Path) -> str:
+    """Run it in this process, which is faster than another one; what it prints."""
     # The empty lines give a traceback the numbers that the lines have on the page.
-    code = compile("\n" * program.line + program.text, str(program.page), "exec")
+    code = compile("\n" * program.line + text, str(program.page), "exec")
     namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(desk / "program.py")}
     printed = io.StringIO()
     try:
@@ -129,8 +163,7 @@ def test_a_program_runs_and_prints_what_is_shown(program: Fence, desk: Path) -> 
         for value in namespace.values():
             if isinstance(value, Apertis):
                 value.close()
-    if program.expected is not None:
-        assert_fits(printed.getvalue(), program.expected)
+    return printed.getvalue()
 
 
 def run_as_tests(text: str, desk: Path) -> None:
@@ -170,15 +203,192 @@ def test_a_session_goes_as_it_is_shown(session: Fence, desk: Path) -> None:
 
 def _commands(text: str) -> Iterator[tuple[str, str]]:
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-        command, _, output = part.partition("\n")
-        yield command, output
+        found = re.match(r"((?:.*\\\n)*.*)\n?", part)
+        assert found is not None
+        yield found[1], part[found.end() :]
+
+
+class Story:
+    """One gateway, and what a reader does with it one after the other."""
+
+    def __init__(self, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._desk = desk
+        self._monkeypatch = monkeypatch
+        self._gateway: subprocess.Popen[str] | None = None
+        self._address = self._administrator = self._secret = ""
+
+    def tell(self, fence: Fence) -> None:
+        if fence.language == "console":
+            for command, expected in _commands(fence.text):
+                self._do(command, expected)
+        elif fence.language == "python":
+            printed = self._program(fence)
+            if fence.expected is not None:
+                assert_fits(printed, fence.expected)
+        elif fence.language == "toml":
+            (self._desk / file_name(fence)).write_text(fence.text, encoding="utf-8")
+
+    def _do(self, command: str, expected: str) -> None:
+        if command.startswith("apertis serve"):
+            assert_fits(self._serve(command), expected)
+            return
+        command = self._real(command)
+        deadline = time.monotonic() + RECORDED_SECONDS
+        while True:
+            code, output = self._run(command)
+            if not expected:
+                assert code == 0, output
+                return
+            # What requests leave behind is written a moment after their answer.
+            looks_back = command.startswith(("apertis usage", "tail"))
+            if fits(output, expected) or not looks_back or time.monotonic() > deadline:
+                assert_fits(output, expected)
+                return
+
+    def _run(self, command: str) -> tuple[int, str]:
+        kept = self._desk / ".environment"
+        done = subprocess.run(
+            ["bash", "-c", f"{SHELL}{command}\ncode=$?; env -0 > {kept}; exit $code"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+        for entry in kept.read_text(encoding="utf-8").split("\0"):
+            name, _, value = entry.partition("=")
+            if re.match("(APERTIS|ANTHROPIC|[A-Z]+_KEY)", name):
+                self._monkeypatch.setenv(name, value)
+        self._notice(done.stdout)
+        if command.startswith("apertis keys"):
+            # A running gateway looks every quarter of a second; this asks it to look now.
+            self._ask("/admin/v1/keys")
+        return done.returncode, done.stdout.replace(self._address, "127.0.0.1:8000")
+
+    def _program(self, fence: Fence) -> str:
+        text = self._real(fence.text)
+        if not re.search("^(from|import) anthropic", text, re.MULTILINE):
+            return run_program(fence, text, self._desk)
+        done = subprocess.run(
+            [anthropic_python(), "-W", "error", "-c", text],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def _serve(self, command: str) -> str:
+        self.end()
+        log = "" if "2>" in command else " 2> gateway.log"
+        self._gateway = subprocess.Popen(
+            ["bash", "-c", command.replace("apertis", f"exec {PYTHON} -m apertis.cli", 1) + log],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        assert self._gateway.stdout is not None
+        lines = [*iter(self._gateway.stdout.readline, "Ctrl-C stops it.\n")]
+        output = "".join([*lines, "Ctrl-C stops it.\n"])
+        found = re.search(r"https?://(127\.0\.0\.1:\d+)", output)
+        assert found is not None, output
+        self._address = found[1]
+        self._notice(output)
+        self._administrator = self._administrator or self._secret
+        self._monkeypatch.setenv("APERTIS_BASE_URL", found[0])
+        self._monkeypatch.setenv("APERTIS_API_KEY", self._administrator)
+        return output.replace(self._address, "127.0.0.1:8000")
+
+    def _ask(self, path: str) -> None:
+        headers = {"x-api-key": self._administrator}
+        request = urllib.request.Request(f"http://{self._address}{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+
+    def _notice(self, output: str) -> None:
+        self._secret = (re.findall(r"sk-[A-Za-z0-9]{48}", output) or [self._secret])[-1]
+
+    def _real(self, text: str) -> str:
+        return text.replace("127.0.0.1:8000", self._address).replace("sk-...", self._secret)
+
+    def end(self) -> None:
+        """Stop the gateway as its operator would."""
+        gateway, self._gateway = self._gateway, None
+        if gateway is not None:
+            gateway.send_signal(signal.SIGTERM)
+            gateway.communicate(timeout=20)
+            assert gateway.returncode == 0
+
+
+RECORDED_SECONDS = 10.0
+
+
+def anthropic_python() -> str:
+    """A Python that has anthropic's SDK: this one, or the one that the benchmarks made."""
+    if importlib.util.find_spec("anthropic") is not None:
+        return sys.executable
+    made = ROOT / "benchmarks" / ".environments" / "anthropic" / "bin" / "python"
+    if not made.exists():
+        pytest.skip("anthropic's SDK is not installed")
+    return str(made)
+
+
+def file_name(fence: Fence) -> str:
+    found = re.match(r"# (\w+\.toml)\n", fence.text)
+    assert found is not None, f"{fence}: the first line names the file"
+    return found[1]
+
+
+@pytest.mark.parametrize("fence", [f for f in RUN if f.language == "toml"], ids=str)
+def test_a_configuration_is_one_that_the_gateway_takes(fence: Fence, tmp_path: Path) -> None:
+    file = tmp_path / file_name(fence)
+    file.write_text(fence.text, encoding="utf-8")
+    for name in re.findall(r'"(\w+\.(?:pem|key))"', fence.text):
+        (tmp_path / name).write_text("sk-ant-of-nobody", encoding="utf-8")
+    variables = re.findall(r'api_key_env = "(\w+)"', fence.text)
+    read_settings(dict.fromkeys(variables, "sk-ant-of-nobody"), config=file)
+
+
+@pytest.mark.parametrize("page", STORIES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_story_goes_as_it_is_told(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(os.environ):
+        if name.startswith(("APERTIS_", "ANTHROPIC_")) or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.setenv("APERTIS_PORT", "0")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(tmp_path)
+    for tool in ("curl", "jq", "openssl"):
+        if any(f"{tool} " in fence.text for fence in STORIES[page]) and not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    story = Story(tmp_path, monkeypatch)
+    try:
+        for fence in STORIES[page]:
+            story.tell(fence)
+    finally:
+        story.end()
+
+
+def fits(printed: str, shown: str) -> bool:
+    parts = _trimmed(shown).split("...")
+    return (
+        re.fullmatch(".*?".join(map(re.escape, parts)), _trimmed(printed), re.DOTALL) is not None
+    )
 
 
 def assert_fits(printed: str, shown: str) -> None:
-    lines = [line.rstrip() for line in shown.strip().splitlines()]
-    pattern = ".*?".join(re.escape(part) for part in "\n".join(lines).split("..."))
-    actual = "\n".join(line.rstrip() for line in printed.strip().splitlines())
-    assert re.fullmatch(pattern, actual, re.DOTALL), actual
+    assert fits(printed, shown), _trimmed(printed)
+
+
+def _trimmed(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
 def test_what_is_shown_fits_only_what_was_printed() -> None:
@@ -194,6 +404,7 @@ def test_there_are_programs_and_sessions() -> None:
     assert len(PROGRAMS) > 60
     assert len(SESSIONS) > 5
     assert {fence.page.name for fence in PROGRAMS} >= {"README.md", "start.md", "tools.md"}
+    assert {page.name for page in STORIES} >= {"README.md", "team.md", "routing.md"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
