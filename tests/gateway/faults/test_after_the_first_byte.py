@@ -92,10 +92,30 @@ def test_an_error_event_of_the_upstream_is_the_only_one(
     patient: Bench, play: Play, end: Step
 ) -> None:
     chunks = [http_chunk(sse_event(event)) for event in CONTENT]
-    play(patient, [Exchange(sse_head(), *chunks, http_chunk(ERROR), end)])
-    answer = patient.ask("pair", stream=True, fallback_models=["other"], fallback_enabled=True)
-    assert (answer.status, answer.headers["x-fallback-used"]) == (200, "false")
-    assert answer.body == b"".join(map(sse_event, CONTENT)) + ERROR
+    content_seen, error_seen = Gate(), Gate()
+    play(patient, [Exchange(sse_head(), *chunks, content_seen, http_chunk(ERROR), error_seen, end)])
+    fallback: dict[str, Any] = {"fallback_models": ["other"], "fallback_enabled": True}
+    with patient.stream("pair", **fallback) as stream:
+        assert stream.headers["x-fallback-used"] == "false"
+        assert [stream.event() for _ in CONTENT] == [sse_event(event) for event in CONTENT]
+        content_seen.open()
+        assert stream.event() == ERROR
+        error_seen.open()
+        assert stream.rest() == b""
+
+
+def test_an_error_right_behind_the_first_content_moves_while_nothing_was_handed_out(
+    patient: Bench, play: Play
+) -> None:
+    at_once = b"".join(map(sse_event, CONTENT)) + ERROR
+    upstreams = play(patient, [sse_head() + http_chunk(at_once) + http_chunk(b"")], [failing()])
+    answer = patient.ask("one", stream=True, fallback_models=["other"], fallback_enabled=True)
+    assert (answer.status, answer.body) == (200, ERROR)
+    assert len(upstreams.second.requests) == 1
+
+
+def failing() -> Exchange:
+    return Exchange(sse_head(), http_chunk(ERROR), http_chunk(b""))
 
 
 def test_an_error_event_before_content_moves_to_another_model(patient: Bench, play: Play) -> None:

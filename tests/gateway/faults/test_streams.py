@@ -19,6 +19,7 @@ from apertis.testing import (
 )
 
 if TYPE_CHECKING:
+    from apertis.testing import Step
     from tests.gateway.faults.conftest import Bench, Play
 
 START: dict[str, Any] = {
@@ -58,7 +59,7 @@ def delta(text: str) -> dict[str, Any]:
 def test_an_event_leaves_when_it_came(patient: Bench, play: Play, fields: dict[str, Any]) -> None:
     events = [BLOCK, delta("Hello"), delta(", world"), *END]
     gates = [Gate() for _ in events]
-    steps = [step for gate, event in zip(gates, events, strict=True)
+    steps: list[Step] = [step for gate, event in zip(gates, events, strict=True)
              for step in (gate, http_chunk(sse_event(event)))]  # fmt: skip
     play(patient, [Exchange(sse_head(), http_chunk(sse_event(START)), *steps, http_chunk(b""))])
     if fields:
@@ -76,7 +77,7 @@ def test_half_an_event_waits_for_its_end(patient: Bench, play: Play) -> None:
     gate = Gate()
     whole = sse_event(delta("caf\u00e9 \u2028 \U0001f600"))
     cut = whole.index("\U0001f600".encode()) + 2
-    pieces = [http_chunk(whole[:cut]), gate, http_chunk(whole[cut:])]
+    pieces: list[Step] = [http_chunk(whole[:cut]), gate, http_chunk(whole[cut:])]
     opening = http_chunk(sse_event(START) + sse_event(BLOCK))
     closing = http_chunk(b"".join(map(sse_event, END))) + http_chunk(b"")
     play(patient, [Exchange(sse_head(), opening, *pieces, closing)])
@@ -112,7 +113,7 @@ def test_comments_pings_and_unknown_events_pass_byte_for_byte(patient: Bench, pl
 def test_what_follows_the_message_keeps_its_order(patient: Bench, play: Play) -> None:
     gate = Gate()
     whole = b"".join(map(sse_event, [START, BLOCK, *END]))
-    steps = [
+    steps: list[Step] = [
         http_chunk(whole + b": a"),
         gate,
         http_chunk(b"b\n"),
@@ -147,7 +148,12 @@ def test_a_ping_never_stands_within_an_event(impatient: Bench, play: Play) -> No
     opening = sse_event(START) + sse_event(BLOCK)
     whole = sse_event(delta("Hello"))
     closing = whole[20:] + b"".join(map(sse_event, END))
-    steps = [http_chunk(opening + whole[:20]), gate, http_chunk(closing), http_chunk(b"")]
+    steps: list[Step] = [
+        http_chunk(opening + whole[:20]),
+        gate,
+        http_chunk(closing),
+        http_chunk(b""),
+    ]
     play(impatient, [Exchange(sse_head(), *steps)])
     with impatient.stream("one") as stream:
         assert [stream.event(), stream.event(), stream.event()] == [
@@ -219,7 +225,7 @@ def test_a_slow_client_slows_its_own_upstream_only(patient: Bench, play: Play) -
     gates = [Gate() for _ in range(count)]
     for gate in gates:
         gate.open()
-    steps = [step for gate in gates for step in (http_chunk(piece), gate)]
+    steps: list[Step] = [step for gate in gates for step in (http_chunk(piece), gate)]
     opening = http_chunk(sse_event(START) + sse_event(BLOCK))
     closing = http_chunk(b"".join(map(sse_event, END))) + http_chunk(b"")
     script = Exchange(sse_head(), opening, *steps, closing)
