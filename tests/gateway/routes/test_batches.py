@@ -27,7 +27,7 @@ MODEL = "claude-sonnet-4-5"
 UNLIMITED = '[limits]\nper_address = "0"\nper_key = "0"\n'
 
 
-def request_of(custom_id: str, **params: Any) -> dict[str, Any]:
+def request_of(custom_id: str, **params: Any) -> Any:
     message = {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
     return {"custom_id": custom_id, "params": {**message, **params}}
 
