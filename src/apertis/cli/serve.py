@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,8 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
             text = _json_line(url, gateway) if as_json else _announcement(url, gateway)
             click.echo(text)
 
+        # The gateway's own log is JSON, and so are the warnings of libraries.
+        logging.captureWarnings(True)
         server.serve_until_stopped(ready=announce)
     return ExitCode.OK
 
@@ -127,7 +130,7 @@ def _announcement(url: str, gateway: Gateway) -> str:
     lines = [
         f"Serving the Messages API at {url}",
         *(_upstream_line(upstream) for upstream in settings.upstreams),
-        f"Data: {settings.store.data}",
+        f"Data: {_data(settings)}",
     ]
     if not (server.is_loopback or server.has_tls):
         lines.append(
@@ -150,6 +153,16 @@ def _announcement(url: str, gateway: Gateway) -> str:
         "A key for somebody else: apertis keys create --name NAME",
     ]
     return "\n".join([*lines, "Ctrl-C stops it."])
+
+
+def _data(settings: Settings) -> str:
+    store = settings.store
+    if store.url is None:
+        return str(store.sqlite_file)
+    from apertis.gateway.store.place import place_of
+
+    # The name of a database has no password in it, its URL may have one.
+    return f"{place_of(store.url).name}; the usage journal below {store.directory}"
 
 
 def _upstream_line(upstream: UpstreamSettings) -> str:

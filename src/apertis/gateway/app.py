@@ -24,7 +24,7 @@ from apertis.gateway.errors import (
 from apertis.gateway.exchange import ClientLeft, Request
 from apertis.gateway.forward import Plain, Streamed
 from apertis.gateway.routes.lines import CutAnswer, Lined, send_lines
-from apertis.gateway.routes.messages import send_plain, send_refusal, send_stream
+from apertis.gateway.routes.messages import STOPPING, send_plain, send_refusal, send_stream
 from apertis.gateway.routes.table import Endpoint, resolve
 from apertis.gateway.settlement import CLIENT_LEFT
 from apertis.gateway.visit import Visit
@@ -45,9 +45,7 @@ __all__ = ["Application"]
 
 _JSON = (b"content-type", b"application/json")
 _OPEN = frozenset({Endpoint.HEALTH, Endpoint.READY, Endpoint.HELLO, Endpoint.OPENAPI})
-_WITH_JSON = frozenset(
-    {Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.BATCHES, Endpoint.ADMIN}
-)
+_WITH_JSON = frozenset({Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.BATCHES, Endpoint.ADMIN})
 _ADMIN_ONLY = frozenset({Endpoint.METRICS})
 
 
@@ -82,8 +80,6 @@ class Application:
         if scope["type"] != "http":
             raise RuntimeError(f"this application speaks HTTP only, not {scope['type']}")
         visit = Visit(scope["method"], scope["path"], self._clock())
-        metrics = self._metrics
-        metrics.in_flight += 1
         try:
             await self._serve(visit, scope, receive, send)
         except ClientLeft:
@@ -94,7 +90,10 @@ class Application:
         except asyncio.CancelledError:
             # The server stops, and this answer did not end in time.
             visit.interrupted = True
-            await abort(scope, receive)
+            if visit.head_sent:
+                await abort(scope, receive)
+            else:
+                send_refusal(visit, STOPPING, connection_of(scope))
         except BaseException:
             # A defect: the log has its trace, and the client learns as much as it may.
             visit.status, visit.code = 500, "internal_error"
@@ -104,9 +103,8 @@ class Application:
                 send_refusal(visit, internal_error(), connection_of(scope))
             raise
         finally:
-            metrics.in_flight -= 1
             finished = self._clock()
-            metrics.add(visit, finished)
+            self._metrics.add(visit, finished)
             self.log.add(visit, finished)
 
     async def _serve(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
@@ -162,6 +160,7 @@ class Application:
         if refusal is not None:
             send_refusal(visit, refusal, connection_of(scope))
             return
+        self._metrics.in_flight += 1
         try:
             read = await self._body(request, endpoint, scope, receive)
             if isinstance(read, Refusal):
@@ -171,6 +170,7 @@ class Application:
             if not await while_connected(scope, work):
                 raise ClientLeft
         finally:
+            self._metrics.in_flight -= 1
             pipeline.leave(key)
 
     async def _body(
@@ -296,8 +296,13 @@ def _request(visit: Visit, scope: Scope, path: str, peer: str) -> Request:
 
 
 def _id(value: str | None) -> str | None:
-    """An identification as a client sent it, in a length that logs and tables can bear."""
-    return None if value is None else value[:_LONGEST_ID]
+    """An identification as a client sent it, as logs, tables and headers can bear it."""
+    if value is None:
+        return None
+    value = value[:_LONGEST_ID]
+    if value.isascii() and value.isprintable():
+        return value
+    return "".join(char if " " <= char <= "~" else "?" for char in value)
 
 
 def _is_local(address: str, request: Request) -> bool:

@@ -53,6 +53,11 @@ class ClientConnection(Protocol):
         """Whether all of the request is there, so that `receive` does not wait."""
         ...
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client left."""
+        ...
+
     def drop(self) -> None:
         """Deliver what was written, and end the connection."""
         ...

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
+import stat
 import traceback
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,6 +20,7 @@ import msgspec
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from apertis.gateway.visit import Visit
 
@@ -28,6 +31,10 @@ _FLUSH_SECONDS = 0.1
 _FLUSH_LINES = 256
 # A reader of the log that stops reading must not stop the gateway, nor fill its memory.
 _MOST_PENDING_BYTES = 4 * 2**20
+# What a pipe that says it has room takes without blocking (PIPE_BUF, on all systems at least 512).
+_PIECE_BYTES = select.PIPE_BUF if hasattr(select, "PIPE_BUF") else 512
+# Paths and messages can be as long as others want.
+_LONGEST_TEXT = 300
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -80,6 +87,7 @@ class Log:
     ) -> None:
         # None: nothing is written.
         self._descriptor = descriptor
+        self._writable = None if descriptor is None else _room_in(descriptor)
         # Whether requests have lines; events always do.
         self.requests = requests and descriptor is not None
         self._loop = loop
@@ -119,19 +127,41 @@ class Log:
         self._lines.clear()
         if self._descriptor is None:
             return
-        written = 0
-        # A closed or full log is no reason to refuse requests.
-        with contextlib.suppress(OSError):
-            written = os.write(self._descriptor, data) if data else 0
+        written = self._written(self._descriptor, data)
         self._rest = data[written:]
         if self._rest:
             self._timer = self._loop.call_later(_FLUSH_SECONDS, self.flush)
+
+    def _written(self, descriptor: int, data: bytes) -> int:
+        """Write what can be written now; a closed or full log is no reason to refuse requests."""
+        written = 0
+        with contextlib.suppress(OSError):
+            if self._writable is None:
+                return os.write(descriptor, data) if data else 0
+            # The descriptor blocks, and whoever shares it may rely on that.
+            while written < len(data) and self._writable():
+                written += os.write(descriptor, data[written : written + _PIECE_BYTES])
+        return written
+
+
+def _room_in(descriptor: int) -> Callable[[], bool] | None:
+    """Tell whether a pipe, a socket or a terminal takes bytes now; None: a file always does."""
+    try:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:
+        return None
+    if is_file or not hasattr(select, "poll"):
+        return None
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return lambda: bool(poll.poll(0))
 
 
 class EventHandler(logging.Handler):
     """Turns what libraries log into events: warnings and worse, with the trace of a defect.
 
-    A trace names files and lines; it shows no values.
+    A trace names files and lines; it shows no values. Neither do messages beyond their first line,
+    where some libraries show what they had in hand.
     """
 
     def __init__(self, log: Log) -> None:
@@ -147,7 +177,8 @@ class EventHandler(logging.Handler):
             facts["trace"] = [
                 f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(trace)
             ]
-        self._log.event(record.levelname.lower(), record.getMessage(), **facts)
+        text = record.getMessage().partition("\n")[0][:_LONGEST_TEXT]
+        self._log.event(record.levelname.lower(), text, **facts)
 
 
 def _line(visit: Visit, finished: float) -> _Line:
@@ -159,7 +190,7 @@ def _line(visit: Visit, finished: float) -> _Line:
         _moment(visit.at),
         visit.id,
         visit.method,
-        visit.path,
+        visit.path[:_LONGEST_TEXT],
         visit.status,
         visit.code,
         visit.client_request_id,

@@ -1,7 +1,7 @@
 """What Prometheus reads: counted in plain dicts while requests run, laid out when it asks.
 
-The sets of labels are bounded: a model that nobody configured or priced counts as `other` once
-two hundred names are known.
+The sets of labels are bounded: models that nobody configured or priced have names of their own
+until there are a hundred of them, and count as `other` from then on; codes of upstreams likewise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Metrics"]
 
-_MOST_MODELS = 200
+_MOST_STRANGERS = 100
 _BOUNDS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
@@ -52,6 +52,15 @@ class _Histogram:
         return rows
 
 
+def _bounded(name: str, known: set[str]) -> str:
+    """The name, or `other` when it is new and there are too many already."""
+    if name not in known:
+        if len(known) >= _MOST_STRANGERS:
+            return "other"
+        known.add(name)
+    return name
+
+
 class Metrics:
     """The gateway's counters."""
 
@@ -61,7 +70,10 @@ class Metrics:
         # (records, seconds): read when they are asked for.
         self.breakers: Callable[[], Mapping[str, int]] = dict
         self.journal_lag: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
-        self._models: set[str] = set()
+        # Models that are always counted under their own names.
+        self.known_models: frozenset[str] = frozenset()
+        self._strange_models: set[str] = set()
+        self._codes: set[str] = set()
         self._requests: defaultdict[tuple[str, str, str, int], int] = defaultdict(int)
         self._errors: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._tokens: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -79,7 +91,7 @@ class Metrics:
         model = self._model(visit.model) if visit.status < 400 else ""
         self._requests[endpoint, model, visit.upstream, visit.status] += 1
         if visit.code is not None:
-            self._errors[endpoint, visit.code] += 1
+            self._errors[endpoint, _bounded(visit.code, self._codes)] += 1
         if visit.fallback_reason is not None:
             self._fallbacks[visit.fallback_reason] += 1
         started = visit.started
@@ -105,12 +117,9 @@ class Metrics:
             self._cost_units[model] += visit.cost_units
 
     def _model(self, name: str) -> str:
-        if name in self._models or not name:
+        if name in self.known_models or not name:
             return name
-        if len(self._models) >= _MOST_MODELS:
-            return "other"
-        self._models.add(name)
-        return name
+        return _bounded(name, self._strange_models)
 
     def render(self) -> bytes:
         """Give the text that Prometheus scrapes."""

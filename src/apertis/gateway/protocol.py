@@ -67,6 +67,11 @@ class Exchange:
         cycle = self._cycle
         return not (cycle.more_body or cycle.disconnected)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client left."""
+        return self._cycle.disconnected
+
     def drop(self) -> None:
         """Deliver what was written, and end the connection."""
         self._protocol.transport.close()
@@ -269,7 +274,7 @@ class HttpProtocol(HttpToolsProtocol):
     @property
     def _awaits_this(self) -> bool:
         """Whether the next answer that the client awaits is that to what it sends now."""
-        cycle = self.cycle
         if self._within_message and not self._within_head:
-            return not (self.pipeline or cycle.response_started)
+            return not (self.pipeline or self.cycle.response_started)
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is None or cycle.response_complete

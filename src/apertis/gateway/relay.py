@@ -119,6 +119,11 @@ class Relay:
         self._copy = copy
         self._on_whole = on_whole
 
+    @property
+    def is_over(self) -> bool:
+        """Whether what was given out has an end: that of the message, or an error."""
+        return self._ended or self.reader.stopped or self.reader.error_type is not None
+
     async def next(self) -> bytes:
         """Give the next whole events, b"" at the end. Nothing is left unbooked by then."""
         if self._ready:

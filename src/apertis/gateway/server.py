@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import errno
 import logging
-import math
 import signal
 import socket
 import threading
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import uvicorn
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.certificate import CertificateError, server_context
 from apertis.gateway.protocol import HttpProtocol
 
 if TYPE_CHECKING:
@@ -29,8 +29,13 @@ _BACKLOG = 2048
 # Longer than clients keep an idle connection, so that it is they who close it.
 _KEEP_ALIVE_SECONDS = 120
 _STOP_SECONDS = 10.0
-# How long answers may take to end that are told to.
+# How long answers may take to end that are told to, and connections to deliver their last bytes.
 _END_SECONDS = 2.0
+_HURRIED_SECONDS = 0.2
+# How often a stop looks whether the last answer is over.
+_LOOK_SECONDS = 0.05
+
+_logger = logging.getLogger("apertis.gateway")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -82,7 +87,10 @@ class Server(uvicorn.Server):
     """Serves one application until `stop()`, or until SIGINT or SIGTERM in the main thread.
 
     A stop lets answers that are under way finish, for `stop_seconds`; a second signal does not.
-    `service` is started before the first request and stopped after the last; SIGHUP reloads it.
+    `service` is started before the first request and stopped after the last; SIGHUP reloads it,
+    and reads the files of `tls` again, for connections that come then.
+
+    `ConfigurationError` says which of those files cannot be used.
     """
 
     def __init__(
@@ -98,7 +106,11 @@ class Server(uvicorn.Server):
         self._ready: Callable[[], None] | None = None
         self._service = service
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_seconds = stop_seconds
+        self._tls = tls
         certificate, key = tls or (None, None)
+        if tls is not None:
+            _check_certificate(*tls)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -111,8 +123,6 @@ class Server(uvicorn.Server):
                 # Whose forwarded addresses to believe is this server's decision, not a default.
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                # uvicorn's own word for it is a whole number.
-                timeout_graceful_shutdown=math.ceil(stop_seconds),
                 ssl_certfile=certificate,
                 ssl_keyfile=key,
             )
@@ -137,20 +147,49 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if self._service is not None:
             await self._service.start()
-        await super().startup(sockets)
-        if self._ready is not None:
-            self._ready()
+        try:
+            await super().startup(sockets)
+            if self._ready is not None:
+                self._ready()
+        except BaseException:
+            if self._service is not None:
+                await self._service.stop()
+            raise
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, let answers finish or end them, and then stop the service."""
-        await super().shutdown(sockets)
-        late = [task for task in self.server_state.tasks if not task.done()]
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            # One that is idle closes now, others behind their answer.
+            connection.shutdown()
+        await self._until(lambda: self._is_idle or self.force_exit, self._stop_seconds)
+        late = [task for task in state.tasks if not task.done()]
         for task in late:
             task.cancel()
         if late:
+            _logger.warning("%d answers were ended that did not end in time", len(late))
             await asyncio.wait(late, timeout=_END_SECONDS)
+        # What an answer ended with may still be on its way.
+        seconds = _HURRIED_SECONDS if self.force_exit else _END_SECONDS
+        await self._until(lambda: self._is_idle, seconds)
         if self._service is not None:
             await self._service.stop()
+
+    @property
+    def _is_idle(self) -> bool:
+        return not (self.server_state.connections or self.server_state.tasks)
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until a condition holds, so long at most."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        # uvicorn keeps connections and tasks in sets, which tell nobody that they are empty.
+        while not condition() and loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_SECONDS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -170,9 +209,29 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def _on_hang_up(self, _number: int, _frame: object) -> None:
-        if self._service is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._service.reload)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.reload)
+
+    def reload(self) -> None:
+        """Read the service's configuration and the certificate again; in the loop's thread."""
+        if self._service is not None:
+            self._service.reload()
+        if self._tls is None or self.config.ssl is None:
+            return
+        try:
+            # Tried elsewhere first: a key that does not fit would spoil the context in use.
+            _check_certificate(*self._tls)
+            self.config.ssl.load_cert_chain(*self._tls)
+        except (ConfigurationError, OSError) as error:
+            _logger.error("the certificate stays as it was: %s", error)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    try:
+        server_context(certificate, key)
+    except CertificateError as error:
+        raise ConfigurationError(f"cannot serve HTTPS: {error}; {error.advice}") from None

@@ -84,7 +84,8 @@ class Gateway:
         self._log_descriptor = log_descriptor
         self._tasks: list[asyncio.Task[None]] = []
         self._application: Application | None = None
-        self._retired: list[Upstream] = []
+        # The closing of upstreams that a reload took out.
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; the gateway must have been started."""
@@ -98,16 +99,19 @@ class Gateway:
         `ConfigurationError` says in one line why that cannot be done.
         """
         settings = self.settings
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self.log = Log(self._log_descriptor, loop, requests=settings.log.requests)
         self._handler = EventHandler(self.log)
         logging.getLogger().addHandler(self._handler)
-        location = settings.store.url or settings.store.data
-        self.store = await Store.open(location, exclusive=True)
         try:
-            await self._open(settings)
+            self.store = await Store.open(settings.store.url or settings.store.data, exclusive=True)
+            try:
+                await self._open(settings)
+            except BaseException:
+                await self.store.close()
+                raise
         except BaseException:
-            await self.store.close()
+            logging.getLogger().removeHandler(self._handler)
             raise
 
     async def _open(self, settings: Settings) -> None:
@@ -117,7 +121,6 @@ class Gateway:
         if not await self._mover.flush(_FLUSH_SECONDS):
             raise ConfigurationError("the usage of an earlier start could not be booked in time")
         self.directory = Directory(await self.store.keys.list())
-        await self._first_key()
         for key_id, units in (await self.store.batches.held_by_key()).items():
             key = self.directory.get(key_id)
             if key is not None:
@@ -125,6 +128,7 @@ class Gateway:
         self.metrics = Metrics()
         self.metrics.journal_lag = self._journal.lag
         self.metrics.breakers = self._breakers
+        self.metrics.known_models = _known_models(settings)
         self._limiter = Limiter(settings.limits)
         self._cache = ResponseCache(settings.cache)
         self._upstreams: Mapping[str, Upstream] = build_upstreams(settings)
@@ -155,6 +159,8 @@ class Gateway:
             admin=self._administration,
             openapi=_openapi,
         )
+        # Last, since it is shown once: a start that fails must not use it up.
+        await self._first_key()
         self._spawn(self._mover.run())
         self._spawn(self._watch_keys())
         self._spawn(self._pings.run())
@@ -326,7 +332,8 @@ class Gateway:
     def reload(self) -> None:
         """Read the settings again; wrong ones are told in the log, and nothing changes then.
 
-        What is listened on and where the data is stay as they are until the next start.
+        What is listened on and where the data is stay as they are until the next start. Upstreams
+        that did not change keep their connections; others are closed behind their answers.
         """
         if self._reread is None or self._application is None:
             return
@@ -336,13 +343,11 @@ class Gateway:
         except ConfigurationError as error:
             self.log.event("error", "the configuration was not taken over", reason=str(error))
             return
-        fixed = [
-            name
-            for name in ("server", "store")
-            if getattr(settings, name) != getattr(self.settings, name)
-        ]
+        needs_restart = _needs_restart(self.settings, settings)
         kept = set(map(id, upstreams.values()))
-        self._retired += [u for u in self._upstreams.values() if id(u) not in kept]
+        for upstream in self._upstreams.values():
+            if id(upstream) not in kept:
+                self._loop.call_soon_threadsafe(self._close_behind, upstream)
         self._upstreams = upstreams
         self._limiter.reconfigure(settings.limits)
         if settings.cache != self.settings.cache:
@@ -350,11 +355,19 @@ class Gateway:
             self._admin = None
         self.settings = settings
         self.log.requests = settings.log.requests
+        self.metrics.known_models = _known_models(settings)
+        self._pings.silence_seconds = settings.server.ping_seconds
         pipeline = self._pipeline(settings)
         self._application.pipeline = pipeline
         self._batches.reconfigure(self._wiring(settings, pipeline))
         self._models.reconfigure(settings, upstreams, self._router)
-        self.log.event("info", "the configuration was read again", needs_restart=fixed)
+        self.log.event("info", "the configuration was read again", needs_restart=needs_restart)
+
+    def _close_behind(self, upstream: Upstream) -> None:
+        """Close an upstream's connections; those in use are closed behind their answers."""
+        task = self._loop.create_task(upstream.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def stop(self) -> None:
         """Book what is left, and close everything. No request may be under way any more."""
@@ -363,7 +376,8 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._batches.finish(_FINISH_SECONDS)
         self._models.close()
-        for upstream in (*self._upstreams.values(), *self._retired):
+        await asyncio.gather(*self._closing)
+        for upstream in self._upstreams.values():
             await upstream.close()
         if not await self._mover.flush(_FLUSH_SECONDS):
             self.log.event("warning", "usage stays in the journal until the next start")
@@ -374,6 +388,30 @@ class Gateway:
 
 
 _BREAKER_NUMBERS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+
+# All others act at once.
+_FIXED: dict[str, tuple[str, ...]] = {
+    "server": ("host", "port", "tls_certificate", "tls_key", "stop_seconds"),
+    "store": ("data", "url"),
+}
+
+
+def _needs_restart(before: Settings, after: Settings) -> list[str]:
+    """Name the settings that changed, and act at the next start only."""
+    return [
+        f"{section}.{name}"
+        for section, names in _FIXED.items()
+        for name in names
+        if getattr(getattr(before, section), name) != getattr(getattr(after, section), name)
+    ]
+
+
+def _known_models(settings: Settings) -> frozenset[str]:
+    """The names that the gateway itself knows, by configuration or price."""
+    models = [model for upstream in settings.upstreams for model in upstream.models]
+    names = (name for model in models for name in (model.id, *model.aliases))
+    return frozenset((*LIST_PRICES, *settings.prices, *names))
 
 
 def _timeouts(settings: Settings) -> UpstreamTimeouts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from apertis.gateway.doctor.certificate import CertificateError, read_certificate
+from apertis.gateway.certificate import CertificateError, read_certificate
 from apertis.gateway.doctor.finding import fail, ok, warn
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from apertis.gateway.errors import service_unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
     from apertis.gateway.forward import Plain, Streamed
     from apertis.gateway.visit import Visit
 
-__all__ = ["PING", "Pings", "own_headers", "send_plain", "send_refusal", "send_stream"]
+__all__ = ["PING", "STOPPING", "Pings", "own_headers", "send_plain", "send_refusal", "send_stream"]
 
+STOPPING = service_unavailable("The gateway is being stopped")
+"""What becomes of a request that takes longer than a stop waits."""
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 _JSON = (b"content-type", b"application/json")
@@ -86,6 +90,13 @@ async def send_stream(
                 await asyncio.sleep(0)
             block = await relay.next()
         connection.end()
+    except asyncio.CancelledError:
+        # The server stops, unless it is the client that left.
+        if not (relay.is_over or connection.is_lost):
+            visit.code = STOPPING.code
+            connection.write(STOPPING.event(visit.id))
+        connection.end()
+        raise
     finally:
         pings.forget(watched)
         relay.close()
@@ -108,7 +119,7 @@ class Pings:
     """
 
     def __init__(self, silence_seconds: float, clock: Callable[[], float]) -> None:
-        self._silence_seconds = silence_seconds
+        self.silence_seconds = silence_seconds
         self._clock = clock
         self._streams: set[_Watched] = set()
 
@@ -124,12 +135,11 @@ class Pings:
 
     async def run(self) -> None:
         """Look after all streams until cancelled."""
-        interval = min(1.0, self._silence_seconds / 4)
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(min(1.0, self.silence_seconds / 4))
             now = self._clock()
             for watched in self._streams:
                 # A client that does not read gets no pings: it has enough to read.
-                if now - watched.last >= self._silence_seconds and not watched.connection.is_full:
+                if now - watched.last >= self.silence_seconds and not watched.connection.is_full:
                     watched.connection.write(PING)
                     watched.last = now

@@ -99,6 +99,7 @@ class Wire:
         self._proxy = choose_proxy(origin, None, os.environ)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: Pool | None = None
+        self._closed = False
 
     async def open(
         self, method: str, head: bytes, body: bytes, limits: Limits
@@ -137,6 +138,9 @@ class Wire:
         if self._pool is None or self._loop is not loop:
             self._loop = loop
             self._pool = Pool(self._dial, self._limit, loop)
+            if self._closed:
+                # A request that was begun before the end still gets its answer; nothing is kept.
+                self._pool.close()
         return self._pool
 
     async def _dial(self, limits: Limits) -> Connection | Failure:
@@ -147,9 +151,9 @@ class Wire:
 
     async def close(self) -> None:
         """Close the connections that are kept; one in use is closed behind its answer."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
+        self._closed = True
+        if self._pool is not None:
+            self._pool.close()
             # The loop closes a transport in its next round.
             await asyncio.sleep(0)
 

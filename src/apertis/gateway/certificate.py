@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Certificate", "CertificateError", "read_certificate"]
+__all__ = ["Certificate", "CertificateError", "read_certificate", "server_context"]
 
 # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
 _NOT_YET_VALID = 9
@@ -36,14 +36,15 @@ class CertificateError(Exception):
 
 def read_certificate(certificate: Path, key: Path) -> Certificate:
     """The certificate of two PEM files; `CertificateError` if no client would take it."""
-    found = _shake_hands(_server_context(certificate, key), certificate)
+    found = _shake_hands(server_context(certificate, key), certificate)
     # Pairs of a kind and a name: ("DNS", "gateway.example.com").
     names = found.get("subjectAltName", ())
     expires_at = ssl.cert_time_to_seconds(found["notAfter"])
     return Certificate(tuple(name for _, name in names), expires_at)
 
 
-def _server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """What a server shows of two PEM files; `CertificateError` if they cannot be used."""
     asked = False
 
     def no_password() -> str:
