@@ -47,8 +47,8 @@ __all__ = [
     "read_all",
 ]
 
-# How long the body is, when it leaves, what is left of the caller's limits, and which model was
-# tried: an upstream that is such a gateway itself says all of it too, of its own caller.
+# How long the body is, when it leaves, what is left of the caller's limits, which model was tried
+# and whether it was kept: an upstream that is such a gateway itself says it of its own caller.
 _OWN_TO_SAY = frozenset(
     {
         b"content-length",
@@ -61,6 +61,7 @@ _OWN_TO_SAY = frozenset(
         b"x-ratelimit-limit",
         b"x-ratelimit-remaining",
         b"x-ratelimit-reset",
+        b"x-response-cache",
     }
 )
 # Larger than any answer of the API: what an upstream says is bounded too.

@@ -30,6 +30,7 @@ from apertis.gateway.routing.fallback import (
     FallbackPlan,
     fallback_plan,
 )
+from apertis.gateway.routing.notes import fallback_headers
 from apertis.gateway.usage.estimate import likely_input_tokens
 from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
 
@@ -262,7 +263,11 @@ class Pipeline:
             return name
         visit.cached = True
         content_type = b"text/event-stream; charset=utf-8" if body.stream else b"application/json"
-        headers = [(b"content-type", content_type), *hit_headers(entry.age_seconds(now))]
+        headers = [
+            (b"content-type", content_type),
+            *hit_headers(entry.age_seconds(now)),
+            *fallback_headers(body.model, self.router.model_id(body.model), None),
+        ]
         visit.status = 200
         self.ledger.book(visit)
         return Plain(200, headers, replayed)
