@@ -225,6 +225,26 @@ def test_a_store_that_is_gone_is_told_before_anything_is_sent(tmp_path: Path) ->
     run(work, tmp_path)
 
 
+def test_a_batch_that_cannot_be_kept_is_cancelled_and_holds_nothing(tmp_path: Path) -> None:
+    async def work(place: Place) -> None:
+        async with place.store.batches._database.writing() as connection:
+            await connection.exec_driver_sql("ALTER TABLE batch_lines RENAME TO elsewhere")
+        body = json.dumps({"requests": [{"custom_id": "a", "params": MESSAGE}]}).encode()
+        answer = await place.call("POST", body=body)
+        assert isinstance(answer, Refusal)
+        assert (answer.status, answer.code) == (503, "service_unavailable")
+        made, cancelled = place.upstream.requests
+        assert (made.method, made.target) == ("POST", PATH)
+        assert cancelled.method == "POST"
+        assert cancelled.target.endswith("/cancel")
+        assert place.key.account.reserved == 0
+        listed = await place.call("GET")
+        assert isinstance(listed, Plain)
+        assert json.loads(listed.body)["data"] == []
+
+    run(work, tmp_path)
+
+
 def test_a_large_batch_is_read_beside_other_work(tmp_path: Path) -> None:
     async def work(place: Place) -> None:
         names = [f"line-{number}" for number in range(3000)]

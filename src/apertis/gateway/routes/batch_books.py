@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from apertis.gateway.batches.results import LineResult
+    from apertis.gateway.keys.account import Account
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.settlement import Prices
     from apertis.gateway.store.records import Batch, BatchLine, Settlement
@@ -128,24 +129,24 @@ class BatchBooks:
             booked, released = settlement.cost_units, settlement.released_units
         finally:
             if key is not None:
-                key.account.settle(released, booked - most)
+                _give_back(key.account, released, booked - most)
         ids = set(settlement.custom_ids)
         records = [r.record for r in fresh if r.record is not None and r.custom_id in ids]
         return Booked(records, booked)
 
     async def release(self, batch: Batch) -> None:
         """Give up what is still held for a batch of which no more results will come."""
-        await self.through(self._give_back(batch, self.store.release(batch.id)))
+        await self.through(self._free(batch, self.store.release(batch.id)))
 
     async def forget(self, batch: Batch) -> None:
         """Forget a batch that its upstream has deleted."""
-        await self.through(self._give_back(batch, self.store.delete(batch.id)))
+        await self.through(self._free(batch, self.store.delete(batch.id)))
 
-    async def _give_back(self, batch: Batch, work: Coroutine[object, object, int]) -> None:
+    async def _free(self, batch: Batch, work: Coroutine[object, object, int]) -> None:
         units = await work
         key = self._directory.get(batch.key_id)
         if key is not None:
-            key.account.settle(units, 0)
+            _give_back(key.account, units, 0)
 
 
 def hold_units(params: bytes, max_tokens: int, price: Price) -> int:
@@ -168,6 +169,11 @@ def hold_units(params: bytes, max_tokens: int, price: Price) -> int:
             long_percent=price.long_percent,
         ),
     )
+
+
+def _give_back(account: Account, held: int, cost: int) -> None:
+    # The store may hold more: when it kept a batch and failed before it could say so.
+    account.settle(min(held, account.reserved), cost)
 
 
 def _share(units: int, percent: int) -> int:
