@@ -247,6 +247,8 @@ class Forwarder:
             else:
                 outcome = await relay.begin(self._ping_seconds)
         except BaseException:
+            if charge is not None:
+                charge.seen = relay.reader.delivered
             relay.discard()
             raise
         if outcome is Outcome.MALFORMED or outcome is Outcome.TIMEOUT:

@@ -32,6 +32,7 @@ from apertis.gateway.routing.fallback import (
 )
 from apertis.gateway.routing.notes import fallback_headers
 from apertis.gateway.usage.estimate import likely_input_tokens
+from apertis.gateway.usage.reading import output_estimate
 from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Pipeline:
         finally:
             if answer is None:
                 # The caller left: what the upstream made of it nobody will tell.
-                charge.abandon(likely_input_tokens(body.data))
+                charge.abandon()
         visit.fallback_reason = None if attempts.reason is None else attempts.reason.value
         visit.status = answer.status
         if isinstance(answer, Refusal):
@@ -189,7 +190,9 @@ class Pipeline:
         reserved = self._reserve_tokens(key, body)
         if isinstance(reserved, Refusal):
             return reserved
-        models = (body.model, *asked.plan.models)
+        models = self.router.ids(body.model)
+        for model in asked.plan.models:
+            models += self.router.ids(model)
         charge = self.ledger.open(visit, key, body.data, body.max_tokens, models)
         if reserved is not None:
             correct = self._corrector(reserved)
@@ -244,8 +247,12 @@ class Pipeline:
         )
         if isinstance(plan, Refusal):
             return plan
+        prices = self.ledger.prices
         return plan.only(
-            lambda model: self._allows(key, model) and self.ledger.prices.may_be_used(model, key)
+            lambda model: (
+                self._allows(key, model)
+                and all(prices.may_be_used(name, key) for name in self.router.ids(model))
+            )
         )
 
     def _cached(
@@ -318,7 +325,11 @@ class Pipeline:
             visit.code = _error_of(answer.body)[0]
             charge.settle(NO_TOKENS)
             return
-        charge.settle(reading.tokens or NO_TOKENS, reading.advisors)
+        if reading.tokens is None:
+            said = output_estimate(answer.body)
+            charge.settle(NO_TOKENS if said is None else charge.guess(said), estimated=True)
+        else:
+            charge.settle(reading.tokens, reading.advisors)
         if keep is not None:
             recording = self.cache.recording(streamed=False)
             recording.add(answer.body)

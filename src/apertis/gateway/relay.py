@@ -206,7 +206,10 @@ class Relay:
         if reader.error_type and self._visit.code is None:
             self._visit.code = reader.error_type
         if charge is not None and not charge.settled:
-            tokens = reader.delivered or NO_TOKENS
+            tokens = reader.delivered
+            if tokens is None:
+                said = reader.content_started
+                tokens = charge.guess(reader.output_estimate) if said else NO_TOKENS
             charge.settle(
                 tokens,
                 reader.advisors,

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from apertis.gateway.errors import Refusal, quota_exceeded, unpriced_model
-from apertis.gateway.usage.estimate import reservation_units
+from apertis.gateway.usage.estimate import likely_input_tokens, reservation_units
 from apertis.gateway.usage.price import UNITS_PER_DOLLAR, cost_units
 from apertis.gateway.usage.record import UsageRecord
 from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
@@ -124,7 +126,7 @@ class Ledger:
                 most = max(most, reservation_units(body, max_tokens, price))
         if not key.account.reserve(most):
             return quota_exceeded(shortage(key, most))
-        return Charge(self, visit, key, most)
+        return Charge(self, visit, key, most, body, max_tokens)
 
     def begin(self, visit: Visit) -> None:
         """Keep the usage that a stream began with."""
@@ -173,20 +175,41 @@ class Ledger:
 class Charge:
     """A request's reservation. It is settled exactly once; further calls change nothing."""
 
-    __slots__ = ("_key", "_ledger", "_reserved", "_settled", "_visit", "on_settled")
+    __slots__ = (
+        "_body",
+        "_key",
+        "_ledger",
+        "_max_tokens",
+        "_reserved",
+        "_settled",
+        "_visit",
+        "on_settled",
+        "seen",
+    )
 
-    def __init__(self, ledger: Ledger, visit: Visit, key: Key, reserved: int) -> None:
+    def __init__(
+        self, ledger: Ledger, visit: Visit, key: Key, reserved: int, body: bytes, max_tokens: int
+    ) -> None:
         self._ledger = ledger
         self._visit = visit
         self._key = key
         self._reserved = reserved
+        self._body = body
+        self._max_tokens = max_tokens
         self._settled = False
+        # What an upstream said of an answer that was given up before it was handed out.
+        self.seen: Tokens | None = None
         self.on_settled: Callable[[Tokens], None] | None = None
 
     @property
     def settled(self) -> bool:
         """Whether the request is booked."""
         return self._settled
+
+    def guess(self, output_tokens: int) -> Tokens:
+        """About what was used, when the upstream does not say it; within the reservation."""
+        likely = likely_input_tokens(self._body)
+        return Tokens(input=likely, output=min(output_tokens, self._max_tokens))
 
     def begin(self, tokens: Tokens) -> None:
         """Note what a stream has used when its first bytes leave."""
@@ -207,6 +230,9 @@ class Charge:
         if self._settled:
             return
         self._settled = True
+        if estimated and tokens.output > self._max_tokens:
+            # Few tokens can be many bytes. No answer has more of them than it may.
+            tokens = msgspec.structs.replace(tokens, output=self._max_tokens)
         visit = self._visit
         visit.tokens = tokens
         visit.estimated = estimated
@@ -217,7 +243,7 @@ class Charge:
             self.on_settled(tokens)
         self._ledger.book(visit)
 
-    def abandon(self, input_tokens: int) -> None:
+    def abandon(self) -> None:
         """End a request whose answer nobody saw; if it was sent, its input is booked as estimated.
 
         An upstream bills a request that was given up, and says nothing of it any more.
@@ -231,7 +257,7 @@ class Charge:
                 self.on_settled(NO_TOKENS)
             return
         self._visit.status = CLIENT_LEFT
-        self.settle(Tokens(input=input_tokens), estimated=True, interrupted=True)
+        self.settle(self.seen or self.guess(0), estimated=True, interrupted=True)
 
 
 def shortage(key: Key, units: int) -> str:

@@ -33,6 +33,8 @@ class Group(NamedTuple):
     id: str
     routes: tuple[Route, ...]
     targets: tuple[Target, ...]
+    # What the model that answers may be called: upstreams can give one alias to several models.
+    ids: tuple[str, ...]
 
 
 def dashed(name: str) -> str:
@@ -70,7 +72,9 @@ class Names:
             if entry or not upstream.models
         ]
         routes.sort(key=lambda route: route.rank)
-        return Group(model_id, tuple(routes), tuple(route.target for route in routes))
+        targets = tuple(route.target for route in routes)
+        ids = tuple(dict.fromkeys(target.id for target in targets)) or (model_id,)
+        return Group(model_id, tuple(routes), targets, ids)
 
 
 def _exact_names(upstream: UpstreamSettings) -> dict[str, ModelSettings]:

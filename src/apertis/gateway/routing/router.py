@@ -101,6 +101,10 @@ class Router:
         """The id of the model that a name stands for; a name that stands for none is its own."""
         return self._group(model).id
 
+    def ids(self, model: str) -> tuple[str, ...]:
+        """The ids of the models that may answer when a name is asked for: one, as a rule."""
+        return self._group(model).ids
+
     def names(self, model: str) -> tuple[str, ...]:
         """The id of a model, and then what its upstreams call it, in the order of the settings."""
         group = self._group(model)

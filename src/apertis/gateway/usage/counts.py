@@ -54,7 +54,7 @@ class UsageCounts:
         """Take the next object; what is no object, or not a count, is as good as not there."""
         if not _is_object(usage):
             return
-        self.seen = True
+        self.seen = self.seen or any(map(_is_count, usage.values()))
         self._input = _count(usage, "input_tokens", self._input)
         self._cache_read = _count(usage, "cache_read_input_tokens", self._cache_read)
         self._update_writes(usage)

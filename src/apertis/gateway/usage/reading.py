@@ -11,7 +11,7 @@ from apertis.gateway.usage.counts import UsageCounts
 if TYPE_CHECKING:
     from apertis.gateway.usage.tokens import Tokens
 
-__all__ = ["UNREADABLE", "Reading", "read_message"]
+__all__ = ["UNREADABLE", "Reading", "output_estimate", "read_message"]
 
 # Deep nesting ends in a RecursionError.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -38,6 +38,10 @@ class _Message(msgspec.Struct):
     usage: Any = None
 
 
+class _Said(msgspec.Struct):
+    content: msgspec.Raw = msgspec.Raw()
+
+
 _MESSAGE = msgspec.json.Decoder(_Message)
 _UNREAD = Reading()
 
@@ -57,3 +61,15 @@ def read_message(body: bytes) -> Reading:
         message.stop_reason,
         counts.advisors(),
     )
+
+
+def output_estimate(body: bytes) -> int | None:
+    """About how many tokens a message says, where it has no count: four bytes of JSON for each.
+
+    None for what is no message.
+    """
+    try:
+        content = msgspec.json.decode(body, type=_Said).content
+    except UNREADABLE:
+        return None
+    return -(-len(content) // 4) if content else None
