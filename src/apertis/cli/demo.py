@@ -99,11 +99,18 @@ def examples_directory() -> Path:
 
 @contextlib.contextmanager
 def _server() -> Generator[Started]:
-    """Run `apertis serve` in a process of its own, with data that vanish afterwards."""
+    """Run `apertis serve` in a process of its own, with data that vanish afterwards.
+
+    It answers from the sandbox, whatever upstreams this machine is set up for.
+    """
+    foreign = ("APERTIS_", "ANTHROPIC_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+    environment["APERTIS_LOG_REQUESTS"] = "false"
     with tempfile.TemporaryDirectory(prefix="apertis-demo-") as data:
         arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", data, "--json"]
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "apertis.cli", *arguments],
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )
