@@ -90,7 +90,7 @@ name = "third"
 kind = "anthropic"
 base_url = "{url}"
 api_key_env = "THIRD_KEY"
-models = ["beta"]
+models = {third}
 """
 ENVIRONMENT = {"FIRST_KEY": "first", "SECOND_KEY": "second", "THIRD_KEY": "third"}
 
@@ -129,7 +129,8 @@ class Upstream:
     A plan is `{"id", "usage", "deltas", "hold", "do": {name of the upstream: word}}`. Words:
     `answer`; a status; `reset`, `hang`; for streams also `error first`, `cut first` (behind
     `message_start`), `error after`, `cut after`, `reset after`, `hang after` (behind so many
-    pieces of four characters).
+    pieces of four characters). With `"verbatim"` a text is the event stream, and an object the
+    document, to answer with.
     """
 
     gate: Gate = field(default_factory=lambda: Gate(30))
@@ -150,6 +151,8 @@ class Upstream:
             if word == "answer":
                 book = {"id": plan["id"], "by": name, "model": asked["model"], "usage": usage}
                 self.books.append(book)
+        if "verbatim" in plan:
+            return _verbatim(plan["verbatim"])
         if word.isdigit():
             return _refused(int(word))
         if word in ("reset", "hang"):
@@ -163,6 +166,13 @@ class Upstream:
     def reported(self, model: str | None = None) -> list[Usage]:
         """The usage of all whole answers, or of those of a model."""
         return [book["usage"] for book in self.books if model in (None, book["model"])]
+
+
+def _verbatim(said: str | dict[str, Any]) -> Exchange:
+    """Answer with an event stream that is a text, or with a document."""
+    if isinstance(said, dict):
+        return Exchange(json_response(200, said))
+    return Exchange(sse_head() + http_chunk(said.encode()) + http_chunk(b""))
 
 
 def _refused(status: int) -> Exchange:
@@ -410,7 +420,8 @@ class Killable:
     def __init__(self, folder: Path, base_url: str) -> None:
         self.data = folder / "data"
         self._file = folder / "apertis.toml"
-        self._file.write_text(CONFIG.format(url=base_url) + _tables(PRICES))
+        whole = CONFIG.format(url=base_url, third='["beta"]') + _tables(PRICES)
+        self._file.write_text(whole)
         self.port = 0
         self.secret = ""
         self.process: subprocess.Popen[str] | None = None
@@ -493,10 +504,10 @@ def open_money(start_gateway: Callable[..., RunningGateway]) -> Iterator[Callabl
     """Start a gateway before a counting upstream; `config` is added to the usual one."""
     with contextlib.ExitStack() as stack:
 
-        def start(config: str = "", prices: dict[str, dict[str, str]] = PRICES) -> Money:
+        def start(config: str = "", *, third: str = '["beta"]') -> Money:
             upstream = Upstream()
             server = stack.enter_context(ScriptedServer(upstream, require_all=False))
-            whole = CONFIG.format(url=server.base_url) + config + _tables(prices)
+            whole = CONFIG.format(url=server.base_url, third=third) + config + _tables(PRICES)
             return Money(start_gateway(whole, **ENVIRONMENT), upstream)
 
         yield start
