@@ -47,6 +47,11 @@ __all__ = [
     "read_all",
 ]
 
+# HTTP has no larger one (RFC 9110, section 15), and no server could hand it on.
+_LARGEST_STATUS = 599
+# How many silences that are worth a ping a stream is held back for its first content, so that
+# another upstream can answer instead. Proxies on the way often wait for a minute.
+_HELD_SILENCES = 3
 # How long the body is, when it leaves, what is left of the caller's limits, which model was tried
 # and whether it was kept: an upstream that is such a gateway itself says it of its own caller.
 _OWN_TO_SAY = frozenset(
@@ -210,6 +215,10 @@ class Forwarder:
             outcome = outcome_of_fault(answer.kind)
             self._report(target, outcome)
             return outcome, None
+        if answer.status > _LARGEST_STATUS:
+            answer.close()
+            self._report(target, Outcome.MALFORMED)
+            return Outcome.MALFORMED, None
         headers = passed_down(visit, answer)
         outcome = outcome_of_status(answer.status)
         if outcome is Outcome.OK and _is_stream(headers):
@@ -243,7 +252,11 @@ class Forwarder:
         relay = Relay(answer, visit, charge, partial(self._report, target))
         try:
             if attempts.has_more:
-                outcome = await relay.hold()
+                # A caller's own deadline says how long; else pings must begin at some time.
+                unlimited = attempts.deadline is None
+                outcome = await relay.hold(
+                    _HELD_SILENCES * self._ping_seconds if unlimited else None
+                )
             else:
                 outcome = await relay.begin(self._ping_seconds)
         except BaseException:

@@ -72,11 +72,23 @@ class Relay:
         self._failed = Outcome.MALFORMED
         self._ended = False
 
-    async def hold(self) -> Outcome:
-        """Read up to the first content, keeping what came; nothing of it was handed out yet."""
+    async def hold(self, patience_seconds: float | None) -> Outcome:
+        """Read up to the first content, keeping what came; nothing of it was handed out yet.
+
+        After `patience_seconds` without content the stream is handed out as far as it came: a
+        caller who hears nothing for long gives up. None waits for as long as this task is let.
+        """
         reader = self.reader
+        clock = asyncio.get_running_loop().time
+        until = None if patience_seconds is None else clock() + patience_seconds
         while not (reader.content_started or reader.stopped or reader.error_type):
-            block = await self._pull()
+            block: bytes | Refusal | None
+            if until is None:
+                block = await self._pull()
+            else:
+                block = await self._pull_within(max(until - clock(), 0.0))
+            if block is None:
+                return Outcome.OK
             if isinstance(block, Refusal):
                 return self._outcome()
             if not block:
@@ -91,16 +103,9 @@ class Relay:
 
     async def begin(self, patience_seconds: float) -> Outcome:
         """Read the first events, or wait so long for them: then the stream is handed out."""
-        read = asyncio.get_running_loop().create_task(self._pull())
-        try:
-            done, _ = await asyncio.wait({read}, timeout=patience_seconds)
-        except BaseException:
-            read.cancel()
-            raise
-        if not done:
-            self._pending = read
+        block = await self._pull_within(patience_seconds)
+        if block is None:
             return Outcome.OK
-        block = read.result()
         if isinstance(block, Refusal):
             return self._outcome()
         if not block:
@@ -179,6 +184,19 @@ class Relay:
             if framing.overflowed:
                 self._broken = upstream_error("its stream has an event without an end")
                 return self._broken
+
+    async def _pull_within(self, seconds: float) -> bytes | Refusal | None:
+        """Do what `_pull` does; None after so many seconds, and `next` gives what comes then."""
+        read = asyncio.get_running_loop().create_task(self._pull())
+        try:
+            done, _ = await asyncio.wait({read}, timeout=seconds)
+        except BaseException:
+            read.cancel()
+            raise
+        if done:
+            return read.result()
+        self._pending = read
+        return None
 
     async def _tail(self) -> bytes:
         """What follows the end of the message, as it came: a comment, or nothing."""

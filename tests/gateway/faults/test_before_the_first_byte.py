@@ -13,6 +13,7 @@ from apertis.testing import (
     Exchange,
     Gate,
     Reset,
+    ScriptedServer,
     http_chunk,
     json_response,
     sse_event,
@@ -55,7 +56,6 @@ LATE = (504, "upstream_timeout")
 STALL = AwaitDisconnect(5)
 # What becomes of any answer, plain or streamed: how it goes, and what the caller is told.
 ANY: dict[str, tuple[Exchange, tuple[int, str]]] = {
-    "reset at once": (Exchange(Reset, read="nothing"), BROKEN),
     "reset after the head": (Exchange(Reset, read="head"), BROKEN),
     "reset": (Exchange(Reset), BROKEN),
     "closed": (Exchange(Close), BROKEN),
@@ -63,6 +63,18 @@ ANY: dict[str, tuple[Exchange, tuple[int, str]]] = {
     "another protocol": (Exchange(b"SSH-2.0-OpenSSH_9.6\r\n", Close), BROKEN),
     "half a head": (Exchange(b"HTTP/1.1 200 OK\r\ncontent-ty", Close), BROKEN),
     "a lying length": (Exchange(b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n", Close), BROKEN),
+    "a status that is none": (
+        Exchange(b"HTTP/1.1 999 Denied\r\ncontent-length: 2\r\n\r\n{}"),
+        BROKEN,
+    ),
+    "a control character": (
+        Exchange(b"HTTP/1.1 200 OK\r\nx: a\x01b\r\ncontent-length: 2\r\n\r\n{}", Close),
+        BROKEN,
+    ),
+    "two lengths": (
+        Exchange(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}", Close),
+        BROKEN,
+    ),
     "only 1xx": (Exchange(b"HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n", Close), BROKEN),
     "silence": (Exchange(STALL), LATE),
     "silence within the head": (Exchange(b"HTTP/1.1 200 OK\r\n", STALL), LATE),
@@ -213,6 +225,21 @@ def test_a_refused_connection_moves_on(
     assert (answer.status, answer.body) == (200, WHOLE)
     moved = ("true", "one", "other", "primary_model_unreachable")
     assert answer.fallback == (moved if model == "one" else ("false", "pair", "pair", None))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_connection_that_is_reset_at_once_moves_on(
+    patient: Bench, play: Play, stream: bool
+) -> None:
+    upstreams = play(patient, [], [sse_response(EVENTS)])
+    # One that is reset early enough was never made, and is tried once more.
+    resets = [Exchange(Reset, read="nothing")] * 4
+    with ScriptedServer(resets, require_all=False) as first:
+        patient.configure(first.base_url, upstreams.second.base_url, "")
+        answer = patient.ask("one", stream=stream)
+        assert (answer.status, answer.error["code"]) == BROKEN
+        answer = patient.ask("pair", stream=True)
+        assert (answer.status, answer.body) == (200, WHOLE)
 
 
 def test_a_kept_connection_that_was_closed_is_replaced(patient: Bench, play: Play) -> None:

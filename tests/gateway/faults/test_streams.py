@@ -261,3 +261,28 @@ def test_streams_of_one_connection_follow_each_other(patient: Bench, play: Play)
             response = connection.getresponse()
             assert response.read() == b"".join(map(sse_event, [START, BLOCK, *END]))
     assert upstreams.first.connection_count == 1
+
+
+def test_a_client_of_http_1_0_gets_the_stream_up_to_its_end(patient: Bench, play: Play) -> None:
+    whole = b"".join(map(sse_event, [START, BLOCK, *END]))
+    play(patient, [Exchange(sse_head(), http_chunk(whole), http_chunk(b""))])
+    body = b'{"model":"one","max_tokens":1,"messages":[],"stream":true}'
+    head = f"POST /v1/messages HTTP/1.0\r\nx-api-key: {patient.key}\r\ncontent-length: {len(body)}"
+    with socket.create_connection(("127.0.0.1", patient.port), timeout=10) as sock:
+        sock.sendall(head.encode() + b"\r\n\r\n" + body)
+        with sock.makefile("rb") as file:
+            answer = file.read()
+    assert answer.partition(b"\r\n\r\n")[2] == whole
+    assert b"transfer-encoding" not in answer
+
+
+def test_who_could_still_go_elsewhere_is_not_kept_in_silence(impatient: Bench, play: Play) -> None:
+    gate = Gate()
+    closing = b"".join(map(sse_event, [BLOCK, *END]))
+    opening = http_chunk(sse_event(START))
+    # The second upstream has no script: whoever heard something stays.
+    play(impatient, [Exchange(sse_head(), opening, gate, http_chunk(closing), http_chunk(b""))])
+    with impatient.stream("pair") as stream:
+        assert [stream.event(), stream.event()] == [sse_event(START), PING]
+        gate.open()
+        assert stream.rest().replace(PING, b"") == closing
