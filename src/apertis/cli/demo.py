@@ -103,14 +103,11 @@ def _server() -> Generator[Started]:
 
     It answers from the sandbox, whatever upstreams this machine is set up for.
     """
-    foreign = ("APERTIS_", "ANTHROPIC_")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-    environment["APERTIS_LOG_REQUESTS"] = "false"
     with tempfile.TemporaryDirectory(prefix="apertis-demo-") as data:
         arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", data, "--json"]
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "apertis.cli", *arguments],
-            env=environment,
+            env=_server_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )
@@ -124,6 +121,14 @@ def _server() -> Generator[Started]:
         finally:
             process.terminate()
             process.communicate()
+
+
+def _server_environment() -> dict[str, str]:
+    """Without what would make another server of it: settings, and a credential that is paid for."""
+    foreign = ("APERTIS_", "ANTHROPIC_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    # Its log would stand between what the examples print.
+    return kept | {"APERTIS_LOG_REQUESTS": "false"}
 
 
 def show(program: Path, started: Started) -> bool:

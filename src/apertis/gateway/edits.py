@@ -40,6 +40,7 @@ _INSTEAD = {
 }
 _OWN = frozenset({*FALLBACK_FIELDS, "compression", "stop", "user", *_WITHOUT_EFFECT})
 _MOST_STOPS = 4
+_METADATA = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,11 @@ def declared_edits(body: Body) -> Edits | Refusal:
 
 
 def _compression(value: object) -> Refusal | None:
-    if isinstance(value, dict) and value.get("enabled") is False:
+    try:
+        asked = msgspec.convert(value, dict[str, object])
+    except msgspec.ValidationError:
+        asked = {}
+    if asked.get("enabled") is False:
         return None
     return invalid_parameter(
         "compression",
@@ -96,14 +101,17 @@ def _stop(body: Body, value: object, edits: Edits) -> Refusal | None:
         return invalid_parameter(
             "stop", "Invalid value for parameter 'stop': 'stop_sequences' is there already"
         )
-    stops = [value] if isinstance(value, str) else value
-    if not isinstance(stops, list) or len(stops) > _MOST_STOPS:
+    try:
+        stops = msgspec.convert(value, list[str] | str)
+    except msgspec.ValidationError:
+        stops = []
+    if isinstance(stops, str):
+        stops = [stops]
+    if not 0 < len(stops) <= _MOST_STOPS:
         return invalid_parameter(
             "stop",
-            f"Invalid value for parameter 'stop': a string, or up to {_MOST_STOPS} of them",
+            f"Invalid value for parameter 'stop': a string, or 1 to {_MOST_STOPS} of them",
         )
-    if not all(isinstance(stop, str) for stop in stops):
-        return invalid_parameter("stop", "Invalid value for parameter 'stop': strings only")
     edits.add["stop_sequences"] = msgspec.json.encode(stops)
     return None
 
@@ -112,15 +120,16 @@ def _user(body: Body, value: object, edits: Edits) -> Refusal | None:
     if not isinstance(value, str):
         return invalid_parameter("user", "Invalid value for parameter 'user': a string")
     raw = body.raw("metadata")
-    metadata = None if raw is None else msgspec.json.decode(raw)
-    if metadata is None:
-        fields: dict[str, object] = {}
-    elif isinstance(metadata, dict) and metadata.get("user_id") in (None, value):
-        fields = metadata
-    else:
+    fields: dict[str, msgspec.Raw] = {}
+    try:
+        fields = _METADATA.decode(raw or b"null") or fields
+    except msgspec.ValidationError:
+        fields["user_id"] = msgspec.Raw(b"0")
+    own = msgspec.json.encode(value)
+    if msgspec.json.decode(fields.get("user_id", b"null")) not in (None, value):
         return invalid_parameter(
             "user", "Invalid value for parameter 'user': 'metadata' names another 'user_id'"
         )
-    merged = msgspec.json.encode({**fields, "user_id": value})
+    merged = msgspec.json.encode({**fields, "user_id": msgspec.Raw(own)})
     (edits.add if raw is None else edits.replace)["metadata"] = merged
     return None

@@ -146,13 +146,12 @@ class Pipeline:
         body = asked.body
         message = Message(request.method, _target(request), request.raw_headers, body, asked.edits)
         attempts, affinity = self._attempts(body, asked.plan, request)
-        answer: Plain | Streamed | Refusal | None = None
         try:
             answer = await self.forwarder.send(visit, message, attempts, charge)
-        finally:
-            if answer is None:
-                # The caller left: what the upstream made of it nobody will tell.
-                charge.abandon()
+        except BaseException:
+            # Nearly always, the caller left: what the upstream made of it nobody will tell.
+            charge.abandon()
+            raise
         visit.fallback_reason = None if attempts.reason is None else attempts.reason.value
         visit.status = answer.status
         if isinstance(answer, Refusal):
