@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+SECRET = re.compile(r"sk-[A-Za-z0-9]{48}")
+
 
 @contextmanager
-def serving(*arguments: str) -> Generator[subprocess.Popen[str]]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("APERTIS_")}
+def serving(*arguments: str, **environment: str) -> Generator[subprocess.Popen[str]]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("APERTIS_", "ANTHROPIC_"))}
     process = subprocess.Popen(
         [sys.executable, "-m", "apertis.cli", "serve", "--port", "0", *arguments],
-        env=environment,
+        env=kept | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -43,6 +45,23 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
+def announced_by(process: subprocess.Popen[str]) -> str:
+    """All that it says when it starts."""
+    lines: list[str] = []
+    while not (lines and lines[-1].startswith("Ctrl-C")):
+        lines.append(line_of(process))
+        assert lines[-1], process.communicate(timeout=20)[1]
+    return "".join(lines)
+
+
+def refused(*arguments: str, **environment: str) -> list[str]:
+    """What a start says that must fail, line by line."""
+    with serving(*arguments, **environment) as process:
+        out, errors = process.communicate(timeout=20)
+    assert (process.returncode, out) == (ExitCode.CONFIGURATION, "")
+    return errors.splitlines()
+
+
 def status_with(base_url: str, api_key: str) -> int:
     host = base_url.removeprefix("http://")
     connection = http.client.HTTPConnection(host, timeout=10)
@@ -56,21 +75,27 @@ def status_with(base_url: str, api_key: str) -> int:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_what_it_is_and_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     with serving("--data", str(tmp_path)) as process:
-        assert process.stdout is not None
-        lines: list[str] = []
-        while not (lines and lines[-1].startswith("Ctrl-C")):
-            lines.append(process.stdout.readline())
-        text = "".join(lines)
-        url = re.search(r"export APERTIS_BASE_URL=(http://127\.0\.0\.1:\d+)\n", text)
-        key = re.search(r"export APERTIS_API_KEY='(sk-[A-Za-z0-9]{48})'\n", text)
-        assert url is not None
-        assert key is not None
-        assert text.count(key[1]) == 1
-        assert "not a model" in text
-        assert status_with(url[1], key[1]) == 200
+        text = announced_by(process)
+        (key,) = set(SECRET.findall(text))
+        (url,) = set(re.findall(r"http://127\.0\.0\.1:\d+", text))
+        assert status_with(url, key) == 200
         process.send_signal(number)
         rest, errors = process.communicate(timeout=20)
-    assert (process.returncode, rest, errors) == (ExitCode.OK, "", "")
+    assert (process.returncode, rest) == (ExitCode.OK, "")
+    assert [json.loads(line)["path"] for line in errors.splitlines()] == ["/v1/models"]
+    assert "shown only now" in text
+    assert "the sandbox" in text
+    assert "not a model" in text
+    assert f"Data: {tmp_path / 'apertis.sqlite3'}\n" in text
+    assert "without TLS" not in text
+    assert [line.strip() for line in text.splitlines() if line.startswith("  ")] == [
+        "# Apertis's SDK",
+        f"export APERTIS_BASE_URL={url} APERTIS_API_KEY='{key}'",
+        "# anthropic's SDK",
+        f"export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY='{key}'",
+        "# Claude Code",
+        f"export ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN='{key}' ANTHROPIC_API_KEY=",
+    ]
 
 
 def test_a_restart_keeps_the_key_and_a_new_key_replaces_it(tmp_path: Path) -> None:
@@ -85,76 +110,136 @@ def test_a_restart_keeps_the_key_and_a_new_key_replaces_it(tmp_path: Path) -> No
         started = json.loads(line_of(process))
         assert status_with(started["base_url"], started["api_key"]) == 200
         assert status_with(started["base_url"], first) == 401
+    with serving("--data", str(tmp_path)) as process:
+        text = announced_by(process)
+    assert not SECRET.search(text)
+    assert "--new-key" in text
+    assert "APERTIS_API_KEY='<your key>'" in text
 
 
-@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
-def test_an_address_that_others_reach_is_said_aloud(
-    tmp_path: Path, host: str, warned: bool
+def test_the_key_of_a_first_start_with_new_key_works(tmp_path: Path) -> None:
+    with serving("--data", str(tmp_path), "--json", "--new-key") as process:
+        started = json.loads(line_of(process))
+        assert status_with(started["base_url"], started["api_key"]) == 200
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({"ANTHROPIC_API_KEY": "sk-a"}, "anthropic, https://api.anthropic.com"),
+        (
+            {"ANTHROPIC_API_KEY": "sk-a", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9/v1"},
+            "anthropic, http://127.0.0.1:9",
+        ),
+    ],
+)
+def test_the_upstream_of_the_environment_is_named(
+    tmp_path: Path, environment: dict[str, str], line: str
 ) -> None:
-    with serving("--data", str(tmp_path), "--host", host) as process:
-        text = "".join(line_of(process) for _ in range(4))
-    assert ("without TLS" in text) == warned
+    with serving("--data", str(tmp_path), **environment) as process:
+        text = announced_by(process)
+    assert f"Upstream: {line}" in text
+    assert "sandbox" not in text
+    assert "sk-a\n" not in text
+    assert "'sk-a'" not in text
+
+
+def test_an_address_that_others_reach_is_said_aloud(tmp_path: Path) -> None:
+    with serving("--data", str(tmp_path), "--host", "0.0.0.0") as process:
+        text = announced_by(process)
+    assert "Others can reach 0.0.0.0, without TLS" in text
     assert "http://127.0.0.1:" in text
 
 
-def test_a_restart_says_how_to_get_another_key(tmp_path: Path) -> None:
-    data = ("--data", str(tmp_path))
-    with serving(*data, "--json") as process:
-        key = json.loads(line_of(process))["api_key"]
-    with serving(*data) as process:
-        text = "".join(line_of(process) for _ in range(4))
-    assert key not in text
-    assert f"sk-...{key[-4:]}" in text
-    assert "apertis serve --new-key" in text
-
-
-def test_a_stream_under_way_ends_when_the_server_is_told_twice(tmp_path: Path) -> None:
-    slow = ("--tokens-per-second", "1")
-    with serving("--data", str(tmp_path), "--json", *slow) as process:
-        started = json.loads(line_of(process))
-        host = started["base_url"].removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=10)
-        question = {
-            "model": "claude-sonnet-4.5",
-            "max_tokens": 1000,
-            "stream": True,
-            "messages": [{"role": "user", "content": "Hello!"}],
-        }
-        headers = {"x-api-key": started["api_key"]}
-        connection.request("POST", "/v1/messages", json.dumps(question), headers)
-        assert connection.getresponse().read(5) == b"event"
-        process.send_signal(signal.SIGINT)
-        # The first signal closes the port; the second one drops the answers under way.
-        port = int(host.rpartition(":")[2])
-        while _accepts(port):
-            pass
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-        connection.close()
-    assert process.returncode == ExitCode.OK
-    assert "Traceback" not in errors
-
-
-def _accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def test_data_can_be_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "team.sqlite"
+    with serving("--data", str(file)) as process:
+        assert f"Data: {file}\n" in announced_by(process)
+    assert file.read_bytes()[:6] == b"SQLite"
+    assert (tmp_path / "usage-journal").is_dir()
 
 
 def test_a_port_in_use_is_one_line_and_uses_up_no_key(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        with serving("--port", port, "--data", str(tmp_path / "data")) as process:
-            _, errors = process.communicate(timeout=20)
-    assert process.returncode == ExitCode.CONFIGURATION
-    assert f"127.0.0.1:{port}: the port is in use" in errors
-    assert errors.count("\n") == 1
+        (line,) = refused("--port", port, "--data", str(tmp_path / "data"))
+    assert f"127.0.0.1:{port}: the port is in use" in line
     assert not (tmp_path / "data").exists()
 
 
-def test_a_damaged_key_file_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "keys.json").write_text("{")
-    with serving("--data", str(tmp_path)) as process:
-        _, errors = process.communicate(timeout=20)
-    assert process.returncode == ExitCode.CONFIGURATION
-    assert "--new-key" in errors
-    assert errors.count("\n") == 1
+def test_a_second_gateway_on_the_same_store_is_refused(tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path), "--json")
+    with serving(*data) as process:
+        assert "api_key" in line_of(process)
+        (line,) = refused(*data, "--new-key")
+        assert f"process {process.pid}" in line
+    assert line.startswith("apertis: another gateway")
+    assert str(tmp_path) in line
+
+
+def test_a_start_that_fails_late_uses_up_no_key(tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path), "--json")
+    # Only the upstream itself looks for a proxy, when the store is there.
+    proxy = {"HTTPS_PROXY": "socks5://127.0.0.1:9", "https_proxy": ""}
+    (line,) = refused(*data, ANTHROPIC_API_KEY="sk-a", **proxy)
+    assert "HTTPS_PROXY" in line
+    assert (tmp_path / "apertis.sqlite3").exists()
+    with serving(*data) as process:
+        assert SECRET.fullmatch(json.loads(line_of(process))["api_key"])
+
+
+def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "apertis.toml"
+    file.write_text(
+        "[server]\n"
+        'stop_seconds = "soon"\n'
+        "worker = 2\n"
+        "[limits]\n"
+        'per_key = "many"\n'
+        "[[upstreams]]\n"
+        'name = "a"\n'
+        'api_key_env = "NOT_SET"\n'
+        'base_url = "ftp://nowhere"\n'
+    )
+    lines = refused("--config", str(file), "--data", str(tmp_path / "data"))
+    for number, field in (
+        (2, "server.stop_seconds"),
+        (3, "server.worker"),
+        (5, "limits.per_key"),
+        (8, "api_key_env"),
+        (9, "base_url"),
+    ):
+        assert any(f"{file}:{number}: " in line and field in line for line in lines), lines
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.toml")
+    (line,) = refused("--config", missing)
+    assert missing in line
+
+
+def test_more_than_one_worker_is_refused(tmp_path: Path) -> None:
+    (line,) = refused("--data", str(tmp_path / "data"), APERTIS_SERVER_WORKERS="2")
+    assert "APERTIS_SERVER_WORKERS must be 1, not 2" in line
+
+
+def test_files_that_are_no_certificate_are_told_before_anything_starts(tmp_path: Path) -> None:
+    for name in ("server.pem", "server.key"):
+        (tmp_path / name).write_text("nothing of the kind")
+    (line,) = refused(
+        "--data",
+        str(tmp_path / "data"),
+        APERTIS_SERVER_TLS_CERTIFICATE=str(tmp_path / "server.pem"),
+        APERTIS_SERVER_TLS_KEY=str(tmp_path / "server.key"),
+    )
+    assert "cannot serve HTTPS" in line
+    assert str(tmp_path / "server.pem") in line
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_damaged_store_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "apertis.sqlite3").write_bytes(b"no database" * 1000)
+    (line,) = refused("--data", str(tmp_path))
+    assert str(tmp_path / "apertis.sqlite3") in line
+    assert "damaged" in line
