@@ -23,7 +23,14 @@ def test_the_demo_knows_every_example() -> None:
 
 
 def test_the_demo_runs_examples_on_a_server_of_its_own(command: Command) -> None:
-    elsewhere = {"APERTIS_BASE_URL": "http://127.0.0.1:1", "APERTIS_API_KEY": "sk-none"}
+    elsewhere = {
+        "APERTIS_BASE_URL": "http://127.0.0.1:1",
+        "APERTIS_API_KEY": "sk-none",
+        "APERTIS_CONFIG": "nowhere.toml",
+        # With these a server of one's own would ask Anthropic, and pay for it.
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:1",
+        "ANTHROPIC_API_KEY": "sk-ant-none",
+    }
     done = command("demo", "create", "stream", env=elsewhere)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\ncreate: Create a message and print its text.\n    " in done.stdout
