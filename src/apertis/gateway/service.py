@@ -9,36 +9,27 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.administrator import ensure_administrator
 from apertis.gateway.app import Application
 from apertis.gateway.cache import ResponseCache
 from apertis.gateway.errors import Refusal, invalid_api_key
-from apertis.gateway.exchange import UpstreamTimeouts
-from apertis.gateway.forward import Forwarder
-from apertis.gateway.keys.client import trusted_networks
 from apertis.gateway.keys.credential import credential_of
 from apertis.gateway.keys.directory import Directory
-from apertis.gateway.keys.record import KeyRecord
-from apertis.gateway.keys.rotation import rotated
-from apertis.gateway.keys.secret import hash_secret, hint_of, new_key_id, new_secret
 from apertis.gateway.limits.limiter import Limiter
 from apertis.gateway.logs import EventHandler, Log
 from apertis.gateway.metrics import Metrics
-from apertis.gateway.pipeline import Pipeline
 from apertis.gateway.routes.account import user_token
-from apertis.gateway.routes.batches import BatchRoutes, Wiring
+from apertis.gateway.routes.batches import BatchRoutes
 from apertis.gateway.routes.messages import Pings
 from apertis.gateway.routes.models import ModelRoutes
 from apertis.gateway.routes.table import Endpoint
 from apertis.gateway.routing.breaker import BreakerState
-from apertis.gateway.routing.router import Router
-from apertis.gateway.settlement import Ledger, Prices
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.errors import StoreUnavailableError
 from apertis.gateway.store.journal import Journal
 from apertis.gateway.store.mover import Mover
 from apertis.gateway.upstreams.build import build_upstreams
-from apertis.gateway.usage.list_prices import LIST_PRICES
-from apertis.gateway.usage.prices import PriceTable
+from apertis.gateway.wiring import batch_wiring, build_pipeline, build_router, known_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -47,10 +38,9 @@ if TYPE_CHECKING:
     from apertis.gateway.config import Settings
     from apertis.gateway.exchange import Upstream
     from apertis.gateway.keys.directory import Key
+    from apertis.gateway.pipeline import Pipeline
 
 __all__ = ["Gateway"]
-
-ADMIN_NAME = "admin"
 
 # A change of a key that another process makes acts within a second.
 _WATCH_SECONDS = 0.25
@@ -125,20 +115,33 @@ class Gateway:
             key = self.directory.get(key_id)
             if key is not None:
                 key.account.hold(units)
+        self._wire(settings)
+        # Last, since it is shown once: a start that fails must not use it up.
+        self.secret = await ensure_administrator(
+            self.store.keys, self.directory, new_secret_wanted=self._new_key, now=time.time()
+        )
+        self._spawn(self._mover.run())
+        self._spawn(self._watch_keys())
+        self._spawn(self._pings.run())
+        self._spawn(self._sweep())
+        self._spawn(self._collect_batches())
+
+    def _wire(self, settings: Settings) -> None:
         self.metrics = Metrics()
         self.metrics.journal_lag = self._journal.lag
         self.metrics.breakers = self._breakers
-        self.metrics.known_models = _known_models(settings)
+        self.metrics.known_models = known_models(settings)
         self._limiter = Limiter(settings.limits)
         self._cache = ResponseCache(settings.cache)
         self._upstreams: Mapping[str, Upstream] = build_upstreams(settings)
         self._pings = Pings(settings.server.ping_seconds, time.monotonic)
         self._admin: ASGIApp | None = None
+        self._router = build_router(settings, None)
         pipeline = self._pipeline(settings)
         self._batches = BatchRoutes(
             self.store.batches,
             self.directory,
-            self._wiring(settings, pipeline),
+            batch_wiring(settings, pipeline, self._upstreams),
             wall_clock=time.time,
             clock=time.monotonic,
             pick=random.random,
@@ -159,102 +162,23 @@ class Gateway:
             admin=self._administration,
             openapi=_openapi,
         )
-        # Last, since it is shown once: a start that fails must not use it up.
-        await self._first_key()
-        self._spawn(self._mover.run())
-        self._spawn(self._watch_keys())
-        self._spawn(self._pings.run())
-        self._spawn(self._sweep())
-        self._spawn(self._collect_batches())
 
     def _pipeline(self, settings: Settings) -> Pipeline:
-        previous = getattr(self, "_router", None)
-        self._router = Router(
-            settings.upstreams,
-            settings.routing,
-            known_ids=LIST_PRICES,
-            affinity=None if previous is None else previous.affinity,
-        )
-        prices = Prices(
-            PriceTable(settings.prices),
-            unpriced_is_free=settings.money.unpriced == "free",
-            other_names=self._router.names,
-        )
-        return Pipeline(
+        return build_pipeline(
             settings,
+            self._router,
             directory=self.directory,
             limiter=self._limiter,
-            router=self._router,
-            forwarder=Forwarder(
-                self._upstreams,
-                self._router,
-                _timeouts(settings),
-                settings.server.ping_seconds,
-                time.time,
-                time.monotonic,
-            ),
-            ledger=Ledger(prices, self._journal, time.monotonic, self._not_written),
-            cache=self._cache,
-            trusted=trusted_networks(settings.server.trusted_proxies),
-            wall_clock=time.time,
-            # Which of equal upstreams is taken is no secret.
-            pick=random.random,
-        )
-
-    def _wiring(self, settings: Settings, pipeline: Pipeline) -> Wiring:
-        return Wiring(
-            settings=settings,
-            router=self._router,
-            prices=pipeline.ledger.prices,
             upstreams=self._upstreams,
-            timeouts=_timeouts(settings),
-            trusted=trusted_networks(settings.server.trusted_proxies),
+            cache=self._cache,
+            journal=self._journal,
+            on_failure=self._not_written,
         )
-
-    async def _first_key(self) -> None:
-        keys = self.store.keys
-        admins = [
-            key.record
-            for key in self.directory.all()
-            if key.record.admin and key.record.status == "enabled"
-        ]
-        if self._new_key and admins:
-            secret = new_secret()
-            named = [record for record in admins if record.name == ADMIN_NAME]
-            old = (named or admins)[0]
-            new = rotated(
-                old,
-                sha256=hash_secret(secret),
-                hint=hint_of(secret),
-                grace_seconds=0,
-                now=time.time(),
-            )
-            changed = await keys.update(
-                old.id,
-                sha256=new.sha256,
-                hint=new.hint,
-                previous_sha256=new.previous_sha256,
-                previous_until=new.previous_until,
-            )
-        elif self._new_key or not len(self.directory):
-            secret = new_secret()
-            changed = await keys.insert(
-                KeyRecord(
-                    id=new_key_id(),
-                    name=ADMIN_NAME,
-                    sha256=hash_secret(secret),
-                    hint=hint_of(secret),
-                    admin=True,
-                    created_at=int(time.time()),
-                )
-            )
-        else:
-            return
-        self.directory.apply([changed])
-        self.secret = secret
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(work))
+        task = self._loop.create_task(work)
+        task.add_done_callback(_told_when_broken)
+        self._tasks.append(task)
 
     async def _watch_keys(self) -> None:
         """Take over what the command line changes in the store."""
@@ -355,11 +279,12 @@ class Gateway:
             self._admin = None
         self.settings = settings
         self.log.requests = settings.log.requests
-        self.metrics.known_models = _known_models(settings)
+        self.metrics.known_models = known_models(settings)
         self._pings.silence_seconds = settings.server.ping_seconds
+        self._router = build_router(settings, self._router)
         pipeline = self._pipeline(settings)
         self._application.pipeline = pipeline
-        self._batches.reconfigure(self._wiring(settings, pipeline))
+        self._batches.reconfigure(batch_wiring(settings, pipeline, self._upstreams))
         self._models.reconfigure(settings, upstreams, self._router)
         self.log.event("info", "the configuration was read again", needs_restart=needs_restart)
 
@@ -387,6 +312,13 @@ class Gateway:
         self.log.flush()
 
 
+def _told_when_broken(task: asyncio.Task[None]) -> None:
+    """Nobody awaits a background task: what ends it is told at once."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOGGER.critical("%s ended", task.get_coro(), exc_info=error)
+
+
+_LOGGER = logging.getLogger("apertis.gateway")
 _BREAKER_NUMBERS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
 
@@ -405,22 +337,6 @@ def _needs_restart(before: Settings, after: Settings) -> list[str]:
         for name in names
         if getattr(getattr(before, section), name) != getattr(getattr(after, section), name)
     ]
-
-
-def _known_models(settings: Settings) -> frozenset[str]:
-    """The names that the gateway itself knows, by configuration or price."""
-    models = [model for upstream in settings.upstreams for model in upstream.models]
-    names = (name for model in models for name in (model.id, *model.aliases))
-    return frozenset((*LIST_PRICES, *settings.prices, *names))
-
-
-def _timeouts(settings: Settings) -> UpstreamTimeouts:
-    routing = settings.routing
-    return UpstreamTimeouts(
-        routing.connect_timeout_seconds,
-        routing.first_byte_timeout_seconds,
-        routing.idle_timeout_seconds,
-    )
 
 
 def _openapi() -> bytes:
