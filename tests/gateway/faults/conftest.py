@@ -21,7 +21,7 @@ from apertis.gateway.service import Gateway
 from apertis.testing import ScriptedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from apertis.testing import Exchange
 
@@ -157,7 +157,7 @@ class Bench:
             return Answer(response.status, dict(raw), response.read(), raw)
 
     @contextlib.contextmanager
-    def stream(self, model: str, **fields: Any) -> Iterator[Stream]:
+    def stream(self, model: str, **fields: Any) -> Generator[Stream]:
         with contextlib.closing(self.connect()) as connection:
             self.send(connection, model, stream=True, **fields)
             stream = Stream(connection)
@@ -166,7 +166,7 @@ class Bench:
 
 
 @contextlib.contextmanager
-def running(folder: Path, ping_seconds: float) -> Iterator[Bench]:
+def running(folder: Path, ping_seconds: float) -> Generator[Bench]:
     file = folder / "apertis.toml"
 
     def read() -> Any:

@@ -31,7 +31,7 @@ from apertis.testing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from apertis.gateway.errors import Refusal
 
@@ -47,7 +47,7 @@ STALL = AwaitDisconnect(5)
 
 
 @contextlib.contextmanager
-def opened_after(gate: Gate, seconds: float) -> Iterator[None]:
+def opened_after(gate: Gate, seconds: float) -> Generator[None]:
     """Open a gate long after a model's turn would be over."""
     timer = threading.Timer(seconds, gate.open)
     timer.start()
