@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import pytest
 from apertis.testing import http_chunk, sse_event, sse_head
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -32,6 +32,7 @@ class Lines:
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._ended = False
+        self._seen = 0
         self._thread = threading.Thread(target=self._read, args=(pipe,))
         self._thread.start()
 
@@ -44,16 +45,19 @@ class Lines:
             self._ended = True
             self._changed.notify_all()
 
-    def until(self, condition: Callable[[str], object]) -> list[str]:
-        """The lines up to the first one that fulfils a condition; it must come."""
+    def next(self, condition: Callable[[str], object]) -> str:
+        """The next line that fulfils a condition, behind the one found last; it must come."""
 
-        def position() -> int:
-            return next((n + 1 for n, line in enumerate(self._lines) if condition(line)), 0)
+        def position() -> int | None:
+            numbers = range(self._seen, len(self._lines))
+            return next((n for n in numbers if condition(self._lines[n])), None)
 
         with self._changed:
-            self._changed.wait_for(lambda: position() or self._ended, _PATIENCE_SECONDS)
-            assert position(), "".join(self._lines)
-            return self._lines[: position()]
+            self._changed.wait_for(lambda: position() is not None or self._ended, _PATIENCE_SECONDS)
+            found = position()
+            assert found is not None, "".join(self._lines)
+            self._seen = found + 1
+            return self._lines[found]
 
     def all(self) -> list[str]:
         """Every line; the process must have ended."""
@@ -133,16 +137,19 @@ class Served:
     def ask(self, **fields: Any) -> Answer:
         return self.call("POST", "/v1/messages", question(**fields))
 
-    def stream(self, **fields: Any) -> Stream:
+    def begin(self, **fields: Any) -> http.client.HTTPConnection:
+        """Ask without waiting for the answer."""
         connection = self.connect()
         headers = {"x-api-key": self.key or "", "content-type": "application/json"}
-        connection.request("POST", "/v1/messages", question(stream=True, **fields), headers)
-        return Stream(connection)
+        connection.request("POST", "/v1/messages", question(**fields), headers)
+        return connection
+
+    def stream(self, **fields: Any) -> Stream:
+        return Stream(self.begin(stream=True, **fields))
 
     def event(self, text: str) -> dict[str, Any]:
-        """The first event of the log that is called so; it must come."""
-        line = self.err.until(lambda line: f'"event":"{text}' in line)[-1]
-        found: dict[str, Any] = json.loads(line)
+        """The next event of the log that is called so; it must come."""
+        found: dict[str, Any] = json.loads(self.err.next(lambda line: f'"event":"{text}' in line))
         return found
 
     def send(self, number: signal.Signals) -> None:
@@ -213,7 +220,7 @@ def serve_process(launch: Callable[..., Served], tmp_path: Path) -> Callable[...
 
     def start(*options: str, **environment: str) -> Served:
         served = launch("--json", "--data", str(tmp_path / "data"), *options, **environment)
-        told = json.loads(served.out.until(lambda line: line.startswith("{"))[-1])
+        told = json.loads(served.out.next(lambda line: line.startswith("{")))
         served.url, served.key = told["base_url"], told["api_key"]
         return served
 

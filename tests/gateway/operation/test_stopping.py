@@ -81,8 +81,7 @@ def test_what_takes_longer_than_a_stop_waits_ends_with_an_error(
         served = serve_process(APERTIS_SERVER_STOP_SECONDS="0.2", **upstream(server))
         stream = served.stream()
         started = [stream.event() for _ in range(3)]
-        plain = served.connect()
-        plain.request("POST", "/v1/messages", _question(), {"x-api-key": served.key or ""})
+        plain = served.begin()
         while len(server.requests) < 2:
             assert served.process.poll() is None
         served.send(signal.SIGTERM)
@@ -120,10 +119,3 @@ def test_a_second_signal_does_not_wait(
         assert served.wait() == 0
     (row,) = booked(tmp_path / "data")
     assert (row.requests, row.input_tokens) == (1, 1000)
-
-
-def _question() -> bytes:
-    message = {"role": "user", "content": "Hi"}
-    return json.dumps(
-        {"model": "claude-sonnet-4-5", "max_tokens": 5, "messages": [message]}
-    ).encode()
