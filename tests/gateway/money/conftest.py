@@ -101,15 +101,17 @@ def price_of(model: str, usage: Usage) -> int:
     """What an answer costs in units, by the price list above: one sum, rounded up once."""
     dollars = {name: Fraction(text) for name, text in PRICES[model].items()}
     written = usage.get("cache_creation") or {}
-    tokens = {
+    tokens: dict[str, int] = {
         "input": usage.get("input_tokens", 0),
         "output": usage.get("output_tokens", 0),
         "cache_read": usage.get("cache_read_input_tokens", 0),
         "cache_write_5m": written.get("ephemeral_5m_input_tokens", 0),
         "cache_write_1h": written.get("ephemeral_1h_input_tokens", 0),
     }
-    total = sum((dollars[name] * number for name, number in tokens.items()), Fraction()) / 1_000_000
-    searches = (usage.get("server_tool_use") or {}).get("web_search_requests", 0)
+    total = Fraction()
+    for name, number in tokens.items():
+        total += dollars[name] * number / 1_000_000
+    searches: int = (usage.get("server_tool_use") or {}).get("web_search_requests", 0)
     total += dollars["web_search"] * searches / 1000
     return ceil(total * UNITS_PER_DOLLAR)
 
@@ -127,16 +129,16 @@ class Upstream:
     """Answers as each request's own plan says, and books what it reported as used.
 
     A plan is `{"id", "usage", "deltas", "hold", "do": {name of the upstream: word}}`. Words:
-    `answer`; a status; `reset`, `hang`; for streams also `error first`, `cut first` (behind
-    `message_start`), `error after`, `cut after`, `reset after`, `hang after` (behind so many
-    pieces of four characters). With `"verbatim"` a text is the event stream, and an object the
-    document, to answer with.
+    `answer`; a status; `reset`, `hang`; for streams also `error first`, `cut first`,
+    `hang first` (behind `message_start`), `error after`, `cut after`, `reset after`, `hang after`
+    (behind so many pieces of four characters). With `"verbatim"` a text is the event stream, and
+    an object the document, to answer with.
     """
 
     gate: Gate = field(default_factory=lambda: Gate(30))
     books: list[dict[str, Any]] = field(default_factory=list)
     calls: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Condition = field(default_factory=threading.Condition)
 
     def __call__(self, request: RecordedRequest) -> Exchange:
         asked = json.loads(request.body)
@@ -148,6 +150,7 @@ class Upstream:
             usage = bound_of(request.body)
         with self._lock:
             self.calls += 1
+            self._lock.notify_all()
             if word == "answer":
                 book = {"id": plan["id"], "by": name, "model": asked["model"], "usage": usage}
                 self.books.append(book)
@@ -162,6 +165,15 @@ class Upstream:
         if not asked.get("stream"):
             return Exchange(*hold, json_response(200, message))
         return Exchange(*_stream(message, plan.get("deltas", 5), word, hold))
+
+    async def called(self, count: int) -> None:
+        """Wait until it has been asked so many times."""
+
+        def wait() -> bool:
+            with self._lock:
+                return self._lock.wait_for(lambda: self.calls >= count, 20)
+
+        assert await asyncio.to_thread(wait), f"{self.calls} calls, not {count}"
 
     def reported(self, model: str | None = None) -> list[Usage]:
         """The usage of all whole answers, or of those of a model."""
@@ -199,13 +211,16 @@ def _stream(message: dict[str, Any], deltas: int, word: str, hold: tuple[Gate, .
         return http_chunk(sse_event({"type": kind, **fields}))
 
     usage = message["usage"]
-    started = {**message, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
+    started = {**message, "content": [], "stop_reason": None}
+    started["usage"] = {**usage, "output_tokens": 1}
     start = sse_head() + chunk("message_start", message=started)
     error = chunk("error", error={"type": "overloaded_error", "message": "busy"})
     if word == "error first":
         return [start, error, http_chunk(b"")]
     if word == "cut first":
         return [start, Close]
+    if word == "hang first":
+        return [start, AwaitDisconnect(20)]
     piece = chunk("content_block_delta", index=0, delta={"type": "text_delta", "text": "wxyz"})
     begun = chunk("content_block_start", index=0, content_block={"type": "text", "text": ""})
     begun += piece * deltas
@@ -513,6 +528,31 @@ def open_money(start_gateway: Callable[..., RunningGateway]) -> Iterator[Callabl
         yield start
 
 
+class Stage:
+    """One server, on which each test puts the upstream that it wants."""
+
+    upstream: Upstream
+
+    def __call__(self, request: RecordedRequest) -> Exchange:
+        return self.upstream(request)
+
+
+@pytest.fixture(scope="session")
+def lasting(
+    run_gateways: Callable[..., contextlib.AbstractContextManager[RunningGateway]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[RunningGateway, Stage]]:
+    """A gateway for all tests that leave it as it was."""
+    stage = Stage()
+    with ScriptedServer(stage, require_all=False) as server:
+        config = CONFIG.format(url=server.base_url, third='["beta"]') + _tables(PRICES)
+        with run_gateways(tmp_path_factory.mktemp("money"), config, ENVIRONMENT) as gateway:
+            yield gateway, stage
+
+
 @pytest.fixture
-def money(open_money: Callable[..., Money]) -> Money:
-    return open_money()
+def money(lasting: tuple[RunningGateway, Stage]) -> Money:
+    """A counting upstream of the test's own, behind a gateway that others use as well."""
+    gateway, stage = lasting
+    stage.upstream = Upstream()
+    return Money(gateway, stage.upstream)

@@ -47,7 +47,7 @@ async def load(
                 return
             heard.append((plan, answer))
 
-    tasks = [asyncio.ensure_future(worker()) for _ in range(WORKERS)]
+    tasks = [asyncio.get_running_loop().create_task(worker()) for _ in range(WORKERS)]
     await asyncio.sleep(dice.uniform(0.2, 0.7))
     await asyncio.get_running_loop().run_in_executor(None, gateway.kill)
     await asyncio.wait_for(asyncio.gather(*tasks), 20)

@@ -92,7 +92,8 @@ def test_a_price_is_rounded_up_once(money: Money, usage: dict[str, Any], units: 
 def events(*documents: dict[str, Any], end: str = "\n", named: bool = True) -> str:
     name = f"event: {{type}}{end}" if named else ""
     return "".join(
-        name.format(**document) + f"data: {json.dumps(document)}{end}{end}" for document in documents
+        name.format(**document) + f"data: {json.dumps(document)}{end}{end}"
+        for document in documents
     )
 
 
@@ -185,7 +186,14 @@ WITHOUT_USAGE = events(start(), BLOCK, *[PIECE] * 8, DONE, last(), STOP)
     ("said", "least"),
     [
         (WITHOUT_USAGE, 8),
-        ({"type": "message", "role": "assistant", "content": [{"type": "text", "text": "a" * 80}]}, 20),
+        (
+            {
+                "type": "message",
+                "role": "assistant",
+                "content": [{"type": "text", "text": "a" * 80}],
+            },
+            20,
+        ),
     ],
     ids=["stream", "plain"],
 )
@@ -206,7 +214,10 @@ def test_an_answer_without_usage_is_estimated_and_never_free(
 
 def test_an_estimate_never_passes_what_was_set_aside(money: Money) -> None:
     # One piece of many characters for each token, and no count at the end.
-    long = {**PIECE, "delta": {"type": "text_delta", "text": "\N{CJK UNIFIED IDEOGRAPH-4E00}" * 300}}
+    long = {
+        **PIECE,
+        "delta": {"type": "text_delta", "text": "\N{CJK UNIFIED IDEOGRAPH-4E00}" * 300},
+    }
     stream = events(start(input_tokens=10, output_tokens=1), BLOCK, *[long] * 3)
     body = money.body({"verbatim": stream}, stream=True, max_tokens=20)
     key_id, secret = money.key(quota_units=10**6)
