@@ -53,6 +53,8 @@ class Fault(enum.Enum):
 
     CONNECT = enum.auto()
     """No connection came about: the request never left."""
+    BUSY = enum.auto()
+    """All connections that the gateway may have to the upstream are in use."""
     TIMEOUT = enum.auto()
     """No byte came in time."""
     BROKEN = enum.auto()

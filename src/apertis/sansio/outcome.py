@@ -47,7 +47,8 @@ class Failure(msgspec.Struct, frozen=True):
     """No whole answer: why, as a sentence, and which deadline passed, if one did.
 
     `where` is the server's address as a person would type it. `permanent` marks what a second try
-    cannot mend: a certificate that does not fit, a host name that is none.
+    cannot mend: a certificate that does not fit, a host name that is none. `busy`: there was no
+    connection to be had, and so nothing is known of the server.
     """
 
     reason: str
@@ -55,6 +56,7 @@ class Failure(msgspec.Struct, frozen=True):
     deadline: str | None = None
     permanent: bool = False
     malformed: bool = False
+    busy: bool = False
     cause: BaseException | None = None
 
 
@@ -74,7 +76,7 @@ def broken(where: str, error: Exception) -> Failure:
 def all_in_use(limit: int, deadline: str) -> Failure:
     """The failure of a wait for one of so many connections."""
     reason = f"all {limit} connections are in use (timeout: {deadline})"
-    return Failure(reason, deadline=deadline)
+    return Failure(reason, deadline=deadline, busy=True)
 
 
 class StreamError(msgspec.Struct, frozen=True):

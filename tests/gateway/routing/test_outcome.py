@@ -69,6 +69,7 @@ def test_an_error_that_nobody_knows_is_the_upstreams(error_type: str | None) -> 
 def test_every_fault_stands_for_an_outcome() -> None:
     assert {fault: outcome_of_fault(fault) for fault in Fault} == {
         Fault.CONNECT: Outcome.UNREACHABLE,
+        Fault.BUSY: Outcome.BUSY,
         Fault.TIMEOUT: Outcome.TIMEOUT,
         Fault.BROKEN: Outcome.MALFORMED,
     }

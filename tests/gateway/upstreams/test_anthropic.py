@@ -150,7 +150,7 @@ def test_who_waits_too_long_for_a_connection_never_sent_anything(asker: Asker) -
         failure = asker.run(two(asker.upstream(server.base_url, max_connections=1)))
         assert len(server.requests) == 1
     assert isinstance(failure, UpstreamFailure)
-    assert failure.kind is Fault.CONNECT
+    assert failure.kind is Fault.BUSY
     assert "all 1 connections are in use" in failure.reason
 
 

@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from apertis.gateway.errors import Refusal, model_not_found, upstream_error, upstream_timeout
+from apertis.gateway.errors import (
+    Refusal,
+    model_not_found,
+    model_overloaded,
+    upstream_error,
+    upstream_timeout,
+)
 from apertis.gateway.routing.notes import FallbackReason, fallback_headers, reason_of
 from apertis.gateway.routing.outcome import Outcome
 
@@ -142,7 +148,7 @@ class Attempts:
             if step is not None:
                 return step
         other = self._next_model(outcome, now) if may_change_model(outcome) else None
-        return other or Stop(_refusal(outcome))
+        return other or Stop(_refusal(outcome, self.model))
 
     def late(self, now: float) -> Outcome:
         """How an attempt ended that did not keep the deadline; for `after` and for the router."""
@@ -184,8 +190,10 @@ class Attempts:
         return None
 
 
-def _refusal(outcome: Outcome) -> Refusal | None:
+def _refusal(outcome: Outcome, model: str) -> Refusal | None:
     """What the gateway says itself; None where the upstream's own answer says it."""
+    if outcome is Outcome.BUSY:
+        return model_overloaded(model)
     if outcome is Outcome.BAD_KEY:
         # A 401 would tell the caller to look at a key that is none of his.
         return upstream_error("it refused the gateway's own credential")

@@ -1,9 +1,10 @@
 """Whether an upstream is worth asking, by what the requests before saw.
 
 A breaker is closed while all is well. It opens after so many failures of the host in a row, or at
-the first refusal of the gateway's credential or of its account; then the upstream is left alone for a while, ten
-times as long for a bad key, which mends itself less often than a host. After that it is half open:
-one request is let through as a probe, and what becomes of it closes the breaker or opens it again.
+the first refusal of the gateway's credential or of its account; then the upstream is left alone
+for a while, ten times as long for a bad key, which mends itself less often than a host. After that
+it is half open: one request is let through as a probe, and what becomes of it closes the breaker
+or opens it again.
 """
 
 from __future__ import annotations

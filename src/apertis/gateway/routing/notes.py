@@ -33,6 +33,7 @@ _REASONS = {
     Outcome.UNREACHABLE: FallbackReason.UNREACHABLE,
     Outcome.RATE_LIMITED: FallbackReason.RATE_LIMITED,
     Outcome.OVERLOADED: FallbackReason.OVERLOADED,
+    Outcome.BUSY: FallbackReason.OVERLOADED,
 }
 
 

@@ -34,6 +34,8 @@ class Outcome(enum.Enum):
     """Any other status that is no answer: 408, 500, 502, 504 among them."""
     UNREACHABLE = enum.auto()
     """No connection came about: the request never left."""
+    BUSY = enum.auto()
+    """All connections to the upstream are in use, which says nothing about its health."""
     TIMEOUT = enum.auto()
     """The upstream was silent for longer than the gateway's own settings allow."""
     LATE = enum.auto()
@@ -71,6 +73,7 @@ _OF_ERROR = {
 
 _OF_FAULT = {
     Fault.CONNECT: Outcome.UNREACHABLE,
+    Fault.BUSY: Outcome.BUSY,
     Fault.TIMEOUT: Outcome.TIMEOUT,
     Fault.BROKEN: Outcome.MALFORMED,
 }

@@ -116,7 +116,8 @@ class Wire:
         for fresh in (False, True):
             connection = (None if fresh else pool.take()) or await pool.acquire(limits, fresh=fresh)
             if isinstance(connection, Failure):
-                return UpstreamFailure(Fault.CONNECT, connection.reason.removesuffix(SERVER_HINT))
+                kind = Fault.BUSY if connection.busy else Fault.CONNECT
+                return UpstreamFailure(kind, connection.reason.removesuffix(SERVER_HINT))
             try:
                 failure = await connection.request(method, head, limits, body)
             except BaseException:
