@@ -70,6 +70,8 @@ class Metrics:
         # (records, seconds): read when they are asked for.
         self.breakers: Callable[[], Mapping[str, int]] = dict
         self.journal_lag: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
+        # How many tasks the event loop has.
+        self.tasks: Callable[[], int] = lambda: 0
         # Models that are always counted under their own names.
         self.known_models: frozenset[str] = frozenset()
         self._strange_models: set[str] = set()
@@ -162,6 +164,7 @@ class Metrics:
             "apertis_cached_answers", "Answers from the response cache.", value=self._cached
         )
         yield GaugeMetricFamily("apertis_in_flight", "Requests under way.", value=self.in_flight)
+        yield GaugeMetricFamily("apertis_tasks", "Tasks of the event loop.", value=self.tasks())
         breakers = GaugeMetricFamily(
             "apertis_breaker_state", "0 closed, 1 half open, 2 open.", labels=["upstream"]
         )

@@ -129,6 +129,7 @@ class Gateway:
     def _wire(self, settings: Settings) -> None:
         self.metrics = Metrics()
         self.metrics.journal_lag = self._journal.lag
+        self.metrics.tasks = lambda: len(asyncio.all_tasks())
         self.metrics.breakers = self._breakers
         self.metrics.known_models = known_models(settings)
         self._limiter = Limiter(settings.limits)
