@@ -5,7 +5,6 @@ Who, what, how long, how much: never content, never a secret.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import select
@@ -94,6 +93,9 @@ class Log:
         self._lines: list[bytes] = []
         self._rest = b""
         self._dropped = 0
+        # Whether the last write failed, and whether the loop tells when there is room.
+        self._failed = False
+        self._waits = False
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, visit: Visit, finished: float) -> None:
@@ -129,18 +131,33 @@ class Log:
             return
         written = self._written(self._descriptor, data)
         self._rest = data[written:]
-        if self._rest:
+        self._go_on(self._descriptor)
+
+    def _go_on(self, descriptor: int) -> None:
+        """See to it that what is left is written as soon as there is room."""
+        waits = bool(self._rest) and self._writable is not None and not self._failed
+        if waits != self._waits:
+            self._waits = waits
+            if waits:
+                self._loop.add_writer(descriptor, self.flush)
+            else:
+                self._loop.remove_writer(descriptor)
+        if self._rest and not waits:
+            # A reader that went away may come back.
             self._timer = self._loop.call_later(_FLUSH_SECONDS, self.flush)
 
     def _written(self, descriptor: int, data: bytes) -> int:
         """Write what can be written now; a closed or full log is no reason to refuse requests."""
         written = 0
-        with contextlib.suppress(OSError):
+        self._failed = False
+        try:
             if self._writable is None:
                 return os.write(descriptor, data) if data else 0
             # The descriptor blocks, and whoever shares it may rely on that.
             while written < len(data) and self._writable():
                 written += os.write(descriptor, data[written : written + _PIECE_BYTES])
+        except OSError:
+            self._failed = True
         return written
 
 

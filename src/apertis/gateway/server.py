@@ -45,7 +45,11 @@ def bind(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        # All addresses are those of IPv4 too.
+        both = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both
+        )
     except socket.gaierror as error:
         raise ConfigurationError(f"cannot listen on {host!r}: {error.strerror}") from error
     except OSError as error:
@@ -213,9 +217,12 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self.reload)
 
     def reload(self) -> None:
-        """Read the service's configuration and the certificate again; in the loop's thread."""
+        """Read the certificate and the service's configuration again; in the loop's thread."""
+        self._renew_certificate()
         if self._service is not None:
             self._service.reload()
+
+    def _renew_certificate(self) -> None:
         if self._tls is None or self.config.ssl is None:
             return
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import signal
@@ -193,7 +194,10 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     with contextlib.ExitStack() as stack:
 
         def start(
-            *options: str, program: tuple[str, ...] = ("-m", "apertis.cli"), **environment: str
+            *options: str,
+            program: tuple[str, ...] = ("-m", "apertis.cli"),
+            log: int = subprocess.PIPE,
+            **environment: str,
         ) -> Served:
             process = subprocess.Popen(
                 [sys.executable, *program, "serve", "--port", "0", *options],
@@ -201,13 +205,13 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Served]]:
                 cwd=tmp_path,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=log,
                 encoding="utf-8",
             )
             stack.enter_context(process)
             assert process.stdout is not None
-            assert process.stderr is not None
-            served = Served(process, Lines(process.stdout), Lines(process.stderr))
+            errors = process.stderr or io.StringIO()
+            served = Served(process, Lines(process.stdout), Lines(errors))
             stack.callback(served.close)
             return served
 
@@ -218,8 +222,8 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 def serve_process(launch: Callable[..., Served], tmp_path: Path) -> Callable[..., Served]:
     """Start `apertis serve --json` on the data below `tmp_path`, and wait until it serves."""
 
-    def start(*options: str, **environment: str) -> Served:
-        served = launch("--json", "--data", str(tmp_path / "data"), *options, **environment)
+    def start(*options: str, **more: Any) -> Served:
+        served = launch("--json", "--data", str(tmp_path / "data"), *options, **more)
         told = json.loads(served.out.next(lambda line: line.startswith("{")))
         served.url, served.key = told["base_url"], told["api_key"]
         return served
