@@ -271,6 +271,7 @@ def _cut() -> Refusal:
 
 
 def _refusal_of(failure: UpstreamFailure) -> Refusal:
+    # The reason names the address of the upstream, which callers need not know.
     if failure.kind is Fault.TIMEOUT:
-        return upstream_timeout(failure.reason)
-    return upstream_error(failure.reason)
+        return upstream_timeout("its stream stopped")
+    return upstream_error("its stream broke off")

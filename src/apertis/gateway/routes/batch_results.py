@@ -143,6 +143,7 @@ class PassedLines:
 
 def refusal_of(failure: UpstreamFailure) -> Refusal:
     """What a client is told of an upstream that gave no answer, or not all of it."""
+    # The reason names the address of the upstream, which callers need not know.
     if failure.kind is Fault.TIMEOUT:
-        return upstream_timeout(failure.reason)
-    return upstream_error(failure.reason)
+        return upstream_timeout("its answer stopped, or never came")
+    return upstream_error("it cannot be reached, or its answer broke off")
