@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format bench docs site clean
+.PHONY: help setup demo test soak lint format bench docs site clean
 
 help:  ## Show what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -25,6 +25,9 @@ demo: $(STAMP)  ## Run the examples against the sandbox, over real HTTP, offline
 
 test: $(STAMP)  ## Run the tests.
 	@$(BIN)/python -m pytest
+
+soak: $(STAMP)  ## Load a gateway for ten minutes (SECONDS=60 for one), and look for growth.
+	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
 
 lint: $(STAMP)  ## Check style and types.
 	$(BIN)/ruff check .
