@@ -162,7 +162,9 @@ class Application:
             return
         self._metrics.in_flight += 1
         try:
-            read = await self._body(request, endpoint, scope, receive)
+            read = self._body_at_hand(request, endpoint, scope)
+            if read is None:
+                read = await self._awaited_body(request, endpoint, scope, receive)
             if isinstance(read, Refusal):
                 send_refusal(visit, read, connection_of(scope))
                 return
@@ -173,13 +175,15 @@ class Application:
             self._metrics.in_flight -= 1
             pipeline.leave(key)
 
-    async def _body(
-        self, request: Request, endpoint: Endpoint, scope: Scope, receive: Receive
-    ) -> Request | Refusal:
-        server = self.pipeline.settings.server
-        limit = server.max_body_bytes
-        if endpoint is Endpoint.BATCHES:
-            limit *= _BATCH_FACTOR
+    def _limit(self, endpoint: Endpoint) -> int:
+        limit = self.pipeline.settings.server.max_body_bytes
+        return limit * _BATCH_FACTOR if endpoint is Endpoint.BATCHES else limit
+
+    def _body_at_hand(
+        self, request: Request, endpoint: Endpoint, scope: Scope
+    ) -> Request | Refusal | None:
+        """Take the body, which nearly always came with its head; None when it must be awaited."""
+        limit = self._limit(endpoint)
         headers = request.headers
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > limit:
@@ -191,6 +195,19 @@ class Application:
                     "Invalid request format: 'content-type' must be 'application/json', not "
                     f"{content_type[:100]!r}"
                 )
+        body = connection_of(scope).take_body()
+        if body is None:
+            return None
+        if len(body) > limit:
+            return request_too_large(limit)
+        request.body = body
+        return request
+
+    async def _awaited_body(
+        self, request: Request, endpoint: Endpoint, scope: Scope, receive: Receive
+    ) -> Request | Refusal:
+        server = self.pipeline.settings.server
+        limit = self._limit(endpoint)
         try:
             body = await read_body(scope, receive, limit, server.body_timeout_seconds)
         except TimeoutError:
@@ -248,7 +265,9 @@ class Application:
     async def _administered(
         self, visit: Visit, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        read = await self._body(request, Endpoint.ADMIN, scope, receive)
+        read = self._body_at_hand(request, Endpoint.ADMIN, scope)
+        if read is None:
+            read = await self._awaited_body(request, Endpoint.ADMIN, scope, receive)
         if isinstance(read, Refusal):
             send_refusal(visit, read, connection_of(scope))
             return

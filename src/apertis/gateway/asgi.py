@@ -48,9 +48,8 @@ class ClientConnection(Protocol):
     on_lost: Callable[[], object] | None
     """Called when the client leaves."""
 
-    @property
-    def has_whole_body(self) -> bool:
-        """Whether all of the request is there, so that `receive` does not wait."""
+    def take_body(self) -> bytes | None:
+        """Give the request's body if all of it is there, so that nothing need be awaited."""
         ...
 
     @property
@@ -102,13 +101,10 @@ async def read_body(
     `ClientLeft` when the client closes its connection before the end, `TimeoutError` when a piece
     does not come in time.
     """
-    if connection_of(scope).has_whole_body:
+    body = connection_of(scope).take_body()
+    if body is not None:
         # The usual case, in which nothing is waited for.
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            body: bytes = message.get("body", b"")
-            return body if len(body) <= limit_bytes else None
-        raise ClientLeft
+        return body if len(body) <= limit_bytes else None
     async with asyncio.timeout(timeout_seconds) as deadline:
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body", False):

@@ -109,6 +109,10 @@ class UpstreamAnswer(Protocol):
         """Give the next bytes of the body at the moment they come, b"" at its regular end."""
         ...
 
+    def whole(self) -> bytes | None:
+        """Give the rest of the body if all of it is here already; None when it must be read."""
+        ...
+
     def close(self) -> None:
         """Keep the connection if the answer is whole, else drop it at once."""
         ...

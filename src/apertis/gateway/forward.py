@@ -223,10 +223,12 @@ class Forwarder:
         outcome = outcome_of_status(answer.status)
         if outcome is Outcome.OK and _is_stream(headers):
             return await self._stream(visit, answer, headers, target, attempts, charge)
-        try:
-            body = await read_all(answer)
-        finally:
-            answer.close()
+        body: bytes | UpstreamFailure | None = answer.whole()
+        if body is None:
+            try:
+                body = await read_all(answer)
+            finally:
+                answer.close()
         if isinstance(body, UpstreamFailure):
             outcome = outcome_of_fault(body.kind)
             self._report(target, outcome)

@@ -61,11 +61,17 @@ class Exchange:
         else:
             self._protocol.exchanges.add(self)
 
-    @property
-    def has_whole_body(self) -> bool:
-        """Whether all of the request is there, so that `receive` does not wait."""
+    def take_body(self) -> bytes | None:
+        """Give the request's body if all of it is there, so that nothing need be awaited."""
         cycle = self._cycle
-        return not (cycle.more_body or cycle.disconnected)
+        if cycle.more_body or cycle.disconnected:
+            return None
+        # As `receive` does, so that it tells of the client's departure from here on.
+        cycle.message_event.clear()
+        self._cycle.flow.resume_reading()
+        body = bytes(cycle.body)
+        cycle.body = bytearray()
+        return body
 
     @property
     def is_lost(self) -> bool:

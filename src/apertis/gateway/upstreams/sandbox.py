@@ -64,6 +64,10 @@ class SandboxAnswer:
             self._failure = found
         return self._failure
 
+    def whole(self) -> bytes | None:
+        """The rest of the body is read like any other."""
+        return None
+
     def close(self) -> None:
         """Nothing more comes."""
         self._next, self._steps = b"", iter(())

@@ -62,6 +62,15 @@ class WireAnswer:
             if data:
                 return data
 
+    def whole(self) -> bytes | None:
+        """The rest of the body, if all of it is here already."""
+        connection = self._connection
+        if connection is None or not connection.http.complete:
+            return None
+        data = connection.http.take_body()
+        self.close()
+        return data
+
     async def _more(self, connection: Connection) -> UpstreamFailure | None:
         try:
             failure = await connection.wait(self._limits.idle, "idle", self._limits)
