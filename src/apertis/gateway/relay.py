@@ -136,6 +136,8 @@ class Relay:
             self._ready.clear()
         elif self._ended:
             return b""
+        elif self._broken is not None:
+            block = self._given(self._broken)
         elif self._pending is not None:
             block_or_refusal = await self._pending
             self._pending = None
@@ -173,7 +175,7 @@ class Relay:
                 self._failed = outcome_of_fault(chunk.kind)
                 return self._broken
             if not chunk:
-                return b""
+                return self._unterminated()
             block = framing.feed(chunk)
             if block:
                 reader.feed(block)
@@ -198,6 +200,19 @@ class Relay:
         self._pending = read
         return None
 
+    def _unterminated(self) -> bytes:
+        """Give what is left at the end of the body if it ends the message; else it is cut off.
+
+        Some upstreams leave out the blank line behind their last event.
+        """
+        rest = self._framing.drain()
+        if b"message_stop" not in rest and b"error" not in rest:
+            return b""
+        reader = self.reader
+        reader.feed(rest + b"\n\n")
+        ended = (reader.stopped or reader.error_type) and reader.malformed is None
+        return rest if ended else b""
+
     async def _tail(self) -> bytes:
         """What follows the end of the message, as it came: a comment, or nothing."""
         kept = self._framing.drain()
@@ -214,6 +229,9 @@ class Relay:
         return b""
 
     def _outcome(self) -> Outcome:
+        if self._broken is not None:
+            # What came in one piece with the fault, be it the end of the message, is not given out.
+            return self._failed
         if self.reader.error_type:
             return outcome_of_error(self.reader.error_type)
         return Outcome.OK if self.reader.stopped else self._failed
