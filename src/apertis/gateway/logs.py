@@ -5,6 +5,7 @@ Who, what, how long, how much: never content, never a secret.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import select
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from apertis.gateway.visit import Visit
@@ -28,6 +28,8 @@ __all__ = ["EventHandler", "Log"]
 # Lines wait this long for company: one system call writes them all.
 _FLUSH_SECONDS = 0.1
 _FLUSH_LINES = 256
+# How often the end looks whether all is written.
+_LOOK_SECONDS = 0.02
 # A reader of the log that stops reading must not stop the gateway, nor fill its memory.
 _MOST_PENDING_BYTES = 4 * 2**20
 # What a pipe that says it has room takes without blocking (PIPE_BUF, on all systems at least 512).
@@ -132,6 +134,18 @@ class Log:
         written = self._written(self._descriptor, data)
         self._rest = data[written:]
         self._go_on(self._descriptor)
+
+    async def close(self, patience_seconds: float) -> None:
+        """Write what is left, as far as a slow reader takes it in that time."""
+        self.flush()
+        end = self._loop.time() + patience_seconds
+        # The loop writes meanwhile; to tell of the end would cost each flush something.
+        while self._waits and self._loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_SECONDS)
+        if self._waits and self._descriptor is not None:
+            self._loop.remove_writer(self._descriptor)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _go_on(self, descriptor: int) -> None:
         """See to it that what is left is written as soon as there is room."""

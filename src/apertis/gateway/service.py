@@ -50,6 +50,8 @@ _SWEEP_SECONDS = 30.0
 _COLLECT_SECONDS = 600.0
 # How long a stop waits for what was begun with batches after their callers left.
 _FINISH_SECONDS = 5.0
+# And for a slow reader of the log.
+_LOG_SECONDS = 1.0
 
 
 class Gateway:
@@ -310,7 +312,7 @@ class Gateway:
         self._journal.close()
         await self.store.close()
         logging.getLogger().removeHandler(self._handler)
-        self.log.flush()
+        await self.log.close(_LOG_SECONDS)
 
 
 def _told_when_broken(task: asyncio.Task[None]) -> None:

