@@ -29,7 +29,7 @@ class Upstream:
     def __init__(self) -> None:
         self.books: dict[str, Usage] = {}
         # Calls that were never answered, and whose connection the gateway has closed.
-        self.given_up = 0
+        self.unanswered = self.given_up = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
@@ -41,6 +41,7 @@ class Upstream:
                 plan = json.loads(asked["messages"][0]["content"])
                 if plan["kind"] == "impatient":
                     # Nothing is said until the gateway gives up, because its caller did.
+                    self.unanswered += 1
                     with contextlib.suppress(ConnectionError):
                         await reader.read(1)
                     self.given_up += 1
