@@ -51,13 +51,13 @@ class _CacheControl(msgspec.Struct, gc=False):
     ttl: str | None = None
 
 
-class _Source(msgspec.Struct):
+class _Source(msgspec.Struct, gc=False):
     type: str | None = None
     data: msgspec.Raw = msgspec.Raw()
     content: _Content = None
 
 
-class _Block(msgspec.Struct):
+class _Block(msgspec.Struct, gc=False):
     type: str | None = None
     cache_control: _CacheControl | None = None
     source: _Source | str | None = None
@@ -68,11 +68,11 @@ class _Block(msgspec.Struct):
 _Content: TypeAlias = "list[_Block] | _Block | str | None"
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: _Content = None
 
 
-class _Tool(msgspec.Struct):
+class _Tool(msgspec.Struct, gc=False):
     type: str | None = None
     cache_control: _CacheControl | None = None
     max_uses: int | None = None
@@ -144,7 +144,10 @@ class _Prompt:
         if isinstance(body.system, list):
             self._content(body.system)
         for message in body.messages or ():
-            self._content(message.content)
+            content = message.content
+            # Most messages of a long conversation need no call.
+            if not isinstance(content, str):
+                self._content(content)
         if body.tools:
             self.features.add("tools")
             for tool in body.tools:
