@@ -52,6 +52,15 @@ class ClientConnection(Protocol):
         """Give the request's body if all of it is there, so that nothing need be awaited."""
         ...
 
+    def want_body(self, limit_bytes: int) -> None:
+        """Let `receive` give the body as a whole, or what there is once it exceeds the limit."""
+        ...
+
+    @property
+    def received_bytes(self) -> int:
+        """How much of the body is there and was not taken."""
+        ...
+
     @property
     def is_lost(self) -> bool:
         """Whether the client left."""
@@ -105,26 +114,23 @@ async def read_body(
     if body is not None:
         # The usual case, in which nothing is waited for.
         return body if len(body) <= limit_bytes else None
-    async with asyncio.timeout(timeout_seconds) as deadline:
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            whole: bytes = message.get("body", b"")
-            return whole if len(whole) <= limit_bytes else None
-        loop = asyncio.get_running_loop()
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            if message["type"] == "http.disconnect":
-                raise ClientLeft
-            chunk: bytes = message.get("body", b"")
-            size += len(chunk)
-            if size > limit_bytes:
-                return None
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
-            deadline.reschedule(loop.time() + timeout_seconds)
-            message = await receive()
+    connection = connection_of(scope)
+    connection.want_body(limit_bytes)
+    before = connection.received_bytes
+    while True:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                message = await receive()
+        except TimeoutError:
+            if connection.received_bytes == before:
+                raise
+            before = connection.received_bytes
+            continue
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        whole: bytes = message.get("body", b"")
+        # It comes as a whole, or too large.
+        return None if message.get("more_body", False) or len(whole) > limit_bytes else whole
 
 
 async def while_connected(scope: Scope, work: Coroutine[Any, Any, None]) -> bool:

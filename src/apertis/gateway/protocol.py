@@ -61,6 +61,18 @@ class Exchange:
         else:
             self._protocol.exchanges.add(self)
 
+    def want_body(self, limit_bytes: int) -> None:
+        """Let `receive` give the body as a whole, or what there is once it exceeds the limit."""
+        cycle = self._cycle
+        self._protocol.wanted = cycle, limit_bytes
+        if cycle.more_body and not cycle.disconnected and len(cycle.body) <= limit_bytes:
+            cycle.message_event.clear()
+
+    @property
+    def received_bytes(self) -> int:
+        """How much of the body is there and was not taken."""
+        return len(self._cycle.body)
+
     def take_body(self) -> bytes | None:
         """Give the request's body if all of it is there, so that nothing need be awaited."""
         cycle = self._cycle
@@ -166,6 +178,8 @@ class HttpProtocol(HttpToolsProtocol):
     _refused = False
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    # The request whose body is wanted as a whole, and how large it may become.
+    wanted: tuple[RequestResponseCycle, int] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, but not for ever."""
@@ -213,10 +227,22 @@ class HttpProtocol(HttpToolsProtocol):
         # The application's task is made by now, and runs later.
         cast("Scope", self.scope)["extensions"] = {CONNECTION: Exchange(self, self.cycle)}
 
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of a body; one that is wanted as a whole wakes nobody before its end."""
+        cycle = self.cycle
+        if self.wanted is None or self.wanted[0] is not cycle:
+            super().on_body(body)
+        elif not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > self.wanted[1]:
+                self.flow.pause_reading()
+                cycle.message_event.set()
+
     def on_message_complete(self) -> None:
         """Note that what comes next is a head."""
         super().on_message_complete()
         self._within_message = False
+        self.wanted = None
         if not self.pipeline:
             # A large body may have stopped the reading, and only who reads sees a client leave.
             self.flow.resume_reading()
