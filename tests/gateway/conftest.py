@@ -8,7 +8,6 @@ import json
 import os
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +19,7 @@ from apertis.testing import RunningServer, sandbox_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from apertis.gateway.asgi import ASGIApp, Receive, Scope, Send
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
 from apertis.gateway import errors
-from apertis.gateway.errors import Refusal
+
+if TYPE_CHECKING:
+    from apertis.gateway.errors import Refusal
 
 # Constructor's answer, status, Anthropic's type, the service's code, the parameter.
 ROWS = [

@@ -29,7 +29,7 @@ _COMMANDS = {
 _EPILOG = """\b
 Examples:
   apertis demo                         run the examples, offline
-  apertis serve                        serve the sandbox on port 8000
+  apertis serve                        the gateway, on port 8000
   apertis ask "What is recursion?"     ask, and see the answer come
   git diff | apertis ask "Review this" ask about what is piped in
   apertis models --json                list the models
@@ -108,7 +108,7 @@ def _version() -> str:
 )
 @click.version_option(_version(), prog_name="apertis", message="%(prog)s %(version)s")
 def apertis() -> None:
-    """Claude's Messages API from the command line, and a server that runs it offline."""
+    """Claude's Messages API from the command line, and the gateway that hands it out."""
 
 
 def run(arguments: list[str]) -> int:

@@ -43,6 +43,9 @@ class Answer:
             return self.pieces[0]
         return self.pieces.pop(0)
 
+    def whole(self) -> bytes | None:
+        return None
+
     def close(self) -> None:
         self.closed = True
 
