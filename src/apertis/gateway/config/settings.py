@@ -62,7 +62,8 @@ class ServerSettings:
     """Private key (PEM) of the certificate."""
     trusted_proxies: Annotated[tuple[str, ...], Names(Network(), "addresses and networks")] = ()
     """Addresses and networks of the proxies in front of the gateway. Only what they say in
-    `X-Forwarded-For` is believed; for everybody else the client is the peer of the connection."""
+    `X-Forwarded-For` is believed, and in `X-Forwarded-Proto`, `-Host` and `-Prefix` when a link to
+    the results of a batch is made; for everybody else the client is the peer of the connection."""
     max_body_bytes: Annotated[int, Size()] = MAX_BODY_BYTES
     """Largest request body. The default is the API's own limit."""
     body_timeout_seconds: Annotated[float, Duration()] = 60.0
