@@ -62,6 +62,7 @@ class Client:
     def install_command(self, folder: Path) -> list[str]:
         if self.in_node:
             npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
+            npm += ["--fetch-retries", "0", "--loglevel", "error"]
             return [*npm, "--prefix", str(folder), self.package]
         quiet = ("--quiet", "--disable-pip-version-check", "--no-input", "--retries", "1")
         pip = [sys.executable, "-m", "pip", "install", *quiet]
@@ -106,8 +107,9 @@ def install(client: Client) -> str | None:
         problem = f"it took longer than {INSTALL_SECONDS} s"
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    last = problem.splitlines()[-1] if problem else "no reason was given"
-    return f"{client.package} could not be installed: {last}"
+    lines = problem.splitlines() or ["no reason was given"]
+    reason = next((line for line in lines if "error" in line.lower()), lines[-1])
+    return f"{client.package} could not be installed (is its index reachable?): {reason}"
 
 
 @pytest.fixture(scope="session")

@@ -137,6 +137,8 @@ CASES: dict[str, Any] = {
     "error event first": case("stream"),
     "cut": case("stream"),
     "garbage": case("stream"),
+    "two messages in one": case("stream"),
+    "no last blank line": case("bytes"),
     "leaving": {"do": "leave", "params": {**PARAMS, "model": "claude-leaving"}},
     "silence": {
         "do": "accumulate",
@@ -168,6 +170,8 @@ SCRIPTS: dict[str, Any] = {
     "error event": chunked(on_the_wire([*FIRST_THREE, ERROR]), 50),
     "error event first": chunked(on_the_wire([ERROR]), 50),
     "cut": Exchange(chunked(on_the_wire(FIRST_THREE), 50, complete=False), Reset),
+    "two messages in one": chunked(on_the_wire([*TEXT_ONLY[:-1], *TEXT_ONLY]), 100_000),
+    "no last blank line": chunked(BYTES.removesuffix(b"\n\n"), 50),
     "garbage": chunked(on_the_wire(FIRST_THREE) + GARBAGE, 50),
 }
 # Not every version shows events that it does not know; none shows pings.
@@ -221,6 +225,38 @@ def test_garbage_in_a_stream_never_reaches_a_client(ran: Ran) -> None:
     assert result["events"] == FIRST_THREE[: len(result["events"])]
     error = result["error"]["body"]["error"]
     assert (error["type"], error["code"]) == ("api_error", "upstream_error")
+
+
+def test_a_fault_that_comes_with_the_end_is_no_silence(ran: Ran) -> None:
+    result = ran.results["two messages in one"]
+    assert result["events"] == []
+    assert result["error"]["body"]["error"]["code"] == "upstream_error"
+
+
+def test_an_end_without_its_blank_line_is_an_end(ran: Ran) -> None:
+    assert ran["no last blank line"]["text"].encode() == BYTES.removesuffix(b"\n\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "body"),
+    [
+        ("no last blank line", 200, BYTES.removesuffix(b"\n\n")),
+        ("two messages in one", 502, b""),
+        ("exact bytes", 200, BYTES),
+    ],
+)
+def test_a_client_without_any_library_sees_the_same(
+    world: World, script: str, status: int, body: bytes
+) -> None:
+    _, client = world.scripted.make_key()
+    headers = {"x-api-key": client.api_key, "x-case": script, "x-run": "plain"}
+    asked = json.dumps({**PARAMS, "stream": True}).encode()
+    answer = client.call("POST", "/v1/messages", asked, headers)
+    assert answer.status == status
+    if body:
+        assert answer.body == body
+    else:
+        assert json.loads(answer.body)["error"]["code"] == "upstream_error"
 
 
 def test_pings_keep_a_silent_stream_alive(ran: Ran) -> None:
