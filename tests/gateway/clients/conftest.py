@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,8 @@ class Client:
     @property
     def folder(self) -> Path:
         runtime = "node" if self.in_node else f"python-{sys.version_info[0]}.{sys.version_info[1]}"
-        return ENVIRONMENTS / f"{self.name}-{runtime}"
+        package = re.sub(r"[^\w.]+", "-", self.package).strip("-")
+        return ENVIRONMENTS / f"{package}-{runtime}"
 
     def install_command(self, folder: Path) -> list[str]:
         if self.in_node:
