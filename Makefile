@@ -51,4 +51,4 @@ site: docs  ## Build the documentation's pages into site/.
 	@$(BIN)/zensical build
 
 clean:  ## Remove the environment and what was built.
-	rm -rf $(VENV) dist build site benchmarks/.environments
+	rm -rf $(VENV) dist build site .environments benchmarks/.environments

@@ -212,6 +212,7 @@ class Forwarder:
     ) -> _Tried:
         answer = await self._upstreams[target.upstream].open(request, self._timeouts)
         if isinstance(answer, UpstreamFailure):
+            visit.reason = answer.reason
             outcome = outcome_of_fault(answer.kind)
             self._report(target, outcome)
             return outcome, None
@@ -230,6 +231,7 @@ class Forwarder:
             finally:
                 answer.close()
         if isinstance(body, UpstreamFailure):
+            visit.reason = body.reason
             outcome = outcome_of_fault(body.kind)
             self._report(target, outcome)
             return outcome, None

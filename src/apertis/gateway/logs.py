@@ -47,6 +47,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
     path: str
     status: int
     code: str | None = None
+    reason: str | None = None
     client_request_id: str | None = None
     upstream_request_id: str | None = None
     address: str = ""
@@ -224,6 +225,7 @@ def _line(visit: Visit, finished: float) -> _Line:
         visit.path[:_LONGEST_TEXT],
         visit.status,
         visit.code,
+        visit.reason,
         visit.client_request_id,
         visit.upstream_request_id,
         visit.address,

@@ -171,6 +171,7 @@ class Relay:
         while True:
             chunk = await self._answer.read()
             if isinstance(chunk, UpstreamFailure):
+                self._visit.reason = chunk.reason
                 self._broken = _refusal_of(chunk)
                 self._failed = outcome_of_fault(chunk.kind)
                 return self._broken
@@ -181,6 +182,7 @@ class Relay:
                 reader.feed(block)
                 if reader.malformed is None:
                     return block
+                self._visit.reason = reader.malformed
                 self._broken = upstream_error(f"its stream is malformed: {reader.malformed}")
                 return self._broken
             if framing.overflowed:

@@ -50,6 +50,7 @@ class Visit:
         "method",
         "model",
         "path",
+        "reason",
         "request_class",
         "requested_model",
         "sent",
@@ -89,6 +90,8 @@ class Visit:
         self.head_sent = False
         self.status = 0
         self.code: str | None = None
+        # Why an upstream failed, for the log alone: it names the upstream's address.
+        self.reason: str | None = None
         self.streamed = False
         self.cached = False
         self.estimated = False
