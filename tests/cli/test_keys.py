@@ -168,10 +168,10 @@ def test_a_key_is_disabled_enabled_and_deleted(keys: Keys) -> None:
     assert "deletion is final" in keys("enable", "ci", code=ExitCode.SERVICE)
 
 
-def test_nothing_is_deleted_where_nobody_can_be_asked(keys: Keys) -> None:
-    keys("create", "--name", "ci")
-    assert "--yes" in keys("delete", "ci", code=ExitCode.USAGE)
-    assert keys.json("show", "ci")["status"] == "enabled"
+def test_a_script_deletes_without_being_asked(keys: Keys) -> None:
+    key_id = keys.json("create", "--name", "ci")["id"]
+    assert keys("delete", "ci") == f"ci ({key_id}) is deleted.\n"
+    assert keys.json("list") == []
 
 
 @pytest.mark.parametrize(

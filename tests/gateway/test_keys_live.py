@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -184,3 +185,39 @@ def test_a_stream_that_began_before_its_key_was_disabled_goes_on_to_its_end(
     assert key is not None
     assert key.account.reserved == 0
     assert key.account.used > 0
+
+
+def test_a_new_key_and_a_new_secret_are_let_in_at_once(
+    start_gateway: Callable[..., RunningGateway],
+) -> None:
+    gateway = start_gateway(UNTOLD)
+    keys = Command(gateway)
+    for turn in range(3):
+        name = f"ann {turn}"
+        made = keys("create", "--name", name)
+        assert ask(type(gateway.client)(gateway.client.port, made["secret"])) == SERVED
+        rotated = keys("rotate", name)
+        assert ask(type(gateway.client)(gateway.client.port, rotated["secret"])) == SERVED
+
+
+def test_unknown_keys_in_crowds_are_refused_by_few_looks_at_the_store(
+    start_gateway: Callable[..., RunningGateway],
+) -> None:
+    gateway = start_gateway(UNTOLD)
+    store = gateway.gateway.store.keys
+    looks = 0
+    current_version = store.current_version
+
+    async def counted() -> int:
+        nonlocal looks
+        looks += 1
+        return await current_version()
+
+    store.current_version = counted  # type: ignore[method-assign]
+    stranger = type(gateway.client)(gateway.client.port, "sk-" + "a" * 48)
+    since = time.monotonic()
+    with ThreadPoolExecutor(20) as crowd:
+        found = list(crowd.map(ask, [stranger] * 200))
+    elapsed = time.monotonic() - since
+    assert set(found) == {KEPT_OUT}
+    assert looks <= 2 + elapsed / 0.03

@@ -181,12 +181,10 @@ def enable(*, key: str, as_json: bool, data: Path | None, config: Path | None) -
 @_json
 @store_options
 def delete(*, key: str, yes: bool, as_json: bool, data: Path | None, config: Path | None) -> None:
-    """Delete a key for good; its usage is kept."""
+    """Delete a key for good; its usage is kept. Asks first if stdin is a terminal."""
     files = StoreFiles(data, config)
-    if not yes:
+    if not yes and sys.stdin is not None and sys.stdin.isatty():
         record = with_store(files, lambda store: _find(store, key))
-        if sys.stdin is None or not sys.stdin.isatty():
-            raise ParameterError("deletion is final: say --yes where nobody can be asked")
         click.confirm(f"Delete {record.name} ({record.id}) for good?", abort=True, err=True)
         key = record.id
     _change(

@@ -23,6 +23,7 @@ from apertis.gateway.errors import (
 )
 from apertis.gateway.exchange import ClientLeft, Request
 from apertis.gateway.forward import Plain, Streamed
+from apertis.gateway.keys.access import UNKNOWN_KEY
 from apertis.gateway.routes.lines import CutAnswer, Lined, send_lines
 from apertis.gateway.routes.messages import STOPPING, send_plain, send_refusal, send_stream
 from apertis.gateway.routes.table import Endpoint, resolve
@@ -61,6 +62,7 @@ class Application:
         pings: Pings,
         clock: Callable[[], float],
         readiness: Callable[[], Awaitable[str | None]],
+        newer_keys: Callable[[], Awaitable[None]],
         handlers: dict[Endpoint, Handler],
         admin: Callable[[], ASGIApp],
         openapi: Callable[[], bytes],
@@ -71,6 +73,7 @@ class Application:
         self._pings = pings
         self._clock = clock
         self._readiness = readiness
+        self._newer_keys = newer_keys
         self._handlers = handlers
         self._admin = admin
         self._openapi = openapi
@@ -129,6 +132,10 @@ class Application:
             self._scraped(visit, scope)
             return
         refusal = pipeline.admit(visit, request, address)
+        if refusal is UNKNOWN_KEY:
+            # It may have been made a moment ago, by the command line.
+            await self._newer_keys()
+            refusal = pipeline.admit_key(visit, request)
         key = visit.key
         if refusal is not None or key is None:
             send_refusal(visit, refusal or internal_error(), connection_of(scope))

@@ -94,9 +94,10 @@ class Pipeline:
 
         Headers are enough, so that nobody without a key can make the gateway read a body.
         """
-        refusal = self.admit_address(visit, request, peer)
-        if refusal is not None:
-            return refusal
+        return self.admit_address(visit, request, peer) or self.admit_key(visit, request)
+
+    def admit_key(self, visit: Visit, request: Request) -> Refusal | None:
+        """Find the key of a request whose address is admitted, and count the request as its own."""
         now = self._now()
         key = admit(self.directory, credential_of(request.headers), visit.address, now)
         if isinstance(key, Refusal):

@@ -13,6 +13,7 @@ from apertis.gateway.administrator import ensure_administrator
 from apertis.gateway.app import Application
 from apertis.gateway.cache import ResponseCache
 from apertis.gateway.errors import Refusal, invalid_api_key
+from apertis.gateway.key_watch import KeyWatch
 from apertis.gateway.keys.credential import credential_of
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.limits.limiter import Limiter
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway"]
 
-# A change of a key that another process makes acts within a second.
-_WATCH_SECONDS = 0.25
 _FLUSH_SECONDS = 20.0
 _SWEEP_SECONDS = 30.0
 # How often batches are looked for whose results nobody has read.
@@ -117,13 +116,14 @@ class Gateway:
             key = self.directory.get(key_id)
             if key is not None:
                 key.account.hold(units)
+        self._key_watch = KeyWatch(self.store.keys, self.directory, self.log)
         self._wire(settings)
         # Last, since it is shown once: a start that fails must not use it up.
         self.secret = await ensure_administrator(
             self.store.keys, self.directory, new_secret_wanted=self._new_key, now=time.time()
         )
         self._spawn(self._mover.run())
-        self._spawn(self._watch_keys())
+        self._spawn(self._key_watch.run())
         self._spawn(self._pings.run())
         self._spawn(self._sweep())
         self._spawn(self._collect_batches())
@@ -157,6 +157,7 @@ class Gateway:
             pings=self._pings,
             clock=time.monotonic,
             readiness=self._readiness,
+            newer_keys=self._key_watch.catch_up,
             handlers={
                 Endpoint.USER_TOKEN: user_token,
                 Endpoint.BATCHES: self._batches,
@@ -182,21 +183,6 @@ class Gateway:
         task = self._loop.create_task(work)
         task.add_done_callback(_told_when_broken)
         self._tasks.append(task)
-
-    async def _watch_keys(self) -> None:
-        """Take over what the command line changes in the store."""
-        keys = self.store.keys
-        failing = False
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            try:
-                if await keys.current_version() > self.directory.version:
-                    self.directory.apply(await keys.changes_since(self.directory.version))
-                failing = False
-            except StoreUnavailableError as error:
-                if not failing:
-                    self.log.event("error", "the store cannot be read", reason=str(error))
-                failing = True
 
     async def _sweep(self) -> None:
         while True:

@@ -49,6 +49,13 @@ def test_what_can_be_read_can_be_probed(method: str, path: str, endpoint: Endpoi
     assert resolve(method, path) == (endpoint, path, "")
 
 
+@pytest.mark.parametrize(
+    ("path", "endpoint"), [("/api/hello", Endpoint.HELLO), ("/api/user/token", Endpoint.USER_TOKEN)]
+)
+def test_a_base_that_ends_in_v1_reaches_what_is_beside_it(path: str, endpoint: Endpoint) -> None:
+    assert resolve("GET", f"/v1{path}") == (endpoint, path, "")
+
+
 def test_older_versions_of_claude_code_probe_the_root() -> None:
     assert resolve("HEAD", "/") == (Endpoint.HELLO, "/", "")
     refusal = resolve("GET", "/")

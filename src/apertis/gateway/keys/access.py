@@ -16,10 +16,10 @@ from apertis.gateway.errors import (
 if TYPE_CHECKING:
     from apertis.gateway.keys.directory import Directory, Key
 
-__all__ = ["admit"]
+__all__ = ["UNKNOWN_KEY", "admit"]
 
 _MISSING = missing_api_key()
-_UNKNOWN = invalid_api_key()
+UNKNOWN_KEY = invalid_api_key()
 _DISABLED = invalid_api_key("This API key is disabled; its administrator can enable it again")
 
 
@@ -35,10 +35,10 @@ def admit(directory: Directory, credential: str | None, address: str, now: float
         return _MISSING
     key = directory.find(credential, now)
     if key is None:
-        return _UNKNOWN
+        return UNKNOWN_KEY
     record = key.record
     if record.status != "enabled":
-        return _DISABLED if record.status == "disabled" else _UNKNOWN
+        return _DISABLED if record.status == "disabled" else UNKNOWN_KEY
     if record.expires_at is not None and now >= record.expires_at:
         return expired_api_key(_utc(record.expires_at))
     if record.addresses is not None and not key.allows_address(address):

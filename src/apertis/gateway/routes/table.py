@@ -57,6 +57,8 @@ _ROUTES: tuple[tuple[re.Pattern[str], tuple[str, ...], Endpoint], ...] = tuple(
     )
 )
 _ADMIN = "/admin/v1/"
+# What is asked for by clients whose base URL ends in `/v1`.
+_TWICE = ("/v1/v1/", "/v1/api/")
 # What nearly every request asks for is found without looking at patterns.
 _USUAL: dict[tuple[str, str], Resolved] = {
     ("POST", path): (endpoint, path, "")
@@ -76,7 +78,7 @@ def resolve(method: str, path: str) -> Resolved | Refusal:
     usual = _USUAL.get((method, path))
     if usual is not None:
         return usual
-    canonical = path.removeprefix("/v1") if path.startswith("/v1/v1/") else path
+    canonical = path.removeprefix("/v1") if path.startswith(_TWICE) else path
     if canonical.startswith(_ADMIN):
         return Endpoint.ADMIN, canonical, ""
     for pattern, methods, endpoint in _ROUTES:
