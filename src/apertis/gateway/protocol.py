@@ -34,7 +34,13 @@ __all__ = ["HttpProtocol"]
 _MOST_HEAD_BYTES = 256 * 1024
 _HEAD_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
+# Each request that waits behind an answer costs far more memory than its bytes.
+_MOST_WAITING = 100
 _UPGRADE = re.compile(rb"\r\nupgrade(?=\s*:)", re.IGNORECASE)
+
+
+class _TooManyWaitingError(Exception):
+    """A client sends requests without waiting for answers, and far too many; the parser stops."""
 
 
 class Exchange:
@@ -71,7 +77,7 @@ class Exchange:
     @property
     def received_bytes(self) -> int:
         """How much of the body is there and was not taken."""
-        return len(self._cycle.body)
+        return len(self._cycle.body) + self._protocol.wanted_size
 
     def take_body(self) -> bytes | None:
         """Give the request's body if all of it is there, so that nothing need be awaited."""
@@ -80,7 +86,8 @@ class Exchange:
             return None
         # As `receive` does, so that it tells of the client's departure from here on.
         cycle.message_event.clear()
-        self._cycle.flow.resume_reading()
+        if not self._protocol.pipeline:
+            cycle.flow.resume_reading()
         body = bytes(cycle.body)
         cycle.body = bytearray()
         return body
@@ -177,15 +184,21 @@ class HttpProtocol(HttpToolsProtocol):
     _within_head = False
     _refused = False
     _head_bytes = 0
+    # What came of a message behind its head without any byte of a body: it frames the body.
+    _framing_bytes = 0
+    # An answer is complete, and its client does not take it: nothing more is read of it.
+    _stalled = False
     _head_timer: asyncio.TimerHandle | None = None
     # The request whose body is wanted as a whole, and how large it may become.
     wanted: tuple[RequestResponseCycle, int] | None = None
+    wanted_size = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, but not for ever."""
         super().connection_made(transport)
         # More than one when a client does not wait for its answers.
         self.exchanges: set[Exchange] = set()
+        self._pieces: list[bytes] = []
         self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -217,35 +230,86 @@ class HttpProtocol(HttpToolsProtocol):
             elif self._head_timer is None:
                 # Armed only when a head did not come in one piece.
                 self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
-        elif self._head_timer is not None:
+            return
+        if self._head_timer is not None:
             self._stop_head_timer()
+        if self._within_message:
+            # Extensions of chunks, and trailers, could go on for ever.
+            self._framing_bytes += len(data)
+            if self._framing_bytes > _MOST_HEAD_BYTES:
+                self._refuse(invalid_request("Invalid HTTP request received."))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Answer a request whose offer to upgrade was not hidden, and hang up.
+
+        The parser took it to end with its head. What follows may be its body, and must not be
+        taken for another request.
+        """
+        self.cycle.keep_alive = False
+        self._refused = True
 
     def on_headers_complete(self) -> None:
         """Start the request; its body is limited by the application."""
         super().on_headers_complete()
         self._within_head = False
+        self._framing_bytes = 0
+        # Trailers are no headers: what a request says is said before its body.
+        self.headers = []
+        if len(self.pipeline) > _MOST_WAITING:
+            raise _TooManyWaitingError
         # The application's task is made by now, and runs later.
         cast("Scope", self.scope)["extensions"] = {CONNECTION: Exchange(self, self.cycle)}
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of a body; one that is wanted as a whole wakes nobody before its end."""
         cycle = self.cycle
+        self._framing_bytes = 0
         if self.wanted is None or self.wanted[0] is not cycle:
             super().on_body(body)
         elif not cycle.response_complete:
-            cycle.body += body
-            if len(cycle.body) > self.wanted[1]:
+            # To grow one value by each piece would copy a large body over and over.
+            self._pieces.append(body)
+            self.wanted_size += len(body)
+            if len(cycle.body) + self.wanted_size > self.wanted[1]:
+                self._join_body()
                 self.flow.pause_reading()
                 cycle.message_event.set()
 
+    def _join_body(self) -> None:
+        cycle = self.cycle
+        # `receive` makes bytes of it, and bytes as they are.
+        cycle.body = b"".join((cycle.body, *self._pieces))  # type: ignore[assignment]
+        self._pieces.clear()
+        self.wanted_size = 0
+
     def on_message_complete(self) -> None:
         """Note that what comes next is a head."""
+        if self._pieces:
+            self._join_body()
         super().on_message_complete()
         self._within_message = False
         self.wanted = None
         if not self.pipeline:
             # A large body may have stopped the reading, and only who reads sees a client leave.
             self.flow.resume_reading()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, once the client takes the answer to this one."""
+        if self.flow.write_paused and not self.transport.is_closing():
+            self._stalled = True
+            self.flow.pause_reading()
+            return
+        super().on_response_complete()
+        if self.pipeline:
+            # More may come in when all that waits was answered.
+            self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on when the client has read on."""
+        super().resume_writing()
+        if self._stalled:
+            self._stalled = False
+            self.on_response_complete()
 
     def on_message_begin(self) -> None:
         """Note that a head begins."""
