@@ -29,6 +29,8 @@ __all__ = ["Relay"]
 # After `message_stop` nothing of weight follows; the rest is awaited only so that the connection
 # can be kept.
 _TAIL_SECONDS = 1.0
+# What comes before the first content is small. What is not must not fill the memory.
+_MOST_HELD_BYTES = 2**20
 
 
 class Relay:
@@ -81,6 +83,7 @@ class Relay:
         reader = self.reader
         clock = asyncio.get_running_loop().time
         until = None if patience_seconds is None else clock() + patience_seconds
+        held = 0
         while not (reader.content_started or reader.stopped or reader.error_type):
             block: bytes | Refusal | None
             if until is None:
@@ -95,6 +98,10 @@ class Relay:
                 self._broken = _cut()
                 return Outcome.MALFORMED
             self._ready.append(block)
+            held += len(block)
+            if held > _MOST_HELD_BYTES:
+                # Comments or pings without end; whoever reads them can tell when it is enough.
+                return Outcome.OK
         if not reader.error_type:
             return Outcome.OK
         # Whether it is handed out or given up for another one: the upstream said this.
@@ -127,6 +134,9 @@ class Relay:
     @property
     def is_over(self) -> bool:
         """Whether what was given out has an end: that of the message, or an error."""
+        if self._broken is not None:
+            # An end that the reader saw behind a fault is not given out.
+            return self._ended
         return self._ended or self.reader.stopped or self.reader.error_type is not None
 
     async def next(self) -> bytes:
@@ -179,15 +189,25 @@ class Relay:
                 return self._unterminated()
             block = framing.feed(chunk)
             if block:
+                begun = reader.content_started
                 reader.feed(block)
                 if reader.malformed is None:
                     return block
-                self._visit.reason = reader.malformed
-                self._broken = upstream_error(f"its stream is malformed: {reader.malformed}")
-                return self._broken
+                return self._before_fault(block, begun, reader.malformed)
             if framing.overflowed:
                 self._broken = upstream_error("its stream has an event without an end")
                 return self._broken
+
+    def _before_fault(self, block: bytes, begun: bool, reason: str) -> bytes | Refusal:
+        """Give what came in one piece with a fault, and before it, if there is content by then.
+
+        How the upstream's bytes fall into pieces is chance, and must not decide who answers.
+        """
+        self._visit.reason = reason
+        self._broken = upstream_error(f"its stream is malformed: {reason}")
+        # Not found where lines end in CR: the reader has its own copy of those.
+        sound = block[: max(block.find(self.reader.malformed_event), 0)]
+        return sound if sound and (begun or b"content_block" in sound) else self._broken
 
     async def _pull_within(self, seconds: float) -> bytes | Refusal | None:
         """Do what `_pull` does; None after so many seconds, and `next` gives what comes then."""

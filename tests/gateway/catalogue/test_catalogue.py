@@ -84,10 +84,11 @@ def asking(
     work: Callable[[Shown], Any],
     *given: tuple[ScriptedServer | None, tuple[ModelSettings, ...]],
     allows: Callable[[str], bool] = everything,
+    usual: tuple[str, ...] = (),
 ) -> Any:
     async def main() -> Any:
         settings, upstreams = sources(*given)
-        catalogue = Catalogue(settings, upstreams)
+        catalogue = Catalogue(settings, upstreams, usual)
         try:
             return await work(Shown(catalogue, allows))
         finally:
@@ -160,9 +161,19 @@ def test_a_list_that_was_never_read_is_no_empty_list(answer: bytes | Exchange) -
     assert refused == (503, "service_unavailable")
 
 
-def test_an_upstream_without_a_list_has_none() -> None:
-    with ScriptedServer([NOT_FOUND]) as server:
-        assert asking(Shown.ids, (server, ())) == []
+def test_an_upstream_without_a_list_has_the_usual_models() -> None:
+    async def work(shown: Shown) -> None:
+        assert await shown.ids() == ["claude-u", "claude-v"]
+        assert (await shown.model("claude-u"))["id"] == "claude-u"
+        assert await shown.refused("claude-w") == (404, "model_not_found")
+
+    with ScriptedServer([NOT_FOUND] * 3) as server:
+        asking(work, (server, ()), usual=("claude-u", "claude-v"))
+
+
+def test_an_upstream_with_a_list_has_no_other_models() -> None:
+    with ScriptedServer([listing("a")]) as server:
+        assert asking(Shown.ids, (server, ()), usual=("claude-u",)) == ["a"]
 
 
 def test_one_upstream_that_fails_does_not_hide_the_others() -> None:

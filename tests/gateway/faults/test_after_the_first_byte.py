@@ -114,6 +114,35 @@ def test_an_error_right_behind_the_first_content_moves_while_nothing_was_handed_
     assert len(upstreams.second.requests) == 1
 
 
+FAULTY = b"event: content_block_delta\ndata: nothing\n\n"
+
+
+@pytest.mark.parametrize("behind", [b"", sse_event({"type": "message_stop"})])
+@pytest.mark.parametrize("model", ["one", "pair"])
+def test_how_the_bytes_fall_into_pieces_does_not_decide_what_a_fault_becomes(
+    patient: Bench, play: Play, model: str, behind: bytes
+) -> None:
+    content = b"".join(map(sse_event, CONTENT))
+    # All in one write; the second upstream has no script and must not be asked.
+    piece = sse_head() + http_chunk(content + FAULTY + behind) + http_chunk(b"")
+    play(patient, [piece], [])
+    answer = patient.ask(model, stream=True)
+    assert answer.status == 200
+    name, data, *rest = answer.body.removeprefix(content).split(b"\n")
+    assert (name, rest) == (b"event: error", [b"", b""])
+    assert json.loads(data.removeprefix(b"data: "))["error"]["code"] == "upstream_error"
+
+
+def test_a_fault_before_the_content_moves_also_if_content_follows_in_the_same_piece(
+    patient: Bench, play: Play
+) -> None:
+    piece = b"".join((sse_event(START), FAULTY, sse_event(BLOCK), sse_event(DELTA)))
+    upstreams = play(patient, [sse_head() + http_chunk(piece) + http_chunk(b"")], [failing()])
+    answer = patient.ask("pair", stream=True)
+    assert (answer.status, answer.body) == (200, ERROR)
+    assert len(upstreams.second.requests) == 1
+
+
 def failing() -> Exchange:
     return Exchange(sse_head(), http_chunk(ERROR), http_chunk(b""))
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.gateway.catalogue.entries import Document, Entry, configured_entry, listed_entry
+from apertis.gateway.catalogue.entries import (
+    Document,
+    Entry,
+    configured_entry,
+    document_of,
+    listed_entry,
+)
 from apertis.gateway.catalogue.fetching import fetch_list, fetch_model
 from apertis.gateway.catalogue.kept import FRESH_SECONDS, Kept
 from apertis.gateway.catalogue.pages import page
@@ -33,14 +39,19 @@ class Catalogue:
     """The models of all upstreams, those of a lower priority number first.
 
     A model that several upstreams have is shown once. What an upstream says of its models is kept
-    for five minutes, and for longer while it cannot be asked.
+    for five minutes, and for longer while it cannot be asked. `usual` are the models of an
+    upstream that passes every name and has no list.
     """
 
     def __init__(
-        self, settings: Iterable[UpstreamSettings], upstreams: Mapping[str, Upstream]
+        self,
+        settings: Iterable[UpstreamSettings],
+        upstreams: Mapping[str, Upstream],
+        usual: Iterable[str] = (),
     ) -> None:
         ordered = sorted(settings, key=lambda own: own.priority)
-        self._sources = [_Source(own.models, upstreams[own.name]) for own in ordered]
+        documents = {name: document_of(name) for name in usual}
+        self._sources = [_Source(own.models, upstreams[own.name], documents) for own in ordered]
 
     async def list(self, query: str, allows: Allows, now: float) -> bytes | Refusal:
         """The page of models that a query asks for, as JSON, or why it cannot be answered.
@@ -78,8 +89,11 @@ class Catalogue:
 class _Source:
     """The models of one upstream."""
 
-    def __init__(self, models: tuple[ModelSettings, ...], upstream: Upstream) -> None:
+    def __init__(
+        self, models: tuple[ModelSettings, ...], upstream: Upstream, usual: Mapping[str, Document]
+    ) -> None:
         self._models = models
+        self._usual = usual
         self._by_name = {name: m for m in reversed(models) for name in (m.id, *m.aliases)}
         self._upstream = upstream
         self._list = Kept(lambda: fetch_list(upstream))
@@ -91,7 +105,7 @@ class _Source:
         if self._models:
             return True, [_configured(model, known) for model in self._models]
         if isinstance(known, dict):
-            return True, list(_listed(known.values()))
+            return True, list(_listed((known or self._usual).values()))
         return False, []
 
     async def find(self, name: str, now: float) -> Entry | UpstreamFailure | None:
@@ -106,6 +120,8 @@ class _Source:
         if document is None:
             # The list has ids only; an upstream also knows its own aliases.
             looked_up = await self._look_up(name, now)
+            if looked_up is None and known == {}:
+                looked_up = self._usual.get(name)
             if looked_up is None or isinstance(looked_up, UpstreamFailure):
                 return looked_up
             document = looked_up

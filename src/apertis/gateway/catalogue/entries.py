@@ -16,7 +16,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Document", "Entry", "configured_entry", "id_of", "listed_entry"]
+__all__ = ["Document", "Entry", "configured_entry", "document_of", "id_of", "listed_entry"]
 
 # Values stay the bytes that came: a field that nobody here knows is handed on as it is.
 Document: TypeAlias = dict[str, msgspec.Raw]
@@ -49,6 +49,11 @@ def listed_entry(document: Document) -> Entry | None:
     """A model of an upstream's own list; None for what has no id."""
     name = id_of(document)
     return None if name is None else Entry(name, (), _whole(name, document))
+
+
+def document_of(id: str) -> Document:
+    """What is known of a model of which nobody says more than its id."""
+    return {"id": _raw(id)}
 
 
 def id_of(document: Document) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from apertis.gateway.catalogue.catalogue import Catalogue
 from apertis.gateway.errors import Refusal
 from apertis.gateway.forward import Plain
+from apertis.gateway.usage.list_prices import LIST_PRICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ class ModelRoutes:
     ) -> None:
         self._router = router
         self._clock = clock
-        self._catalogue = Catalogue(settings.upstreams, upstreams)
+        self._catalogue = _catalogue(settings, upstreams)
 
     def reconfigure(
         self, settings: Settings, upstreams: Mapping[str, Upstream], router: Router
@@ -40,7 +41,7 @@ class ModelRoutes:
         """Go on with other settings; what upstreams said is asked anew."""
         self._catalogue.close()
         self._router = router
-        self._catalogue = Catalogue(settings.upstreams, upstreams)
+        self._catalogue = _catalogue(settings, upstreams)
 
     async def __call__(
         self, _visit: Visit, key: Key, request: Request, name: str
@@ -62,3 +63,8 @@ class ModelRoutes:
     def close(self) -> None:
         """Stop asking upstreams."""
         self._catalogue.close()
+
+
+def _catalogue(settings: Settings, upstreams: Mapping[str, Upstream]) -> Catalogue:
+    # An upstream without a list still serves models; those that have a price can be named.
+    return Catalogue(settings.upstreams, upstreams, (*settings.prices, *LIST_PRICES))

@@ -61,6 +61,8 @@ _KINDS = frozenset(
         "error",
     )
 )
+# It becomes a code in records and a label in metrics.
+_LONGEST_TYPE = 64
 # No event starts with it: it stands for "no piece is expected".
 _NONE = b"\xff"
 # Where the text of a piece begins, when nothing but its text changes from piece to piece.
@@ -75,12 +77,13 @@ class StreamReader:
     `model`, `id` and `stop_reason` are the message's own. `content_started`: a first block has
     begun, so that the caller has seen content. `stopped`: `message_stop` came. `error_type`: the
     type of an error event. `malformed`: what was first found to be against the protocol, in words
-    without content. Facts do not depend on how events are grouped into blocks.
+    without content, and `malformed_event` the event with it. Facts do not depend on how events are grouped into blocks.
     """
 
     __slots__ = (
         "_bytes",
         "_counts",
+        "_event",
         "_final",
         "_open",
         "_prefix",
@@ -91,6 +94,7 @@ class StreamReader:
         "error_type",
         "id",
         "malformed",
+        "malformed_event",
         "model",
         "stop_reason",
         "stopped",
@@ -104,8 +108,10 @@ class StreamReader:
         self.stopped = False
         self.error_type: str | None = None
         self.malformed: str | None = None
+        self.malformed_event = b""
         self.deltas = 0
         self._bytes = 0
+        self._event = b""
         self._counts = UsageCounts()
         self._final = False
         self._started = False
@@ -168,6 +174,7 @@ class StreamReader:
             if event:
                 self.feed(event + b"\n\n")
             return
+        self._event = event
         if not self._started:
             event = event.removeprefix(b"\xef\xbb\xbf")
         for name, data in parse_events(event + b"\n\n"):
@@ -216,6 +223,7 @@ class StreamReader:
     def _damaged(self, reason: str) -> None:
         if self.malformed is None:
             self.malformed = reason
+            self.malformed_event = self._event
 
     def _learn(self, event: bytes, index: int | None) -> None:
         found = _PIECE.search(event)
@@ -280,7 +288,7 @@ class StreamReader:
     def _on_error(self, event: _Event) -> None:
         if self.error_type is None:
             type_ = event.error.type if isinstance(event.error, _Error) else None
-            self.error_type = type_ or "api_error"
+            self.error_type = (type_ or "api_error")[:_LONGEST_TYPE]
 
 
 def _article(name: str) -> str:
