@@ -87,3 +87,21 @@ def test_what_cannot_be_honoured_is_refused_by_name(fields: dict[str, Any], para
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.code, refusal.param) == (400, "invalid_parameter", param)
     assert param in refusal.message
+
+
+@pytest.mark.parametrize("name", ["n", "seed", "stop", "user", "compression", "logit_bias"])
+@pytest.mark.parametrize("number", [b"1" * 5000, b"1e999", b"-1e999"])
+def test_a_number_that_nobody_can_read_is_refused(name: str, number: bytes) -> None:
+    body = read_object(b'{"model":"m","%b":%b}' % (name.encode(), number))
+    assert isinstance(body, Body)
+    refusal = declared_edits(body)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.param) == (400, name)
+
+
+def test_a_user_beside_metadata_that_nobody_can_read_is_refused() -> None:
+    body = read_object(b'{"user":"ann","metadata":{"user_id":%b}}' % (b"1" * 5000))
+    assert isinstance(body, Body)
+    refusal = declared_edits(body)
+    assert isinstance(refusal, Refusal)
+    assert refusal.param == "user"

@@ -183,3 +183,18 @@ def test_stream_is_read(value: str, stream: bool) -> None:
     body = peek(MESSAGE[:-1] + b',"stream":%s}' % value.encode(), needs_max_tokens=True)
     assert isinstance(body, Body)
     assert body.stream is stream
+
+
+def test_names_that_differ_in_case_alone_are_one_name() -> None:
+    # "\u017f" folds to "s": Go's decoder takes it for one.
+    for second in (b"Model", b"MODEL", b"max_token\xc5\xbf", b"Max_Tokens"):
+        body = b'{"model":"a","max_tokens":1,"messages":[],"%b":"b"}' % second
+        refusal = peek(body, needs_max_tokens=True)
+        assert isinstance(refusal, Refusal)
+        assert "stands twice" in refusal.message
+
+
+def test_an_object_of_very_many_fields_is_refused_unread() -> None:
+    refusal = read_object(b"{%b}" % b",".join(b'"a%d":1' % number for number in range(1001)))
+    assert isinstance(refusal, Refusal)
+    assert "at most 1000 fields" in refusal.message

@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.gateway.asgi import abort, connection_of, read_body, while_connected
+from apertis.gateway.asgi import (
+    CALLER,
+    REQUEST_ID,
+    abort,
+    connection_of,
+    read_body,
+    while_connected,
+)
 from apertis.gateway.errors import (
+    ADMINISTRATORS_ONLY,
     Refusal,
     access_denied,
     internal_error,
@@ -133,9 +141,7 @@ class Application:
             return
         refusal = pipeline.admit(visit, request, address)
         if refusal is UNKNOWN_KEY:
-            # It may have been made a moment ago, by the command line.
-            await self._newer_keys()
-            refusal = pipeline.admit_key(visit, request)
+            refusal = await self._admit_newer(visit, request)
         key = visit.key
         if refusal is not None or key is None:
             send_refusal(visit, refusal or internal_error(), connection_of(scope))
@@ -147,9 +153,17 @@ class Application:
                 send_refusal(visit, access_denied(), connection_of(scope))
             return
         if endpoint is Endpoint.ADMIN:
-            await self._administered(visit, request, scope, receive, send)
+            if key.record.admin:
+                await self._administered(visit, key, request, scope, receive, send)
+            else:
+                send_refusal(visit, ADMINISTRATORS_ONLY, connection_of(scope))
             return
         await self._counted(visit, key, request, endpoint, name, scope, receive)
+
+    async def _admit_newer(self, visit: Visit, request: Request) -> Refusal | None:
+        """Admit a key that nobody knows: the command line may have made it a moment ago."""
+        await self._newer_keys()
+        return self.pipeline.admit_key(visit, request)
 
     async def _counted(
         self,
@@ -270,7 +284,7 @@ class Application:
         connection_of(scope).answer(200, headers, self._metrics.render())
 
     async def _administered(
-        self, visit: Visit, request: Request, scope: Scope, receive: Receive, send: Send
+        self, visit: Visit, key: Key, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         read = self._body_at_hand(request, Endpoint.ADMIN, scope)
         if read is None:
@@ -293,9 +307,9 @@ class Application:
                 message["headers"] = [*message["headers"], *own]
             await send(message)
 
-        await self._admin()(
-            {**scope, "path": request.path, "apertis.request_id": visit.id}, received, observed
-        )
+        # The key that was let in goes along: headers that are read twice could be read differently.
+        decided = {"path": request.path, REQUEST_ID: visit.id, CALLER: key}
+        await self._admin()({**scope, **decided}, received, observed)
 
 
 _ALIVE = b'{"status":"ok"}'

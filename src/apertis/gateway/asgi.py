@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from apertis.gateway.exchange import RawHeaders
 
 __all__ = [
+    "CALLER",
     "CONNECTION",
+    "REQUEST_ID",
     "ASGIApp",
     "ClientConnection",
     "Message",
@@ -38,6 +40,9 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The scope extension in which our HTTP protocol gives the client's connection.
 CONNECTION = "apertis.connection"
+# The keys of the scope under which a request's id stands, and the key that it was let in with.
+REQUEST_ID = "apertis.request_id"
+CALLER = "apertis.caller"
 
 _ROUNDS_TO_CLOSE = 4
 

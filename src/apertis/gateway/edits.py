@@ -40,6 +40,8 @@ _INSTEAD = {
 }
 _OWN = frozenset({*FALLBACK_FIELDS, "compression", "stop", "user", *_WITHOUT_EFFECT})
 _MOST_STOPS = 4
+# Numbers of thousands of digits, and deep nesting.
+_UNREADABLE = (msgspec.DecodeError, RecursionError)
 _METADATA = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
@@ -62,9 +64,13 @@ def declared_edits(body: Body) -> Edits | Refusal:
         return _NONE
     edits = Edits(tuple(sorted(own)))
     for name in edits.remove:
-        raw = body.raw(name) or b"null"
-        value = msgspec.json.decode(raw)
-        if value is None or name in FALLBACK_FIELDS:
+        if name in FALLBACK_FIELDS:
+            continue
+        try:
+            value = msgspec.json.decode(body.raw(name) or b"null")
+        except _UNREADABLE:
+            return invalid_parameter(name, f"Invalid value for parameter '{name}': too large")
+        if value is None:
             continue
         refusal: Refusal | None = None
         if name == "compression":
@@ -121,12 +127,15 @@ def _user(body: Body, value: object, edits: Edits) -> Refusal | None:
         return invalid_parameter("user", "Invalid value for parameter 'user': a string")
     raw = body.raw("metadata")
     fields: dict[str, msgspec.Raw] = {}
+    known: object = None
     try:
         fields = _METADATA.decode(raw or b"null") or fields
-    except msgspec.ValidationError:
-        fields["user_id"] = msgspec.Raw(b"0")
+        known = msgspec.json.decode(fields.get("user_id", b"null"))
+    except _UNREADABLE:
+        # What is no object, or no name, is another one than this.
+        known = 0
     own = msgspec.json.encode(value)
-    if msgspec.json.decode(fields.get("user_id", b"null")) not in (None, value):
+    if known not in (None, value):
         return invalid_parameter(
             "user", "Invalid value for parameter 'user': 'metadata' names another 'user_id'"
         )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from apertis.gateway.exchange import Headers
 
 __all__ = [
+    "ADMINISTRATORS_ONLY",
     "Refusal",
     "access_denied",
     "conflict",
@@ -125,6 +126,12 @@ def quota_exceeded(message: str = "You have exceeded your quota") -> Refusal:
 def access_denied(message: str = "Access denied to this resource") -> Refusal:
     """Refuse what this key may not do at all."""
     return Refusal(403, "permission_error", "access_denied", message)
+
+
+ADMINISTRATORS_ONLY = access_denied(
+    "This needs an administrator's key; the one that was sent is none"
+)
+"""What becomes of a request to the admin API with any other key."""
 
 
 def model_access_denied(model: str) -> Refusal:

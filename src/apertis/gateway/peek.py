@@ -24,6 +24,8 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # to the first byte of its own. White space is JSON's own; that the JSON is sound is known by then.
 _KEY = re.compile(rb'[ \t\n\r]*+[{,]?[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+')
 _LONGEST_MODEL = 256
+# A request has a few dozen; to walk through millions would keep all others waiting.
+_MOST_FIELDS = 1_000
 _LONGEST_COUNT = 16
 
 T = TypeVar("T")
@@ -116,7 +118,8 @@ def read_object(data: bytes) -> Body | Refusal:
     """Read a JSON object, or say where it is wrong.
 
     A name that stands twice at the top level is refused: the gateway and the upstream could each
-    take another one of the two values for the model, or for the price.
+    take another one of the two values for the model, or for the price. Names that differ in
+    upper and lower case alone are one name here, as they are to servers written in Go.
     """
     if not data.isascii():
         try:
@@ -133,6 +136,11 @@ def read_object(data: bytes) -> Body | Refusal:
         return invalid_request(f"Invalid request format: {error}")
     except RecursionError:
         return invalid_request("Invalid request format: the JSON is nested too deeply")
+    if len(fields) > _MOST_FIELDS:
+        return invalid_request(
+            f"Invalid request format: an object has at most {_MOST_FIELDS} fields here, "
+            f"not {len(fields)}"
+        )
     spans = _spans(data, fields)
     if isinstance(spans, Refusal):
         return spans
@@ -152,9 +160,10 @@ def _spans(
             break
         literal = key[1]
         name: str = msgspec.json.decode(literal) if b"\\" in literal else literal[1:-1].decode()
-        if name in seen:
+        folded = name.casefold()
+        if folded in seen:
             return _twice(name)
-        seen.add(name)
+        seen.add(folded)
         start = key.end()
         value = bytes(fields[name])
         # Only the value that was decoded may stand here: nobody can lead the walk astray.

@@ -144,10 +144,10 @@ class Pipeline:
         charge = self._charge(visit, key, asked)
         if isinstance(charge, Refusal):
             return charge
-        body = asked.body
-        message = Message(request.method, _target(request), request.raw_headers, body, asked.edits)
-        attempts, affinity = self._attempts(body, asked.plan, request)
+        body, target = asked.body, _target(request)
         try:
+            message = Message(request.method, target, request.raw_headers, body, asked.edits)
+            attempts, affinity = self._attempts(body, asked.plan, request)
             answer = await self.forwarder.send(visit, message, attempts, charge)
         except BaseException:
             # Nearly always, the caller left: what the upstream made of it nobody will tell.
@@ -367,7 +367,7 @@ def _target(request: Request) -> str:
 def _first_message(body: Body) -> bytes:
     try:
         messages = msgspec.json.decode(body.raw("messages") or b"[]", type=list[msgspec.Raw])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return b""
     return bytes(messages[0]) if messages else b""
 

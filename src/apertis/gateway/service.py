@@ -12,9 +12,7 @@ from apertis.errors import ConfigurationError
 from apertis.gateway.administrator import ensure_administrator
 from apertis.gateway.app import Application
 from apertis.gateway.cache import ResponseCache
-from apertis.gateway.errors import Refusal, invalid_api_key
 from apertis.gateway.key_watch import KeyWatch
-from apertis.gateway.keys.credential import credential_of
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.limits.limiter import Limiter
 from apertis.gateway.logs import EventHandler, Log
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from apertis.gateway.asgi import ASGIApp, Receive, Scope, Send
     from apertis.gateway.config import Settings
     from apertis.gateway.exchange import Upstream
-    from apertis.gateway.keys.directory import Key
     from apertis.gateway.pipeline import Pipeline
 
 __all__ = ["Gateway"]
@@ -229,18 +226,12 @@ class Gateway:
                 directory=self.directory,
                 upstreams=self,
                 cache=self._cache,
-                authorize=self._authorize,
             )
         return self._admin
 
     def states(self, now: float) -> tuple[Any, ...]:
         """How each upstream fares."""
         return self._router.states(now)
-
-    def _authorize(self, headers: Mapping[str, str]) -> Key | Refusal:
-        # The request was let in already, with its address; this tells whose it is.
-        key = self.directory.find(credential_of(headers) or "", time.time())
-        return key or invalid_api_key()
 
     def reload(self) -> None:
         """Read the settings again; wrong ones are told in the log, and nothing changes then.

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CLIENT_LEFT", "Charge", "Journal", "Ledger", "Prices", "shortage"]
 
+# Two billion dollars: an upstream that counts more is broken. One such record must not keep a
+# database, whose integers have 64 bits, from booking all others.
+_MOST_UNITS = 10**15
 # Names come from callers: what is remembered of them is bounded.
 _MOST_NAMES = 4096
 
@@ -94,7 +97,7 @@ class Prices:
         units = cost_units(tokens, price, batch)
         for advisor, used in advisors:
             units += cost_units(used, self.of(advisor) or price, batch)
-        return units
+        return min(units, _MOST_UNITS)
 
 
 class Ledger:

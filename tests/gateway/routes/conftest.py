@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apertis.gateway.asgi import CALLER, REQUEST_ID
 from apertis.gateway.cache import Entry, ResponseCache
 from apertis.gateway.config import CacheSettings, RoutingSettings, UpstreamSettings
-from apertis.gateway.errors import Refusal, invalid_api_key
-from apertis.gateway.keys.directory import Directory, Key
+from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.keys.secret import hash_secret, hint_of, new_key_id
-from apertis.gateway.routes.admin import REQUEST_ID, create_admin
+from apertis.gateway.routes.admin import create_admin
 from apertis.gateway.routing.router import Router
 from apertis.gateway.store.database import Store
 from apertis.gateway.usage.record import UsageRecord
 from apertis.gateway.usage.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 NOW = 1_800_000_000.0
@@ -67,12 +67,8 @@ class Administration:
             directory=self.directory,
             upstreams=Router(upstreams, RoutingSettings()),
             cache=self.cache,
-            authorize=self.authorize,
             now=lambda: self.now,
         )
-
-    def authorize(self, headers: Mapping[str, str]) -> Key | Refusal:
-        return self.directory.find(headers.get("x-api-key", ""), self.now) or invalid_api_key()
 
     def call(
         self,
@@ -103,6 +99,7 @@ class Administration:
             "scheme": "http",
             "server": ("test", 80),
             "root_path": "",
+            CALLER: self.directory.find(secret, self.now),
         }
         if request_id is not None:
             scope[REQUEST_ID] = request_id

@@ -44,7 +44,6 @@ def create(admin: Administration, /, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("method", "path"), PATHS)
 def test_only_an_administrators_key_comes_in(admin: Administration, method: str, path: str) -> None:
     secret = create(admin)["secret"]
-    assert admin.call(method, path, secret="sk-nobody").error == (401, "invalid_api_key", None)
     assert admin.call(method, path, secret=secret).error == (403, "access_denied", None)
 
 

@@ -128,3 +128,9 @@ def test_iterations_of_another_shape_are_harmless(iterations: object) -> None:
     counts.update({"input_tokens": 1, "iterations": iterations})
     assert counts.tokens() == Tokens(input=1)
     assert counts.advisors() == ()
+
+
+def test_many_summaries_come_to_no_more_than_a_ledger_can_hold() -> None:
+    entries = [entry("compaction", 10**12, 10**12)] * 1000
+    used = folded({"input_tokens": 1, "output_tokens": 1, "iterations": entries})
+    assert used == Tokens(input=10**12, output=10**12)

@@ -176,10 +176,12 @@ def test_searches_are_reserved(max_uses: int | None, searches: int) -> None:
         b'{"system":{"cache_control":1}}',
         b'{"messages":[{"content":[{"content":[7]}]}]}',
         b'{"messages":[{"content":' + b"[" * 50_000,
+        b'{"tools":[{"type":"web_search_20250305","max_uses":3.0}]}',
     ],
 )
 def test_a_body_of_another_shape_is_reserved_at_the_dearest(strange: bytes) -> None:
-    tokens = Tokens(cache_write_1h=len(strange) // 2, output=10)
+    # What cannot be read may name documents of any size, and ask for searches.
+    tokens = Tokens(cache_write_1h=1_000_000, output=10, web_search_requests=10)
     assert reservation_units(strange, 10, PRICE) >= cost_units(tokens, PRICE)
     assert likely_input_tokens(strange) > 0
 

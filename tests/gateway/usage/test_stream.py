@@ -192,6 +192,8 @@ def test_an_error_event_is_known_by_its_type() -> None:
     assert read(START, block_start(), error).error_type == "overloaded_error"
     assert read(event("error", error="what")).error_type == "api_error"
     assert read(event("error")).error_type == "api_error"
+    # It is kept, logged and counted: an upstream does not decide how long it is.
+    assert read(event("error", error={"type": "x" * 5000})).error_type == "x" * 64
 
 
 @pytest.mark.parametrize(

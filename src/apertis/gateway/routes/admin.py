@@ -18,9 +18,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from apertis.gateway.asgi import CALLER, REQUEST_ID
 from apertis.gateway.errors import (
+    ADMINISTRATORS_ONLY,
     Refusal,
-    access_denied,
     endpoint_not_found,
     internal_error,
     method_not_allowed,
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.routes.admin_ports import Cache, Caller, Directory, Store, Upstreams
 
-__all__ = ["REQUEST_ID", "create_admin"]
-
-# The key of the ASGI scope under which the request's id stands, when it has one already.
-REQUEST_ID = "apertis.request_id"
+__all__ = ["create_admin"]
 
 _KEY = "/admin/v1/keys/{key_id}"
 
@@ -53,17 +51,15 @@ def create_admin(
     directory: Directory,
     upstreams: Upstreams,
     cache: Cache,
-    authorize: Callable[[Mapping[str, str]], Caller | Refusal],
     now: Callable[[], float] = time.time,
 ) -> Starlette:
     """Build the ASGI application of `/admin/v1`.
 
-    `authorize` tells from a request's headers (names in lower case) whose key it carries, or why
-    it is refused; here the key must be an administrator's besides. A request's id is taken from
-    `scope[REQUEST_ID]`; without it a new one is made. `now` gives Unix seconds.
+    Whose key a request carries was decided before: `scope[CALLER]` is that key, and here it must be
+    an administrator's besides. A request's id is taken from `scope[REQUEST_ID]`; without it a new
+    one is made. `now` gives Unix seconds.
     """
     api = AdminApi(store, directory, upstreams, cache, now)
-    gate = _Gate(authorize)
     routes: tuple[tuple[str, str, _Work], ...] = (
         ("GET", "/admin/v1/keys", api.list_keys),
         ("POST", "/admin/v1/keys", api.create_key),
@@ -81,7 +77,7 @@ def create_admin(
     for method, path, work in routes:
         methods.setdefault(path, {})[method] = work
     app = Starlette(
-        routes=[Route(path, _Resource(gate, works)) for path, works in methods.items()],
+        routes=[Route(path, _Resource(works)) for path, works in methods.items()],
         exception_handlers={HTTPException: _no_route, Exception: _defect},
     )
     # A redirect would make a client repeat a POST as a GET.
@@ -89,26 +85,10 @@ def create_admin(
     return app
 
 
-class _Gate:
-    """Lets administrators in."""
-
-    def __init__(self, authorize: Callable[[Mapping[str, str]], Caller | Refusal]) -> None:
-        self._authorize = authorize
-
-    def refuse(self, headers: Mapping[str, str]) -> Refusal | None:
-        caller = self._authorize(headers)
-        if isinstance(caller, Refusal):
-            return caller
-        if caller.record.admin:
-            return None
-        return access_denied("This needs an administrator's key; the one that was sent is none")
-
-
 class _Resource:
     """The methods of one path, as an ASGI application: gate first, then the work, then JSON."""
 
-    def __init__(self, gate: _Gate, works: Mapping[str, _Work]) -> None:
-        self._gate = gate
+    def __init__(self, works: Mapping[str, _Work]) -> None:
         self._works = works
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,9 +105,9 @@ class _Resource:
         await _response(request, result)(scope, receive, send)
 
     async def _answer(self, request: Request) -> Result:
-        refusal = self._gate.refuse(request.headers)
-        if refusal is not None:
-            return refusal
+        caller: Caller = request.scope[CALLER]
+        if not caller.record.admin:
+            return ADMINISTRATORS_ONLY
         method = "GET" if request.method == "HEAD" else request.method
         work = self._works.get(method)
         if work is None:

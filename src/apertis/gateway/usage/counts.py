@@ -127,12 +127,12 @@ def _entry_tokens(entry: Mapping[str, object]) -> Tokens:
 
 def _with(one: Tokens, other: Tokens) -> Tokens:
     return Tokens(
-        one.input + other.input,
-        one.output + other.output,
-        one.cache_read + other.cache_read,
-        one.cache_write_5m + other.cache_write_5m,
-        one.cache_write_1h + other.cache_write_1h,
-        one.web_search_requests + other.web_search_requests,
+        min(one.input + other.input, _LARGEST),
+        min(one.output + other.output, _LARGEST),
+        min(one.cache_read + other.cache_read, _LARGEST),
+        min(one.cache_write_5m + other.cache_write_5m, _LARGEST),
+        min(one.cache_write_1h + other.cache_write_1h, _LARGEST),
+        min(one.web_search_requests + other.web_search_requests, _LARGEST),
         one.fast,
         one.us_only,
     )

@@ -247,8 +247,10 @@ def _measure(body: bytes) -> tuple[_Prompt, _Body]:
     try:
         fields = _BODY.decode(body)
     except UNREADABLE:
-        # The upstream will hardly take it either; until it says so, all is dear text.
+        # The upstream will hardly take it either. Until it says so, there may be in it whatever is
+        # dear: documents by reference, searches, writes to the cache for an hour.
         prompt.cached = prompt.hour = True
+        prompt.references, prompt.searches = 1, _SEARCHES
         return prompt, _Body(speed="fast", inference_geo="us")
     prompt.read(fields)
     return prompt, fields
