@@ -424,6 +424,16 @@ def test_a_head_that_is_too_large(sandbox_gateway: RunningGateway, path: str) ->
     refused(answer, 431, "headers_too_large")
 
 
+def test_a_head_that_is_too_large_and_comes_whole(sandbox_gateway: RunningGateway) -> None:
+    def asked(filler: int) -> tuple[int, dict[str, str], bytes]:
+        head = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-filler: %s\r\n\r\n"
+        (answer,) = exchange(sandbox_gateway.client.port, head % (b"y" * filler))
+        return answer
+
+    assert asked(60_000)[0] == 200
+    refused(asked(70_000), 431, "headers_too_large")
+
+
 @pytest.mark.parametrize(
     "data",
     [

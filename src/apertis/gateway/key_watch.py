@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from apertis.gateway.store.errors import StoreUnavailableError
@@ -46,20 +47,15 @@ class KeyWatch:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            try:
-                async with asyncio.timeout(_WATCH_SECONDS):
-                    await self._wanted.wait()
-            except TimeoutError:
-                pass
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), _WATCH_SECONDS)
             # Who comes after this line may know a key that this look is too early for.
             self._wanted.clear()
             waiting, self._waiting = self._waiting, []
             try:
                 await self._look()
             finally:
-                for one in waiting:
-                    if not one.done():
-                        one.set_result(None)
+                _told(waiting)
             await asyncio.sleep(_GAP_SECONDS)
 
     async def catch_up(self) -> None:
@@ -82,3 +78,9 @@ class KeyWatch:
             if not self._failing:
                 self._log.event("error", "the store cannot be read", reason=str(error))
             self._failing = True
+
+
+def _told(waiting: Iterable[asyncio.Future[None]]) -> None:
+    for one in waiting:
+        if not one.done():
+            one.set_result(None)

@@ -31,7 +31,8 @@ __all__ = ["HttpProtocol"]
 
 
 # The parser itself would keep a head of any length, before any key has been seen.
-_MOST_HEAD_BYTES = 256 * 1024
+_MOST_HEAD_BYTES = 64 * 1024
+_MOST_FRAMING_BYTES = 256 * 1024
 _HEAD_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
 # Each request that waits behind an answer costs far more memory than its bytes.
@@ -184,6 +185,9 @@ class HttpProtocol(HttpToolsProtocol):
     _within_head = False
     _refused = False
     _head_bytes = 0
+    # Whether what came may hold a head that is too large, and whether it does.
+    _much_came = False
+    _too_large = False
     # What came of a message behind its head without any byte of a body: it frames the body.
     _framing_bytes = 0
     # An answer is complete, and its client does not take it: nothing more is read of it.
@@ -220,6 +224,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._within_message:
             head, end, rest = data.partition(b"\r\n\r\n")
             data = _UPGRADE.sub(b"\r\nx-ignored-upgrade", head) + end + rest
+        self._much_came = self._head_bytes + len(data) > _MOST_HEAD_BYTES
         super().data_received(data)
         if self._refused:
             return
@@ -236,7 +241,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._within_message:
             # Extensions of chunks, and trailers, could go on for ever.
             self._framing_bytes += len(data)
-            if self._framing_bytes > _MOST_HEAD_BYTES:
+            if self._framing_bytes > _MOST_FRAMING_BYTES:
                 self._refuse(invalid_request("Invalid HTTP request received."))
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -250,6 +255,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request; its body is limited by the application."""
+        if self._much_came and self._head_size() > _MOST_HEAD_BYTES:
+            # What is raised here stops the parser, which then has it answered.
+            self._too_large = True
+            raise ValueError("the head is too large")
         super().on_headers_complete()
         self._within_head = False
         self._framing_bytes = 0
@@ -319,7 +328,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP in the envelope of all other errors, and hang up."""
-        self._refuse(invalid_request(msg.strip()))
+        if self._too_large:
+            self._refuse(head_too_large(_MOST_HEAD_BYTES))
+        else:
+            self._refuse(invalid_request(msg.strip()))
+
+    def _head_size(self) -> int:
+        # Four bytes of each field are its colon, its space and its line's end.
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _too_slow(self) -> None:
         self._head_timer = None

@@ -77,7 +77,8 @@ class StreamReader:
     `model`, `id` and `stop_reason` are the message's own. `content_started`: a first block has
     begun, so that the caller has seen content. `stopped`: `message_stop` came. `error_type`: the
     type of an error event. `malformed`: what was first found to be against the protocol, in words
-    without content, and `malformed_event` the event with it. Facts do not depend on how events are grouped into blocks.
+    without content, and `malformed_event` the event with it. Facts do not depend on how events
+    are grouped into blocks.
     """
 
     __slots__ = (
