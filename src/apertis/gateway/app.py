@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.gateway.asgi import abort, connection_of, read_body, while_connected
+from apertis.gateway.asgi import (
+    CALLER,
+    REQUEST_ID,
+    abort,
+    connection_of,
+    read_body,
+    while_connected,
+)
 from apertis.gateway.errors import (
+    ADMINISTRATORS_ONLY,
     Refusal,
     access_denied,
     internal_error,
@@ -145,7 +153,10 @@ class Application:
                 send_refusal(visit, access_denied(), connection_of(scope))
             return
         if endpoint is Endpoint.ADMIN:
-            await self._administered(visit, request, scope, receive, send)
+            if key.record.admin:
+                await self._administered(visit, key, request, scope, receive, send)
+            else:
+                send_refusal(visit, ADMINISTRATORS_ONLY, connection_of(scope))
             return
         await self._counted(visit, key, request, endpoint, name, scope, receive)
 
@@ -273,7 +284,7 @@ class Application:
         connection_of(scope).answer(200, headers, self._metrics.render())
 
     async def _administered(
-        self, visit: Visit, request: Request, scope: Scope, receive: Receive, send: Send
+        self, visit: Visit, key: Key, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         read = self._body_at_hand(request, Endpoint.ADMIN, scope)
         if read is None:
@@ -296,9 +307,9 @@ class Application:
                 message["headers"] = [*message["headers"], *own]
             await send(message)
 
-        await self._admin()(
-            {**scope, "path": request.path, "apertis.request_id": visit.id}, received, observed
-        )
+        # The key that was let in goes along: headers that are read twice could be read differently.
+        decided = {"path": request.path, REQUEST_ID: visit.id, CALLER: key}
+        await self._admin()({**scope, **decided}, received, observed)
 
 
 _ALIVE = b'{"status":"ok"}'
