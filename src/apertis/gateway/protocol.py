@@ -190,6 +190,7 @@ class HttpProtocol(HttpToolsProtocol):
     _too_large = False
     # What came of a message behind its head without any byte of a body: it frames the body.
     _framing_bytes = 0
+    _body_came = False
     # An answer is complete, and its client does not take it: nothing more is read of it.
     _stalled = False
     _head_timer: asyncio.TimerHandle | None = None
@@ -240,7 +241,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._stop_head_timer()
         if self._within_message:
             # Extensions of chunks, and trailers, could go on for ever.
-            self._framing_bytes += len(data)
+            self._framing_bytes = 0 if self._body_came else self._framing_bytes + len(data)
+            self._body_came = False
             if self._framing_bytes > _MOST_FRAMING_BYTES:
                 self._refuse(invalid_request("Invalid HTTP request received."))
 
@@ -272,7 +274,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Keep a piece of a body; one that is wanted as a whole wakes nobody before its end."""
         cycle = self.cycle
-        self._framing_bytes = 0
+        self._body_came = True
         if self.wanted is None or self.wanted[0] is not cycle:
             super().on_body(body)
         elif not cycle.response_complete:

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apertis.gateway.settlement import Prices
+from apertis.gateway.usage.prices import PriceTable
+from apertis.gateway.usage.tokens import Tokens
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -279,3 +283,11 @@ def test_the_name_of_a_cheap_model_reserves_for_the_dear_one_that_it_stands_for(
     (usage,) = money.upstream.reported()
     assert row["cost_units"] == money.price_of("alpha", usage)
     assert money.account(poor_id).used == 0
+
+
+def test_no_cost_is_larger_than_a_database_can_add_up() -> None:
+    # An upstream that is broken counts what it likes, and names as many advisors.
+    prices = Prices(PriceTable(), unpriced_is_free=False)
+    used = Tokens(input=10**12, output=10**12)
+    cost = prices.cost("claude-opus-4-5", used, [("claude-opus-4-5", used)] * 10_000)
+    assert 0 < cost * 9_000 < 2**63
