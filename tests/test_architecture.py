@@ -148,6 +148,7 @@ GATEWAY = {
     "certificate": set[str](),
     "doctor": VALUES | {"certificate", "store", "upstreams"},
     "logs": VALUES | {"visit"},
+    "key_watch": {"store"},
     "metrics": VALUES | {"visit"},
     "protocol": VALUES | {"visit"},
     "administrator": VALUES | {"keys"},

@@ -53,8 +53,21 @@ def test_work_granted_before_a_restart_is_held_even_beyond_the_quota() -> None:
     account.hold(50)
     assert account.remaining == -30
     assert not account.reserve(1)
-    account.settle(50, 20)
-    assert account.used == 100
+    account.let_go(50, 20)
+    assert (account.used, account.remaining) == (100, 0)
+
+
+def test_a_batch_never_gives_back_what_is_set_aside_for_a_request() -> None:
+    account = Account(quota=1000)
+    assert account.reserve(40)
+    assert account.reserve(60)
+    account.hand_over(60)
+    assert (account.reserved, account.held) == (40, 60)
+    # The store knew of more than this process did.
+    account.let_go(500, 10)
+    assert (account.reserved, account.held, account.used) == (40, 0, 10)
+    account.settle(40, 5)
+    assert account.remaining == 985
 
 
 @given(

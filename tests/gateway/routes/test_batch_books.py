@@ -87,10 +87,10 @@ def test_what_the_store_did_not_book_is_not_booked_at_all(tmp_path: Path) -> Non
             with pytest.raises(StoreUnavailableError):
                 await books.settle(BATCH, [answered("a")], PRICES)
             assert flaky.seen_before_commit == COST
-            assert (account.used, account.reserved) == (0, 300)
+            assert (account.used, account.set_aside) == (0, 300)
             flaky.fails = False
             await books.settle(BATCH, [answered("a"), answered("a")], PRICES)
-            assert (account.used, account.reserved) == (COST, 200)
+            assert (account.used, account.set_aside) == (COST, 200)
 
     asyncio.run(run())
 
@@ -114,7 +114,7 @@ def test_a_key_that_is_read_anew_while_its_batch_is_booked_is_not_charged_twice(
             await books.settle(BATCH, [answered("a"), answered("b")], PRICES)
             (key,) = directory.all()
             assert key.record.name == "new"
-            assert (key.account.used, key.account.reserved) == (2 * COST, 100)
+            assert (key.account.used, key.account.set_aside) == (2 * COST, 100)
             stored = await store.keys.get("key_a")
             assert stored is not None
             assert stored.used_units == 2 * COST
@@ -136,7 +136,7 @@ def test_a_caller_who_leaves_does_not_stop_the_booking(tmp_path: Path) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await reading
             await books.finish(10)
-            assert (key.account.used, key.account.reserved) == (COST, 200)
+            assert (key.account.used, key.account.set_aside) == (COST, 200)
             kept = await store.batches.get("b")
             assert kept is not None
             assert (kept.settled_lines, kept.held_units) == (1, 200)
@@ -163,14 +163,14 @@ def test_released_and_forgotten_batches_hold_nothing(tmp_path: Path) -> None:
             books = BatchBooks(store.batches, directory, lambda: 0.0)
             (key,) = directory.all()
             await books.settle(BATCH, [answered("a"), LineResult("b", None)], PRICES)
-            assert key.account.reserved == 100
+            assert key.account.set_aside == 100
             await books.release(BATCH)
             await books.release(BATCH)
-            assert (key.account.used, key.account.reserved) == (COST, 0)
+            assert (key.account.used, key.account.set_aside) == (COST, 0)
             # Lines that come after all are booked, and only once.
             for _ in range(2):
                 await books.settle(BATCH, [answered("a"), answered("c")], PRICES)
-            assert (key.account.used, key.account.reserved) == (2 * COST, 0)
+            assert (key.account.used, key.account.set_aside) == (2 * COST, 0)
             await books.forget(BATCH)
             assert await store.batches.get("b") is None
             assert await store.batches.held_by_key() == {}

@@ -138,14 +138,14 @@ def test_what_nobody_reads_within_a_day_is_booked_all_the_same(tmp_path: Path) -
         batch_id = await place.make("a", "b")
         # The sandbox ends a batch when it is looked at.
         await place.call("GET", batch_id)
-        held = account.reserved
+        held = account.set_aside
         place.now += 20 * HOUR
         await place.routes.collect_left_behind()
-        assert (account.used, account.reserved) == (0, held)
+        assert (account.used, account.set_aside) == (0, held)
         place.now += 10 * HOUR
         await place.routes.collect_left_behind()
         assert 0 < account.used <= held
-        assert account.reserved == 0
+        assert account.set_aside == 0
         used, seen = account.used, len(place.upstream.requests)
         await place.routes.collect_left_behind()
         assert isinstance(await place.call("GET", batch_id, "/results"), Lined)
@@ -162,7 +162,7 @@ def test_what_could_not_be_collected_is_asked_for_again(tmp_path: Path) -> None:
         place.upstream.breaks = True
         await place.routes.collect_left_behind()
         assert place.key.account.used == 0
-        assert place.key.account.reserved > 0
+        assert place.key.account.set_aside > 0
         place.upstream.breaks = False
         await place.routes.collect_left_behind()
         assert place.key.account.used > 0
@@ -179,7 +179,7 @@ def test_a_batch_that_is_gone_holds_nothing_after_a_day(tmp_path: Path) -> None:
         assert not isinstance(answer, UpstreamFailure)
         place.now += 30 * HOUR
         await place.routes.collect_left_behind()
-        assert (place.key.account.used, place.key.account.reserved) == (0, 0)
+        assert (place.key.account.used, place.key.account.set_aside) == (0, 0)
 
     run(work, tmp_path)
 
@@ -190,7 +190,7 @@ def test_an_upstream_that_breaks_off_is_told_and_changes_nothing(
 ) -> None:
     async def work(place: Place) -> None:
         batch_id = await place.make("a")
-        held = place.key.account.reserved
+        held = place.key.account.set_aside
         place.upstream.breaks = True
         suffix = "/cancel" if method == "POST" else ""
         answer = await place.call(method, batch_id, suffix)
@@ -198,7 +198,7 @@ def test_an_upstream_that_breaks_off_is_told_and_changes_nothing(
         assert answer.status == 502
         listed = await place.call("GET")
         assert isinstance(listed, Refusal)
-        assert place.key.account.reserved == held
+        assert place.key.account.set_aside == held
         assert await place.store.batches.get(batch_id) is not None
 
     run(work, tmp_path)
@@ -211,7 +211,7 @@ def test_a_store_that_is_gone_is_told_before_anything_is_sent(tmp_path: Path) ->
             await connection.exec_driver_sql("ALTER TABLE batches RENAME TO elsewhere")
         sent = len(place.upstream.requests)
         body = json.dumps({"requests": [{"custom_id": "b", "params": MESSAGE}]}).encode()
-        held = place.key.account.reserved
+        held = place.key.account.set_aside
         for answer in (
             await place.call("POST", body=body),
             await place.call("GET"),
@@ -220,7 +220,7 @@ def test_a_store_that_is_gone_is_told_before_anything_is_sent(tmp_path: Path) ->
             assert isinstance(answer, Refusal)
             assert (answer.status, answer.code) == (503, "service_unavailable")
         assert len(place.upstream.requests) == sent
-        assert place.key.account.reserved == held
+        assert place.key.account.set_aside == held
 
     run(work, tmp_path)
 
@@ -237,7 +237,7 @@ def test_a_batch_that_cannot_be_kept_is_cancelled_and_holds_nothing(tmp_path: Pa
         assert (made.method, made.target) == ("POST", PATH)
         assert cancelled.method == "POST"
         assert cancelled.target.endswith("/cancel")
-        assert place.key.account.reserved == 0
+        assert place.key.account.set_aside == 0
         listed = await place.call("GET")
         assert isinstance(listed, Plain)
         assert json.loads(listed.body)["data"] == []
@@ -251,7 +251,7 @@ def test_a_large_batch_is_read_beside_other_work(tmp_path: Path) -> None:
         batch_id = await place.make(*names)
         kept = await place.store.batches.get(batch_id)
         assert kept is not None
-        assert (kept.lines, kept.held_units) == (3000, place.key.account.reserved)
+        assert (kept.lines, kept.held_units) == (3000, place.key.account.set_aside)
         await place.call("GET", batch_id)
         answer = await place.call("GET", batch_id, "/results")
         assert isinstance(answer, Lined)
@@ -259,7 +259,7 @@ def test_a_large_batch_is_read_beside_other_work(tmp_path: Path) -> None:
         while block := await answer.lines.next():
             count += block.count(b"\n")
         assert count == 3000
-        assert place.key.account.reserved == 0
+        assert place.key.account.set_aside == 0
         stored = await place.store.keys.get("key_a")
         assert stored is not None
         assert stored.used_units == place.key.account.used > 0

@@ -14,7 +14,7 @@ from apertis.gateway.catalogue.entries import (
     document_of,
     listed_entry,
 )
-from apertis.gateway.catalogue.fetching import fetch_list, fetch_model
+from apertis.gateway.catalogue.fetching import NO_LIST, fetch_list, fetch_model
 from apertis.gateway.catalogue.kept import FRESH_SECONDS, Kept
 from apertis.gateway.catalogue.pages import page
 from apertis.gateway.errors import Refusal, model_not_found, service_unavailable
@@ -105,7 +105,8 @@ class _Source:
         if self._models:
             return True, [_configured(model, known) for model in self._models]
         if isinstance(known, dict):
-            return True, list(_listed((known or self._usual).values()))
+            shown = self._usual if known is NO_LIST else known
+            return True, list(_listed(shown.values()))
         return False, []
 
     async def find(self, name: str, now: float) -> Entry | UpstreamFailure | None:
@@ -120,7 +121,7 @@ class _Source:
         if document is None:
             # The list has ids only; an upstream also knows its own aliases.
             looked_up = await self._look_up(name, now)
-            if looked_up is None and known == {}:
+            if looked_up is None and known is NO_LIST:
                 looked_up = self._usual.get(name)
             if looked_up is None or isinstance(looked_up, UpstreamFailure):
                 return looked_up

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import msgspec
@@ -14,7 +14,10 @@ from apertis.version import __version__
 if TYPE_CHECKING:
     from apertis.gateway.exchange import Upstream
 
-__all__ = ["fetch_list", "fetch_model"]
+__all__ = ["NO_LIST", "fetch_list", "fetch_model"]
+
+# Not the same as a list without models: the upstream does not say what it has.
+NO_LIST: Final[dict[str, Document]] = {}
 
 _TIMEOUTS = UpstreamTimeouts(connect=10.0, first_byte=20.0, idle=20.0)
 _HEADERS = [
@@ -39,13 +42,13 @@ _decode_model = msgspec.json.Decoder(Document).decode
 
 
 async def fetch_list(upstream: Upstream) -> dict[str, Document] | UpstreamFailure:
-    """All models of an upstream by id, in its order; none where it has no list."""
+    """All models of an upstream by id, in its order; `NO_LIST` itself where it has no list."""
     found: dict[str, Document] = {}
     target = "/v1/models?limit=1000"
     while True:
         body = await _get(upstream, target)
         if body is None:
-            return found
+            return found or NO_LIST
         if isinstance(body, UpstreamFailure):
             return body
         try:

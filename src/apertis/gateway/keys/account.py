@@ -14,34 +14,51 @@ class Account:
     dollar, and never negative.
     """
 
-    __slots__ = ("quota", "reserved", "used")
+    __slots__ = ("held", "quota", "reserved", "used")
 
     def __init__(self, quota: int | None, used: int = 0) -> None:
         self.quota = quota
         self.used = used
+        # For requests under way, and for batches: each gives back what is its own alone.
         self.reserved = 0
+        self.held = 0
 
     @property
     def remaining(self) -> int | None:
         """What may still be reserved; None without a quota. Below zero after an overshoot."""
-        return None if self.quota is None else self.quota - self.used - self.reserved
+        return None if self.quota is None else self.quota - self.used - self.set_aside
+
+    @property
+    def set_aside(self) -> int:
+        """What is promised to requests and batches together."""
+        return self.reserved + self.held
 
     def reserve(self, units: int) -> bool:
         """Set `units` aside for a request; False, and nothing is set aside, if they are not there.
 
         A reservation of 0 is granted as long as the quota is not overspent.
         """
-        if self.quota is not None and self.used + self.reserved + units > self.quota:
+        if self.quota is not None and self.used + self.set_aside + units > self.quota:
             return False
         self.reserved += units
         return True
 
     def hold(self, units: int) -> None:
-        """Set `units` aside whether they are there or not.
+        """Set `units` aside for a batch, whether they are there or not: it was granted earlier."""
+        self.held += units
 
-        For work that was granted earlier: a batch that was under way when the gateway stopped.
+    def hand_over(self, units: int) -> None:
+        """Let a request's reservation become the hold of the batch that it made."""
+        self.settle(units, 0)
+        self.hold(units)
+
+    def let_go(self, units: int, actual: int) -> None:
+        """Give up to `units` of the holds back, and book what a batch has cost.
+
+        A store that kept a batch, and failed before it could say so, knows of more holds.
         """
-        self.reserved += units
+        self.held -= min(units, self.held)
+        self.used += actual
 
     def settle(self, reserved: int, actual: int) -> None:
         """Give a reservation back and book what the request cost.

@@ -28,7 +28,7 @@ async def user_token(_visit: Visit, key: Key, _request: Request, _name: str) -> 
         "name": record.name,
         "remain_quota": None if remaining is None else max(remaining, 0),
         "used_quota": account.used,
-        "reserved_quota": account.reserved,
+        "reserved_quota": account.set_aside,
         "unlimited_quota": account.quota is None,
         "models": record.models,
         "expired_time": -1 if record.expires_at is None else record.expires_at,

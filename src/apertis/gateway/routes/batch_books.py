@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from apertis.gateway.batches.results import LineResult
-    from apertis.gateway.keys.account import Account
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.settlement import Prices
     from apertis.gateway.store.records import Batch, BatchLine, Settlement
@@ -122,14 +121,14 @@ class BatchBooks:
         most = sum(result.record.cost_units for result in fresh if result.record is not None)
         key = self._directory.get(batch.key_id)
         if key is not None:
-            key.account.settle(0, most)
+            key.account.let_go(0, most)
         booked = released = 0
         try:
             settlement = await self.store.settle(batch.id, fresh)
             booked, released = settlement.cost_units, settlement.released_units
         finally:
             if key is not None:
-                _give_back(key.account, released, booked - most)
+                key.account.let_go(released, booked - most)
         ids = set(settlement.custom_ids)
         records = [r.record for r in fresh if r.record is not None and r.custom_id in ids]
         return Booked(records, booked)
@@ -146,7 +145,7 @@ class BatchBooks:
         units = await work
         key = self._directory.get(batch.key_id)
         if key is not None:
-            _give_back(key.account, units, 0)
+            key.account.let_go(units, 0)
 
 
 def hold_units(params: bytes, max_tokens: int, price: Price) -> int:
@@ -169,11 +168,6 @@ def hold_units(params: bytes, max_tokens: int, price: Price) -> int:
             long_percent=price.long_percent,
         ),
     )
-
-
-def _give_back(account: Account, held: int, cost: int) -> None:
-    # The store may hold more: when it kept a batch and failed before it could say so.
-    account.settle(min(held, account.reserved), cost)
 
 
 def _share(units: int, percent: int) -> int:

@@ -164,7 +164,9 @@ class BatchCreation:
             kept = refusal is None
             return refusal or answer
         finally:
-            if not kept:
+            if kept:
+                key.account.hand_over(units)
+            else:
                 key.account.settle(units, 0)
 
     async def _send(self, order: _Order) -> tuple[Plain | Refusal, Mapping[str, Target]]:
