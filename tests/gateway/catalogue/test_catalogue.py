@@ -174,6 +174,8 @@ def test_an_upstream_without_a_list_has_the_usual_models() -> None:
 def test_an_upstream_with_a_list_has_no_other_models() -> None:
     with ScriptedServer([listing("a")]) as server:
         assert asking(Shown.ids, (server, ()), usual=("claude-u",)) == ["a"]
+    with ScriptedServer([listing()]) as server:
+        assert asking(Shown.ids, (server, ()), usual=("claude-u",)) == []
 
 
 def test_one_upstream_that_fails_does_not_hide_the_others() -> None:

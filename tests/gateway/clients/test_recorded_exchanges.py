@@ -17,7 +17,11 @@ NOT_OURS = {"content-length", "transfer-encoding", "connection", "content-encodi
 # Headers that speak of the upstream's own address, or are the gateway's to say.
 STAYING = {"alt-svc", "strict-transport-security", "date"}
 # Two messages in one stream, and an end before the start: the gateway refuses what is malformed.
-MALFORMED = {"ai-b31f986c2955", "anthropic-sdk-python-dbe20b943bc6"}
+MALFORMED = {
+    # Behind content, so it is an event of the stream, and before any.
+    "ai-b31f986c2955": 200,
+    "anthropic-sdk-python-dbe20b943bc6": 502,
+}
 MESSAGE = {"model": "claude-scripted", "max_tokens": 5, "messages": []}
 
 
@@ -59,7 +63,11 @@ def test_recorded_answers_pass_to_the_byte(world: World) -> None:
         case = {**headers, "x-case": f"recorded {name}"}
         answer = client.call("POST", request["path"], json.dumps(body).encode(), case)
         if name in MALFORMED:
-            assert answer.status == 502, name
+            # What came before the fault, and then why nothing follows.
+            sound, _, why = answer.body.rpartition(b"event: error\n")
+            assert (name, answer.status) == (name, MALFORMED[name])
+            assert recording["body"].startswith(sound)
+            assert b"upstream_error" in why
             continue
         assert (name, answer.status, answer.body) == (name, status, recording["body"])
         kept = {k: v for k, v in recording["headers"].items() if k not in STAYING}
