@@ -44,6 +44,10 @@ def every_refusal() -> list[Refusal]:
     made = []
     for name in set(errors.__all__) - {"Refusal"}:
         constructor = getattr(errors, name)
+        if isinstance(constructor, Refusal):
+            # It needs no words of a request's.
+            made.append(constructor)
+            continue
         arguments = [
             {"int": 1, "float": 1.0, "tuple[str, ...]": ("GET",)}.get(parameter.annotation, "x")
             for parameter in inspect.signature(constructor).parameters.values()
