@@ -151,6 +151,16 @@ def test_an_address_that_others_reach_is_said_aloud(tmp_path: Path) -> None:
     assert "http://127.0.0.1:" in text
 
 
+def test_a_program_that_starts_it_finds_that_in_the_log(tmp_path: Path) -> None:
+    with serving("--data", str(tmp_path), "--host", "0.0.0.0", "--json") as process:
+        assert "base_url" in json.loads(line_of(process))
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+    [event] = [json.loads(line) for line in errors.splitlines()]
+    assert event["level"] == "warning"
+    assert "Others can reach 0.0.0.0, without TLS" in event["event"]
+
+
 def test_data_can_be_a_file(tmp_path: Path) -> None:
     file = tmp_path / "team.sqlite"
     with serving("--data", str(file)) as process:

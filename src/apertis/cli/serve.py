@@ -15,7 +15,7 @@ from apertis.cli.exits import ExitCode
 from apertis.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from apertis.gateway.config import Settings, UpstreamSettings
+    from apertis.gateway.config import ServerSettings, Settings, UpstreamSettings
     from apertis.gateway.service import Gateway
 
 __all__ = ["command"]
@@ -102,6 +102,8 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
             _settle_memory()
             text = _json_line(url, gateway) if as_json else _announcement(url, gateway)
             click.echo(text)
+            if as_json and (exposed := _exposed(own)) is not None:
+                gateway.log.event("warning", exposed)
 
         # The gateway's own log is JSON, and so are the warnings of libraries.
         logging.captureWarnings(True)
@@ -132,10 +134,8 @@ def _announcement(url: str, gateway: Gateway) -> str:
         *(_upstream_line(upstream) for upstream in settings.upstreams),
         f"Data: {_data(settings)}",
     ]
-    if not (server.is_loopback or server.has_tls):
-        lines.append(
-            f"Others can reach {server.host}, without TLS: keys and content travel in the clear."
-        )
+    if (exposed := _exposed(server)) is not None:
+        lines.append(f"{exposed}.")
     key = gateway.secret or "<your key>"
     if gateway.secret is not None:
         lines.append("The administrator's key below is shown only now; only its hash is kept.")
@@ -153,6 +153,12 @@ def _announcement(url: str, gateway: Gateway) -> str:
         "A key for somebody else: apertis keys create --name NAME",
     ]
     return "\n".join([*lines, "Ctrl-C stops it."])
+
+
+def _exposed(server: ServerSettings) -> str | None:
+    if server.is_loopback or server.has_tls:
+        return None
+    return f"Others can reach {server.host}, without TLS: keys and content travel in the clear"
 
 
 def _data(settings: Settings) -> str:
