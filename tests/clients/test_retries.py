@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -172,8 +173,9 @@ def test_the_wait_is_the_one_that_the_service_asked_for(
     async def async_sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("apertis.sync.sender.time.sleep", waited.append)
-    monkeypatch.setattr("apertis.aio.sender.asyncio.sleep", async_sleep)
+    # In the senders alone: the servers of the tests live in this process, and sleep too.
+    monkeypatch.setattr("apertis.sync.sender.time", SimpleNamespace(sleep=waited.append))
+    monkeypatch.setattr("apertis.aio.sender.asyncio", SimpleNamespace(sleep=async_sleep))
     asked = [no(429, retry_after_ms="1500"), no(503, retry_after_ms="x", retry_after="2"), GOOD]
     assert tries(connect, *asked)[0] == 3
     assert waited == [1.5, 2.0]
