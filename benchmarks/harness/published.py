@@ -38,7 +38,8 @@ def refreshed(readme: str, results: str, suite: str) -> str:
 
 def _row(line: str, measured: dict[str, list[str]]) -> str:
     cells = _cells(line)
-    if len(cells) != 4 or cells[0] not in measured:
+    # A heading has no label: it stays.
+    if len(cells) != 4 or not cells[0] or cells[0] not in measured:
         return line
     return f"| {' | '.join(measured[cells[0]][:4])} |\n"
 
