@@ -123,5 +123,5 @@ def test_ipv6_is_served(
             others
         )
     assert served.stop() == 0
-    lines = [line for line in served.log() if line["path"] == "/v1/models"]
+    lines = [line for line in served.log() if line.get("path") == "/v1/models"]
     assert {line["address"] for line in lines} == set(reached)
