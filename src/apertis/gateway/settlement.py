@@ -119,14 +119,16 @@ class Ledger:
         self, visit: Visit, key: Key, body: bytes, max_tokens: int, models: Iterable[str]
     ) -> Charge | Refusal:
         """Set the most aside that the request can cost on any of the models that may answer it."""
-        most = 0
+        # Each price once: alike names have one.
+        prices: dict[Price, None] = {}
         limited = key.account.quota is not None
         for model in models:
             if not self.prices.may_be_used(model, key):
                 return unpriced_model(model)
             price = self.prices.of(model)
             if limited and price is not None:
-                most = max(most, reservation_units(body, max_tokens, price))
+                prices[price] = None
+        most = reservation_units(body, max_tokens, *prices)
         if not key.account.reserve(most):
             return quota_exceeded(shortage(key, most))
         return Charge(self, visit, key, most, body, max_tokens)

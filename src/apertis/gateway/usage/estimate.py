@@ -216,28 +216,34 @@ def likely_input_tokens(body: bytes) -> int:
     return _measure(body)[0].likely()
 
 
-def reservation_units(body: bytes, max_tokens: int, price: Price) -> int:
+def reservation_units(body: bytes, max_tokens: int, *prices: Price) -> int:
     """What a request costs at the most, in units, when its answer has at most `max_tokens`.
 
+    That is at the dearest of the prices; without any it is nothing. The body is read once for all.
     All of the prompt counts at its dearest: as written to the cache for an hour if the body asks
     for that anywhere, for five minutes if it caches at all, else as plain input. Fast mode and
     computing in the US count when the body asks for them. The bound of tokens is the module's.
     """
+    if not prices:
+        return 0
     prompt, fields = _measure(body)
-    tokens = prompt.largest()
+    used = Tokens(
+        input=prompt.largest(),
+        output=max(max_tokens, 0),
+        web_search_requests=prompt.searches,
+        fast=fields.speed == "fast",
+        us_only=fields.inference_geo not in (None, "global"),
+    )
+    return max(_most(used, prompt, price) for price in prices)
+
+
+def _most(used: Tokens, prompt: _Prompt, price: Price) -> int:
     # A price list may make reading dearer than input; the bound must not depend on that.
     dearest = max(
         price.input,
         price.cache_read,
         price.cache_write_5m if prompt.cached else 0,
         price.cache_write_1h if prompt.hour else 0,
-    )
-    used = Tokens(
-        input=tokens,
-        output=max(max_tokens, 0),
-        web_search_requests=prompt.searches,
-        fast=fields.speed == "fast",
-        us_only=fields.inference_geo not in (None, "global"),
     )
     return cost_units(used, msgspec.structs.replace(price, input=dearest))
 
