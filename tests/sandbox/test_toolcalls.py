@@ -14,7 +14,8 @@ TEXT = {"type": "string"}
 WEATHER = tool("get_weather", "Current weather in a place", location=TEXT)
 CLOCK = tool("get_time", "The time of day in a place", city=TEXT)
 SUM = tool("calculator", "Evaluate arithmetic", expression=TEXT)
-MAIL = tool("send_email", "Send a mail", to={"type": "string", "format": "email"}, body=TEXT)
+EMAIL = {"type": "string", "format": "email"}
+CONTACT = tool("find_contact", "Find a contact", address=EMAIL, note=TEXT)
 
 
 def calls(client: Any, prompt: str, *tools: Any, **fields: Any) -> list[tuple[str, Any]]:
@@ -35,15 +36,15 @@ def calls(client: Any, prompt: str, *tools: Any, **fields: Any) -> list[tuple[st
         ("What time is it in New York?", ("get_time", {"city": "New York"})),
         ("Use the calculator: 12 * (3 + 4)", ("calculator", {"expression": "12 * (3 + 4)"})),
         (
-            'Send an email to ann@example.com saying "See you"',
-            ("send_email", {"to": "ann@example.com", "body": "See you"}),
+            'Find the contact ann@example.com with the note "See you"',
+            ("find_contact", {"address": "ann@example.com", "note": "See you"}),
         ),
     ],
 )
 def test_the_tool_that_fits_is_called_with_the_words_of_the_prompt(
     client: Any, prompt: str, expected: Any
 ) -> None:
-    assert calls(client, prompt, MAIL, SUM, CLOCK, WEATHER) == [expected]
+    assert calls(client, prompt, CONTACT, SUM, CLOCK, WEATHER) == [expected]
 
 
 def test_the_page_of_the_documentation_gets_its_call(client: Any, weather: Any) -> None:
@@ -128,7 +129,7 @@ def test_a_call_that_does_not_fit_into_max_tokens_is_left_out(client: Any) -> No
 
 def test_tools_of_the_api_at_the_callers_side_are_called(client: Any) -> None:
     found = calls(client, "Run bash", {"type": "bash_20250124", "name": "bash"})
-    assert found == [("bash", {"command": "Run bash"})]
+    assert found == [("bash", {"command": "true"})]
 
 
 def test_tools_of_the_service_are_never_called(client: Any) -> None:

@@ -11,6 +11,9 @@ from apertis.sandbox.values import JsonObject, blocks_of, is_object, objects_of,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# What a client says to the model in the user's name, and the user does not.
+_ASIDES = ("system-reminder", "local-command-caveat", "ide_opened_file", "ide_selection")
+
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
@@ -98,7 +101,29 @@ def _turns(messages: list[JsonObject]) -> list[list[JsonObject]]:
 
 
 def _text(blocks: list[JsonObject]) -> str:
-    return text_of(blocks).strip()
+    """What the user says in these blocks, without what the client has put between."""
+    texts = (block["text"] for block in blocks if block.get("type") == "text")
+    return "\n".join(filter(None, (_spoken(text) for text in texts))).strip()
+
+
+def _spoken(text: str) -> str:
+    """A text without the asides that clients such as Claude Code put into a user's turn."""
+    for name in _ASIDES:
+        text = _without(text, f"<{name}>", f"</{name}>")
+    return text.strip()
+
+
+def _without(text: str, opening: str, closing: str) -> str:
+    """The text without what stands between the two; what is not closed ends with the block."""
+    kept: list[str] = []
+    place = 0
+    while (start := text.find(opening, place)) >= 0:
+        end = text.find(closing, start)
+        kept.append(text[place:start])
+        if end < 0:
+            return "".join(kept) + (text[start:] if text[:start].strip() else "")
+        place = end + len(closing)
+    return "".join((*kept, text[place:]))
 
 
 def _system(request: JsonObject, messages: list[JsonObject]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from apertis.sandbox.inert import acts, starts_agents
 from apertis.sandbox.schemas import fill
 from apertis.sandbox.values import JsonObject, is_array, is_object, objects_of
 from apertis.sandbox.words import Words, stems
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
     from apertis.sandbox.heard import Heard
 
 _MOST_CALLS = 5
+_MOST_OF_DESCRIPTION = 300
 
 # Tools of the API that run at the caller's side: their inputs are known, though no request says so.
 _CLIENT_TOOLS: dict[str, JsonObject] = {
     "bash": {
-        "properties": {"command": {"type": "string", "default": "pwd"}},
+        "properties": {"command": {"type": "string"}},
         "required": ["command"],
     },
     "text_editor": {
@@ -44,7 +46,9 @@ def choose_calls(request: JsonObject, heard: Heard) -> list[ToolCall]:
     """The calls that the request leads to; none when it is answered in words.
 
     `tool` and `any` force a call. Under `auto` a tool is called when the prompt shares a telling
-    word with it, and not right after a result: then the answer is due.
+    word with it, and not right after a result: then the answer is due. One that acts is called
+    only by its name, with an input that does nothing; one that starts an agent or a task only when
+    it is forced.
     """
     choice: JsonObject = request.get("tool_choice") or {"type": "auto"}
     tools = [tool for tool in objects_of(request.get("tools")) if _schema_of(tool) is not None]
@@ -52,13 +56,14 @@ def choose_calls(request: JsonObject, heard: Heard) -> list[ToolCall]:
         return []
     words = Words(heard.question or (heard.earlier[-1] if heard.earlier else ""))
     alone = choice.get("disable_parallel_tool_use") is True
+    free = [tool for tool in tools if not starts_agents(tool)]
     if choice["type"] == "tool":
         named = [tool for tool in tools if tool["name"] == choice["name"]]
         chosen = named[:1]
     elif choice["type"] == "any":
-        chosen = _fitting(tools, words) or tools[:1]
+        chosen = _fitting(free, words) or sorted(free or tools, key=acts)[:1]
     else:
-        chosen = [] if heard.tool_answers else _fitting(tools, words)
+        chosen = _fitting(free, words) if heard.question and not heard.tool_answers else []
     calls = [call for tool in chosen for call in _calls_of(tool, words)]
     return calls[: 1 if alone else _MOST_CALLS]
 
@@ -76,7 +81,7 @@ def _schema_of(tool: JsonObject) -> JsonObject | None:
 def _fitting(tools: list[JsonObject], words: Words) -> list[JsonObject]:
     """The best tool, and the others whose names the prompt also speaks of."""
     scores = [_score(tool, words) for tool in tools]
-    best = max(scores)
+    best = max(scores, default=0)
     if best == 0:
         return []
     first = tools[scores.index(best)]
@@ -88,21 +93,28 @@ def _fitting(tools: list[JsonObject], words: Words) -> list[JsonObject]:
 
 
 def _score(tool: JsonObject, words: Words) -> int:
-    """Shared telling words: the name's count most, then the description's, then the properties'."""
+    """Shared telling words: the name's count most, then the description's, then the properties'.
+
+    Of a tool that acts only the name counts. A description counts by its beginning: a manual
+    shares words with every prompt.
+    """
     schema = _schema_of(tool) or {}
     named = tool["name"].lower() in words.text.lower()
+    by_name = 100 * named + 10 * len(stems(tool["name"]) & words.stems)
+    if acts(tool):
+        return by_name
     properties = " ".join(schema.get("properties", ()))
+    description = str(tool.get("description") or "")[:_MOST_OF_DESCRIPTION]
     return (
-        100 * named
-        + 10 * len(stems(tool["name"]) & words.stems)
-        + 3 * len(stems(str(tool.get("description") or "")) & words.stems)
-        + len(stems(properties) & words.stems)
+        by_name + 3 * len(stems(description) & words.stems) + len(stems(properties) & words.stems)
     )
 
 
 def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
     """One call, or one for each place that the prompt lists when the tool takes one at a time."""
     schema = _schema_of(tool) or {}
+    if acts(tool) or starts_agents(tool):
+        return [ToolCall(tool["name"], _input_for(schema, words, acts=True))]
     words = words.knowing(_enumerated(schema))
     once = _input_for(schema, words)
     calls = [ToolCall(tool["name"], once)]
@@ -116,9 +128,9 @@ def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
     return calls + [ToolCall(tool["name"], other) for other in others if other != once]
 
 
-def _input_for(schema: JsonObject, words: Words) -> JsonObject:
+def _input_for(schema: JsonObject, words: Words, acts: bool = False) -> JsonObject:
     """An input that fits the schema; an empty one where nothing does, as an input is an object."""
-    value = fill(schema, words)
+    value = fill(schema, words, acts)
     return value if is_object(value) else {}
 
 

@@ -48,12 +48,14 @@ _PATTERNS = {
     "uuid": re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE),
 }
 _STEM = re.compile(r"(?:ings?|ers?|ed|es|s)$")
+# Where a word begins in `getWeather` and in `runSQLQuery`.
+_JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _MOST_CHARACTERS = 20_000
 
 
 def words_in(text: str) -> list[str]:
     """The words of a text or of a name such as `get_weather` or `getWeather`, in lower case."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).replace("_", " ")
+    apart = _JOINT.sub(" ", text).replace("_", " ")
     return [word.lower() for word in re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)?", apart)]
 
 

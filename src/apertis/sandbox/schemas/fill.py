@@ -6,10 +6,18 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from apertis.sandbox.inert import (
+    inert_flags,
+    inert_numbers,
+    is_formula,
+    is_run,
+    modest_first,
+    suggested,
+)
 from apertis.sandbox.schemas.check import fits, property_schemas, same
 from apertis.sandbox.schemas.numbers import number_candidates
 from apertis.sandbox.schemas.references import variants
-from apertis.sandbox.schemas.strings import is_said, string_candidates
+from apertis.sandbox.schemas.strings import inert_candidates, is_said, string_candidates
 from apertis.sandbox.values import JsonObject, is_array
 from apertis.sandbox.words import Words, stems
 
@@ -33,28 +41,43 @@ class _Budget:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a value goes: under which schema as a whole, with which name, how deep."""
+    """Where a value goes: under which schema as a whole, with which name, how deep.
+
+    `acts` says that a program carries the value out: then it must do nothing, and the prompt's
+    words are not heard.
+    """
 
     root: object
     words: Words
     budget: _Budget
     name: str = ""
     depth: int = 0
+    acts: bool = False
 
-    def inside(self, name: str | None = None) -> _Place:
-        return replace(self, name=self.name if name is None else name, depth=self.depth + 1)
+    def item(self) -> _Place:
+        return replace(self, depth=self.depth + 1)
+
+    def inside(self, name: str, schema: object) -> _Place:
+        acts = self.acts or is_run(name, schema) or (is_formula(name) and not self.words.maths)
+        words = _UNHEARD if acts else self.words
+        return replace(self, name=name, depth=self.depth + 1, acts=acts, words=words)
+
+
+_UNHEARD = Words("")
 
 
 class _NothingFitsError(Exception):
     """No value was found."""
 
 
-def fill(schema: object, words: Words) -> Any:
+def fill(schema: object, words: Words, acts: bool = False) -> Any:
     """A value that fits the schema, if one can be found; else the nearest one.
 
-    The prompt's own words come first, then `default` and `examples`, then the plainest value.
+    The prompt's own words come first, then `default` and `examples`, then the plainest value. What
+    a program would run (see `apertis.sandbox.inert`), and all of it when it `acts`, holds no words
+    of the prompt and does nothing.
     """
-    place = _Place(schema, words, _Budget())
+    place = _Place(schema, _UNHEARD if acts else words, _Budget(), acts=acts)
     try:
         return _best(schema, place)
     except _NothingFitsError:
@@ -135,23 +158,36 @@ def _of_variant(variant: JsonObject, place: _Place) -> Iterator[Any]:
     if is_array(variant.get("enum")):
         yield from _of_enum(variant["enum"], place)
         return
+    if place.acts:
+        yield from suggested(variant)
     for kind in _types(variant):
         if kind == "object":
             yield from _objects(variant, place)
         elif kind == "array":
             yield from _arrays(variant, place)
         elif kind == "string":
-            yield from string_candidates(variant, place.name, place.words)
+            made = inert_candidates if place.acts else string_candidates
+            yield from made(variant, place.name, place.words)
         elif kind in ("integer", "number"):
-            yield from number_candidates(variant, kind, place.words)
+            said = inert_numbers(place.name) if place.acts else place.words.numbers
+            yield from number_candidates(variant, kind, said)
         elif kind == "boolean":
-            said = bool(stems(place.name) & place.words.stems)
-            yield from (said, not said)
+            yield from _flags(place)
         else:
             yield None
 
 
+def _flags(place: _Place) -> tuple[bool, bool]:
+    if place.acts:
+        return inert_flags(place.name)
+    said = bool(stems(place.name) & place.words.stems)
+    return (said, not said)
+
+
 def _of_enum(allowed: list[Any], place: _Place) -> Iterator[Any]:
+    if place.acts:
+        yield from modest_first(allowed)
+        return
     yield from (value for value in allowed if is_said(value, place.words))
     yield from allowed
 
@@ -172,7 +208,7 @@ def _object_of(names: list[str], variant: JsonObject, place: _Place) -> Iterator
         schemas = property_schemas(name, variant)
         schema = schemas[0] if len(schemas) == 1 else {"allOf": schemas}
         try:
-            value[name] = _best(schema, place.inside(name))
+            value[name] = _best(schema, place.inside(name, schema))
         except _NothingFitsError:
             if name in variant.get("required", ()):
                 return
@@ -194,7 +230,8 @@ def _with_dependents(names: list[str], variant: JsonObject) -> list[str]:
 
 def _extra(name: str, variant: JsonObject, place: _Place) -> Any:
     try:
-        return _best(variant.get("additionalProperties", True), place.inside(name))
+        schema = variant.get("additionalProperties", True)
+        return _best(schema, place.inside(name, schema))
     except _NothingFitsError:
         return None
 
@@ -202,6 +239,7 @@ def _extra(name: str, variant: JsonObject, place: _Place) -> Any:
 def _has_evidence(name: str, variant: JsonObject, place: _Place) -> bool:
     """Whether the prompt says something about an optional property."""
     schema = variant["properties"][name]
+    place = place.inside(name, schema)
     for flat in variants(schema, place.root):
         if "const" in flat or flat.get("enum"):
             allowed = flat["enum"] if is_array(flat.get("enum")) else [flat.get("const")]
@@ -220,9 +258,10 @@ def _arrays(variant: JsonObject, place: _Place) -> Iterator[list[Any]]:
     least = int(variant.get("minItems", 0))
     most = int(variant.get("maxItems", _MOST_ITEMS))
     sparse = place.depth > _SPARSE_DEPTH
-    for size in dict.fromkeys((least if sparse else max(least, len(first), 1), least, 0)):
+    few = sparse or place.acts
+    for size in dict.fromkeys((least if few else max(least, len(first), 1), least, 0)):
         try:
-            items = [_best(part, place.inside()) for part in first[:size]]
+            items = [_best(part, place.item()) for part in first[:size]]
             rest = _items(variant, place, min(size, most, _MOST_ITEMS) - len(items), sparse)
         except _NothingFitsError:
             continue
@@ -236,7 +275,7 @@ def _items(variant: JsonObject, place: _Place, wanted: int, sparse: bool) -> lis
     items: list[Any] = []
     if contained is not None:
         both = {"allOf": [contained, schema]}
-        items = [_best(both, place.inside()) for _ in range(int(variant.get("minContains", 1)))]
+        items = [_best(both, place.item()) for _ in range(int(variant.get("minContains", 1)))]
     most = int(variant.get("maxItems", _MOST_ITEMS)) - len(variant.get("prefixItems") or ())
     wanted = max(wanted, 0)
     if not sparse and "prefixItems" not in variant:
@@ -246,7 +285,7 @@ def _items(variant: JsonObject, place: _Place, wanted: int, sparse: bool) -> lis
     while len(items) < wanted:
         if variant.get("uniqueItems"):
             raise _NothingFitsError
-        items.append(_best(schema, place.inside()))
+        items.append(_best(schema, place.item()))
     return items
 
 
@@ -263,7 +302,7 @@ def _said_items(schema: object, place: _Place) -> int:
 
 def _different(schema: object, place: _Place, items: list[Any], wanted: int) -> list[Any]:
     found = list(items)
-    for value in islice(_candidates(schema, place.inside()), _MOST_TRIES + 2 * wanted):
+    for value in islice(_candidates(schema, place.item()), _MOST_TRIES + 2 * wanted):
         if len(found) >= wanted:
             break
         new = not any(same(value, other) for other in found)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from apertis.sandbox.values import JsonObject, is_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from apertis.sandbox.words import Words
+    from collections.abc import Iterable, Iterator
 
 _MORE = 64
 
 
-def number_candidates(schema: JsonObject, kind: str, words: Words) -> Iterator[int | float]:
-    """Numbers that the schema may take: the prompt's, its own, then those in its bounds."""
+def number_candidates(
+    schema: JsonObject, kind: str, said: Iterable[int | float]
+) -> Iterator[int | float]:
+    """Numbers that the schema may take: those that were said, its own, then those in its bounds."""
     whole = kind == "integer"
-    for number in (*words.numbers, *_suggested(schema)):
+    for number in (*said, *_suggested(schema)):
         if not whole or number % 1 == 0:
             yield int(number) if whole else number
     step = schema.get("multipleOf", 1)

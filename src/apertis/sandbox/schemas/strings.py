@@ -6,6 +6,7 @@ import re
 from itertools import count
 from typing import TYPE_CHECKING
 
+from apertis.sandbox.inert import NOTHING, inert_strings
 from apertis.sandbox.schemas.patterns import example
 from apertis.sandbox.values import JsonObject, is_array
 from apertis.sandbox.words import Words, stems, word_set, words_in
@@ -40,7 +41,7 @@ _PLACES = word_set(
 )
 _WHOLE = word_set(
     """query question search prompt text input message content sentence topic description body
-    task request keywords term terms q instructions summary command note"""
+    task request keywords term terms q instructions summary note"""
 )
 _NAMES = word_set("name person title author recipient user customer company product")
 _MATHS = word_set("expression formula equation calculation expr")
@@ -95,6 +96,24 @@ def string_candidates(
     yield from _made_up(name, words, least, most)
 
 
+def inert_candidates(schema: JsonObject, name: str, _words: Words) -> Iterator[str]:
+    """Strings that the schema may take and that do nothing when a program carries them out."""
+    least, most = min(int(schema.get("minLength", 0)), _LONGEST), schema.get("maxLength")
+    for value in inert_strings(name, schema):
+        yield value
+        yield value.ljust(least)
+    if isinstance(schema.get("pattern"), str):
+        made = example(schema["pattern"], least, most)
+        if made is not None:
+            yield made
+    form = schema.get("format")
+    if isinstance(form, str) and form in _FORMATS:
+        yield _FORMATS[form]
+    limit = most if isinstance(most, int) else max(least, 200)
+    for number in count(1):
+        yield f"{number}-{NOTHING}".ljust(least)[:limit]
+
+
 def _from_prompt(schema: JsonObject, name: str, words: Words, sure_only: bool) -> Iterator[str]:
     kinds = frozenset(words_in(name))
     about = kinds | (stems(str(schema.get("description", ""))) & _PLACES)
@@ -106,6 +125,7 @@ def _from_prompt(schema: JsonObject, name: str, words: Words, sure_only: bool) -
         yield from words.after("to")
     if kinds & _MATHS:
         yield from words.maths
+        return
     if kinds & _WHOLE:
         yield from words.quoted
         if not sure_only:
