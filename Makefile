@@ -1,53 +1,68 @@
-# The targets need Python 3.11 or newer and make; each sets up what it needs.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
-  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+# The targets need make and Python 3.11 or newer with its venv; each sets up what it needs.
+# `python3` may be an older one, or a shim of a version that is not chosen: each is tried.
+NAMED = $(notdir $(wildcard $(addsuffix /python3.[1-9][0-9],$(subst :, ,$(PATH)))))
+PYTHON ?= $(shell for p in python3 $(shell printf '%s\n' $(NAMED) | sort -t. -k2 -nr) python; do \
+  "$$p" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+  echo "$$p" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PACKAGE := $(VENV)/.package
+TOOLS := $(VENV)/.tools
 
-.PHONY: help setup demo test soak lint format bench docs site clean
+.PHONY: help setup demo test clients soak lint format bench docs site clean
 
 help:  ## Show what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
-setup: $(STAMP)  ## Make the environment in .venv.
+setup: $(TOOLS)  ## Make the environment in .venv.
 
-$(STAMP): pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with 'make PYTHON=/path/to/python'." >&2; exit 1; }
-	@echo "Setting up $(VENV) (once; about a minute)"
+$(PACKAGE): pyproject.toml
+	@test -n "$(PYTHON)" || { printf '%s\n' \
+	  "No Python 3.11 or newer with venv was found (Debian has it in python3-venv)." \
+	  "Name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; half a minute)"
 	@"$(PYTHON)" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[postgresql]' --group dev
+	@$(PIP) --editable '.[gateway]'
 	@touch $@
 
-demo: $(STAMP)  ## Run the examples against the sandbox, over real HTTP, offline.
+$(TOOLS): $(PACKAGE)
+	@echo "Installing the developers' tools into $(VENV) (once; half a minute)"
+	@$(PIP) --upgrade 'pip>=25.1'
+	@$(PIP) --editable '.[postgresql]' --group dev
+	@touch $@
+
+demo: $(PACKAGE)  ## Run the examples against the sandbox, over real HTTP, offline.
 	@$(BIN)/apertis demo
 
-test: $(STAMP)  ## Run the tests.
-	@$(BIN)/python -m pytest
+test: $(TOOLS)  ## Run the tests.
+	@$(BIN)/python -m pytest $(TESTS)
 
-soak: $(STAMP)  ## Load a gateway for ten minutes (SECONDS=60 for one), and look for growth.
+clients: $(TOOLS)  ## Install others' clients, which the tests drive if they are there.
+	@$(BIN)/python -m tests.gateway.clients.installing
+
+soak: $(TOOLS)  ## Load a gateway for ten minutes (SECONDS=60 for one), and look for growth.
 	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
 
-lint: $(STAMP)  ## Check style and types.
+lint: $(TOOLS)  ## Check style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/ty check --error unused-ignore-comment tests/typing
 
-format: $(STAMP)  ## Format the code.
+format: $(TOOLS)  ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## Measure both ends beside their peers, and write benchmarks/RESULTS.md.
+bench: $(TOOLS)  ## Measure both ends beside their peers, and write benchmarks/RESULTS.md.
 	@$(BIN)/python benchmarks/run.py
 
-docs: $(STAMP)  ## Write the reference pages from the docstrings.
+docs: $(TOOLS)  ## Write the reference pages from the docstrings.
 	@$(BIN)/python docs/generate_reference.py
 
 site: docs  ## Build the documentation's pages into site/.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@$(PIP) --group docs
 	@$(BIN)/zensical build
 
 clean:  ## Remove the environment and what was built.

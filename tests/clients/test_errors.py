@@ -234,7 +234,7 @@ REPORTS = (
 )
 
 
-@pytest.mark.skipif(not REPORTS, reason="no recorded errors beside the checkout (../shared)")
+@pytest.mark.corpus
 @pytest.mark.parametrize("report", REPORTS, ids=lambda r: f"{r['status']}-{r.get('seen')}")
 def test_errors_that_people_reported_are_understood(
     connect: Connect, report: dict[str, Any]

@@ -59,9 +59,6 @@ def load(path: Path) -> Recording:
 
 
 RECORDINGS = [load(path) for path in sorted(RECORDED.glob("*-*.json"))]
-needs_recordings = pytest.mark.skipif(
-    not RECORDINGS, reason="no recorded exchanges beside the checkout (../shared/recorded)"
-)
 
 
 def parameters(recording: Recording) -> dict[str, Any]:
@@ -187,7 +184,7 @@ def served(recording: Recording) -> ScriptedServer:
     return ScriptedServer([Exchange(recording.wire()) for _ in range(times)])
 
 
-@needs_recordings
+@pytest.mark.corpus
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
 def test_a_recorded_exchange_goes_through_the_blocking_client(recording: Recording) -> None:
     with served(recording) as server:
@@ -196,7 +193,7 @@ def test_a_recorded_exchange_goes_through_the_blocking_client(recording: Recordi
         sent_is_recorded(recording, server.requests[0])
 
 
-@needs_recordings
+@pytest.mark.corpus
 def test_the_recorded_exchanges_go_through_the_asyncio_client() -> None:
     """One test for all of them: an event loop for each would cost more than what it runs."""
 
@@ -213,7 +210,7 @@ def test_the_recorded_exchanges_go_through_the_asyncio_client() -> None:
 CASES = sorted((RECORDED / "accumulator").glob("*/*.txt"))
 
 
-@pytest.mark.skipif(not CASES, reason="no accumulator cases beside the checkout")
+@pytest.mark.corpus
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_an_accumulator_case_holds(case: Path) -> None:
     """The pairs that every official SDK is tested with; null is any absence."""

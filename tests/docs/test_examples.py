@@ -15,7 +15,6 @@ their first line names; what a session exports is there afterwards.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import logging
 import os
@@ -267,11 +266,8 @@ class Story:
         text = self._real(fence.text)
         if not re.search("^(from|import) anthropic", text, re.MULTILINE):
             return run_program(fence, text, self._desk)
-        command = anthropic_command(text)
-        if command is None:
-            return fence.expected or ""
         done = subprocess.run(
-            command,
+            [sys.executable, "-c", text],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
@@ -324,26 +320,6 @@ class Story:
 
 
 RECORDED_SECONDS = 10.0
-
-
-def anthropic_command(program: str) -> list[str] | None:
-    """What runs a program of anthropic's SDK: beside ours, or where other tests installed it."""
-    if importlib.util.find_spec("anthropic") is not None:
-        return [sys.executable, "-c", program]
-    folder = (
-        ROOT / ".environments" / f"anthropic-2-python-{sys.version_info[0]}.{sys.version_info[1]}"
-    )
-    if not folder.exists():
-        return None
-    first = f"import sys; sys.path.insert(0, {str(folder)!r})\n"
-    return [sys.executable, "-I", "-S", "-c", first + program]
-
-
-def test_programs_of_the_other_sdk_were_run_too() -> None:
-    if anthropic_command("") is None:
-        pytest.skip("anthropic's SDK is not installed: its programs were passed over")
-    told = [fence for fence in TOLD if "from anthropic import" in fence.text]
-    assert told
 
 
 def file_name(fence: Fence) -> str:

@@ -72,7 +72,7 @@ def test_it_reads_as_documentation(program: Path) -> None:
     assert len(source.splitlines()) <= 70
 
 
-@pytest.mark.skipif(not PAGE.exists(), reason="the documentation page's programs are not here")
+@pytest.mark.corpus
 def test_the_programs_of_the_documentation_page_run_unchanged(service: RunningServer) -> None:
     arguments = ["--base-url", service.base_url, "--api-key", service.api_key]
     done = subprocess.run(

@@ -63,6 +63,7 @@ def message(**changes: Any) -> bytes:
 # Recorded data
 
 
+@pytest.mark.corpus
 def test_recorded_messages_keep_every_byte_of_meaning(recorded_messages: list[bytes]) -> None:
     for body in recorded_messages:
         decoded = decode_message(body)
@@ -72,11 +73,13 @@ def test_recorded_messages_keep_every_byte_of_meaning(recorded_messages: list[by
         assert [block.to_dict() for block in decoded.content] == parts
 
 
+@pytest.mark.corpus
 def test_recorded_events_keep_every_byte_of_meaning(recorded_events: list[bytes]) -> None:
     for data in recorded_events:
         assert decode_event(data).to_dict() == json.loads(data)
 
 
+@pytest.mark.corpus
 def test_recorded_answers_need_the_slow_road_only_for_invented_events(
     recorded_messages: list[bytes], recorded_events: list[bytes]
 ) -> None:
@@ -86,6 +89,7 @@ def test_recorded_answers_need_the_slow_road_only_for_invented_events(
     assert {json.loads(data)["type"] for data in slow} == {"future_event"}
 
 
+@pytest.mark.corpus
 def test_both_roads_agree_on_recorded_data(
     recorded_messages: list[bytes], recorded_events: list[bytes]
 ) -> None:
@@ -96,6 +100,7 @@ def test_both_roads_agree_on_recorded_data(
             assert build_event(json.loads(data)) == decode_event(data)
 
 
+@pytest.mark.corpus
 def test_a_recorded_answer_goes_back_as_the_bytes_that_came(
     recorded_messages: list[bytes],
 ) -> None:

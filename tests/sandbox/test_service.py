@@ -179,7 +179,7 @@ def test_the_sandbox_imports_no_network_no_clock_and_no_chance() -> None:
 RECORDED = Path(__file__).parents[3] / "shared" / "recorded"
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded exchanges are not here")
+@pytest.mark.corpus
 def test_what_the_api_accepted_and_refused_is_accepted_and_refused(client: Any) -> None:
     checked = 0
     for path in sorted(RECORDED.glob("*.json")):

@@ -255,12 +255,7 @@ def recordings(*, events: bool) -> list[Any]:
     return found
 
 
-needs_recordings = pytest.mark.skipif(
-    not RECORDED.is_dir(), reason="no recorded exchanges beside the checkout (../shared/recorded)"
-)
-
-
-@needs_recordings
+@pytest.mark.corpus
 @pytest.mark.parametrize("data", recordings(events=False))
 def test_a_recorded_message_survives_the_way_through_events(data: bytes) -> None:
     events = events_of(data)
@@ -268,7 +263,7 @@ def test_a_recorded_message_survives_the_way_through_events(data: bytes) -> None
     assert whole(events) == json.loads(data)
 
 
-@needs_recordings
+@pytest.mark.corpus
 @pytest.mark.parametrize("data", recordings(events=True))
 def test_a_recorded_stream_is_the_message_whose_events_add_up_to_it(data: bytes) -> None:
     message = message_of(data)
@@ -278,7 +273,7 @@ def test_a_recorded_stream_is_the_message_whose_events_add_up_to_it(data: bytes)
     assert whole(events) == json.loads(message)
 
 
-@needs_recordings
+@pytest.mark.corpus
 def test_recorded_streams_of_the_usual_form_are_kept() -> None:
     streams = [param.values[0] for param in recordings(events=True)]
     kept = 0

@@ -1,4 +1,4 @@
-"""Clients of others, in environments of their own, and the gateways that they talk to.
+"""Clients of others, and the gateways that they talk to.
 
 Each test module of this folder says in `CASES` what its clients are to do, and in `SCRIPTS` what
 the upstream answers to a case where the exact bytes matter. Each client is started once, with all
@@ -8,11 +8,8 @@ cases of the session; tests look at what came of them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +29,12 @@ from apertis.testing import (
     sse_event,
     sse_head,
 )
+from tests.gateway.clients.installing import (
+    ANTHROPIC_0,
+    ANTHROPIC_SDK_0,
+    ANTHROPIC_SDK_1,
+    Package,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,93 +43,41 @@ if TYPE_CHECKING:
     from tests.gateway.conftest import RunningGateway
 
 HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parents[2] / ".environments"
 DRIVERS = HERE / "drivers"
-INSTALL_SECONDS = 75
 RUN_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Client:
-    """One version of a client, how it is installed, and the ways in which it is used."""
+    """One version of a client, and the ways in which it is used."""
 
     name: str
-    package: str
     runs: tuple[str, ...]
-    in_node: bool = False
+    # None is the package of the running environment.
+    package: Package | None = None
 
     @property
-    def folder(self) -> Path:
-        runtime = "node" if self.in_node else f"python-{sys.version_info[0]}.{sys.version_info[1]}"
-        package = re.sub(r"[^\w.]+", "-", self.package).strip("-")
-        return ENVIRONMENTS / f"{package}-{runtime}"
-
-    def install_command(self, folder: Path) -> list[str]:
-        if self.in_node:
-            npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
-            npm += ["--fetch-retries", "0", "--loglevel", "error"]
-            return [*npm, "--prefix", str(folder), self.package]
-        quiet = ("--quiet", "--disable-pip-version-check", "--no-input", "--retries", "1")
-        pip = [sys.executable, "-m", "pip", "install", *quiet]
-        return [*pip, "--target", str(folder), self.package]
+    def missing(self) -> str | None:
+        """Why it cannot be driven here; None if it can."""
+        return None if self.package is None else self.package.missing
 
     def run_command(self) -> list[str]:
-        if self.in_node:
-            return ["node", str(DRIVERS / "anthropic_node.mjs"), str(self.folder)]
-        driver = str(DRIVERS / "anthropic_python.py")
+        if self.package is None:
+            return [sys.executable, "-I", str(DRIVERS / "anthropic_python.py")]
+        folder = str(self.package.folder)
+        if self.package.in_node:
+            return ["node", str(DRIVERS / "anthropic_node.mjs"), folder]
         # Without the packages of the running environment: the client brings its own.
-        return [sys.executable, "-I", "-S", driver, str(self.folder)]
+        return [sys.executable, "-I", "-S", str(DRIVERS / "anthropic_python.py"), folder]
 
 
 CLIENTS = (
-    Client("anthropic-2", "anthropic==2.12.*", ("blocking", "asyncio")),
-    Client("anthropic-0", "anthropic>=0.100,<1", ("blocking", "asyncio")),
-    Client("anthropic-sdk-1", "@anthropic-ai/sdk@1.12", ("promises",), in_node=True),
-    Client("anthropic-sdk-0", "@anthropic-ai/sdk@>=0.100 <1", ("promises",), in_node=True),
+    Client("anthropic-2", ("blocking", "asyncio")),
+    Client("anthropic-0", ("blocking", "asyncio"), ANTHROPIC_0),
+    Client("anthropic-sdk-1", ("promises",), ANTHROPIC_SDK_1),
+    Client("anthropic-sdk-0", ("promises",), ANTHROPIC_SDK_0),
 )
 RUNS = [(client, run) for client in CLIENTS for run in client.runs]
-
-
-def install(client: Client) -> str | None:
-    """Install a client unless it is there; why it could not be, if it could not."""
-    folder = client.folder
-    if folder.exists():
-        return None
-    fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
-    try:
-        done = subprocess.run(
-            client.install_command(fresh),
-            capture_output=True,
-            encoding="utf-8",
-            timeout=INSTALL_SECONDS,
-            check=False,
-        )
-        problem = f"{done.stderr}{done.stdout}".strip() if done.returncode else ""
-        if not done.returncode:
-            fresh.rename(folder)
-            return None
-    except subprocess.TimeoutExpired:
-        problem = f"it took longer than {INSTALL_SECONDS} s"
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    lines = problem.splitlines() or ["no reason was given"]
-    reason = next((line for line in lines if "error" in line.lower()), lines[-1])
-    return f"{client.package} could not be installed (is its index reachable?): {reason}"
-
-
-@pytest.fixture(scope="session")
-def installed() -> dict[str, str | None]:
-    """Why each client is missing; None for one that is there."""
-    missing = {client.name: "Node or npm is not there" for client in CLIENTS if client.in_node}
-    if shutil.which("node") and shutil.which("npm"):
-        missing = {}
-    ENVIRONMENTS.mkdir(exist_ok=True)
-    with (ENVIRONMENTS / ".lock").open("w") as lock, ThreadPoolExecutor() as pool:
-        # Test runs beside this one wait here, and find everything installed.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = [client for client in CLIENTS if client.name not in missing]
-        found = dict(zip((c.name for c in wanted), pool.map(install, wanted), strict=True))
-    return {**missing, **found}
 
 
 @dataclass(frozen=True)
@@ -351,30 +302,26 @@ class Drive:
 
 
 @pytest.fixture(scope="session")
-def at_work(
-    request: pytest.FixtureRequest, installed: dict[str, str | None], world: World
-) -> Iterator[dict[str, Future[Any]]]:
+def at_work(request: pytest.FixtureRequest, world: World) -> Iterator[dict[str, Future[Any]]]:
     """All clients, at work at the same time."""
     cases = cases_of(declared(request, "CASES"))
     with ThreadPoolExecutor() as pool:
         yield {
             client.name: pool.submit(Drive(client, cases, world))
             for client in CLIENTS
-            if installed[client.name] is None
+            if client.missing is None
         }
 
 
 @pytest.fixture(params=RUNS, ids=lambda pair: f"{pair[0].name}-{pair[1]}")
 def ran(
     request: pytest.FixtureRequest,
-    installed: dict[str, str | None],
     at_work: dict[str, Future[Any]],
     world: World,
 ) -> Ran:
     """What one client made of all cases."""
     client, run = request.param
-    reason = installed[client.name]
-    if reason is not None:
-        pytest.skip(reason)
+    if client.missing is not None:
+        pytest.skip(client.missing)
     key_id, results = at_work[client.name].result()[run]
     return Ran(client, run, key_id, results, world.upstream, world.scripted)

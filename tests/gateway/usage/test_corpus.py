@@ -14,7 +14,7 @@ from apertis.gateway.usage.reading import Reading, read_message
 from apertis.gateway.usage.stream import StreamReader
 
 RECORDED = Path(__file__).parents[4] / "shared" / "recorded"
-pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded exchanges are not here")
+pytestmark = pytest.mark.corpus
 TABLE = PriceTable()
 
 # Damaged on purpose by whoever wrote them: message_start twice; a content block before it.

@@ -1,7 +1,8 @@
-"""Runs cases with the `anthropic` package of a folder, with its blocking and its asyncio client.
+"""Runs cases with the `anthropic` package, with its blocking and its asyncio client.
 
-    python -I -S anthropic_python.py FOLDER < CASES > RESULTS
+    python -I [-S] anthropic_python.py [FOLDER] < CASES > RESULTS
 
+The package is that of the folder, if one is named.
 CASES is one JSON object: `cases`, the base URLs of the `targets`, and the `keys` of each run. Each
 line of RESULTS is the JSON of one case: its `run` and `case`, and what came of it.
 """
@@ -237,7 +238,7 @@ def show(run: str, case: dict[str, Any], result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    sys.path.insert(0, sys.argv[1])
+    sys.path[:0] = sys.argv[1:]
     package = importlib.import_module("anthropic")
     given = json.load(sys.stdin)
     show("", {"name": "version"}, {"version": package.__version__})
