@@ -33,6 +33,13 @@ ROWS = [
         "method_not_allowed",
         None,
     ),
+    (
+        errors.thread_unsupported_request("no"),
+        400,
+        "invalid_request_error",
+        "thread_unsupported_request",
+        "thread",
+    ),
     (errors.request_timeout("body", 1.0), 408, "timeout_error", "request_timeout", None),
     (errors.conflict("no", "name"), 409, "conflict_error", "conflict", "name"),
     (errors.request_too_large(2**25), 413, "request_too_large", "request_too_large", None),
@@ -51,9 +58,12 @@ def test_the_envelope_serves_both_kinds_of_client(
     refusal: Refusal, status: int, type: str, code: str, param: str | None
 ) -> None:
     assert refusal.status == status
-    error = {"type": type, "code": code, "message": refusal.message}
+    error: dict[str, object] = {"type": type, "code": code, "message": refusal.message}
     if param is not None:
         error["param"] = param
+    if code == "thread_unsupported_request":
+        # Anthropic's clients go by this word alone.
+        error["details"] = {"error_code": code}
     envelope = {"type": "error", "error": error, "request_id": "req_1"}
     assert json.loads(refusal.body("req_1")) == envelope
     assert refusal.event("req_1") == b"event: error\ndata: " + refusal.body("req_1") + b"\n\n"

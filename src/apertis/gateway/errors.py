@@ -41,6 +41,7 @@ __all__ = [
     "request_timeout",
     "request_too_large",
     "service_unavailable",
+    "thread_unsupported_request",
     "unpriced_model",
     "upstream_error",
     "upstream_timeout",
@@ -59,12 +60,20 @@ class Refusal:
     message: str
     param: str | None = None
     headers: Headers = ()
+    # The API's own word for it, where clients go by that.
+    error_code: str | None = None
 
     def body(self, request_id: str | None) -> bytes:
         """Encode the envelope."""
-        error = {"type": self.type, "message": self.message, "code": self.code}
+        error: dict[str, object] = {
+            "type": self.type,
+            "message": self.message,
+            "code": self.code,
+        }
         if self.param is not None:
             error["param"] = self.param
+        if self.error_code is not None:
+            error["details"] = {"error_code": self.error_code}
         envelope: dict[str, object] = {"type": "error", "error": error}
         if request_id is not None:
             envelope["request_id"] = request_id
@@ -99,6 +108,13 @@ def missing_parameter(param: str) -> Refusal:
     """Refuse a body without a field that the gateway itself needs."""
     message = f"Missing required parameter '{param}'"
     return Refusal(400, "invalid_request_error", "missing_parameter", message, param)
+
+
+def thread_unsupported_request(reason: str) -> Refusal:
+    """Refuse to go on with a conversation that the upstream holds; in full it may be let in."""
+    message = f"{reason}; send the whole conversation without 'thread' instead"
+    code = "thread_unsupported_request"
+    return Refusal(400, "invalid_request_error", code, message, "thread", error_code=code)
 
 
 def missing_api_key() -> Refusal:

@@ -72,6 +72,7 @@ _OWN_TO_SAY = frozenset(
 # Larger than any answer of the API: what an upstream says is bounded too.
 MAX_ANSWER_BYTES = 64 * 2**20
 _NO_HEADERS: RawHeaders = []
+_NO_FIELDS: Mapping[str, Mapping[str, bytes]] = {}
 
 
 @dataclass(slots=True)
@@ -94,29 +95,42 @@ class Streamed:
 
 
 class Message:
-    """One request as each of its targets gets it."""
+    """One request as each of its targets gets it.
 
-    __slots__ = ("_bodies", "_body", "_edits", "headers", "method", "target")
+    `own` has fields that read differently at some upstreams, by the names of those.
+    """
+
+    __slots__ = ("_bodies", "_body", "_edits", "_own", "headers", "method", "target")
 
     def __init__(
-        self, method: str, target: str, headers: RawHeaders, body: Body, edits: Edits
+        self,
+        method: str,
+        target: str,
+        headers: RawHeaders,
+        body: Body,
+        edits: Edits,
+        own: Mapping[str, Mapping[str, bytes]] = _NO_FIELDS,
     ) -> None:
         self.method = method
         self.target = target
         self.headers = headers
         self._body = body
         self._edits = edits
-        self._bodies: dict[str, bytes] = {}
+        self._own = own
+        self._bodies: dict[tuple[str, str], bytes] = {}
 
     def to(self, target: Target) -> UpstreamRequest:
-        """The request with the name that the model has there."""
-        body = self._bodies.get(target.model)
+        """The request with the names that the models have there."""
+        key = (target.model, target.upstream if target.upstream in self._own else "")
+        body = self._bodies.get(key)
         if body is None:
             replace: Mapping[str, bytes] = self._edits.replace
             if target.model != self._body.model:
                 replace = {**replace, "model": msgspec.json.encode(target.model)}
+            if target.upstream in self._own:
+                replace = {**replace, **self._own[target.upstream]}
             body = self._body.edited(replace, self._edits.remove, self._edits.add)
-            self._bodies[target.model] = body
+            self._bodies[key] = body
         return UpstreamRequest(self.method, self.target, self.headers, body)
 
 

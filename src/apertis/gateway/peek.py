@@ -15,9 +15,9 @@ import msgspec
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = ["Body", "peek", "read_object"]
+__all__ = ["Body", "peek", "positions", "read_object"]
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # A key and what stands around it, from the end of the value before it (or the start of the object)
@@ -27,6 +27,30 @@ _LONGEST_MODEL = 256
 # A request has a few dozen; to walk through millions would keep all others waiting.
 _MOST_FIELDS = 1_000
 _LONGEST_COUNT = 16
+_GAP = re.compile(rb"[ \t\n\r]*+")
+# They decide who answers, and what it costs. In another case they would be read by a server that
+# takes names in any case, and by nobody here.
+_DECISIVE = frozenset(
+    {
+        "bill_to",
+        "billing_policy",
+        "cache_control",
+        "container",
+        "fallbacks",
+        "inference_geo",
+        "max_tokens",
+        "mcp_servers",
+        "messages",
+        "model",
+        "previous_message_id",
+        "speed",
+        "stream",
+        "system",
+        "thread",
+        "tools",
+        "type",
+    }
+)
 
 T = TypeVar("T")
 
@@ -66,6 +90,10 @@ class Body:
     def span(self, name: str) -> tuple[int, int]:
         """Where in `data` the value of a field that is there begins and ends."""
         return next((start, end) for known, _, start, end in self._spans if known == name)
+
+    def count(self, name: str) -> int | None:
+        """Read a whole number that is not negative; None when the field holds anything else."""
+        return _count(self.raw(name))
 
     def value(self, name: str, type_: type[T]) -> T | None:
         """Decode a field; None when it is missing, null, or of another type."""
@@ -163,6 +191,10 @@ def _spans(
         folded = name.casefold()
         if folded in seen:
             return _twice(name)
+        if folded != name and folded in _DECISIVE:
+            return invalid_request(
+                f"Invalid request format: the field {name[:100]!r} must be written {folded!r}"
+            )
         seen.add(folded)
         start = key.end()
         value = bytes(fields[name])
@@ -175,6 +207,23 @@ def _spans(
     if len(seen) < len(fields) or rest.strip(b" \t\n\r") != b"}":
         return _twice(None)
     return spans
+
+
+def positions(
+    data: bytes, start: int, entries: Sequence[msgspec.Raw]
+) -> Iterator[tuple[int, bytes]]:
+    """Find where each entry of the list that begins at `start` stands: between two is a comma."""
+    position = start + 1
+    for raw in entries:
+        entry = bytes(raw)
+        position = _skip(data, position)
+        yield position, entry
+        position = _skip(data, position + len(entry)) + 1
+
+
+def _skip(data: bytes, position: int) -> int:
+    gap = _GAP.match(data, position)
+    return gap.end() if gap else position
 
 
 def _twice(name: str | None) -> Refusal:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from apertis.gateway.asked import NOTHING, read_asked
 from apertis.gateway.cache import MISS, Entry, cache_key, hit_headers, wants_cache
 from apertis.gateway.edits import Edits, declared_edits
 from apertis.gateway.errors import (
     Refusal,
+    invalid_parameter,
     model_access_denied,
+    model_not_found,
     rate_limit_exceeded,
 )
 from apertis.gateway.forward import Message, Plain, Streamed
@@ -31,13 +34,15 @@ from apertis.gateway.routing.fallback import (
     fallback_plan,
 )
 from apertis.gateway.routing.notes import fallback_headers
+from apertis.gateway.settlement import Hop
 from apertis.gateway.usage.estimate import likely_input_tokens
 from apertis.gateway.usage.reading import output_estimate
 from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from apertis.gateway.asked import Asked, Chain
     from apertis.gateway.cache import ResponseCache
     from apertis.gateway.config import Settings
     from apertis.gateway.exchange import Request
@@ -47,18 +52,23 @@ if TYPE_CHECKING:
     from apertis.gateway.limits.limiter import Limiter
     from apertis.gateway.limits.tokens import Reservation
     from apertis.gateway.routing.router import Router
+    from apertis.gateway.routing.target import Target
     from apertis.gateway.settlement import Charge, Ledger
     from apertis.gateway.visit import Visit
 
 __all__ = ["Pipeline"]
 
 
-class _Asked(NamedTuple):
+class _Admitted(NamedTuple):
     """A request that may be served, and what may stand in for its model."""
 
     body: Body
     edits: Edits
     plan: FallbackPlan
+    asked: Asked
+    # The upstreams that may be asked, where not all may: each with the fields that it reads in
+    # other words.
+    places: Mapping[str, Mapping[str, bytes]] | None
 
 
 class Pipeline:
@@ -135,19 +145,21 @@ class Pipeline:
         self, visit: Visit, key: Key, request: Request
     ) -> Plain | Streamed | Refusal:
         """Answer `POST /v1/messages`."""
-        asked = self._asked(visit, key, request)
-        if isinstance(asked, Refusal):
-            return asked
-        keep = self._cached(visit, key, asked.body, request)
+        admitted = self._admitted(visit, key, request)
+        if isinstance(admitted, Refusal):
+            return admitted
+        body, target, places = admitted.body, _target(request), admitted.places
+        keep = self._cached(visit, key, admitted, request)
         if not isinstance(keep, bytes | None):
             return keep
-        charge = self._charge(visit, key, asked)
+        charge = self._charge(visit, key, admitted)
         if isinstance(charge, Refusal):
             return charge
-        body, target = asked.body, _target(request)
         try:
-            message = Message(request.method, target, request.raw_headers, body, asked.edits)
-            attempts, affinity = self._attempts(body, asked.plan, request)
+            message = Message(
+                request.method, target, request.raw_headers, body, admitted.edits, places or {}
+            )
+            attempts, affinity = self._attempts(body, admitted.plan, request, places)
             answer = await self.forwarder.send(visit, message, attempts, charge)
         except BaseException:
             # Nearly always, the caller left: what the upstream made of it nobody will tell.
@@ -168,7 +180,7 @@ class Pipeline:
             self._record(visit, answer, keep)
         return answer
 
-    def _asked(self, visit: Visit, key: Key, request: Request) -> _Asked | Refusal:
+    def _admitted(self, visit: Visit, key: Key, request: Request) -> _Admitted | Refusal:
         """Read what is asked, and whether this key may ask it."""
         body = peek(request.body, needs_max_tokens=True)
         if isinstance(body, Refusal):
@@ -182,18 +194,68 @@ class Pipeline:
         if not self._allows(key, body.model):
             return model_access_denied(body.model)
         plan = self._plan(key, body, request, own_fields=bool(edits.remove))
-        return plan if isinstance(plan, Refusal) else _Asked(body, edits, plan)
+        if isinstance(plan, Refusal):
+            return plan
+        asked = read_asked(body)
+        if asked is NOTHING:
+            return _Admitted(body, edits, plan, NOTHING, None)
+        if isinstance(asked, Refusal):
+            return asked
+        places = None if asked.chain is None else self._chain_places(key, body, asked.chain)
+        if isinstance(places, Refusal):
+            return places
+        return _Admitted(body, edits, plan, asked, places)
 
-    def _charge(self, visit: Visit, key: Key, asked: _Asked) -> Charge | Refusal:
+    def _chain_places(
+        self, key: Key, body: Body, chain: Chain
+    ) -> dict[str, dict[str, bytes]] | Refusal | None:
+        """Say which upstreams have all models of a chain, with the field as they read it.
+
+        None where the upstream chooses the models itself.
+        """
+        names = self.ledger.prices.models if chain.any_model else ()
+        for model in (*names, *(hop.model for hop in chain.hops)):
+            if not self._allows(key, model):
+                return model_access_denied(model)
+        if not chain.hops:
+            return None
+        at = {hop.model: self.router.at(hop.model) for hop in chain.hops}
+        missing = next((model for model, targets in at.items() if not targets), None)
+        if missing is not None:
+            return model_not_found(missing)
+        places: dict[str, dict[str, bytes]] = {}
+        for upstream in self.router.at(body.model):
+            if all(upstream in targets for targets in at.values()):
+                named = chain.named(
+                    {model: targets[upstream].model for model, targets in at.items()}
+                )
+                places[upstream] = {} if named is None else {"fallbacks": named}
+        if places or not self.router.serves(body.model):
+            return places
+        return invalid_parameter(
+            "fallbacks",
+            "Invalid value for parameter 'fallbacks': no upstream has the model and all of these",
+        )
+
+    def _hops(self, chain: Chain | None) -> tuple[Hop, ...]:
+        if chain is None:
+            return ()
+        if chain.any_model:
+            return tuple(Hop((model,)) for model in self.ledger.prices.models)
+        ids = self.router.ids
+        return tuple(Hop(ids(hop.model), hop.max_tokens, hop.fast) for hop in chain.hops)
+
+    def _charge(self, visit: Visit, key: Key, admitted: _Admitted) -> Charge | Refusal:
         """Set tokens and money aside for a request."""
-        body = asked.body
+        body = admitted.body
         reserved = self._reserve_tokens(key, body)
         if isinstance(reserved, Refusal):
             return reserved
         models = self.router.ids(body.model)
-        for model in asked.plan.models:
+        for model in admitted.plan.models:
             models += self.router.ids(model)
-        charge = self.ledger.open(visit, key, body.data, body.max_tokens, models)
+        hops = self._hops(admitted.asked.chain)
+        charge = self.ledger.open(visit, key, body.data, body.max_tokens, models, hops)
         if reserved is not None:
             correct = self._corrector(reserved)
             if isinstance(charge, Refusal):
@@ -256,9 +318,13 @@ class Pipeline:
         )
 
     def _cached(
-        self, visit: Visit, key: Key, body: Body, request: Request
+        self, visit: Visit, key: Key, admitted: _Admitted, request: Request
     ) -> Plain | Refusal | bytes | None:
         """The answer of an equal request; else the name to keep this one's under, if it may be."""
+        asked, body = admitted.asked, admitted.body
+        if asked.thread is not None or asked.chain is not None:
+            # Each answer is one that the upstream holds; or another model's than was asked for.
+            return None
         wanted = self.cache.enabled and wants_cache(request.headers, key.record.response_cache)
         if not wanted or isinstance(wanted, Refusal):
             return wanted or None
@@ -300,7 +366,11 @@ class Pipeline:
         return correct
 
     def _attempts(
-        self, body: Body, plan: FallbackPlan, request: Request
+        self,
+        body: Body,
+        plan: FallbackPlan,
+        request: Request,
+        places: Mapping[str, Mapping[str, bytes]] | None = None,
     ) -> tuple[Attempts, str | None]:
         router = self.router
         affinity: str | None = None
@@ -311,12 +381,14 @@ class Pipeline:
                 body.raw("tools") or b"",
                 _first_message(body),
             )
-        attempts = Attempts(
-            body.model,
-            plan,
-            lambda model: router.candidates(model, affinity, self._now(), self._pick()),
-            lambda: is_bound(body.data),
-        )
+
+        def targets_of(model: str) -> tuple[Target, ...]:
+            found = router.candidates(model, affinity, self._now(), self._pick())
+            if places is None:
+                return found
+            return tuple(target for target in found if target.upstream in places)
+
+        attempts = Attempts(body.model, plan, targets_of, lambda: is_bound(body.data))
         return attempts, affinity
 
     def _settle(self, visit: Visit, charge: Charge, answer: Plain, keep: bytes | None) -> None:

@@ -6,12 +6,17 @@ Whatever ends it: a whole answer, an error, a cut stream, a caller who left.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from apertis.gateway.errors import Refusal, quota_exceeded, unpriced_model
-from apertis.gateway.usage.estimate import likely_input_tokens, reservation_units
+from apertis.gateway.errors import (
+    Refusal,
+    quota_exceeded,
+    thread_unsupported_request,
+    unpriced_model,
+)
+from apertis.gateway.usage.estimate import Attempt, likely_input_tokens, reservation_units
 from apertis.gateway.usage.price import UNITS_PER_DOLLAR, cost_units
 from apertis.gateway.usage.record import UsageRecord
 from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
@@ -20,11 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.gateway.keys.directory import Key
+    from apertis.gateway.usage.estimate import Held
     from apertis.gateway.usage.price import Price
     from apertis.gateway.usage.prices import PriceTable
     from apertis.gateway.visit import Visit
 
-__all__ = ["CLIENT_LEFT", "Charge", "Journal", "Ledger", "Prices", "shortage"]
+__all__ = ["CLIENT_LEFT", "Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
 
 # Two billion dollars: an upstream that counts more is broken. One such record must not keep a
 # database, whose integers have 64 bits, from booking all others.
@@ -36,6 +42,14 @@ _MOST_NAMES = 4096
 CLIENT_LEFT = 499
 
 Advisors = Iterable[tuple[str, Tokens]]
+
+
+class Hop(NamedTuple):
+    """A model of the upstream's own chain: the ids that it may have, and what differs there."""
+
+    models: tuple[str, ...]
+    max_tokens: int | None = None
+    fast: bool | None = None
 
 
 class Journal(Protocol):
@@ -65,6 +79,11 @@ class Prices:
         # The id that an alias stands for, and what upstreams call the model.
         self._other_names = other_names
         self._known: dict[str, Price | None] = {}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models that have a price."""
+        return self._table.models
 
     def of(self, model: str) -> Price | None:
         """Find a model's price; None when nobody has said one."""
@@ -116,10 +135,42 @@ class Ledger:
         self._on_failure = on_failure
 
     def open(
-        self, visit: Visit, key: Key, body: bytes, max_tokens: int, models: Iterable[str]
+        self,
+        visit: Visit,
+        key: Key,
+        body: bytes,
+        max_tokens: int,
+        models: Iterable[str],
+        chain: tuple[Hop, ...] = (),
+        held: Held | None = None,
     ) -> Charge | Refusal:
-        """Set the most aside that the request can cost on any of the models that may answer it."""
-        # Each price once: alike names have one.
+        """Set the most aside that the request can cost.
+
+        That is on any of the models that may answer it, and on all of the upstream's own chain on
+        top. `held` is what the upstream holds of the conversation already.
+        """
+        prices = self._prices_of(models, key)
+        if isinstance(prices, Refusal):
+            return prices
+        attempts: list[Attempt] = []
+        for hop in chain:
+            found = self._prices_of(hop.models, key)
+            if isinstance(found, Refusal):
+                return found
+            if found:
+                attempts.append(Attempt(found, hop.max_tokens, hop.fast))
+        most = reservation_units(body, max_tokens, *prices, chain=tuple(attempts), held=held)
+        if not key.account.reserve(most):
+            if held is not None:
+                alone = reservation_units(body, max_tokens, *prices, chain=tuple(attempts))
+                if alone <= (key.account.remaining or 0):
+                    # With the whole conversation in the body, it is counted and not assumed.
+                    return thread_unsupported_request(shortage(key, most))
+            return quota_exceeded(shortage(key, most))
+        return Charge(self, visit, key, most, body, max_tokens, held)
+
+    def _prices_of(self, models: Iterable[str], key: Key) -> tuple[Price, ...] | Refusal:
+        """The prices of models for a key with a quota, each once: alike names have one."""
         prices: dict[Price, None] = {}
         limited = key.account.quota is not None
         for model in models:
@@ -128,10 +179,7 @@ class Ledger:
             price = self.prices.of(model)
             if limited and price is not None:
                 prices[price] = None
-        most = reservation_units(body, max_tokens, *prices)
-        if not key.account.reserve(most):
-            return quota_exceeded(shortage(key, most))
-        return Charge(self, visit, key, most, body, max_tokens)
+        return tuple(prices)
 
     def begin(self, visit: Visit) -> None:
         """Keep the usage that a stream began with."""
@@ -182,6 +230,7 @@ class Charge:
 
     __slots__ = (
         "_body",
+        "_held",
         "_key",
         "_ledger",
         "_max_tokens",
@@ -193,7 +242,14 @@ class Charge:
     )
 
     def __init__(
-        self, ledger: Ledger, visit: Visit, key: Key, reserved: int, body: bytes, max_tokens: int
+        self,
+        ledger: Ledger,
+        visit: Visit,
+        key: Key,
+        reserved: int,
+        body: bytes,
+        max_tokens: int,
+        held: Held | None = None,
     ) -> None:
         self._ledger = ledger
         self._visit = visit
@@ -201,6 +257,7 @@ class Charge:
         self._reserved = reserved
         self._body = body
         self._max_tokens = max_tokens
+        self._held = held
         self._settled = False
         # What an upstream said of an answer that was given up before it was handed out.
         self.seen: Tokens | None = None
@@ -214,6 +271,8 @@ class Charge:
     def guess(self, output_tokens: int) -> Tokens:
         """About what was used, when the upstream does not say it; within the reservation."""
         likely = likely_input_tokens(self._body)
+        if self._held is not None and self._held.known:
+            likely += self._held.tokens
         return Tokens(input=likely, output=min(output_tokens, self._max_tokens))
 
     def begin(self, tokens: Tokens) -> None:

@@ -7,7 +7,6 @@ very body that came. https://docs.claude.com/en/api/creating-message-batches
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,10 +14,10 @@ import msgspec
 
 from apertis.gateway.edits import declared_edits
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
-from apertis.gateway.peek import Body, peek, read_object
+from apertis.gateway.peek import Body, peek, positions, read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from apertis.gateway.edits import Edits
 
@@ -29,7 +28,6 @@ MOST_REQUESTS = 100_000
 _LONGEST_ID = 256
 
 _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw])
-_GAP = re.compile(rb"[ \t\n\r]*+")
 
 
 class BatchRequest(NamedTuple):
@@ -115,7 +113,7 @@ def read_batch(data: bytes) -> BatchBody | Refusal:
         )
     requests: list[BatchRequest] = []
     ids: set[str] = set()
-    for place, (position, entry) in enumerate(_positions(data, start, entries)):
+    for place, (position, entry) in enumerate(positions(data, start, entries)):
         request = _read_request(place, position, entry)
         if isinstance(request, Refusal):
             return request
@@ -129,21 +127,6 @@ def read_batch(data: bytes) -> BatchBody | Refusal:
         ids.add(request.custom_id)
         requests.append(request)
     return BatchBody(data, requests)
-
-
-def _positions(data: bytes, start: int, entries: list[msgspec.Raw]) -> Iterator[tuple[int, bytes]]:
-    """Find where each entry of the list stands: between two there is one comma."""
-    position = start + 1
-    for raw in entries:
-        entry = bytes(raw)
-        position = _skip(data, position)
-        yield position, entry
-        position = _skip(data, position + len(entry)) + 1
-
-
-def _skip(data: bytes, position: int) -> int:
-    gap = _GAP.match(data, position)
-    return gap.end() if gap else position
 
 
 def _read_request(place: int, position: int, data: bytes) -> BatchRequest | Refusal:

@@ -93,6 +93,10 @@ class Router:
             return group.targets
         return tuple([route.target for route in self._ranked(group, affinity, now, pick)])
 
+    def at(self, model: str) -> dict[str, Target]:
+        """What a model is at each upstream that has it, by the names of those."""
+        return {target.upstream: target for target in reversed(self._group(model).targets)}
+
     def serves(self, model: str) -> bool:
         """Whether any upstream has the model."""
         return bool(self._group(model).routes)

@@ -7,12 +7,13 @@ letters, digits or random characters in a row can exceed it. Pictures count as 5
 by reference for a whole context window, and no prompt for more than the largest one. What servers
 read while they answer (search results, fetched pages, the output of programs, the tools of MCP
 servers, an advisor's prompt, a summary that the API makes) is in no body, and so in no bound:
-there is an allowance for it.
+there is an allowance for it. A conversation that the upstream holds is in no body either: what
+is known of it is an argument.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,7 +21,15 @@ from apertis.gateway.usage.price import Price, cost_units
 from apertis.gateway.usage.reading import UNREADABLE
 from apertis.gateway.usage.tokens import Tokens
 
-__all__ = ["estimate_input_tokens", "likely_input_tokens", "reservation_units"]
+__all__ = [
+    "Attempt",
+    "Held",
+    "estimate_input_tokens",
+    "held_after",
+    "likely_input_tokens",
+    "reservation_units",
+    "unknown_held",
+]
 
 # The largest context window of any model.
 _LARGEST_PROMPT = 1_000_000
@@ -94,6 +103,30 @@ class _Body(msgspec.Struct):
 _BODY = msgspec.json.Decoder(_Body)
 
 
+class Held(msgspec.Struct, frozen=True):
+    """What an upstream holds of a conversation that goes on, and no body shows again.
+
+    `tokens` are those of the conversation, `allowance` is for what its tools may read on the way.
+    """
+
+    tokens: int
+    searches: int = 0
+    allowance: int = 0
+    hour: bool = False
+    known: bool = True
+
+
+class Attempt(NamedTuple):
+    """A model that is asked behind another one that declined: whatever was asked is paid for.
+
+    It is billed at the dearest of the prices. None is as in the request.
+    """
+
+    prices: tuple[Price, ...]
+    max_tokens: int | None = None
+    fast: bool | None = None
+
+
 class _Prompt:
     """What a body holds, as far as it changes the price."""
 
@@ -127,9 +160,11 @@ class _Prompt:
             return _LARGEST_PROMPT
         text = -(-self.text_bytes // _BYTES_PER_TOKEN)
         shown = self.images * _IMAGE_TOKENS + self.pdfs * _PAGE_TOKENS + self.pdf_bytes
-        hidden = len(self.features) * _FEATURE_TOKENS + self.own_tools * _OWN_TOOL_TOKENS
-        read = self.searches * _SEARCH_TOKENS
-        return min(text + shown + _FRAME_TOKENS + hidden + read, _LARGEST_PROMPT)
+        hidden = len(self.features) * _FEATURE_TOKENS
+        return min(text + shown + _FRAME_TOKENS + hidden + self.allowance(), _LARGEST_PROMPT)
+
+    def allowance(self) -> int:
+        return self.own_tools * _OWN_TOOL_TOKENS + self.searches * _SEARCH_TOKENS
 
     def likely(self) -> int:
         text = self.text_bytes * 2 // 7
@@ -216,25 +251,68 @@ def likely_input_tokens(body: bytes) -> int:
     return _measure(body)[0].likely()
 
 
-def reservation_units(body: bytes, max_tokens: int, *prices: Price) -> int:
+def reservation_units(
+    body: bytes,
+    max_tokens: int,
+    *prices: Price,
+    chain: tuple[Attempt, ...] = (),
+    held: Held | None = None,
+) -> int:
     """What a request costs at the most, in units, when its answer has at most `max_tokens`.
 
-    That is at the dearest of the prices; without any it is nothing. The body is read once for all.
-    All of the prompt counts at its dearest: as written to the cache for an hour if the body asks
-    for that anywhere, for five minutes if it caches at all, else as plain input. Fast mode and
-    computing in the US count when the body asks for them. The bound of tokens is the module's.
+    That is at the dearest of the prices, and the sum with what each attempt of the chain may cost
+    on top; without any it is nothing. The body is read once for all. All of the prompt counts at
+    its dearest: as written to the cache for an hour if the body asks for that anywhere, for five
+    minutes if it caches at all or goes on with what the upstream holds, else as plain input. Fast
+    mode and computing in the US count when the body asks for them. The bound of tokens is the
+    module's.
     """
-    if not prices:
+    if not (prices or chain):
         return 0
     prompt, fields = _measure(body)
+    tokens, searches = prompt.largest(), prompt.searches
+    if held is not None:
+        # The upstream decides how it caches what it holds.
+        prompt.cached = True
+        prompt.hour = prompt.hour or held.hour
+        tokens = min(tokens + held.tokens + held.allowance, _LARGEST_PROMPT)
+        searches += held.searches
     used = Tokens(
-        input=prompt.largest(),
+        input=tokens,
         output=max(max_tokens, 0),
-        web_search_requests=prompt.searches,
+        web_search_requests=searches,
         fast=fields.speed == "fast",
         us_only=fields.inference_geo not in (None, "global"),
     )
-    return max(_most(used, prompt, price) for price in prices)
+    most = max((_most(used, prompt, price) for price in prices), default=0)
+    for attempt in chain:
+        own = msgspec.structs.replace(
+            used,
+            output=used.output if attempt.max_tokens is None else attempt.max_tokens,
+            fast=used.fast if attempt.fast is None else attempt.fast,
+        )
+        most += max((_most(own, prompt, price) for price in attempt.prices), default=0)
+    return most
+
+
+def held_after(body: bytes, tokens: int, before: Held | None) -> Held:
+    """What the upstream holds when this body was answered, and the answer reported so many tokens.
+
+    Tools and the way of caching are said when a conversation begins, and hold on.
+    """
+    prompt, _ = _measure(body)
+    known = before or Held(0)
+    return Held(
+        tokens,
+        max(prompt.searches, known.searches),
+        max(prompt.allowance(), known.allowance),
+        prompt.hour or known.hour,
+    )
+
+
+def unknown_held(window: int = _LARGEST_PROMPT) -> Held:
+    """What to expect where nothing is known: a whole window, and tools that search."""
+    return Held(window, searches=_SEARCHES, known=False)
 
 
 def _most(used: Tokens, prompt: _Prompt, price: Price) -> int:

@@ -38,6 +38,11 @@ class PriceTable:
         for model, dollars in (configured or {}).items():
             self._configured[model] = _configured_price(dollars, _look_up(LIST_PRICES, model))
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that have a price."""
+        return tuple(dict.fromkeys((*LIST_PRICES, *self._configured)))
+
     def find(self, model: str) -> Price | None:
         """Give the model's price, or None when nobody said one. Names are case sensitive."""
         return _look_up(self._configured, model) or _look_up(LIST_PRICES, model)
