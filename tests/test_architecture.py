@@ -134,7 +134,17 @@ def test_the_gateway_uses_the_core_and_not_the_clients() -> None:
 
 
 # What the gateway's parts hand each other, and the features, whose policy is pure.
-VALUES = {"asgi", "asked", "config", "edits", "errors", "exchange", "framing", "peek"}
+VALUES = {
+    "asgi",
+    "asked",
+    "config",
+    "edits",
+    "errors",
+    "exchange",
+    "framing",
+    "peek",
+    "structure",
+}
 FEATURES = {"batches", "cache", "keys", "limits", "routing", "usage"}
 STORY = {"forward", "pipeline", "relay", "settlement", "visit"}
 GATEWAY = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
+from apertis.gateway.structure import BOUNDS, MAX_FIELDS, Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,10 +23,13 @@ __all__ = ["Body", "peek", "positions", "read_object"]
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # A key and what stands around it, from the end of the value before it (or the start of the object)
 # to the first byte of its own. White space is JSON's own; that the JSON is sound is known by then.
-_KEY = re.compile(rb'[ \t\n\r]*+[{,]?[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+')
+_KEY = re.compile(
+    rb'[ \t\n\r]*+[{,]?[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+'
+)
 _LONGEST_MODEL = 256
-# A request has a few dozen; to walk through millions would keep all others waiting.
-_MOST_FIELDS = 1_000
+# No API has names near it; one is decoded, folded and compared.
+_MAX_NAME_CHARACTERS = 256
+_CHECKED_BYTES = 2**20
 _LONGEST_COUNT = 16
 _GAP = re.compile(rb"[ \t\n\r]*+")
 # They decide who answers, and what it costs. In another case they would be read by a server that
@@ -142,20 +146,20 @@ def _members(fields: Mapping[str, bytes]) -> bytes:
     return b",".join(msgspec.json.encode(name) + b":" + value for name, value in fields.items())
 
 
-def read_object(data: bytes) -> Body | Refusal:
+def read_object(data: bytes, bounds: Bounds = BOUNDS) -> Body | Refusal:
     """Read a JSON object, or say where it is wrong.
+
+    Its structure is bounded before anything is decoded, so that nobody has the gateway make
+    millions of values out of a few megabytes.
 
     A name that stands twice at the top level is refused: the gateway and the upstream could each
     take another one of the two values for the model, or for the price. Names that differ in
     upper and lower case alone are one name here, as they are to servers written in Go.
     """
-    if not data.isascii():
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            return invalid_request(
-                f"Invalid request format: the body is not UTF-8 (byte {error.start})"
-            )
+    if not data.isascii() and (fault := _not_utf8(data)) is not None:
+        return invalid_request(f"Invalid request format: the body is not UTF-8 (byte {fault})")
+    if (excess := bounds.excess(data)) is not None:
+        return invalid_request(f"Invalid request format: a body has {excess} here")
     try:
         fields = _FIELDS.decode(data)
     except msgspec.ValidationError:
@@ -164,15 +168,41 @@ def read_object(data: bytes) -> Body | Refusal:
         return invalid_request(f"Invalid request format: {error}")
     except RecursionError:
         return invalid_request("Invalid request format: the JSON is nested too deeply")
-    if len(fields) > _MOST_FIELDS:
+    if len(fields) > MAX_FIELDS:
         return invalid_request(
-            f"Invalid request format: an object has at most {_MOST_FIELDS} fields here, "
+            f"Invalid request format: an object has at most {MAX_FIELDS} fields here, "
             f"not {len(fields)}"
+        )
+    if (longest := max(map(len, fields), default=0)) > _MAX_NAME_CHARACTERS:
+        return invalid_request(
+            f"Invalid request format: the name of a field has at most {_MAX_NAME_CHARACTERS} "
+            f"characters here, not {longest}"
         )
     spans = _spans(data, fields)
     if isinstance(spans, Refusal):
         return spans
     return Body(data, fields, spans)
+
+
+def _not_utf8(data: bytes) -> int | None:
+    """Where a body is no UTF-8. A copy of all of it, at four bytes a character, is never made."""
+    if len(data) <= _CHECKED_BYTES:
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            return error.start
+        return None
+    start = 0
+    while start < len(data):
+        end = start + _CHECKED_BYTES
+        # A character has at most three bytes behind its first one.
+        while end < len(data) and end > start + _CHECKED_BYTES - 3 and data[end] & 0xC0 == 0x80:
+            end -= 1
+        fault = _not_utf8(data[start:end])
+        if fault is not None:
+            return start + fault
+        start = end
+    return None
 
 
 def _spans(

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.gateway.batches.reading import MOST_REQUESTS, BatchBody, read_batch
+from apertis.gateway.batches.reading import BatchBody, read_batch
 from apertis.gateway.errors import Refusal
+from apertis.gateway.structure import MAX_BATCH_REQUESTS
 
 PARAMS = {"model": "m", "max_tokens": 1, "messages": []}
 
@@ -159,7 +160,7 @@ def test_what_two_readers_could_read_in_two_ways_is_refused(entry: bytes) -> Non
 
 
 def test_there_is_a_most_of_requests() -> None:
-    entries = b",".join([b"0"] * (MOST_REQUESTS + 1))
+    entries = b",".join([b"0"] * (MAX_BATCH_REQUESTS + 1))
     found = refusal(b'{"requests":[%b]}' % entries)
     assert found.param == "requests"
-    assert str(MOST_REQUESTS) in found.message
+    assert str(MAX_BATCH_REQUESTS) in found.message

@@ -15,16 +15,15 @@ import msgspec
 from apertis.gateway.edits import declared_edits
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
 from apertis.gateway.peek import Body, peek, positions, read_object
+from apertis.gateway.structure import BATCH_BOUNDS, MAX_BATCH_REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from apertis.gateway.edits import Edits
 
-__all__ = ["MOST_REQUESTS", "BatchBody", "BatchRequest", "read_batch"]
+__all__ = ["BatchBody", "BatchRequest", "read_batch"]
 
-# The API's own limit.
-MOST_REQUESTS = 100_000
 _LONGEST_ID = 256
 
 _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw])
@@ -93,7 +92,7 @@ def read_batch(data: bytes) -> BatchBody | Refusal:
 
     A batch of 256 MB takes seconds: large ones are to be read in a thread.
     """
-    body = read_object(data)
+    body = read_object(data, BATCH_BOUNDS)
     if isinstance(body, Refusal):
         return body
     if "requests" not in body:
@@ -105,10 +104,10 @@ def read_batch(data: bytes) -> BatchBody | Refusal:
         return invalid_parameter(
             "requests", "Invalid value for parameter 'requests': a list of requests"
         )
-    if not 1 <= len(entries) <= MOST_REQUESTS:
+    if not 1 <= len(entries) <= MAX_BATCH_REQUESTS:
         return invalid_parameter(
             "requests",
-            f"Invalid value for parameter 'requests': 1 to {MOST_REQUESTS} of them, "
+            f"Invalid value for parameter 'requests': 1 to {MAX_BATCH_REQUESTS} of them, "
             f"not {len(entries)}",
         )
     requests: list[BatchRequest] = []

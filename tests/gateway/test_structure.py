@@ -1,0 +1,187 @@
+"""How much structure a body may have: counted outside of strings, before it is decoded."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apertis.gateway.errors import Refusal
+from apertis.gateway.peek import Body, peek, read_object
+from apertis.gateway.structure import (
+    BATCH_BOUNDS,
+    MAX_BATCH_REQUESTS,
+    MAX_FIELDS,
+    MAX_VALUES,
+    Bounds,
+    structures,
+)
+
+TEXT = st.text(st.sampled_from('ab\\"{}[],:\n\u00e9\U0001f600'), max_size=12)
+VALUES = st.recursive(
+    st.none() | st.integers(-9, 9) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+TOO_MANY = f"at most {MAX_VALUES} values"
+
+
+def reference(data: bytes) -> bytes:
+    """The commas and brackets outside of strings, byte by byte."""
+    found = bytearray()
+    inside = escaped = False
+    for byte in data:
+        if escaped:
+            escaped = False
+        elif inside:
+            escaped = byte == b"\\"[0]
+            inside = byte != b'"'[0]
+        elif byte == b'"'[0]:
+            inside = True
+        elif byte in b",[]{}":
+            found.append(byte)
+    return bytes(found)
+
+
+def values(document: object) -> int:
+    """The values of a document, an empty array or object for two."""
+    if isinstance(document, dict):
+        inner = list(cast("dict[str, object]", document).values())
+    elif isinstance(document, list):
+        inner = cast("list[object]", document)
+    else:
+        return 1
+    return 1 + sum(map(values, inner)) if inner else 2
+
+
+def message(content: bytes, rest: bytes = b"") -> bytes:
+    return b'{"model":"m","max_tokens":5,"messages":[{"role":"user","content":%b}]%b}' % (
+        content,
+        rest,
+    )
+
+
+@given(VALUES, st.integers(1, 9), st.booleans())
+def test_the_structure_of_every_json_is_found_in_whatever_pieces_it_is_read(
+    document: Any, piece_bytes: int, ascii_only: bool
+) -> None:
+    data = json.dumps(document, ensure_ascii=ascii_only).encode()
+    assert b"".join(structures(data, piece_bytes)) == reference(data)
+
+
+@given(st.text(st.sampled_from('a\\"{[,]} '), max_size=30).map(str.encode), st.integers(1, 9))
+def test_what_is_not_json_is_counted_up_to_its_first_fault(data: bytes, piece_bytes: int) -> None:
+    # A backslash outside of a string is one.
+    outside, inside = data, False
+    for place, byte in enumerate(data):
+        if byte == b'"'[0] and not (inside and _escaped(data, place)):
+            inside = not inside
+        elif byte == b"\\"[0] and not inside:
+            outside = data[:place]
+            break
+    found = b"".join(structures(data, piece_bytes))
+    assert found.startswith(reference(outside))
+
+
+def _escaped(data: bytes, place: int) -> bool:
+    before = data[:place]
+    return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
+
+
+@given(st.dictionaries(TEXT, VALUES, max_size=6))
+def test_the_bound_is_exact(document: dict[str, Any]) -> None:
+    data = json.dumps(document).encode()
+    count = values(document)
+    assert Bounds(values=count).excess(data) is None
+    if count > 1:
+        assert Bounds(values=count - 1).excess(data) == f"at most {count - 1} values"
+
+
+@given(st.dictionaries(TEXT, VALUES, min_size=2, max_size=6))
+def test_the_fields_at_the_top_are_counted_exactly(document: dict[str, Any]) -> None:
+    data = json.dumps(document).encode()
+    fields = len(document)
+    assert Bounds(values=None, fields=fields).excess(data) is None
+    excess = Bounds(values=None, fields=fields - 1).excess(data)
+    assert excess == f"at most {fields - 1} fields at the top"
+
+
+@pytest.mark.parametrize(
+    ("data", "excess"),
+    [
+        (message(b"[%b{}]" % (b"{}," * 10_000_000)), TOO_MANY),
+        (message(b'"hi"', b',"tools":[%b{}]' % (b"{}," * 10_000_000)), TOO_MANY),
+        (message(b'"hi"', b',"metadata":{%b"a":0}' % (b'"a":0,' * 4_000_000)), TOO_MANY),
+        (message(b'"hi"', b',"fallback_models":[%b""]' % (b'"",' * 8_000_000)), TOO_MANY),
+        (message(b'"hi"', b',"logit_bias":{%b"a":0}' % (b'"a":0,' * 4_000_000)), TOO_MANY),
+        (message(b'"hi"', b',"system":[%b0]' % (b"0," * 12_000_000)), TOO_MANY),
+        (message(b"[%b[]]" % (b'["x","\\"",' * 100_000)), TOO_MANY),
+        (
+            message(b'"hi"', b"".join(b',"%d":0' % name for name in range(2_500_000))),
+            f"at most {MAX_FIELDS} fields at the top",
+        ),
+    ],
+    ids=["blocks", "tools", "metadata", "models", "biases", "numbers", "nested", "fields"],
+)
+def test_a_body_of_too_much_structure_is_refused_before_it_takes_memory(
+    data: bytes, excess: str
+) -> None:
+    tracemalloc.start()
+    found = peek(data, needs_max_tokens=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(found, Refusal)
+    assert found.status == 400
+    assert found.message == f"Invalid request format: a body has {excess} here"
+    # What it would take by the value is a hundred times that.
+    assert peak < len(data) + 8 * 2**20
+
+
+def test_a_text_that_looks_like_much_structure_is_a_text() -> None:
+    record = json.dumps({"id": 1, "note": 'a "quoted" \\ word', "in": {"tags": ["a", "b"]}})
+    data = message(json.dumps(record * 200_001).encode())
+    assert data.count(b"{") > 400_000
+    assert isinstance(peek(data, needs_max_tokens=True), Body)
+
+
+def test_a_text_without_an_end_is_walked_through_once() -> None:
+    data = message(b'"' + b'\\"{' * 400_000)[:-3]
+    found = peek(data, needs_max_tokens=True)
+    assert isinstance(found, Refusal)
+    assert "truncated" in found.message
+
+
+def test_one_name_of_escapes_is_refused() -> None:
+    data = message(b'"hi"', b',"%b":0' % (b"\\n" * 5_000_000))
+    tracemalloc.start()
+    found = peek(data, needs_max_tokens=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(found, Refusal)
+    assert "the name of a field has at most 256 characters" in found.message
+    assert peak < 2 * len(data)
+
+
+def test_a_batch_is_bounded_in_its_requests_and_each_of_them_like_a_request() -> None:
+    many = b'{"requests":[%b0]}' % (b"0," * 20_000_000)
+    found = read_object(many, BATCH_BOUNDS)
+    assert isinstance(found, Refusal)
+    assert "elements at its second level" in found.message
+    one = b'{"requests":[{"custom_id":"a","params":%b}]}' % message(b"[%b0]" % (b"0," * MAX_VALUES))
+    assert isinstance(read_object(one, BATCH_BOUNDS), Body)
+    full = b'{"requests":[%b0]}' % (b"0," * (MAX_BATCH_REQUESTS - 1))
+    assert isinstance(read_object(full, BATCH_BOUNDS), Body)
+
+
+@given(st.integers(0, 3), st.integers(-2, 2))
+def test_a_large_body_that_is_no_utf8_is_found_with_its_place(before: int, around: int) -> None:
+    data = b'{"a":"%b%b"}' % (b"x" * before, "\u6f22".encode() * 400_000)
+    assert isinstance(read_object(data), Body)
+    place = 6 + before + 3 * (2**20 // 3 + around)
+    found = read_object(data[:place] + b"\xff" + data[place:])
+    assert isinstance(found, Refusal)
+    assert f"not UTF-8 (byte {place})" in found.message
