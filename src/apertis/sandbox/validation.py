@@ -28,6 +28,7 @@ _MOST_BODY_BYTES = 32 * 1024 * 1024
 _MOST_MESSAGES = 100_000
 _NEW_VERSION = "2026-10-21"
 _VERSIONS = ("2023-01-01", "2023-06-01", _NEW_VERSION)
+_THINKING_REFUSED = '"thinking.type.{}" is not supported for this model. {}'
 _SAMPLING = ("temperature", "top_p", "top_k")
 
 
@@ -71,7 +72,7 @@ def check(
     if problem is not None:
         return invalid(problem)
     model = find_model(request["model"])
-    if model is None:
+    if model is None or not model.answers:
         return Refusal(404, f"model: {request['model']}")
     problem = next(_problems(request, model, version), None)
     if problem is not None:
@@ -121,23 +122,31 @@ def _limit_problems(request: JsonObject, model: Model) -> Complaints:
 
 
 def _thinking_problems(request: JsonObject, model: Model) -> Complaints:
-    thinking = request.get("thinking") or {"type": "disabled"}
+    forced = choice_type(request) in ("any", "tool")
+    if forced and not model.takes_forced_tools:
+        yield 'tool_choice: type "tool" and "any" are not supported for this model.'
+    thinking = request.get("thinking")
+    if thinking is None:
+        return
     kind = thinking["type"]
+    if kind not in model.thinking_types:
+        yield _THINKING_REFUSED.format(kind, _instead(kind, model))
     if kind == "disabled":
         return
-    if kind == "enabled" and "enabled" not in model.thinking_types:
-        yield (
-            '"thinking.type.enabled" is not supported for this model. Use '
-            '"thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
-        )
     if kind == "enabled" and thinking["budget_tokens"] >= request.get("max_tokens", 10**9):
         yield "`max_tokens` must be greater than `thinking.budget_tokens`."
     if request.get("temperature") not in (None, 1):
         yield "`temperature` may only be set to 1 when thinking is enabled."
     if request.get("top_k") is not None:
         yield "`top_k` must be unset when thinking is enabled."
-    if kind == "enabled" and choice_type(request) in ("any", "tool"):
+    if kind == "enabled" and forced:
         yield "Thinking may not be enabled when tool_choice forces tool use."
+
+
+def _instead(kind: str, model: Model) -> str:
+    if kind == "disabled" and "between_tools" in model.thinking_types:
+        return 'To turn thinking off on this model, send "thinking": {"type": "between_tools"}.'
+    return 'Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
 
 
 def _schema_problems(request: JsonObject) -> Complaints:

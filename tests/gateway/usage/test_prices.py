@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -44,6 +45,7 @@ def settings(input: str, output: str) -> PriceSettings:
         ("claude-opus-5-5", "4", "20", "0.2", "5", "8"),
         ("claude-sonnet-5-5", "2", "10", "0.1", "2.5", "4"),
         ("claude-fable-5-1", "10", "50", "0.25", "12.5", "20"),
+        ("claude-fable-5-2", "8", "40", "0.2", "10", "16"),
     ],
 )
 def test_list_prices_are_the_published_ones(
@@ -89,6 +91,14 @@ def test_other_names_have_no_price(name: str) -> None:
 def test_every_model_of_the_sandbox_has_a_price() -> None:
     assert [model.id for model in MODELS if TABLE.find(model.id) is None] == []
     assert [name for name in ALIASES if TABLE.find(name) is None] == []
+
+
+def test_every_list_price_is_that_of_a_model_of_the_sandbox() -> None:
+    undated = {re.sub(r"-20\d{6}$", "", model.id).replace(".", "-") for model in MODELS}
+    assert undated == set(LIST_PRICES)
+    for price in LIST_PRICES.values():
+        assert price.cache_read < price.input < price.cache_write_5m < price.cache_write_1h
+        assert price.output == 5 * price.input
 
 
 def test_a_configured_price_goes_first_and_is_found_by_other_names_too() -> None:

@@ -1,7 +1,7 @@
 """The list prices of Claude models, in US dollars per million tokens.
 
 From https://platform.claude.com/docs/en/about-claude/pricing and the pages of the models, as of
-October 2026; fast mode: https://platform.claude.com/docs/en/build-with-claude/fast-mode; the US
+November 2026; fast mode: https://platform.claude.com/docs/en/build-with-claude/fast-mode; the US
 alone: https://platform.claude.com/docs/en/manage-claude/data-residency. A model whose price is
 not published is not here.
 """
@@ -47,9 +47,12 @@ _OPUS_3_TO_4_1 = _price("15", "75")
 _SONNET_3_5_TO_4_5 = _price("3", "15")
 _FABLE_5 = _price("10", "50", us_percent=110)
 _FABLE_5_1 = _price("10", "50", read="0.25", us_percent=110)
+_FABLE_5_2 = _price("8", "40", read="0.20", us_percent=110)
 
 # By undated id. Models since Opus 4.6 can be asked to stay in the US, for a tenth more.
 LIST_PRICES: dict[str, Price] = {
+    "claude-fable-5-2": _FABLE_5_2,
+    "claude-mythos-5-2": _FABLE_5_2,
     "claude-fable-5-1": _FABLE_5_1,
     "claude-mythos-5-1": _FABLE_5_1,
     "claude-fable-5": _FABLE_5,
