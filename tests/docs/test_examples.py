@@ -1,9 +1,10 @@
 """Every example of the README and of the documentation runs, and prints what stands under it.
 
 A `python` fence runs as a program of its own, in a namespace and a directory of its own, against
-the sandbox. A `console` fence is a session: its `$ apertis ...` lines run, with the same service.
-What is printed has to fit the text that is shown: the rest of a console fence, or the next fence
-after a program, if its title is "Output". `...` stands for anything, within a line and over lines.
+`apertis serve`. A `console` fence is a session: its `$ apertis ...` lines run, with the same
+service. What is printed has to fit the text that is shown: the rest of a console fence, or the next
+fence after a program, if its title is "Output". `...` stands for anything, within a line and over
+lines.
 A fence that cannot run says why, in a title that begins with "Not run".
 
 A session that begins with `$ apertis serve` begins a story, which ends with the page: what follows
@@ -33,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis import Apertis
-from apertis.testing import RunningServer, sandbox_server
+from tests.serving import Served, apertis_serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,13 +103,13 @@ SESSIONS = [fence for fence in RUN if fence.language == "console" and fence not 
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[RunningServer]:
-    with sandbox_server() as server:
-        yield server
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with apertis_serve(tmp_path_factory.mktemp("service")) as served:
+        yield served
 
 
 @pytest.fixture
-def desk(service: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def desk(service: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The directory that a reader works in: set up for the service, with a few files."""
     monkeypatch.setenv("APERTIS_BASE_URL", service.base_url)
     monkeypatch.setenv("APERTIS_API_KEY", service.api_key)

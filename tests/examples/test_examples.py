@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apertis.testing import RunningServer, sandbox_server
+from tests.serving import Served, apertis_serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,13 +41,13 @@ OUTPUT = {
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[RunningServer]:
-    with sandbox_server() as server:
-        yield server
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with apertis_serve(tmp_path_factory.mktemp("service")) as served:
+        yield served
 
 
 @pytest.mark.parametrize("program", EXAMPLES, ids=lambda path: path.stem)
-def test_it_runs_and_prints_what_it_promises(program: Path, service: RunningServer) -> None:
+def test_it_runs_and_prints_what_it_promises(program: Path, service: Served) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("APERTIS_")}
     environment["APERTIS_BASE_URL"] = service.base_url
     environment["APERTIS_API_KEY"] = service.api_key
@@ -73,7 +73,7 @@ def test_it_reads_as_documentation(program: Path) -> None:
 
 
 @pytest.mark.corpus
-def test_the_programs_of_the_documentation_page_run_unchanged(service: RunningServer) -> None:
+def test_the_programs_of_the_documentation_page_run_unchanged(service: Served) -> None:
     arguments = ["--base-url", service.base_url, "--api-key", service.api_key]
     done = subprocess.run(
         [sys.executable, str(PAGE), *arguments, "--python", sys.executable],

@@ -35,7 +35,7 @@ def through_gateway(*arguments: str) -> tuple[int, str]:
     return int(counted[1]), done.stdout
 
 
-SUITES = ("tests/clients", "tests/conformance", "tests/examples")
+SUITES = ("tests/clients", "tests/conformance")
 
 
 def test_the_suites_of_the_sdk_pass_through_a_gateway() -> None:
