@@ -32,6 +32,19 @@ def test_the_sdk_needs_four_packages() -> None:
     assert names == ["httptools", "jiter", "msgspec", "truststore"]
 
 
+@pytest.mark.parametrize("name", ["apertis", "apertis.cli"])
+def test_the_command_runs_as_a_module(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", name, "--version"],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert apertis.__version__ in done.stdout
+
+
 def test_the_installed_metadata_agrees() -> None:
     metadata = importlib.metadata.metadata("apertis")
     assert metadata["Requires-Python"] == PROJECT["requires-python"]
