@@ -145,6 +145,7 @@ VALUES = {
     "exchange",
     "framing",
     "peek",
+    "slices",
     "structure",
 }
 FEATURES = {"batches", "cache", "keys", "limits", "routing", "usage"}

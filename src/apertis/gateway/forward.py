@@ -252,7 +252,7 @@ class Forwarder:
         reading = None
         if outcome is Outcome.OK:
             reading = read_message(body)
-            if reading.tokens is None and not body.lstrip().startswith(b"{"):
+            if reading.use is None and not body.lstrip().startswith(b"{"):
                 self._report(target, Outcome.MALFORMED)
                 return Outcome.MALFORMED, None
         self._report(target, outcome, headers)
@@ -279,7 +279,7 @@ class Forwarder:
                 outcome = await relay.begin(self._ping_seconds)
         except BaseException:
             if charge is not None:
-                charge.seen = relay.reader.delivered
+                charge.seen = relay.reader
             relay.discard()
             raise
         if outcome is Outcome.MALFORMED or outcome is Outcome.TIMEOUT:

@@ -36,7 +36,6 @@ from apertis.gateway.routing.fallback import (
 from apertis.gateway.routing.notes import fallback_headers
 from apertis.gateway.settlement import Hop
 from apertis.gateway.usage.estimate import likely_input_tokens
-from apertis.gateway.usage.reading import output_estimate
 from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
@@ -169,7 +168,7 @@ class Pipeline:
         visit.status = answer.status
         if isinstance(answer, Refusal):
             visit.code = answer.code
-            charge.settle(NO_TOKENS)
+            charge.settle()
             return answer.with_headers(attempts.headers)
         answer.headers += attempts.headers
         if affinity is not None and answer.status == 200 and attempts.target is not None:
@@ -393,15 +392,14 @@ class Pipeline:
 
     def _settle(self, visit: Visit, charge: Charge, answer: Plain, keep: bytes | None) -> None:
         reading = answer.reading
-        if reading is None:
+        if reading is None or reading.is_error:
             visit.code = _error_of(answer.body)[0]
-            charge.settle(NO_TOKENS)
+            charge.settle()
             return
-        if reading.tokens is None:
-            said = output_estimate(answer.body)
-            charge.settle(NO_TOKENS if said is None else charge.guess(said), estimated=True)
+        if reading.use is None:
+            charge.settle_unread(reading.output_estimate)
         else:
-            charge.settle(reading.tokens, reading.advisors)
+            charge.settle(reading.use, reading.others, output_seen=reading.output_estimate)
         if keep is not None:
             recording = self.cache.recording(streamed=False)
             recording.add(answer.body)

@@ -15,7 +15,7 @@ from apertis.gateway.exchange import Fault, UpstreamFailure
 from apertis.gateway.framing import EventFraming
 from apertis.gateway.routing.outcome import Outcome, outcome_of_error, outcome_of_fault
 from apertis.gateway.usage.stream import StreamReader
-from apertis.gateway.usage.tokens import NO_TOKENS
+from apertis.gateway.usage.tokens import NO_TOKENS, Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,7 @@ class Relay:
     def committed(self) -> None:
         """The first bytes are about to leave: keep the usage that the stream began with."""
         if self._charge is not None and not self._charge.settled:
-            self._charge.begin(self.reader.tokens or NO_TOKENS)
+            self._charge.begin(self.reader.use)
 
     def copy_to(self, copy: Callable[[bytes], None], on_whole: Callable[[], None]) -> None:
         """Show each block that is given out, and tell when the message came to its end."""
@@ -205,8 +205,7 @@ class Relay:
         """
         self._visit.reason = reason
         self._broken = upstream_error(f"its stream is malformed: {reason}")
-        # Not found where lines end in CR: the reader has its own copy of those.
-        sound = block[: max(block.find(self.reader.malformed_event), 0)]
+        sound = block[: self.reader.sound_bytes]
         return sound if sound and (begun or b"content_block" in sound) else self._broken
 
     async def _pull_within(self, seconds: float) -> bytes | Refusal | None:
@@ -264,21 +263,33 @@ class Relay:
         if reader.error_type and self._visit.code is None:
             self._visit.code = reader.error_type
         if charge is not None and not charge.settled:
-            tokens = reader.delivered
-            if tokens is None:
-                said = reader.content_started
-                tokens = charge.guess(reader.output_estimate) if said else NO_TOKENS
-            charge.settle(
-                tokens,
-                reader.advisors,
-                estimated=not reader.final,
-                interrupted=not reader.stopped,
-            )
+            self._settle(charge)
         self._report(self._outcome())
         whole, self._on_whole = self._on_whole, None
         if whole is not None and reader.stopped and self._broken is None:
             self._copy = None
             whole()
+
+    def _settle(self, charge: Charge) -> None:
+        reader = self.reader
+        use, interrupted = reader.use, not reader.stopped
+        if reader.malformed is not None and not reader.content_started:
+            # Whether such a stream is handed out or refused depends on how its bytes fall into
+            # pieces. What it costs must not: no answer came.
+            charge.settle(estimated=True, interrupted=True)
+        elif use is not None:
+            charge.settle(
+                use,
+                reader.others,
+                output_seen=reader.output_seen,
+                estimated=reader.estimated,
+                interrupted=interrupted,
+            )
+        elif interrupted:
+            said = charge.guess(reader.output_seen) if reader.content_started else NO_TOKENS
+            charge.settle(Use(said), estimated=True, interrupted=True)
+        else:
+            charge.settle_unread(reader.output_seen)
 
     def _report(self, outcome: Outcome) -> None:
         report, self._on_outcome = self._on_outcome, None

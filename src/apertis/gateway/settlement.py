@@ -5,7 +5,6 @@ Whatever ends it: a whole answer, an error, a cut stream, a caller who left.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -16,18 +15,20 @@ from apertis.gateway.errors import (
     thread_unsupported_request,
     unpriced_model,
 )
+from apertis.gateway.usage.counts import completed
 from apertis.gateway.usage.estimate import Attempt, likely_input_tokens, reservation_units
 from apertis.gateway.usage.price import UNITS_PER_DOLLAR, cost_units
 from apertis.gateway.usage.record import UsageRecord
-from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
+from apertis.gateway.usage.tokens import NO_TOKENS, Tokens, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.usage.estimate import Held
     from apertis.gateway.usage.price import Price
     from apertis.gateway.usage.prices import PriceTable
+    from apertis.gateway.usage.stream import StreamReader
     from apertis.gateway.visit import Visit
 
 __all__ = ["CLIENT_LEFT", "Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
@@ -41,7 +42,16 @@ _MOST_NAMES = 4096
 # The status under which a request is booked whose caller did not wait; nginx's own number.
 CLIENT_LEFT = 499
 
-Advisors = Iterable[tuple[str, Tokens]]
+# What upstreams call the counters.
+_COUNTERS = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cache_read": "cache_read_input_tokens",
+    "cache_write_5m": "cache_creation_input_tokens",
+    "cache_write_1h": "cache_creation.ephemeral_1h_input_tokens",
+    "web_search_requests": "server_tool_use.web_search_requests",
+}
+_NOTHING = Use()
 
 
 class Hop(NamedTuple):
@@ -103,20 +113,28 @@ class Prices:
         """Whether this key may use the model, as far as its price is concerned."""
         return self._unpriced_is_free or key.account.quota is None or self.of(model) is not None
 
+    def id_of(self, name: str, models: Iterable[str]) -> str:
+        """Give the one of these models that an upstream calls so; else the name itself."""
+        return next((m for m in models if name == m or name in self._other_names(m)), name)
+
     def cost(
-        self, model: str, tokens: Tokens, advisors: Advisors = (), *, batch: bool = False
+        self, model: str, tokens: Tokens, others: Iterable[Use] = (), *, batch: bool = False
     ) -> int:
         """What tokens cost on a model; nothing where no price is known.
 
-        An advisor without a price is charged as the model that asked it.
+        Another model without a price is charged as the one that answered.
         """
         price = self.of(model)
         if price is None:
             return 0
         units = cost_units(tokens, price, batch)
-        for advisor, used in advisors:
-            units += cost_units(used, self.of(advisor) or price, batch)
+        for use in others:
+            units += cost_units(use.tokens, self.of(use.model or model) or price, batch)
         return min(units, _MOST_UNITS)
+
+    def dearest(self, tokens: Tokens, models: Iterable[str]) -> int:
+        """What tokens cost on the dearest of these models; nothing where none has a price."""
+        return max((self.cost(model, tokens) for model in models), default=0)
 
 
 class Ledger:
@@ -149,6 +167,7 @@ class Ledger:
         That is on any of the models that may answer it, and on all of the upstream's own chain on
         top. `held` is what the upstream holds of the conversation already.
         """
+        models = tuple(models)
         prices = self._prices_of(models, key)
         if isinstance(prices, Refusal):
             return prices
@@ -167,7 +186,8 @@ class Ledger:
                     # With the whole conversation in the body, it is counted and not assumed.
                     return thread_unsupported_request(shortage(key, most))
             return quota_exceeded(shortage(key, most))
-        return Charge(self, visit, key, most, body, max_tokens, held)
+        models += tuple(model for hop in chain for model in hop.models)
+        return Charge(self, visit, key, most, body, max_tokens, models, held)
 
     def _prices_of(self, models: Iterable[str], key: Key) -> tuple[Price, ...] | Refusal:
         """The prices of models for a key with a quota, each once: alike names have one."""
@@ -234,6 +254,7 @@ class Charge:
         "_key",
         "_ledger",
         "_max_tokens",
+        "_models",
         "_reserved",
         "_settled",
         "_visit",
@@ -249,6 +270,7 @@ class Charge:
         reserved: int,
         body: bytes,
         max_tokens: int,
+        models: tuple[str, ...],
         held: Held | None = None,
     ) -> None:
         self._ledger = ledger
@@ -258,9 +280,11 @@ class Charge:
         self._body = body
         self._max_tokens = max_tokens
         self._held = held
+        # All that the reservation was made for.
+        self._models = models
         self._settled = False
-        # What an upstream said of an answer that was given up before it was handed out.
-        self.seen: Tokens | None = None
+        # The stream of an answer that was given up before anything of it was handed out.
+        self.seen: StreamReader | None = None
         self.on_settled: Callable[[Tokens], None] | None = None
 
     @property
@@ -270,38 +294,92 @@ class Charge:
 
     def guess(self, output_tokens: int) -> Tokens:
         """About what was used, when the upstream does not say it; within the reservation."""
-        likely = likely_input_tokens(self._body)
-        if self._held is not None and self._held.known:
-            likely += self._held.tokens
-        return Tokens(input=likely, output=min(output_tokens, self._max_tokens))
+        return Tokens(input=self._likely_input(), output=min(output_tokens, self._max_tokens))
 
-    def begin(self, tokens: Tokens) -> None:
-        """Note what a stream has used when its first bytes leave."""
+    def begin(self, use: Use | None) -> None:
+        """Note what a stream has used when its first bytes leave; None where it did not say."""
         visit = self._visit
-        visit.tokens = tokens
-        visit.cost_units = self._ledger.prices.cost(visit.model, tokens)
+        if use is not None:
+            visit.tokens, _, visit.cost_units = self._priced(use, visit.model, 0)
         self._ledger.begin(visit)
 
     def settle(
         self,
-        tokens: Tokens,
-        advisors: Advisors = (),
+        use: Use = _NOTHING,
+        others: Iterable[Use] = (),
         *,
+        output_seen: int = 0,
         estimated: bool = False,
         interrupted: bool = False,
     ) -> None:
-        """Book what was used, at the prices of the models that answered."""
+        """Book what was used, at the prices of the models that answered.
+
+        `output_seen` is about how many tokens of output were seen: it counts where the upstream's
+        own count is missing or impossible.
+        """
         if self._settled:
             return
-        self._settled = True
-        if estimated and tokens.output > self._max_tokens:
+        visit = self._visit
+        asked = visit.model
+        if use.model is not None:
+            visit.model = self._ledger.prices.id_of(use.model, self._models)
+        tokens, unsure, cost = self._priced(use, asked, output_seen)
+        for other in others:
+            _, more, units = self._priced(other, asked, 0)
+            unsure += more
+            cost += units
+        if unsure and not interrupted and visit.reason is None:
+            visit.reason = f"its usage is missing or impossible, and estimated: {', '.join(unsure)}"
+        self._book(tokens, cost, estimated=estimated or bool(unsure), interrupted=interrupted)
+
+    def settle_unread(self, output_seen: int) -> None:
+        """Book the reservation of a whole answer that does not say what it used."""
+        if self._settled:
+            return
+        visit = self._visit
+        cost = self._reserved
+        price = self._ledger.prices.of(visit.model)
+        if self._key.account.quota is None and price is not None:
+            # Nothing was set aside.
+            cost = reservation_units(self._body, self._max_tokens, price, held=self._held)
+        visit.reason = visit.reason or "its usage cannot be read: the reservation is booked"
+        self._book(self.guess(output_seen), cost, estimated=True, interrupted=False)
+
+    def _likely_input(self) -> int:
+        likely = likely_input_tokens(self._body)
+        if self._held is not None and self._held.known:
+            likely += self._held.tokens
+        return likely
+
+    def _priced(
+        self, use: Use, asked: str, output_seen: int
+    ) -> tuple[Tokens, tuple[str, ...], int]:
+        """Give what a model used, what of it is not sure, and what it costs."""
+        prices = self._ledger.prices
+        model = asked if use.model is None else prices.id_of(use.model, self._models)
+        tokens, names = completed(
+            use,
+            prices.of(model),
+            max_tokens=self._max_tokens,
+            likely_input=self._likely_input,
+            output_seen=output_seen,
+        )
+        if "output" in names and tokens.output > self._max_tokens:
             # Few tokens can be many bytes. No answer has more of them than it may.
             tokens = msgspec.structs.replace(tokens, output=self._max_tokens)
+        unsure = tuple(_COUNTERS[name] for name in names)
+        if use.model is not None and prices.of(model) is None:
+            unsure += (f"the price of {model!r}",)
+            return tokens, unsure, prices.dearest(tokens, self._models)
+        return tokens, unsure, prices.cost(model, tokens)
+
+    def _book(self, tokens: Tokens, cost: int, *, estimated: bool, interrupted: bool) -> None:
+        self._settled = True
         visit = self._visit
         visit.tokens = tokens
         visit.estimated = estimated
         visit.interrupted = interrupted
-        visit.cost_units = cost = self._ledger.prices.cost(visit.model, tokens, advisors)
+        visit.cost_units = cost = min(cost, _MOST_UNITS)
         self._key.account.settle(self._reserved, cost)
         if self.on_settled is not None:
             self.on_settled(tokens)
@@ -321,7 +399,14 @@ class Charge:
                 self.on_settled(NO_TOKENS)
             return
         self._visit.status = CLIENT_LEFT
-        self.settle(self.seen or self.guess(0), estimated=True, interrupted=True)
+        seen = self.seen
+        use = None if seen is None else seen.use
+        if seen is None or use is None:
+            self.settle(Use(self.guess(0)), estimated=True, interrupted=True)
+        else:
+            self.settle(
+                use, seen.others, output_seen=seen.output_seen, estimated=True, interrupted=True
+            )
 
 
 def shortage(key: Key, units: int) -> str:

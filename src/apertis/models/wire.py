@@ -96,7 +96,7 @@ def decode_event(data: bytes) -> StreamEvent:
     try:
         event = _decode_known_event(data)
     except _UNREADABLE:
-        data = _without_half_characters(data)
+        data = without_half_characters(data)
         return _with_event_wire(_by_slow_road(StreamEvent, data), data)
     if isinstance(event, ContentBlockDeltaEvent):
         if type(event.delta) not in _TELLING:
@@ -123,7 +123,7 @@ def decode(kind: type[M], data: bytes) -> M:
     try:
         model = _decoder(kind).decode(data)
     except _UNREADABLE:
-        data = _without_half_characters(data)
+        data = without_half_characters(data)
         model = _by_slow_road(kind, data)
     attach_wire(model, data)
     if isinstance(model, Message):
@@ -137,7 +137,7 @@ def decode_page(item: type[M], data: bytes) -> Page[M]:
     Raises:
         Malformed: It is no JSON or no list, or an item lacks what it must have.
     """
-    data = _without_half_characters(data)
+    data = without_half_characters(data)
     try:
         parts: _PageParts = _decoder(_PageParts).decode(data)
     except _UNREADABLE:
@@ -215,7 +215,7 @@ def _by_slow_road(kind: Any, data: bytes) -> Any:
     return built(kind, document)
 
 
-def _without_half_characters(data: bytes) -> bytes:
+def without_half_characters(data: bytes) -> bytes:
     """The JSON with U+FFFD for each half of a surrogate pair that stands alone.
 
     Gateways that count in UTF-16 cut a character in two; a half is no text in Python or in UTF-8.

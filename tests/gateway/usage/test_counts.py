@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from apertis.gateway.usage.counts import UsageCounts
-from apertis.gateway.usage.tokens import Tokens
+from apertis.gateway.usage.counts import UsageCounts, completed
+from apertis.gateway.usage.prices import PriceTable
+from apertis.gateway.usage.tokens import Tokens, Use
+
+if TYPE_CHECKING:
+    from apertis.gateway.usage.price import Price
 
 
 def folded(*objects: object) -> Tokens:
@@ -119,7 +124,7 @@ def test_an_advisor_is_told_apart_with_its_model() -> None:
         }
     )
     assert counts.tokens() == Tokens(input=2414, output=90)
-    assert counts.advisors() == (("claude-opus-4-7", Tokens(input=2728, output=874)),)
+    assert counts.others() == (Use(Tokens(input=2728, output=874), "claude-opus-4-7"),)
 
 
 @pytest.mark.parametrize("iterations", [None, {}, "x", [None, 3, "x", {}], [{"type": []}]])
@@ -127,10 +132,146 @@ def test_iterations_of_another_shape_are_harmless(iterations: object) -> None:
     counts = UsageCounts()
     counts.update({"input_tokens": 1, "iterations": iterations})
     assert counts.tokens() == Tokens(input=1)
-    assert counts.advisors() == ()
+    assert counts.others() == ()
 
 
 def test_many_summaries_come_to_no_more_than_a_ledger_can_hold() -> None:
     entries = [entry("compaction", 10**12, 10**12)] * 1000
     used = folded({"input_tokens": 1, "output_tokens": 1, "iterations": entries})
     assert used == Tokens(input=10**12, output=10**12)
+
+
+def chain(*entries: dict[str, object], **top: object) -> UsageCounts:
+    counts = UsageCounts()
+    counts.update({**top, "iterations": list(entries)})
+    return counts
+
+
+DECLINED = entry("message", 408, 7, model="claude-fable-5")
+SERVED = entry("fallback_message", 412, 264, model="claude-opus-4-8")
+
+
+def test_each_attempt_of_a_chain_is_told_with_its_own_model() -> None:
+    counts = chain(DECLINED, SERVED, input_tokens=412, output_tokens=264)
+    assert counts.use() == Use(Tokens(input=412, output=264), "claude-opus-4-8")
+    assert counts.others() == (Use(Tokens(input=408, output=7), "claude-fable-5"),)
+
+
+def test_a_top_level_that_sums_up_a_chain_counts_nothing_twice() -> None:
+    counts = chain(DECLINED, SERVED, input_tokens=820, output_tokens=271)
+    assert counts.use() == Use(Tokens(input=412, output=264), "claude-opus-4-8")
+    assert counts.others() == (Use(Tokens(input=408, output=7), "claude-fable-5"),)
+
+
+def test_a_declined_attempt_without_a_name_is_that_of_the_model_that_was_asked() -> None:
+    nameless = entry("message", 408, 7)
+    counts = chain(nameless, SERVED, input_tokens=412, output_tokens=264)
+    assert counts.others() == (Use(Tokens(input=408, output=7)),)
+
+
+def test_a_later_turn_that_goes_straight_to_the_fallback_has_one_attempt() -> None:
+    counts = chain(SERVED, input_tokens=412, output_tokens=264)
+    assert counts.use() == Use(Tokens(input=412, output=264), "claude-opus-4-8")
+    assert counts.others() == ()
+
+
+def test_where_all_of_a_chain_decline_the_last_one_answers() -> None:
+    last = entry("message", 412, 3, model="claude-opus-4-8")
+    counts = chain(DECLINED, last, input_tokens=412, output_tokens=3)
+    assert counts.use() == Use(Tokens(input=412, output=3), "claude-opus-4-8")
+    assert counts.others() == (Use(Tokens(input=408, output=7), "claude-fable-5"),)
+
+
+def test_the_rounds_of_one_model_are_no_chain() -> None:
+    rounds = [entry("message", 10, 1, model="claude-opus-4-5-20251101")] * 3
+    counts = chain(*rounds, input_tokens=30, output_tokens=3)
+    assert counts.use() == Use(Tokens(input=30, output=3), iterations=3)
+    assert counts.others() == ()
+
+
+def test_a_fallback_that_is_run_in_rounds_has_all_of_them() -> None:
+    counts = chain(DECLINED, SERVED, SERVED, input_tokens=824, output_tokens=528)
+    assert counts.use() == Use(Tokens(input=824, output=528), "claude-opus-4-8", iterations=2)
+
+
+@pytest.mark.parametrize("said", [b"1000", b"1000.0", b"1e3", b"1.0E+3", b"100e1"])
+def test_a_count_may_be_written_as_any_number_of_json(said: bytes) -> None:
+    counts = UsageCounts()
+    text = b'{"input_tokens": %b, "output_tokens": %b}' % (said, said)
+    counts.update(msgspec.json.decode(text))
+    assert counts.use() == Use(Tokens(input=1000, output=1000))
+    assert type(counts.use().tokens.input) is int
+
+
+@pytest.mark.parametrize("wrong", [-1, "12", 1.5, True, [], 10**13, float("inf")])
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("input_tokens", "input"),
+        ("output_tokens", "output"),
+        ("cache_read_input_tokens", "cache_read"),
+        ("cache_creation_input_tokens", "cache_write_5m"),
+    ],
+)
+def test_what_is_no_count_is_unknown_by_itself(name: str, field: str, wrong: object) -> None:
+    counts = UsageCounts()
+    counts.update({"input_tokens": 4, "output_tokens": 5, name: wrong})
+    assert counts.use().unknown == {field}
+    counts.update({name: 7})
+    assert counts.use().unknown == frozenset(), "a later count stands"
+
+
+def test_input_and_output_that_nobody_said_are_unknown() -> None:
+    counts = UsageCounts()
+    counts.update({"cache_read_input_tokens": 3, "input_tokens": None})
+    assert counts.use() == Use(Tokens(cache_read=3), unknown=frozenset({"input", "output"}))
+
+
+LIMITED = PriceTable().find("claude-haiku-4-5")
+
+
+def whole(use: Use, seen: int = 30, price: Price | None = LIMITED) -> tuple[Tokens, set[str]]:
+    tokens, names = completed(
+        use, price, max_tokens=500, likely_input=lambda: 1000, output_seen=seen
+    )
+    return tokens, set(names)
+
+
+def test_what_can_be_is_as_it_was_counted() -> None:
+    used = Tokens(input=200_000, output=64_000)
+    assert whole(Use(used)) == (used, set())
+    twice = Tokens(input=300_000, output=100_000)
+    assert whole(Use(twice, iterations=2)) == (twice, set())
+
+
+@pytest.mark.parametrize("price", [LIMITED, None])
+def test_an_output_that_cannot_be_is_estimated_alone(price: Price | None) -> None:
+    used = Tokens(input=9, output=10**12, cache_read=8)
+    assert whole(Use(used), price=price) == (Tokens(input=9, output=30, cache_read=8), {"output"})
+
+
+def test_a_window_is_counted_for_each_time_that_the_model_was_run() -> None:
+    used = Tokens(input=600_001, output=10)
+    assert whole(Use(used, iterations=3)) == (Tokens(input=1000, output=10), {"input"})
+
+
+def test_what_is_missing_of_a_prompt_is_what_the_other_classes_leave_of_it() -> None:
+    missing = Use(Tokens(output=10, cache_read=900), unknown=frozenset({"input"}))
+    assert whole(missing) == (Tokens(input=100, output=10, cache_read=900), {"input"})
+    impossible = Use(Tokens(input=700, output=10, cache_write_1h=10**9))
+    assert whole(impossible) == (
+        Tokens(input=700, output=10, cache_write_1h=300),
+        {"cache_write_1h"},
+    )
+
+
+def test_an_unknown_output_is_the_larger_one_of_the_last_count_and_what_was_seen() -> None:
+    unknown = frozenset({"output"})
+    assert whole(Use(Tokens(input=9, output=77), unknown=unknown))[0].output == 77
+    assert whole(Use(Tokens(input=9, output=7), unknown=unknown))[0].output == 30
+
+
+def test_searches_that_cannot_be_are_as_many_as_the_api_makes() -> None:
+    tokens, names = whole(Use(Tokens(input=9, output=7, web_search_requests=10**12)))
+    assert tokens.web_search_requests == 10
+    assert names == {"web_search_requests"}

@@ -11,7 +11,7 @@ from apertis.gateway.config.settings import PriceSettings
 from apertis.gateway.usage.list_prices import LIST_PRICES
 from apertis.gateway.usage.price import Price, cost_units
 from apertis.gateway.usage.prices import PriceTable
-from apertis.gateway.usage.tokens import Tokens
+from apertis.gateway.usage.tokens import Tokens, Use
 from apertis.sandbox.catalogue import ALIASES, MODELS
 
 TABLE = PriceTable()
@@ -141,9 +141,9 @@ def test_a_long_prompt_raises_the_price_of_the_whole_request(prompt: int, cost: 
 
 def test_an_advisor_is_charged_at_its_own_price() -> None:
     used, advice = Tokens(input=1_000_000), Tokens(output=1_000_000)
-    cost = TABLE.cost(used, "claude-haiku-4-5", advisors=[("claude-opus-4-7", advice)])
+    cost = TABLE.cost(used, "claude-haiku-4-5", others=[Use(advice, "claude-opus-4-7")])
     assert cost == dollars("1") + dollars("25")
-    unknown = TABLE.cost(used, "claude-haiku-4-5", advisors=[("nobody", advice)])
+    unknown = TABLE.cost(used, "claude-haiku-4-5", others=[Use(advice, "nobody")])
     assert unknown == dollars("1") + dollars("5")
 
 

@@ -194,7 +194,7 @@ def _result(
         upstream=batch.upstream,
         status=200,
         tokens=tokens,
-        cost_units=prices.cost(model, tokens, reading.advisors, batch=True),
+        cost_units=prices.cost(model, tokens, reading.others, batch=True),
         estimated=reading.tokens is None,
     )
     return BatchResult(custom_id=result.custom_id, record=record)

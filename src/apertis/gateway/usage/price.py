@@ -23,7 +23,9 @@ class Price(Struct, frozen=True, kw_only=True):
 
     `web_search` is in units per million searches. The percentages apply to all tokens of a
     request, and to nothing else: in a batch; in fast mode; computed in the US alone; with a
-    prompt of more than `long_prompt` tokens, cached ones included (0: no such step).
+    prompt of more than `long_prompt` tokens, cached ones included (0: no such step). `window` and
+    `max_output` are the most tokens that a prompt and an answer of the model can have (0: nobody
+    said).
     """
 
     input: int
@@ -37,6 +39,8 @@ class Price(Struct, frozen=True, kw_only=True):
     us_percent: int = 100
     long_prompt: int = 0
     long_percent: int = 100
+    window: int = 0
+    max_output: int = 0
 
 
 def price_of_dollars(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from apertis.gateway.config.settings import PriceSettings
-    from apertis.gateway.usage.tokens import Tokens
+    from apertis.gateway.usage.tokens import Tokens, Use
 
 __all__ = ["PriceTable"]
 
@@ -28,7 +28,7 @@ class PriceTable:
     A model is found by its id, also dated (`claude-sonnet-4-5-20250929`), dotted
     (`claude-sonnet-4.5`), as `-latest`, or with the service's `code:` in front. A configured price
     replaces a list price as a whole; what a configuration does not know (fast mode, the US alone,
-    long prompts) keeps the factors of the model's list price.
+    long prompts, limits) stays as it is for the model's list price.
     """
 
     __slots__ = ("_configured",)
@@ -52,19 +52,19 @@ class PriceTable:
         tokens: Tokens,
         model: str,
         *,
-        advisors: Iterable[tuple[str, Tokens]] = (),
+        others: Iterable[Use] = (),
         batch: bool = False,
     ) -> int | None:
         """What an answer costs with all models that took part; None when its own has no price.
 
-        An advisor without a price is charged as the model that asked it.
+        Another model without a price is charged as the one that answered.
         """
         price = self.find(model)
         if price is None:
             return None
         units = cost_units(tokens, price, batch)
-        for advisor, used in advisors:
-            units += cost_units(used, self.find(advisor) or price, batch)
+        for use in others:
+            units += cost_units(use.tokens, self.find(use.model or model) or price, batch)
         return units
 
 
@@ -94,4 +94,6 @@ def _configured_price(dollars: PriceSettings, listed: Price | None) -> Price:
         us_percent=listed.us_percent,
         long_prompt=listed.long_prompt,
         long_percent=listed.long_percent,
+        window=listed.window,
+        max_output=listed.max_output,
     )

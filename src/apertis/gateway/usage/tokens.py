@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["NO_TOKENS", "Tokens"]
+__all__ = ["NO_TOKENS", "Tokens", "Use"]
 
 
 class Tokens(Struct, frozen=True):
@@ -36,3 +36,16 @@ class Tokens(Struct, frozen=True):
 
 
 NO_TOKENS = Tokens()
+
+
+class Use(Struct, frozen=True):
+    """What one model used for an answer, as far as the upstream said it.
+
+    `model` is None for the model that was asked. `unknown` names the fields of `tokens` that were
+    left out, or said as something that is no count. `iterations` is how often the model was run.
+    """
+
+    tokens: Tokens = NO_TOKENS
+    model: str | None = None
+    unknown: frozenset[str] = frozenset()
+    iterations: int = 1

@@ -1,0 +1,142 @@
+"""The few members of a JSON object that the gateway needs, whatever stands in all others.
+
+What an upstream says passes as it came, and much of it need not be understood. A parser refuses
+half a surrogate pair, bytes that are not UTF-8, and nesting beyond the recursion limit, wherever
+they stand. So where it refuses, values are skipped by their quotes and brackets alone: in one
+pass, without recursion.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import msgspec
+
+from apertis.models.wire import without_half_characters
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+__all__ = ["UNREADABLE", "Shape", "read_or_none", "slices"]
+
+# What a decoder raises; deep nesting ends in a RecursionError.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+T = TypeVar("T")
+# The members to keep: a mapping for what to keep of an object, None for any value.
+Shape: TypeAlias = "Mapping[str, Shape | None]"
+
+# A third of a second. Beyond it nothing is read: others wait meanwhile.
+_MAX_STEPS = 1_000_000
+_STEPS_OF_A_MEMBER = 4
+
+_SPACE = rb"[ \t\n\r]*+"
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_KEY = re.compile(_SPACE + rb"(" + _STRING + rb")" + _SPACE + rb":" + _SPACE, re.DOTALL)
+_NEXT = re.compile(_SPACE + rb"([,}])")
+_PLAIN = re.compile(_STRING + rb"|[^\s,\]}\[{\":]++", re.DOTALL)
+# Inside an object or a list: up to the next brackets that open or close, or the next string.
+_STEP = re.compile(rb'[^"\[\]{}]*+(?:([\[{]++)|([\]}]++)|' + _STRING + rb")", re.DOTALL)
+
+
+def slices(data: bytes, names: Collection[str]) -> dict[str, bytes] | None:
+    """Give those members of an object that have these names, as the bytes of their values.
+
+    None for what is no object. Of a name that stands twice the last value counts, as it does to
+    most parsers. What stands inside the values is not looked at.
+    """
+    opening = data.find(b"{")
+    if opening < 0 or data[:opening].strip(b" \t\n\r"):
+        return None
+    found: dict[str, bytes] = {}
+    position, left = opening + 1, _MAX_STEPS
+    ending = _NEXT.match(data, position)
+    while ending is None or ending[1] != b"}":
+        key = _KEY.match(data, position)
+        if key is None:
+            return None
+        end, left = _end_of_value(data, key.end(), left - _STEPS_OF_A_MEMBER)
+        ending = _NEXT.match(data, end)
+        if ending is None or left <= 0:
+            return None
+        name = _name(key[1])
+        if name in names:
+            found[name] = data[key.end() : end]
+        position = ending.end()
+    return found if not data[ending.end() :].strip(b" \t\n\r") else None
+
+
+def _end_of_value(data: bytes, start: int, left: int) -> tuple[int, int]:
+    """Find where a value ends, and how many steps are left then; none for what is no value."""
+    if data[start : start + 1] not in (b"{", b"["):
+        plain = _PLAIN.match(data, start)
+        return (start, 0) if plain is None else (plain.end(), left)
+    depth, position = 0, start
+    while left > 0:
+        left -= 1
+        step = _STEP.match(data, position)
+        if step is None:
+            break
+        position = step.end()
+        if step[1] is not None:
+            depth += len(step[1])
+        elif step[2] is not None:
+            closed = len(step[2])
+            if closed >= depth:
+                return position - closed + depth, left
+            depth -= closed
+    return start, 0
+
+
+def _name(literal: bytes) -> str:
+    text = literal[1:-1]
+    if b"\\" not in text:
+        return text.decode("utf-8", "replace")
+    try:
+        return msgspec.json.decode(without_half_characters(literal), type=str)
+    except UNREADABLE:
+        return ""
+
+
+def read_or_none(decoder: msgspec.json.Decoder[T], data: bytes, shape: Shape) -> T | None:
+    """Decode an object of which `shape` names what the decoder needs; None for what is none.
+
+    What the decoder refuses for something that is not in the shape, it gets without that.
+    """
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError:
+        # It is sound, and something else than what is asked for.
+        return None
+    except UNREADABLE:
+        reduced = _reduced(data, shape)
+    try:
+        return None if reduced is None else decoder.decode(reduced)
+    except UNREADABLE:
+        return None
+
+
+def _reduced(data: bytes, shape: Shape) -> bytes | None:
+    """Give the object with nothing but the members of a shape that can be decoded."""
+    found = slices(data, shape)
+    if found is None:
+        return None
+    members: list[bytes] = []
+    for name, raw in found.items():
+        inner = shape[name]
+        is_object = inner is not None and raw.startswith(b"{")
+        value = _reduced(raw, inner or {}) if is_object else _sound(raw)
+        if value is not None:
+            members.append(msgspec.json.encode(name) + b":" + value)
+    return b"{" + b",".join(members) + b"}"
+
+
+def _sound(raw: bytes) -> bytes | None:
+    """Give a value as something that can be decoded: U+FFFD stands for what is no character."""
+    value = without_half_characters(raw.decode("utf-8", "replace").encode())
+    try:
+        msgspec.json.decode(value, type=msgspec.Raw)
+    except UNREADABLE:
+        return None
+    return value
