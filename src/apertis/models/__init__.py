@@ -16,9 +16,13 @@
     Page               data, has_more, first_id, last_id
     ResponseInfo       how an answer came: status, Headers, RateLimit, Fallback
 
-All are immutable and compare by value. They are open to the future: a field that a class does not
-know is an attribute all the same, a variant that no class knows is an `Unknown...` with its `data`,
-and `to_dict()` gives the JSON that came, with nothing dropped and nothing added.
+Their fields cannot be set, and they compare by value. They are open to the future: a field that a
+class does not know is an attribute all the same, a variant that no class knows is an `Unknown...`
+with its `data`, and `to_dict()` gives the JSON that came, with nothing dropped and nothing added.
+
+The lists and dicts in them can be edited: `block.input["to"] = "me"`, `message.content.append(b)`.
+What a program sees is what `to_dict()` gives and what the next request sends. What nobody edited is
+sent as the bytes that came.
 """
 
 from apertis.models.batches import (

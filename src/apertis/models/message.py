@@ -107,6 +107,7 @@ class Message(Result, Tagged, tag="message"):
     context_management: ContextManagement | None = None
     diagnostics: Diagnostics | None = None
     input_transformations: list[InputTransformation] | None = None
+    _keeping: ClassVar[frozenset[str]] = frozenset({"content"})
 
     @property
     def text(self) -> str:

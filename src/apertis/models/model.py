@@ -2,20 +2,28 @@
 
 A model that was decoded keeps what it was decoded from in its `__dict__`, next to the fields that
 this version does not know. It is not part of its value: `repr` and `==` leave it out.
+
+Fields cannot be set, but the lists and dicts in them are a program's to edit. What is dumped and
+sent is what they hold by then: the bytes that came are compared with them first.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from types import NoneType
 from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
     Literal,
+    NamedTuple,
     NoReturn,
     Self,
     TypeVar,
     cast,
     dataclass_transform,
+    get_args,
+    get_origin,
 )
 
 import msgspec
@@ -61,25 +69,30 @@ else:
 
 
 M = TypeVar("M", bound="Model")
-Wire = bytes | msgspec.Raw | dict[str, Any]
+Wire = bytes | msgspec.Raw
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+# What cannot be edited.
+_CLOSED = (str, int, float, bool, NoneType)
 
 
 class Model(_Struct):
-    """A value of the API: immutable, comparable, and able to say itself as JSON again."""
+    """A value of the API: comparable, with fields that cannot be set, and JSON again on demand."""
+
+    # The fields whose items keep the JSON that they were decoded from.
+    _keeping: ClassVar[frozenset[str]] = frozenset()
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON that this was decoded from, as a new dict.
+        """The JSON that this was decoded from, as a new dict, with what was edited since.
 
         Nulls that were sent are there, keys that were not sent are not, and fields that this
         version does not know are there too. For an object made by hand: its set fields.
         """
         wire: Wire | None = self.__dict__.get("_wire")
-        if wire is None:
+        if wire is None or isinstance(self, Unknown):
             return _fields_of(self)
-        if isinstance(wire, dict):
-            return _plain_object(wire)
-        document: dict[str, Any] = msgspec.json.decode(wire)
-        return document
+        return _restated(self, _decode(wire))
 
     def to_json(self, indent: int | None = None) -> str:
         """`to_dict()` as JSON text; `indent` is in spaces, without it everything is on one line."""
@@ -104,6 +117,10 @@ class Model(_Struct):
             {name: getattr(self, name) for name in self.__struct_fields__},
             self.__dict__,
         )
+
+    def __replace__(self, /, **changes: Any) -> Self:
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        return _restored(type(self), fields | changes, _unknown_fields(self))
 
 
 class Result(Model):
@@ -172,23 +189,178 @@ def attach_unknown(model: Model, fields: Mapping[str, Any]) -> None:
     """
     kind = type(model)
     for name, value in fields.items():
-        if not name.startswith("_") and not hasattr(kind, name):
+        if _readable(kind, name):
             model.__dict__[name] = value
 
 
+def _readable(kind: type[Model], name: str) -> bool:
+    return not name.startswith("_") and not hasattr(kind, name)
+
+
 def embedded(model: Model) -> msgspec.Raw | dict[str, Any]:
-    """What the JSON encoder is to write for a model: the bytes that came, where there are any."""
+    """What the JSON encoder is to write for a model: the bytes that came, if it still says so."""
     wire: Wire | None = model.__dict__.get("_wire")
     if wire is None:
         return _fields_of(model)
-    return msgspec.Raw(wire) if isinstance(wire, bytes) else wire
+    if isinstance(model, Unknown):
+        return msgspec.Raw(wire) if _same(_decode(wire), model.data) else _fields_of(model)
+    if values := _open_values(model):
+        document = _decode(wire)
+        for key, value in values:
+            if not _says(document.get(key), value):
+                return _restated(model, document)
+    return msgspec.Raw(wire)
+
+
+def _restated(model: Model, document: dict[str, Any]) -> dict[str, Any]:
+    """The JSON that a model was decoded from, with what the model holds by now."""
+    kind: Any = type(model)
+    for key, value in _open_values(model):
+        was = document.get(key)
+        if key in kind._keeping:
+            document[key] = _plain(value)
+        elif not _says(was, value):
+            document[key] = _restated_value(value, was)
+    return document
+
+
+def _restated_value(value: Any, was: Any) -> Any:
+    if isinstance(value, list) and isinstance(was, list):
+        parts = cast("list[object]", was)
+        return [_restated_item(item, parts) for item in cast("list[object]", value)]
+    if isinstance(value, Model) and isinstance(was, dict) and _is_part(value):
+        return _restated(value, cast("dict[str, Any]", was))
+    return _plain(value)
+
+
+def _restated_item(item: Any, parts: list[Any]) -> Any:
+    if isinstance(item, Model) and _is_part(item):
+        # One that was moved is still what it was decoded from.
+        for part in parts:
+            if _says(part, item):
+                return _plain(part)
+    return _plain(item)
+
+
+def _is_part(model: Model) -> bool:
+    """Whether the JSON of a model is kept by one that it stands in, if at all."""
+    return "_wire" not in model.__dict__ and not isinstance(model, Unknown)
+
+
+def _says(document: Any, value: Any) -> bool:
+    """Whether some JSON is what a value was decoded from, or what it could have been."""
+    if isinstance(value, Model):
+        if not _is_part(value):
+            return _same(document, value.to_dict())
+        return isinstance(document, dict) and _says_model(cast("dict[str, Any]", document), value)
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        if not any(isinstance(item, Model) for item in items):
+            return _same(document, items)
+        parts = cast("list[object]", document)
+        return (
+            isinstance(document, list)
+            and len(parts) == len(items)
+            and all(map(_says, parts, items))
+        )
+    return _same(document, value) if isinstance(value, dict) else bool(document == value)
+
+
+def _says_model(document: dict[str, Any], model: Model) -> bool:
+    kind: Any = type(model)
+    shape = _shape(kind)
+    if shape.tag is not None and document.get("type", shape.tag) != shape.tag:
+        return False
+    values = [getattr(model, name) for name in shape.names]
+    told = [*map(document.get, shape.keys)]
+    if (shape.open or values != told) and not all(map(_says_field, told, values, shape.absent)):
+        return False
+    if not model.__dict__ and document.keys() <= shape.known:
+        return True
+    unknown = _unknown_fields(model)
+    more = {key for key in document.keys() - shape.known if _readable(kind, key)}
+    return unknown.keys() == more and all(_says(document[key], unknown[key]) for key in more)
+
+
+def _says_field(document: Any, value: Any, absent: Any) -> bool:
+    # What may be left out may also be null.
+    return bool(value == absent) if document is None else _says(document, value)
+
+
+def _open_values(model: Model) -> list[tuple[str, Any]]:
+    """What of a model can change, by its name in JSON: lists, dicts, and models that hold some."""
+    kind: Any = type(model)
+    values: list[tuple[str, Any]] = []
+    for name, key in _shape(kind).open:
+        value = getattr(model, name)
+        if value is not None and _is_open(value):
+            values.append((key, value))
+    for name, value in model.__dict__.items():
+        if name[0] != "_" and _is_open(value):
+            values.append((name, value))
+    return values
+
+
+def _is_open(value: object) -> bool:
+    if isinstance(value, Model) and not isinstance(value, Unknown):
+        return bool(_open_values(value))
+    return not isinstance(value, _CLOSED)
+
+
+class _Shape(NamedTuple):
+    """A class, as its JSON is compared with."""
+
+    tag: str | None
+    names: list[str]
+    keys: list[str]
+    # What each field holds where the JSON has nothing.
+    absent: list[Any]
+    known: frozenset[str]
+    # The fields that can hold what can be edited.
+    open: list[tuple[str, str]]
+
+
+@cache
+def _shape(kind: Any) -> _Shape:
+    tag = kind.__struct_config__.tag
+    fields = msgspec.structs.fields(kind)
+    keys = [field.encode_name for field in fields]
+    return _Shape(
+        tag=tag,
+        names=[field.name for field in fields],
+        keys=keys,
+        absent=[_absent(field) for field in fields],
+        known=frozenset([*keys, *(["type"] if tag else [])]),
+        open=[
+            (field.name, field.encode_name)
+            for field in fields
+            if not {get_origin(part) or part for part in get_args(field.type) or (field.type,)}
+            <= {*_CLOSED, Literal}
+        ],
+    )
+
+
+def _absent(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return None if field.required else field.default
+
+
+def _same(document: Any, value: Any) -> bool:
+    """Whether two values are the same JSON: 1 is not 1.0 nor True, and keys have an order."""
+    if document != value:
+        return False
+    try:
+        return _encode(document) == _encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return repr(document) == repr(value)
 
 
 def _plain(value: Any) -> Any:
     """A copy of JSON data, in which models are said as JSON too."""
     if isinstance(value, dict):
         return _plain_object(cast("dict[str, Any]", value))
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(item) for item in cast("list[object]", value)]
     return value.to_dict() if isinstance(value, Model) else value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from apertis.models.model import Model, Result
 
@@ -16,3 +16,4 @@ class Page(Result, Generic[T]):
     has_more: bool = False
     first_id: str | None = None
     last_id: str | None = None
+    _keeping: ClassVar[frozenset[str]] = frozenset({"data"})

@@ -9,17 +9,20 @@ place of what is wrong. See `apertis.models.building` for the converter.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
+from apertis.models.batches import MessageBatchIndividualResponse, SucceededResult
 from apertis.models.blocks import ContentBlock
 from apertis.models.building import Malformed, built
 from apertis.models.events import (
     ContentBlockDeltaEvent,
     ContentBlockStartEvent,
+    ContentBlockStopEvent,
     InputJSONDelta,
     MessageStartEvent,
+    MessageStopEvent,
     PingEvent,
     SignatureDelta,
     StreamEvent,
@@ -27,7 +30,7 @@ from apertis.models.events import (
     ThinkingDelta,
 )
 from apertis.models.message import Message
-from apertis.models.model import Model, Wire, attach_wire, embedded
+from apertis.models.model import Model, attach_wire, embedded
 from apertis.models.pages import Page
 
 if TYPE_CHECKING:
@@ -54,12 +57,16 @@ class _MessageParts(msgspec.Struct):
     content: list[msgspec.Raw]
 
 
-class _StartedBlock(msgspec.Struct):
+class _BlockPart(msgspec.Struct):
     content_block: msgspec.Raw
 
 
-class _StartedMessage(msgspec.Struct):
+class _MessagePart(msgspec.Struct):
     message: msgspec.Raw
+
+
+class _ResultParts(msgspec.Struct):
+    result: _MessagePart
 
 
 class _PageParts(msgspec.Struct):
@@ -128,6 +135,8 @@ def decode(kind: type[M], data: bytes) -> M:
     attach_wire(model, data)
     if isinstance(model, Message):
         _attach_block_wires(model, data)
+    elif isinstance(model, MessageBatchIndividualResponse):
+        _attach_result_wires(model, data)
     return model  # type: ignore[no-any-return]
 
 
@@ -164,18 +173,18 @@ def build(kind: type[M], mapping: Mapping[str, Any]) -> M:
     Raises:
         Malformed: It lacks what the class must have, or has it in the wrong type.
     """
-    model = built(kind, mapping)
-    return _with_own_wires(model, mapping)  # type: ignore[no-any-return]
+    return decode(kind, _encoded(mapping))
 
 
 def build_block(mapping: Mapping[str, Any]) -> ContentBlock:
     """The content block that decoded JSON stands for; as `build`."""
-    return _with_own_wires(built(ContentBlock, mapping), mapping)  # type: ignore[no-any-return]
+    block: Any = decode(cast("Any", ContentBlock), _encoded(mapping))
+    return block  # type: ignore[no-any-return]
 
 
 def build_event(mapping: Mapping[str, Any]) -> StreamEvent:
     """The event that decoded JSON stands for; as `build`."""
-    return _with_own_wires(built(StreamEvent, mapping), mapping)  # type: ignore[no-any-return]
+    return decode_event(_encoded(mapping))
 
 
 def build_message(
@@ -192,19 +201,37 @@ def build_message(
             message.content.append(block or build_block(part))
         except Malformed as error:
             raise error.inside(index).inside("content") from None
-    attach_wire(message, dict(mapping))
     return message
 
 
 def raw(model: Model) -> msgspec.Raw | dict[str, Any]:
-    """What stands for a model inside a request: the bytes that came, where there are any.
+    """What stands for a model inside a request: the bytes that came, where it is as it came.
 
     A message becomes a turn of the conversation: of all that it holds, a request takes its role
     and its content.
     """
-    if isinstance(model, Message):
-        return {"role": model.role, "content": [embedded(block) for block in model.content]}
-    return embedded(model)
+    return model.to_param() if isinstance(model, Message) else embedded(model)
+
+
+def _encoded(mapping: Mapping[str, Any]) -> bytes:
+    try:
+        try:
+            return msgspec.json.encode(mapping)
+        except UnicodeEncodeError:
+            return msgspec.json.encode(_of_whole_characters(mapping))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Malformed(f"not JSON: {error}") from None
+
+
+def _of_whole_characters(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        items = cast("dict[object, object]", value).items()
+        return {_of_whole_characters(key): _of_whole_characters(item) for key, item in items}
+    if isinstance(value, list):
+        return [_of_whole_characters(item) for item in cast("list[object]", value)]
+    return value
 
 
 def _by_slow_road(kind: Any, data: bytes) -> Any:
@@ -232,28 +259,23 @@ def _attach_block_wires(message: Message, data: bytes | msgspec.Raw) -> None:
         attach_wire(block, part)
 
 
+def _attach_result_wires(response: MessageBatchIndividualResponse, data: bytes) -> None:
+    if isinstance(response.result, SucceededResult):
+        parts: _ResultParts = _decoder(_ResultParts).decode(data)
+        attach_wire(response.result.message, parts.result.message)
+        _attach_block_wires(response.result.message, parts.result.message)
+
+
 def _with_event_wire(event: StreamEvent, data: bytes) -> StreamEvent:
     attach_wire(event, data)
-    if isinstance(event, ContentBlockStartEvent):
-        attach_wire(event.content_block, _decoder(_StartedBlock).decode(data).content_block)
-    elif isinstance(event, MessageStartEvent):
-        part: msgspec.Raw = _decoder(_StartedMessage).decode(data).message
+    if isinstance(event, ContentBlockStartEvent | ContentBlockStopEvent):
+        if event.content_block is not None:
+            attach_wire(event.content_block, _decoder(_BlockPart).decode(data).content_block)
+    elif isinstance(event, MessageStartEvent | MessageStopEvent) and event.message is not None:
+        part: msgspec.Raw = _decoder(_MessagePart).decode(data).message
         attach_wire(event.message, part)
         _attach_block_wires(event.message, part)
     return event
-
-
-def _with_own_wires(model: Any, mapping: Mapping[str, Any]) -> Any:
-    wire: Wire = dict(mapping)
-    attach_wire(model, wire)
-    if isinstance(model, Message):
-        for block, part in zip(model.content, mapping["content"], strict=True):
-            attach_wire(block, part)
-    elif isinstance(model, MessageStartEvent):
-        _with_own_wires(model.message, mapping["message"])
-    elif isinstance(model, ContentBlockStartEvent):
-        attach_wire(model.content_block, mapping["content_block"])
-    return model
 
 
 def _what_is_wrong_with_page(data: bytes) -> str:

@@ -220,7 +220,8 @@ def wire_form(value: Any, path: str) -> Any:
     if kind is list or kind is tuple:
         return [wire_form(item, f"{path}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, Model):
-        return raw(value)
+        written = raw(value)
+        return wire_form(written, path) if isinstance(written, dict) else written
     return _unusual(value, path)
 
 
