@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apertis.sansio.lines import LineDecoder
+from apertis.sansio.lines import LineDecoder, LineTooLargeError
 
 lines = st.lists(
     st.text("ab {}\u2028\u0085\u000b", min_size=1).map(lambda t: t.strip().encode()).filter(bool),
@@ -35,3 +36,13 @@ def test_a_line_leaves_with_the_byte_that_ends_it() -> None:
     assert decoder.feed(b"\ntwo") == [b"one"]
     assert decoder.finish() == [b"two"]
     assert decoder.finish() == []
+
+
+def test_a_line_without_an_end_is_given_up() -> None:
+    decoder = LineDecoder()
+    piece = b" " * 2**20
+    assert decoder.feed(b"{}\n" + piece) == [b"{}"]
+    for _ in range(63):
+        decoder.feed(piece)
+    with pytest.raises(LineTooLargeError):
+        decoder.feed(b" ")

@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 import threading
+import tracemalloc
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,62 @@ def test_a_body_that_ends_early_is_a_failure(connect: Connect, begun: bytes, end
         client = connect(server.base_url, max_retries=0)
         with pytest.raises(APIConnectionError, match=r"127\.0\.0\.1"):
             client.create()
+
+
+BOMB = gzip.compress(bytes(2**30), 9)
+ID = "request-id: req_1"
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_a_bomb_takes_no_memory(connect: Connect, kind: str, streamed: bool) -> None:
+    assert len(BOMB) > 10**6
+    answer = with_length(BOMB, f"content-type: {kind}", "content-encoding: gzip", ID)
+    with ScriptedServer([Exchange(answer)]) as server:
+        client = connect(server.base_url)
+        tracemalloc.start()
+        with pytest.raises(APIResponseError, match="expands to more than 100 times") as caught:
+            client.text() if streamed else client.create()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert caught.value.request_id == "req_1"
+    assert caught.value.retries == 0
+    assert peak < 64 * 2**20
+
+
+def test_a_body_that_compresses_well_is_read(connect: Connect, message: dict[str, Any]) -> None:
+    text = "".join(f"{i:06}: the same words again and again, line by line\n" for i in range(60_000))
+    message["content"] = [{"type": "text", "text": text}]
+    body = gzip.compress(json.dumps(message).encode(), 9)
+    assert len(text) > 10 * len(body)
+    with ScriptedServer([with_length(body, "content-encoding: gzip")]) as server:
+        assert connect(server.base_url).create().text == text
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "nonsense"])
+def test_a_coding_that_nobody_asked_for_is_named(connect: Connect, coding: str) -> None:
+    answer = with_length(b"{}", f"content-encoding: {coding}", ID)
+    said = f"coding '{coding}', which was not asked for"
+    with ScriptedServer([answer]) as server, pytest.raises(APIResponseError, match=said) as caught:
+        connect(server.base_url).create()
+    assert caught.value.request_id == "req_1"
+
+
+def test_an_error_in_a_coding_that_nobody_asked_for_is_that_error(connect: Connect) -> None:
+    answer = head("content-encoding: br", "content-length: 2", status="413 Too Large") + b"{}"
+    with ScriptedServer([answer]) as server, pytest.raises(ContentTooLargeError):
+        connect(server.base_url).create()
+
+
+def test_a_body_without_an_end_is_given_up(connect: Connect) -> None:
+    piece = b" " * 2**20
+    begun = head("content-type: application/json", ID)
+    with ScriptedServer([Exchange(begun, *[piece] * 65, AwaitDisconnect())]) as server:
+        with pytest.raises(APIResponseError, match="larger than 67108864 bytes") as caught:
+            connect(server.base_url).create()
+        server.wait_until_disconnected()
+    assert caught.value.request_id == "req_1"
+    assert caught.value.headers is not None
 
 
 def test_an_answer_that_ends_early_is_asked_for_again(connect: Connect, ok: bytes) -> None:

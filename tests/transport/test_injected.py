@@ -14,6 +14,7 @@ import pytest
 from apertis import Apertis, AsyncApertis, Timeout
 from apertis.errors import (
     APIConnectionError,
+    APIResponseError,
     APIStatusError,
     APITimeoutError,
     ConfigurationError,
@@ -183,6 +184,17 @@ def test_its_errors_become_ours(bring: Bring, steps: tuple[Any, ...]) -> None:
         with pytest.raises(APIConnectionError, match=rf"127\.0\.0\.1:{server.port}") as caught:
             own.create(own.client(server.base_url, max_retries=0))
         assert isinstance(caught.value.__cause__, httpx2.HTTPError)
+
+
+def test_a_body_without_an_end_is_given_up_over_it(bring: Bring) -> None:
+    begun = b"HTTP/1.1 200 OK\r\nrequest-id: req_1\r\n\r\n"
+    flood = Exchange(begun, *[b" " * 2**20] * 65, AwaitDisconnect())
+    with ScriptedServer([flood]) as server:
+        own = bring()
+        with pytest.raises(APIResponseError, match="larger than 67108864 bytes") as caught:
+            own.create(own.client(server.base_url))
+        server.wait_until_disconnected()
+    assert caught.value.request_id == "req_1"
 
 
 def test_a_server_that_is_not_there_is_named(bring: Bring) -> None:

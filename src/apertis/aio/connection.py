@@ -122,8 +122,8 @@ class Connection(asyncio.Protocol):
 
     async def wait(self, limit: float | None, name: str, limits: Limits) -> Failure | None:
         """Wait for the next bytes; `name` is the deadline that `limit` stands for."""
-        if self.http.failure is not None:
-            return Failure(f"{self.where}: {self.http.failure}", self.where)
+        if (failed := self.http.failed(self.where)) is not None:
+            return failed
         if self._lost is not None:
             return self._lost
         seconds, total = limits.remaining(limit, self._loop.time())
@@ -140,8 +140,8 @@ class Connection(asyncio.Protocol):
         if self._late:
             self._late = False
             return too_late(self.where, total or name)
-        if self.http.failure is not None:
-            return Failure(f"{self.where}: {self.http.failure}", self.where)
+        if (failed := self.http.failed(self.where)) is not None:
+            return failed
         return None if self.http.complete or self.http.started else self._lost
 
     def _limit(self, seconds: float | None) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from apertis.aio.stream import EventSource
 from apertis.aio.wire import read_all
 from apertis.attempts import Attempts
-from apertis.sansio.lines import LineDecoder
-from apertis.sansio.outcome import Failure, Outcome, Response, judged
+from apertis.sansio.lines import LineDecoder, LineTooLargeError
+from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, carries_events
 
 if TYPE_CHECKING:
@@ -98,7 +98,11 @@ async def _lines(answer: Answer, attempts: Attempts[T]) -> AsyncIterator[T]:
         while data := await answer.read():
             if isinstance(data, Failure):
                 raise attempts.error(data, headers)
-            for line in decoder.feed(data):
+            try:
+                lines = decoder.feed(data)
+            except LineTooLargeError:
+                raise attempts.error(TOO_LARGE.of(status, headers), headers) from None
+            for line in lines:
                 yield attempts.read(Response(status, headers, line))
         for line in decoder.finish():
             yield attempts.read(Response(status, headers, line))

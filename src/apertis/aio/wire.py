@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from apertis.aio.dial import dial
 from apertis.aio.pool import Pool
 from apertis.models import Headers
-from apertis.sansio.outcome import Failure, Response
+from apertis.sansio.outcome import MAX_ANSWER_BYTES, TOO_LARGE, Failure, Response
 from apertis.sansio.proxy import checked_options, choose_proxy
 from apertis.sansio.timeouts import DRAIN_SECONDS
 from apertis.tls import checked_context, default_context
@@ -225,11 +225,16 @@ class Wire:
 
 
 async def read_all(answer: Answer) -> Response | Failure:
-    """The whole answer."""
+    """The whole answer; an error of a larger one has the answer's head."""
     parts: list[bytes] = []
+    size = 0
     while data := await answer.read():
         if isinstance(data, Failure):
             return data
+        size += len(data)
+        if size > MAX_ANSWER_BYTES:
+            await answer.close()
+            return TOO_LARGE.of(answer.status, answer.headers)
         parts.append(data)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     return Response(answer.status, answer.headers, body)

@@ -12,87 +12,26 @@ looks at the facts:
 
 Interim answers (1xx) are read over. Chunked, length-delimited and close-delimited bodies are
 told apart by RFC 9112, section 6.3; a body that ends early is a failure, never a shorter body.
-`gzip` and `deflate` are undone. No exception leaves this module for any input.
+`gzip` and `deflate` are undone within bounds, or not at all: `codings` says which were asked for.
+`malformed` is true of a failure that a second try cannot mend. No exception leaves this module for
+any input.
 """
 
 from __future__ import annotations
 
-import zlib
-from typing import Protocol
-
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from apertis.models import Headers
+from apertis.sansio.decoding import Decoder
+from apertis.sansio.outcome import Failure
 
 # What nginx and Node.js allow at the most by default is a quarter of this.
 MAX_HEAD_BYTES = 64 * 1024
 
-_ENCODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
-
-
-class Decompressor(Protocol):
-    """What `zlib.decompressobj` gives."""
-
-    @property
-    def unused_data(self) -> bytes:
-        """What came after the end."""
-        ...
-
-    @property
-    def eof(self) -> bool:
-        """Whether the end came."""
-        ...
-
-    def decompress(self, data: bytes, /) -> bytes:
-        """What these bytes stand for."""
-        ...
-
-
-class Inflater:
-    """Undoes `gzip` and `deflate`, the latter with or without its zlib wrapper."""
-
-    __slots__ = ("_decoder", "_start", "failed")
-
-    def __init__(self) -> None:
-        self._decoder: Decompressor | None = None
-        self._start = b""
-        self.failed = False
-
-    def feed(self, data: bytes) -> bytes:
-        """What these bytes stand for."""
-        if self._decoder is None:
-            # Two bytes tell the formats apart.
-            self._start = data = self._start + data
-            if len(data) < 2:
-                return b""
-            self._decoder = zlib.decompressobj(window_bits(data))
-        output: list[bytes] = []
-        while data and not self.failed:
-            try:
-                output.append(self._decoder.decompress(data))
-            except zlib.error:
-                self.failed = True
-            data = self._decoder.unused_data
-            if data:
-                # A gzip body may have several members, one after the other.
-                self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        return b"".join(output)
-
-    @property
-    def whole(self) -> bool:
-        """Whether the compressed body came to its end; one without any byte is empty."""
-        if self._decoder is None:
-            return not self._start
-        return self._decoder.eof and not self.failed
-
-
-def window_bits(start: bytes) -> int:
-    """What zlib must be told of a body that begins so: gzip, zlib, or a bare deflate stream.
-
-    Servers send the last as `deflate` although the name means the second (RFC 9110, 8.4.1.2).
-    """
-    if start[:2] == b"\x1f\x8b":
-        return zlib.MAX_WBITS | 16
-    wrapped = start[0] & 0x0F == 8 and int.from_bytes(start[:2]) % 31 == 0
-    return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
+CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+"""The codings that an answer may come in, where they are asked for."""
+MAX_RATIO = 100
+"""What a compressed answer may expand to, for each byte that came; JSON comes to 3 to 20."""
 
 
 class Http1Connection:
@@ -100,18 +39,20 @@ class Http1Connection:
 
     __slots__ = (
         "_chunked",
-        "_inflater",
+        "_decoder",
         "_informational",
         "_length_known",
         "_method",
         "_overhead",
         "_parser",
         "body",
+        "codings",
         "complete",
         "failure",
         "head_complete",
         "headers",
         "keep_alive",
+        "malformed",
         "started",
         "status",
         "surplus",
@@ -120,6 +61,7 @@ class Http1Connection:
     def __init__(self) -> None:
         self._parser = HttpResponseParser(self)
         self.surplus = False
+        self.codings = CODINGS
         self.begin("GET")
 
     def begin(self, method: str) -> None:
@@ -128,7 +70,7 @@ class Http1Connection:
         self.body: list[bytes] = []
         self._chunked = False
         self._overhead = 0
-        self._inflater: Inflater | None = None
+        self._decoder: Decoder | None = None
         self._informational = False
         self._length_known = False
         self.complete = False
@@ -136,6 +78,7 @@ class Http1Connection:
         self.head_complete = False
         self.headers: list[tuple[bytes, bytes]] = []
         self.keep_alive = False
+        self.malformed = False
         self.started = False
         self.status = 0
 
@@ -189,10 +132,12 @@ class Http1Connection:
         """Whether the next request may go over this connection."""
         return self.complete and self.keep_alive and not self.surplus and not self.failure
 
-    @property
-    def decoded(self) -> bool:
-        """Whether the body is given without the compression that the head names."""
-        return self._inflater is not None
+    def failed(self, where: str) -> Failure | None:
+        """The failure of the exchange with the server at this address, if there is one."""
+        if self.failure is None:
+            return None
+        failure = Failure(f"{where}: {self.failure}", where, malformed=self.malformed)
+        return failure.of(self.status, Headers(self.headers))
 
     def take_body(self) -> bytes:
         """The part of the body that came since the last call."""
@@ -211,7 +156,7 @@ class Http1Connection:
             self.failure = reason
 
     def _finish(self) -> None:
-        if self._inflater is not None and not self._inflater.whole:
+        if self._decoder is not None and not self._decoder.whole:
             self._fail("the compressed body of the answer is damaged or incomplete")
         self.complete = self.failure is None
 
@@ -247,14 +192,24 @@ class Http1Connection:
         self.status = status
         self.keep_alive = self._parser.should_keep_alive()
         self.head_complete = True
-        for name, value in self.headers:
-            if len(name) == 16 and name.lower() == b"content-encoding":
-                self._inflater = Inflater() if value.lower() in _ENCODINGS else None
         if self._method == "HEAD" or status in {204, 304}:
             # Whatever the head says, no body follows; the parser cannot know of HEAD.
-            self._inflater = None
             self.surplus = self.surplus or self._method == "HEAD"
             self._finish()
+            return
+        for name, value in self.headers:
+            if len(name) == 16 and name.lower() == b"content-encoding":
+                self._decode(value.decode("latin-1").lower())
+
+    def _decode(self, coding: str) -> None:
+        """Undo a coding that was asked for, once; of an error, others pass for what they are."""
+        if coding in {"", "identity"}:
+            return
+        if coding in self.codings and self._decoder is None:
+            self._decoder = Decoder(coding, max_ratio=MAX_RATIO)
+        elif self.status < 300 or not self.codings:
+            self.malformed = True
+            self._fail(f"the answer came in the coding {coding[:100]!r}, which was not asked for")
 
     def _interim(self, status: int) -> None:
         if status == 101:
@@ -269,9 +224,15 @@ class Http1Connection:
         """A part of the body came."""
         if self.complete:
             return
-        if self._inflater is not None:
-            data = self._inflater.feed(data)
-            if self._inflater.failed:
+        if self.failure is not None:
+            # What the caller will not get is not worth its memory.
+            return
+        if self._decoder is not None:
+            data = self._decoder.feed(data)
+            if self._decoder.problem == "too large":
+                self.malformed = True
+                self._fail(f"the answer expands to more than {MAX_RATIO} times what came")
+            elif self._decoder.problem:
                 self._fail("the compressed body of the answer is damaged or incomplete")
         if data:
             self.body.append(data)

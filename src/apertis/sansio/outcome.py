@@ -28,6 +28,8 @@ E = TypeVar("E", bound=APIError)
 
 # Enough of an unreadable answer to recognise a proxy's page by.
 SHOWN_CHARACTERS = 200
+# Larger than any answer of the API that is not a stream; the same as for one event of those.
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -48,7 +50,8 @@ class Failure(msgspec.Struct, frozen=True):
 
     `where` is the server's address as a person would type it. `permanent` marks what a second try
     cannot mend: a certificate that does not fit, a host name that is none. `busy`: there was no
-    connection to be had, and so nothing is known of the server.
+    connection to be had, and so nothing is known of the server. `status` and `headers` are those
+    of an answer that is `malformed`, where its head came.
     """
 
     reason: str
@@ -58,6 +61,17 @@ class Failure(msgspec.Struct, frozen=True):
     malformed: bool = False
     busy: bool = False
     cause: BaseException | None = None
+    status: int = 200
+    headers: Headers | None = None
+
+    def of(self, status: int, headers: Headers) -> Failure:
+        """The failure of an answer with this head."""
+        if not self.malformed:
+            return self
+        return msgspec.structs.replace(self, status=status, headers=headers)
+
+
+TOO_LARGE = Failure(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", malformed=True)
 
 
 def too_late(where: str, deadline: str) -> Failure:
@@ -199,6 +213,10 @@ def _connection_error(failure: Failure) -> APIError:
     elif failure.deadline is not None:
         kind = APITimeoutError
     error = kind(failure.reason)
+    if isinstance(error, APIResponseError) and failure.headers is not None:
+        error.status = failure.status
+        error.headers = failure.headers
+        error.request_id = request_id(failure.headers)
     if isinstance(error, APITimeoutError) and failure.deadline is not None:
         error.deadline = failure.deadline
     error.__cause__ = failure.cause

@@ -104,8 +104,8 @@ class Connection:
             received = self.receive(limit, name, limits)
             if received is not None:
                 return failure or received
-            if http.failure is not None:
-                return failure or Failure(f"{self.where}: {http.failure}", self.where)
+            if (failed := http.failed(self.where)) is not None:
+                return failure or failed
         return None
 
     def _send(self, data: bytes, limits: Limits) -> Failure | None:

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from apertis.attempts import Attempts
-from apertis.sansio.lines import LineDecoder
-from apertis.sansio.outcome import Failure, Outcome, Response, judged
+from apertis.sansio.lines import LineDecoder, LineTooLargeError
+from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, carries_events
 from apertis.sync.stream import EventSource
 from apertis.sync.wire import read_all
@@ -96,7 +96,11 @@ def _lines(answer: Answer, attempts: Attempts[T]) -> Iterator[T]:
         while data := answer.read():
             if isinstance(data, Failure):
                 raise attempts.error(data, headers)
-            for line in decoder.feed(data):
+            try:
+                lines = decoder.feed(data)
+            except LineTooLargeError:
+                raise attempts.error(TOO_LARGE.of(status, headers), headers) from None
+            for line in lines:
                 yield attempts.read(Response(status, headers, line))
         for line in decoder.finish():
             yield attempts.read(Response(status, headers, line))

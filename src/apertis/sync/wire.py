@@ -9,7 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from apertis.models import Headers
-from apertis.sansio.outcome import Failure, Response
+from apertis.sansio.outcome import MAX_ANSWER_BYTES, TOO_LARGE, Failure, Response
 from apertis.sansio.proxy import checked_options, choose_proxy
 from apertis.sansio.timeouts import DRAIN_SECONDS
 from apertis.sync.dial import dial
@@ -98,9 +98,7 @@ class WireAnswer:
         except BaseException:
             self.close()
             raise
-        if failure is None and connection.http.failure is not None:
-            where = connection.where
-            failure = Failure(f"{where}: {connection.http.failure}", where)
+        failure = failure or connection.http.failed(connection.where)
         if failure is not None:
             self.close()
         return failure
@@ -214,11 +212,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def read_all(answer: Answer) -> Response | Failure:
-    """The whole answer."""
+    """The whole answer; an error of a larger one has the answer's head."""
     parts: list[bytes] = []
+    size = 0
     while data := answer.read():
         if isinstance(data, Failure):
             return data
+        size += len(data)
+        if size > MAX_ANSWER_BYTES:
+            answer.close()
+            return TOO_LARGE.of(answer.status, answer.headers)
         parts.append(data)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     return Response(answer.status, answer.headers, body)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
+import tracemalloc
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -154,27 +155,50 @@ def test_who_waits_too_long_for_a_connection_never_sent_anything(asker: Asker) -
     assert "all 1 connections are in use" in failure.reason
 
 
+BOMB = gzip.compress(bytes(2**30 // 4), 9)
+
+
 @pytest.mark.parametrize(
     ("coding", "encoded"),
-    [("gzip", gzip.compress(OK_BODY)), ("deflate", zlib.compress(OK_BODY))],
+    [
+        ("gzip", gzip.compress(OK_BODY)),
+        ("GZIP", BOMB),
+        ("deflate", zlib.compress(OK_BODY)),
+        ("br", OK_BODY),
+        ("identity, gzip", OK_BODY),
+    ],
+    ids=["gzip", "bomb", "deflate", "br", "two"],
 )
-def test_an_upstream_that_compresses_all_the_same_is_read(
-    asker: Asker, coding: str, encoded: bytes
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(200, "application/json"), (200, "text/event-stream"), (429, "application/json")],
+    ids=["whole", "stream", "error"],
+)
+def test_a_coding_that_nobody_asked_for_is_a_broken_answer(
+    asker: Asker, coding: str, encoded: bytes, status: int, kind: str
 ) -> None:
     head = (
-        f"HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {len(encoded)}\r\n\r\n"
+        f"HTTP/1.1 {status} OK\r\ncontent-type: {kind}\r\ncontent-encoding: {coding}\r\n"
+        f"content-length: {len(encoded)}\r\n\r\n"
     )
     with ScriptedServer([head.encode() + encoded]) as server:
-        heard = asker.ask(asker.upstream(server.base_url))
-    assert (heard.body, heard.failure, heard.headers) == (OK_BODY, None, ())
+        upstream = asker.upstream(server.base_url)
+        tracemalloc.start()
+        heard = asker.ask(upstream)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert heard.body == b""
+    assert heard.failure is not None
+    assert heard.failure.kind is Fault.BROKEN
+    assert "which was not asked for" in heard.failure.reason
+    assert peak < 2**22
 
 
-def test_a_coding_that_cannot_be_undone_passes_with_its_name(asker: Asker) -> None:
-    answer = b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 3\r\n\r\nabc"
+def test_identity_is_no_coding(asker: Asker) -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-encoding: identity\r\ncontent-length: 3\r\n\r\nabc"
     with ScriptedServer([answer]) as server:
         heard = asker.ask(asker.upstream(server.base_url))
-    assert heard.body == b"abc"
-    assert heard.headers == ((b"content-encoding", b"br"), (b"content-length", b"3"))
+    assert (heard.body, heard.failure) == (b"abc", None)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,6 @@ _NEVER_UP = _HOP_BY_HOP | _CREDENTIALS | _FRAMING | _WHO_ASKS | {b"x-response-ca
 _NEVER_UP_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-apertis-")
 # They speak of the upstream's own address, which is not the one that the caller asked.
 _NEVER_DOWN = _HOP_BY_HOP | {b"set-cookie", b"alt-svc", b"strict-transport-security"}
-_ENCODED_BODY = frozenset({b"content-length", b"content-encoding"})
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -113,11 +112,8 @@ def _is_sound(name: bytes, value: bytes) -> bool:
     return _passes_up(name) and not _LINE_END.search(value)
 
 
-def passed_down(headers: Sequence[Header], *, decoded: bool) -> list[Header]:
-    """What the caller gets of an answer's headers, names in lower case.
-
-    `decoded` says that the body was compressed and is no more, so that its length is not known.
-    """
+def passed_down(headers: Sequence[Header]) -> list[Header]:
+    """What the caller gets of an answer's headers, names in lower case."""
     passed: list[Header] = []
     named = False
     for name, value in headers:
@@ -129,8 +125,6 @@ def passed_down(headers: Sequence[Header], *, decoded: bool) -> list[Header]:
     if named:
         lowered_all = [(name.lower(), value) for name, value in headers]
         passed = [header for header in _unnamed(lowered_all) if _name_down(header[0])]
-    if decoded:
-        passed = [header for header in passed if header[0] not in _ENCODED_BODY]
     return passed
 
 

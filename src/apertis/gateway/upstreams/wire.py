@@ -38,7 +38,7 @@ class WireAnswer:
     def __init__(self, connection: Connection, pool: Pool, limits: Limits) -> None:
         http = connection.http
         self.status = http.status
-        self.headers = passed_down(http.headers, decoded=http.decoded)
+        self.headers = passed_down(http.headers)
         self._connection: Connection | None = connection
         self._pool = pool
         self._limits = limits
@@ -157,7 +157,11 @@ class Wire:
         if self._tls is None and self._origin.tls:
             self._tls = default_context()
         tls = self._tls if self._origin.tls else None
-        return await dial(self._origin, self._proxy, tls, limits)
+        connection = await dial(self._origin, self._proxy, tls, limits)
+        if not isinstance(connection, Failure):
+            # No answer is unpacked that was asked for as it is.
+            connection.http.codings = frozenset()
+        return connection
 
     async def close(self) -> None:
         """Close the connections that are kept; one in use is closed behind its answer."""
