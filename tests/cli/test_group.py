@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from apertis.cli.exits import ExitCode
 from apertis.cli.group import apertis
+from apertis.installation import install_command
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -133,4 +134,4 @@ def test_without_its_libraries_the_command_says_how_to_get_them(tmp_path: object
         check=False,
     )
     assert done.returncode == ExitCode.CONFIGURATION
-    assert done.stderr == "apertis: the command needs click: pip install 'apertis[cli]'\n"
+    assert done.stderr == f"apertis: the command needs click: {install_command('cli')}\n"

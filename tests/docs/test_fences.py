@@ -19,7 +19,7 @@ FENCE = re.compile(r"^```(\w*)[ ]?(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 LANGUAGES = {"python", "console", "sh", "text", "json", "toml", "ini"}
 # What the shell does beside the examples: nothing that a test should do, or could see the end of.
 SHELL_ONLY = re.compile(
-    r"(pip|make|git|export|source|python3?|claude|curl|systemctl|apertis (serve|config))\b"
+    r"(pip|uv|make|git|export|source|python3?|claude|curl|systemctl|apertis (serve|config))\b"
 )
 
 CONFIGURATIONS = [
@@ -46,6 +46,16 @@ def test_every_fence_is_of_a_kind_that_is_looked_after(page: Path) -> None:
             assert all(SHELL_ONLY.match(line) for line in lines), text
         if language == "console":
             assert text.startswith("$ "), text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_installs_another_distribution_by_this_name(page: Path) -> None:
+    """An index has the vendor's under it: what is installed is a path or a file of this one."""
+    commands = re.findall(
+        r"\b(?:pip|uv tool|uv pip|uv|pipx) (?:install|add)\b[^`\n#]*", page.read_text()
+    )
+    wrong = [each for each in commands if re.search(r"""["' ]apertis\b(?!.*@ )""", each)]
+    assert wrong == []
 
 
 def test_few_fences_are_left_out() -> None:

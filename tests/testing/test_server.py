@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+from apertis.installation import install_command
 from apertis.testing import sandbox_server
 
 
@@ -63,4 +64,4 @@ def test_without_the_server_it_says_what_to_install() -> None:
         timeout=60,
         check=True,
     )
-    assert "pip install 'apertis[gateway]'" in done.stdout
+    assert install_command("gateway") in done.stdout

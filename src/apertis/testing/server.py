@@ -52,9 +52,11 @@ def sandbox_server(
         from apertis.gateway.upstreams.sandbox import SandboxUpstream
         from apertis.testing.stand_in import StandIn
     except ModuleNotFoundError as error:
+        from apertis.installation import install_command
+
         raise ApertisError(
             f"sandbox_server() needs the server ({error.name} is missing): "
-            "pip install 'apertis[gateway]'"
+            f"{install_command('gateway')}"
         ) from error
     secret = new_secret()
     upstream = SandboxUpstream(first_token_seconds, tokens_per_second)

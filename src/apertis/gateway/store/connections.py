@@ -165,8 +165,10 @@ async def connect_postgres(url: str) -> asyncpg.Connection[asyncpg.Record]:
         # Only those who keep their data in PostgreSQL have the driver.
         import asyncpg
     except ImportError as error:
+        from apertis.installation import install_command
+
         raise ConfigurationError(
-            "PostgreSQL as the store needs its driver: pip install 'apertis[postgresql]'"
+            f"PostgreSQL as the store needs its driver: {install_command('postgresql')}"
         ) from error
     _, _, rest = url.partition("://")
     try:
