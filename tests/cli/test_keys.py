@@ -21,7 +21,7 @@ from apertis.gateway.keys.directory import Directory
 from apertis.gateway.store.database import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 SECRET = re.compile(r"sk-[A-Za-z0-9]{48}")
@@ -42,9 +42,11 @@ class Keys:
         assert exit_code == code, err
         if code:
             assert out == ""
-            assert err.startswith("apertis: ")
-            assert err.count("\n") == 1
-            return err
+            assert err.endswith("\n")
+            *place, told = err.splitlines()
+            assert place in ([], [f"apertis: the store {self.data / 'apertis.sqlite3'}"])
+            assert told.startswith("apertis: ")
+            return told
         return out
 
     def json(self, *arguments: str) -> Any:
@@ -54,6 +56,14 @@ class Keys:
 @pytest.fixture
 def keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Keys:
     return Keys(tmp_path / "data", capsys)
+
+
+def store(keys: Keys, work: Callable[[Store], Awaitable[object]]) -> None:
+    async def opened() -> None:
+        async with await Store.open(keys.data) as store:
+            await work(store)
+
+    asyncio.run(opened())
 
 
 def directory(data: Path) -> Directory:
@@ -216,7 +226,8 @@ def test_a_sheet_shows_the_key_and_no_secret(keys: Keys) -> None:
 
 
 def test_a_name_of_two_keys_is_told_with_their_ids(keys: Keys) -> None:
-    ids = [keys.json("create", "--name", "twin")["id"] for _ in range(2)]
+    ids = [keys.json("create", "--name", name)["id"] for name in ("twin", "other")]
+    store(keys, lambda store: store.keys.update(ids[1], name="twin"))
     told = keys("disable", "twin", code=ExitCode.SERVICE)
     assert all(key_id in told for key_id in ids)
     keys("delete", ids[0], "--yes")
@@ -258,6 +269,46 @@ def test_a_wrong_option_is_named_in_one_line(keys: Keys, arguments: list[str], t
     keys("create", "--name", "ci")
     assert told in keys("update", "ci", *arguments, code=ExitCode.USAGE)
     assert [key["name"] for key in keys.json("list")] == ["ci"]
+
+
+def test_a_name_that_is_taken_is_refused_with_its_key(keys: Keys) -> None:
+    key_id = keys.json("create", "--name", "ci")["id"]
+    keys("create", "--name", "ann")
+    for arguments in (["create", "--name", "ci"], ["update", "ann", "--name", "ci"]):
+        told = keys(*arguments, code=ExitCode.USAGE)
+        assert "--name ci is taken" in told
+        assert key_id in told
+    keys("update", "ann", "--name", "ann", "--owner", "ann")
+    keys("delete", "ci", "--yes")
+    assert keys.json("create", "--name", "ci")["name"] == "ci"
+
+
+def test_a_key_that_would_be_over_is_not_made(keys: Keys) -> None:
+    told = keys("create", "--name", "old", "--expires", "2020-01-01", code=ExitCode.USAGE)
+    assert "--expires is 2020-01-01T00:00:00Z" in told
+    assert not keys.data.exists()
+    assert "--expires" in keys("create", "--name", "old", "--expires", "0d", code=ExitCode.USAGE)
+
+
+def test_a_key_whose_time_is_over_shows_as_expired(keys: Keys) -> None:
+    key_id = keys.json("create", "--name", "ci", "--expires", "1h")["id"]
+    keys("create", "--name", "open", "--expires", "1h")
+    keys("update", "ci", "--expires", "2020-01-01")
+    by_name = {row[1]: row for line in keys("list").splitlines() if (row := line.split("\t"))}
+    assert (by_name["ci"][2], by_name["open"][2]) == ("expired", "enabled")
+    assert re.search(r"^Status +expired$", keys("show", key_id), re.MULTILINE)
+    keys("disable", "ci")
+    assert re.search(r"^Status +disabled$", keys("show", key_id), re.MULTILINE)
+
+
+def test_on_a_terminal_money_is_rounded_to_cents(
+    keys: Keys, on_terminal: Callable[..., str]
+) -> None:
+    keys("create", "--name", "ci", "--quota-usd", "1234.567890")
+    keys("create", "--name", "small", "--quota", "1")
+    shown = on_terminal("keys", "list", "--data", str(keys.data), columns=100)
+    assert re.search(r"^ *ci .* \$0\.00 +\$1,234\.57 +never", shown, re.MULTILINE)
+    assert re.search(r"^ *small .* \$0\.00 +<\$0\.01 +never", shown, re.MULTILINE)
 
 
 def test_a_wrong_grace_is_refused(keys: Keys) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import csv
 import io
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apertis.cli.exits import ExitCode
 from apertis.cli.group import run
+from apertis.cli.terminal import cents
+from apertis.cli.usage import fitting, short
 from apertis.gateway.keys.record import KeyRecord
+from apertis.gateway.routes.admin_views import UsageReport, UsageSums
 from apertis.gateway.store.database import Store
 from apertis.gateway.usage.record import UsageRecord
 from apertis.gateway.usage.tokens import Tokens
@@ -139,16 +140,51 @@ def test_csv_of_nothing_has_the_same_columns(usage: Callable[..., str]) -> None:
 
 
 def test_in_a_pipe_each_row_is_a_line(usage: Callable[..., str]) -> None:
-    first, second = usage().splitlines()
-    assert first.split("\t") == ["ann", "2", "0", "2000", "40", "6", "8", "750002", "1.500004"]
-    assert second.split("\t")[:3] == ["=cmd()", "1", "1"]
-    assert [line.split("\t")[0] for line in usage("--by", "session").splitlines()] == ["s1", "-"]
+    head, first, second = (line.split("\t") for line in usage().splitlines())
+    assert head == next(csv.reader(io.StringIO(usage("--csv"))))
+    assert dict(zip(head, first, strict=True)) == {
+        "key": f"key_{1:020}",
+        "key_name": "ann",
+        "requests": "2",
+        "errors": "0",
+        "cached": "0",
+        "estimated": "0",
+        "interrupted": "0",
+        "input_tokens": "2000",
+        "output_tokens": "40",
+        "cache_read_tokens": "6",
+        "cache_write_5m_tokens": "8",
+        "cache_write_1h_tokens": "0",
+        "web_search_requests": "0",
+        "cost_units": "750002",
+        "cost_usd": "1.500004",
+    }
+    assert second[1:4] == ["=cmd()", "1", "1"]
+    assert [line.split("\t")[0] for line in usage("--by", "session").splitlines()] == [
+        *("session", "s1", "-"),
+    ]
+
+
+def test_a_pipe_has_the_same_columns_whatever_was_used(usage: Callable[..., str]) -> None:
+    [nothing] = usage("--from", "2028-01-01").splitlines()
+    assert usage().splitlines()[0] == nothing
+
+
+def test_days_without_usage_are_zeros(usage: Callable[..., str]) -> None:
+    asked = ("--by", "day", "--from", "2027-01-13", "--to", "2027-01-18")
+    rows = [line.split("\t")[:2] for line in usage(*asked).splitlines()]
+    today = datetime.now(UTC).date()
+    days = [date(2027, 1, 13) + timedelta(days=n) for n in range(6)]
+    used = {date(2027, 1, 15): "2", date(2027, 1, 16): "1"}
+    # Nothing is known of days to come, but for what stands there already.
+    shown = [day for day in days if day <= today or day in used]
+    assert rows == [["day", "requests"], *([f"{day}", used.get(day, "0")] for day in shown)]
 
 
 def test_rows_that_are_left_out_are_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["usage", "--limit", "1", "--data", str(data)]) == 0
     out, err = capsys.readouterr()
-    assert out.count("\n") == 1
+    assert out.count("\n") == 2
     assert "only 1 row" in err
 
 
@@ -165,36 +201,139 @@ def test_rows_that_are_left_out_are_told(data: Path, capsys: pytest.CaptureFixtu
 def test_a_wrong_question_is_one_line(
     usage: Callable[..., str], arguments: list[str], code: int, told: str
 ) -> None:
-    err = usage(*arguments, code=code)
+    *place, err = usage(*arguments, code=code).splitlines()
     assert told in err
-    assert err.count("\n") == 1
+    assert len(place) <= 1
 
 
-def test_on_a_terminal_no_number_is_cut_and_the_totals_come_last(data: Path) -> None:
+def test_on_a_terminal_no_number_is_cut_and_the_totals_come_last(
+    data: Path, on_terminal: Callable[..., str]
+) -> None:
     for columns in (80, 140):
         shown = on_terminal("usage", "--data", str(data), columns=columns)
         assert re.search(r"^ *Key +Requests +Errors +Input +Output", shown, re.MULTILINE)
-        assert re.search(r"^ *ann +2 +0 +2,000 +40 .*1\.500004 *$", shown, re.MULTILINE)
-        assert re.search(r"^ *Total +3 +1 +2,000 +40 .*1\.500004 *$", shown, re.MULTILINE)
+        assert re.search(r"^ *ann +2 +0 +2,000 +40 .*\$1\.50 *$", shown, re.MULTILINE)
+        assert re.search(r"^ *Total +3 +1 +2,000 +40 .*\$1\.50 *$", shown, re.MULTILINE)
         assert "…" not in shown
-    assert on_terminal("usage", "--from", "2028-01-01", "--data", str(data)) == "Nothing was used."
+    nothing = on_terminal("usage", "--from", "2028-01-01", "--data", str(data))
+    assert nothing.splitlines()[1:] == ["Nothing was used."]
 
 
-def on_terminal(*arguments: str, columns: int = 80) -> str:
-    """What the command shows to a person, without colours."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "apertis.cli", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm"},
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        # Reading a terminal that nobody writes to any more is an error on Linux.
-        with contextlib.suppress(OSError):
-            while piece := os.read(ours, 4096):
-                shown += piece
-        os.close(ours)
-        assert process.wait(60) == 0
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n").strip("\n")
+FAMILIES = ("hohenzollern", "wu", "smith-jones", "garcia", "o'neill")
+PEOPLE = [
+    f"{name}.{family}"
+    for name in ("maximiliane", "bob", "aleksandra", "li")
+    for family in FAMILIES
+]
+
+
+@pytest.fixture
+def month(tmp_path: Path) -> Path:
+    """A month of twenty people who use three models, and not little."""
+
+    async def fill() -> None:
+        async with await Store.open(tmp_path / "month") as store:
+            for number, name in enumerate(PEOPLE):
+                await store.keys.insert(key(number, name))
+            tokens = Tokens(
+                input=987_654_321,
+                output=98_765_432,
+                cache_read=9_876_543_210,
+                cache_write_5m=987_654_321,
+                cache_write_1h=9_876_543,
+                web_search_requests=54_321,
+            )
+            await store.usage.add(
+                request(
+                    1000 * number + day,
+                    number,
+                    at_ms=AT_MS + day * DAY_MS,
+                    tokens=tokens,
+                    model=f"claude-{('opus', 'sonnet', 'haiku')[day % 3]}-4-5-20250929",
+                    cost_units=1_234_567_890,
+                    status=529 if day % 7 == 0 else 200,
+                )
+                for number in range(len(PEOPLE))
+                for day in range(30)
+            )
+
+    asyncio.run(fill())
+    return tmp_path / "month"
+
+
+@pytest.mark.parametrize("columns", [80, 100, 110, 120, 200])
+@pytest.mark.parametrize("by", ["key", "key,model", "day,key"])
+def test_names_stay_whole_at_every_width(
+    month: Path, on_terminal: Callable[..., str], columns: int, by: str
+) -> None:
+    shown = on_terminal("usage", "--by", by, "--data", str(month), columns=columns)
+    lines = shown.splitlines()[1:]
+    assert all(len(line) <= columns for line in lines)
+    assert "…" not in shown
+    # A line for each row: nothing was folded.
+    rows = {"key": 20, "key,model": 60, "day,key": 600}[by]
+    assert len(lines) == rows + 2
+    for name in PEOPLE:
+        assert re.search(rf"(^|\s){re.escape(name)}\s", shown, re.MULTILINE)
+    assert "$1,481,481.47" in lines[-1]
+
+
+@given(
+    st.lists(st.integers(0, 10**15), min_size=1, max_size=8),
+    st.lists(st.text("abcdefghij-", min_size=1, max_size=30), min_size=1, max_size=8),
+    st.integers(20, 200),
+)
+def test_a_column_that_fits_stays(counts: list[int], names: list[str], width: int) -> None:
+    report = UsageReport(
+        data=tuple(sums(count, name) for count, name in zip(counts, names, strict=False)),
+        totals=sums(sum(counts)),
+        from_=None,
+        to=None,
+        has_more=False,
+    )
+    columns = fitting(["key_name"], report, width)
+    assert columns[0].title == "Key"
+    assert columns[-1].title == "Cost"
+    taken = sum(column.width + 2 for column in columns)
+    assert taken <= width or [column.title for column in columns] == ["Key", "Cost"]
+
+
+def sums(count: int, name: str | None = None) -> UsageSums:
+    named = {} if name is None else {"key": "key_1", "key_name": name}
+    numbers = UsageSums.__struct_fields__[UsageSums.__struct_fields__.index("requests") : -1]
+    return UsageSums(**named, **dict.fromkeys(numbers, count), cost_usd="0")
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.00k"),
+        (9_994, "9.99k"),
+        (9_995, "10.0k"),
+        (99_950, "100k"),
+        (999_499, "999k"),
+        (999_500, "1.00M"),
+        (12_345_678, "12.3M"),
+        (10**13, "10000G"),
+    ],
+)
+def test_a_large_count_is_shortened_to_three_digits(count: int, shown: str) -> None:
+    assert short(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("units", "shown"),
+    [
+        (0, "$0.00"),
+        (1, "<$0.01"),
+        (4_999, "<$0.01"),
+        (5_000, "$0.01"),
+        (7_500, "$0.02"),
+        (500_000, "$1.00"),
+        (617_283_945_000, "$1,234,567.89"),
+    ],
+)
+def test_money_is_rounded_to_cents(units: int, shown: str) -> None:
+    assert cents(units) == shown

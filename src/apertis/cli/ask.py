@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from apertis import Apertis, image
-from apertis.cli.exits import one_line
+from apertis import Apertis, document, image
+from apertis.cli.terminal import echo, one_line
+from apertis.errors import ParameterError
 from apertis.models import TextEvent, ThinkingEvent
 
 if TYPE_CHECKING:
     from apertis.cli.render import Output
+    from apertis.models import Message
     from apertis.params import ContentBlockParam, CreateParams, ThinkingParam
 
 __all__ = ["command"]
@@ -21,19 +23,25 @@ __all__ = ["command"]
 _DEFAULT_MODEL = "claude-sonnet-4.5"
 _DEFAULT_MAX_TOKENS = 4096
 _DEFAULT_THINKING_BUDGET = 8000
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
+# Text has none of these, in whatever encoding of a byte a character; nearly all other data has.
+_BINARY = bytes({*range(0x20)} - {*b"\t\n\r\f\b\x1b"})
+_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 _EPILOG = """\b
 Examples:
   apertis ask "What is recursion?"
   apertis ask --system "Answer in French." "What is recursion?"
   apertis ask --image chart.png "What does this chart say?"
+  apertis ask --file paper.pdf --file https://example.com/b.pdf "Compare these."
   apertis ask --thinking "Is 3599 prime?"
   git diff | apertis ask "Review this change."
+  apertis ask "What is on it?" < photo.jpg
   apertis ask --no-stream "Name a colour." > answer.txt
 
 \b
-What is piped in follows the question. On a terminal the answer is rendered as Markdown, in a pipe
-it stays plain text; thinking goes to stderr there.
+Text that is piped in follows the question; a picture or a PDF comes before it. On a terminal the
+answer is rendered as Markdown, in a pipe it stays plain text; thinking goes to stderr there.
 """
 
 
@@ -53,8 +61,16 @@ it stays plain text; thinking goes to stderr there.
     "--image",
     "images",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PATH|URL",
     help="Image to look at; may be given several times.",
+)
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    metavar="PATH|URL",
+    help="PDF, text or image to read; may be given several times.",
 )
 @click.option("--stream/--no-stream", default=True, help="Show the answer while it comes.")
 @click.option("--thinking", is_flag=True, help="Let the model think first, and show it.")
@@ -69,23 +85,26 @@ it stays plain text; thinking goes to stderr there.
     type=click.IntRange(min=1),
     help=f"Limit of the answer.  [default: {_DEFAULT_MAX_TOKENS}, beside the thinking]",
 )
+@click.option("-u", "--usage", "with_usage", is_flag=True, help="Show the tokens used, on stderr.")
 def command(
     *,
     question: tuple[str, ...],
     model: str,
     system: str | None,
-    images: tuple[Path, ...],
+    images: tuple[str, ...],
+    files: tuple[str, ...],
     stream: bool,
     thinking: bool,
     thinking_budget: str | None,
     max_tokens: int | None,
+    with_usage: bool,
 ) -> None:
     """Ask a question."""
-    prompt = _prompt(question)
+    attached = [*(_image(source) for source in images), *(_file(source) for source in files)]
     parameters: CreateParams = {
         "model": model,
         "max_tokens": max_tokens or _DEFAULT_MAX_TOKENS,
-        "messages": [{"role": "user", "content": _content(prompt, images)}],
+        "messages": [{"role": "user", "content": _content(" ".join(question), attached)}],
     }
     if system is not None:
         parameters["system"] = system
@@ -96,29 +115,83 @@ def command(
     from apertis.cli.render import open_output
 
     with Apertis() as client, open_output() as output:
-        stop_reason = (_streamed if stream else _whole)(client, parameters, output)
-    if stop_reason == "max_tokens":
+        message = (_streamed if stream else _whole)(client, parameters, output)
+    if message.stop_reason == "max_tokens":
         limit = parameters["max_tokens"]
-        click.echo(f"apertis: the answer was cut at --max-tokens {limit}", err=True)
-    elif stop_reason == "refusal":
-        click.echo("apertis: the model refused to go on", err=True)
+        echo(f"apertis: the response was truncated at --max-tokens {limit}", err=True)
+    elif message.stop_reason == "refusal":
+        echo("apertis: the model refused to go on", err=True)
+    if with_usage:
+        echo(f"apertis: {_usage(message)}", err=True)
 
 
-def _prompt(question: tuple[str, ...]) -> str:
-    """Join the question and what is piped in."""
-    # What is piped in may be anything; bytes that are no UTF-8 are shown as such, not refused.
-    waiting = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
-    piped = waiting.decode("utf-8", errors="replace")
-    prompt = "\n\n".join(part for part in (" ".join(question).strip(), piped.strip()) if part)
-    if not prompt:
+def _content(question: str, attached: list[ContentBlockParam]) -> str | list[ContentBlockParam]:
+    """Join the question, what is piped in, and what is attached."""
+    piped = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
+    text = _text(piped)
+    if text is None:
+        attached = [*attached, _block(piped, "stdin")]
+    prompt = "\n\n".join(part for part in (question.strip(), (text or "").strip()) if part)
+    if not prompt and not attached:
         raise click.UsageError("nothing to ask: give a question, or pipe text in")
-    return prompt
-
-
-def _content(prompt: str, images: tuple[Path, ...]) -> str | list[ContentBlockParam]:
-    if not images:
+    if not attached:
         return prompt
-    return [*(image(path) for path in images), {"type": "text", "text": prompt}]
+    return [*attached, {"type": "text", "text": prompt}] if prompt else attached
+
+
+def _text(data: bytes) -> str | None:
+    """Decode piped text; None for what is none.
+
+    Bytes of an older encoding are shown as such, not refused.
+    """
+    if data.startswith(_BYTE_ORDER_MARKS):
+        return data.decode("utf-16", errors="replace")
+    if b"%PDF-" in data[:1024] or len(data) != len(data.translate(None, _BINARY)):
+        return None
+    return data.decode("utf-8-sig", errors="replace")
+
+
+def _image(source: str) -> ContentBlockParam:
+    try:
+        return image(source)
+    except ParameterError as error:
+        raise ParameterError(f"--image: {error}") from error
+
+
+def _file(source: str) -> ContentBlockParam:
+    if source.lower().startswith(("http://", "https://")):
+        path = source.lower().partition("?")[0].partition("#")[0]
+        return image(source) if path.endswith(_IMAGE_SUFFIXES) else document(source)
+    try:
+        data = Path(source).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ParameterError(f"--file: cannot read {one_line(source)!r}: {reason}") from error
+    return _block(data, f"--file {one_line(source)}", Path(source).name)
+
+
+def _block(data: bytes, name: str, title: str | None = None) -> ContentBlockParam:
+    """Make an image or a document of what the first bytes say."""
+    try:
+        return image(data)
+    except ParameterError:
+        pass
+    try:
+        return document(data, title=title)
+    except ParameterError as error:
+        raise ParameterError(f"{name}: {error}") from error
+
+
+def _usage(message: Message) -> str:
+    usage = message.usage
+    counts = [
+        (usage.input_tokens, "input"),
+        (usage.cache_read_input_tokens or 0, "read from the cache"),
+        (usage.cache_creation_input_tokens or 0, "written to the cache"),
+        (usage.output_tokens, "output"),
+    ]
+    shown = (f"{count:,} {name}" for count, name in counts if count or name in ("input", "output"))
+    return f"tokens: {', '.join(shown)}"
 
 
 def _thinking(budget: str | None) -> tuple[ThinkingParam, int]:
@@ -133,19 +206,19 @@ def _thinking(budget: str | None) -> tuple[ThinkingParam, int]:
     return {"type": "enabled", "budget_tokens": tokens}, tokens
 
 
-def _streamed(client: Apertis, parameters: CreateParams, output: Output) -> str | None:
+def _streamed(client: Apertis, parameters: CreateParams, output: Output) -> Message:
     with client.messages.stream(**parameters) as stream:
         for event in stream:
             if isinstance(event, TextEvent):
                 output.text(event.text)
             elif isinstance(event, ThinkingEvent):
                 output.thinking(event.thinking)
-        return stream.get_final_message().stop_reason
+        return stream.get_final_message()
 
 
-def _whole(client: Apertis, parameters: CreateParams, output: Output) -> str | None:
+def _whole(client: Apertis, parameters: CreateParams, output: Output) -> Message:
     message = client.messages.create(**parameters)
     if message.thinking:
         output.thinking(message.thinking)
     output.text(message.text)
-    return message.stop_reason
+    return message

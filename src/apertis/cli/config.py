@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from apertis.cli.exits import ExitCode
-from apertis.errors import ConfigurationError
+from apertis.cli.terminal import echo
 
 if TYPE_CHECKING:
     from apertis.gateway.config.reading import Reading
@@ -53,7 +53,7 @@ def check(*, config: Path | None) -> int:
     settings = reading.settings
     upstreams = ", ".join(f"{upstream.name} ({upstream.kind})" for upstream in settings.upstreams)
     where = f"{reading.file}: fine" if reading.file else "Fine, without a configuration file"
-    click.echo(f"{where}. Upstreams: {upstreams}.")
+    echo(f"{where}. Upstreams: {upstreams}.")
     return ExitCode.OK
 
 
@@ -67,15 +67,11 @@ def show(*, config: Path | None) -> int:
     """
     from apertis.gateway.config.rendering import render
 
-    click.echo(render(_read(config)), nl=False)
+    echo(render(_read(config)), nl=False)
     return ExitCode.OK
 
 
 def _read(config: Path | None) -> Reading:
-    try:
-        from apertis.gateway.config.reading import read
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"the gateway's settings need {error.name}: pip install 'apertis[gateway]'"
-        ) from error
+    from apertis.gateway.config.reading import read
+
     return read(os.environ, config)

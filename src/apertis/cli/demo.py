@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from apertis.cli.exits import ExitCode
+from apertis.cli.terminal import echo
 from apertis.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -74,17 +75,17 @@ def command(*, names: tuple[str, ...], only_list: bool) -> int:
     chosen = names or EXAMPLES
     if only_list:
         for name in chosen:
-            click.echo(f"{name:20} {_title(directory / f'{name}.py')}")
+            echo(f"{name:20} {_title(directory / f'{name}.py')}")
         return ExitCode.OK
     with _server() as started:
-        click.echo(f"Serving the sandbox at {started.base_url}: a stand-in for Claude, no model.")
+        echo(f"Serving the sandbox at {started.base_url}: a stand-in for Claude, no model.")
         failed = [name for name in chosen if not show(directory / f"{name}.py", started)]
     if failed:
-        click.echo(f"\n{len(failed)} of {len(chosen)} examples failed: {', '.join(failed)}")
+        echo(f"\n{len(failed)} of {len(chosen)} examples failed: {', '.join(failed)}")
         return ExitCode.SERVICE
     all_ran = f"All {len(chosen)} examples ran. They are in {directory}"
-    click.echo(f"\n{all_ran if len(chosen) > 1 else f'The example ran. It is in {directory}'}")
-    click.echo("For Claude's own answers, set APERTIS_API_KEY to a key of the hosted service.")
+    echo(f"\n{all_ran if len(chosen) > 1 else f'The example ran. It is in {directory}'}")
+    echo("For Claude's own answers, set APERTIS_API_KEY to a key of the hosted service.")
     return ExitCode.OK
 
 
@@ -133,13 +134,13 @@ def _server_environment() -> dict[str, str]:
 
 def show(program: Path, started: Started) -> bool:
     """Run one example and show it; whether it ended well."""
-    click.secho(f"\n{program.stem}", bold=True, nl=False)
-    click.echo(f": {_title(program)}")
+    echo(f"\n{program.stem}", bold=True, nl=False)
+    echo(f": {_title(program)}")
     succeeded, output = _run(program, started)
-    click.echo("\n".join(f"    {line}".rstrip() for line in output.rstrip().splitlines()))
+    echo("\n".join(f"    {line}".rstrip() for line in output.rstrip().splitlines()))
     if not succeeded:
         red = None if os.environ.get("NO_COLOR") else "red"
-        click.secho(f"    {program.name} failed", fg=red)
+        echo(f"    {program.name} failed", fg=red)
     return succeeded
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from apertis.cli.exits import ExitCode, one_line
-from apertis.errors import ConfigurationError
+from apertis.cli.exits import ExitCode
+from apertis.cli.terminal import echo, echo_json, one_line
 
 if TYPE_CHECKING:
     from apertis.gateway.doctor import Finding
@@ -53,23 +52,20 @@ def command(*, config: Path | None, data: Path | None, as_json: bool) -> int:
     failed = any(finding.state.value == "fail" for finding in findings)
     if as_json:
         report = {"ok": not failed, "findings": findings}
-        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        echo_json(report)
     else:
         for finding in findings:
-            click.echo(_line(finding))
+            state = finding.state.value
+            echo(f"{state:4}", nl=False, fg=_COLOURS[state])
+            echo(f"  {_line(finding)}")
     return ExitCode.SERVICE if failed else ExitCode.OK
 
 
 def _findings(config: Path | None, data: Path | None) -> tuple[Finding, ...]:
-    try:
-        from apertis.gateway.config.layers import from_options
-        from apertis.gateway.config.problems import SettingsError
-        from apertis.gateway.config.reading import read
-        from apertis.gateway.doctor import configuration_findings, diagnose
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"the gateway needs {error.name}: pip install 'apertis[gateway]'"
-        ) from error
+    from apertis.gateway.config.layers import from_options
+    from apertis.gateway.config.problems import SettingsError
+    from apertis.gateway.config.reading import read
+    from apertis.gateway.doctor import configuration_findings, diagnose
     options = from_options({"--data": (("store", "data"), data)})
     try:
         reading = read(os.environ, config, options)
@@ -79,9 +75,7 @@ def _findings(config: Path | None, data: Path | None) -> tuple[Finding, ...]:
 
 
 def _line(finding: Finding) -> str:
-    state = finding.state.value
     text = f"{finding.subject}: {finding.message}"
     if finding.advice:
         text += f". What to do: {finding.advice}"
-    # click leaves the colours out where no terminal shows them.
-    return f"{click.style(f'{state:4}', fg=_COLOURS[state])}  {one_line(text)}"
+    return one_line(text)

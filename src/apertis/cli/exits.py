@@ -12,7 +12,7 @@ from apertis.errors import (
     ParameterError,
 )
 
-__all__ = ["ExitCode", "exit_code_of", "one_line"]
+__all__ = ["ExitCode", "exit_code_of"]
 
 
 class ExitCode(enum.IntEnum):
@@ -36,8 +36,3 @@ def exit_code_of(error: ApertisError) -> ExitCode:
     if isinstance(error, APIConnectionError):
         return ExitCode.NETWORK
     return ExitCode.SERVICE
-
-
-def one_line(message: str) -> str:
-    """Put a message on one line, whatever it holds."""
-    return " ".join(message.split())

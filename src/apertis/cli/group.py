@@ -10,10 +10,13 @@ import sys
 
 import click
 
-from apertis.cli.exits import ExitCode, exit_code_of, one_line
+from apertis.cli.exits import ExitCode, exit_code_of
+from apertis.cli.terminal import echo, one_line
 from apertis.errors import ApertisError, ConfigurationError
 
 __all__ = ["apertis", "run"]
+
+INSTALL = "install the extra 'gateway' from a clone of Apertis: pip install '.[gateway]'"
 
 _COMMANDS = {
     "ask": "apertis.cli.ask",
@@ -123,6 +126,11 @@ def run(arguments: list[str]) -> int:
         return ExitCode.USAGE
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if not missing or missing == "apertis":
+            raise
+        return _fail(f"this command needs {missing}: {INSTALL}", ExitCode.CONFIGURATION)
     except ConfigurationError as error:
         # Settings can have several problems; each is a line.
         for problem in str(error).splitlines():
@@ -141,5 +149,5 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"apertis: {one_line(message)}", err=True)
+    echo(f"apertis: {one_line(message)}", err=True)
     return code

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import sys
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-import click
+from apertis.cli.terminal import cents, echo, is_terminal, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from apertis.gateway.keys.record import KeyRecord
+    from apertis.gateway.routes.admin_views import KeyView
 
-__all__ = ["is_terminal", "key_sheet", "key_table", "printable"]
-
-
-def is_terminal() -> bool:
-    """Whether people read stdout."""
-    return sys.stdout is not None and sys.stdout.isatty()
+__all__ = ["key_sheet", "key_table"]
 
 
-def printable(text: str | None) -> str:
-    """Make a text harmless for a terminal and for a line: no control characters."""
-    return "".join(c if c.isprintable() else "?" for c in text or "")
-
-
-def key_table(records: Sequence[KeyRecord]) -> None:
+def key_table(keys: Sequence[KeyView]) -> None:
     """Print a line for each key."""
+    from apertis.gateway.routes.admin_views import usd
+
     if not is_terminal():
-        for record in records:
-            click.echo("\t".join((record.id, *_row(record))))
+        for key in keys:
+            echo("\t".join((printable(key.id), *_row(key, lambda units: f"${usd(units)}"))))
         return
-    if not records:
-        click.echo("No keys.")
+    if not keys:
+        echo("No keys.")
         return
     from rich.console import Console
     from rich.table import Table
@@ -46,71 +39,71 @@ def key_table(records: Sequence[KeyRecord]) -> None:
     table.add_column("Used", justify="right")
     table.add_column("Quota", justify="right")
     table.add_column("Expires")
-    for record in records:
-        style = "" if record.status == "enabled" else "dim"
-        table.add_row(*(Text(cell) for cell in _row(record)), style=style)
+    for key in keys:
+        style = "" if _status(key) == "enabled" else "dim"
+        table.add_row(*(Text(cell) for cell in _row(key, cents)), style=style)
     Console().print(table)
 
 
-def _row(record: KeyRecord) -> tuple[str, ...]:
-    from apertis.gateway.routes.admin_views import usd
-
-    quota = record.quota_units
+def _row(key: KeyView, dollars: Callable[[int], str]) -> tuple[str, ...]:
+    quota = key.quota_units
+    status = _status(key)
     return (
-        printable(record.name),
-        f"{record.status}, admin" if record.admin else record.status,
-        printable(record.owner),
-        record.hint,
-        f"${usd(record.used_units)}",
-        "unlimited" if quota is None else f"${usd(quota)}",
-        _expiry(record)[:10],
+        printable(key.name),
+        f"{status}, admin" if key.admin else status,
+        printable(key.owner),
+        printable(key.hint),
+        dollars(key.used_units),
+        "unlimited" if quota is None else dollars(quota),
+        (key.expires_at or "never")[:10],
     )
 
 
-def _expiry(record: KeyRecord) -> str:
-    from apertis.gateway.routes.admin_moments import iso
+def _status(key: KeyView) -> str:
+    """Tell an enabled key whose time is over from one that is let in."""
+    if key.status == "enabled" and key.expires_at is not None:
+        expires_at = datetime.fromisoformat(key.expires_at).timestamp()
+        return "expired" if expires_at <= time.time() else key.status
+    return key.status
 
-    return "never" if record.expires_at is None else iso(record.expires_at)
 
-
-def key_sheet(record: KeyRecord) -> None:
+def key_sheet(key: KeyView) -> None:
     """Print all that is kept of a key, a line each."""
-    rows = _facts(record)
+    rows = _facts(key)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        click.echo(f"{name:<{width}}  {printable(value)}")
+        echo(f"{name:<{width}}  {printable(value)}")
 
 
-def _facts(record: KeyRecord) -> list[tuple[str, str]]:
-    from apertis.gateway.routes.admin_moments import iso
+def _facts(key: KeyView) -> list[tuple[str, str]]:
     from apertis.gateway.routes.admin_views import usd
 
-    quota, used, rate = record.quota_units, record.used_units, record.requests_limit
+    quota, used, rate = key.quota_units, key.used_units, key.requests_limit
     left = "unlimited" if quota is None else f"${usd(max(quota - used, 0))} of ${usd(quota)}"
-    fallback = {None: "as configured", True: "on", False: "off"}[record.fallback_enabled]
+    fallback = {None: "as configured", True: "on", False: "off"}[key.fallback_enabled]
     facts = [
-        ("Name", record.name),
-        ("Id", record.id),
-        ("Secret", record.hint),
-        ("Status", record.status),
-        ("Administrator", "yes" if record.admin else "no"),
-        ("Owner", record.owner or "-"),
-        ("Tags", ", ".join(record.tags) or "-"),
+        ("Name", key.name),
+        ("Id", key.id),
+        ("Secret", key.hint),
+        ("Status", _status(key)),
+        ("Administrator", "yes" if key.admin else "no"),
+        ("Owner", key.owner or "-"),
+        ("Tags", ", ".join(key.tags) or "-"),
         ("Used", f"${usd(used)} ({used} units)"),
         ("Left", left),
-        ("Models", "all" if record.models is None else ", ".join(record.models)),
-        ("Addresses", "all" if record.addresses is None else ", ".join(record.addresses)),
-        ("Expires", _expiry(record)),
-        ("Fallback", ", ".join((fallback, *record.fallback_models))),
-        ("Fallback after", _or_configured(record.fallback_timeout_ms, " ms")),
+        ("Models", "all" if key.models is None else ", ".join(key.models)),
+        ("Addresses", "all" if key.addresses is None else ", ".join(key.addresses)),
+        ("Expires", key.expires_at or "never"),
+        ("Fallback", ", ".join((fallback, *key.fallback_models))),
+        ("Fallback after", _or_configured(key.fallback_timeout_ms, " ms")),
         ("Requests", "no limit" if rate == "0" else rate or "as configured"),
-        ("Tokens a minute", _or_configured(record.tokens_per_minute)),
-        ("In flight", _or_configured(record.in_flight)),
-        ("Response cache", "on" if record.response_cache else "off"),
-        ("Created", iso(record.created_at)),
+        ("Tokens a minute", _or_configured(key.tokens_per_minute)),
+        ("In flight", _or_configured(key.in_flight)),
+        ("Response cache", "on" if key.response_cache else "off"),
+        ("Created", key.created_at),
     ]
-    if record.previous_until is not None:
-        facts.insert(3, ("Old secret until", iso(record.previous_until)))
+    if isinstance(key.previous_secret_until, str):
+        facts.insert(3, ("Old secret until", key.previous_secret_until))
     return facts
 
 

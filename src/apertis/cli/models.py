@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
-import msgspec
 
 from apertis import Apertis
+from apertis.cli.terminal import echo, echo_json, is_terminal, printable
 
 __all__ = ["command"]
 
@@ -27,14 +25,15 @@ def command(*, as_json: bool) -> None:
     with Apertis() as client:
         models = [model.to_dict() for model in client.models.list()]
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(models), indent=2).decode())
+        echo_json(models)
         return
-    if sys.stdout is None or not sys.stdout.isatty():
+    if not is_terminal():
         for model in models:
-            click.echo(f"{model['id']}\t{model.get('display_name') or ''}")
+            echo("\t".join((printable(str(model["id"])), printable(model.get("display_name")))))
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     table = Table(box=None, header_style="bold")
@@ -46,6 +45,7 @@ def command(*, as_json: bool) -> None:
         table.add_column("Created", no_wrap=True)
     for model in models:
         created = str(model.get("created_at") or "")[:10]
-        row = (str(model["id"]), str(model.get("display_name") or ""), created)
+        cells = (str(model["id"]), str(model.get("display_name") or ""), created)
+        row = [Text(printable(cell)) for cell in cells]
         table.add_row(*row if has_dates else row[:2])
     console.print(table)

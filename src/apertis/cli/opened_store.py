@@ -4,48 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-import click
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from apertis.errors import ApertisError, ConfigurationError, ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
 
-    from apertis.gateway.errors import Refusal
+    from apertis.gateway.config import StoreSettings
     from apertis.gateway.store.database import Store
 
-__all__ = ["StoreFiles", "failure", "store_options", "with_store"]
+__all__ = ["StoreFiles", "failure", "store_of", "with_store"]
 
 _T = TypeVar("_T")
-_F = TypeVar("_F", bound=Callable[..., object])
 _BAD_REQUEST = 400
 
 
-def store_options(command: _F) -> _F:
-    """Add the options that say which gateway's data is meant."""
-    data = click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        help="The gateway's data: a directory, or its SQLite file.  [default: as for 'serve']",
-    )
-    config = click.option(
-        "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="The gateway's configuration file, for the place of its data.",
-    )
-    return data(config(command))
-
-
+@dataclass(frozen=True, slots=True)
 class StoreFiles:
-    """Which gateway's data a command is about."""
+    """Which gateway's data a command is about; without either it is as for `apertis serve`."""
 
-    def __init__(self, data: Path | None, config: Path | None) -> None:
-        self.data = data
-        self.config = config
+    data: Path | None
+    config: Path | None
+
+
+def store_of(files: StoreFiles, *, may_make: bool = False) -> str:
+    """Name the store: its file, or its database without user and password.
+
+    `ConfigurationError` when there is no database there yet, unless it may be made.
+    """
+    from apertis.gateway.store.place import place_of
+
+    settings = _settings(files, may_make=may_make)
+    return str(settings.sqlite_file) if settings.url is None else place_of(settings.url).name
 
 
 def with_store(
@@ -55,19 +48,9 @@ def with_store(
 
     `ConfigurationError` when there is no database there yet; with `may_make` it is made instead.
     """
-    try:
-        from apertis.gateway.config import read_settings
-        from apertis.gateway.store.database import Store
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"the gateway's data needs {error.name}: pip install 'apertis[gateway]'"
-        ) from error
-    settings = read_settings(os.environ, data=files.data, config=files.config).store
-    if settings.url is None and not may_make and not settings.sqlite_file.exists():
-        raise ConfigurationError(
-            f"there is no gateway's database at {settings.sqlite_file}: name its place with "
-            "--data or --config, or start 'apertis serve' once"
-        )
+    from apertis.gateway.store.database import Store
+
+    settings = _settings(files, may_make=may_make)
 
     async def opened() -> _T:
         async with await Store.open(settings.url or settings.data) as store:
@@ -76,13 +59,44 @@ def with_store(
     return asyncio.run(opened())
 
 
-def failure(refusal: Refusal, options: Mapping[str, str]) -> ApertisError:
+def _settings(files: StoreFiles, *, may_make: bool) -> StoreSettings:
+    from apertis.gateway.config import read_settings
+
+    settings = read_settings(os.environ, data=files.data, config=files.config).store
+    if settings.url is None and not may_make and not settings.sqlite_file.exists():
+        raise ConfigurationError(
+            f"there is no gateway's database at {settings.sqlite_file}: name its place with "
+            "--data or --config, name a running gateway with --url, or start 'apertis serve' once"
+        )
+    return settings
+
+
+class Refused(Protocol):
+    """What a gateway says when it refuses: by HTTP, or in this process."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def message(self) -> str:
+        """Why."""
+        ...
+
+    @property
+    def param(self) -> str | None:
+        """Which field."""
+        ...
+
+
+def failure(refused: Refused, options: Mapping[str, str]) -> ApertisError:
     """Make an error of a refusal; it speaks of the command's options instead of JSON fields."""
-    message = refusal.message
-    option = options.get((refusal.param or "").partition("[")[0])
-    if refusal.status != _BAD_REQUEST:
+    message, param = refused.message, refused.param
+    option = options.get((param or "").partition("[")[0])
+    if refused.status != _BAD_REQUEST:
         return ApertisError(message)
     if option is not None:
-        quoted = f"'{refusal.param}'"
+        quoted = f"'{param}'"
         message = message.replace(quoted, option) if quoted in message else f"{option}: {message}"
-    return ParameterError(message, param=refusal.param)
+    return ParameterError(message, param=param)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-import click
+from markdown_it import MarkdownIt
 from rich.console import Console
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.markdown import Markdown
 
+from apertis.cli.terminal import clean, echo, is_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from markdown_it.token import Token
+
 __all__ = ["PlainOutput", "TerminalOutput", "open_output"]
+
+# The terminal echoes Ctrl-C as "^C" where the cursor is. In a full line that would move the cursor
+# to the next one, and what is redrawn would stay on the screen.
+_ECHO_COLUMNS = 4
 
 
 class Output(Protocol):
@@ -27,9 +38,7 @@ class Output(Protocol):
 
 def open_output() -> Output:
     """Choose by where stdout goes."""
-    if sys.stdout is not None and sys.stdout.isatty():
-        return TerminalOutput(Console())
-    return PlainOutput()
+    return TerminalOutput(Console()) if is_terminal() else PlainOutput()
 
 
 class PlainOutput:
@@ -43,7 +52,7 @@ class PlainOutput:
 
     def __exit__(self, *exception: object) -> None:
         if self._open_line is not None:
-            click.echo(err=self._open_line)
+            echo(err=self._open_line)
 
     def text(self, piece: str) -> None:
         """Write a piece of the answer, at once."""
@@ -55,8 +64,8 @@ class PlainOutput:
 
     def _write(self, piece: str, *, err: bool) -> None:
         if self._open_line is not None and self._open_line != err:
-            click.echo(err=self._open_line)
-        click.echo(piece, nl=False, err=err)
+            echo(err=self._open_line)
+        echo(piece, nl=False, err=err)
         self._open_line = err
 
 
@@ -77,24 +86,22 @@ class TerminalOutput:
 
     def __exit__(self, *exception: object) -> None:
         self._end_thought()
-        self._finish(self._block)
+        self._finish(len(self._block))
 
     def text(self, piece: str) -> None:
         """Show a piece of the answer."""
         self._end_thought()
-        self._block += piece
-        finished, self._block = split_blocks(self._block)
+        self._block += clean(piece)
+        finished, _ = split_blocks(self._block)
         if finished:
-            rest, self._block = self._block, ""
-            self._finish(finished)
-            self._block = rest
+            self._finish(len(finished))
         if self._block.strip():
             self._redraw()
 
     def thinking(self, piece: str) -> None:
         """Show a piece of the thinking, dimmed."""
         self._thought = True
-        self._console.print(piece, style="dim", end="", markup=False, highlight=False)
+        self._console.print(clean(piece), style="dim", end="", markup=False, highlight=False)
 
     def _end_thought(self) -> None:
         if self._thought:
@@ -105,15 +112,42 @@ class TerminalOutput:
         if self._live is None:
             self._live = Live(console=self._console, transient=True, refresh_per_second=12)
             self._live.start()
-        self._live.update(Markdown(self._block))
+        self._live.update(self._rendered(self._block))
 
-    def _finish(self, block: str) -> None:
+    def _finish(self, length: int) -> None:
+        """Print the block's first characters for good."""
         if self._live is not None:
+            # Stopping shows it all once more, also what is taller than the screen.
+            self._live.update("")
             self._live.stop()
             self._live = None
-        if block.strip():
-            self._console.print(Markdown(block))
+        # Ctrl-C may end this at any point: what was taken out of the block is not printed again.
+        finished, self._block = self._block[:length], self._block[length:]
+        if finished.strip():
+            self._console.print(self._rendered(finished))
             self._console.print()
+
+    def _rendered(self, text: str) -> Constrain:
+        return Constrain(_Markdown(text), max(1, self._console.width - _ECHO_COLUMNS))
+
+
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+
+
+class _Markdown(Markdown):
+    """Markdown as an answer means it: a line end is one, a tag is text, a link shows its target."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, hyperlinks=False)
+        self.parsed = _PARSER.parse(text)
+        _keep_line_ends(self.parsed)
+
+
+def _keep_line_ends(tokens: Iterable[Token]) -> None:
+    for token in tokens:
+        if token.type == "softbreak":
+            token.type = "hardbreak"
+        _keep_line_ends(token.children or ())
 
 
 def split_blocks(text: str) -> tuple[str, str]:

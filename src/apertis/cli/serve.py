@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from apertis.cli.exits import ExitCode
-from apertis.errors import ConfigurationError
+from apertis.cli.terminal import echo
 
 if TYPE_CHECKING:
     from apertis.gateway.config import ServerSettings, Settings, UpstreamSettings
@@ -75,14 +75,9 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
     Without an upstream of its own it answers from the sandbox, a deterministic stand-in for
     Claude: it speaks the whole protocol, and is no model.
     """
-    try:
-        from apertis.gateway.config import read_settings
-        from apertis.gateway.server import Server, bind, url_of
-        from apertis.gateway.service import Gateway
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"the server needs {error.name}: pip install 'apertis[gateway]'"
-        ) from error
+    from apertis.gateway.config import read_settings
+    from apertis.gateway.server import Server, bind, url_of
+    from apertis.gateway.service import Gateway
 
     def read() -> Settings:
         return read_settings(os.environ, **options)
@@ -101,7 +96,7 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
         def announce() -> None:
             _settle_memory()
             text = _json_line(url, gateway) if as_json else _announcement(url, gateway)
-            click.echo(text)
+            echo(text)
             if as_json and (exposed := _exposed(own)) is not None:
                 gateway.log.event("warning", exposed)
 

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import click
 import msgspec
 
-from apertis.cli.key_tables import is_terminal, printable
-from apertis.cli.opened_store import StoreFiles, failure, store_options, with_store
+from apertis.cli.administration import Place, administration_of, place_options
+from apertis.cli.terminal import cents, echo, echo_json, is_terminal, printable
 from apertis.errors import ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
-    from apertis.gateway.errors import Refusal
-    from apertis.gateway.routes.admin_usage import Report
-    from apertis.gateway.routes.admin_views import UsageSums
-    from apertis.gateway.store.database import Store
+    from apertis.gateway.routes.admin_views import UsageReport, UsageSums
 
-__all__ = ["command"]
+__all__ = ["command", "fitting", "short"]
 
 _EPILOG = """\b
 Examples:
@@ -35,7 +31,9 @@ Examples:
   apertis usage --by day --csv > usage.csv
 
 \b
-Dates are days in UTC; --to includes its day. Costs are exact: 500,000 units are 1 US dollar.
+Dates are days in UTC; --to includes its day. On a terminal costs are rounded to cents; in a pipe,
+in --csv and in --json they are exact: 500,000 units are 1 US dollar. Which gateway is meant, and
+how to name another: see 'apertis keys --help'.
 """
 
 _TITLES = {
@@ -55,15 +53,23 @@ _TITLES = {
     "cache_write_5m_tokens": "Write 5m",
     "cache_write_1h_tokens": "Write 1h",
     "web_search_requests": "Searches",
-    "cost_units": "Units",
-    "cost_usd": "USD",
+    "cost_units": "Cost",
 }
 _OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "key", "model", "limit")}
 # Columns that are left out when they would only show zeros.
 _RARE = frozenset({"errors", "cache_write_1h_tokens", "web_search_requests"})
-# Columns for which a narrow terminal has no place.
-_WIDE = frozenset({"cache_read_tokens", "cache_write_5m_tokens", "cost_units"})
-_NARROW_COLUMNS = 100
+# What gives way on a narrow terminal, in this order: first columns, then digits, then columns that
+# a report is read for.
+_FIRST_TO_GO = (
+    "cache_write_1h_tokens",
+    "cache_write_5m_tokens",
+    "cache_read_tokens",
+    "web_search_requests",
+    "errors",
+)
+_LAST_TO_GO = ("input_tokens", "output_tokens", "requests")
+# Between two columns of the table.
+_GAP_COLUMNS = 2
 
 
 @click.command("usage", epilog=_EPILOG)
@@ -83,62 +89,55 @@ _NARROW_COLUMNS = 100
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
-@store_options
-def command(
-    *, as_json: bool, as_csv: bool, data: Path | None, config: Path | None, **asked: object
-) -> None:
+@place_options
+def command(*, as_json: bool, as_csv: bool, place: Place, **asked: object) -> None:
     """Add up what was used: requests, errors, tokens by class, cost."""
-    from apertis.gateway.errors import Refusal
-    from apertis.gateway.routes.admin_usage import UsageFields, report
+    from apertis.gateway.routes.admin_usage import UsageFields
 
     if as_json and as_csv:
         raise ParameterError("--json and --csv exclude each other")
     given = {name: value for name, value in asked.items() if value is not None}
     fields = msgspec.convert(given, UsageFields)
-
-    async def work(store: Store) -> Report | Refusal:
-        return await report(fields, store.usage, await store.keys.list(), time.time())
-
-    answer = with_store(StoreFiles(data, config), work)
-    if isinstance(answer, Refusal):
-        raise failure(answer, _OPTION_OF)
+    report = administration_of(place, _OPTION_OF).usage(fields)
+    groups = _groups(fields.by)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(answer.view()), indent=2).decode())
+        echo_json(report)
     elif as_csv:
-        click.echo(_csv(answer), nl=False)
+        echo(_csv(groups, report), nl=False)
+    elif not is_terminal():
+        _lines(groups, report)
+    elif report.data:
+        _table([name for name in groups if name in _TITLES], report)
     else:
-        _show(answer)
-    if answer.has_more:
-        click.echo(f"apertis: only {fields.limit} rows are shown; see --limit", err=True)
+        echo("Nothing was used.")
+    if report.has_more:
+        echo(f"apertis: only {fields.limit} rows are shown; see --limit", err=True)
 
 
-def _csv(answer: Report) -> str:
-    """Write all columns, with their names in the first line; no totals, which would be summed."""
-    output = io.StringIO()
-    rows = _rows(answer)
-    writer = csv.DictWriter(output, [*_groups(answer), *_row(answer.view().totals)])
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _harmless(value) for name, value in row.items()})
-    return output.getvalue()
-
-
-def _groups(answer: Report) -> list[str]:
+def _groups(by: str) -> list[str]:
     """Name the columns that tell groups apart, in the order that was asked for."""
-    from apertis.gateway.routes.admin_usage import GROUPS
-
-    word_of = {dimension: word for word, dimension in GROUPS.items()}
-    words = [word_of[dimension] for dimension in answer.query.group_by]
+    words = dict.fromkeys(word.strip() for word in by.split(","))
     return [name for word in words for name in (("key", "key_name") if word == "key" else (word,))]
-
-
-def _rows(answer: Report) -> list[dict[str, object]]:
-    return [_row(sums) for sums in answer.sums()]
 
 
 def _row(sums: UsageSums) -> dict[str, object]:
     row: dict[str, object] = msgspec.to_builtins(sums)
     return row
+
+
+def _columns(groups: Sequence[str], report: UsageReport) -> list[str]:
+    """Name all columns: the same ones whatever was used."""
+    return [*groups, *_row(report.totals)]
+
+
+def _csv(groups: Sequence[str], report: UsageReport) -> str:
+    """Write all columns, with their names in the first line; no totals, which would be summed."""
+    output = io.StringIO()
+    writer = csv.DictWriter(output, _columns(groups, report))
+    writer.writeheader()
+    for sums in report.data:
+        writer.writerow({name: _harmless(value) for name, value in _row(sums).items()})
+    return output.getvalue()
 
 
 def _harmless(value: object) -> object:
@@ -148,48 +147,115 @@ def _harmless(value: object) -> object:
     return value
 
 
-def _show(answer: Report) -> None:
-    rows, totals = _rows(answer), _row(answer.view().totals)
-    groups = [name for name in _groups(answer) if name in _TITLES]
-    sums = [name for name in totals if name in _TITLES and (name not in _RARE or totals[name])]
-    if not is_terminal():
-        for row in rows:
-            click.echo("\t".join(_cells(row, [*groups, *sums])))
-    elif rows:
-        _table(groups, sums, rows, totals)
-    else:
-        click.echo("Nothing was used.")
+def _lines(groups: Sequence[str], report: UsageReport) -> None:
+    """Write all columns with tabs between them, their names in the first line."""
+    columns = _columns(groups, report)
+    echo("\t".join(columns))
+    for sums in report.data:
+        row = _row(sums)
+        echo("\t".join(_name(row[column]) for column in columns))
 
 
-def _table(
-    groups: list[str],
-    sums: list[str],
-    rows: list[dict[str, object]],
-    totals: Mapping[str, object],
-) -> None:
+def _name(value: object) -> str:
+    return "-" if value is None else printable(str(value))
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column as it is shown: its title, a cell for each row, and the one below them."""
+
+    title: str
+    cells: tuple[str, ...]
+    total: str
+    justify: Literal["left", "right"] = "right"
+
+    @property
+    def width(self) -> int:
+        from rich.cells import cell_len
+
+        return max(map(cell_len, (self.title, self.total, *self.cells)))
+
+
+def _table(groups: Sequence[str], report: UsageReport) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console()
-    if console.width < _NARROW_COLUMNS:
-        sums = [name for name in sums if name not in _WIDE]
     table = Table(box=None, header_style="bold", show_footer=True, footer_style="bold")
-    # A name may be folded; a number that is cut would be another number.
-    for place, name in enumerate(groups):
-        table.add_column(_TITLES[name], "" if place else "Total", overflow="fold")
-    for name in sums:
-        table.add_column(_TITLES[name], _cell(totals[name]), justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, _cells(row, [*groups, *sums])))
+    columns = fitting(groups, report, console.width)
+    for column in columns:
+        # A name may be folded; a number that is cut would be another number.
+        is_name = column.justify == "left"
+        table.add_column(
+            Text(column.title),
+            Text(column.total),
+            justify=column.justify,
+            no_wrap=not is_name,
+            overflow="fold",
+        )
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*map(Text, cells))
     console.print(table)
 
 
-def _cells(row: Mapping[str, object], names: Iterable[str]) -> list[str]:
-    return [_cell(row[name]) for name in names]
+def fitting(groups: Sequence[str], report: UsageReport, width: int) -> list[_Column]:
+    """Choose columns that fit with whole names and numbers.
+
+    Columns give way one after the other, then the digits behind the third of counts. Only names
+    that are wider than all the rest allows are folded in the end.
+    """
+    rows, totals = [_row(sums) for sums in report.data], _row(report.totals)
+    names = [
+        _Column(
+            _TITLES[group],
+            tuple(_name(row[group]) for row in rows),
+            "" if place else "Total",
+            "left",
+        )
+        for place, group in enumerate(groups)
+    ]
+
+    def shown(count: Callable[[int], str]) -> dict[str, _Column]:
+        cells = {name: cents if name == "cost_units" else count for name in _TITLES}
+        return {
+            name: _Column(
+                _TITLES[name],
+                tuple(cells[name](_count(row, name)) for row in rows),
+                cells[name](_count(totals, name)),
+            )
+            for name in totals
+            if name in _TITLES and (name not in _RARE or totals[name])
+        }
+
+    kept = shown("{:,}".format)
+    gone: list[str] = []
+    for name in (*_FIRST_TO_GO, "", *_LAST_TO_GO):
+        if _width([*names, *kept.values()]) <= width:
+            break
+        if name:
+            gone.append(name)
+        else:
+            kept = shown(short)
+        kept = {column: value for column, value in kept.items() if column not in gone}
+    return [*names, *kept.values()]
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, int):
-        return f"{value:,}" if is_terminal() else str(value)
-    return printable(str(value)) if value is not None else "-"
+def _width(columns: Sequence[_Column]) -> int:
+    return sum(column.width + _GAP_COLUMNS for column in columns)
+
+
+def _count(row: Mapping[str, object], name: str) -> int:
+    value = row[name]
+    return value if isinstance(value, int) else 0
+
+
+def short(count: int) -> str:
+    """Write a large count with three digits: `12.3M`."""
+    for unit, factor in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        # 999,500 is 1.00M, not 1000k.
+        if count >= factor * 0.9995 and count >= 1000:
+            value = count / factor
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:.{digits}f}{unit}"
+    return str(count)

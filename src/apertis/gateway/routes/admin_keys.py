@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from apertis.gateway.routes.admin_fields import KeyFields
+    from apertis.gateway.routes.admin_views import KeyView
 
 __all__ = ["KeyAdministration", "KeyStore", "Made", "find_key"]
 
-
+_Key = TypeVar("_Key", "KeyRecord", "KeyView")
 _ROTATED = ("sha256", "hint", "previous_sha256", "previous_until")
 
 
@@ -176,7 +177,7 @@ async def _nothing_to_do() -> None:
     """Serve nobody: a command has no requests that a change could concern."""
 
 
-def find_key(records: Sequence[KeyRecord], named: str) -> KeyRecord | Refusal:
+def find_key(records: Sequence[_Key], named: str) -> _Key | Refusal:
     """Find a key by its id or by its name; a name that a living key has never means a deleted one.
 
     Upper and lower case differ. A name of several keys is refused with their ids.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -33,6 +34,11 @@ GROUPS: dict[str, Dimension] = {
     "upstream": "upstream",
     "kind": "kind",
 }
+
+
+_ONE_DAY = timedelta(days=1)
+# Without a limit of the query: a century.
+_MAX_DAYS = 36_525
 
 
 class UsageFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +97,8 @@ async def report(
     if isinstance(query, Refusal):
         return query
     rows = tuple(await usage.report(query))
+    if query.group_by[0] == "day":
+        rows = with_empty_days(rows, query, now)
     totals = await usage.report(
         UsageQuery(
             since_ms=query.since_ms,
@@ -106,6 +114,42 @@ async def report(
         has_more=len(rows) > asked.limit,
         names={record.id: record.name for record in keys},
     )
+
+
+def with_empty_days(
+    rows: tuple[UsageRow, ...], query: UsageQuery, now: float
+) -> tuple[UsageRow, ...]:
+    """Add a row of zeros for each day without usage, so that a plot has no gaps.
+
+    `rows` are in the order of their days. Days count from the one that was asked for, else from the
+    first with usage, and end with the last one asked for, but not past today. The query's limit
+    holds.
+    """
+    first = _day(query.since_ms) if query.since_ms is not None else _first(rows)
+    last = _day(int(now * 1000))
+    if query.until_ms is not None:
+        last = min(last, _day(max(query.until_ms - 1, 0)))
+    by_day: dict[str | None, list[UsageRow]] = {}
+    for row in rows:
+        by_day.setdefault(row.day, []).append(row)
+    filled: list[UsageRow] = []
+    while first is not None and first <= last and len(filled) < (query.limit or _MAX_DAYS):
+        day = first.isoformat()
+        filled += by_day.pop(day, [UsageRow(day=day)])
+        first += _ONE_DAY
+    # A clock that was set back leaves usage of days to come.
+    for later in by_day.values():
+        filled += later
+    return tuple(filled[: query.limit])
+
+
+def _first(rows: Sequence[UsageRow]) -> date | None:
+    day = rows[0].day if rows else None
+    return None if day is None else date.fromisoformat(day)
+
+
+def _day(ms: int) -> date:
+    return datetime.fromtimestamp(ms / 1000, UTC).date()
 
 
 def query_of(asked: UsageFields, keys: Sequence[KeyRecord], now: float) -> UsageQuery | Refusal:

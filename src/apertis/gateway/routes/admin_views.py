@@ -58,6 +58,10 @@ class KeyView(Struct, kw_only=True, frozen=True):
     in_flight: int | None
     response_cache: bool
     created_at: _Time
+    previous_secret_until: (
+        Annotated[_Time, Meta(description="After a rotation: the old secret works until then.")]
+        | UnsetType
+    ) = UNSET
     secret: (
         Annotated[str, Meta(description="Only in the answer that makes or rotates the key.")]
         | UnsetType
@@ -166,6 +170,9 @@ def key_view(record: KeyRecord, secret: str | None = None) -> KeyView:
         in_flight=record.in_flight,
         response_cache=record.response_cache,
         created_at=iso(record.created_at),
+        previous_secret_until=(
+            UNSET if record.previous_until is None else iso(record.previous_until)
+        ),
         secret=UNSET if secret is None else secret,
     )
 

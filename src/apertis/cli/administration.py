@@ -1,0 +1,423 @@
+"""Keys and usage of a gateway: of its store beside it, or of the gateway itself over HTTP.
+
+Which one a command is about: `--data` and `--config` name a store, `--url` names a gateway; without
+any of them it is the gateway of `APERTIS_BASE_URL`, if `APERTIS_API_KEY` is an administrator's key
+there, else the store that `apertis serve` uses by default. The first line on stderr says it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+import time
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from urllib.parse import quote
+
+import click
+import msgspec
+
+from apertis.cli.opened_store import StoreFiles, failure, store_of, with_store
+from apertis.cli.terminal import echo, printable
+from apertis.errors import (
+    ApertisError,
+    APIStatusError,
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    ParameterError,
+    PermissionDeniedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from apertis import Apertis
+    from apertis.gateway.errors import Refusal
+    from apertis.gateway.keys.record import KeyRecord
+    from apertis.gateway.routes.admin_fields import KeyFields
+    from apertis.gateway.routes.admin_keys import KeyAdministration, Made
+    from apertis.gateway.routes.admin_usage import UsageFields
+    from apertis.gateway.routes.admin_views import KeyView, UsageReport
+    from apertis.gateway.store.database import Store
+
+__all__ = ["Administration", "Place", "administration_of", "confirm", "place_options"]
+
+_T = TypeVar("_T")
+_KEYS = "/admin/v1/keys"
+_PAGE = "1000"
+_HINT = "name the gateway with --url, or its data with --data"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the options say of where the keys are."""
+
+    data: Path | None
+    config: Path | None
+    url: str | None
+    insecure: bool
+
+
+def place_options(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options that say where the keys are; the command gets them as its `place`."""
+
+    @wraps(command)
+    def placed(
+        *, data: Path | None, config: Path | None, url: str | None, insecure: bool, **others: Any
+    ) -> object:
+        return command(place=Place(data, config, url, insecure), **others)
+
+    options = (
+        click.option(
+            "--data",
+            type=click.Path(path_type=Path),
+            help="A gateway's data on this machine: a directory, or its SQLite file.",
+        ),
+        click.option(
+            "--config",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="A gateway's configuration file, for the place of its data.",
+        ),
+        click.option(
+            "--url",
+            metavar="URL",
+            help="A running gateway; APERTIS_API_KEY is an administrator's key of it.  "
+            "[default: APERTIS_BASE_URL, if the key is one]",
+        ),
+        click.option(
+            "--insecure",
+            is_flag=True,
+            help="Send the key over http to another machine, readable on the way.",
+        ),
+    )
+    for option in reversed(options):
+        placed = option(placed)
+    return placed
+
+
+class Administration(Protocol):
+    """What a command can do with keys and usage; what is refused is raised."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether nothing on the command line names it, so that a person is asked first."""
+        ...
+
+    def create(self, fields: KeyFields) -> KeyView:
+        """Make a key; its secret is in the answer."""
+        ...
+
+    def all_keys(self) -> list[KeyView]:
+        """List all keys, deleted ones too."""
+        ...
+
+    def find(self, key: str) -> KeyView:
+        """Find a key by its id or name."""
+        ...
+
+    def change(self, key_id: str, fields: KeyFields) -> KeyView:
+        """Set the fields that are given."""
+        ...
+
+    def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
+        """Give a key another secret; it is in the answer."""
+        ...
+
+    def set_status(self, key_id: str, status: Literal["enabled", "disabled"]) -> KeyView:
+        """Enable or disable a key."""
+        ...
+
+    def delete(self, key_id: str) -> KeyView:
+        """Delete a key for good."""
+        ...
+
+    def usage(self, fields: UsageFields) -> UsageReport:
+        """Add usage up."""
+        ...
+
+
+def administration_of(
+    place: Place, options: Mapping[str, str], *, may_make: bool = False
+) -> Administration:
+    """Find what the command is about, and say it on stderr.
+
+    `options` names the option for each field that an error can be about; `may_make` lets a store
+    be made where there is none.
+    """
+    if place.data is not None or place.config is not None:
+        if place.url is not None:
+            raise ParameterError("--url names another place than --data and --config: give one")
+        return _local(StoreFiles(place.data, place.config), options, may_make=may_make)
+    if place.url is not None:
+        return _remote(place.url, options, insecure=place.insecure, named=True)
+    url = os.environ.get("APERTIS_BASE_URL")
+    if url and os.environ.get("APERTIS_API_KEY"):
+        remote = _remote(url, options, insecure=place.insecure, named=False)
+        if remote.is_administrators():
+            return remote
+        why = f"the key in APERTIS_API_KEY is no administrator's at {remote.url}"
+        return _local(StoreFiles(None, None), options, may_make=may_make, why=why)
+    return _local(StoreFiles(None, None), options, may_make=may_make)
+
+
+def confirm(administration: Administration, question: str, *, yes: bool, always: bool) -> None:
+    """Ask a person before a change that cuts callers off; `always` where it is final.
+
+    Scripts are not asked, and so need `--yes` where only the environment names the gateway.
+    """
+    if yes or not (administration.asks or always):
+        return
+    if sys.stdin is not None and sys.stdin.isatty():
+        click.confirm(printable(question), abort=True, err=True)
+    elif administration.asks:
+        raise ParameterError(f"only APERTIS_BASE_URL names the gateway: add --yes, or {_HINT}")
+
+
+def _local(
+    files: StoreFiles, options: Mapping[str, str], *, may_make: bool, why: str | None = None
+) -> LocalAdministration:
+    where = store_of(files, may_make=may_make)
+    echo(f"apertis: the store {where}{f'; {why}' if why else ''}", err=True)
+    return LocalAdministration(files, options, may_make=may_make)
+
+
+def _remote(
+    url: str, options: Mapping[str, str], *, insecure: bool, named: bool
+) -> RemoteAdministration:
+    from apertis.sansio.request import parse_base_url
+
+    variable = "--url" if named else "APERTIS_BASE_URL"
+    origin = parse_base_url(url, name=variable)
+    if not (origin.tls or insecure or _is_loopback(origin.host)):
+        raise ConfigurationError(
+            f"{variable} is {origin.url}: an administrator's key would travel in the clear; "
+            "use https, or add --insecure"
+        )
+    remote = RemoteAdministration(url, origin.url + origin.prefix, options, asks=not named)
+    if named:
+        remote.announce()
+    return remote
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class LocalAdministration:
+    """Works on the store itself; a gateway that runs on it hears of changes within a second."""
+
+    asks = False
+
+    def __init__(self, files: StoreFiles, options: Mapping[str, str], *, may_make: bool) -> None:
+        self._files = files
+        self._options = options
+        self._may_make = may_make
+
+    def create(self, fields: KeyFields) -> KeyView:
+        """Make a key; its secret is in the answer."""
+        return _made(self._do(lambda keys: keys.create(fields)))
+
+    def all_keys(self) -> list[KeyView]:
+        """List all keys, deleted ones too."""
+        from apertis.gateway.routes.admin_views import key_view
+
+        async def work(store: Store) -> tuple[KeyRecord, ...]:
+            return await store.keys.list()
+
+        return [key_view(record) for record in self._with(work)]
+
+    def find(self, key: str) -> KeyView:
+        """Find a key by its id or name."""
+        return _found(self.all_keys(), key, self._options)
+
+    def change(self, key_id: str, fields: KeyFields) -> KeyView:
+        """Set the fields that are given."""
+        return _view(self._do(lambda keys: keys.change(key_id, fields)))
+
+    def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
+        """Give a key another secret; it is in the answer."""
+        return _made(self._do(lambda keys: keys.rotate(key_id, grace_seconds)))
+
+    def set_status(self, key_id: str, status: Literal["enabled", "disabled"]) -> KeyView:
+        """Enable or disable a key."""
+        return _view(self._do(lambda keys: keys.set_status(key_id, status)))
+
+    def delete(self, key_id: str) -> KeyView:
+        """Delete a key for good."""
+        return _view(self._do(lambda keys: keys.delete(key_id)))
+
+    def usage(self, fields: UsageFields) -> UsageReport:
+        """Add usage up."""
+        from apertis.gateway.routes.admin_usage import Report, report
+
+        async def work(store: Store) -> Report | Refusal:
+            return await report(fields, store.usage, await store.keys.list(), time.time())
+
+        return self._value(self._with(work)).view()
+
+    def _do(self, change: Callable[[KeyAdministration], Awaitable[_T | Refusal]]) -> _T:
+        from apertis.gateway.routes.admin_keys import KeyAdministration
+
+        async def work(store: Store) -> _T | Refusal:
+            return await change(KeyAdministration(store.keys, time.time, store.keys.list))
+
+        return self._value(self._with(work))
+
+    def _with(self, work: Callable[[Store], Awaitable[_T]]) -> _T:
+        return with_store(self._files, work, may_make=self._may_make)
+
+    def _value(self, result: _T | Refusal) -> _T:
+        from apertis.gateway.errors import Refusal
+
+        if isinstance(result, Refusal):
+            raise failure(result, self._options)
+        return result
+
+
+class RemoteAdministration:
+    """Works through the admin API of a running gateway."""
+
+    def __init__(self, base_url: str, url: str, options: Mapping[str, str], *, asks: bool) -> None:
+        from apertis import Apertis
+
+        self.asks = asks
+        self.url = url
+        self._options = options
+        self._client: Apertis = Apertis(base_url=base_url)
+
+    def announce(self) -> None:
+        """Say which gateway it is."""
+        echo(f"apertis: the gateway {self.url}", err=True)
+
+    def is_administrators(self) -> bool:
+        """Whether the key may administer the gateway; one that does not answer is an error."""
+        try:
+            self._client.request("GET", _KEYS, extra_query={"limit": "1"})
+        except (AuthenticationError, PermissionDeniedError, NotFoundError):
+            return False
+        except ApertisError as error:
+            raise type(error)(f"{error}. APERTIS_BASE_URL names {self.url}; {_HINT}") from error
+        self.announce()
+        return True
+
+    def create(self, fields: KeyFields) -> KeyView:
+        """Make a key; its secret is in the answer."""
+        return self._key("POST", _KEYS, fields)
+
+    def all_keys(self) -> list[KeyView]:
+        """List all keys, deleted ones too."""
+        from apertis.gateway.routes.admin_views import KeyPage
+
+        found: list[KeyView] = []
+        query = {"status": "all", "limit": _PAGE}
+        while True:
+            page = self._ask("GET", _KEYS, KeyPage, extra_query=query)
+            found += page.data
+            if not (page.has_more and page.last_id):
+                return found
+            query["after_id"] = page.last_id
+
+    def find(self, key: str) -> KeyView:
+        """Find a key by its id or name."""
+        return _found(self.all_keys(), key, self._options)
+
+    def change(self, key_id: str, fields: KeyFields) -> KeyView:
+        """Set the fields that are given."""
+        return self._key("PATCH", _path(key_id), fields)
+
+    def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
+        """Give a key another secret; it is in the answer."""
+        from apertis.gateway.routes.admin_fields import RotateFields
+
+        return self._key(
+            "POST", _path(key_id, "/rotate"), RotateFields(grace_seconds=grace_seconds)
+        )
+
+    def set_status(self, key_id: str, status: Literal["enabled", "disabled"]) -> KeyView:
+        """Enable or disable a key."""
+        return self._key("POST", _path(key_id, "/enable" if status == "enabled" else "/disable"))
+
+    def delete(self, key_id: str) -> KeyView:
+        """Delete a key for good."""
+        return self._key("DELETE", _path(key_id))
+
+    def usage(self, fields: UsageFields) -> UsageReport:
+        """Add usage up."""
+        from apertis.gateway.routes.admin_views import UsageReport
+
+        query = {name: str(value) for name, value in msgspec.to_builtins(fields).items()}
+        return self._ask("GET", "/admin/v1/usage", UsageReport, extra_query=query)
+
+    def _key(self, method: str, path: str, fields: msgspec.Struct | None = None) -> KeyView:
+        from apertis.gateway.routes.admin_views import KeyView
+
+        json = None if fields is None else msgspec.to_builtins(fields)
+        # A change whose answer was lost is not made twice.
+        return self._ask(method, path, KeyView, json=json, max_retries=0)
+
+    def _ask(self, method: str, path: str, type: type[_T], **options: Any) -> _T:
+        try:
+            answer = self._client.request(method, path, **options)
+        except APIStatusError as error:
+            raise failure(_refused(error), self._options) from error
+        try:
+            return msgspec.convert(answer, type)
+        except msgspec.ValidationError as error:
+            raise ApertisError(f"{self.url} does not answer as a gateway: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    status: int
+    message: str
+    param: str | None
+
+
+def _refused(error: APIStatusError) -> _Refused:
+    """Take the gateway's own words, without what the SDK says around them."""
+    try:
+        message = msgspec.convert(error.body, _Envelope).error.message
+    except msgspec.ValidationError:
+        message = error.message
+    return _Refused(error.status, message, error.param)
+
+
+class _Error(msgspec.Struct):
+    message: str
+
+
+class _Envelope(msgspec.Struct):
+    error: _Error
+
+
+def _path(key_id: str, action: str = "") -> str:
+    return f"{_KEYS}/{quote(key_id, safe='')}{action}"
+
+
+def _found(keys: list[KeyView], key: str, options: Mapping[str, str]) -> KeyView:
+    from apertis.gateway.errors import Refusal
+    from apertis.gateway.routes.admin_keys import find_key
+
+    found = find_key(keys, key)
+    if isinstance(found, Refusal):
+        raise failure(found, options)
+    return found
+
+
+def _view(record: KeyRecord) -> KeyView:
+    from apertis.gateway.routes.admin_views import key_view
+
+    return key_view(record)
+
+
+def _made(made: Made) -> KeyView:
+    from apertis.gateway.routes.admin_views import key_view
+
+    return key_view(made.record, made.secret)

@@ -1,0 +1,75 @@
+"""What reaches a terminal: no character that a terminal takes for an order.
+
+Answers of models, names of keys and messages of services can hold escape sequences, which move
+the cursor, rename the window or fill the clipboard, and marks that reverse the reading order. All
+that the command prints goes through `clean`; styles are added behind it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import IO
+
+import click
+import msgspec
+
+__all__ = ["cents", "clean", "echo", "echo_json", "is_terminal", "one_line", "printable"]
+
+_UNITS_PER_CENT = 5_000
+_BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
+_KEPT = (ord("\n"), ord("\t"))
+_CLEANED = {code: "?" for code in (*_CONTROLS, *_BIDI) if code not in _KEPT}
+# Part of a line end of Windows; alone it would let a line write over itself.
+_CLEANED[ord("\r")] = ""
+# In JSON these can stand in strings only, where an escape means the same.
+_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *_BIDI)}
+
+
+def clean(text: str) -> str:
+    """Replace control characters by question marks; line feeds and tabs stay."""
+    return text.translate(_CLEANED)
+
+
+def one_line(text: str) -> str:
+    """Put a text on one line, cleaned."""
+    return clean(" ".join(text.split()))
+
+
+def printable(text: str | None) -> str:
+    """Make a text a cell of a table or a line: cleaned, without tabs and line feeds."""
+    return clean(text or "").replace("\n", "?").replace("\t", "?")
+
+
+def is_terminal(stream: IO[str] | None = None) -> bool:
+    """Whether people read a stream, by default stdout."""
+    stream = sys.stdout if stream is None else stream
+    return stream is not None and stream.isatty()
+
+
+def echo(
+    text: str = "",
+    *,
+    nl: bool = True,
+    err: bool = False,
+    bold: bool | None = None,
+    fg: str | None = None,
+) -> None:
+    """Print a text, cleaned; bold or coloured only where a terminal shows it."""
+    cleaned = clean(text)
+    styled = cleaned if bold is fg is None else click.style(cleaned, bold=bold, fg=fg)
+    click.echo(styled, nl=nl, err=err)
+
+
+def echo_json(value: object) -> None:
+    """Print a value as indented JSON; it decodes to the value to the letter."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    click.echo(text.translate(_JSON_ESCAPES))
+
+
+def cents(units: int) -> str:
+    """Round units to cents, with the sign: `$12.35`, and `<$0.01` for what is less than one."""
+    if 0 < units < _UNITS_PER_CENT:
+        return "<$0.01"
+    hundredths = (units + _UNITS_PER_CENT // 2) // _UNITS_PER_CENT
+    return f"${hundredths // 100:,}.{hundredths % 100:02}"
