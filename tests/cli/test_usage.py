@@ -221,9 +221,7 @@ def test_on_a_terminal_no_number_is_cut_and_the_totals_come_last(
 
 FAMILIES = ("hohenzollern", "wu", "smith-jones", "garcia", "o'neill")
 PEOPLE = [
-    f"{name}.{family}"
-    for name in ("maximiliane", "bob", "aleksandra", "li")
-    for family in FAMILIES
+    f"{name}.{family}" for name in ("maximiliane", "bob", "aleksandra", "li") for family in FAMILIES
 ]
 
 
@@ -244,17 +242,19 @@ def month(tmp_path: Path) -> Path:
                 web_search_requests=54_321,
             )
             await store.usage.add(
-                request(
-                    1000 * number + day,
-                    number,
-                    at_ms=AT_MS + day * DAY_MS,
-                    tokens=tokens,
-                    model=f"claude-{('opus', 'sonnet', 'haiku')[day % 3]}-4-5-20250929",
-                    cost_units=1_234_567_890,
-                    status=529 if day % 7 == 0 else 200,
-                )
-                for number in range(len(PEOPLE))
-                for day in range(30)
+                [
+                    request(
+                        1000 * number + day,
+                        number,
+                        at_ms=AT_MS + day * DAY_MS,
+                        tokens=tokens,
+                        model=f"claude-{('opus', 'sonnet', 'haiku')[day % 3]}-4-5-20250929",
+                        cost_units=1_234_567_890,
+                        status=529 if day % 7 == 0 else 200,
+                    )
+                    for number in range(len(PEOPLE))
+                    for day in range(30)
+                ]
             )
 
     asyncio.run(fill())
@@ -299,9 +299,10 @@ def test_a_column_that_fits_stays(counts: list[int], names: list[str], width: in
 
 
 def sums(count: int, name: str | None = None) -> UsageSums:
+    fields = UsageSums.__struct_fields__
+    numbers: dict[str, Any] = dict.fromkeys(fields[fields.index("requests") : -1], count)
     named = {} if name is None else {"key": "key_1", "key_name": name}
-    numbers = UsageSums.__struct_fields__[UsageSums.__struct_fields__.index("requests") : -1]
-    return UsageSums(**named, **dict.fromkeys(numbers, count), cost_usd="0")
+    return UsageSums(**named, **numbers, cost_usd="0")
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def _findings(config: Path | None, data: Path | None) -> tuple[Finding, ...]:
     from apertis.gateway.config.problems import SettingsError
     from apertis.gateway.config.reading import read
     from apertis.gateway.doctor import configuration_findings, diagnose
+
     options = from_options({"--data": (("store", "data"), data)})
     try:
         reading = read(os.environ, config, options)

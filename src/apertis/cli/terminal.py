@@ -57,8 +57,9 @@ def echo(
 ) -> None:
     """Print a text, cleaned; bold or coloured only where a terminal shows it."""
     cleaned = clean(text)
-    styled = cleaned if bold is fg is None else click.style(cleaned, bold=bold, fg=fg)
-    click.echo(styled, nl=nl, err=err)
+    if bold is not None or fg is not None:
+        cleaned = click.style(cleaned, bold=bold, fg=fg)
+    click.echo(cleaned, nl=nl, err=err)
 
 
 def echo_json(value: object) -> None:
