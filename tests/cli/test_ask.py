@@ -135,9 +135,8 @@ def test_a_picture_or_a_pdf_that_is_piped_in_is_attached(
     assert [block["type"] for block in content] == [kind, "text"]
     assert content[0]["source"]["media_type"] == media_type
     assert base64.b64decode(content[0]["source"]["data"]) == data
-    [alone], _ = asked(environment, input=data)
-    assert isinstance(alone, dict)
-    assert alone["type"] == kind
+    alone, _ = asked(environment, input=data)
+    assert alone == content[:1]
 
 
 @pytest.mark.parametrize(

@@ -301,7 +301,7 @@ def test_a_column_that_fits_stays(counts: list[int], names: list[str], width: in
 def sums(count: int, name: str | None = None) -> UsageSums:
     fields = UsageSums.__struct_fields__
     numbers: dict[str, Any] = dict.fromkeys(fields[fields.index("requests") : -1], count)
-    named = {} if name is None else {"key": "key_1", "key_name": name}
+    named: dict[str, Any] = {} if name is None else {"key": "key_1", "key_name": name}
     return UsageSums(**named, **numbers, cost_usd="0")
 
 
