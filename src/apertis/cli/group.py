@@ -16,8 +16,6 @@ from apertis.errors import ApertisError, ConfigurationError
 
 __all__ = ["apertis", "run"]
 
-INSTALL = "install the extra 'gateway' from a clone of Apertis: pip install '.[gateway]'"
-
 _COMMANDS = {
     "ask": "apertis.cli.ask",
     "config": "apertis.cli.config",
@@ -130,7 +128,11 @@ def run(arguments: list[str]) -> int:
         missing = (error.name or "").partition(".")[0]
         if not missing or missing == "apertis":
             raise
-        return _fail(f"this command needs {missing}: {INSTALL}", ExitCode.CONFIGURATION)
+        from apertis.installation import install_command
+
+        return _fail(
+            f"this command needs {missing}: {install_command('gateway')}", ExitCode.CONFIGURATION
+        )
     except ConfigurationError as error:
         # Settings can have several problems; each is a line.
         for problem in str(error).splitlines():
