@@ -26,7 +26,8 @@ def install_command(extra: str) -> str:
     if recorded is None:
         return f"pip install 'apertis[{extra}]=={__version__}'"
     origin: dict[str, Any] = json.loads(recorded)
-    url, directory = origin["url"], origin.get("dir_info")
+    url: str = origin["url"]
+    directory = origin.get("dir_info")
     if directory is not None:
         folder = shlex.quote(f"{url2pathname(urlsplit(url).path)}[{extra}]")
         return f"pip install {'-e ' if directory.get('editable') else ''}{folder}"

@@ -30,6 +30,11 @@ class Package:
     in_node: bool = False
 
     @property
+    def name(self) -> str:
+        found = re.match(r"@?[\w./-]+", self.requirement)
+        return found[0] if found else self.requirement
+
+    @property
     def folder(self) -> Path:
         runtime = "node" if self.in_node else f"python-{sys.version_info[0]}.{sys.version_info[1]}"
         package = re.sub(r"[^\w.]+", "-", self.requirement).strip("-")
