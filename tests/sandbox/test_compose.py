@@ -138,3 +138,55 @@ def test_tool_errors_and_empty_results_are_told(client: Any) -> None:
     text = client.ask(messages=messages).text
     assert "`tool_0` reports an error: no such city" in text
     assert "`tool_1` is done and returned nothing" in text
+
+
+EFFORT = {"effort": "low"}
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"role": "user", "content": "Go on.", "output_config": EFFORT},
+        {"role": "system", "output_config": EFFORT},
+        {"role": "system", "content": "Be short.", "output_config": EFFORT},
+    ],
+)
+def test_the_effort_of_one_turn_goes_before_that_of_the_request(client: Any, last: Any) -> None:
+    said = [{"role": "user", "content": "Go on."}] if last["role"] == "system" else []
+    fields = {"output_config": {"effort": "high"}, "model": "claude-opus-5"}
+    turn = client.ask(messages=[*said, last], **fields)
+    assert "effort low" in turn.text
+    later = [*said, last, {"role": "assistant", "content": "Yes."}, *(said or [{**last}])]
+    if last["role"] == "system":
+        assert "effort high" in client.ask(messages=later, **fields).text
+
+
+@pytest.mark.parametrize(
+    ("message", "complaint"),
+    [
+        ({"role": "system", "output_config": {"format": {}}}, "messages.1.output_config.format"),
+        (
+            {"role": "system", "output_config": {"effort": "huge"}},
+            "messages.1.output_config.e",
+        ),
+        ({"role": "system", "output_config": {}}, "messages.1.content: Field required"),
+        ({"role": "system"}, "messages.1.content: Field required"),
+        ({"role": "user", "content": "a", "clear_at": "never"}, "messages.1.clear_at: Extra"),
+        ({"role": "system", "content": "a", "clear_at": "soon"}, "messages.1.clear_at: Input"),
+        ({"role": "system", "output_config": {"effort": "xhigh"}}, "effort level 'xhigh'"),
+    ],
+)
+def test_settings_of_a_turn_that_cannot_be_are_refused(
+    client: Any, message: Any, complaint: str
+) -> None:
+    answer = client.ask(messages=[{"role": "user", "content": "Hi"}, message])
+    assert answer.status == 400
+    assert complaint in answer.error
+
+
+def test_a_system_message_for_one_turn_is_not_heard_in_the_next(client: Any) -> None:
+    told = {"role": "system", "content": "Only now.", "clear_at": "next_user_message"}
+    first = [{"role": "user", "content": "Hi"}, told]
+    assert "Only now." in client.ask(messages=first).text
+    second = [*first, {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "So?"}]
+    assert "Only now." not in client.ask(messages=second).text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from apertis.sandbox.citing import cited_blocks
+from apertis.sandbox.fallbacks import REFUSAL_TRIGGER, chain, fallback_blocks, iterations
 from apertis.sandbox.heard import Heard, cited_sources, hear
 from apertis.sandbox.limits import Limited, limit
 from apertis.sandbox.prose import citing_opening, plain_answer, tool_preamble
@@ -16,12 +17,11 @@ from apertis.sandbox.thinking import shows_thinking, think
 from apertis.sandbox.tokens import InputUsage, input_usage
 from apertis.sandbox.toolcalls import choose_calls
 from apertis.sandbox.values import JsonObject, choice_type, fingerprint, output_schema, stable_id
+from apertis.sandbox.wanted_json import json_answer
 from apertis.sandbox.words import Words
 
 if TYPE_CHECKING:
     from apertis.sandbox.validation import Accepted
-
-_REFUSAL_TRIGGER = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +35,29 @@ def compose(accepted: Accepted) -> JsonObject:
     request = accepted.request
     heard = hear(request, accepted.attachments)
     seed = fingerprint(request)
-    draft = _draft(accepted, heard, seed)
-    limited = limit(draft.blocks, request["max_tokens"], request.get("stop_sequences") or [])
+    hops = chain(request, accepted.model)
+    declined = heard.question.count(REFUSAL_TRIGGER)
+    refused = declined >= len(hops)
+    hops = hops[: declined + 1]
+    answering = hops[-1].request
+    draft = _Draft([], "refusal") if refused else _draft(accepted, answering, heard, seed)
+    limited = limit(draft.blocks, answering["max_tokens"], request.get("stop_sequences") or [])
     if not shows_thinking(request):
         limited.blocks[:] = [_without_thinking(block) for block in limited.blocks]
+    given = input_usage(request, accepted.attachments)
+    usage = _usage(request, given, limited)
+    if request.get("fallbacks"):
+        usage["iterations"] = list(iterations(hops, given, limited.tokens, refused))
     message: JsonObject = {
-        "model": accepted.model.id,
+        "model": hops[-1].model.id,
         "id": stable_id("msg_01", seed),
         "type": "message",
         "role": "assistant",
-        "content": limited.blocks,
+        "content": [*fallback_blocks(hops), *limited.blocks],
         "stop_reason": limited.stop_reason or draft.stop_reason,
         "stop_sequence": limited.stop_sequence,
         "stop_details": None,
-        "usage": _usage(request, input_usage(request, accepted.attachments), limited),
+        "usage": usage,
     }
     if draft.stop_reason == "refusal":
         explanation = "The prompt holds the phrase that makes Claude, and the sandbox, refuse."
@@ -56,10 +65,7 @@ def compose(accepted: Accepted) -> JsonObject:
     return message
 
 
-def _draft(accepted: Accepted, heard: Heard, seed: bytes) -> _Draft:
-    request = accepted.request
-    if _REFUSAL_TRIGGER in heard.question:
-        return _Draft([], "refusal")
+def _draft(accepted: Accepted, request: JsonObject, heard: Heard, seed: bytes) -> _Draft:
     thought = think(request, heard)
     blocks = [thought] if thought else []
     calls = choose_calls(request, heard)
@@ -76,15 +82,17 @@ def _draft(accepted: Accepted, heard: Heard, seed: bytes) -> _Draft:
             }
             blocks.append(block)
         return _Draft(blocks, "tool_use")
-    return _Draft([*blocks, *_words(accepted, heard)], "end_turn")
+    return _Draft([*blocks, *_words(accepted, request, heard)], "end_turn")
 
 
-def _words(accepted: Accepted, heard: Heard) -> list[JsonObject]:
-    request = accepted.request
+def _words(accepted: Accepted, request: JsonObject, heard: Heard) -> list[JsonObject]:
     schema = output_schema(request)
     if schema is not None:
         value = fill(schema, Words(heard.question))
         return [_text(msgspec.json.encode(value).decode())]
+    asked = json_answer(heard)
+    if asked is not None:
+        return [_text(asked)]
     cited = cited_blocks(
         citing_opening(heard), heard.question, cited_sources(request, accepted.attachments)
     )
@@ -105,13 +113,7 @@ def _without_thinking(block: JsonObject) -> JsonObject:
 
 def _usage(request: JsonObject, given: InputUsage, limited: Limited) -> JsonObject:
     usage: JsonObject = {
-        "input_tokens": given.fresh,
-        "cache_creation_input_tokens": given.cache_write_5m + given.cache_write_1h,
-        "cache_read_input_tokens": given.cache_read,
-        "cache_creation": {
-            "ephemeral_5m_input_tokens": given.cache_write_5m,
-            "ephemeral_1h_input_tokens": given.cache_write_1h,
-        },
+        **given.counts(),
         "output_tokens": limited.tokens,
         "service_tier": "standard",
         "inference_geo": request.get("inference_geo") or "not_available",

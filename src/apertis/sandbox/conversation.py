@@ -28,7 +28,7 @@ def conversation_problems(messages: list[JsonObject], takes_prefill: bool) -> Co
 def version_problems(messages: list[JsonObject]) -> Complaints:
     """What `anthropic-version: 2026-10-21` does not take any more inside the messages."""
     for place, message in enumerate(messages):
-        for number, block in enumerate(blocks_of(message["content"])):
+        for number, block in enumerate(blocks_of(message.get("content"))):
             where = f"messages.{place}.content.{number}"
             kind = block.get("type")
             if message["role"] == "assistant" and kind == "document":
@@ -42,7 +42,7 @@ def breakpoint_problems(request: JsonObject) -> Complaints:
     marked = int(is_object(request.get("cache_control")))
     holders = [*objects_of(request.get("tools")), *blocks_of(request.get("system"))]
     for message in request["messages"]:
-        holders.extend(blocks_of(message["content"]))
+        holders.extend(blocks_of(message.get("content")))
     marked += sum(is_object(holder.get("cache_control")) for holder in holders)
     if marked > _MOST_BREAKPOINTS:
         yield (
@@ -62,14 +62,16 @@ def _order_problems(messages: list[JsonObject], takes_prefill: bool) -> Complain
             "This model does not support assistant message prefill. "
             "The conversation must end with a user message."
         )
-    blocks = blocks_of(last["content"])
+    blocks = blocks_of(last.get("content"))
     text = blocks[-1].get("text", "") if blocks else ""
     if isinstance(text, str) and text != text.rstrip():
         yield "messages: final assistant content cannot end with trailing whitespace"
 
 
 def _empty_problems(place: int, message: JsonObject, last: bool) -> Complaints:
-    if not message["content"] and not (last and message["role"] == "assistant"):
+    if message["role"] == "system" and "output_config" in message:
+        return
+    if not message.get("content") and not (last and message["role"] == "assistant"):
         yield (
             f"messages.{place}: all messages must have non-empty content "
             "except for the optional final assistant message"
@@ -78,7 +80,7 @@ def _empty_problems(place: int, message: JsonObject, last: bool) -> Complaints:
 
 def _role_problems(place: int, message: JsonObject) -> Complaints:
     role = message["role"]
-    for number, block in enumerate(blocks_of(message["content"])):
+    for number, block in enumerate(blocks_of(message.get("content"))):
         kind = block.get("type")
         if role != "assistant" and kind in ("tool_use", "thinking", "redacted_thinking"):
             yield f"messages.{place}: `{kind}` blocks can only be in `assistant` messages"
@@ -92,7 +94,7 @@ def _pair_problems(messages: list[JsonObject]) -> Complaints:
     """Every tool use has its result in the next message, and every result its use before it."""
     open_ids: list[str] = []
     for place, message in enumerate(messages):
-        blocks = blocks_of(message["content"])
+        blocks = blocks_of(message.get("content"))
         results = [
             (number, block["tool_use_id"])
             for number, block in enumerate(blocks)

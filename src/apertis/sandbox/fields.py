@@ -133,10 +133,35 @@ BLOCK = tagged(
     }
 )
 
-MESSAGE = record(
-    {"role": one_of("user", "assistant", "system"), "content": either(str, string, array(BLOCK))},
+_CONTENT = either(str, string, array(BLOCK))
+_EFFORT = optional(one_of("low", "medium", "high", "xhigh", "max"))
+# What holds for one turn; the format of answers is one for all.
+_TURN_CONFIG = optional(record({}, {"effort": _EFFORT}, closed=True))
+_SPOKEN = record(
+    {"role": one_of("user", "assistant", "system"), "content": _CONTENT},
+    {"output_config": _TURN_CONFIG},
     closed=True,
 )
+_SYSTEM = record(
+    {"role": string},
+    {
+        "content": _CONTENT,
+        "output_config": _TURN_CONFIG,
+        "clear_at": optional(one_of("next_user_message", "never")),
+    },
+    closed=True,
+)
+
+
+def MESSAGE(path: str, value: Any) -> Complaints:  # noqa: N802  # It is a rule like the others.
+    """A message; one of the system may say nothing but how the turn is to be answered."""
+    if not is_object(value) or value.get("role") != "system":
+        yield from _SPOKEN(path, value)
+        return
+    yield from _SYSTEM(path, value)
+    if "content" not in value and not value.get("output_config"):
+        yield f"{path}.content: Field required"
+
 
 _CUSTOM_TOOL = record(
     {
@@ -162,6 +187,29 @@ _DISPLAY = {"display": optional(one_of("summarized", "omitted", "updates"))}
 
 _FORMAT = record({"type": one_of("json_schema"), "schema": object_})
 
+_THINKING = tagged(
+    {
+        "enabled": record({"budget_tokens": integer(1024)}, _DISPLAY),
+        "adaptive": record({}, _DISPLAY),
+        "between_tools": record({}, _DISPLAY),
+        "disabled": object_,
+    }
+)
+_SPEED = one_of("standard", "fast")
+_OUTPUT_CONFIG = record(
+    {}, {"effort": _EFFORT, "format": optional(_FORMAT), "task_budget": anything}, closed=True
+)
+_FALLBACK = record(
+    {"model": string},
+    {
+        "max_tokens": optional(integer(0)),
+        "thinking": optional(_THINKING),
+        "output_config": optional(_OUTPUT_CONFIG),
+        "speed": optional(_SPEED),
+    },
+    closed=True,
+)
+
 _FIELDS: dict[str, Rule] = {
     "system": either(str, string, array(tagged({"text": TEXT}))),
     "stream": boolean,
@@ -169,14 +217,7 @@ _FIELDS: dict[str, Rule] = {
     "temperature": number(0, 1),
     "top_p": number(0, 1),
     "top_k": integer(0),
-    "thinking": tagged(
-        {
-            "enabled": record({"budget_tokens": integer(1024)}, _DISPLAY),
-            "adaptive": record({}, _DISPLAY),
-            "between_tools": record({}, _DISPLAY),
-            "disabled": object_,
-        }
-    ),
+    "thinking": _THINKING,
     "tools": array(_tool),
     "tool_choice": tagged(
         {
@@ -186,28 +227,20 @@ _FIELDS: dict[str, Rule] = {
             "none": object_,
         }
     ),
-    "output_config": record(
-        {},
-        {
-            "effort": optional(one_of("low", "medium", "high", "xhigh", "max")),
-            "format": optional(_FORMAT),
-            "task_budget": anything,
-        },
-        closed=True,
-    ),
+    "output_config": _OUTPUT_CONFIG,
     "output_format": _FORMAT,
     "cache_control": CACHE_CONTROL,
     "metadata": record({}, {"user_id": optional(string)}, closed=True),
     "service_tier": one_of("auto", "standard_only"),
     "inference_geo": string,
-    "speed": one_of("standard", "fast"),
+    "speed": _SPEED,
     "container": either(str, string, object_),
     "diagnostics": object_,
     "mcp_servers": array(object_),
     "context_management": object_,
     "compaction": object_,
-    "thread": anything,
-    "fallbacks": anything,
+    "thread": tagged({"create": object_, "continue": record({"previous_message_id": string})}),
+    "fallbacks": either(str, one_of("default"), array(_FALLBACK)),
     "fallback_credit_token": string,
     "billing_policy": anything,
     # Fields of Apertis, which its service reads and keeps from the model.

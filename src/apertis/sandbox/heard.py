@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apertis.sandbox.attachments import Attachment, count
-from apertis.sandbox.values import JsonObject, blocks_of, is_object, objects_of, text_of
+from apertis.sandbox.values import JsonObject, blocks_of, effort, objects_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Heard:
 def hear(request: JsonObject, attachments: Mapping[int, Attachment]) -> Heard:
     """Read an accepted request."""
     messages = objects_of(request["messages"])
-    prefill = text_of(messages[-1]["content"]) if messages[-1]["role"] == "assistant" else ""
+    prefill = text_of(messages[-1].get("content")) if messages[-1]["role"] == "assistant" else ""
     turns = _turns(messages)
     last = turns[-1] if turns else []
     earlier = turns[:-1]
@@ -63,7 +63,7 @@ def hear(request: JsonObject, attachments: Mapping[int, Attachment]) -> Heard:
     )
     spoken = [_text(blocks) for blocks in earlier]
     replies = [
-        text_of(message["content"])
+        text_of(message.get("content"))
         for message in messages[: _last_user(messages)]
         if message["role"] == "assistant"
     ]
@@ -94,7 +94,7 @@ def _turns(messages: list[JsonObject]) -> list[list[JsonObject]]:
         if role == "user":
             if before != "user":
                 turns.append([])
-            turns[-1] += blocks_of(message["content"])
+            turns[-1] += blocks_of(message.get("content"))
         if role != "system":
             before = role
     return turns
@@ -128,7 +128,13 @@ def _without(text: str, opening: str, closing: str) -> str:
 
 def _system(request: JsonObject, messages: list[JsonObject]) -> str:
     texts = [text_of(request.get("system"))]
-    texts += [text_of(message["content"]) for message in messages if message["role"] == "system"]
+    last = _last_user(messages)
+    texts += [
+        text_of(message.get("content"))
+        for place, message in enumerate(messages)
+        if message["role"] == "system"
+        and not (place < last and message.get("clear_at") == "next_user_message")
+    ]
     return "\n".join(text for text in texts if text).strip()
 
 
@@ -142,7 +148,7 @@ def _tool_names(messages: list[JsonObject]) -> dict[str, str]:
     return {
         str(block["id"]): str(block["name"])
         for message in messages
-        for block in blocks_of(message["content"])
+        for block in blocks_of(message.get("content"))
         if block.get("type") == "tool_use"
     }
 
@@ -161,7 +167,7 @@ def cited_sources(request: JsonObject, attachments: Mapping[int, Attachment]) ->
     """All documents and search results of the conversation, in the order that citations count."""
     found: list[Attachment] = []
     for message in objects_of(request["messages"]):
-        for block in blocks_of(message["content"]):
+        for block in blocks_of(message.get("content")):
             inner = blocks_of(block.get("content")) if block.get("type") == "tool_result" else []
             found += _shown([block, *inner], attachments)
     return [item for item in found if item.kind != "image"]
@@ -198,9 +204,9 @@ def _settings_line(request: JsonObject) -> str:
     settings += [f"`{name}` {request[name]}" for name in given]
     if request.get("stop_sequences"):
         settings.append(count(len(request["stop_sequences"]), "stop sequence"))
-    effort = request.get("output_config")
-    if is_object(effort) and effort.get("effort"):
-        settings.append(f"effort {effort['effort']}")
+    level = effort(request)
+    if level:
+        settings.append(f"effort {level}")
     return "The request asks for " + ", ".join(settings)
 
 

@@ -83,10 +83,16 @@ class Refusal:
     status: int
     message: str
     type: str = ""
+    details: JsonObject | None = None
 
     def body(self, request_id: str) -> JsonObject:
         """The API's error envelope (https://docs.claude.com/en/api/errors)."""
-        error = {"type": self.type or error_type(self.status), "message": self.message}
+        error: JsonObject = {
+            "type": self.type or error_type(self.status),
+            "message": self.message,
+        }
+        if self.details is not None:
+            error["details"] = self.details
         return {"type": "error", "error": error, "request_id": request_id}
 
 

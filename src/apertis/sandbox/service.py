@@ -13,6 +13,7 @@ from apertis.sandbox.damage import damage, refused_at_once
 from apertis.sandbox.faults import HEADER, Fault, parse_fault
 from apertis.sandbox.reply import Refusal, Reply, Speed, Wait, json_reply
 from apertis.sandbox.streaming import event_stream
+from apertis.sandbox.threads import Threads, unsupported_in_batches
 from apertis.sandbox.tokens import ESTIMATE_HEADER, input_usage
 from apertis.sandbox.validation import Accepted, check, read_json
 from apertis.sandbox.values import JsonObject, stable_id
@@ -31,7 +32,8 @@ class Sandbox:
     """A deterministic stand-in for Claude that speaks the whole Messages API.
 
     The same request gets the same answer, down to its ids: there is no clock, no chance and no
-    network in it. It remembers two things only, batches and how often a counted fault has struck.
+    network in it. It remembers three things only: batches, threads, and how often a counted fault
+    has struck; their ids are new each time.
     It does not authenticate: that is for the server around it. An instance is for one thread.
     """
 
@@ -42,6 +44,7 @@ class Sandbox:
     ) -> None:
         self._speed = speed
         self._batches = Batches(batch_seed)
+        self._threads = Threads(batch_seed)
         self._struck: dict[str, int] = {}
 
     def reply(
@@ -99,16 +102,19 @@ class Sandbox:
         if path.startswith(_BATCHES):
             return self._batch(method, path, query, request, headers, id)
         counting = path.endswith("/count_tokens")
+        request = self._threads.join(request)
+        if isinstance(request, Refusal):
+            return _refused(request, id)
         accepted = check(request, headers, counting)
         if isinstance(accepted, Refusal):
             return _refused(accepted, id)
         if counting:
             tokens = input_usage(request, accepted.attachments).total
             return json_reply(200, {"input_tokens": tokens}, id, ESTIMATE_HEADER)
-        return self._message(accepted, id)
+        return self._message(accepted, len(body), id)
 
-    def _message(self, accepted: Accepted, id: str) -> Reply:
-        message = compose(accepted)
+    def _message(self, accepted: Accepted, body_bytes: int, id: str) -> Reply:
+        message = self._threads.keep(accepted.request, compose(accepted), body_bytes)
         if accepted.request.get("stream"):
             head = (
                 ("content-type", "text/event-stream; charset=utf-8"),
@@ -132,7 +138,7 @@ class Sandbox:
         id: str,
     ) -> Reply:
         def answer(params: JsonObject) -> JsonObject | Refusal:
-            accepted = check(params, headers)
+            accepted = unsupported_in_batches(params) or check(params, headers)
             return accepted if isinstance(accepted, Refusal) else compose(accepted)
 
         outcome = self._batches.reply(method, path, query, _origin(headers), body, answer)

@@ -45,9 +45,11 @@ def encode_event(event: JsonObject) -> bytes:
 def message_events(message: JsonObject) -> Iterator[JsonObject]:
     """The events of a message. Put together again they are the message, field for field."""
     usage: JsonObject = message["usage"]
-    started = {name: value for name, value in usage.items() if name != "output_tokens_details"}
+    late = ("output_tokens_details", "iterations")
+    started = {name: value for name, value in usage.items() if name not in late}
     beginning: JsonObject = {
         **message,
+        "model": _first_model(message),
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
@@ -70,11 +72,17 @@ def message_events(message: JsonObject) -> Iterator[JsonObject]:
         "cache_creation_input_tokens",
         "cache_read_input_tokens",
         "output_tokens",
-        "output_tokens_details",
+        *late,
     )
     final = {name: usage[name] for name in told if name in usage}
     yield {"type": "message_delta", "delta": ending, "usage": final}
     yield {"type": "message_stop"}
+
+
+def _first_model(message: JsonObject) -> str:
+    """The model that begins the answer: the requested one, also when others go on."""
+    first = message["content"][0] if message["content"] else message
+    return str(first["from"]["model"] if first["type"] == "fallback" else message["model"])
 
 
 def _opening(block: JsonObject) -> JsonObject:

@@ -37,6 +37,18 @@ class InputUsage:
         """All of them: what `count_tokens` answers."""
         return self.fresh + self.cache_read + self.cache_write_5m + self.cache_write_1h
 
+    def counts(self) -> JsonObject:
+        """The fields of `usage` that count the input."""
+        return {
+            "input_tokens": self.fresh,
+            "cache_creation_input_tokens": self.cache_write_5m + self.cache_write_1h,
+            "cache_read_input_tokens": self.cache_read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": self.cache_write_5m,
+                "ephemeral_1h_input_tokens": self.cache_write_1h,
+            },
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -107,8 +119,8 @@ def _part(source: JsonObject, tokens: int, seen_before: bool) -> _Part:
 
 def _block_tokens(block: JsonObject, attachments: Mapping[int, Attachment]) -> int:
     kind = block.get("type")
-    if kind in ("thinking", "redacted_thinking"):
-        # Earlier thinking is not sent to the model again.
+    if kind in ("thinking", "redacted_thinking", "fallback"):
+        # Earlier thinking is not sent to the model again, and who answered never is.
         return 0
     if kind == "text":
         return text_tokens(str(block.get("text", "")))

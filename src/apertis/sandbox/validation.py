@@ -14,10 +14,11 @@ from apertis.sandbox.conversation import (
     conversation_problems,
     version_problems,
 )
+from apertis.sandbox.fallbacks import fallback_problems
 from apertis.sandbox.fields import COUNT_REQUEST, REQUEST
 from apertis.sandbox.reply import Refusal, invalid
 from apertis.sandbox.schemas import schema_problems
-from apertis.sandbox.values import JsonObject, choice_type, is_object, output_schema
+from apertis.sandbox.values import JsonObject, choice_type, effort, is_object, output_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,6 +93,7 @@ def _problems(request: JsonObject, model: Model, version: str) -> Complaints:
     if len(request["messages"]) > _MOST_MESSAGES:
         yield f"messages: at most {_MOST_MESSAGES:,} messages are allowed"
     yield from _limit_problems(request, model)
+    yield from fallback_problems(request)
     yield from _thinking_problems(request, model)
     yield from _tool_problems(request)
     yield from _schema_problems(request)
@@ -108,11 +110,10 @@ def _limit_problems(request: JsonObject, model: Model) -> Complaints:
         )
     if any(not sequence.strip() for sequence in request.get("stop_sequences") or ()):
         yield "stop_sequences: each stop sequence must contain non-whitespace"
-    config: JsonObject = request.get("output_config") or {}
-    effort = config.get("effort")
-    if effort is not None and effort not in model.efforts:
+    level = effort(request)
+    if level is not None and level not in model.efforts:
         yield (
-            f"This model does not support effort level '{effort}'. "
+            f"This model does not support effort level '{level}'. "
             f"Supported levels: {', '.join(sorted(model.efforts))}."
         )
     if not model.takes_sampling:

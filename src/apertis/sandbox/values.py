@@ -57,6 +57,18 @@ def output_schema(request: JsonObject) -> object | None:
     return form.get("schema") if is_object(form) else None
 
 
+def effort(request: JsonObject) -> str | None:
+    """The level of effort of the turn to be answered: a message's own goes before the request's."""
+    configs = [request.get("output_config")]
+    for message in objects_of(request.get("messages")):
+        if message.get("role") == "assistant":
+            del configs[1:]
+        else:
+            configs.append(message.get("output_config"))
+    levels = (config.get("effort") for config in reversed(configs) if is_object(config))
+    return next((str(level) for level in levels if level), None)
+
+
 def choice_type(request: JsonObject) -> str:
     """The type of the request's `tool_choice`; `auto` when it has none."""
     choice = request.get("tool_choice")

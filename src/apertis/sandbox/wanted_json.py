@@ -1,0 +1,106 @@
+"""JSON that a system prompt asks for in words, such as `Return JSON with a "title" field`."""
+
+from __future__ import annotations
+
+import re
+from json import JSONDecoder
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from apertis.sandbox.schemas import fill
+from apertis.sandbox.values import JsonObject, is_array, is_number, is_object
+from apertis.sandbox.words import Words
+
+if TYPE_CHECKING:
+    from apertis.sandbox.heard import Heard
+
+# A longer system prompt is a manual that speaks of JSON; what is asked for stands at its end.
+_MOST_CHARACTERS = 4_000
+_MOST_EXAMPLES = 20
+_ASKED = re.compile(
+    r"\b(?:respond|reply|answer|return|output|produce|generate|write|give|provide|emit|print|use)"
+    r"(?:s|ing)?\b[^.!?\n]{0,80}\bjson\b|\bjson\s+(?:only|object|array)\b|\b(?:only|valid)\s+json\b",
+    re.IGNORECASE,
+)
+_NOT = re.compile(r"\b(?:not|never|no|without|avoid|don't|instead of|rather than)\b", re.IGNORECASE)
+_LIST = re.compile(r"\bjson\s+(?:array|list)\b|\b(?:array|list) of\b", re.IGNORECASE)
+_KEY = re.compile(r"[\"'`\u201c](\w{1,40})[\"'`\u201d]\s*:")
+_QUOTED = re.compile(r"[\"'`\u201c](\w{1,40})[\"'`\u201d]")
+_SPEAKS_OF_FIELDS = re.compile(
+    r"\b(?:fields?|keys?|propert(?:y|ies))\b(?:\s*:\s*(\w+(?:\s*,\s*\w+)*))?", re.IGNORECASE
+)
+
+
+def json_answer(heard: Heard) -> str | None:
+    """The JSON that the system prompt asks for; None when it asks for none.
+
+    Its form is that of the first example in the prompt, else the fields that the prompt names.
+    What the caller has begun is gone on with, when it can be.
+    """
+    system = heard.system[-_MOST_CHARACTERS:]
+    if not _is_asked(system):
+        return None
+    value = fill(_form(system), Words(heard.question))
+    text = msgspec.json.encode(value).decode()
+    begun = heard.prefill.strip()
+    if not begun:
+        return text
+    return text[len(begun) :] if text.startswith(begun) else None
+
+
+def _is_asked(system: str) -> bool:
+    for found in _ASKED.finditer(system):
+        sentence = max(system.rfind(mark, 0, found.start()) for mark in ".!?\n") + 1
+        if not _NOT.search(system[sentence : found.end()]):
+            return True
+    return False
+
+
+def _form(system: str) -> JsonObject:
+    """A schema for what is asked for."""
+    example = _example(system)
+    if example is not None:
+        return _schema_of(example)
+    names = _KEY.findall(system)
+    for sentence in re.split(r"[.\n]", system):
+        told = _SPEAKS_OF_FIELDS.search(sentence)
+        if told:
+            names += _QUOTED.findall(sentence) or re.findall(r"\w+", told.group(1) or "")
+    text = {"type": "string"}
+    if not names and _LIST.search(system):
+        return {"type": "array", "items": text}
+    fields = list(dict.fromkeys(names)) or ["answer"]
+    return {"type": "object", "properties": dict.fromkeys(fields, text), "required": fields}
+
+
+def _example(system: str) -> Any:
+    """The first object or list of objects in the text that can be read."""
+    decoder = JSONDecoder()
+    starts = (found.start() for found in re.finditer(r"[{\[]", system))
+    for _, start in zip(range(_MOST_EXAMPLES), starts, strict=False):
+        try:
+            value, _ = decoder.raw_decode(system, start)
+        except (ValueError, RecursionError):
+            continue
+        if value and (is_object(value) or (is_array(value) and is_object(value[0]))):
+            return value
+    return None
+
+
+def _schema_of(example: Any) -> JsonObject:
+    """A schema of the example's form; `"low|high"` gives its choices, other texts stand for one."""
+    if is_object(example):
+        fields = {name: _schema_of(value) for name, value in example.items()}
+        return {"type": "object", "properties": fields, "required": list(fields)}
+    if is_array(example):
+        items = _schema_of(example[0]) if example else {"type": "string"}
+        return {"type": "array", "items": items, "minItems": min(1, len(example))}
+    if isinstance(example, bool):
+        return {"type": "boolean"}
+    if is_number(example):
+        return {"type": "integer" if isinstance(example, int) else "number"}
+    if isinstance(example, str):
+        choices = [part.strip() for part in example.split("|")]
+        return {"enum": choices} if len(choices) > 1 and all(choices) else {"type": "string"}
+    return {"type": "null"}
