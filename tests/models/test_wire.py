@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from apertis.models import (
     ContentBlockDeltaEvent,
     ContentBlockStartEvent,
+    ContentBlockStopEvent,
     FallbackBlock,
     FallbackHop,
     Malformed,
     Message,
     MessageBatchIndividualResponse,
+    MessageDeltaEvent,
     MessageStartEvent,
     ModelInfo,
     StreamEvent,
@@ -504,3 +506,32 @@ def test_null_for_what_may_be_left_out_is_as_if_it_were_left_out() -> None:
     assert decoded.content[0].signature == ""
     assert decoded.usage.server_tool_use.web_fetch_requests == 0
     assert decoded.to_dict() == json.loads(data)
+
+
+@pytest.mark.parametrize("number", [b"1000.0", b"1e3", b"100E1", b"0.1e4"])
+def test_a_count_in_any_form_of_number_is_a_count(number: bytes) -> None:
+    data = message().replace(b'"input_tokens": 3', b'"input_tokens": ' + number)
+    decoded = decode_message(data)
+    assert decoded.usage.input_tokens == 1000
+    assert type(decoded.usage.input_tokens) is int
+    assert decoded.to_dict() == json.loads(data)
+    delta = (
+        b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":%b}}'
+    )
+    event = decode_event(delta % number)
+    assert isinstance(event, MessageDeltaEvent)
+    assert event.usage.output_tokens == 1000
+
+
+def test_a_place_in_any_form_of_number_is_a_place() -> None:
+    delta = b'{"type":"content_block_stop","index":1.0}'
+    event = decode_event(delta)
+    assert isinstance(event, ContentBlockStopEvent)
+    assert event.index == 1
+
+
+@pytest.mark.parametrize("number", [b"1.5", b'"1"', b"true"])
+def test_what_is_no_whole_number_is_no_count(number: bytes) -> None:
+    data = message().replace(b'"input_tokens": 3', b'"input_tokens": ' + number)
+    with pytest.raises(Malformed, match=r"usage\.input_tokens: expected int"):
+        decode_message(data)

@@ -35,6 +35,7 @@ from apertis.gateway.routing.fallback import (
 )
 from apertis.gateway.routing.notes import fallback_headers
 from apertis.gateway.settlement import Hop
+from apertis.gateway.slices import read_or_none
 from apertis.gateway.usage.estimate import likely_input_tokens
 from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from apertis.gateway.routing.router import Router
     from apertis.gateway.routing.target import Target
     from apertis.gateway.settlement import Charge, Ledger
+    from apertis.gateway.slices import Shape
     from apertis.gateway.visit import Visit
 
 __all__ = ["Pipeline"]
@@ -451,10 +453,14 @@ class _ErrorBody(msgspec.Struct):
     error: _Error = _Error()
 
 
+_ERROR_BODY = msgspec.json.Decoder(_ErrorBody)
+_ERROR_SHAPE: Shape = {"error": {"type": None, "message": None}}
+
+
 def _error_of(body: bytes) -> tuple[str | None, str | None]:
     """The type and the message of an upstream's error, where they can be read."""
-    try:
-        error = msgspec.json.decode(body, type=_ErrorBody).error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    said = read_or_none(_ERROR_BODY, body, _ERROR_SHAPE)
+    if said is None:
         return None, None
+    error = said.error
     return None if error.type is None else error.type[:64], error.message

@@ -18,7 +18,7 @@ from apertis.models.wire import without_half_characters
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["UNREADABLE", "Shape", "read_or_none", "slices"]
+__all__ = ["UNREADABLE", "Shape", "items", "read_or_none", "slices", "with_sound_text"]
 
 # What a decoder raises; deep nesting ends in a RecursionError.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -35,6 +35,9 @@ _SPACE = rb"[ \t\n\r]*+"
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _KEY = re.compile(_SPACE + rb"(" + _STRING + rb")" + _SPACE + rb":" + _SPACE, re.DOTALL)
 _NEXT = re.compile(_SPACE + rb"([,}])")
+_GAP = re.compile(_SPACE)
+_EMPTY_LIST = re.compile(rb"\[" + _SPACE + rb"\]")
+_AFTER_ITEM = re.compile(_SPACE + rb"[,\]]")
 _PLAIN = re.compile(_STRING + rb"|[^\s,\]}\[{\":]++", re.DOTALL)
 # Inside an object or a list: up to the next brackets that open or close, or the next string.
 _STEP = re.compile(rb'[^"\[\]{}]*+(?:([\[{]++)|([\]}]++)|' + _STRING + rb")", re.DOTALL)
@@ -65,6 +68,26 @@ def slices(data: bytes, names: Collection[str]) -> dict[str, bytes] | None:
             found[name] = data[key.end() : end]
         position = ending.end()
     return found if not data[ending.end() :].strip(b" \t\n\r") else None
+
+
+def items(data: bytes) -> list[bytes] | None:
+    """Give the items of a list, as their bytes; None for what is no list."""
+    found: list[bytes] = []
+    position, left = len(data) - len(data.lstrip(b" \t\n\r")), _MAX_STEPS
+    if data[position : position + 1] != b"[":
+        return None
+    if _EMPTY_LIST.match(data, position):
+        return found
+    while data[position : position + 1] != b"]":
+        gap = _GAP.match(data, position + 1)
+        start = position + 1 if gap is None else gap.end()
+        end, left = _end_of_value(data, start, left - _STEPS_OF_A_MEMBER)
+        after = _AFTER_ITEM.match(data, end)
+        if after is None or left <= 0:
+            return None
+        found.append(data[start:end])
+        position = after.end() - 1
+    return found
 
 
 def _end_of_value(data: bytes, start: int, left: int) -> tuple[int, int]:
@@ -99,6 +122,11 @@ def _name(literal: bytes) -> str:
         return ""
 
 
+def with_sound_text(data: bytes) -> bytes:
+    """Give JSON with U+FFFD for each byte, and each half of a surrogate pair, that is no text."""
+    return without_half_characters(data.decode("utf-8", "replace").encode())
+
+
 def read_or_none(decoder: msgspec.json.Decoder[T], data: bytes, shape: Shape) -> T | None:
     """Decode an object of which `shape` names what the decoder needs; None for what is none.
 
@@ -106,9 +134,6 @@ def read_or_none(decoder: msgspec.json.Decoder[T], data: bytes, shape: Shape) ->
     """
     try:
         return decoder.decode(data)
-    except msgspec.ValidationError:
-        # It is sound, and something else than what is asked for.
-        return None
     except UNREADABLE:
         reduced = _reduced(data, shape)
     try:
@@ -134,9 +159,9 @@ def _reduced(data: bytes, shape: Shape) -> bytes | None:
 
 def _sound(raw: bytes) -> bytes | None:
     """Give a value as something that can be decoded: U+FFFD stands for what is no character."""
-    value = without_half_characters(raw.decode("utf-8", "replace").encode())
+    value = with_sound_text(raw)
     try:
-        msgspec.json.decode(value, type=msgspec.Raw)
+        msgspec.json.decode(value)
     except UNREADABLE:
         return None
     return value

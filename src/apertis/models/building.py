@@ -48,6 +48,9 @@ class _Plan(msgspec.Struct):
         kind = cast("Any", type(value))
         if kind in self.scalars or object in self.scalars:
             return value
+        if kind is float and int in self.scalars and value.is_integer():
+            # `1000.0` and `1e3` are whole numbers too, as JSON goes.
+            return int(value)
         if kind is dict and self.variants:
             return self._read_variant(value)
         if kind is dict and self.single is not None:

@@ -34,3 +34,21 @@ def test_a_batch_is_over_when_nothing_of_it_can_cost_anything(
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"type":"error"}', b'{"id":""}', b'{"id":7}'])
 def test_what_is_no_batch_is_not_described(body: bytes) -> None:
     assert describe(body) is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'"display":"one \\ud83d"',
+        b'"display":"\xff"',
+        b'"display":' + b"[" * 3000 + b"]" * 3000,
+        b'"request_counts":{"succeeded":2.0}',
+        b'"request_counts":{"succeeded":"many"}',
+        b'"request_counts":7,"processing_status":7,"archived_at":7',
+    ],
+)
+def test_what_is_odd_in_a_description_does_not_hide_a_batch_that_exists(odd: bytes) -> None:
+    description = describe(b'{"id":"b","processing_status":"ended",%b}' % odd)
+    assert description is not None
+    assert description.id == "b"
+    assert not description.is_over

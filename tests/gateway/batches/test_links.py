@@ -52,3 +52,10 @@ def test_an_id_stays_one_part_of_a_path() -> None:
     assert batch_path("a/../b?c#d") == "/v1/messages/batches/a%2F..%2Fb%3Fc%23d"
     url = json.loads(with_own_links(b'{"results_url":"x"}', "a/b", ""))["results_url"]
     assert url == "/v1/messages/batches/a%2Fb/results"
+
+
+def test_the_link_of_a_batch_with_odd_text_leads_here_too() -> None:
+    body = b'{"id":"b","note":"one \\ud83d\xff","results_url":"https://up.example/x"}'
+    described = json.loads(with_own_links(body, "b", "http://here"))
+    assert described["results_url"] == "http://here/v1/messages/batches/b/results"
+    assert described["note"] == "one \ufffd\ufffd"

@@ -58,7 +58,30 @@ def test_characters_that_look_like_line_ends_are_none() -> None:
     assert read_results(line) == [LineResult("a", message)]
 
 
-@pytest.mark.parametrize("line", [b"no", b"[]", b'{"custom_id":"a"}', b'{"result":{}}', b"\xff"])
-def test_what_is_no_result_is_told(line: bytes) -> None:
+@pytest.mark.parametrize("line", [b"no", b"[]", b'{"result":{}}', b"\xff", b'{"custom_id":7}', b""])
+def test_a_line_that_does_not_say_whose_it_is_hides_no_other(line: bytes) -> None:
     good = b'{"custom_id":"a","result":{}}\n'
-    assert read_results(good + line + b"\n" + good) is None
+    assert read_results(good + line + b"\n" + good) == [LineResult("a", None)] * 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'"one \\ud83d"', b'"\xff"', b"[" * 3000 + b"]" * 3000, b'{"usage":{"input_tokens":9}}'],
+)
+def test_a_line_of_any_content_says_what_was_answered(content: bytes) -> None:
+    message = b'{"id":"msg_1","content":[%b],"usage":{"input_tokens":1}}' % content
+    line = b'{"custom_id":"a","result":{"type":"succeeded","message":%b}}\n' % message
+    assert read_results(line) == [LineResult("a", message)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"custom_id":"a"}',
+        b'{"custom_id":"a","result":7}',
+        b'{"custom_id":"a","result":{"type":"succeeded","message":{"id":"msg_1","con',
+        b' { "custom_id" : "a" , "result" : oops }',
+    ],
+)
+def test_a_line_whose_result_cannot_be_read_still_has_its_name(line: bytes) -> None:
+    assert read_results(line) == [LineResult("a", b"")]

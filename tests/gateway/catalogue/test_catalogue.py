@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from apertis.gateway.catalogue.catalogue import Catalogue
@@ -312,3 +313,21 @@ def test_the_sandbox_lists_its_models_and_knows_its_aliases() -> None:
         assert await shown.refused("gpt-9") == (404, "model_not_found")
 
     asking(work, (None, ()))
+
+
+@pytest.mark.parametrize(
+    ("odd", "shown"),
+    [
+        (b'{"id":"odd","display_name":"One \\ud83d"}', ["a", "odd", "b"]),
+        (b'{"id":"odd","display_name":"One \xff"}', ["a", "odd", "b"]),
+        (b'{"id":"odd","display_name":' + b"[" * 3000 + b"]" * 3000 + b"}", ["a", "b"]),
+        (b'{"id":"odd","capabilities":[{"x":7}],"created":1e400}', ["a", "odd", "b"]),
+        (b'{"id":7}', ["a", "b"]),
+        (b"null", ["a", "b"]),
+        (b'"odd"', ["a", "b"]),
+    ],
+)
+def test_an_odd_model_does_not_hide_the_others(odd: bytes, shown: list[str]) -> None:
+    body = b'{"data":[{"id":"a"},%b,{"id":"b"}],"has_more":false,"last_id":"b"}' % odd
+    with ScriptedServer([json_response(200, msgspec.Raw(body))]) as server:
+        assert asking(Shown.ids, (server, ())) == shown

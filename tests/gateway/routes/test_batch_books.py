@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from apertis.gateway.usage.record import UsageRecord
+
 MODEL = "claude-sonnet-4-5"
 PRICES = Prices(PriceTable(), unpriced_is_free=False)
 KEY = KeyRecord(
@@ -74,6 +76,56 @@ async def opened(stack: contextlib.AsyncExitStack, path: Path) -> tuple[Store, D
     assert key is not None
     key.account.hold(300)
     return store, directory
+
+
+def booked(tmp_path: Path, message: bytes) -> UsageRecord:
+    """What the answer to the request `a` is booked as, for which 100 units are held."""
+
+    async def run() -> UsageRecord:
+        async with contextlib.AsyncExitStack() as stack:
+            store, directory = await opened(stack, tmp_path)
+            books = BatchBooks(store.batches, directory, lambda: 1.0)
+            (record,) = (await books.settle(BATCH, [LineResult("a", message)], PRICES)).records
+            return record
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b'{"model":"claude-sonnet-4-5"}',
+        b'{"usage":{"output_tokens":1}}',
+        b'{"usage":{"input_tokens":-5,"output_tokens":1}}',
+        b'{"usage":{"input_tokens":1000000000000,"output_tokens":1}}',
+    ],
+)
+def test_an_answer_whose_prompt_is_not_counted_costs_what_was_held_for_it(
+    tmp_path: Path, message: bytes
+) -> None:
+    record = booked(tmp_path, message)
+    assert (record.cost_units, record.estimated) == (100, True)
+
+
+@pytest.mark.parametrize("output", [b"1000000000000", b'"many"', b"-1", b"null"])
+def test_an_output_that_cannot_be_is_what_was_answered(tmp_path: Path, output: bytes) -> None:
+    message = b'{"content":"%b","usage":{"input_tokens":5,"output_tokens":%b}}'
+    record = booked(tmp_path, message % (b"x" * 398, output))
+    assert record.tokens == Tokens(input=5, output=100)
+    assert (record.cost_units, record.estimated) == (379, True)
+
+
+def test_an_answer_of_any_content_is_booked_by_its_usage(tmp_path: Path) -> None:
+    deep = b"[" * 3000 + b"]" * 3000
+    usage = b'{"input_tokens":5.0,"output_tokens":1e0}'
+    record = booked(tmp_path, b'{"content":[%b,"\\ud83d\xff"],"usage":%b}' % (deep, usage))
+    assert (record.cost_units, record.estimated) == (COST, False)
+
+
+def test_a_batch_may_answer_more_than_a_message_does(tmp_path: Path) -> None:
+    record = booked(tmp_path, b'{"usage":{"input_tokens":5,"output_tokens":300000}}')
+    assert (record.tokens.output, record.estimated) == (300_000, False)
 
 
 def test_what_the_store_did_not_book_is_not_booked_at_all(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, Final, cast
+
 import msgspec
 
+from apertis.gateway.slices import Shape, read_or_none
+
 __all__ = ["Description", "describe"]
-
-
-class _Counts(msgspec.Struct):
-    succeeded: int = 0
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -16,7 +16,7 @@ class Description(msgspec.Struct, frozen=True):
 
     id: str
     processing_status: str | None = None
-    request_counts: _Counts | None = None
+    succeeded: int | None = None
     archived_at: str | None = None
 
     @property
@@ -27,17 +27,44 @@ class Description(msgspec.Struct, frozen=True):
         """
         if self.processing_status != "ended":
             return False
-        counts = self.request_counts
-        return self.archived_at is not None or (counts is not None and counts.succeeded == 0)
+        return self.archived_at is not None or self.succeeded == 0
 
 
-_DESCRIPTION = msgspec.json.Decoder(Description)
+# Any values: one that is odd does not hide the id of a batch that exists.
+class _Said(msgspec.Struct):
+    id: Any = None
+    processing_status: Any = None
+    request_counts: Any = None
+    archived_at: Any = None
+
+
+_SHAPE: Final[Shape] = {
+    **dict.fromkeys(("id", "processing_status", "archived_at")),
+    "request_counts": {"succeeded": None},
+}
+_SAID = msgspec.json.Decoder(_Said)
 
 
 def describe(body: bytes) -> Description | None:
     """Read a description; None for what is none."""
-    try:
-        description = _DESCRIPTION.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    said = read_or_none(_SAID, body, _SHAPE)
+    if said is None or not isinstance(said.id, str) or not said.id:
         return None
-    return description if description.id else None
+    counts = cast("dict[str, Any]", said.request_counts)
+    return Description(
+        said.id,
+        _text(said.processing_status),
+        # Without the count of those that succeeded there are none.
+        _count(counts.get("succeeded", 0)) if isinstance(said.request_counts, dict) else None,
+        _text(said.archived_at),
+    )
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -13,6 +13,7 @@ import msgspec
 
 from apertis.gateway.errors import Refusal
 from apertis.gateway.peek import read_object
+from apertis.gateway.slices import with_sound_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,8 @@ def _first(headers: Mapping[str, str], name: str) -> str:
 def with_own_links(body: bytes, batch_id: str, origin: str) -> bytes:
     """Give a batch's description with a `results_url` of this gateway, where it has any."""
     described = read_object(body)
+    if isinstance(described, Refusal):
+        described = read_object(with_sound_text(body))
     if isinstance(described, Refusal) or described.value("results_url", str) is None:
         return body
     url = f"{origin}{batch_path(batch_id)}/results"

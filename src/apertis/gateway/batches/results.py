@@ -5,9 +5,13 @@ https://docs.claude.com/en/api/retrieving-message-batch-results
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import msgspec
+
+from apertis.gateway.slices import UNREADABLE, slices
+from apertis.models.wire import without_half_characters
 
 __all__ = ["MOST_LINE_BYTES", "LineFraming", "LineResult", "read_results"]
 
@@ -53,7 +57,7 @@ class LineResult(NamedTuple):
 
     custom_id: str
     message: bytes | None
-    """The answer of the model; None for a request that used nothing."""
+    """The answer of the model: b"" where it cannot be read, None where nothing was used."""
 
 
 class _Result(msgspec.Struct):
@@ -67,22 +71,42 @@ class _Line(msgspec.Struct):
 
 _LINE = msgspec.json.Decoder(_Line)
 _NOTHING = (b"", b"null")
+# Where a line breaks off, its beginning still says whose it is.
+_ID = re.compile(rb'[ \t\r]*+\{[ \t\r]*+"custom_id"[ \t\r]*+:[ \t\r]*+("(?:[^"\\]|\\.)*+")')
 
 
-def read_results(lines: bytes) -> list[LineResult] | None:
-    """Read whole lines; None if one of them is no result. Empty lines are passed over.
+def read_results(lines: bytes) -> list[LineResult]:
+    """Read whole lines, except those that do not even say which request they are about.
 
     What has a message was answered and is paid for, whatever its type is called: `errored`,
     `canceled` and `expired` have none.
     """
     results: list[LineResult] = []
     for line in lines.split(b"\n"):
-        if not line.strip():
-            continue
         try:
             read = _LINE.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        message = bytes(read.result.message)
-        results.append(LineResult(read.custom_id, None if message in _NOTHING else message))
+        except UNREADABLE:
+            result = _by_its_slices(line)
+            if result is not None:
+                results.append(result)
+        else:
+            message = bytes(read.result.message)
+            results.append(LineResult(read.custom_id, None if message in _NOTHING else message))
     return results
+
+
+def _by_its_slices(line: bytes) -> LineResult | None:
+    found = slices(line, ("custom_id", "result"))
+    if found is None:
+        beginning = _ID.match(line)
+        found = {} if beginning is None else {"custom_id": beginning[1]}
+    try:
+        literal = found.get("custom_id", b"").decode("utf-8", "replace").encode()
+        custom_id = msgspec.json.decode(without_half_characters(literal), type=str)
+    except UNREADABLE:
+        return None
+    result = slices(found.get("result", b""), ("message",))
+    if result is None:
+        return LineResult(custom_id, b"")
+    message = result.get("message", b"")
+    return LineResult(custom_id, None if message in _NOTHING else message)

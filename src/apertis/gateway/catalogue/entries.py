@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from apertis.gateway.slices import UNREADABLE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -105,7 +107,10 @@ def _text(document: Document, field: str) -> str:
 
 def _decoded(document: Document, field: str) -> object:
     raw = document.get(field)
-    value: object = None if raw is None else msgspec.json.decode(raw)
+    try:
+        value: object = None if raw is None else msgspec.json.decode(raw)
+    except UNREADABLE:
+        return None
     return value
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from apertis.gateway.catalogue.entries import Document, id_of
 from apertis.gateway.exchange import Fault, UpstreamFailure, UpstreamRequest, UpstreamTimeouts
+from apertis.gateway.slices import UNREADABLE, items, slices, with_sound_text
 from apertis.version import __version__
 
 if TYPE_CHECKING:
@@ -31,13 +32,6 @@ _MAX_MODELS = 10_000
 _NO_SUCH_THING = frozenset({404, 405, 501})
 
 
-class _Page(msgspec.Struct):
-    data: list[Document]
-    has_more: bool = False
-    last_id: str | None = None
-
-
-_decode_page = msgspec.json.Decoder(_Page).decode
 _decode_model = msgspec.json.Decoder(Document).decode
 
 
@@ -51,19 +45,22 @@ async def fetch_list(upstream: Upstream) -> dict[str, Document] | UpstreamFailur
             return found or NO_LIST
         if isinstance(body, UpstreamFailure):
             return body
-        try:
-            page = _decode_page(body)
-        except msgspec.DecodeError:
+        page = slices(with_sound_text(body), ("data", "has_more", "last_id"))
+        entries = None if page is None else items(page.get("data", b""))
+        if page is None or entries is None:
             return UpstreamFailure(Fault.BROKEN, "its list of models cannot be read")
         before = len(found)
-        for document in page.data:
-            if (name := id_of(document)) is not None:
+        for entry in entries:
+            # One that cannot be read does not hide the others.
+            document = _document(entry)
+            if document is not None and (name := id_of(document)) is not None:
                 found.setdefault(name, document)
+        last_id = _text(page.get("last_id", b""))
         # An upstream that does not heed the cursor gives the same page for ever.
-        goes_on = page.has_more and page.last_id and before < len(found) < _MAX_MODELS
+        goes_on = page.get("has_more") == b"true" and last_id and before < len(found) < _MAX_MODELS
         if not goes_on:
             return found
-        target = f"/v1/models?limit=1000&after_id={quote(page.last_id or '', safe='')}"
+        target = f"/v1/models?limit=1000&after_id={quote(last_id, safe='')}"
 
 
 async def fetch_model(upstream: Upstream, name: str) -> Document | UpstreamFailure | None:
@@ -71,11 +68,24 @@ async def fetch_model(upstream: Upstream, name: str) -> Document | UpstreamFailu
     body = await _get(upstream, f"/v1/models/{quote(name, safe='')}")
     if body is None or isinstance(body, UpstreamFailure):
         return body
-    try:
-        document = _decode_model(body)
-    except msgspec.DecodeError:
+    document = _document(with_sound_text(body))
+    if document is None:
         return UpstreamFailure(Fault.BROKEN, "its description of a model cannot be read")
     return document if id_of(document) is not None else None
+
+
+def _document(entry: bytes) -> Document | None:
+    try:
+        return _decode_model(entry)
+    except UNREADABLE:
+        return None
+
+
+def _text(literal: bytes) -> str:
+    try:
+        return msgspec.json.decode(literal, type=str)
+    except UNREADABLE:
+        return ""
 
 
 async def _get(upstream: Upstream, target: str) -> bytes | UpstreamFailure | None:

@@ -15,6 +15,7 @@ import msgspec
 
 from apertis.gateway.doctor.finding import fail, ok, warn
 from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
+from apertis.gateway.slices import UNREADABLE
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _refused(subject: str, upstream: UpstreamSettings, status: int) -> Finding:
 def _is_list(body: bytes) -> bool:
     try:
         msgspec.json.decode(body, type=_List)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     return True
 

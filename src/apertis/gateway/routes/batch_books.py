@@ -11,12 +11,15 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import msgspec
+
 from apertis.gateway.store.records import BatchResult
+from apertis.gateway.usage.counts import completed
 from apertis.gateway.usage.estimate import reservation_units
 from apertis.gateway.usage.price import Price
 from apertis.gateway.usage.reading import read_message
 from apertis.gateway.usage.record import UsageRecord
-from apertis.gateway.usage.tokens import NO_TOKENS
+from apertis.gateway.usage.tokens import Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -25,10 +28,15 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.settlement import Prices
     from apertis.gateway.store.records import Batch, BatchLine, Settlement
+    from apertis.gateway.usage.tokens import Tokens
 
 __all__ = ["BatchBooks", "BatchStore", "Booked", "hold_units"]
 
 T = TypeVar("T")
+
+# What a beta header allows in batches, to models that else say less:
+# https://platform.claude.com/docs/en/build-with-claude/batch-processing
+_MAX_OUTPUT = 300_000
 
 
 class BatchStore(Protocol):
@@ -180,21 +188,38 @@ def _result(
     if result.message is None:
         return BatchResult(custom_id=result.custom_id)
     reading = read_message(result.message)
-    answered = reading.model or ""
     # Prices go by the names that callers use; a line that nobody sent has the upstream's only.
-    model = line.model if line is not None and line.model else answered
-    tokens = reading.tokens or NO_TOKENS
+    asked = line.model if line is not None and line.model else reading.model or ""
+    use = reading.use or Use(unknown=frozenset({"input", "output"}))
+    model = asked if use.model is None else prices.id_of(use.model, (asked,))
+    tokens, unsure = _completed(use, prices.of(model), reading.output_estimate)
+    others: list[Use] = []
+    for other in reading.others:
+        used, more = _completed(other, prices.of(other.model or asked), 0)
+        others.append(Use(used, other.model or asked))
+        unsure += more
+    cost = prices.cost(model, tokens, others, batch=True)
+    if line is not None and unsure and unsure != ("output",):
+        # The prompt is not at hand to be estimated: what was set aside for it is the bound.
+        cost = max(cost, line.held_units)
     record = UsageRecord(
         request_id=f"{batch.id}/{result.custom_id}",
         at_ms=int(now * 1000),
         key_id=batch.key_id,
         kind="batch",
         model=model,
-        requested_model=model,
+        requested_model=asked,
         upstream=batch.upstream,
         status=200,
         tokens=tokens,
-        cost_units=prices.cost(model, tokens, reading.others, batch=True),
-        estimated=reading.tokens is None,
+        cost_units=cost,
+        estimated=bool(unsure),
     )
     return BatchResult(custom_id=result.custom_id, record=record)
+
+
+def _completed(use: Use, price: Price | None, seen: int) -> tuple[Tokens, tuple[str, ...]]:
+    if price is not None and price.max_output:
+        most = max(price.max_output, _MAX_OUTPUT)
+        price = msgspec.structs.replace(price, max_output=most)
+    return completed(use, price, max_tokens=_MAX_OUTPUT, likely_input=lambda: 0, output_seen=seen)

@@ -68,8 +68,6 @@ class BookedLines:
         if isinstance(block, Refusal):
             return block
         results = read_results(block)
-        if results is None:
-            return upstream_error("its results are malformed")
         try:
             if results:
                 await self._settle(results)
