@@ -158,11 +158,12 @@ VALUES = {
     "structure",
 }
 FEATURES = {"batches", "cache", "keys", "limits", "routing", "usage"}
-STORY = {"forward", "pipeline", "relay", "settlement", "visit"}
+STORY = {"forward", "pipeline", "relay", "settlement", "threads", "visit"}
 GATEWAY = {
     **dict.fromkeys(VALUES, VALUES),
     **dict.fromkeys(FEATURES, VALUES),
     **dict.fromkeys(STORY, VALUES | FEATURES | STORY),
+    "threads": VALUES | FEATURES | {"store"},
     # They ask the outside, and know of the gateway what they are asked.
     "catalogue": VALUES,
     "upstreams": VALUES,

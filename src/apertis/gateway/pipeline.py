@@ -36,13 +36,13 @@ from apertis.gateway.routing.fallback import (
 from apertis.gateway.routing.notes import fallback_headers
 from apertis.gateway.settlement import Hop
 from apertis.gateway.slices import read_or_none
-from apertis.gateway.usage.estimate import likely_input_tokens
+from apertis.gateway.usage.estimate import held_after, likely_input_tokens, unknown_held
 from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from apertis.gateway.asked import Asked, Chain
+    from apertis.gateway.asked import Asked, Chain, Thread
     from apertis.gateway.cache import ResponseCache
     from apertis.gateway.config import Settings
     from apertis.gateway.exchange import Request
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from apertis.gateway.routing.target import Target
     from apertis.gateway.settlement import Charge, Ledger
     from apertis.gateway.slices import Shape
+    from apertis.gateway.threads import Threads
+    from apertis.gateway.usage.estimate import Held
     from apertis.gateway.visit import Visit
 
 __all__ = ["Pipeline"]
@@ -85,6 +87,7 @@ class Pipeline:
         forwarder: Forwarder,
         ledger: Ledger,
         cache: ResponseCache,
+        threads: Threads,
         trusted: Networks | None,
         wall_clock: Callable[[], float],
         pick: Callable[[], float],
@@ -96,6 +99,7 @@ class Pipeline:
         self.forwarder = forwarder
         self.ledger = ledger
         self.cache = cache
+        self.threads = threads
         self._trusted = trusted
         self._now = wall_clock
         self._pick = pick
@@ -149,11 +153,14 @@ class Pipeline:
         admitted = self._admitted(visit, key, request)
         if isinstance(admitted, Refusal):
             return admitted
+        held: Held | None = None
+        if admitted.asked.thread is not None and admitted.asked.thread.continues:
+            held, admitted = await self._continued(key, admitted, admitted.asked.thread)
         body, target, places = admitted.body, _target(request), admitted.places
         keep = self._cached(visit, key, admitted, request)
         if not isinstance(keep, bytes | None):
             return keep
-        charge = self._charge(visit, key, admitted)
+        charge = self._charge(visit, key, admitted, held)
         if isinstance(charge, Refusal):
             return charge
         try:
@@ -175,6 +182,8 @@ class Pipeline:
         answer.headers += attempts.headers
         if affinity is not None and answer.status == 200 and attempts.target is not None:
             self.router.pin(affinity, attempts.model, attempts.target.upstream, self._now())
+        if admitted.asked.thread is not None:
+            self._remember_end(visit, key, answer, body.data, held)
         if isinstance(answer, Plain):
             self._settle(visit, charge, answer, keep)
         elif keep is not None:
@@ -206,6 +215,44 @@ class Pipeline:
         if isinstance(places, Refusal):
             return places
         return _Admitted(body, edits, plan, asked, places)
+
+    async def _continued(
+        self, key: Key, admitted: _Admitted, thread: Thread
+    ) -> tuple[Held, _Admitted]:
+        """What the upstream holds of a conversation, and the request as only that one may get it.
+
+        Another upstream does not have it, and another model did not say it.
+        """
+        known = (await self.threads.find(key.record.id, (thread.previous,))).get(thread.previous)
+        places = admitted.places
+        if known is not None:
+            able = self.router.at(admitted.body.model) if places is None else places
+            if known.upstream in able:
+                places = {known.upstream: {} if places is None else places[known.upstream]}
+        if known is None:
+            held = unknown_held(self.ledger.prices.window(self.router.ids(admitted.body.model)))
+        else:
+            held = known.held
+        return held, admitted._replace(plan=NO_FALLBACK, places=places)
+
+    def _remember_end(
+        self, visit: Visit, key: Key, answer: Plain | Streamed, body: bytes, held: Held | None
+    ) -> None:
+        """Remember an answer that its upstream holds, when all of it is known."""
+        upstream = visit.upstream
+
+        def remember(message_id: str | None, context: int) -> None:
+            if message_id and context:
+                after = held_after(body, context, held)
+                self.threads.remember(key.record.id, message_id, upstream, after)
+
+        if isinstance(answer, Plain):
+            reading = answer.reading
+            if reading is not None:
+                remember(reading.id, reading.context)
+            return
+        reader = answer.relay.reader
+        answer.relay.on_whole(lambda: remember(reader.id, reader.context) if reader.final else None)
 
     def _chain_places(
         self, key: Key, body: Body, chain: Chain
@@ -246,17 +293,19 @@ class Pipeline:
         ids = self.router.ids
         return tuple(Hop(ids(hop.model), hop.max_tokens, hop.fast) for hop in chain.hops)
 
-    def _charge(self, visit: Visit, key: Key, admitted: _Admitted) -> Charge | Refusal:
+    def _charge(
+        self, visit: Visit, key: Key, admitted: _Admitted, held: Held | None
+    ) -> Charge | Refusal:
         """Set tokens and money aside for a request."""
         body = admitted.body
-        reserved = self._reserve_tokens(key, body)
+        reserved = self._reserve_tokens(key, body, held)
         if isinstance(reserved, Refusal):
             return reserved
         models = self.router.ids(body.model)
         for model in admitted.plan.models:
             models += self.router.ids(model)
         hops = self._hops(admitted.asked.chain)
-        charge = self.ledger.open(visit, key, body.data, body.max_tokens, models, hops)
+        charge = self.ledger.open(visit, key, body.data, body.max_tokens, models, hops, held)
         if reserved is not None:
             correct = self._corrector(reserved)
             if isinstance(charge, Refusal):
@@ -346,11 +395,15 @@ class Pipeline:
         self.ledger.book(visit)
         return Plain(200, headers, replayed)
 
-    def _reserve_tokens(self, key: Key, body: Body) -> Reservation | Refusal | None:
+    def _reserve_tokens(
+        self, key: Key, body: Body, held: Held | None
+    ) -> Reservation | Refusal | None:
         record = key.record
         if not (record.tokens_per_minute or self.settings.limits.tokens_per_minute):
             return None
         estimate = likely_input_tokens(body.data) + body.max_tokens
+        if held is not None and held.known:
+            estimate += held.tokens
         reserved = self.limiter.reserve_tokens(
             record.id, estimate, self._now(), record.tokens_per_minute
         )

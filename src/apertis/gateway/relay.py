@@ -131,6 +131,10 @@ class Relay:
         self._copy = copy
         self._on_whole = on_whole
 
+    def on_whole(self, do: Callable[[], None]) -> None:
+        """Do this when the message came to its end, before its last bytes are given out."""
+        self._on_whole = do
+
     @property
     def is_over(self) -> bool:
         """Whether what was given out has an end: that of the message, or an error."""

@@ -27,6 +27,7 @@ from apertis.gateway.store.database import Store
 from apertis.gateway.store.errors import StoreUnavailableError
 from apertis.gateway.store.journal import Journal
 from apertis.gateway.store.mover import Mover
+from apertis.gateway.threads import Threads
 from apertis.gateway.upstreams.build import build_upstreams
 from apertis.gateway.wiring import batch_wiring, build_pipeline, build_router, known_models
 
@@ -122,6 +123,7 @@ class Gateway:
         self._spawn(self._mover.run())
         self._spawn(self._key_watch.run())
         self._spawn(self._pings.run())
+        self._spawn(self._threads.run())
         self._spawn(self._sweep())
         self._spawn(self._collect_batches())
 
@@ -133,6 +135,7 @@ class Gateway:
         self.metrics.known_models = known_models(settings)
         self._limiter = Limiter(settings.limits)
         self._cache = ResponseCache(settings.cache)
+        self._threads = Threads(self.store.threads, time.time, self._not_kept)
         self._upstreams: Mapping[str, Upstream] = build_upstreams(settings)
         self._pings = Pings(settings.server.ping_seconds, time.monotonic)
         self._admin: ASGIApp | None = None
@@ -172,6 +175,7 @@ class Gateway:
             limiter=self._limiter,
             upstreams=self._upstreams,
             cache=self._cache,
+            threads=self._threads,
             journal=self._journal,
             on_failure=self._not_written,
         )
@@ -215,6 +219,9 @@ class Gateway:
 
     def _not_moved(self, error: Exception) -> None:
         self.log.event("error", "usage cannot be moved to the store yet", reason=str(error))
+
+    def _not_kept(self, error: Exception) -> None:
+        self.log.event("error", "threads cannot be kept or looked up", reason=str(error))
 
     def _administration(self) -> ASGIApp:
         if self._admin is None:
@@ -286,6 +293,7 @@ class Gateway:
             await upstream.close()
         if not await self._mover.flush(_FLUSH_SECONDS):
             self.log.event("warning", "usage stays in the journal until the next start")
+        await self._threads.flush()
         self._journal.close()
         await self.store.close()
         logging.getLogger().removeHandler(self._handler)

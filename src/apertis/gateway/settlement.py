@@ -16,7 +16,12 @@ from apertis.gateway.errors import (
     unpriced_model,
 )
 from apertis.gateway.usage.counts import completed
-from apertis.gateway.usage.estimate import Attempt, likely_input_tokens, reservation_units
+from apertis.gateway.usage.estimate import (
+    MAX_WINDOW,
+    Attempt,
+    likely_input_tokens,
+    reservation_units,
+)
 from apertis.gateway.usage.price import UNITS_PER_DOLLAR, cost_units
 from apertis.gateway.usage.record import UsageRecord
 from apertis.gateway.usage.tokens import NO_TOKENS, Tokens, Use
@@ -131,6 +136,12 @@ class Prices:
         for use in others:
             units += cost_units(use.tokens, self.of(use.model or model) or price, batch)
         return min(units, _MOST_UNITS)
+
+    def window(self, models: Iterable[str]) -> int:
+        """The largest window of these models, as far as it is known."""
+        prices = map(self.of, models)
+        windows = [price.window or MAX_WINDOW if price else MAX_WINDOW for price in prices]
+        return max(windows, default=MAX_WINDOW)
 
     def dearest(self, tokens: Tokens, models: Iterable[str]) -> int:
         """What tokens cost on the dearest of these models; nothing where none has a price."""
@@ -286,6 +297,11 @@ class Charge:
         # The stream of an answer that was given up before anything of it was handed out.
         self.seen: StreamReader | None = None
         self.on_settled: Callable[[Tokens], None] | None = None
+
+    @property
+    def held(self) -> Held | None:
+        """What the upstream held of the conversation when the request came."""
+        return self._held
 
     @property
     def settled(self) -> bool:

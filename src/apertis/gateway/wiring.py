@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.limits.limiter import Limiter
     from apertis.gateway.settlement import Journal
+    from apertis.gateway.threads import Threads
 
 __all__ = ["batch_wiring", "build_pipeline", "build_router", "known_models"]
 
@@ -47,6 +48,7 @@ def build_pipeline(
     limiter: Limiter,
     upstreams: Mapping[str, Upstream],
     cache: ResponseCache,
+    threads: Threads,
     journal: Journal,
     on_failure: Callable[[Exception], None],
 ) -> Pipeline:
@@ -71,6 +73,7 @@ def build_pipeline(
         ),
         ledger=Ledger(prices, journal, time.monotonic, on_failure),
         cache=cache,
+        threads=threads,
         trusted=trusted_networks(settings.server.trusted_proxies),
         wall_clock=time.time,
         # Which of equal upstreams is taken is no secret.

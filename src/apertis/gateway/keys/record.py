@@ -44,6 +44,8 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tokens_per_minute: int | None = None
     in_flight: int | None = None
     response_cache: bool = False
+    # Whether its requests may let somebody else be billed.
+    billing_policy: bool = False
     created_at: int
     # Set by the store; it grows with every change of any key.
     version: int = 0

@@ -105,6 +105,7 @@ def _row(record: UsageRecord) -> _Row:
         _text(record.upstream_request_id),
         record.first_byte_ms,
         record.total_ms,
+        _text(record.bill_to),
     )
 
 

@@ -12,6 +12,7 @@ from apertis.gateway.store.errors import StoreUnavailableError
 from apertis.gateway.store.keys import StoredKeys
 from apertis.gateway.store.migration import is_at_head, upgrade
 from apertis.gateway.store.place import place_of
+from apertis.gateway.store.threads import StoredThreads
 from apertis.gateway.store.usage import StoredUsage
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ _LOCK_PAUSE_SECONDS = 0.05
 
 
 class Store:
-    """Keys, usage and batches. Use it with `async with`, or close it."""
+    """Keys, usage, batches and threads. Use it with `async with`, or close it."""
 
     def __init__(self, database: Database, lock: Lock | None) -> None:
         self.keys = StoredKeys(database)
         self.usage = StoredUsage(database)
         self.batches = StoredBatches(database)
+        self.threads = StoredThreads(database)
         self._database = database
         self._lock = lock
 

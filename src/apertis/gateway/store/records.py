@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from apertis.gateway.usage.estimate import Held
 from apertis.gateway.usage.record import UsageRecord  # noqa: TC001 - msgspec reads it.
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "BatchResult",
     "Dimension",
     "Settlement",
+    "ThreadMessage",
     "UsageQuery",
     "UsageRow",
 ]
@@ -127,3 +129,24 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     custom_ids: tuple[str, ...] = ()
     released_units: int = 0
     cost_units: int = 0
+
+
+class ThreadMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that a conversation can go on from, and what its upstream holds by then.
+
+    `at` is when it was given, in Unix seconds.
+    """
+
+    key_id: str
+    message_id: str
+    upstream: str
+    tokens: int
+    searches: int
+    allowance: int
+    hour: bool
+    at: int
+
+    @property
+    def held(self) -> Held:
+        """What the upstream holds."""
+        return Held(self.tokens, self.searches, self.allowance, self.hour)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "key_version",
     "keys",
     "metadata",
+    "thread_messages",
     "usage",
     "usage_daily",
     "usage_sessions",
@@ -31,7 +33,7 @@ __all__ = [
 
 # The newest revision in `migrations/versions`. It stands here so that opening a database that is
 # up to date need not load Alembic. Revisions are numbers of four digits, and so in order.
-HEAD = "0002"
+HEAD = "0003"
 
 # What is added up for each group of requests. The counts from `input_tokens` on are columns of
 # `usage`, in this order.
@@ -79,6 +81,7 @@ keys = Table(
     Column("response_cache", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
+    Column("billing_policy", Boolean, nullable=False, server_default=false()),
     Index("keys_by_version", "version"),
 )
 
@@ -131,6 +134,8 @@ usage = Table(
     Column("upstream_request_id", Text),
     Column("first_byte_ms", BigInteger),
     Column("total_ms", BigInteger, nullable=False),
+    # Who pays, where it is not the gateway's own account.
+    Column("bill_to", Text),
     Index("usage_by_time", "at_ms"),
     sqlite_with_rowid=False,
 )
@@ -186,5 +191,21 @@ batch_lines = Table(
     Column("model", Text, nullable=False),
     Column("held_units", BigInteger, nullable=False),
     Column("settled", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Answers that a conversation can go on from, and how much its upstream holds of it by then.
+thread_messages = Table(
+    "thread_messages",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("upstream", Text, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("searches", BigInteger, nullable=False),
+    Column("allowance", BigInteger, nullable=False),
+    Column("hour", Boolean, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("thread_messages_by_time", "at"),
     sqlite_with_rowid=False,
 )

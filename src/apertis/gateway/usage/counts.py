@@ -214,6 +214,18 @@ class UsageCounts:
             self._us_only,
         )
 
+    def context(self) -> int:
+        """All tokens of the conversation as it was at the end: of the last turn where it says them.
+
+        An advisor's own conversation is another one. 0 where the counts cannot be relied on.
+        """
+        for entry in reversed(self._iterations):
+            if _is_object(entry) and entry.get("type") != "advisor_message":
+                use = _entry_use(entry)
+                if not use.unknown:
+                    return use.tokens.total
+        return 0 if self._unknown() else self._top().total
+
     def _unknown(self) -> frozenset[str]:
         if not self._not_counts and self._input is not None and self.output is not None:
             return frozenset()

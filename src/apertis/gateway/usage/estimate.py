@@ -22,6 +22,7 @@ from apertis.gateway.usage.reading import UNREADABLE
 from apertis.gateway.usage.tokens import Tokens
 
 __all__ = [
+    "MAX_WINDOW",
     "Attempt",
     "Held",
     "estimate_input_tokens",
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 # The largest context window of any model.
-_LARGEST_PROMPT = 1_000_000
+MAX_WINDOW = 1_000_000
 _BYTES_PER_TOKEN = 2
 # 2576 x 1456 pixels at 750 pixels a token:
 # https://platform.claude.com/docs/en/build-with-claude/vision
@@ -157,11 +158,11 @@ class _Prompt:
 
     def largest(self) -> int:
         if self.references:
-            return _LARGEST_PROMPT
+            return MAX_WINDOW
         text = -(-self.text_bytes // _BYTES_PER_TOKEN)
         shown = self.images * _IMAGE_TOKENS + self.pdfs * _PAGE_TOKENS + self.pdf_bytes
         hidden = len(self.features) * _FEATURE_TOKENS
-        return min(text + shown + _FRAME_TOKENS + hidden + self.allowance(), _LARGEST_PROMPT)
+        return min(text + shown + _FRAME_TOKENS + hidden + self.allowance(), MAX_WINDOW)
 
     def allowance(self) -> int:
         return self.own_tools * _OWN_TOOL_TOKENS + self.searches * _SEARCH_TOKENS
@@ -275,7 +276,7 @@ def reservation_units(
         # The upstream decides how it caches what it holds.
         prompt.cached = True
         prompt.hour = prompt.hour or held.hour
-        tokens = min(tokens + held.tokens + held.allowance, _LARGEST_PROMPT)
+        tokens = min(tokens + held.tokens + held.allowance, MAX_WINDOW)
         searches += held.searches
     used = Tokens(
         input=tokens,
@@ -310,7 +311,7 @@ def held_after(body: bytes, tokens: int, before: Held | None) -> Held:
     )
 
 
-def unknown_held(window: int = _LARGEST_PROMPT) -> Held:
+def unknown_held(window: int) -> Held:
     """What to expect where nothing is known: a whole window, and tools that search."""
     return Held(window, searches=_SEARCHES, known=False)
 

@@ -31,6 +31,8 @@ class Reading(msgspec.Struct, frozen=True):
     others: tuple[Use, ...] = ()
     output_estimate: int = 0
     is_error: bool = False
+    # All tokens of the conversation as it was at the end; 0 where that is not said.
+    context: int = 0
 
     @property
     def tokens(self) -> Tokens | None:
@@ -71,6 +73,7 @@ def read_message(body: bytes) -> Reading:
         counts.others(),
         -(-len(message.content or _content(body)) // 4),
         message.type == "error",
+        counts.context(),
     )
 
 

@@ -19,7 +19,8 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     1/500,000 US dollar. `model` is the one that answered, `requested_model` the one asked for.
     `estimated` says that the tokens are not the upstream's own final count, `interrupted` that
     the answer did not reach its end. `session`, `agent` and `request_class` come from the
-    headers with which Claude Code identifies its requests.
+    headers with which Claude Code identifies its requests. `bill_to` says who pays where it is not
+    the gateway's own account, as the request put it.
     """
 
     request_id: str
@@ -43,3 +44,4 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     first_byte_ms: int | None = None
     total_ms: int = 0
     interrupted: bool = False
+    bill_to: str | None = None

@@ -217,6 +217,11 @@ class StreamReader:
         return self._counts.tokens() if self._counts.seen else None
 
     @property
+    def context(self) -> int:
+        """All tokens of the conversation as it was at the end; 0 where that is not said."""
+        return self._counts.context()
+
+    @property
     def final(self) -> bool:
         """Whether the count came that goes with a stop reason: nothing is left to estimate."""
         return self._final

@@ -1,0 +1,74 @@
+"""What upstreams hold of conversations, by the ids of their last answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select
+
+from apertis.gateway.store.bulk import BulkInsert
+from apertis.gateway.store.records import ThreadMessage
+from apertis.gateway.store.schema import thread_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apertis.gateway.store.connections import Database
+
+__all__ = ["StoredThreads"]
+
+_ROWS = BulkInsert(thread_messages)
+_FIELDS = ThreadMessage.__struct_fields__
+_MESSAGES = select(*(thread_messages.c[name] for name in _FIELDS))
+_IDS_AT_ONCE = 1000
+
+
+class StoredThreads:
+    """Answers that a conversation can go on from. Each belongs to the key that it was given to."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, messages: Iterable[ThreadMessage]) -> None:
+        """Keep these; one of an id that the key has already takes that one's place."""
+        by_id = {(message.key_id, message.message_id): message for message in messages}
+        if not by_id:
+            return
+        by_key: dict[str, list[str]] = {}
+        for key_id, message_id in sorted(by_id):
+            by_key.setdefault(key_id, []).append(message_id)
+        async with self._database.writing() as connection:
+            for key_id, ids in by_key.items():
+                for start in range(0, len(ids), _IDS_AT_ONCE):
+                    of_these = thread_messages.c.message_id.in_(ids[start : start + _IDS_AT_ONCE])
+                    of_key = thread_messages.c.key_id == key_id
+                    await connection.execute(delete(thread_messages).where(of_key, of_these))
+            rows = [tuple(getattr(by_id[id_], name) for name in _FIELDS) for id_ in sorted(by_id)]
+            await _ROWS.run(connection, rows)
+
+    async def find(self, key_id: str, message_ids: Iterable[str]) -> dict[str, ThreadMessage]:
+        """Read those of a key's answers that have one of these ids, by their ids."""
+        ids = list(message_ids)
+        found: dict[str, ThreadMessage] = {}
+        async with self._database.reading() as connection:
+            for start in range(0, len(ids), _IDS_AT_ONCE):
+                rows = await connection.execute(
+                    _MESSAGES.where(
+                        thread_messages.c.key_id == key_id,
+                        thread_messages.c.message_id.in_(ids[start : start + _IDS_AT_ONCE]),
+                    )
+                )
+                for row in rows.all():
+                    message = ThreadMessage(**dict(zip(_FIELDS, row, strict=True)))
+                    found[message.message_id] = message
+        return found
+
+    async def drop(self, before: int, keep: int) -> None:
+        """Forget those from before a time (Unix seconds), and all but about the `keep` newest."""
+        at = thread_messages.c.at
+        oldest = select(at).order_by(at.desc()).offset(keep).limit(1)
+        async with self._database.writing() as connection:
+            last = (await connection.execute(oldest)).scalar_one_or_none()
+            # All of one second go together.
+            limit = before if last is None else max(before, int(last) + 1)
+            await connection.execute(delete(thread_messages).where(at < limit))

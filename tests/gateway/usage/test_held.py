@@ -1,0 +1,123 @@
+"""What is set aside covers what a held conversation and a chain of models can cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apertis.gateway.usage.counts import UsageCounts
+from apertis.gateway.usage.estimate import (
+    Attempt,
+    Held,
+    held_after,
+    reservation_units,
+    unknown_held,
+)
+from apertis.gateway.usage.list_prices import LIST_PRICES
+from apertis.gateway.usage.price import Price, cost_units
+from apertis.gateway.usage.tokens import Tokens
+
+PRICES = st.sampled_from([*LIST_PRICES.values()])
+SPEEDS = st.sampled_from([None, "standard", "fast"])
+
+
+def body(**fields: Any) -> bytes:
+    given = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]}
+    return msgspec.json.encode({**given, **fields})
+
+
+@st.composite
+def firsts(draw: st.DrawFn) -> bytes:
+    """The request that begins a conversation: tools and caching are said here alone."""
+    fields: dict[str, Any] = {}
+    if draw(st.booleans()):
+        uses = draw(st.sampled_from([None, 1, 30]))
+        fields["tools"] = [{"type": "web_search_20250305", "name": "s", "max_uses": uses}]
+    if draw(st.booleans()):
+        ttl = draw(st.sampled_from([None, "5m", "1h"]))
+        fields["cache_control"] = {"type": "ephemeral", "ttl": ttl}
+    return body(**fields)
+
+
+def split(data: st.DataObject, tokens: int, *, hour: bool) -> Tokens:
+    """How an upstream may bill a prompt: in any classes that it is cached in."""
+    read = data.draw(st.integers(0, tokens))
+    write_5m = data.draw(st.integers(0, tokens - read))
+    write_1h = data.draw(st.integers(0, tokens - read - write_5m)) if hour else 0
+    return Tokens(tokens - read - write_5m - write_1h, 0, read, write_5m, write_1h)
+
+
+@given(st.data(), firsts(), st.integers(0, 400_000), PRICES, st.integers(0, 200), SPEEDS)
+def test_no_turn_of_a_conversation_costs_more_than_was_set_aside(
+    data: st.DataObject, first: bytes, reported: int, price: Price, most: int, speed: str | None
+) -> None:
+    held = held_after(first, reported, None)
+    for turn in range(3):
+        asked = body(max_tokens=most, **({} if speed is None else {"speed": speed}))
+        reserved = reservation_units(asked, most, price, held=held)
+        prompt = held.tokens + len(asked) // 2 + held.allowance
+        used = msgspec.structs.replace(
+            split(data, min(prompt, 1_000_000), hour=held.hour),
+            output=data.draw(st.integers(0, most)),
+            web_search_requests=data.draw(st.integers(0, held.searches)),
+            fast=speed == "fast",
+        )
+        assert cost_units(used, price) <= reserved, turn
+        following = held_after(asked, used.total, held)
+        # What was said when it began holds on.
+        assert (following.searches, following.hour) == (held.searches, held.hour)
+        held = following
+
+
+@given(PRICES, st.integers(0, 500))
+def test_an_unknown_conversation_is_a_whole_window_and_may_search(price: Price, most: int) -> None:
+    asked = body(max_tokens=most)
+    reserved = reservation_units(asked, most, price, held=unknown_held(200_000))
+    used = Tokens(cache_write_5m=200_000, output=most, web_search_requests=10)
+    assert cost_units(used, price) <= reserved
+    assert reserved > reservation_units(asked, most, price, held=Held(199_000, 10))
+
+
+@given(
+    st.lists(st.tuples(PRICES, st.integers(0, 900) | st.none(), st.booleans() | st.none())),
+    PRICES,
+    SPEEDS,
+)
+def test_a_chain_is_set_aside_model_by_model(
+    hops: list[tuple[Price, int | None, bool | None]], price: Price, speed: str | None
+) -> None:
+    asked = body(**({} if speed is None else {"speed": speed}))
+    chain = tuple(Attempt((price,), most, fast) for price, most, fast in hops)
+    reserved = reservation_units(asked, 50, price, chain=chain)
+    prompt = -(-len(asked) // 2)
+    spent = cost_units(Tokens(input=prompt, output=50, fast=speed == "fast"), price)
+    for own, most, fast in hops:
+        is_fast = speed == "fast" if fast is None else fast
+        used = Tokens(input=prompt, output=50 if most is None else most, fast=is_fast)
+        spent += cost_units(used, own)
+    assert spent <= reserved
+    for end in range(len(chain)):
+        shorter = reservation_units(asked, 50, price, chain=chain[:end])
+        assert shorter < reserved
+
+
+def test_of_the_turns_of_an_answer_the_last_is_what_is_held() -> None:
+    def context(*iterations: object, **usage: int) -> int:
+        counts = UsageCounts()
+        counts.update(
+            {"input_tokens": 700, "output_tokens": 30, **usage, "iterations": [*iterations]}
+        )
+        return counts.context()
+
+    turn = {"type": "message", "input_tokens": 5, "output_tokens": 2}
+    last = {**turn, "type": "fallback_message", "cache_read_input_tokens": 100}
+    advice = {"type": "advisor_message", "input_tokens": 9_000, "output_tokens": 1}
+    assert context() == 730
+    assert context(cache_read_input_tokens=9, cache_creation_input_tokens=1) == 740
+    assert context(turn, last) == 107
+    assert context(turn, advice) == 7
+    # What says nothing is passed over.
+    assert context(turn, {}, "x", {"type": "message"}) == 7
