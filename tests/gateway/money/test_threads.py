@@ -57,11 +57,13 @@ CREATE = {"type": "create"}
 class Holder:
     """An upstream that holds conversations, and bills each time all that it holds."""
 
-    held: dict[str, int] = field(default_factory=dict)
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    held: dict[str, int] = field(default_factory=dict[str, int])
+    calls: list[tuple[str, dict[str, Any]]] = field(
+        default_factory=list[tuple[str, dict[str, Any]]]
+    )
     # What the next first turns report as used, and who answers with an error.
-    usage: dict[str, Any] = field(default_factory=dict)
-    failing: set[str] = field(default_factory=set)
+    usage: dict[str, Any] = field(default_factory=dict[str, Any])
+    failing: set[str] = field(default_factory=set[str])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, request: RecordedRequest) -> Exchange:
@@ -73,9 +75,9 @@ class Holder:
         if by in self.failing:
             error = {"type": "overloaded_error", "message": "busy"}
             return Exchange(json_response(529, {"type": "error", "error": error}))
-        given: Any = asked.get("thread")
-        thread: dict[str, str] = given if isinstance(given, dict) else {}
-        before = self.held.get(thread.get("previous_message_id", ""), 0)
+        thread = asked.get("thread")
+        named = [id_ for id_ in self.held if f'"{id_}"' in json.dumps(thread)]
+        before = max((self.held[id_] for id_ in named), default=0)
         usage = {"input_tokens": before + 10, "output_tokens": 40}
         if not before:
             usage = {**usage, **self.usage}

@@ -26,6 +26,7 @@ def test_a_message_says_its_model_id_reason_and_usage() -> None:
         "msg_1",
         "end_turn",
         output_estimate=15,
+        context=15,
     )
 
 
