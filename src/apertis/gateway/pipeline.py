@@ -226,9 +226,11 @@ class Pipeline:
         known = (await self.threads.find(key.record.id, (thread.previous,))).get(thread.previous)
         places = admitted.places
         if known is not None:
-            able = self.router.at(admitted.body.model) if places is None else places
+            able: Mapping[str, Mapping[str, bytes]] = places or {
+                upstream: {} for upstream in self.router.at(admitted.body.model)
+            }
             if known.upstream in able:
-                places = {known.upstream: {} if places is None else places[known.upstream]}
+                places = {known.upstream: able[known.upstream]}
         if known is None:
             held = unknown_held(self.ledger.prices.window(self.router.ids(admitted.body.model)))
         else:
