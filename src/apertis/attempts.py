@@ -64,6 +64,7 @@ class Attempts(Generic[T]):
         try:
             return self._call.result(response)
         except APIResponseError as error:
+            error.retries = self.retries
             blanked(error, self.secret)
             raise
 

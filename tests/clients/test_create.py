@@ -232,7 +232,7 @@ UNSENDABLE: list[tuple[dict[str, Any], str]] = [
     ({"messages": [{"role": "user", "content": object()}]}, "messages[0].content"),
     ({"temperature": float("nan")}, "temperature"),
     ({"top_p": float("inf")}, "top_p"),
-    ({"system": "\ud800"}, "JSON"),
+    ({"system": "\ud800"}, "system: half of a surrogate pair"),
     ({"stream": "yes"}, "stream"),
     ({"stream": 1}, "stream"),
     ({"extra_headers": [1]}, "extra_headers"),

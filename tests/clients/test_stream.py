@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from apertis import ApertisError, StreamTruncatedError
+from apertis.models import decode_message, parse_partial_json
 from apertis.testing import (
     AwaitDisconnect,
     Exchange,
@@ -457,3 +459,69 @@ def test_a_stream_may_end_in_done(connect: Connect) -> None:
         opened(server, connect).messages.stream(**LEAST) as stream,
     ):
         assert stream.get_final_message().to_dict() == MESSAGE
+
+
+def accumulated(connect: Connect, *events: dict[str, Any]) -> Any:
+    starts = () if events[0]["type"] == "message_start" else (START,)
+    whole = [*starts, *events, {"type": "message_stop"}]
+    with ScriptedServer([sse_response(whole)]) as server:
+        client = connect(api_key="sk-test", base_url=server.base_url)
+        with client.messages.stream(**LEAST) as stream:
+            return stream.get_final_message()
+
+
+END = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}
+
+
+def test_what_the_end_says_of_the_request_replaces_what_the_start_said(connect: Connect) -> None:
+    """A fallback in the middle of a stream changes the request in another way."""
+    first, second = ({"type": "thinking_dropped", "path": path} for path in "ab")
+    start = {**START, "message": {**START["message"], "input_transformations": [first]}}
+    for said, expected in (([second], [second]), (None, [first]), ([], [])):
+        end = {**END, "input_transformations": said}
+        message = accumulated(connect, start, end)
+        assert message.to_dict()["input_transformations"] == expected
+    assert accumulated(connect, start, END).input_transformations[0].path == "a"
+
+
+def test_after_a_fallback_the_message_is_of_the_model_that_answered(connect: Connect) -> None:
+    def hop(index: int, to: str) -> list[dict[str, Any]]:
+        block = {"type": "fallback", "from": {"model": "m"}, "to": {"model": to}}
+        return [
+            {"type": "content_block_start", "index": index, "content_block": block},
+            {"type": "content_block_stop", "index": index},
+        ]
+
+    message = accumulated(connect, *hop(0, "second"), *hop(1, "third"), END)
+    assert message.model == message.to_dict()["model"] == "third"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "value"),
+    [
+        (['{"a": "x\\ud83d', ' y"}'], "x\ufffd y"),
+        (['{"a": "x\\ud83d"', "}"], "x\ufffd"),
+        (['{"a": "\\ude00', '"}'], "\ufffd"),
+        (['{"a": "\\ud83d', '\\ude00"}'], "\U0001f600"),
+    ],
+)
+def test_half_a_character_in_a_tool_input_is_read_as_in_a_whole_answer(
+    connect: Connect, pieces: list[str], value: str
+) -> None:
+    block = {"type": "tool_use", "id": "t", "name": "n", "input": {}}
+    start = {"type": "content_block_start", "index": 0, "content_block": block}
+    stop = {"type": "content_block_stop", "index": 0}
+    deltas = [
+        {"type": "content_block_delta", "index": 0}
+        | {"delta": {"type": "input_json_delta", "partial_json": piece}}
+        for piece in pieces
+    ]
+    message = accumulated(connect, start, *deltas, stop, END)
+    assert message.content[0].input == {"a": value}
+    whole = message.to_dict()
+    escaped = json.dumps(whole).encode().replace(json.dumps(value).encode(), b"@")
+    text = "".join(pieces).partition(": ")[2].removesuffix("}").encode()
+    assert decode_message(escaped.replace(b"@", text)).content == message.content
+    cut = accumulated(connect, start, *deltas[:1], stop, END).content[0].input
+    assert cut in ({}, {"a": value})
+    assert parse_partial_json("".join(pieces)) == {"a": value}

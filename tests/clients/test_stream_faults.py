@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from apertis import (
@@ -475,3 +476,55 @@ def test_a_stream_that_is_something_else_is_an_error(
         client = connect(api_key=KEY, base_url=server.base_url)
         with pytest.raises(APIResponseError, match="Bad gateway"):
             read(client)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "text/html; charset=utf-8", "text/plain", "binary/octet-stream", None],
+)
+@pytest.mark.parametrize("before", [b"", b"\n\n", b"\xef\xbb\xbf", b": hello\n\n", b"retry: 1\n"])
+def test_a_stream_is_read_as_one_whatever_its_label(
+    connect: Connect, read: Callable[[Apertis], str], kind: str | None, before: bytes
+) -> None:
+    label = b"" if kind is None else b"content-type: %s\r\n" % kind.encode()
+    head = b"HTTP/1.1 200 OK\r\n%stransfer-encoding: chunked\r\n\r\n" % label
+    parts = [http_chunk(before[i : i + 1]) for i in range(len(before))]
+    answer = Exchange(head, *parts, chunks(*WHOLE), http_chunk(b""))
+    with ScriptedServer([answer]) as server:
+        assert read(connect(api_key=KEY, base_url=server.base_url))
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", None])
+def test_a_whole_message_is_one_whatever_its_label(connect: Connect, kind: str | None) -> None:
+    label = b"" if kind is None else b"content-type: %s\r\n" % kind.encode()
+    body = b" \n" + msgspec.json.encode(START["message"])
+    head = b"HTTP/1.1 200 OK\r\n%scontent-length: %d\r\n\r\n" % (label, len(body))
+    with ScriptedServer([Exchange(head, body[:1], body[1:])] * 2) as server:
+        client = connect(api_key=KEY, base_url=server.base_url)
+        assert client.messages.create(**{**LEAST, "max_tokens": 64_000}).id == "msg_1"
+        with pytest.raises(APIResponseError, match="a whole message came") as caught:
+            read_all(client)
+    assert caught.value.partial is not None
+    assert caught.value.retries == 0
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_answer_that_cannot_be_read_says_how_many_tries_came_before(connect: Connect) -> None:
+    busy = json_response(503, OVERLOADED)
+    unreadable = [
+        json_response(200, {"id": 1}),
+        json_response(200, START["message"] | {"content": [{"type": 1}]}),
+    ]
+    for body in unreadable:
+        with ScriptedServer([busy, busy, body]) as server:
+            client = connect(api_key=KEY, base_url=server.base_url)
+            with pytest.raises(APIResponseError) as caught:
+                client.messages.create(**LEAST)
+        assert caught.value.retries == 2
+    whole: Any = json_response(200, START["message"])
+    for answer in (whole, streamed(START, sse_event({"type": "content_block_stop", "index": 3}))):
+        with ScriptedServer([busy, answer]) as server:
+            client = connect(api_key=KEY, base_url=server.base_url)
+            with pytest.raises(APIResponseError) as caught:
+                read_all(client)
+        assert caught.value.retries == 1

@@ -16,6 +16,7 @@ from apertis.sansio.request import (
     parse_base_url,
     render_body,
     render_head,
+    render_json,
     shown_headers,
     target,
 )
@@ -191,3 +192,59 @@ def test_an_answer_stands_in_a_body_as_the_bytes_that_came() -> None:
 )
 def test_headers_are_shown_without_secrets(name: str, shown: str) -> None:
     assert shown_headers([(name, "v")]) == {name: shown}
+
+
+HALF = "cut \ud83d"
+CALL = b'{"type":"tool_use","id":"t","name":"n","input":{"a":[1]}}'
+ANSWER = (
+    b'{"id":"m","type":"message","role":"assistant","model":"m","content":[%s],'
+    b'"usage":{"input_tokens":1,"output_tokens":1}}' % CALL
+)
+
+
+def edited() -> Any:
+    message = decode_message(ANSWER)
+    message.content[0].input["a"].append({"b": HALF})  # type: ignore[union-attr]
+    return message
+
+
+@pytest.mark.parametrize(
+    ("params", "place"),
+    [
+        ({"system": HALF}, "system"),
+        (
+            {"messages": [{"content": "é"}, {"content": [{"type": "text", "text": HALF}]}]},
+            "messages[1].content[0].text",
+        ),
+        ({"messages": [{}, edited()]}, "messages[1].content[0].input.a[1].b"),
+        ({"messages": [{"content": edited().content}]}, "messages[0].content[0].input.a[1].b"),
+        ({"requests": [{"params": {"system": (HALF,)}}]}, "requests[0].params.system[0]"),
+        ({"metadata": {"a": 1, HALF: 2}}, "metadata"),
+        ({"metadata": {"a": {HALF: HALF}}}, "metadata.a"),
+        ({HALF: 2}, "the request"),
+    ],
+)
+def test_half_a_surrogate_pair_is_said_to_be_that_with_its_place(params: Any, place: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        render_body(params)
+    said = str(caught.value)
+    assert caught.value.param == place
+    assert said.startswith(f"{place}: half of a surrogate pair (U+D83D) at character 4")
+    assert said.encode().isascii()
+
+
+def test_half_a_surrogate_pair_in_any_json_has_its_place_too() -> None:
+    with pytest.raises(ParameterError, match=r"^json\.a\[0\]: half of a surrogate pair") as caught:
+        render_json({"a": [HALF]})
+    assert caught.value.param == "json.a[0]"
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=[]) | st.just("\ud83d"), max_size=8))
+def test_the_way_out_that_the_error_names_is_one(text: str) -> None:
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert json.loads(render_body({"system": whole})) == {"system": whole}
+    if text == whole:
+        assert json.loads(render_body({"system": text})) == {"system": text}
+    else:
+        with pytest.raises(ParameterError, match="surrogate"):
+            render_body({"system": text})

@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from apertis.aio.stream import EventSource
-from apertis.aio.wire import read_all
+from apertis.aio.wire import read_all, read_beginning
 from apertis.attempts import Attempts
 from apertis.sansio.lines import LineDecoder, LineTooLargeError
 from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
-from apertis.sansio.reading import EventReading, carries_events
+from apertis.sansio.reading import EventReading, begins_document, says_events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,11 +77,14 @@ class Sender:
         answer = await self.transport.open(call, self.settings, attempts.limits)
         if isinstance(answer, Failure):
             return answer
-        if not carries_events(answer.status, answer.headers):
+        if answer.status != 200:
             return judged(await read_all(answer))
+        beginning = None if says_events(answer.headers) else await read_beginning(answer)
+        if isinstance(beginning, bytes) and begins_document(beginning):
+            return judged(await read_all(answer, beginning))
         info = attempts.info(answer.status, answer.headers)
         source = EventSource(answer, EventReading(answer.headers, attempts.secret), info)
-        await source.read_ahead()
+        await source.read_ahead(beginning)
         return source
 
     async def _wait(self, attempts: Attempts[Any], outcome: Outcome) -> None:

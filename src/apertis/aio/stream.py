@@ -31,14 +31,21 @@ class EventSource:
         self.info = info
         reading.transcript.response = info
 
-    async def read_ahead(self) -> None:
-        """Read until the content begins, or the stream ends or fails; nothing is delivered."""
+    async def read_ahead(self, beginning: bytes | Failure | None = None) -> None:
+        """Read until the content begins, or the stream ends or fails; nothing is delivered.
+
+        `beginning` is what was read of the answer already.
+        """
         reading = self.reading
+        if beginning is not None:
+            reading.pending += self._received(beginning)
         while not reading.decided:
             reading.pending += await self._next()
 
     async def _next(self) -> list[StreamEvent]:
-        data = await self._answer.read()
+        return self._received(await self._answer.read())
+
+    def _received(self, data: bytes | Failure) -> list[StreamEvent]:
         if isinstance(data, Failure):
             return self.reading.fail(data)
         return self.reading.receive(data) if data else self.reading.finish()

@@ -88,6 +88,7 @@ def not_streamed_error(message: Message) -> APIResponseError:
     error.partial = message
     error.request_id = message.request_id
     error.headers = message.response.headers
+    error.retries = message.response.retries
     return error
 
 

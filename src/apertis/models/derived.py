@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
+from apertis.models.wire import without_half_characters
+
 if TYPE_CHECKING:
     from apertis.models.citations import Citation
     from apertis.models.events import StreamEvent
@@ -26,11 +28,15 @@ def parse_partial_json(text: str, *, trailing_strings: bool = True) -> Any:
 
     if not text.strip():
         return {}
+    mode: Literal["trailing-strings", "on"] = "trailing-strings" if trailing_strings else "on"
     try:
-        return from_json(
-            text.encode(), partial_mode="trailing-strings" if trailing_strings else "on"
-        )
-    except (ValueError, UnicodeEncodeError):
+        data = text.encode()
+        try:
+            return from_json(data, partial_mode=mode)
+        except ValueError:
+            # A half at the end may still become a pair; elsewhere it is read as in a whole answer.
+            return from_json(without_half_characters(data), partial_mode=mode)
+    except ValueError:
         return {"INVALID_JSON": text}
 
 

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from apertis.models import Headers, StreamEvent
     from apertis.sansio.sse import ServerSentEvent
 
+# What comes before an answer by which proxies keep a connection open, at most.
+MAX_BLANK_BYTES = 64 * 1024
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DOCUMENT = {b"{", b"[", b"<"}
+
 
 class EventReading:
     """Reads one stream: `receive` its bytes, `finish` at its end, `fail` when it broke.
@@ -183,10 +188,20 @@ def not_begun_error() -> ApertisError:
     return ApertisError("no event has been read yet, so there is no message to look at")
 
 
-def carries_events(status: int, headers: Headers) -> bool:
-    """Whether an answer is to be read as an event stream: a 200 that does not say otherwise."""
+def says_events(headers: Headers) -> bool:
+    """Whether an answer is said to be an event stream; what is not said may still be one."""
     kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
-    return status == 200 and kind not in {"application/json", "text/html"}
+    return kind == "text/event-stream"
+
+
+def is_blank(beginning: bytes) -> bool:
+    """Whether nothing has come yet that tells what an answer is."""
+    return not beginning.removeprefix(_BYTE_ORDER_MARK).strip()
+
+
+def begins_document(beginning: bytes) -> bool:
+    """Whether an answer begins as JSON or HTML does, where events would begin with a field."""
+    return beginning.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] in _DOCUMENT
 
 
 def stream_error(outcome: Outcome, *, now: float, retries: int) -> APIError:

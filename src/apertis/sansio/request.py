@@ -182,27 +182,65 @@ _encode = msgspec.json.Encoder().encode
 
 def render_body(params: Mapping[str, Any]) -> bytes:
     """The JSON of the parameters; answers of the API stand in it as the bytes that came."""
+    written: dict[str, Any] = {}
     try:
-        return _encode({name: wire_form(value, name) for name, value in params.items()})
+        for name, value in params.items():
+            written[name] = wire_form(value, name)
+        return _encode(written)
     except _UNWRITABLE as error:
-        raise _unwritable(error) from error
+        raise _unwritable(error, written, "") from error
 
 
 def render_json(value: Any) -> bytes:
     """The JSON of any value; as `render_body`."""
+    written: Any = None
     try:
-        return _encode(wire_form(value, "json"))
+        written = wire_form(value, "json")
+        return _encode(written)
     except _UNWRITABLE as error:
-        raise _unwritable(error) from error
+        raise _unwritable(error, written, "json") from error
 
 
 _UNWRITABLE = (TypeError, ValueError, OverflowError, UnicodeEncodeError, RecursionError)
 
 
-def _unwritable(error: Exception) -> ParameterError:
+def _unwritable(error: Exception, written: Any, path: str) -> ParameterError:
     if isinstance(error, ParameterError):
         return error
+    if isinstance(error, UnicodeEncodeError) and (half := _half_pair(written, path)):
+        place, text = half
+        at = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
+        return ParameterError(
+            f"{place}: half of a surrogate pair (U+{ord(text[at]):04X}) at character {at}, which "
+            "no request can carry. A character was cut in two: cut between characters, or send "
+            "text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')",
+            param=place,
+        )
     return ParameterError(f"the request cannot be written as JSON: {error}")
+
+
+def _half_pair(value: Any, path: str) -> tuple[str, str] | None:
+    """The place of a text that has half of a surrogate pair, and the text."""
+    if isinstance(value, str):
+        return None if value.isascii() or _encodes(value) else (path, value)
+    if isinstance(value, dict):
+        items = cast("dict[object, object]", value).items()
+        # A key has the place of its object.
+        parts = [(key, path or "the request") for key, _ in items]
+        parts += [(part, f"{path}.{key}" if path else str(key)) for key, part in items]
+    elif isinstance(value, list):
+        parts = [(part, f"{path}[{i}]") for i, part in enumerate(cast("list[object]", value))]
+    else:
+        return None
+    return next((half for part in parts if (half := _half_pair(*part))), None)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _PLAIN = frozenset({str, int, bool, type(None)})

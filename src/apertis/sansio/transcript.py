@@ -19,6 +19,7 @@ from apertis.models import (
     ContentBlockDeltaEvent,
     ContentBlockStartEvent,
     ContentBlockStopEvent,
+    FallbackBlock,
     InputJSONDelta,
     InputJsonEvent,
     Malformed,
@@ -37,6 +38,7 @@ from apertis.models import (
     build_message,
     parse_partial_json,
 )
+from apertis.models.wire import without_half_characters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -84,7 +86,7 @@ def _parsed(text: str, start: object) -> object:
     if not text.strip():
         return start
     try:
-        value: object = msgspec.json.decode(text)
+        value: object = msgspec.json.decode(without_half_characters(text.encode()))
     except (msgspec.DecodeError, RecursionError):
         # The model was cut off inside the input: what is whole of it is kept.
         value = parse_partial_json(text, trailing_strings=False)
@@ -196,8 +198,8 @@ class Transcript:
         usage: dict[str, Any] = event.pop("usage", None) or {}
         message.update(event.pop("delta", None) or {})
         for name, value in event.items():
-            # What message_start stated already is not taken back here.
-            if name != "type" and message.get(name) is None:
+            # What message_start stated stands unless another value comes: a null is none.
+            if name != "type" and value is not None:
                 message[name] = value
         # Cumulative counters: the last value that was stated wins, nothing is added up.
         stated = {k: v for k, v in usage.items() if v is not None}
@@ -214,6 +216,9 @@ class Transcript:
             raise Malformed(f"content block {event.index} starts a second time")
         progress = BlockProgress(event.to_dict()["content_block"])
         self._blocks[event.index] = self._open[event.index] = progress
+        if isinstance(event.content_block, FallbackBlock):
+            # As in an answer that comes whole, the message is of the model that answered it.
+            self._opened()["model"] = event.content_block.to.model
 
     def _open_block(self, index: int) -> BlockProgress:
         if index in self._open:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from apertis.attempts import Attempts
 from apertis.sansio.lines import LineDecoder, LineTooLargeError
 from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
-from apertis.sansio.reading import EventReading, carries_events
+from apertis.sansio.reading import EventReading, begins_document, says_events
 from apertis.sync.stream import EventSource
-from apertis.sync.wire import read_all
+from apertis.sync.wire import read_all, read_beginning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,11 +75,14 @@ class Sender:
         answer = self.transport.open(call, self.settings, attempts.limits)
         if isinstance(answer, Failure):
             return answer
-        if not carries_events(answer.status, answer.headers):
+        if answer.status != 200:
             return judged(read_all(answer))
+        beginning = None if says_events(answer.headers) else read_beginning(answer)
+        if isinstance(beginning, bytes) and begins_document(beginning):
+            return judged(read_all(answer, beginning))
         info = attempts.info(answer.status, answer.headers)
         source = EventSource(answer, EventReading(answer.headers, attempts.secret), info)
-        source.read_ahead()
+        source.read_ahead(beginning)
         return source
 
     def _wait(self, attempts: Attempts[Any], outcome: Outcome) -> None:

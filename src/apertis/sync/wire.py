@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from apertis.models import Headers
 from apertis.sansio.outcome import MAX_ANSWER_BYTES, TOO_LARGE, Failure, Response
 from apertis.sansio.proxy import checked_options, choose_proxy
+from apertis.sansio.reading import MAX_BLANK_BYTES, is_blank
 from apertis.sansio.timeouts import DRAIN_SECONDS
 from apertis.sync.dial import dial
 from apertis.sync.pool import Pool
@@ -211,10 +212,25 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def read_all(answer: Answer) -> Response | Failure:
-    """The whole answer; an error of a larger one has the answer's head."""
-    parts: list[bytes] = []
-    size = 0
+def read_beginning(answer: Answer) -> bytes | Failure:
+    """As much of the answer as tells what it is; blank when it ends before."""
+    beginning = answer.read()
+    while isinstance(beginning, bytes) and beginning and is_blank(beginning):
+        if len(beginning) > MAX_BLANK_BYTES:
+            break
+        more = answer.read()
+        if isinstance(more, Failure):
+            return more
+        if not more:
+            break
+        beginning += more
+    return beginning
+
+
+def read_all(answer: Answer, beginning: bytes = b"") -> Response | Failure:
+    """The whole answer, of which `beginning` was read; an error of a larger one has its head."""
+    parts = [beginning] if beginning else list[bytes]()
+    size = len(beginning)
     while data := answer.read():
         if isinstance(data, Failure):
             return data
