@@ -288,7 +288,7 @@ def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
     return [piece for piece in pieces if piece]
 
 
-statuses = st.sampled_from([200, 202, 302, 400, 402, 403, 404, 409, 413, 418, 429, 500, 503, 529])
+statuses = st.sampled_from([200, 202, 400, 402, 403, 404, 409, 413, 418, 429, 500, 503, 529])
 down_names = st.one_of(
     st.sampled_from(
         [

@@ -42,11 +42,22 @@ ROWS = [
     ),
     (errors.request_timeout("body", 1.0), 408, "timeout_error", "request_timeout", None),
     (errors.conflict("no", "name"), 409, "conflict_error", "conflict", "name"),
+    (
+        errors.unsupported_encoding("br", ("gzip",)),
+        415,
+        "invalid_request_error",
+        "invalid_request",
+        None,
+    ),
     (errors.request_too_large(2**25), 413, "request_too_large", "request_too_large", None),
     (errors.rate_limit_exceeded(7, "x"), 429, "rate_limit_error", "rate_limit_exceeded", None),
     (errors.head_too_large(9), 431, "invalid_request_error", "headers_too_large", None),
+    (errors.trailers_too_large(9), 431, "invalid_request_error", "headers_too_large", None),
+    (errors.not_implemented("x"), 501, "invalid_request_error", "invalid_request", None),
     (errors.internal_error(), 500, "api_error", "internal_error", None),
     (errors.upstream_error("no"), 502, "api_error", "upstream_error", None),
+    (errors.credential_refused(), 502, "api_error", "upstream_error", None),
+    (errors.upstream_redirect(307), 502, "api_error", "upstream_error", None),
     (errors.service_unavailable(), 503, "api_error", "service_unavailable", None),
     (errors.model_overloaded("m"), 503, "overloaded_error", "model_overloaded", None),
     (errors.upstream_timeout("no"), 504, "timeout_error", "upstream_timeout", None),
@@ -70,10 +81,37 @@ def test_the_envelope_serves_both_kinds_of_client(
 
 
 def test_every_constructor_is_in_the_table() -> None:
-    made = {(row[0].status, row[0].code) for row in ROWS}
     constructors = [name for name in errors.__all__ if name.islower()]
-    # Two of them speak of the same code.
-    assert len(made) == len(constructors) - 1 == len(ROWS) - 1
+    assert len(ROWS) == len(constructors)
+
+
+RETRIED = {408, 429, 500, 502, 503, 504, 529}
+
+
+@pytest.mark.parametrize("status", range(400, 600))
+def test_only_what_may_pass_soon_is_to_be_tried_again(status: int) -> None:
+    def said(retry_after: str | None) -> bytes:
+        headers = () if retry_after is None else (("retry-after", retry_after),)
+        lines = dict(errors.Refusal(status, "t", "c", "m", headers=headers).header_lines())
+        return lines[b"x-should-retry"]
+
+    now = b"true" if status in RETRIED else b"false"
+    assert [said(wait) for wait in (None, "1", "60", "61", "3600")] == [now] * 3 + [b"false"] * 2
+
+
+def test_a_wait_that_is_told_elsewhere_decides_and_is_told_once() -> None:
+    refusal = errors.rate_limit_exceeded(7, "x")
+    assert dict(refusal.header_lines(61)) == {
+        b"content-type": b"application/json",
+        b"x-should-retry": b"false",
+    }
+    assert dict(refusal.header_lines())[b"retry-after"] == b"7"
+
+
+@pytest.mark.parametrize("refusal", [errors.credential_refused(), errors.upstream_redirect(307)])
+def test_what_only_an_administrator_can_mend_is_not_tried_again(refusal: Refusal) -> None:
+    assert dict(refusal.header_lines())[b"x-should-retry"] == b"false"
+    assert dict(errors.upstream_error("no").header_lines())[b"x-should-retry"] == b"true"
 
 
 def test_a_refusal_for_now_says_when_to_come_back() -> None:

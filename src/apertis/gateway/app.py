@@ -16,7 +16,9 @@ from apertis.gateway.asgi import (
     CALLER,
     REQUEST_ID,
     abort,
+    coding_of,
     connection_of,
+    decoded_body,
     read_body,
     while_connected,
 )
@@ -26,12 +28,13 @@ from apertis.gateway.errors import (
     access_denied,
     internal_error,
     invalid_request,
-    request_timeout,
     request_too_large,
 )
-from apertis.gateway.exchange import ClientLeft, Request
+from apertis.gateway.exchange import TOLD_BY_PROXIES, ClientLeft, Request, header_values
 from apertis.gateway.forward import Plain, Streamed
 from apertis.gateway.keys.access import UNKNOWN_KEY
+from apertis.gateway.keys.credential import refuse_repeated
+from apertis.gateway.keys.networks import is_loopback
 from apertis.gateway.routes.lines import CutAnswer, Lined, send_lines
 from apertis.gateway.routes.messages import STOPPING, send_plain, send_refusal, send_stream
 from apertis.gateway.routes.table import Endpoint, resolve
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from apertis.gateway.asgi import ASGIApp, Message, Receive, Scope, Send
+    from apertis.gateway.exchange import RawHeaders
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.logs import Log
     from apertis.gateway.metrics import Metrics
@@ -121,6 +125,13 @@ class Application:
     async def _serve(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         peer = scope["client"]
         address: str = "" if peer is None else peer[0]
+        origins = self.pipeline.settings.server.allowed_origins
+        if origins and visit.path.startswith("/v1/"):
+            preflight = _let_page_read(visit, scope, origins)
+            if preflight is not None:
+                visit.status, visit.head_sent = 204, True
+                connection_of(scope).answer(204, preflight, b"")
+                return
         resolved = resolve(visit.method, visit.path)
         if isinstance(resolved, Refusal):
             if visit.path.startswith("/v1/"):
@@ -136,10 +147,12 @@ class Application:
             return
         request = _request(visit, scope, path, address)
         pipeline = self.pipeline
-        if endpoint in _ADMIN_ONLY and _is_local(address, request):
+        if endpoint in _ADMIN_ONLY and _is_local(address, scope):
             self._scraped(visit, scope)
             return
         refusal = pipeline.admit(visit, request, address)
+        if len(request.headers) < len(request.raw_headers):
+            refusal = refuse_repeated(request.raw_headers) or refusal
         if refusal is UNKNOWN_KEY:
             refusal = await self._admit_newer(visit, request)
         key = visit.key
@@ -216,6 +229,9 @@ class Application:
                     "Invalid request format: 'content-type' must be 'application/json', not "
                     f"{content_type[:100]!r}"
                 )
+        if "content-encoding" in headers:
+            # Rare: it is read with those that are awaited.
+            return None
         body = connection_of(scope).take_body()
         if body is None:
             return None
@@ -229,12 +245,20 @@ class Application:
     ) -> Request | Refusal:
         server = self.pipeline.settings.server
         limit = self._limit(endpoint)
-        try:
-            body = await read_body(scope, receive, limit, server.body_timeout_seconds)
-        except TimeoutError:
-            return request_timeout("body", server.body_timeout_seconds)
-        if body is None:
-            return request_too_large(limit)
+        coding = coding_of(request.headers.get("content-encoding", ""))
+        if isinstance(coding, Refusal):
+            return coding
+        body = await read_body(
+            scope, receive, limit, server.body_timeout_seconds, server.body_total_timeout_seconds
+        )
+        if isinstance(body, bytes):
+            body = await decoded_body(body, coding, limit)
+        if isinstance(body, Refusal):
+            return body
+        if "content-encoding" in request.headers:
+            # What is sent on is not compressed.
+            kept = [header for header in request.raw_headers if header[0] != b"content-encoding"]
+            request.raw_headers = kept
         request.body = body
         return request
 
@@ -256,6 +280,8 @@ class Application:
         else:
             answer = await self._handlers[endpoint](visit, key, request, name)
         if isinstance(answer, Refusal):
+            if _is_claude_code(request):
+                answer = answer.for_claude_code()
             send_refusal(visit, answer, connection_of(scope))
         elif isinstance(answer, Streamed):
             await send_stream(visit, answer, connection_of(scope), self._pings, self._clock)
@@ -312,6 +338,15 @@ class Application:
         await self._admin()({**scope, **decided}, received, observed)
 
 
+_PREFLIGHT = (
+    (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
+    (b"access-control-max-age", b"600"),
+)
+# The star is for all that comes down: credentials in the sense of browsers are never allowed.
+_EXPOSED = (
+    b"access-control-expose-headers",
+    b"request-id, retry-after, x-should-retry, x-apertis-request-id, *",
+)
 _ALIVE = b'{"status":"ok"}'
 # The API's own limits: 32 MB for a message, 256 MB for a batch of them.
 _BATCH_FACTOR = 8
@@ -321,10 +356,7 @@ _LONGEST_ID = 128
 
 def _request(visit: Visit, scope: Scope, path: str, peer: str) -> Request:
     raw: list[tuple[bytes, bytes]] = scope["headers"]
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
-    if "x-forwarded-for" in headers:
-        hops = [value.decode("latin-1") for name, value in raw if name == b"x-forwarded-for"]
-        headers["x-forwarded-for"] = ", ".join(hops)
+    headers = header_values(raw)
     visit.session = _id(headers.get("x-claude-code-session-id"))
     visit.agent = _id(headers.get("x-claude-code-agent-id"))
     visit.client_request_id = _id(headers.get("x-request-id"))
@@ -345,8 +377,43 @@ def _id(value: str | None) -> str | None:
     return "".join(char if " " <= char <= "~" else "?" for char in value)
 
 
-def _is_local(address: str, request: Request) -> bool:
+def _is_local(address: str, scope: Scope) -> bool:
     """Whether somebody on this machine asks, and not for somebody else."""
+    if not is_loopback(address):
+        return False
+    names: list[bytes] = [name for name, _ in scope["headers"]]
+    return not any(
+        name == b"via" or name in TOLD_BY_PROXIES or name.startswith(b"x-forwarded-")
+        for name in names
+    )
+
+
+def _is_claude_code(request: Request) -> bool:
     headers = request.headers
-    asks_for_others = "x-forwarded-for" in headers or "forwarded" in headers
-    return address in {"127.0.0.1", "::1"} and not asks_for_others
+    return headers.get("user-agent", "").startswith("claude-cli/") or (
+        headers.get("x-app", "").startswith("cli")
+    )
+
+
+def _let_page_read(visit: Visit, scope: Scope, origins: tuple[str, ...]) -> RawHeaders | None:
+    """Let a page of an allowed origin read the answer; the headers that answer a preflight.
+
+    A preflight has no key, and is answered for every path, so that a page can read the errors too.
+    https://fetch.spec.whatwg.org/#http-cors-protocol
+    """
+    headers = header_values(scope["headers"])
+    origin = headers.get("origin", "")
+    if "*" in origins:
+        allowed = "*" if origin else ""
+    else:
+        # Caches on the way must know that there are answers without what follows.
+        visit.page_headers = ((b"vary", b"origin"),)
+        allowed = origin if origin in origins else ""
+    if not allowed:
+        return None
+    visit.page_headers += ((b"access-control-allow-origin", allowed.encode("latin-1")),)
+    if visit.method == "OPTIONS" and "access-control-request-method" in headers:
+        asked = headers.get("access-control-request-headers", "").encode("latin-1")
+        return [*visit.page_headers, *_PREFLIGHT, (b"access-control-allow-headers", asked)]
+    visit.page_headers += (_EXPOSED,)
+    return None

@@ -6,10 +6,19 @@ The protocol: https://asgi.readthedocs.io/en/latest/specs/www.html
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from apertis.gateway.errors import (
+    Refusal,
+    invalid_request,
+    request_timeout,
+    request_too_large,
+    unsupported_encoding,
+)
 from apertis.gateway.exchange import ClientLeft
+from apertis.sansio.decoding import Decoder, codings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -27,7 +36,9 @@ __all__ = [
     "Scope",
     "Send",
     "abort",
+    "coding_of",
     "connection_of",
+    "decoded_body",
     "read_body",
     "while_connected",
 ]
@@ -45,6 +56,8 @@ REQUEST_ID = "apertis.request_id"
 CALLER = "apertis.caller"
 
 _ROUNDS_TO_CLOSE = 4
+# To decode a larger one takes longer than others should wait.
+_SMALL_BODY_BYTES = 4 * 1024
 
 
 class ClientConnection(Protocol):
@@ -108,34 +121,77 @@ def connection_of(scope: Scope) -> ClientConnection:
 
 
 async def read_body(
-    scope: Scope, receive: Receive, limit_bytes: int, timeout_seconds: float
-) -> bytes | None:
-    """Read the whole body; None when it is larger than the limit.
+    scope: Scope,
+    receive: Receive,
+    limit_bytes: int,
+    timeout_seconds: float,
+    total_seconds: float,
+) -> bytes | Refusal:
+    """Read the whole body, or say why it is refused.
 
-    `ClientLeft` when the client closes its connection before the end, `TimeoutError` when a piece
-    does not come in time.
+    `timeout_seconds` bounds the wait for each piece, `total_seconds` that for all of them.
+    `ClientLeft` when the client closes its connection before the end.
     """
-    body = connection_of(scope).take_body()
+    connection = connection_of(scope)
+    body = connection.take_body()
     if body is not None:
         # The usual case, in which nothing is waited for.
-        return body if len(body) <= limit_bytes else None
-    connection = connection_of(scope)
+        return body if len(body) <= limit_bytes else request_too_large(limit_bytes)
     connection.want_body(limit_bytes)
     before = connection.received_bytes
+    end = time.monotonic() + total_seconds
     while True:
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout(min(timeout_seconds, end - time.monotonic())):
                 message = await receive()
         except TimeoutError:
+            if time.monotonic() >= end:
+                return request_timeout("body", total_seconds, whole=True)
             if connection.received_bytes == before:
-                raise
+                return request_timeout("body", timeout_seconds)
             before = connection.received_bytes
             continue
         if message["type"] == "http.disconnect":
             raise ClientLeft
         whole: bytes = message.get("body", b"")
         # It comes as a whole, or too large.
-        return None if message.get("more_body", False) or len(whole) > limit_bytes else whole
+        if message.get("more_body", False) or len(whole) > limit_bytes:
+            return request_too_large(limit_bytes)
+        return whole
+
+
+def coding_of(content_encoding: str) -> str | Refusal:
+    """The one coding that a body is in, `identity` if none; a refusal if it is not understood."""
+    words = [word.strip().lower() for word in content_encoding.split(",")]
+    names = [word for word in words if word not in {"", "identity"}]
+    if not names:
+        return "identity"
+    known = codings()
+    if len(names) > 1 or names[0] not in known:
+        return unsupported_encoding(content_encoding, known)
+    return names[0]
+
+
+async def decoded_body(body: bytes, coding: str, limit_bytes: int) -> bytes | Refusal:
+    """What a compressed body holds; a refusal if that is too large, or damaged."""
+    if coding == "identity":
+        return body
+    if len(body) <= _SMALL_BODY_BYTES:
+        return _decoded(body, coding, limit_bytes)
+    return await asyncio.to_thread(_decoded, body, coding, limit_bytes)
+
+
+def _decoded(body: bytes, coding: str, limit_bytes: int) -> bytes | Refusal:
+    decoder = Decoder(coding, max_bytes=limit_bytes)
+    whole = decoder.feed(body)
+    if decoder.problem == "too large":
+        return request_too_large(limit_bytes)
+    if not decoder.whole:
+        return invalid_request(
+            f"Invalid request format: the body is damaged, or not {coding} as its "
+            "content-encoding says"
+        )
+    return whole
 
 
 async def while_connected(scope: Scope, work: Coroutine[Any, Any, None]) -> bool:

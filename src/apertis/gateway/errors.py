@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from apertis.sandbox.reply import should_retry
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apertis.gateway.exchange import Headers
+    from apertis.gateway.exchange import Headers, RawHeaders
 
 __all__ = [
     "ADMINISTRATORS_ONLY",
     "Refusal",
     "access_denied",
     "conflict",
+    "credential_refused",
     "endpoint_not_found",
     "expired_api_key",
     "head_too_large",
@@ -36,14 +39,18 @@ __all__ = [
     "model_not_found",
     "model_overloaded",
     "not_found",
+    "not_implemented",
     "quota_exceeded",
     "rate_limit_exceeded",
     "request_timeout",
     "request_too_large",
     "service_unavailable",
     "thread_unsupported_request",
+    "trailers_too_large",
     "unpriced_model",
+    "unsupported_encoding",
     "upstream_error",
+    "upstream_redirect",
     "upstream_timeout",
 ]
 
@@ -62,6 +69,25 @@ class Refusal:
     headers: Headers = ()
     # The API's own word for it, where clients go by that.
     error_code: str | None = None
+    # The status may pass, this cannot before somebody has changed a setting.
+    lasting: bool = False
+
+    def header_lines(self, wait_seconds: int | None = None) -> RawHeaders:
+        """Its headers as they are sent.
+
+        `wait_seconds` is what another `retry-after` says, which is sent in place of its own.
+        """
+        lines: RawHeaders = [(b"content-type", b"application/json")]
+        wait = wait_seconds or 0
+        for name, value in self.headers:
+            if name == "retry-after":
+                if wait_seconds is not None:
+                    continue
+                wait = int(value)
+            lines.append((name.encode(), value.encode()))
+        retry = should_retry(self.status, wait) and not self.lasting
+        lines.append((b"x-should-retry", b"true" if retry else b"false"))
+        return lines
 
     def body(self, request_id: str | None) -> bytes:
         """Encode the envelope."""
@@ -78,6 +104,12 @@ class Refusal:
         if request_id is not None:
             envelope["request_id"] = request_id
         return msgspec.json.encode(envelope)
+
+    def for_claude_code(self) -> Refusal:
+        """Give the same as Claude Code understands it: a 403 is to it a failed sign-in."""
+        if self.code != "model_access_denied":
+            return self
+        return replace(self, status=400, type="invalid_request_error")
 
     def with_headers(self, pairs: Iterable[tuple[bytes, bytes]]) -> Refusal:
         """Give the same with more headers."""
@@ -177,9 +209,9 @@ def model_not_found(model: str) -> Refusal:
     return Refusal(404, "not_found_error", "model_not_found", message, "model")
 
 
-def endpoint_not_found(method: str, path: str) -> Refusal:
-    """Refuse a path that the server does not have."""
-    message = f"The requested endpoint does not exist: {method} {path[:200]}"
+def endpoint_not_found(method: str, path: str, hint: str = "") -> Refusal:
+    """Refuse a path that the server does not have; `hint` says which one may be meant."""
+    message = f"The requested endpoint does not exist: {method} {path[:200]}{hint}"
     return Refusal(404, "not_found_error", "endpoint_not_found", message)
 
 
@@ -196,9 +228,11 @@ def method_not_allowed(method: str, path: str, allowed: tuple[str, ...]) -> Refu
     return Refusal(405, "invalid_request_error", "method_not_allowed", message, headers=headers)
 
 
-def request_timeout(part: str, seconds: float) -> Refusal:
-    """Refuse a request whose head or body does not come."""
+def request_timeout(part: str, seconds: float, *, whole: bool = False) -> Refusal:
+    """Refuse a request whose head or body does not come, or not as a `whole` in time."""
     message = f"The request's {part} stopped coming: it was awaited for {seconds:g} seconds"
+    if whole:
+        message = f"The request's {part} did not come as a whole within {seconds:g} seconds"
     return Refusal(408, "timeout_error", "request_timeout", message)
 
 
@@ -212,6 +246,14 @@ def request_too_large(limit_bytes: int) -> Refusal:
     shown = f"{limit_bytes // 2**20} MB" if limit_bytes >= 2**20 else f"{limit_bytes} bytes"
     message = f"Request exceeds the maximum size of {shown}"
     return Refusal(413, "request_too_large", "request_too_large", message)
+
+
+def unsupported_encoding(coding: str, understood: tuple[str, ...]) -> Refusal:
+    """Refuse a body whose `content-encoding` is not understood."""
+    accepted = ", ".join(understood)
+    message = f"The content-encoding {coding[:100]!r} is not understood; understood: {accepted}"
+    headers = (("accept-encoding", accepted),)
+    return Refusal(415, "invalid_request_error", "invalid_request", message, headers=headers)
 
 
 def rate_limit_exceeded(retry_after_seconds: int, what: str) -> Refusal:
@@ -230,6 +272,18 @@ def head_too_large(limit_bytes: int) -> Refusal:
     return Refusal(431, "invalid_request_error", "headers_too_large", message)
 
 
+def trailers_too_large(limit_bytes: int) -> Refusal:
+    """Refuse trailers, or what else frames a body, above the limit."""
+    message = f"The request's trailers, or the extensions of its chunks, exceed {limit_bytes} bytes"
+    return Refusal(431, "invalid_request_error", "headers_too_large", message)
+
+
+def not_implemented(what: str) -> Refusal:
+    """Refuse a part of HTTP that is not to be had here."""
+    message = f"{what} is not supported"
+    return Refusal(501, "invalid_request_error", "invalid_request", message)
+
+
 def internal_error() -> Refusal:
     """Answer for a defect of the server; its log has the trace."""
     return Refusal(500, "api_error", "internal_error", "An internal server error occurred")
@@ -239,6 +293,26 @@ def upstream_error(reason: str) -> Refusal:
     """Answer for an upstream that gave no answer, or broke one off."""
     message = f"Error communicating with upstream provider: {reason}"
     return Refusal(502, "api_error", "upstream_error", message)
+
+
+def credential_refused() -> Refusal:
+    """Answer for an upstream that refuses the gateway's own credential.
+
+    A 401 would tell the caller to look at a key that is none of his.
+    """
+    return replace(upstream_error("it refused the gateway's own credential"), lasting=True)
+
+
+def upstream_redirect(status: int) -> Refusal:
+    """Answer for an upstream that points elsewhere.
+
+    To where is not said: the caller's client would follow it with the key of the gateway.
+    """
+    reason = (
+        f"it redirects (status {status}), which is not followed; the administrator of the gateway "
+        "should check the upstream's base_url"
+    )
+    return replace(upstream_error(reason), lasting=True)
 
 
 def service_unavailable(message: str = "Service temporarily unavailable") -> Refusal:

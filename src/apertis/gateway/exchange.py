@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
+    "TOLD_BY_PROXIES",
     "ClientLeft",
     "Fault",
     "Headers",
@@ -20,7 +21,28 @@ __all__ = [
     "UpstreamFailure",
     "UpstreamRequest",
     "UpstreamTimeouts",
+    "header_values",
+    "redirect_target",
 ]
+
+TOLD_BY_PROXIES = frozenset(
+    {
+        b"cf-connecting-ip",
+        b"cf-connecting-ipv6",
+        b"cf-ipcountry",
+        b"fastly-client-ip",
+        b"forwarded",
+        b"true-client-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-envoy-external-address",
+        b"x-original-forwarded-for",
+        b"x-real-ip",
+    }
+)
+"""What proxies in front of the gateway tell of who asks, beside `x-forwarded-*`."""
+
+_LONGEST_SHOWN = 200
 
 Headers = tuple[tuple[str, str], ...]
 RawHeaders = list[tuple[bytes, bytes]]
@@ -135,3 +157,24 @@ class Upstream(Protocol):
     async def close(self) -> None:
         """Close the connections that are kept."""
         ...
+
+
+def header_values(headers: RawHeaders) -> dict[str, str]:
+    """The values by name; a field that repeats is one value (RFC 9110, section 5.3)."""
+    values = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    if len(values) < len(headers):
+        values.clear()
+        for raw_name, raw_value in headers:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            values[name] = f"{values[name]}, {value}" if name in values else value
+    return values
+
+
+def redirect_target(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Where a redirect leads, for the administrator: without what may be secret in it."""
+    location = next((value for name, value in headers if name == b"location"), b"")
+    address = location.decode("latin-1").partition("?")[0].partition("#")[0]
+    scheme, slashes, rest = address.rpartition("//")
+    host, slash, path = rest.partition("/")
+    shown = f"{scheme}{slashes}{host.rpartition('@')[2] if slashes else host}{slash}{path}"
+    return shown[:_LONGEST_SHOWN] if shown.isprintable() and shown else "elsewhere"

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.gateway.errors import Refusal, upstream_error
+from apertis.gateway.errors import Refusal, upstream_error, upstream_redirect
 from apertis.gateway.exchange import (
     Fault,
     RawHeaders,
     UpstreamFailure,
     UpstreamRequest,
     UpstreamTimeouts,
+    redirect_target,
 )
 from apertis.gateway.relay import Relay
 from apertis.gateway.routing.attempts import Stop
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from apertis.gateway.visit import Visit
 
     # What became of an attempt, and the answer if there is one to hand out.
-    _Tried = tuple[Outcome, "Plain | Streamed | None"]
+    _Tried = tuple[Outcome, "Plain | Streamed | Refusal | None"]
 
 __all__ = [
     "Forwarder",
@@ -54,10 +55,20 @@ _LARGEST_STATUS = 599
 _HELD_SILENCES = 3
 # How long the body is, when it leaves, what is left of the caller's limits, which model was tried
 # and whether it was kept: an upstream that is such a gateway itself says it of its own caller.
+# And where else to go, and which pages may read it: the caller asked another host.
 _OWN_TO_SAY = frozenset(
     {
+        b"access-control-allow-credentials",
+        b"access-control-allow-headers",
+        b"access-control-allow-methods",
+        b"access-control-allow-origin",
+        b"access-control-expose-headers",
+        b"access-control-max-age",
         b"content-length",
+        b"content-location",
         b"date",
+        b"location",
+        b"refresh",
         b"x-actual-model",
         b"x-apertis-request-id",
         b"x-fallback-from",
@@ -162,7 +173,7 @@ class Forwarder:
     ) -> Plain | Streamed | Refusal:
         """Try one target after the other; an answer that may be handed out ends it."""
         step = attempts.start(self._wall_clock())
-        held: Plain | Streamed | None = None
+        held: Plain | Streamed | Refusal | None = None
         try:
             while not isinstance(step, Stop):
                 if step.delay_seconds:
@@ -230,6 +241,11 @@ class Forwarder:
             outcome = outcome_of_fault(answer.kind)
             self._report(target, outcome)
             return outcome, None
+        if 300 <= answer.status < 400:
+            answer.close()
+            visit.reason = f"it redirects to {redirect_target(answer.headers)} ({answer.status})"
+            self._report(target, Outcome.SERVER_ERROR)
+            return Outcome.SERVER_ERROR, upstream_redirect(answer.status)
         if answer.status > _LARGEST_STATUS:
             answer.close()
             self._report(target, Outcome.MALFORMED)
@@ -293,7 +309,7 @@ class Forwarder:
         self._router.report(target, outcome, self._wall_clock(), retry_after)
 
 
-def _discard(answer: Plain | Streamed | None) -> None:
+def _discard(answer: Plain | Streamed | Refusal | None) -> None:
     if isinstance(answer, Streamed):
         answer.relay.discard()
 

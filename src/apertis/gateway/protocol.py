@@ -10,6 +10,7 @@ import re
 import time
 from typing import TYPE_CHECKING, cast
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -17,7 +18,14 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from apertis.gateway.asgi import CONNECTION
-from apertis.gateway.errors import Refusal, head_too_large, invalid_request, request_timeout
+from apertis.gateway.errors import (
+    Refusal,
+    head_too_large,
+    invalid_request,
+    not_implemented,
+    request_timeout,
+    trailers_too_large,
+)
 from apertis.gateway.visit import new_request_id
 
 if TYPE_CHECKING:
@@ -32,16 +40,22 @@ __all__ = ["HttpProtocol"]
 
 # The parser itself would keep a head of any length, before any key has been seen.
 _MOST_HEAD_BYTES = 64 * 1024
-_MOST_FRAMING_BYTES = 256 * 1024
 _HEAD_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
+# How long the rest of a body may come whose request is answered already.
+_REST_SECONDS = 30.0
 # Each request that waits behind an answer costs far more memory than its bytes.
 _MOST_WAITING = 100
-_UPGRADE = re.compile(rb"\r\nupgrade(?=\s*:)", re.IGNORECASE)
+# RFC 9110, section 7.2: a name or an address, and perhaps a port.
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Za-z.:_%~-]+\])(?::[0-9]{0,5})?")
 
 
-class _TooManyWaitingError(Exception):
-    """A client sends requests without waiting for answers, and far too many; the parser stops."""
+class _RefusedError(Exception):
+    """Stops the parser; what is answered is in `refusal`."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 class Exchange:
@@ -111,7 +125,11 @@ class Exchange:
         cycle = self._cycle
         if cycle.disconnected or cycle.response_complete:
             return
-        headers.append((b"content-length", b"%d" % len(body)))
+        if status != 204:
+            headers.append((b"content-length", b"%d" % len(body)))
+        if status == 408:
+            # It says that what is still to come is not awaited any more.
+            cycle.keep_alive = False
         parts = self._head(status, headers)
         if cycle.scope["method"] != "HEAD":
             parts.append(body)
@@ -173,7 +191,7 @@ class Exchange:
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
-            self._protocol.transport.close()
+            self._protocol.hang_up()
         cycle.on_response()
 
 
@@ -185,15 +203,16 @@ class HttpProtocol(HttpToolsProtocol):
     _within_head = False
     _refused = False
     _head_bytes = 0
-    # Whether what came may hold a head that is too large, and whether it does.
+    rest_seconds = _REST_SECONDS
+    # Whether what came may hold a head that is too large.
     _much_came = False
-    _too_large = False
     # What came of a message behind its head without any byte of a body: it frames the body.
     _framing_bytes = 0
     _body_came = False
     # An answer is complete, and its client does not take it: nothing more is read of it.
     _stalled = False
     _head_timer: asyncio.TimerHandle | None = None
+    _rest_timer: asyncio.TimerHandle | None = None
     # The request whose body is wanted as a whole, and how large it may become.
     wanted: tuple[RequestResponseCycle, int] | None = None
     wanted_size = 0
@@ -209,24 +228,19 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application that nobody waits for its answer any more."""
         self._stop_head_timer()
+        self._stop_rest_timer()
         super().connection_lost(exc)
         for exchange in list(self.exchanges):
             if exchange.on_lost is not None:
                 exchange.on_lost()
 
     def data_received(self, data: bytes) -> None:
-        """Read on. An offer to upgrade is hidden from the parser, which would lose the body.
-
-        Java's own client offers HTTP/2 in every request that it sends without TLS; a server may
-        ignore the offer (RFC 9110, section 7.8). It is found when the head comes in one piece.
-        """
+        """Read on."""
         if self._refused:
             return
-        if not self._within_message:
-            head, end, rest = data.partition(b"\r\n\r\n")
-            data = _UPGRADE.sub(b"\r\nx-ignored-upgrade", head) + end + rest
+        self._unset_keepalive_if_required()
         self._much_came = self._head_bytes + len(data) > _MOST_HEAD_BYTES
-        super().data_received(data)
+        self._parse(data)
         if self._refused:
             return
         if self._within_head:
@@ -243,31 +257,60 @@ class HttpProtocol(HttpToolsProtocol):
             # Extensions of chunks, and trailers, could go on for ever.
             self._framing_bytes = 0 if self._body_came else self._framing_bytes + len(data)
             self._body_came = False
-            if self._framing_bytes > _MOST_FRAMING_BYTES:
-                self._refuse(invalid_request("Invalid HTTP request received."))
+            if self._framing_bytes > _MOST_HEAD_BYTES:
+                self._refuse(trailers_too_large(_MOST_HEAD_BYTES))
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Answer a request whose offer to upgrade was not hidden, and hang up.
+    def _parse(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as offer:
+                # The parser takes it to end with its head, and what follows for something else.
+                data = self._without_offer() + data[offer.args[0] :]
+                self.parser = HttpRequestParser(self)
+            except HttpParserError as error:
+                cause = error.__context__
+                if isinstance(cause, _RefusedError):
+                    self._refuse(cause.refusal)
+                else:
+                    self._refuse(invalid_request("Invalid HTTP request received."))
+                return
+            else:
+                return
 
-        The parser took it to end with its head. What follows may be its body, and must not be
-        taken for another request.
+    def _without_offer(self) -> bytes:
+        """The head without its offer to upgrade, which a server may ignore (RFC 9110, 7.8).
+
+        Java's own client offers HTTP/2 in every request that it sends without TLS.
         """
-        self.cycle.keep_alive = False
-        self._refused = True
+        line = b"%b %b HTTP/%b" % (
+            self.parser.get_method(),
+            self.url,
+            self.parser.get_http_version().encode("ascii"),
+        )
+        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"\r\n".join([line, *fields, b"", b""])
 
     def on_headers_complete(self) -> None:
         """Start the request; its body is limited by the application."""
         if self._much_came and self._head_size() > _MOST_HEAD_BYTES:
-            # What is raised here stops the parser, which then has it answered.
-            self._too_large = True
-            raise ValueError("the head is too large")
+            raise _RefusedError(head_too_large(_MOST_HEAD_BYTES))
+        parser = self.parser
+        refusal = _fault_of(parser.get_http_version(), self.headers)
+        if refusal is not None:
+            raise _RefusedError(refusal)
+        if parser.should_upgrade():
+            if parser.get_method() == b"CONNECT":
+                raise _RefusedError(not_implemented("The method CONNECT"))
+            # It is read again without the offer.
+            return
         super().on_headers_complete()
         self._within_head = False
         self._framing_bytes = 0
         # Trailers are no headers: what a request says is said before its body.
         self.headers = []
         if len(self.pipeline) > _MOST_WAITING:
-            raise _TooManyWaitingError
+            raise _RefusedError(invalid_request("Too many requests wait for their answers."))
         # The application's task is made by now, and runs later.
         cast("Scope", self.scope)["extensions"] = {CONNECTION: Exchange(self, self.cycle)}
 
@@ -295,6 +338,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that what comes next is a head."""
+        if self._within_head:
+            # Only the parser takes an offer to upgrade for the end of its request.
+            return
+        if self.headers and self._head_size() > _MOST_HEAD_BYTES:
+            raise _RefusedError(trailers_too_large(_MOST_HEAD_BYTES))
+        self._stop_rest_timer()
         if self._pieces:
             self._join_body()
         super().on_message_complete()
@@ -306,6 +355,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, once the client takes the answer to this one."""
+        if self._within_message and not self.pipeline and self._rest_timer is None:
+            # What still comes of it is not read by anybody, and must come to an end.
+            self._rest_timer = self.loop.call_later(self.rest_seconds, self.transport.close)
         if self.flow.write_paused and not self.transport.is_closing():
             self._stalled = True
             self.flow.pause_reading()
@@ -328,13 +380,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._within_message = self._within_head = True
         self._head_bytes = 0
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP in the envelope of all other errors, and hang up."""
-        if self._too_large:
-            self._refuse(head_too_large(_MOST_HEAD_BYTES))
-        else:
-            self._refuse(invalid_request(msg.strip()))
-
     def _head_size(self) -> int:
         # Four bytes of each field are its colon, its space and its line's end.
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -352,12 +397,26 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answer what cannot be read any further, and hang up when the client has the answer.
+    def _stop_rest_timer(self) -> None:
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
+
+    def hang_up(self) -> None:
+        """Close the connection when the client has what was written.
 
         A connection that is closed with bytes unread is reset, and a reset takes the answer away
         from a client that still sends; so what comes is read for a while, and thrown away.
         """
+        if self._within_message and self.transport.can_write_eof():
+            self._refused = True
+            self.transport.write_eof()
+            self._head_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer what cannot be read any further, and hang up."""
         self._refused = True
         self._stop_head_timer()
         if not self._awaits_this:
@@ -372,18 +431,15 @@ class HttpProtocol(HttpToolsProtocol):
         head = [
             STATUS_LINE[refusal.status],
             *(b"%s: %s\r\n" % header for header in self.server_state.default_headers),
-            b"content-type: application/json\r\n",
+            *(b"%s: %s\r\n" % header for header in refusal.header_lines()),
             b"content-length: %d\r\n" % len(body),
             b"request-id: %s\r\n" % request_id.encode(),
             b"connection: close\r\n\r\n",
         ]
         self._within_head = False
+        self._within_message = True
         self.transport.write(b"".join(head) + body)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-            self._head_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
-        else:
-            self.transport.close()
+        self.hang_up()
 
     @property
     def _awaits_this(self) -> bool:
@@ -392,3 +448,25 @@ class HttpProtocol(HttpToolsProtocol):
             return not (self.pipeline or self.cycle.response_started)
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is None or cycle.response_complete
+
+
+def _fault_of(version: str, headers: RawHeaders) -> Refusal | None:
+    """What is wrong with how a head frames its request and names its host (RFC 9112)."""
+    if version not in {"1.0", "1.1"}:
+        return not_implemented(f"HTTP/{version}")
+    host: bytes | None = None
+    for name, value in headers:
+        if name == b"host":
+            if host is not None:
+                return invalid_request("The header 'host' is there more than once")
+            host = value
+            if not _HOST.fullmatch(value):
+                return invalid_request("The header 'host' is invalid")
+        elif name == b"transfer-encoding":
+            if version == "1.0":
+                return invalid_request("HTTP/1.0 has no 'transfer-encoding'")
+            if value.lower() != b"chunked":
+                return not_implemented("A 'transfer-encoding' other than 'chunked'")
+    if host is None and version != "1.0":
+        return invalid_request("The header 'host' is missing")
+    return None

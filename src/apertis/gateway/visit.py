@@ -49,6 +49,7 @@ class Visit:
         "kind",
         "method",
         "model",
+        "page_headers",
         "path",
         "reason",
         "request_class",
@@ -73,6 +74,8 @@ class Visit:
         self.method = method
         self.path = path
         self.endpoint = ""
+        # What lets a page in a browser read the answer.
+        self.page_headers: tuple[tuple[bytes, bytes], ...] = ()
         self.kind: str | None = None
         self.address = ""
         self.key: Key | None = None

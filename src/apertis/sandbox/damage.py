@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apertis.sandbox.reply import Cut, Refusal, Reply, Step, Wait, error_type, json_reply
+from apertis.sandbox.reply import Cut, Refusal, Reply, Step, Wait, error_reply, error_type
 from apertis.sandbox.streaming import encode_event
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def refused_at_once(fault: Fault, streamed: bool, request_id: str) -> Reply | No
         return Reply(status, (*head, ("location", "/elsewhere")), _delayed(fault, ()))
     kind = fault.type or error_type(status)
     message = _MESSAGES.get(kind, f"The sandbox was asked for status {status}")
-    body = Refusal(status, message, kind).body(request_id)
-    reply = json_reply(status, body, request_id, *fault.headers)
+    reply = error_reply(Refusal(status, message, kind), request_id, *fault.headers)
     return Reply(status, reply.headers, _delayed(fault, reply.steps))
 
 

@@ -16,7 +16,8 @@ The others say more about it:
     after=N               so many events come first (default 0); of a plain answer so many bytes
     type=ERROR_TYPE       for `status` and `error-event` (there by default `overloaded_error`)
     retry-after=SECONDS   for `status`: the header of this name; also `retry-after-ms`
-    should-retry=BOOL     for `status`: the header `x-should-retry`, `true` or `false`
+    should-retry=WORD     for `status`: the header `x-should-retry`, `true` or `false`; `none`
+                          leaves out the one that the API has
     times=N id=NAME       only the first N requests that carry this id; the rest are answered well
 
 Examples: `status=529; retry-after=1`, `delay=0.2`, `error-event after=3 type=overloaded_error`,
@@ -43,7 +44,7 @@ _LONGEST_SECONDS = 3600.0
 _GRAMMAR = (
     "It is a list of words, separated by spaces or semicolons: one of status=CODE, error-event, "
     "cut, truncated, garbage, empty, stall[=SECONDS], and any of delay=SECONDS, after=N, "
-    "type=ERROR_TYPE, retry-after=SECONDS, retry-after-ms=N, should-retry=true|false, "
+    "type=ERROR_TYPE, retry-after=SECONDS, retry-after-ms=N, should-retry=true|false|none, "
     "times=N id=NAME."
 )
 
@@ -124,7 +125,7 @@ def _word_problem(name: str, equals: str, value: str, words: Mapping[str, str]) 
         "after": _is_count(value),
         "times": _is_count(value),
         "type": bool(re.fullmatch(r"[a-z_]{1,64}", value)),
-        "should-retry": value in ("true", "false"),
+        "should-retry": value in ("true", "false", "none"),
         "id": bool(re.fullmatch(r"[\w.-]{1,64}", value, re.ASCII)),
     }
     if name not in right:

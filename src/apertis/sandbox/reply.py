@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from apertis.sandbox.values import JsonObject
 
@@ -27,6 +27,11 @@ _ERROR_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+
+
+# What may have passed by the next try; all else is answered the same again.
+_PASSING = frozenset({408, 429, 500, 502, 503, 504, 529})
+MAX_RETRY_WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +134,32 @@ def json_reply(status: int, body: object, request_id: str, *headers: tuple[str, 
     """A plain JSON answer."""
     head = (("content-type", "application/json"), ("request-id", request_id), *headers)
     return Reply(status, head, (json_bytes(body),))
+
+
+def should_retry(status: int, wait_seconds: float = 0.0) -> bool:
+    """What `x-should-retry` says of an error, here and in the gateway.
+
+    Clients sleep as long as `retry-after` says: what opens later is for a person to decide.
+    """
+    return status in _PASSING and wait_seconds <= MAX_RETRY_WAIT_SECONDS
+
+
+def error_reply(refusal: Refusal, request_id: str, *headers: tuple[str, str]) -> Reply:
+    """An error; `x-should-retry` is as the API has it, unless `headers` have it or say `none`."""
+    given = dict(headers)
+    said = given.pop("x-should-retry", None)
+    if said is None:
+        said = "true" if should_retry(refusal.status, _seconds(given)) else "false"
+    if said != "none":
+        given["x-should-retry"] = said
+    return json_reply(refusal.status, refusal.body(request_id), request_id, *given.items())
+
+
+def _seconds(headers: Mapping[str, str]) -> float:
+    """How long these headers ask to wait, where they say it in numbers."""
+    try:
+        if "retry-after-ms" in headers:
+            return float(headers["retry-after-ms"]) / 1000
+        return float(headers.get("retry-after", 0))
+    except ValueError:
+        return 0.0

@@ -11,7 +11,7 @@ from apertis.sandbox.catalogue import find_model, list_models
 from apertis.sandbox.compose import compose
 from apertis.sandbox.damage import damage, refused_at_once
 from apertis.sandbox.faults import HEADER, Fault, parse_fault
-from apertis.sandbox.reply import Refusal, Reply, Speed, Wait, json_reply
+from apertis.sandbox.reply import Refusal, Reply, Speed, Wait, error_reply, json_reply
 from apertis.sandbox.streaming import event_stream
 from apertis.sandbox.threads import Threads, unsupported_in_batches
 from apertis.sandbox.tokens import ESTIMATE_HEADER, input_usage
@@ -66,7 +66,7 @@ class Sandbox:
         asked = headers.get(HEADER, "").strip()
         fault = parse_fault(asked) if asked else None
         if isinstance(fault, Refusal):
-            return _refused(fault, id)
+            return error_reply(fault, id)
         if fault is None or not self._strikes(fault):
             return self._answer(method, path, headers, body, query, id)
         reply = None
@@ -89,16 +89,16 @@ class Sandbox:
     ) -> Reply:
         allowed = _allowed(path)
         if not allowed:
-            return _refused(Refusal(404, f"Not Found: {path}"), id)
+            return error_reply(Refusal(404, f"Not Found: {path}"), id)
         if method not in allowed:
             refusal = Refusal(405, f"Method Not Allowed: {path} takes {' and '.join(allowed)}")
-            return _refused(refusal, id, ("allow", ", ".join(allowed)))
+            return error_reply(refusal, id, ("allow", ", ".join(allowed)))
         if path.startswith(_MODELS):
             return _plain(_models(path, query), id)
         needs_body = method == "POST" and not path.endswith("/cancel")
         request = read_json(body) if needs_body else {}
         if isinstance(request, Refusal):
-            return _refused(request, id)
+            return error_reply(request, id)
         if path.startswith(_BATCHES):
             return self._batch(method, path, query, request, headers, id)
         counting = path.endswith("/count_tokens")
@@ -107,7 +107,7 @@ class Sandbox:
             return _refused(request, id)
         accepted = check(request, headers, counting)
         if isinstance(accepted, Refusal):
-            return _refused(accepted, id)
+            return error_reply(accepted, id)
         if counting:
             tokens = input_usage(request, accepted.attachments).total
             return json_reply(200, {"input_tokens": tokens}, id, ESTIMATE_HEADER)
@@ -169,8 +169,6 @@ def _origin(headers: Mapping[str, str]) -> str:
 
 
 def _plain(outcome: _Outcome, id: str) -> Reply:
-    return _refused(outcome, id) if isinstance(outcome, Refusal) else json_reply(200, outcome, id)
-
-
-def _refused(refusal: Refusal, id: str, *headers: tuple[str, str]) -> Reply:
-    return json_reply(refusal.status, refusal.body(id), id, *headers)
+    return (
+        error_reply(outcome, id) if isinstance(outcome, Refusal) else json_reply(200, outcome, id)
+    )

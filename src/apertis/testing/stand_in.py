@@ -10,7 +10,14 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING
 
-from apertis.gateway.asgi import abort, connection_of, read_body, while_connected
+from apertis.gateway.asgi import (
+    abort,
+    coding_of,
+    connection_of,
+    decoded_body,
+    read_body,
+    while_connected,
+)
 from apertis.gateway.errors import (
     Refusal,
     internal_error,
@@ -23,8 +30,9 @@ from apertis.gateway.exchange import (
     UpstreamFailure,
     UpstreamRequest,
     UpstreamTimeouts,
+    header_values,
 )
-from apertis.gateway.keys.credential import credential_of
+from apertis.gateway.keys.credential import credential_of, refuse_repeated
 from apertis.gateway.routes.table import Endpoint, resolve
 
 if TYPE_CHECKING:
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["StandIn"]
 
 _BODY_SECONDS = 60.0
+_WHOLE_BODY_SECONDS = 600.0
 _FOR_EVER = UpstreamTimeouts(3600.0, 3600.0, 3600.0)
 _CHUNKS_PER_TURN = 32
 _SERVED = {Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.MODELS, Endpoint.BATCHES}
@@ -83,13 +92,9 @@ class StandIn:
         if endpoint not in _SERVED:
             connection_of(scope).answer(200, [_JSON], b'{"status":"ok"}')
             return
-        refusal = self._stranger(scope)
-        body = None
-        if refusal is None:
-            body = await read_body(scope, receive, self._max_body_bytes, _BODY_SECONDS)
-            refusal = None if body is not None else request_too_large(self._max_body_bytes)
-        if refusal is not None or body is None:
-            _refuse(refusal or internal_error(), request_id, scope)
+        body = self._stranger(scope) or await self._body(scope, receive)
+        if isinstance(body, Refusal):
+            _refuse(body, request_id, scope)
             return
         query = scope["query_string"].decode("latin-1")
         target = f"{path}?{query}" if query else path
@@ -97,7 +102,10 @@ class StandIn:
         await while_connected(scope, self._answer(request, request_id, send))
 
     def _stranger(self, scope: Scope) -> Refusal | None:
-        headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
+        repeated = refuse_repeated(scope["headers"])
+        if repeated is not None:
+            return repeated
+        headers = header_values(scope["headers"])
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._max_body_bytes:
             return request_too_large(self._max_body_bytes)
@@ -107,6 +115,14 @@ class StandIn:
         if not hmac.compare_digest(presented.encode(), self._secret):
             return invalid_api_key()
         return None
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | Refusal:
+        limit = self._max_body_bytes
+        coding = coding_of(header_values(scope["headers"]).get("content-encoding", ""))
+        if isinstance(coding, Refusal):
+            return coding
+        body = await read_body(scope, receive, limit, _BODY_SECONDS, _WHOLE_BODY_SECONDS)
+        return body if isinstance(body, Refusal) else await decoded_body(body, coding, limit)
 
     async def _answer(self, request: UpstreamRequest, request_id: str, send: Send) -> None:
         answer = await self._upstream.open(request, _FOR_EVER)
@@ -135,6 +151,5 @@ _JSON = (b"content-type", b"application/json")
 
 
 def _refuse(refusal: Refusal, request_id: str, scope: Scope) -> None:
-    headers = [_JSON, (b"request-id", request_id.encode())]
-    headers += [(name.encode(), value.encode()) for name, value in refusal.headers]
+    headers = [*refusal.header_lines(), (b"request-id", request_id.encode())]
     connection_of(scope).answer(refusal.status, headers, refusal.body(request_id))

@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 from apertis.gateway.config.kinds import Kind, UnfitError, quoted, shown
 
-__all__ = ["BaseUrl", "DatabaseUrl", "Location", "Network", "without_password"]
+__all__ = ["BaseUrl", "DatabaseUrl", "Location", "Network", "WebOrigin", "without_password"]
 
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -103,6 +105,34 @@ class BaseUrl(Kind):
     def show(self, given: object) -> str:
         """What was given, without a credential."""
         return shown(without_password(given) if isinstance(given, str) else given)
+
+
+@dataclass(frozen=True)
+class WebOrigin(Kind):
+    """An origin of web pages as browsers send it, or `*`."""
+
+    @property
+    def expected(self) -> str:
+        """How it is written."""
+        return "an origin such as https://chat.example.com, without a path, or *"
+
+    def read(self, given: object, base: Path) -> str:  # noqa: ARG002
+        """The origin, in lower case and without a port that goes without saying."""
+        if not isinstance(given, str):
+            raise UnfitError
+        if given == "*":
+            return given
+        if given == "null":
+            raise UnfitError("is the origin of every sandboxed page; write * to let all of them")
+        parts = _ORIGIN.fullmatch(given.lower().removesuffix("/"))
+        if parts is None:
+            raise UnfitError
+        scheme, host, port = parts[1], parts[2], parts[3] or ""
+        return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS.get(scheme) else port}"
+
+    def write(self, value: str) -> str:
+        """The origin in quotes."""
+        return quoted(value)
 
 
 @dataclass(frozen=True)

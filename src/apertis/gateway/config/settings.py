@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from apertis.gateway.config.kinds import Choice, Flag, Kind, Names, Text
-from apertis.gateway.config.places import BaseUrl, DatabaseUrl, Location, Network
+from apertis.gateway.config.places import BaseUrl, DatabaseUrl, Location, Network, WebOrigin
 from apertis.gateway.config.quantities import Duration, Money, Number, RateLimit, Size, Whole
 from apertis.gateway.config.rates import Rate
 from apertis.gateway.config.secret import Secret  # noqa: TC001 - as above.
@@ -64,10 +64,17 @@ class ServerSettings:
     """Addresses and networks of the proxies in front of the gateway. Only what they say in
     `X-Forwarded-For` is believed, and in `X-Forwarded-Proto`, `-Host` and `-Prefix` when a link to
     the results of a batch is made; for everybody else the client is the peer of the connection."""
+    allowed_origins: Annotated[tuple[str, ...], Names(WebOrigin(), "origins")] = ()
+    """Origins of the web pages that may call `/v1/*` from a browser, such as
+    `https://chat.example.com`; `*` lets every page. A page needs a key as everybody does, and what
+    is in a page, its visitors can read."""
     max_body_bytes: Annotated[int, Size()] = MAX_BODY_BYTES
-    """Largest request body. The default is the API's own limit."""
+    """Largest request body, also of one that comes compressed. The default is the API's own
+    limit."""
     body_timeout_seconds: Annotated[float, Duration()] = 60.0
     """Longest wait between two pieces of a request's body."""
+    body_total_timeout_seconds: Annotated[float, Duration()] = 600.0
+    """Longest time that a request's body may take as a whole."""
     stop_seconds: Annotated[float, Duration(positive=False)] = 30.0
     """How long a stop lets answers that are under way finish."""
     workers: Annotated[int, Whole(1)] = 1

@@ -14,7 +14,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from apertis.gateway.doctor.finding import fail, ok, warn
-from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
+from apertis.gateway.exchange import (
+    UpstreamFailure,
+    UpstreamRequest,
+    UpstreamTimeouts,
+    redirect_target,
+)
 from apertis.gateway.slices import UNREADABLE
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 
@@ -109,7 +114,7 @@ def _judged(
     if status in {401, 403}:
         return _refused(subject, upstream, status)
     if 300 <= status < 400:
-        to = dict(answer.headers).get(b"location", b"elsewhere").decode("latin-1")
+        to = redirect_target(answer.headers)
         advice = "make that the upstream's base_url: redirects are not followed"
         return fail(subject, f"{where} redirects to {to} ({status})", advice)
     if status >= 500:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-__all__ = ["Networks", "compile_networks", "is_address", "normal_address", "parse_network"]
+__all__ = [
+    "Networks",
+    "compile_networks",
+    "is_address",
+    "is_loopback",
+    "normal_address",
+    "parse_network",
+]
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -51,6 +58,12 @@ def normal_address(text: str) -> str:
 def is_address(text: str) -> bool:
     """Whether this is an IPv4 or IPv6 address."""
     return _locate(text) is not None
+
+
+def is_loopback(text: str) -> bool:
+    """Whether this is an address of this machine alone, in whatever family."""
+    address = _parse_address(text)
+    return address is not None and _unmapped(address).is_loopback
 
 
 class Networks:

@@ -121,7 +121,8 @@ def _response(request: Request, result: Result) -> Response:
     # A key's secret is in some of the answers: no cache may keep any of them.
     headers = {"request-id": request_id, "cache-control": "no-store"}
     if isinstance(result, Refusal):
-        headers.update(result.headers)
+        lines = result.header_lines()
+        headers.update((name.decode(), value.decode()) for name, value in lines)
         body, status = result.body(request_id), result.status
     else:
         body, status = msgspec.json.encode(result), 200

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apertis.gateway.errors import Refusal, upstream_error
-from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest
+from apertis.gateway.errors import (
+    Refusal,
+    credential_refused,
+    upstream_error,
+    upstream_redirect,
+)
+from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest, redirect_target
 from apertis.gateway.forward import Plain, passed_down, read_all
 from apertis.gateway.routes.batch_results import refusal_of
 from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
@@ -58,10 +63,10 @@ class BatchCalls:
     ) -> UpstreamAnswer | Refusal:
         """Ask for something with the caller's own headers and query, without a body."""
         target = f"{path}?{request.query}" if request.query else path
-        answer = await self._open(
+        _, answer = await self._open(
             visit, upstream, UpstreamRequest(method, target, request.raw_headers, b"")
         )
-        return refusal_of(answer) if isinstance(answer, UpstreamFailure) else answer
+        return answer
 
     async def whole(
         self, visit: Visit, upstream: str, method: str, path: str, request: Request
@@ -86,34 +91,52 @@ class BatchCalls:
         self, visit: Visit, target: Target, path: str, headers: RawHeaders, body: bytes
     ) -> tuple[Outcome, Plain | Refusal]:
         """Send a body, and read the whole answer; what became of it, and the answer."""
-        answer = await self._open(
+        outcome, answer = await self._open(
             visit, target.upstream, UpstreamRequest("POST", path, headers, body)
         )
-        plain = answer if isinstance(answer, UpstreamFailure) else await self.read(visit, answer)
+        if isinstance(answer, Refusal):
+            return outcome, answer
+        plain = await self.read(visit, answer)
         if isinstance(plain, UpstreamFailure):
             return outcome_of_fault(plain.kind), refusal_of(plain)
-        return outcome_of_status(plain.status), plain
+        return outcome, plain
 
     async def _open(
         self, visit: Visit | None, name: str, request: UpstreamRequest
-    ) -> UpstreamAnswer | UpstreamFailure:
+    ) -> tuple[Outcome, UpstreamAnswer | Refusal]:
         wiring = self.wiring
         upstream = wiring.upstreams[name]
         if visit is not None:
             visit.upstream = name
             visit.attempts += 1
             visit.sent = visit.sent or self._clock()
-        answer = await upstream.open(request, wiring.timeouts)
-        if isinstance(answer, UpstreamFailure):
-            outcome = outcome_of_fault(answer.kind)
+        opened = await upstream.open(request, wiring.timeouts)
+        answer: UpstreamAnswer | Refusal
+        if isinstance(opened, UpstreamFailure):
+            outcome, answer = outcome_of_fault(opened.kind), refusal_of(opened)
         else:
-            outcome = outcome_of_status(answer.status)
+            outcome = outcome_of_status(opened.status)
+            answer = _unfit(visit, opened) or opened
         # What batches are told of models says nothing about them: the target has none.
         wiring.router.report(Target(name, "", ""), outcome, self._wall_clock())
-        return answer
+        return outcome, answer
 
     def knows(self, upstream: str) -> Refusal | None:
         """Say so when an upstream is not there any more."""
         if upstream in self.wiring.upstreams:
             return None
         return upstream_error(f"the upstream {upstream!r}, where the batch runs, is not configured")
+
+
+def _unfit(visit: Visit | None, answer: UpstreamAnswer) -> Refusal | None:
+    """What is said in place of an answer that is not for the caller."""
+    refusal = None
+    if 300 <= answer.status < 400:
+        refusal = upstream_redirect(answer.status)
+        if visit is not None:
+            visit.reason = f"it redirects to {redirect_target(answer.headers)} ({answer.status})"
+    elif outcome_of_status(answer.status) is Outcome.BAD_KEY:
+        refusal = credential_refused()
+    if refusal is not None:
+        answer.close()
+    return refusal

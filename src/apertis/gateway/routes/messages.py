@@ -22,7 +22,6 @@ STOPPING = service_unavailable("The gateway is being stopped")
 """What becomes of a request that takes longer than a stop waits."""
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
-_JSON = (b"content-type", b"application/json")
 # A burst lets other requests run now and then; sending alone does not yield.
 _BLOCKS_PER_TURN = 32
 
@@ -38,20 +37,20 @@ def own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
         headers.append((b"x-request-id", visit.client_request_id.encode("latin-1")))
     if visit.standing is not None:
         headers += visit.standing.headers()
+    headers += visit.page_headers
     return headers
 
 
 def send_refusal(visit: Visit, refusal: Refusal, connection: ClientConnection) -> None:
     """Answer with an error of the gateway's own."""
     visit.status, visit.code = refusal.status, refusal.code
-    headers = own_headers(visit, [_JSON])
+    standing = visit.standing
+    # The limit that was met says when it opens itself.
+    met = None if standing is None or standing.allowed else standing.retry_after_seconds
+    headers = own_headers(visit, refusal.header_lines(met))
     if visit.upstream_request_id is not None:
         # An upstream was asked, but this is not its answer.
         headers.append((b"request-id", visit.id.encode()))
-    has_retry_after = visit.standing is not None and not visit.standing.allowed
-    for name, value in refusal.headers:
-        if not (has_retry_after and name == "retry-after"):
-            headers.append((name.encode(), value.encode()))
     connection.answer(refusal.status, headers, refusal.body(visit.id))
 
 

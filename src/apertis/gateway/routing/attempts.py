@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from apertis.gateway.errors import (
     Refusal,
+    credential_refused,
     model_not_found,
     model_overloaded,
     upstream_error,
@@ -195,8 +196,7 @@ def _refusal(outcome: Outcome, model: str) -> Refusal | None:
     if outcome is Outcome.BUSY:
         return model_overloaded(model)
     if outcome is Outcome.BAD_KEY:
-        # A 401 would tell the caller to look at a key that is none of his.
-        return upstream_error("it refused the gateway's own credential")
+        return credential_refused()
     if outcome is Outcome.UNREACHABLE:
         return upstream_error("no connection could be made")
     if outcome is Outcome.MALFORMED:

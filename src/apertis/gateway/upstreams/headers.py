@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from apertis.gateway.exchange import TOLD_BY_PROXIES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,23 +27,7 @@ _HOP_BY_HOP = frozenset(
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"cookie"})
 # They are the connection's to say.
 _FRAMING = frozenset({b"host", b"content-length", b"expect", b"accept-encoding"})
-# What proxies in front of the gateway tell of who asks.
-_WHO_ASKS = frozenset(
-    {
-        b"cf-connecting-ip",
-        b"cf-connecting-ipv6",
-        b"cf-ipcountry",
-        b"fastly-client-ip",
-        b"forwarded",
-        b"true-client-ip",
-        b"x-client-ip",
-        b"x-cluster-client-ip",
-        b"x-envoy-external-address",
-        b"x-original-forwarded-for",
-        b"x-real-ip",
-    }
-)
-_NEVER_UP = _HOP_BY_HOP | _CREDENTIALS | _FRAMING | _WHO_ASKS | {b"x-response-cache"}
+_NEVER_UP = _HOP_BY_HOP | _CREDENTIALS | _FRAMING | TOLD_BY_PROXIES | {b"x-response-cache"}
 _NEVER_UP_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-apertis-")
 # They speak of the upstream's own address, which is not the one that the caller asked.
 _NEVER_DOWN = _HOP_BY_HOP | {b"set-cookie", b"alt-svc", b"strict-transport-security"}

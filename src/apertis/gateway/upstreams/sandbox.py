@@ -10,6 +10,7 @@ from apertis.gateway.exchange import (
     Fault,
     UpstreamFailure,
     UpstreamRequest,
+    header_values,
 )
 from apertis.sandbox import Sandbox, Speed, Wait
 
@@ -112,12 +113,7 @@ class SandboxUpstream:
 
 
 def _heard(headers: RawHeaders) -> dict[str, str]:
-    heard: dict[str, str] = {}
-    for raw_name, raw_value in headers:
-        if raw_name not in _CREDENTIALS:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            heard[name] = f"{heard[name]}, {value}" if name in heard else value
-    return heard
+    return header_values([header for header in headers if header[0] not in _CREDENTIALS])
 
 
 def _is_stream(reply: Reply) -> bool:
