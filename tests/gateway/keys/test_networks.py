@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.gateway.keys.networks import compile_networks, normal_address, parse_network
+from apertis.gateway.keys.networks import (
+    compile_networks,
+    is_loopback,
+    normal_address,
+    parse_network,
+)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +107,15 @@ def test_a_list_holds_exactly_what_its_networks_hold(
         plain = (candidate.version == 6 and candidate.ipv4_mapped) or candidate
         expected = any(plain in network for network in networks)
         assert (str(candidate) in compiled) is expected
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1", "::1%lo"]
+)
+def test_an_address_of_this_machine_is_one_in_every_family(address: str) -> None:
+    assert is_loopback(address)
+
+
+@pytest.mark.parametrize("address", ["", "10.0.0.1", "::", "::2", "::ffff:10.0.0.1", "localhost"])
+def test_others_are_none(address: str) -> None:
+    assert not is_loopback(address)
