@@ -40,10 +40,10 @@ PREFLIGHT = {
 }
 
 
-def ask(client: Client, body: dict[str, Any] | None = None, **headers: str) -> Response:
+def ask(client: Client, body: dict[str, Any] = ASK, **headers: str) -> Response:
     fields = {"x-api-key": client.api_key, "content-type": "application/json"}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
-    return client.call("POST", "/v1/messages", json.dumps(body or ASK).encode(), fields)
+    return client.call("POST", "/v1/messages", json.dumps(body).encode(), fields)
 
 
 def allowed(response: Response) -> str | None:
@@ -171,7 +171,7 @@ def test_claude_code_understands_that_a_model_is_not_for_its_key(
     sandbox_gateway: RunningGateway, sent_by: dict[str, str]
 ) -> None:
     _, client = sandbox_gateway.make_key(models=["claude-haiku-4-5"])
-    others, its = ask(client), ask(client, **sent_by)
+    others, its = ask(client), ask(client, ASK, **sent_by)
     errors = [json.loads(answer.body)["error"] for answer in (others, its)]
     assert [others.status, its.status] == [403, 400]
     assert [error["type"] for error in errors] == ["permission_error", "invalid_request_error"]
@@ -300,7 +300,7 @@ def test_no_redirect_reaches_a_caller_of_any_path(
 
 
 def test_redirects_and_refused_credentials_of_a_batch_end_here(start_gateway: Start) -> None:
-    described = {
+    described: dict[str, Any] = {
         "id": "msgbatch_1",
         "type": "message_batch",
         "processing_status": "in_progress",
