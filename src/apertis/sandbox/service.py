@@ -104,7 +104,7 @@ class Sandbox:
         counting = path.endswith("/count_tokens")
         request = self._threads.join(request)
         if isinstance(request, Refusal):
-            return _refused(request, id)
+            return error_reply(request, id)
         accepted = check(request, headers, counting)
         if isinstance(accepted, Refusal):
             return error_reply(accepted, id)
