@@ -7,6 +7,8 @@ import re
 TITLES = {"sdk": "The SDK", "gateway": "The gateway"}
 # What stands before the date, in the README, in the sentence that leads to a suite's table.
 DATED = {"sdk": "in turns, on", "gateway": "on one core, on"}
+# In the part of the results on the SDK, among the packages of the peer's environment.
+PEER = re.compile(r"\banthropic (\d+\.\d+)")
 _TITLE = "# Benchmarks"
 
 
@@ -26,14 +28,18 @@ def _parts(results: str) -> dict[str, str]:
 def refreshed(readme: str, results: str, suite: str) -> str:
     """The README with the date and, for each row of its tables, the values that were measured.
 
-    `results` is one suite's part.
+    `results` is one suite's part; the SDK's names the version that it was measured beside.
     """
     measured = {cells[0]: cells for cells in map(_cells, results.splitlines()) if cells}
     lines = [_row(line, measured) for line in readme.splitlines(keepends=True)]
     date = re.search(r"by `make bench` on\s([\d-]+)", results)
     text = "".join(lines)
     dated = DATED[suite]
-    return re.sub(rf"{dated} [\d-]+", f"{dated} {date[1]}", text) if date else text
+    if date:
+        text = re.sub(rf"{dated} [\d-]+", f"{dated} {date[1]}", text)
+    if peer := PEER.search(results):
+        text = re.sub(r"(Beside `anthropic`) \d+\.\d+", rf"\1 {peer[1]}", text)
+    return text
 
 
 def _row(line: str, measured: dict[str, list[str]]) -> str:

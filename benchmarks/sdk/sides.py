@@ -48,7 +48,7 @@ class Sides:
 
     ours: Side = Side(Environment("apertis", (".",)), "apertis", "Apertis", "AsyncApertis")
     theirs: Side = Side(
-        Environment("anthropic", ("anthropic==2.12.*",)),
+        Environment("anthropic", ("anthropic==2.14.*",)),
         "anthropic",
         "Anthropic",
         "AsyncAnthropic",

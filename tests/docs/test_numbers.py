@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,22 @@ def test_the_readme_dates_what_it_shows_of_a_suite(suite: str) -> None:
     assert date is not None
     if rows(suite).keys() & shown_rows().keys():
         assert f"on {date[1]}" in README
+
+
+def test_the_peer_is_one_version_everywhere() -> None:
+    """What the tests drive, what the benchmark installs, and what its page names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (pinned,) = [each for each in project["dependency-groups"]["dev"] if "anthropic" in each]
+    version = ".".join(pinned.removeprefix("anthropic==").split(".")[:2])
+    benchmarks = ROOT / "benchmarks"
+    sides = (benchmarks / "sdk" / "sides.py").read_text(encoding="utf-8")
+    assert f'"anthropic=={version}.*"' in sides
+    for page in (benchmarks / "README.md", ROOT / "docs" / "why.md"):
+        text = " ".join(page.read_text(encoding="utf-8").split())
+        assert re.search(rf"`make bench` measures [^|]*beside `anthropic` {version}\b", text), page
+
+
+def test_the_readme_names_the_version_that_was_measured() -> None:
+    measured = re.search(r"\banthropic (\d+\.\d+)", RESULTS)
+    assert measured is not None
+    assert f"Beside `anthropic` {measured[1]} " in README
