@@ -86,3 +86,11 @@ def test_it_answers_with_few_requests(service: Served, tmp_path: Path) -> None:
     assert "I am the Apertis sandbox" in ran.output
     assert 1 <= len(ran.requests) <= 5
     assert ran.requests[-1]["status"] == 200
+
+
+def test_a_wrong_key_ends_it_soon_with_our_words(service: Served, tmp_path: Path) -> None:
+    ran = say("hi", service, "sk-" + "x" * 48, tmp_path)
+    assert ran.code != 0
+    assert "Invalid API key" in ran.output
+    # Without `x-should-retry` it tries eleven times, for three minutes.
+    assert [request["status"] for request in ran.requests] == [401]
