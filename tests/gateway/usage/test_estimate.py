@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
@@ -19,6 +20,9 @@ from apertis.gateway.usage.estimate import (
 from apertis.gateway.usage.price import Price, cost_units, price_of_dollars
 from apertis.gateway.usage.prices import PriceTable
 from apertis.gateway.usage.tokens import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PRICE = price_of_dollars(Decimal(5), Decimal(25))
 PICTURE = base64.b64encode(bytes(300_000)).decode()
@@ -155,11 +159,27 @@ def test_dearer_ways_to_answer_are_reserved_when_they_are_asked_for(
     assert reservation_units(given, 1000, price) == -(-cost_units(tokens, price) * percent // 100)
 
 
-@pytest.mark.parametrize(("max_uses", "searches"), [(3, 3), (None, 10), (0, 0), (-1, 0)])
-def test_searches_are_reserved(max_uses: int | None, searches: int) -> None:
+@pytest.mark.parametrize(
+    ("max_uses", "searches"),
+    [
+        (3, 3),
+        (None, 10),
+        (0, 10),
+        (-1, 10),
+        (2.5, 3),
+        (3.0, 3),
+        pytest.param(10**400, 100, id="huge"),
+        pytest.param(-(10**400), 10, id="far below"),
+        (1e9, 100),
+        ("5", 100),
+        ([], 100),
+        (True, 100),
+    ],
+)
+def test_searches_are_reserved(max_uses: object, searches: int) -> None:
     free = msgspec.structs.replace(PRICE, web_search=0)
     tool = {"type": "web_search_20250305", "name": "web_search", "max_uses": max_uses}
-    given = body(tools=[tool])
+    given = json.dumps({"messages": [], "tools": [tool]}).encode()
     assert (
         reservation_units(given, 1, PRICE) - reservation_units(given, 1, free) == 5_000 * searches
     )
@@ -176,7 +196,6 @@ def test_searches_are_reserved(max_uses: int | None, searches: int) -> None:
         b'{"system":{"cache_control":1}}',
         b'{"messages":[{"content":[{"content":[7]}]}]}',
         b'{"messages":[{"content":' + b"[" * 50_000,
-        b'{"tools":[{"type":"web_search_20250305","max_uses":3.0}]}',
     ],
 )
 def test_a_body_of_another_shape_is_reserved_at_the_dearest(strange: bytes) -> None:
@@ -221,7 +240,7 @@ def texts(value: object) -> list[str]:
 )
 @settings(max_examples=200)
 def test_no_tokenizer_within_the_bound_makes_a_request_cost_more_than_was_reserved(
-    content: object,
+    content: str | list[dict[str, Any]],
     system: list[object],
     max_tokens: int,
     price: Price,
@@ -232,7 +251,7 @@ def test_no_tokenizer_within_the_bound_makes_a_request_cost_more_than_was_reserv
     encoded = msgspec.json.encode(request)
     if spaced:
         encoded = msgspec.json.format(encoded, indent=1)
-    pictures = encoded.count(b'"image"') * 5_000
+    pictures = 5_000 * sum(isinstance(block, dict) and "source" in block for block in content)
     # A token for every two bytes of text, and what stands around each message.
     tokens = sum(-(-len(text.encode()) // 2) for text in texts(request)) + pictures + 10
     left = tokens
@@ -252,3 +271,125 @@ def test_no_tokenizer_within_the_bound_makes_a_request_cost_more_than_was_reserv
     )
     assert estimate_input_tokens(encoded) >= used.prompt
     assert reservation_units(encoded, max_tokens, price) >= cost_units(used, price)
+
+
+class Members(list[tuple[str, Any]]):
+    """The members of a JSON object in their order, whatever their names."""
+
+
+def written(value: object) -> str:
+    if isinstance(value, Members):
+        inside = ",".join(f"{json.dumps(name)}:{written(part)}" for name, part in value)
+        return f"{{{inside}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(written, cast('list[object]', value)))}]"
+    return json.dumps(value)
+
+
+def taken(value: object, *, first: bool) -> object:
+    """What a server reads that takes names in any case, and the first or the last of two."""
+    if isinstance(value, Members):
+        pairs = [(name.casefold(), taken(part, first=first)) for name, part in value]
+        return dict(reversed(pairs) if first else pairs)
+    if isinstance(value, list):
+        return [taken(part, first=first) for part in cast("list[object]", value)]
+    return value
+
+
+@st.composite
+def objects(draw: st.DrawFn, fields: Mapping[str, st.SearchStrategy[Any]]) -> Members:
+    """An object of some of the fields, with some names twice, in any case and escaped."""
+    names = draw(st.lists(st.sampled_from(sorted(fields)), max_size=len(fields) + 1))
+    members = Members()
+    for name in names:
+        written_as = draw(st.sampled_from([name] * 3 + [name.upper(), name.title(), _long_s(name)]))
+        members.append((written_as, draw(fields[name])))
+    return members
+
+
+def _long_s(name: str) -> str:
+    return name.replace("s", "\u017f")
+
+
+CACHES = objects({"type": st.just("ephemeral"), "ttl": st.sampled_from(["5m", "1h", None])})
+LEAVES = objects(
+    {
+        "type": st.sampled_from(["text", "tool_addition", "thinking"]),
+        "text": st.just("hello"),
+        "cache_control": CACHES,
+        "citations": st.sampled_from([None, {"enabled": True}]),
+    }
+)
+SOURCES = objects(
+    {
+        "type": st.sampled_from(["base64", "url", "text", "content"]),
+        "data": st.integers(0, 3000).map(lambda size: "A" * size),
+        "content": st.lists(LEAVES, max_size=2),
+    }
+)
+BLOCKS = objects(
+    {
+        "type": st.sampled_from(["text", "image", "document", "tool_result"]),
+        "source": st.one_of(st.none(), SOURCES),
+        "content": st.one_of(st.just("hi"), st.lists(LEAVES, max_size=2)),
+        "cache_control": st.one_of(st.none(), CACHES),
+    }
+)
+TOOLS = objects(
+    {
+        "type": st.sampled_from(["custom", "web_search_20250305", "bash_20250124"]),
+        "max_uses": st.sampled_from([None, 1, 3, 100, -1, 0.5, "7"]),
+        "cache_control": CACHES,
+        "allowed_callers": st.just(["direct"]),
+        "input_schema": st.just({"type": "object", "Type": 1, "source": {"MAX_USES": 2}}),
+    }
+)
+MESSAGES = objects(
+    {"role": st.just("user"), "content": st.one_of(st.just("hi"), st.lists(BLOCKS, max_size=2))}
+)
+
+
+@given(st.lists(MESSAGES, max_size=2), st.lists(TOOLS, max_size=2), st.lists(LEAVES, max_size=1))
+@settings(max_examples=500, deadline=None)
+def test_no_reading_of_a_body_costs_more_than_was_reserved(
+    messages: list[Members], tools: list[Members], system: list[Members]
+) -> None:
+    document = Members([("messages", messages), ("tools", tools), ("system", system)])
+    reserved = reservation_units(written(document).encode(), 10, PRICE)
+    for first in (True, False):
+        one = json.dumps(taken(document, first=first), separators=(",", ":")).encode()
+        # Both sides are rounded up to a token.
+        assert reserved + PRICE.cache_write_1h // 1000 >= reservation_units(one, 10, PRICE), one
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        '{"messages":[{"content":[{"type":"document","source":{"type":"url"},"source":null}]}]}',
+        '{"messages":[{"content":[{"type":"document","Source":{"type":"url"}}]}]}',
+        '{"messages":[{"content":[{"type":"document","\u017fource":{"type":"url"}}]}]}',
+        '{"messages":[{"content":[{"type":"document","s\\u006furce":{"type":"url"}}]}]}',
+        '{"messages":[{"content":[{"type":"document","type":"text","source":{"type":"url"}}]}]}',
+        '{"messages":[{"content":[{"source":{"type":"url"},"type":"document"}],"content":"x"}]}',
+        '{"tools":[{"type":"web_search_20250305","max_uses":100,"max_uses":1}]}',
+        '{"tools":[{"type":"web_search_20250305","MAX_USES":100,"max_uses":1}]}',
+        '{"tools":[{"type":"web_search_20250305","type":"custom"}]}',
+        '{"Speed":"fast"}',
+    ],
+)
+def test_what_a_body_hides_is_reserved(hidden: str) -> None:
+    assert estimate_input_tokens(hidden.encode()) == 1_000_000
+
+
+def test_a_cached_block_that_is_hidden_is_reserved_as_cached() -> None:
+    block = b'{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"1h"}}'
+    shown = b'{"messages":[{"content":"x","content":[%b]}]}' % block
+    hidden = b'{"messages":[{"content":[%b],"content":"x"}]}' % block
+    assert reservation_units(hidden, 10, PRICE) == reservation_units(shown, 10, PRICE)
+
+
+def test_names_in_schemas_and_inputs_are_nobodys() -> None:
+    tool = {"name": "t", "input_schema": {"Type": 1, "SOURCE": {}, "Max_uses": 1}}
+    use = {"type": "tool_use", "id": "t", "name": "t", "input": {"Content": [{"Type": "document"}]}}
+    given = body([use, image()], tools=[tool])
+    assert estimate_input_tokens(given) < 10_000

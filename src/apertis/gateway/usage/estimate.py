@@ -13,10 +13,13 @@ is known of it is an argument.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+import math
+from typing import NamedTuple, TypeAlias, cast
 
 import msgspec
+from jiter import from_json
 
+from apertis.gateway.usage.plain import read_plain
 from apertis.gateway.usage.price import Price, cost_units
 from apertis.gateway.usage.reading import UNREADABLE
 from apertis.gateway.usage.tokens import Tokens
@@ -55,6 +58,8 @@ _OWN_TOOL_TOKENS = 6_000
 # limit of rounds in one request.
 _SEARCH_TOKENS = 12_000
 _SEARCHES = 10
+# With more than so many, what was found fills the largest window.
+_MAX_SEARCHES = 100
 
 
 class _CacheControl(msgspec.Struct, gc=False):
@@ -85,7 +90,7 @@ class _Message(msgspec.Struct, gc=False):
 class _Tool(msgspec.Struct, gc=False):
     type: str | None = None
     cache_control: _CacheControl | None = None
-    max_uses: int | None = None
+    max_uses: msgspec.Raw = msgspec.Raw()
     allowed_callers: msgspec.Raw = msgspec.Raw()
 
 
@@ -102,6 +107,14 @@ class _Body(msgspec.Struct):
 
 
 _BODY = msgspec.json.Decoder(_Body)
+_NOTHING = _Body()
+# The names that change a price, and those under which they stand.
+_NAMES = frozenset(
+    name
+    for kind in (_Body, _Message, _Block, _Tool, _Source, _CacheControl)
+    for name in kind.__struct_fields__
+)
+_READ_INSIDE = ("messages", "system", "tools", "cache_control", "content", "source")
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -231,7 +244,7 @@ class _Prompt:
         if kind != "custom" or tool.allowed_callers:
             self.own_tools += 1
         if kind.startswith("web_search"):
-            self.searches += _SEARCHES if tool.max_uses is None else max(tool.max_uses, 0)
+            self.searches = min(self.searches + _searches(bytes(tool.max_uses)), _MAX_SEARCHES)
 
     def _cache(self, control: _CacheControl | None) -> None:
         if control is not None:
@@ -329,13 +342,57 @@ def _most(used: Tokens, prompt: _Prompt, price: Price) -> int:
 
 def _measure(body: bytes) -> tuple[_Prompt, _Body]:
     prompt = _Prompt(len(body))
+    plain = read_plain(body)
+    if plain is not None:
+        prompt.cached, prompt.hour = plain.cached, plain.hour
+        prompt.features.update({"tools"} if plain.tools else (), {"schema"} if plain.schema else ())
+        return prompt, _NOTHING
     try:
-        fields = _BODY.decode(body)
+        fields = _sound(body)
     except UNREADABLE:
         # The upstream will hardly take it either. Until it says so, there may be in it whatever is
         # dear: documents by reference, searches, writes to the cache for an hour.
         prompt.cached = prompt.hour = True
-        prompt.references, prompt.searches = 1, _SEARCHES
+        prompt.references, prompt.searches = 1, _MAX_SEARCHES
         return prompt, _Body(speed="fast", inference_geo="us")
     prompt.read(fields)
     return prompt, fields
+
+
+def _sound(body: bytes) -> _Body:
+    """Decode a body in which every name is one thing to everybody, and stands once in its object.
+
+    Of a name that stands twice an upstream may take the first, and servers written in Go take names
+    in any case: such a body is not to be read as the cheaper of two.
+
+    Raises:
+        msgspec.DecodeError: It is no such body.
+    """
+    try:
+        tree: object = from_json(
+            body, catch_duplicate_keys=True, cache_mode="none", allow_inf_nan=False
+        )
+    except ValueError as error:
+        raise msgspec.DecodeError(str(error)) from None
+    left = [tree]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += cast("list[object]", value)
+        elif isinstance(value, dict):
+            fields = cast("dict[str, object]", value)
+            if any(name not in _NAMES and name.casefold() in _NAMES for name in fields):
+                raise msgspec.DecodeError("a name is written in an unusual case")
+            left += [fields[name] for name in _READ_INSIDE if name in fields]
+    return _BODY.decode(body)
+
+
+def _searches(max_uses: bytes) -> int:
+    """How often a tool may search. What is no such number limits nothing."""
+    if max_uses in (b"", b"null"):
+        return _SEARCHES
+    try:
+        uses = float(max_uses)
+    except ValueError:
+        return _MAX_SEARCHES
+    return math.ceil(min(uses, _MAX_SEARCHES)) if uses > 0 else _SEARCHES
