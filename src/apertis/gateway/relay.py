@@ -280,7 +280,7 @@ class Relay:
         if reader.malformed is not None and not reader.content_started:
             # Whether such a stream is handed out or refused depends on how its bytes fall into
             # pieces. What it costs must not: no answer came.
-            charge.settle(estimated=True, interrupted=True)
+            charge.settle()
         elif use is not None:
             charge.settle(
                 use,

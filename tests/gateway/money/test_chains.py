@@ -11,7 +11,7 @@ import pytest
 
 from apertis.gateway.usage.list_prices import LIST_PRICES
 from apertis.testing import Exchange, ScriptedServer, json_response
-from tests.gateway.money.conftest import call
+from tests.gateway.money.conftest import Money, Upstream, call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,7 +75,8 @@ def message(request: RecordedRequest) -> Exchange:
         "stop_reason": "end_turn",
         "usage": {"input_tokens": 3, "output_tokens": 1},
     }
-    return Exchange(json_response(200, said))
+    usage = json.loads(request.body).get("metadata", {}).get("usage")
+    return Exchange(json_response(200, {**said, "usage": usage} if usage else said))
 
 
 class Chains:
@@ -86,6 +87,13 @@ class Chains:
     def ask(self, body: bytes, headers: dict[str, str] | None = None, **key: Any) -> Answer:
         _, client = self.gateway.make_key(**key)
         return asyncio.run(call(client.port, client.api_key, body, headers))
+
+    def booked(self, data: bytes) -> dict[str, Any]:
+        """What is booked of a request."""
+        id_, client = self.gateway.make_key(quota_usd="5")
+        assert asyncio.run(call(client.port, client.api_key, data)).status == 200
+        (row,) = Money(self.gateway, Upstream()).settled(id_, 1)
+        return row
 
     def sent(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.server.requests[-1].body)
@@ -218,3 +226,60 @@ def test_models_of_the_gateway_and_of_the_upstream_stand_in_beside_each_other(
     most = bound(data, ("large", 1000), ("large", 1000))
     assert told(chains.ask(data, quota_units=most - 1)) == (402, "quota_exceeded")
     assert chains.ask(data, quota_units=most).status == 200
+
+
+def attempt(kind: str, model: str | None, used: tuple[int, int]) -> dict[str, Any]:
+    entry: dict[str, Any] = {"type": kind, "input_tokens": used[0], "output_tokens": used[1]}
+    return entry if model is None else {**entry, "model": model}
+
+
+def reported(*attempts: dict[str, Any]) -> dict[str, Any]:
+    last = attempts[-1]
+    top = {name: last[name] for name in ("input_tokens", "output_tokens")}
+    return {"usage": {**top, "iterations": list(attempts)}}
+
+
+def cost(*used: tuple[str, int, int]) -> int:
+    return sum(ceil(a * UNITS[name][0] + b * UNITS[name][1]) for name, a, b in used)
+
+
+def test_each_attempt_is_booked_at_its_own_model(chains: Chains) -> None:
+    usage = reported(
+        attempt("message", "small", (400, 20)), attempt("fallback_message", "large", (410, 300))
+    )
+    row = chains.booked(body(fallbacks=[{"model": "large"}], metadata=usage))
+    assert row["cost_units"] == cost(("small", 400, 20), ("large", 410, 300))
+    assert (row["model"], row["requested_model"], row["estimated"]) == ("large", "small", 0)
+    assert (row["input_tokens"], row["output_tokens"]) == (410, 300)
+
+
+def test_an_upstreams_own_name_of_a_model_finds_its_price(chains: Chains) -> None:
+    usage = reported(
+        attempt("message", None, (400, 20)),
+        attempt("message", "big", (410, 5)),
+        attempt("fallback_message", "huge-20990101", (420, 300)),
+    )
+    row = chains.booked(body(fallbacks=[{"model": "l"}, {"model": "huge"}], metadata=usage))
+    used = (("small", 400, 20), ("large", 410, 5), ("huge", 420, 300))
+    assert (row["model"], row["cost_units"], row["estimated"]) == ("huge", cost(*used), 0)
+
+
+def test_a_model_that_nobody_knows_costs_what_the_dearest_of_the_chain_costs(
+    chains: Chains,
+) -> None:
+    usage = reported(
+        attempt("message", "small", (400, 20)), attempt("fallback_message", "what", (410, 300))
+    )
+    row = chains.booked(body(fallbacks=[{"model": "large"}], metadata=usage))
+    assert row["cost_units"] == cost(("small", 400, 20), ("large", 410, 300))
+    assert (row["model"], row["estimated"]) == ("what", 1)
+
+
+def test_what_one_attempt_cannot_have_used_is_estimated_alone(chains: Chains) -> None:
+    usage = reported(
+        attempt("message", "small", (10**12, 20)), attempt("fallback_message", "large", (410, 300))
+    )
+    row = chains.booked(body(fallbacks=[{"model": "large"}], metadata=usage))
+    large = cost(("large", 410, 300))
+    assert large + cost(("small", 20, 20)) <= row["cost_units"] <= large + cost(("small", 400, 20))
+    assert row["estimated"]

@@ -215,6 +215,89 @@ def test_an_answer_without_usage_costs_its_reservation(
     assert row["cost_units"] == bound
 
 
+DEEP = b"[" * 2000 + b"]" * 2000
+
+
+@pytest.mark.parametrize(
+    "content", [rb'"one \ud83d"', b'"\xff\xfe"', DEEP, b'{"a":' * 2000 + b"1" + b"}" * 2000]
+)
+def test_what_an_answer_says_does_not_hide_what_it_used(money: Money, content: bytes) -> None:
+    usage = {"input_tokens": 1000, "output_tokens": 300}
+    answer = b'{"type":"message","content":[%b],"usage":%b}' % (content, json.dumps(usage).encode())
+    body = money.body({"verbatim": {"raw": answer.decode("latin-1")}})
+    key_id, secret = money.key(quota_units=10**6)
+    assert asyncio.run(money.ask(secret, body)).body == answer
+    (row,) = money.settled(key_id, 1)
+    assert (row["cost_units"], row["estimated"]) == (money.price_of("alpha", usage), 0)
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"type":"message","usage":{"input_tokens":1,', '{"type":"message"}', "{}"]
+)
+def test_an_answer_whose_usage_cannot_be_read_costs_its_reservation(
+    money: Money, answer: str
+) -> None:
+    body = money.body({"verbatim": {"raw": answer}})
+    bound = money.price_of("alpha", money.bound_of(body))
+    for quota in (bound, None):
+        key_id, secret = money.key(quota_units=quota)
+        assert asyncio.run(money.ask(secret, body)).status == 200
+        (row,) = money.settled(key_id, 1)
+        assert (row["cost_units"], row["estimated"]) == (bound, 1)
+
+
+def test_an_error_with_the_status_of_an_answer_costs_nothing(money: Money) -> None:
+    answer = '{"type":"error","error":{"type":"overloaded_error","message":"one \\ud83d"}}'
+    key_id, secret = money.key(quota_units=10**6)
+    body = money.body({"verbatim": {"raw": answer}})
+    assert asyncio.run(money.ask(secret, body)).body == answer.encode()
+    (row,) = money.settled(key_id, 1)
+    assert (row["cost_units"], row["code"]) == (0, "overloaded_error")
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("wrong", "inputs", "outputs"),
+    [
+        ({"output_tokens": 10**12}, (1000, 1000), (2, 20)),
+        ({"output_tokens": "300"}, (1000, 1000), (2, 20)),
+        ({"input_tokens": 10**12}, (50, 600), (7, 7)),
+        ({"input_tokens": -1}, (50, 600), (7, 7)),
+        ({"input_tokens": "many"}, (50, 600), (7, 7)),
+        ({"input_tokens": None}, (50, 600), (7, 7)),
+    ],
+)
+def test_a_count_that_is_missing_or_cannot_be_is_estimated_alone(
+    money: Money,
+    wrong: dict[str, Any],
+    inputs: tuple[int, int],
+    outputs: tuple[int, int],
+    *,
+    streamed: bool,
+) -> None:
+    usage = {"input_tokens": 1000, "output_tokens": 7, **wrong}
+    message = {"type": "message", "content": [{"type": "text", "text": "wxyz"}], "usage": usage}
+    stream = events(start(**{**usage, "output_tokens": 1}), BLOCK, PIECE, PIECE, DONE)
+    stream += events(last(output_tokens=usage["output_tokens"]), STOP)
+    body = money.body({"verbatim": stream if streamed else message}, stream=streamed)
+    key_id, secret = money.key(quota_units=10**7)
+    assert asyncio.run(money.ask(secret, body)).status == 200
+    (row,) = money.settled(key_id, 1)
+    assert inputs[0] <= row["input_tokens"] <= inputs[1]
+    assert outputs[0] <= row["output_tokens"] <= outputs[1]
+    used = {name: row[name] for name in ("input_tokens", "output_tokens")}
+    assert (row["cost_units"], row["estimated"]) == (money.price_of("alpha", used), 1)
+
+
+def test_counts_in_other_forms_of_numbers_are_counts(money: Money) -> None:
+    answer = '{"type":"message","content":[],"usage":{"input_tokens":1e3,"output_tokens":300.0}}'
+    key_id, secret = money.key(quota_units=10**6)
+    asyncio.run(money.ask(secret, money.body({"verbatim": {"raw": answer}})))
+    (row,) = money.settled(key_id, 1)
+    usage = {"input_tokens": 1000, "output_tokens": 300}
+    assert (row["cost_units"], row["estimated"]) == (money.price_of("alpha", usage), 0)
+
+
 def test_an_estimate_never_passes_what_was_set_aside(money: Money) -> None:
     # One piece of many characters for each token, and no count at the end.
     long = {
