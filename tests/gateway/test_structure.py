@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apertis.gateway.edits import declared_edits
 from apertis.gateway.errors import Refusal
 from apertis.gateway.peek import Body, peek, read_object
+from apertis.gateway.routing.binding import is_bound
 from apertis.gateway.structure import (
     BATCH_BOUNDS,
     MAX_BATCH_REQUESTS,
@@ -20,6 +23,10 @@ from apertis.gateway.structure import (
     Bounds,
     structures,
 )
+from apertis.gateway.usage.estimate import reservation_units
+from apertis.gateway.usage.price import price_of_dollars
+
+PRICE = price_of_dollars(Decimal(5), Decimal(25))
 
 TEXT = st.text(st.sampled_from('ab\\"{}[],:\n\u00e9\U0001f600'), max_size=12)
 VALUES = st.recursive(
@@ -139,6 +146,40 @@ def test_a_body_of_too_much_structure_is_refused_before_it_takes_memory(
     assert found.message == f"Invalid request format: a body has {excess} here"
     # What it would take by the value is a hundred times that.
     assert peak < len(data) + 8 * 2**20
+
+
+N = MAX_VALUES // 5
+BIASES = b"".join(b'"%d":0,' % name for name in range(4 * N))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        message(b"[%b{}]" % (b"{}," * N * 2)),
+        message(b"[%b{}]" % (b'{"x":{}},' * N)),
+        message(b"[%b{}]" % (b'{"type":"image","source":{"type":"url"}},' * (N - 1))),
+        message(b"[%b{}]" % (b'{"type":"text","text":"","cache_control":{}},' * (N - 9))),
+        message(b'[{"type":"image","x":[%b{}]}]' % (b'{"":[]},' * N)),
+        message(b'"hi"', b',"tools":[%b{}]' % (b'{"type":"x"},' * N)),
+        message(
+            b'"hi"', b',"logit_bias":{%b"":0}' % b"".join(b'"%d":0,' % i for i in range(N * 4))
+        ),
+        message(b'"hi"', b',"user":"u","metadata":{%b"":0}' % (b'"":0,' * N * 4)),
+        message(b'"hi"', b',"fallback_models":[%b""]' % (b'"",' * N * 4)),
+    ],
+    ids=["empty", "unknown", "images", "cached", "inside", "tools", "biases", "metadata", "models"],
+)
+def test_no_body_within_the_bounds_takes_more_memory_than_a_large_text(data: bytes) -> None:
+    tracemalloc.start()
+    body = peek(data, needs_max_tokens=True)
+    assert isinstance(body, Body)
+    declared_edits(body)
+    reservation_units(data, 5, PRICE)
+    is_bound(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A text of 32 MB takes twice its size, and six times with a single character beyond ASCII.
+    assert peak < 64 * 2**20
 
 
 def test_a_text_that_looks_like_much_structure_is_a_text() -> None:

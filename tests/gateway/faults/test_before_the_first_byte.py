@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,12 @@ STREAMED: dict[str, tuple[Exchange, tuple[int, str]]] = {
     ),
     "content before the message": (
         Exchange(sse_head(), http_chunk(sse_event(EVENTS[2])), STALL),
+        BROKEN,
+    ),
+    "events that say gzip": (
+        Exchange(
+            sse_head({"content-encoding": "gzip"}), http_chunk(gzip.compress(bytes(9))), STALL
+        ),
         BROKEN,
     ),
     "a page instead of events": (

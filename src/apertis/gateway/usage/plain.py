@@ -94,15 +94,26 @@ class _Body(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """At the top no name stands twice: such a body is refused before anybody asks for its price."""
 
     cache_control: _CacheControl | None = None
+    compression: msgspec.Raw = _RAW
     context_management: msgspec.Raw = _RAW
+    fallback_enabled: msgspec.Raw = _RAW
+    fallback_models: msgspec.Raw = _RAW
+    fallback_timeout: msgspec.Raw = _RAW
+    frequency_penalty: msgspec.Raw = _RAW
     inference_geo: Literal["global"] | None = None
+    logit_bias: msgspec.Raw = _RAW
     max_tokens: msgspec.Raw = _RAW
     messages: list[_Message] | None = None
     metadata: msgspec.Raw = _RAW
     model: msgspec.Raw = _RAW
+    n: msgspec.Raw = _RAW
     output_config: msgspec.Raw = _RAW
+    presence_penalty: msgspec.Raw = _RAW
+    response_format: msgspec.Raw = _RAW
+    seed: msgspec.Raw = _RAW
     service_tier: msgspec.Raw = _RAW
     speed: Literal["standard"] | None = None
+    stop: msgspec.Raw = _RAW
     stop_sequences: msgspec.Raw = _RAW
     stream: msgspec.Raw = _RAW
     system: _Content = None
@@ -112,6 +123,7 @@ class _Body(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     tools: list[_Tool] | None = None
     top_k: msgspec.Raw = _RAW
     top_p: msgspec.Raw = _RAW
+    user: msgspec.Raw = _RAW
 
 
 _BODY = msgspec.json.Decoder(_Body)
