@@ -9,7 +9,7 @@ CITIES = ["Lima", "Oslo", "Accra"]
 
 async def describe(client: AsyncApertis, city: str) -> str:
     message = await client.messages.create(
-        model="claude-haiku-4-5-20250501",
+        model="claude-haiku-5-5",
         max_tokens=256,
         messages=[{"role": "user", "content": f"Describe {city} in one sentence."}],
     )

@@ -12,7 +12,7 @@ def main() -> None:
                 {
                     "custom_id": name,
                     "params": {
-                        "model": "claude-haiku-4-5-20250501",
+                        "model": "claude-haiku-5-5",
                         "max_tokens": 256,
                         "messages": [{"role": "user", "content": question}],
                     },

@@ -6,7 +6,7 @@ from apertis import Apertis
 def main() -> None:
     with Apertis() as client:
         count = client.messages.count_tokens(
-            model="claude-sonnet-4.5",
+            model="claude-sonnet-5-5",
             system="You are a librarian.",
             messages=[{"role": "user", "content": "Which books about whales do you have?"}],
         )

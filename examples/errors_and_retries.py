@@ -21,19 +21,19 @@ def main() -> None:
     client = Apertis(max_retries=3, timeout=Timeout(connect=5, response=60))
     with client:
         try:
-            client.messages.create(model="claude-sonnet-4.5", max_tokens=256, messages=[])
+            client.messages.create(model="claude-sonnet-5-5", max_tokens=256, messages=[])
         except BadRequestError as error:
             print(f"The request is wrong: {error.message} ({error.request_id})")
 
         stranger = client.with_options(api_key="sk-not-a-key-that-anybody-has")
         try:
-            stranger.messages.create(model="claude-sonnet-4.5", max_tokens=256, messages=HELLO)
+            stranger.messages.create(model="claude-sonnet-5-5", max_tokens=256, messages=HELLO)
         except AuthenticationError as error:
             print(f"The key is refused: {error.code}")
 
         try:
             message = client.messages.create(
-                model="claude-sonnet-4.5", max_tokens=256, messages=HELLO
+                model="claude-sonnet-5-5", max_tokens=256, messages=HELLO
             )
         except APIConnectionError as error:
             print(f"No answer: {error}")

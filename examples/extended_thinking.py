@@ -6,9 +6,9 @@ from apertis import Apertis
 def main() -> None:
     with Apertis() as client:
         message = client.messages.create(
-            model="claude-sonnet-4.5",
+            model="claude-sonnet-5-5",
             max_tokens=4096,
-            thinking={"type": "enabled", "budget_tokens": 2048},
+            thinking={"type": "adaptive", "display": "summarized"},
             messages=[{"role": "user", "content": "Is 3599 a prime number?"}],
         )
     print(f"Thinking: {message.thinking}")

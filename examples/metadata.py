@@ -6,7 +6,7 @@ from apertis import Apertis
 def main() -> None:
     with Apertis() as client:
         message = client.messages.create(
-            model="claude-haiku-4-5-20250501",
+            model="claude-haiku-5-5",
             max_tokens=256,
             messages=[{"role": "user", "content": "Hello!"}],
         )

@@ -7,7 +7,7 @@ def main() -> None:
     with Apertis() as client:
         for model in client.models.list():
             print(f"{model.id}: {model.display_name}")
-        haiku = client.models.retrieve("claude-haiku-4-5-20250501")
+        haiku = client.models.retrieve("claude-haiku-5-5")
     print(f"{haiku.id} was created at {haiku.created_at}")
 
 

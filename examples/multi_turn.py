@@ -8,7 +8,7 @@ QUESTIONS = ["My name is Ada.", "What is my name?"]
 
 def ask(client: Apertis, history: list[MessageParam], question: str) -> str:
     history.append({"role": "user", "content": question})
-    message = client.messages.create(model="claude-sonnet-4.5", max_tokens=1024, messages=history)
+    message = client.messages.create(model="claude-sonnet-5-5", max_tokens=1024, messages=history)
     history.append({"role": "assistant", "content": message.content})
     return message.text
 

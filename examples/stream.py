@@ -7,7 +7,7 @@ def main() -> None:
     with (
         Apertis() as client,
         client.messages.stream(
-            model="claude-sonnet-4.5",
+            model="claude-sonnet-5-5",
             max_tokens=1024,
             messages=[{"role": "user", "content": "Write a haiku about rivers."}],
         ) as stream,

@@ -19,7 +19,7 @@ SCHEMA = {
 def main() -> None:
     with Apertis() as client:
         message = client.messages.create(
-            model="claude-sonnet-4.5",
+            model="claude-sonnet-5-5",
             max_tokens=1024,
             output_config={"format": {"type": "json_schema", "schema": SCHEMA}},
             messages=[{"role": "user", "content": "Which film? “Metropolis”, 1927: a drama."}],

@@ -44,7 +44,7 @@ def main() -> None:
     with Apertis() as client:
         while True:
             message = client.messages.create(
-                model="claude-sonnet-4.5", max_tokens=1024, tools=TOOLS, messages=history
+                model="claude-sonnet-5-5", max_tokens=1024, tools=TOOLS, messages=history
             )
             if message.stop_reason != "tool_use":
                 break

@@ -10,7 +10,7 @@ PICTURE = Path(__file__).with_name("stripes.png")
 def main() -> None:
     with Apertis() as client:
         message = client.messages.create(
-            model="claude-sonnet-4.5",
+            model="claude-sonnet-5-5",
             max_tokens=1024,
             messages=[
                 {

@@ -6,7 +6,7 @@ from apertis import Apertis, image
 def main() -> None:
     with Apertis() as client:
         message = client.messages.create(
-            model="claude-sonnet-4.5",
+            model="claude-sonnet-5-5",
             max_tokens=1024,
             messages=[
                 {

@@ -4,7 +4,7 @@
 
     client = Apertis()
     message = client.messages.create(
-        model="claude-sonnet-4.5",
+        model="claude-sonnet-5-5",
         max_tokens=1024,
         messages=[{"role": "user", "content": "Hello, Claude!"}],
     )

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_DEFAULT_MODEL = "claude-sonnet-4.5"
+_DEFAULT_MODEL = "claude-sonnet-5-5"
 _DEFAULT_MAX_TOKENS = 4096
-_DEFAULT_THINKING_BUDGET = 8000
+_ADAPTIVE_THINKING_TOKENS = 8000
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 # Text has none of these, in whatever encoding of a byte a character; nearly all other data has.
 _BINARY = bytes({*range(0x20)} - {*b"\t\n\r\f\b\x1b"})
@@ -77,8 +77,8 @@ answer is rendered as Markdown, in a pipe it stays plain text; thinking goes to 
 @click.option(
     "--thinking-budget",
     metavar="TOKENS|adaptive",
-    help=f"How much it may think (default {_DEFAULT_THINKING_BUDGET}); newer models take "
-    "'adaptive' only. Implies --thinking.",
+    help="How much it may think: models before Claude Opus 4.7 take a number, newer ones "
+    "'adaptive' only.  [default: adaptive] Implies --thinking.",
 )
 @click.option(
     "--max-tokens",
@@ -196,10 +196,11 @@ def _usage(message: Message) -> str:
 
 def _thinking(budget: str | None) -> tuple[ThinkingParam, int]:
     """Build the `thinking` parameter, and tell how many tokens it may take."""
-    if budget == "adaptive":
-        return {"type": "adaptive"}, _DEFAULT_THINKING_BUDGET
+    if budget in (None, "adaptive"):
+        # Newer models show what they think only when they are asked to.
+        return {"type": "adaptive", "display": "summarized"}, _ADAPTIVE_THINKING_TOKENS
     try:
-        tokens = int(budget or _DEFAULT_THINKING_BUDGET)
+        tokens = int(budget or "")
     except ValueError:
         message = f"must be a number of tokens or 'adaptive', not {one_line(str(budget))!r}"
         raise click.BadParameter(message, param_hint="'--thinking-budget'") from None

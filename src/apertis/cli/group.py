@@ -41,7 +41,7 @@ Examples:
 Environment:
   APERTIS_API_KEY    the key for ask and models
   APERTIS_BASE_URL   the server (default: the hosted service)
-  APERTIS_MODEL      the model for ask (default: claude-sonnet-4.5)
+  APERTIS_MODEL      the model for ask (default: claude-sonnet-5-5)
   APERTIS_LOG        info or debug: log the calls to stderr
 
 \b

@@ -28,7 +28,7 @@ __all__ = ["command"]
 _EPILOG = """\b
 Examples:
   apertis keys create --name ci --quota-usd 20 --expires 90d
-  apertis keys create --name ann --model claude-sonnet-4.5 --address 10.0.0.0/8
+  apertis keys create --name ann --model claude-sonnet-5-5 --address 10.0.0.0/8
   apertis keys list
   apertis keys update ci --quota unlimited --model all --expires never
   apertis keys rotate ci --grace 24h

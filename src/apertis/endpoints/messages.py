@@ -52,7 +52,7 @@ def count_tokens(params: Mapping[str, Any]) -> Call[MessageTokensCount]:
 
 def check_message(params: Mapping[str, Any]) -> None:
     """Refuse what cannot be a request, naming the parameter; the rest is the service's to judge."""
-    require_text(params, "model", " (for example 'claude-sonnet-4.5')")
+    require_text(params, "model", " (for example 'claude-sonnet-5-5')")
     require_count(params, "max_tokens", " (the most tokens to generate, for example 1024)")
     check_messages(params)
     wish = params.get("stream")
