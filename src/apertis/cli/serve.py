@@ -103,7 +103,7 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
         # The gateway's own log is JSON, and so are the warnings of libraries.
         logging.captureWarnings(True)
         server.serve_until_stopped(ready=announce)
-    return ExitCode.OK
+    return ExitCode.SERVICE if gateway.lost_records else ExitCode.OK
 
 
 def _settle_memory() -> None:

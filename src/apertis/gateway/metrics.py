@@ -70,6 +70,8 @@ class Metrics:
         # (records, seconds): read when they are asked for.
         self.breakers: Callable[[], Mapping[str, int]] = dict
         self.journal_lag: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
+        # Records that are in memory only: the end of the process would lose them.
+        self.journal_unwritten: Callable[[], int] = lambda: 0
         # How many tasks the event loop has.
         self.tasks: Callable[[], int] = lambda: 0
         # Models that are always counted under their own names.
@@ -180,6 +182,11 @@ class Metrics:
         records, seconds = self.journal_lag()
         yield GaugeMetricFamily(
             "apertis_journal_records", "Usage records not yet in the store.", value=records
+        )
+        yield GaugeMetricFamily(
+            "apertis_journal_unwritten_records",
+            "Usage records neither in the journal nor in the store, which the process's end loses.",
+            value=self.journal_unwritten(),
         )
         yield GaugeMetricFamily(
             "apertis_journal_lag_seconds", "Age of the oldest of them.", value=seconds

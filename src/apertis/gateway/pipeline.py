@@ -150,6 +150,9 @@ class Pipeline:
         self, visit: Visit, key: Key, request: Request
     ) -> Plain | Streamed | Refusal:
         """Answer `POST /v1/messages`."""
+        closed = self.ledger.closed(key)
+        if closed is not None:
+            return closed
         admitted = self._admitted(visit, key, request)
         if isinstance(admitted, Refusal):
             return admitted

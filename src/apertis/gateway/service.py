@@ -24,7 +24,8 @@ from apertis.gateway.routes.models import ModelRoutes
 from apertis.gateway.routes.table import Endpoint
 from apertis.gateway.routing.breaker import BreakerState
 from apertis.gateway.store.database import Store
-from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.gateway.store.errors import LockLostError, StoreUnavailableError
+from apertis.gateway.store.held_directory import directory_trouble, identity
 from apertis.gateway.store.journal import Journal
 from apertis.gateway.store.mover import Mover
 from apertis.gateway.threads import Threads
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 __all__ = ["Gateway"]
 
 _FLUSH_SECONDS = 20.0
+# How long a stop waits for a store that fails: what is in the journal is booked at the next start.
+_STOP_SECONDS = 5.0
+# And how much longer for what is in memory only, and would be lost.
+_RESCUE_SECONDS = 15.0
+_PING_SECONDS = 5.0
 _SWEEP_SECONDS = 30.0
 # How often batches are looked for whose results nobody has read.
 _COLLECT_SECONDS = 600.0
@@ -68,6 +74,10 @@ class Gateway:
     ) -> None:
         self.settings = settings
         self.secret: str | None = None
+        # How many records of usage could not be kept when it stopped.
+        self.lost_records = 0
+        # Whether another gateway took the store when the connection that locks it was lost.
+        self._lock_is_lost = False
         self._reread = reread
         self._new_key = new_key
         self._log_descriptor = log_descriptor
@@ -104,8 +114,19 @@ class Gateway:
             raise
 
     async def _open(self, settings: Settings) -> None:
-        self._journal = Journal.open(settings.store.directory / "usage-journal")
-        self._mover = Mover(self._journal, self.store.usage, on_failure=self._not_moved)
+        self._journal = Journal.open(
+            settings.store.directory / "usage-journal", tell=self.log.event
+        )
+        self._mover = Mover(self._journal, self.store.usage, on_change=self._moving_changed)
+        data = settings.store.directory.absolute()
+        self._data = data, identity(data)
+        try:
+            await self._open_with_journal(settings)
+        except BaseException:
+            self._journal.close()
+            raise
+
+    async def _open_with_journal(self, settings: Settings) -> None:
         # Before the keys are read: what they have used includes what an earlier process left.
         if not await self._mover.flush(_FLUSH_SECONDS):
             raise ConfigurationError("the usage of an earlier start could not be booked in time")
@@ -124,12 +145,14 @@ class Gateway:
         self._spawn(self._key_watch.run())
         self._spawn(self._pings.run())
         self._spawn(self._threads.run())
+        self._spawn(self._watch_store())
         self._spawn(self._sweep())
         self._spawn(self._collect_batches())
 
     def _wire(self, settings: Settings) -> None:
         self.metrics = Metrics()
         self.metrics.journal_lag = self._journal.lag
+        self.metrics.journal_unwritten = lambda: self._journal.unwritten
         self.metrics.tasks = lambda: len(asyncio.all_tasks())
         self.metrics.breakers = self._breakers
         self.metrics.known_models = known_models(settings)
@@ -177,7 +200,7 @@ class Gateway:
             cache=self._cache,
             threads=self._threads,
             journal=self._journal,
-            on_failure=self._not_written,
+            standstill=self._standstill,
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -199,13 +222,47 @@ class Gateway:
                 self.log.event("error", "batches cannot be looked after", reason=str(error))
 
     async def _readiness(self) -> str | None:
-        """Why no request can be served now; None when one can."""
-        try:
-            await self.store.ping()
-        except StoreUnavailableError:
-            return "the store does not answer"
+        """Why requests should go elsewhere now; None when they need not."""
+        trouble = self._data_trouble() or self._journal.trouble() or await self._store_trouble()
+        if trouble is not None:
+            return trouble
+        if self._mover.is_failing:
+            return "the store cannot be written: usage waits in the journal"
         if not any(state.usable for state in self._router.states(time.time())):
             return "no upstream is usable"
+        return None
+
+    def _data_trouble(self) -> str | None:
+        trouble = directory_trouble(*self._data)
+        return None if trouble is None else f"the data directory {trouble}"
+
+    async def _store_trouble(self) -> str | None:
+        try:
+            await self.store.ping()
+        except LockLostError:
+            self._lock_is_lost = True
+            return "another gateway has the store"
+        except StoreUnavailableError:
+            return "the store does not answer"
+        self._lock_is_lost = False
+        return None
+
+    async def _watch_store(self) -> None:
+        """Notice that the store is another's, whether or not anybody asks for readiness."""
+        before: str | None = None
+        while True:
+            await asyncio.sleep(_PING_SECONDS)
+            trouble = self._data_trouble() or await self._store_trouble()
+            if trouble is not None and trouble != before:
+                self.log.event("error", "not ready", reason=trouble)
+            before = trouble
+
+    def _standstill(self, limited: bool) -> str | None:
+        """Why keys with a quota (`limited`), or without one, are not served; None when they are."""
+        if self._journal.is_full(limited=limited):
+            return "Usage cannot be written, and too much of it waits already"
+        if limited and self._lock_is_lost:
+            return "Another gateway counts what keys with a quota have used"
         return None
 
     def _breakers(self) -> dict[str, int]:
@@ -214,11 +271,11 @@ class Gateway:
             for state in self._router.states(time.time())
         }
 
-    def _not_written(self, error: Exception) -> None:
-        self.log.event("error", "the usage journal cannot be written", reason=str(error))
-
-    def _not_moved(self, error: Exception) -> None:
-        self.log.event("error", "usage cannot be moved to the store yet", reason=str(error))
+    def _moving_changed(self, error: Exception | None) -> None:
+        if error is None:
+            self.log.event("info", "usage is moved to the store again")
+        else:
+            self.log.event("error", "usage cannot be moved to the store yet", reason=str(error))
 
     def _not_kept(self, error: Exception) -> None:
         self.log.event("error", "threads cannot be kept or looked up", reason=str(error))
@@ -291,10 +348,24 @@ class Gateway:
         await asyncio.gather(*self._closing)
         for upstream in self._upstreams.values():
             await upstream.close()
-        if not await self._mover.flush(_FLUSH_SECONDS):
-            self.log.event("warning", "usage stays in the journal until the next start")
+        booked = await self._mover.flush(_STOP_SECONDS)
+        if not booked and self._journal.unwritten:
+            booked = await self._mover.flush(_RESCUE_SECONDS)
+        if not booked:
+            self.log.event(
+                "warning",
+                "usage could not be booked: what the journal has is booked at the next start",
+            )
         await self._threads.flush()
-        self._journal.close()
+        records, units = self._journal.close()
+        if records:
+            self.lost_records = records
+            self.log.event(
+                "error",
+                "usage is lost: neither the journal nor the store could be written",
+                records=records,
+                cost_units=units,
+            )
         await self.store.close()
         logging.getLogger().removeHandler(self._handler)
         await self.log.close(_LOG_SECONDS)

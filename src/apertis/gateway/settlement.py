@@ -12,6 +12,7 @@ import msgspec
 from apertis.gateway.errors import (
     Refusal,
     quota_exceeded,
+    service_unavailable,
     thread_unsupported_request,
     unpriced_model,
 )
@@ -23,7 +24,7 @@ from apertis.gateway.usage.estimate import (
     reservation_units,
 )
 from apertis.gateway.usage.price import UNITS_PER_DOLLAR, cost_units
-from apertis.gateway.usage.record import UsageRecord
+from apertis.gateway.usage.record import MAX_COST_UNITS, UsageRecord
 from apertis.gateway.usage.tokens import NO_TOKENS, Tokens, Use
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CLIENT_LEFT", "Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
 
-# Two billion dollars: an upstream that counts more is broken. One such record must not keep a
-# database, whose integers have 64 bits, from booking all others.
-_MOST_UNITS = 10**15
 # Names come from callers: what is remembered of them is bounded.
 _MOST_NAMES = 4096
 
@@ -71,7 +69,7 @@ class Journal(Protocol):
     """Where records of usage are kept until the store has them."""
 
     def append(self, record: UsageRecord) -> None:
-        """Keep a record; it survives the end of the process."""
+        """Keep a record; as soon as the disk takes it, it survives the end of the process."""
         ...
 
     def begin(self, record: UsageRecord) -> None:
@@ -135,7 +133,7 @@ class Prices:
         units = cost_units(tokens, price, batch)
         for use in others:
             units += cost_units(use.tokens, self.of(use.model or model) or price, batch)
-        return min(units, _MOST_UNITS)
+        return min(units, MAX_COST_UNITS)
 
     def window(self, models: Iterable[str]) -> int:
         """The largest window of these models, as far as it is known."""
@@ -156,12 +154,18 @@ class Ledger:
         prices: Prices,
         journal: Journal,
         clock: Callable[[], float],
-        on_failure: Callable[[Exception], None],
+        standstill: Callable[[bool], str | None] = lambda _: None,
     ) -> None:
         self.prices = prices
         self._journal = journal
         self._clock = clock
-        self._on_failure = on_failure
+        # Why keys with a quota (True), or without one, are not served; None when they are.
+        self._standstill = standstill
+
+    def closed(self, key: Key) -> Refusal | None:
+        """Refuse a key's requests while what they use could not be kept."""
+        reason = self._standstill(key.account.quota is not None)
+        return None if reason is None else service_unavailable(reason)
 
     def open(
         self,
@@ -214,19 +218,11 @@ class Ledger:
 
     def begin(self, visit: Visit) -> None:
         """Keep the usage that a stream began with."""
-        self._write(self._journal.begin, visit)
+        self._journal.begin(self.record(visit))
 
     def book(self, visit: Visit) -> None:
         """Keep the record of a request that is over."""
-        self._write(self._journal.append, visit)
-
-    def _write(self, write: Callable[[UsageRecord], None], visit: Visit) -> None:
-        try:
-            write(self.record(visit))
-        except OSError as error:
-            # The journal keeps it in memory and writes it before the next one. The answer is paid
-            # for: to hold it back would help nobody.
-            self._on_failure(error)
+        self._journal.append(self.record(visit))
 
     def record(self, visit: Visit) -> UsageRecord:
         """Describe a request as it is booked."""
@@ -395,7 +391,7 @@ class Charge:
         visit.tokens = tokens
         visit.estimated = estimated
         visit.interrupted = interrupted
-        visit.cost_units = cost = min(cost, _MOST_UNITS)
+        visit.cost_units = cost = min(cost, MAX_COST_UNITS)
         self._key.account.settle(self._reserved, cost)
         if self.on_settled is not None:
             self.on_settled(tokens)

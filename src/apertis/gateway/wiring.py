@@ -50,7 +50,7 @@ def build_pipeline(
     cache: ResponseCache,
     threads: Threads,
     journal: Journal,
-    on_failure: Callable[[Exception], None],
+    standstill: Callable[[bool], str | None],
 ) -> Pipeline:
     """Make the pipeline around what outlives it."""
     prices = Prices(
@@ -71,7 +71,7 @@ def build_pipeline(
             time.time,
             time.monotonic,
         ),
-        ledger=Ledger(prices, journal, time.monotonic, on_failure),
+        ledger=Ledger(prices, journal, time.monotonic, standstill),
         cache=cache,
         threads=threads,
         trusted=trusted_networks(settings.server.trusted_proxies),

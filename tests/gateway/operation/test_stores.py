@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
 from apertis.cli.exits import ExitCode
+from tests.gateway.operation.conftest import question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,3 +117,39 @@ def test_a_store_of_an_earlier_version_is_copied_and_migrated(
     again = serve_process()
     assert again.key is None
     assert again.stop() == 0
+
+
+def test_a_gateway_whose_store_another_one_took_serves_no_quota(
+    serve_process: Callable[..., Served], launch: Callable[..., Served], postgres: PostgreSQL
+) -> None:
+    asyncpg: Any = pytest.importorskip("asyncpg")
+    url = urlsplit(postgres.url)._replace(path="/taken").geturl()
+
+    async def run(where: str, statement: str) -> None:
+        connection = await asyncpg.connect(where)
+        await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(run(postgres.url, "CREATE DATABASE taken"))
+    served = serve_process(APERTIS_STORE_URL=url)
+    made = served.call("POST", "/admin/v1/keys", b'{"name": "limited", "quota_units": 500000000}')
+    limited = {"x-api-key": json.loads(made.body)["secret"]}
+    assert served.call("POST", "/v1/messages", question(), limited).status == 200
+
+    # The sessions end, and another gateway is there before this one looks.
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = 'taken')"
+    )
+    asyncio.run(run(postgres.url, cut))
+    other = launch("--json", "--data", "elsewhere", APERTIS_STORE_URL=url)
+    assert "base_url" in json.loads(other.out.next(lambda line: line.startswith("{")))
+    assert served.event("not ready")["reason"] == "another gateway has the store"
+    answer = served.call("GET", "/readyz")
+    assert (answer.status, b"another gateway has the store" in answer.body) == (503, True)
+    assert served.call("POST", "/v1/messages", question(), limited).status == 503
+    assert served.ask().status == 200
+
+    assert other.stop() == 0
+    until(lambda: served.call("GET", "/readyz").status == 200)
+    assert served.call("POST", "/v1/messages", question(), limited).status == 200

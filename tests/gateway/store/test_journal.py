@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
+import os
+import re
 import resource
+import shutil
 import signal
 import stat
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.journal import Journal
@@ -45,6 +50,16 @@ def drained(journal: Journal, limit: int = 500) -> list[UsageRecord]:
     return records
 
 
+def before(one: UsageRecord, **fields: object) -> bytes:
+    """The line of a record as earlier versions wrote it: with all their fields, no checksum."""
+    names = UsageRecord.__struct_fields__
+    known = names[: names.index("interrupted") + 1]
+    everything = {name: getattr(one, name) for name in known} | fields
+    if "tokens" not in fields:
+        everything["tokens"] = msgspec.to_builtins(one.tokens)
+    return b'{"end":%b}\n' % json.dumps(everything, separators=(",", ":")).encode()
+
+
 def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("usage-*.jsonl"))
 
@@ -72,8 +87,9 @@ def test_beginnings_between_ends_do_not_disturb_them(tmp_path: Path, limit: int)
 def test_a_record_is_in_its_file_when_append_returns(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path)
     journal.append(record(1))
-    assert files(tmp_path)[0].read_bytes().count(b"req_1") == 1
-    assert files(tmp_path)[0].read_bytes().endswith(b"}\n")
+    content = files(tmp_path)[0].read_bytes().rstrip(b"\0")
+    assert content.count(b"req_1") == 1
+    assert content.endswith(b"}\n")
 
 
 def test_only_its_owner_can_read_the_journal(tmp_path: Path) -> None:
@@ -97,6 +113,7 @@ def test_another_process_goes_on_where_one_ended(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path)
     for n in range(3):
         journal.append(record(n))
+    journal.close()
     second = Journal.open(tmp_path)
     second.append(record(3))
     assert second.lag()[0] == 4
@@ -122,7 +139,7 @@ def test_a_journal_with_something_left_keeps_its_file(tmp_path: Path) -> None:
 
 
 def test_full_files_are_closed_and_deleted_when_all_of_them_is_moved(tmp_path: Path) -> None:
-    journal = Journal.open(tmp_path, segment_bytes=2000)
+    journal = Journal.open(tmp_path, segment_bytes=800)
     written = [record(n) for n in range(40)]
     for one in written:
         journal.append(one)
@@ -142,6 +159,7 @@ def test_a_request_that_never_ended_is_interrupted(tmp_path: Path) -> None:
     for n in range(4):
         journal.begin(record(n, cost_units=n))
     journal.append(record(1, cost_units=100))
+    journal.close()
     second = Journal.open(tmp_path)
     second.append(record(9))
     cut = [record(n, cost_units=n, interrupted=True, estimated=True) for n in (0, 2, 3)]
@@ -175,6 +193,7 @@ def test_a_torn_last_line_costs_that_line_only(tmp_path: Path, cut: int) -> None
     journal = Journal.open(tmp_path)
     for n in range(3):
         journal.append(record(n))
+    journal.close()
     path = files(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:-cut])
     second = Journal.open(tmp_path)
@@ -190,6 +209,7 @@ def test_a_torn_last_line_costs_that_line_only(tmp_path: Path, cut: int) -> None
 def test_a_damaged_line_costs_that_line_only(tmp_path: Path, rubbish: bytes) -> None:
     journal = Journal.open(tmp_path)
     journal.append(record(1))
+    journal.close()
     path = files(tmp_path)[0]
     path.write_bytes(rubbish + b"\n" + path.read_bytes() + rubbish + b"\n")
     second = Journal.open(tmp_path)
@@ -238,40 +258,301 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         Journal.open(tmp_path / "file" / "journal")
 
 
+def lift(limit: int | None = None) -> None:
+    """Let no file grow beyond a size: the system itself cuts writes and refuses more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard if limit is None else limit, hard))
+
+
 @pytest.fixture
-def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No file may grow beyond 1,000 bytes: the system itself cuts writes and refuses more."""
+def small_disk() -> Iterator[None]:
+    """No file may grow beyond 1,000 bytes."""
     # The signal would end the process before the write can fail.
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    lift(1000)
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost_when_there_is_room_again(
+class Told:
+    """What a journal says of itself."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+        self.facts: list[dict[str, object]] = []
+
+    def __call__(self, level: str, text: str, **facts: object) -> None:
+        self.said.append((level, text))
+        self.facts.append(facts)
+
+
+CANNOT = ("error", "the usage journal cannot be written")
+CAN_AGAIN = ("info", "the usage journal can be written again")
+
+
+def test_what_a_full_disk_does_not_take_is_given_out_all_the_same(
+    tmp_path: Path, small_disk: None
+) -> None:
+    told = Told()
+    journal = Journal.open(tmp_path, tell=told)
+    written = [record(n) for n in range(9)]
+    for one in written:
+        journal.begin(one)
+        journal.append(one)
+    assert files(tmp_path)[0].stat().st_size <= 1000
+    assert journal.trouble() == "the usage journal cannot be written"
+    assert journal.lag()[0] == 9
+    assert 0 < journal.unwritten < 9
+    assert drained(journal, limit=2) == written
+    assert journal.lag() == (0, 0.0)
+    assert (journal.unwritten, journal.skipped) == (0, 0)
+    assert journal.trouble() is not None
+    assert told.said == [CANNOT]
+    assert journal.close() == (0, 0)
+    assert files(tmp_path) == []
+
+
+def test_a_disk_with_room_again_is_written_to_and_both_changes_are_told_once(
+    tmp_path: Path, small_disk: None
+) -> None:
+    told = Told()
+    journal = Journal.open(tmp_path, tell=told)
+    written = [record(n) for n in range(9)]
+    for one in written[:8]:
+        journal.append(one)
+    lift()
+    chunk = journal.read(500)
+    assert journal.trouble() is None
+    assert journal.unwritten == 0
+    assert chunk is not None
+    assert list(chunk.records) == written[:8]
+    journal.append(written[8])
+    assert told.said == [CANNOT, CAN_AGAIN]
+    journal.close()
+    assert drained(Journal.open(tmp_path)) == written
+
+
+def test_a_journal_with_nothing_to_write_notices_that_the_disk_has_room(
     tmp_path: Path, small_disk: None
 ) -> None:
     journal = Journal.open(tmp_path)
-    journal.append(record(0))
-    # The second or third line is cut, and none is taken after that.
-    with contextlib.suppress(OSError):
-        journal.append(record(1))
-    for n in (2, 3, 4):
-        with pytest.raises(OSError, match=r"full|too large"):
-            journal.append(record(n))
-    assert files(tmp_path)[0].stat().st_size <= 1000
-    assert journal.lag()[0] == 5
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    assert drained(journal) == [record(n) for n in range(5)]
-    journal.append(record(5))
-    assert drained(journal) == [record(5)]
+    for n in range(9):
+        journal.append(record(n))
+    drained(journal)
+    assert journal.trouble() is not None
+    lift()
+    assert journal.read(1) is None or drained(journal) == []
+    assert journal.trouble() is None
+
+
+def test_what_is_written_while_the_ledger_books_it_counts_once(
+    tmp_path: Path, small_disk: None
+) -> None:
+    journal = Journal.open(tmp_path)
+    for n in range(9):
+        journal.append(record(n))
+    on_disk = journal.read(500)
+    assert on_disk is not None
+    journal.moved(on_disk)
+    from_memory = journal.read(500)
+    assert from_memory is not None
+    assert from_memory.part is None
+    lift()
+    again = journal.read(500)
+    assert again is not None
+    assert again.records == from_memory.records
+    journal.moved(from_memory)
+    assert journal.lag()[0] == len(again.records)
+    assert drained(journal) == list(again.records)
     assert journal.lag() == (0, 0.0)
-    # The next process reads the same, the torn line apart.
-    journal.append(record(6))
-    assert drained(Journal.open(tmp_path))[-1] == record(6)
+
+
+def test_a_stream_that_begins_on_the_disk_and_ends_in_memory_is_over(
+    tmp_path: Path, small_disk: None
+) -> None:
+    journal = Journal.open(tmp_path, segment_bytes=1)
+    journal.begin(record("s"))
+    drained(journal)
+    while not journal.unwritten:
+        lift(1)
+        journal.append(record(0))
+        journal.append(record("s", cost_units=77))
+    assert record("s", cost_units=77) in drained(journal)
+    lift()
+    journal.close()
+    assert files(tmp_path) == []
+
+
+def test_what_is_in_memory_is_bounded_and_earlier_for_keys_with_a_quota(
+    tmp_path: Path, small_disk: None
+) -> None:
+    journal = Journal.open(tmp_path, max_unwritten=20)
+    lift(1)
+    fullness = []
+    for n in range(200):
+        fullness.append((journal.is_full(limited=True), journal.is_full(limited=False)))
+        journal.append(record(n))
+    assert fullness == [(n >= 20, False) for n in range(200)]
+    assert journal.is_full(limited=False)
+    assert len(drained(journal)) == 200
+    assert not journal.is_full(limited=True)
+
+
+def test_closing_says_what_nobody_can_book_any_more(tmp_path: Path, small_disk: None) -> None:
+    journal = Journal.open(tmp_path)
+    for n in range(9):
+        journal.append(record(n))
+    waiting = journal.unwritten
+    assert journal.close() == (waiting, waiting * 12)
+    lift()
+    assert len(drained(Journal.open(tmp_path))) == 9 - waiting
+
+
+def test_closing_writes_what_it_can(tmp_path: Path, small_disk: None) -> None:
+    journal = Journal.open(tmp_path)
+    for n in range(9):
+        journal.append(record(n))
+    lift()
+    assert journal.close() == (0, 0)
+    assert drained(Journal.open(tmp_path)) == [record(n) for n in range(9)]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system takes no room ahead")
+def test_a_file_has_its_room_before_it_is_needed_and_gives_the_rest_back(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    journal.append(record(1))
+    found = files(tmp_path)[0].stat()
+    assert found.st_blocks * 512 >= 5 * 2**20
+    journal.close()
+    assert files(tmp_path)[0].stat().st_size < 1000
+
+
+def test_lines_have_a_checksum_and_those_of_earlier_versions_have_none(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    journal.append(record(1))
+    journal.close()
+    path = files(tmp_path)[0]
+    line = path.read_bytes()
+    assert re.search(rb',"crc32":\d+}}\n\Z', line)
+    assert json.loads(line)["end"]["request_id"] == "req_1"
+    path.write_bytes(before(record(0)) + line)
+    assert drained(Journal.open(tmp_path)) == [record(0), record(1)]
+
+
+@pytest.mark.parametrize("kind", ["begin", "end"])
+@given(data=st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_changed_byte_of_a_line_is_booked(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    journal = Journal.open(folder)
+    (journal.begin if kind == "begin" else journal.append)(record(1))
+    journal.close()
+    path = files(folder)[0]
+    line = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(line) - 2))
+    line[place] = data.draw(st.integers(0, 255).filter(lambda byte: byte != line[place]))
+    path.write_bytes(line)
+    assert drained(Journal.open(folder)) == []
+
+
+def test_a_damaged_line_is_told_and_its_file_is_kept(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    for n in (1, 2):
+        journal.append(record(n))
+    journal.close()
+    path = files(tmp_path)[0]
+    content = path.read_bytes().replace(b'"cost_units":12', b'"cost_units":99', 1)
+    path.write_bytes(content)
+    told = Told()
+    journal = Journal.open(tmp_path, tell=told)
+    assert drained(journal) == [record(2)]
+    assert [level for level, _ in told.said] == ["error"]
+    kept = path.with_suffix(".damaged")
+    assert told.facts == [{"file": kept.name, "lines": 1}]
+    assert kept.read_bytes() == content
+    journal.close()
+    assert files(tmp_path) == []
+    # It is no file of the journal any more.
+    assert drained(Journal.open(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"cost_units": -1},
+        {"cost_units": 10**15 + 1},
+        {"cost_units": 2**64},
+        {"tokens": {"input": -1}},
+        {"tokens": {"output": 10**17}},
+        {"at_ms": -5},
+    ],
+)
+def test_what_no_request_can_have_used_is_not_booked(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
+    path = tmp_path / "usage-000000000001.jsonl"
+    path.write_bytes(before(record(1), **fields) + before(record(2), cost_units=10**15))
+    journal = Journal.open(tmp_path)
+    assert drained(journal) == [record(2, cost_units=10**15)]
+    assert journal.skipped == 1
+    assert path.with_suffix(".damaged").exists()
+
+
+def test_a_second_one_is_refused_the_same_folder(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    with pytest.raises(ConfigurationError, match="another gateway uses the usage journal"):
+        Journal.open(tmp_path)
+    journal.close()
+    Journal.open(tmp_path).close()
+
+
+def test_a_folder_that_is_deleted_in_use_is_made_anew_and_nothing_is_lost(tmp_path: Path) -> None:
+    folder, told = tmp_path / "journal", Told()
+    journal = Journal.open(folder, tell=told)
+    journal.append(record(1))
+    shutil.rmtree(folder)
+    journal.append(record(2))
+    assert drained(journal) == [record(1), record(2)]
+    assert told.said == [("error", "the usage journal was deleted in use, and begun anew")]
+    journal.append(record(3))
+    assert b"req_3" in files(folder)[0].read_bytes()
+    assert drained(journal) == [record(3)]
+    assert journal.trouble() is None
+    assert journal.close() == (0, 0)
+
+
+def test_a_data_directory_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    journal = Journal.open(data / "journal")
+    journal.append(record(1))
+    data.rename(tmp_path / "elsewhere")
+    assert drained(journal) == [record(1)]
+    assert journal.trouble() == "the usage journal cannot be written"
+    journal.append(record(2))
+    data.mkdir()
+    assert drained(journal) == [record(2)]
+    assert list(data.iterdir()) == []
+    data.rmdir()
+    (tmp_path / "elsewhere").rename(data)
+    assert drained(journal) == []
+    assert journal.trouble() is None
+    assert journal.close() == (0, 0)
+
+
+def test_files_that_are_gone_with_unread_records_are_counted_as_lost(tmp_path: Path) -> None:
+    told = Told()
+    journal = Journal.open(tmp_path, segment_bytes=1, tell=told)
+    for n in range(3):
+        journal.append(record(n))
+    files(tmp_path)[0].unlink()
+    assert drained(journal) == [record(1), record(2)]
+    assert told.facts == [{"file": "usage-000000000001.jsonl", "records": 1, "cost_units": 12}]
+    assert journal.lag() == (0, 0.0)
+    assert journal.close() == (1, 12)
 
 
 def open_files() -> int:

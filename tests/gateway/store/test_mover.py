@@ -76,13 +76,14 @@ def test_a_journal_without_records_asks_nothing_of_the_ledger(tmp_path: Path) ->
 
 
 def test_a_ledger_that_fails_is_told_of_and_tried_again(tmp_path: Path) -> None:
-    journal, book, told = Journal.open(tmp_path), Book(), list[Exception]()
+    journal, book, told = Journal.open(tmp_path), Book(), list[Exception | None]()
     journal.append(record(1))
     book.failures = ["before", "after", "before"]
-    mover = Mover(journal, book, interval_seconds=0, on_failure=told.append)
+    mover = Mover(journal, book, interval_seconds=0, on_change=told.append)
     assert asyncio.run(mover.flush(10))
     assert book.booked == 1
-    assert [type(error) for error in told] == [StoreUnavailableError] * 3
+    assert [type(error) for error in told] == [StoreUnavailableError, type(None)]
+    assert not mover.is_failing
 
 
 def test_a_flush_without_time_loses_nothing(tmp_path: Path) -> None:
@@ -208,6 +209,8 @@ class Gateway:
     def again(self, *, stopped: bool) -> None:
         if stopped:
             self.journal.close()
+        else:
+            self.journal.abandon()
         self.interrupted |= self.running.keys()
         self.running = {}
         self.start()

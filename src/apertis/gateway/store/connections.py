@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.gateway.store.held_directory import identity, leads_elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
     from pathlib import Path
 
     import asyncpg
@@ -36,9 +37,17 @@ _BEGIN = "apertis_begin"
 class Database:
     """An open database. Readers never wait for the writer; writers take turns."""
 
-    def __init__(self, readers: AsyncEngine, writer: AsyncEngine) -> None:
+    def __init__(
+        self,
+        readers: AsyncEngine,
+        writer: AsyncEngine,
+        *,
+        is_lost: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._readers = readers
         self._writer = writer
+        # Whether what is open is not what a new connection would open.
+        self._is_lost = is_lost
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
@@ -46,7 +55,7 @@ class Database:
 
         `StoreUnavailableError` when the database fails.
         """
-        with _failures():
+        with self._failures():
             async with self._readers.connect() as connection:
                 yield connection
 
@@ -56,9 +65,20 @@ class Database:
 
         `StoreUnavailableError` when the database fails.
         """
-        with _failures():
+        with self._failures():
             async with self._writer.begin() as connection:
                 yield connection
+
+    @contextlib.contextmanager
+    def _failures(self) -> Generator[None]:
+        if self._is_lost():
+            raise StoreUnavailableError(
+                "the store failed: its file was deleted, moved or replaced since it was opened"
+            )
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreUnavailableError(f"the store failed: {reason(error)}") from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -77,18 +97,14 @@ def reason(error: Exception) -> str:
     return text.splitlines()[0] if text else type(told).__name__
 
 
-@contextlib.contextmanager
-def _failures() -> Generator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as error:
-        raise StoreUnavailableError(f"the store failed: {reason(error)}") from error
-
-
 def open_sqlite(path: Path) -> Database:
-    """Prepare connections to a SQLite file; the first use opens it."""
+    """Prepare connections to a SQLite file that is there; the first use opens it."""
+    path = path.absolute()
+    opened = identity(path)
     return Database(
-        _sqlite_engine(path, _READERS, begin=None), _sqlite_engine(path, 1, begin="BEGIN IMMEDIATE")
+        _sqlite_engine(path, _READERS, begin=None),
+        _sqlite_engine(path, 1, begin="BEGIN IMMEDIATE"),
+        is_lost=lambda: leads_elsewhere(path, opened),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.batches import StoredBatches
-from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.gateway.store.errors import LockLostError, StoreUnavailableError
 from apertis.gateway.store.keys import StoredKeys
 from apertis.gateway.store.migration import is_at_head, upgrade
 from apertis.gateway.store.place import place_of
@@ -38,6 +38,7 @@ class Store:
         self.threads = StoredThreads(database)
         self._database = database
         self._lock = lock
+        self._looking = asyncio.Lock()
 
     @classmethod
     async def open(
@@ -66,13 +67,21 @@ class Store:
     async def ping(self) -> None:
         """Return when the store answers and is still this process's own.
 
-        `StoreUnavailableError` when not. A lock that was lost with its connection is taken again.
+        `StoreUnavailableError` when not, `LockLostError` when another gateway has it. A lock that
+        was lost, with its connection or its file, is taken again.
         """
         await self.keys.current_version()
-        if self._lock is not None and not self._lock.is_held() and not await self._lock.take():
-            raise StoreUnavailableError(
-                f"the store's lock was lost, and {self._lock.holder()} has it now"
-            )
+        lock = self._lock
+        if lock is None:
+            return
+        # Its session answers one at a time.
+        async with self._looking:
+            try:
+                held = await lock.is_held() or await lock.take()
+            except ConfigurationError as error:
+                raise StoreUnavailableError(error.message) from error
+        if not held:
+            raise LockLostError(f"the store's lock was lost, and {lock.holder()} has it now")
 
     async def close(self) -> None:
         """Close all connections and let the lock go."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from apertis.errors import ApertisError
 
-__all__ = ["StoreUnavailableError", "UnknownBatchError", "UnknownKeyError"]
+__all__ = ["LockLostError", "StoreUnavailableError", "UnknownBatchError", "UnknownKeyError"]
 
 
 class StoreUnavailableError(ApertisError):
     """The database did not do it: nothing was changed, and the same call may succeed later."""
+
+
+class LockLostError(StoreUnavailableError):
+    """The store belongs to another gateway now: what this one counts, it counts alone."""
 
 
 class UnknownKeyError(ApertisError):

@@ -1,76 +1,117 @@
 """The usage journal: one line of JSON for each record, written before an answer's last byte.
 
-What is promised: a record whose `append` has returned survives the death of this process at any
+What is promised: a record that `append` has written survives the death of this process at any
 moment, `kill -9` included, because it is in the system's hands. A crash of the whole machine loses
 at most what the system had not yet written to the disk: no `fsync` is waited for.
 
 Lines go to the newest of a row of files. A file is deleted when all of it, and all before it, is
 in the ledger; what is left at the next start is read again from its beginning, and the ledger
-books no request twice. A line that a crash tore is skipped.
+books no request twice. A line that was damaged is not booked; its file is kept.
+
+What the disk does not take is kept in memory and given out from there, so that it is booked all
+the same, and is tried again. Each file has room of its own, taken when it is made, so that a disk
+that others fill up is not at once the end of writing.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
+from itertools import islice
 from time import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.store.held_directory import HeldDirectory, identity
 from apertis.gateway.store.segments import (
     BEGIN,
+    DAMAGED,
     END,
     Part,
     Segment,
+    allocate,
     create,
+    encode,
     find_segments,
     new_segment,
     read_part,
+    write_at,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from apertis.gateway.usage.record import UsageRecord
 
-__all__ = ["Chunk", "Journal"]
+    Tell = Callable[..., None]
+
+__all__ = ["MAX_UNWRITTEN_RECORDS", "Chunk", "Journal"]
 
 _SEGMENT_BYTES = 4 * 2**20
+# Room behind that in each file, for when there is none for the next file: some 2,000 records.
+_RESERVE_BYTES = 2**20
+# How much is written there before the next file is tried again.
+_RESERVE_STEP_BYTES = 64 * 1024
 _MARK_SECONDS = 1.0
-_ENCODER = msgspec.json.Encoder()
+_RETRY_SECONDS = 1.0
+_RECORDS_AT_ONCE = 2000
+# An empty line: a disk that takes it behind what waits has room for some more.
+_PROBE = b" " * 16_383 + b"\n"
+MAX_UNWRITTEN_RECORDS = 10_000
+"""From so many records in memory on, keys with a quota are served no more."""
+# From so many times as many on, nobody is: memory is bounded, and nothing is forgotten.
+_UNLIMITED_FACTOR = 10
 
 
 class Chunk(msgspec.Struct, frozen=True):
     """The next records to book; hand it back to `Journal.moved` when they are.
 
-    `part` is where they stand; None for the interrupted requests of an earlier process.
+    `part` is where they stand; None for those in memory: what the disk did not take, or the
+    `interrupted` requests of an earlier process.
     """
 
     records: tuple[UsageRecord, ...]
     part: Part | None
+    interrupted: bool = False
 
 
 class Journal:
     """Appends records, and gives them out again in the order in which they were appended.
 
-    One process, and one thread of it, uses a folder at a time. `skipped` counts torn lines.
+    One process, and one thread of it, uses a folder at a time. `tell` is called with a level, a
+    text and facts when the disk fails and when it recovers, once each, and for damaged lines.
+    `skipped` counts those.
     """
 
-    def __init__(self, folder: Path, old: list[Segment], waiting: int, segment_bytes: int) -> None:
-        self._folder = folder
+    def __init__(
+        self,
+        directory: HeldDirectory,
+        *,
+        segment_bytes: int,
+        max_unwritten: int,
+        tell: Tell,
+    ) -> None:
+        self._directory = directory
+        self._parent = identity(directory.path.parent)
         self._segment_bytes = segment_bytes
-        self._current = new_segment(folder, old[-1].number + 1 if old else 1)
+        self._max_unwritten = max_unwritten
+        self._tell = tell
+        old, waiting = find_segments(directory.path)
+        self._current = self._open_segment(old[-1].number + 1 if old else 1, without_room=True)
         self._segments = deque((*old, self._current))
         # Files before this one were written by processes that are gone.
         self._first_own = self._current.number
         self._recovered = False
-        self._file = create(self._current.path)
-        self._size = 0
-        # What the disk did not take, line by line.
-        self._unwritten = bytearray()
-        self._torn = False
+        # What the disk did not take, by request: ends, and beginnings without an end.
+        self._unwritten: dict[str, UsageRecord] = {}
+        self._unwritten_begins: dict[str, UsageRecord] = {}
+        # Why the last write failed; None when it did not.
+        self._failure: str | None = None
+        self._retry_at = 0.0
         # Requests that began and have not ended: the file of their beginning, and their record.
         self._begun: dict[str, tuple[Segment, UsageRecord]] = {}
         self._appended = waiting
@@ -79,19 +120,39 @@ class Journal:
         self._inherited = waiting
         # Every second or so: how many records there were, and when the next one came.
         self._marks = deque([(0, time())] if waiting else ())
+        self._mark_at = 0.0
         self.skipped = 0
+        # Records, and their cost, that neither this nor a later process can book.
+        self._lost = [0, 0]
 
     @classmethod
-    def open(cls, folder: Path, *, segment_bytes: int = _SEGMENT_BYTES) -> Journal:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        segment_bytes: int = _SEGMENT_BYTES,
+        max_unwritten: int = MAX_UNWRITTEN_RECORDS,
+        tell: Tell = lambda *_, **__: None,
+    ) -> Journal:
         """Open the journal in a folder, which is made if need be.
 
-        `ConfigurationError` when that fails.
+        `ConfigurationError` when that fails, or another process has it.
         """
+        directory = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            old, waiting = find_segments(folder)
-            return cls(folder, old, waiting, segment_bytes)
+            directory = HeldDirectory(folder)
+            return cls(
+                directory, segment_bytes=segment_bytes, max_unwritten=max_unwritten, tell=tell
+            )
+        except BlockingIOError as error:
+            raise ConfigurationError(
+                f"another gateway uses the usage journal in {folder}: stop it, or give this one a "
+                "data directory of its own"
+            ) from error
         except OSError as error:
+            if directory is not None:
+                directory.close()
             raise ConfigurationError(
                 f"cannot open the usage journal in {folder}: {error.strerror}"
             ) from error
@@ -100,21 +161,44 @@ class Journal:
         """Note a request whose answer starts to leave, with what it has used for certain.
 
         If the process dies before its `append`, this record is booked, as interrupted.
-        `OSError` as for `append`.
         """
-        self._write(BEGIN, record)
+        if not self._write(BEGIN, record):
+            self._unwritten_begins[record.request_id] = record
 
     def append(self, record: UsageRecord) -> None:
-        """Write the record of a request that has ended.
-
-        `OSError` when the disk does not take it: then it is kept in memory, and written before
-        the next record or when the journal is read.
-        """
+        """Write the record of a request that has ended, or keep it until that can be done."""
         now = time()
-        if not self._marks or now - self._marks[-1][1] >= _MARK_SECONDS:
+        if now >= self._mark_at:
+            self._mark_at = now + _MARK_SECONDS
             self._marks.append((self._appended, now))
         self._appended += 1
-        self._write(END, record)
+        if self._write(END, record):
+            self._current.ends += 1
+            self._current.units += record.cost_units
+            return
+        self._unwritten_begins.pop(record.request_id, None)
+        self._unwritten[record.request_id] = record
+        if now >= self._retry_at:
+            self._retry_at = now + _RETRY_SECONDS
+            self._catch_up()
+
+    @property
+    def unwritten(self) -> int:
+        """How many records are in memory only."""
+        return len(self._unwritten)
+
+    def is_full(self, *, limited: bool) -> bool:
+        """Whether no more may be added for keys with a quota (`limited`), or for any."""
+        most = self._max_unwritten
+        return len(self._unwritten) >= (most if limited else most * _UNLIMITED_FACTOR)
+
+    def trouble(self) -> str | None:
+        """What keeps records from being written, or soon will; None when nothing does."""
+        if self._failure is not None:
+            return "the usage journal cannot be written"
+        if self._needs_room:
+            return "the usage journal has no room left but its reserve: the disk is full"
+        return None
 
     def read(self, limit: int) -> Chunk | None:
         """Give the next records, at most `limit` of them; None when there are no more.
@@ -122,36 +206,41 @@ class Journal:
         Until the chunk is handed to `moved`, the same records come again. A chunk may have none:
         then its lines are the beginnings of requests. `OSError` when a file cannot be read.
         """
-        if self._unwritten:
-            self._write_out(b"")
-        for segment in self._segments:
+        self._catch_up()
+        for segment in list(self._segments):
             if segment.number >= self._first_own and not self._recovered:
                 if self._begun:
                     return self._interrupted(limit)
                 self._recovered = True
-                # Torn lines were counted as well when the journal was opened.
+                # Damaged lines were counted as well when the journal was opened.
                 self._moved = self._inherited
             if segment.moved:
                 continue
-            part = read_part(segment, limit)
+            try:
+                part = read_part(segment, limit)
+            except FileNotFoundError:
+                self._lose(segment)
+                continue
             if part is not None:
                 return Chunk(part.ends, part)
+        if self._unwritten:
+            return Chunk(tuple(islice(self._unwritten.values(), limit)), None)
         return None
 
     def moved(self, chunk: Chunk) -> None:
         """Take note that the ledger has these records; files that are not needed are deleted."""
         part = chunk.part
-        if part is None:
+        if part is not None:
+            self._read_on(part)
+        elif chunk.interrupted:
             self._appended += len(chunk.records)
             self._inherited += len(chunk.records)
+            self._moved += len(chunk.records)
         else:
-            self.skipped += part.skipped
-            part.segment.read = part.until
-            part.segment.moved = part.last
-            for record in part.begins:
-                part.segment.begun += 1
-                self._begun[record.request_id] = part.segment, record
-        self._moved += len(chunk.records)
+            # Those that were written meanwhile are read, and counted, again.
+            for record in chunk.records:
+                if self._unwritten.pop(record.request_id, None) is not None:
+                    self._moved += 1
         for record in chunk.records:
             begun = self._begun.pop(record.request_id, None)
             if begun is not None:
@@ -167,71 +256,224 @@ class Journal:
             return 0, 0.0
         return waiting, max(0.0, time() - self._marks[0][1])
 
-    def close(self) -> None:
-        """Stop writing; a journal that the ledger has as a whole leaves no file behind."""
-        try:
-            if self._unwritten:
-                self._write_out(b"")
-        finally:
-            os.close(self._file)
-        self._current.whole = True
-        if self._current.read == self._size:
-            self._current.moved = True
+    def close(self) -> tuple[int, int]:
+        """Stop writing; how many records, and what cost, are lost: nobody can book them any more.
+
+        A journal that the ledger has as a whole leaves no file behind.
+        """
+        waiting = -1
+        while self._unwritten and len(self._unwritten) != waiting:
+            waiting = len(self._unwritten)
+            self._catch_up()
+        current = self._current
+        current.whole = True
+        if current.read == current.size:
+            current.moved = True
+        elif current.file is not None:
+            # Room that was not used is given back.
+            os.truncate(current.file, current.size)
+        gone = None if self._is_in_place() else current
+        for segment in self._segments:
+            if segment.file is None or segment.moved:
+                continue
+            if segment is gone or segment is not current:
+                self._lose(segment)
         self._drop_moved()
+        self.abandon()
+        records, units = self._lost
+        units += sum(record.cost_units for record in self._unwritten.values())
+        return records + len(self._unwritten), units
 
-    def _write(self, kind: bytes, record: UsageRecord) -> None:
-        # A database's text cannot hold U+0000, and one such name must not block the ledger.
-        line = b"%b%b}\n" % (kind, _ENCODER.encode(record).replace(b"\\u0000", b"\\ufffd"))
-        if self._unwritten or self._torn or self._size >= self._segment_bytes:
-            self._write_out(line)
-            return
-        try:
-            written = os.write(self._file, line)
-        except OSError:
-            self._unwritten += line
-            raise
-        self._size += written
-        if written != len(line):
-            # The disk filled up in the middle of this line.
-            self._torn = True
-            self._write_out(line)
+    def abandon(self) -> None:
+        """Close all files as they are, as the end of the process would."""
+        for segment in self._segments:
+            segment.close()
+        self._directory.close()
 
-    def _write_out(self, line: bytes) -> None:
-        """Write what was not taken before, and this line; in a new file when the time has come."""
-        self._unwritten += line
-        if self._size >= self._segment_bytes:
+    def _write(self, kind: bytes, record: UsageRecord) -> bool:
+        current = self._current
+        if current.size >= self._rotate_at:
             self._rotate()
-        if self._torn:
-            # What a torn line left is ended, so that it damages no other.
-            self._size += os.write(self._file, b"\n")
-            self._torn = False
-        while self._unwritten:
-            end = self._unwritten.index(b"\n") + 1
-            written = os.write(self._file, self._unwritten[:end])
-            self._size += written
-            if written != end:
-                self._torn = True
-                raise OSError("the disk of the usage journal is full")
-            del self._unwritten[:end]
+            current = self._current
+        file = current.file
+        if self._failure is not None or file is None:
+            return False
+        line = encode(kind, record)
+        try:
+            written = write_at(file, line, current.size)
+        except OSError as error:
+            self._fail(error)
+            return False
+        if written != len(line):
+            # The next line is written over what the disk took of this one.
+            self._fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            return False
+        current.size += written
+        return True
+
+    def _fail(self, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        if self._failure is None:
+            self._tell("error", "the usage journal cannot be written", reason=reason)
+        self._failure = reason
+
+    def _open_segment(self, number: int, *, without_room: bool = False) -> Segment:
+        """Make the next file; where the disk is full only `without_room` makes one all the same."""
+        segment = new_segment(self._directory.path, number)
+        segment.file = create(segment.path)
+        needs_room = False
+        try:
+            allocate(segment.file, self._segment_bytes + _RESERVE_BYTES)
+        except OSError:
+            if not without_room:
+                segment.remove()
+                raise
+            needs_room = True
+        self._needs_room = needs_room
+        self._rotate_at = self._segment_bytes
+        return segment
 
     def _rotate(self) -> None:
-        following = new_segment(self._folder, self._current.number + 1)
-        file = create(following.path)
-        os.close(self._file)
-        self._file, self._size, self._torn = file, 0, False
+        old = self._current
+        try:
+            self._current = self._open_segment(old.number + 1)
+        except OSError as error:
+            # This file goes on: it has some room left.
+            self._rotate_at = old.size + _RESERVE_STEP_BYTES
+            if not self._needs_room:
+                self._needs_room = True
+                reason = error.strerror or str(error)
+                self._tell("error", "no further file of the usage journal", reason=reason)
+            return
+        if old.file is not None:
+            os.truncate(old.file, old.size)
+        old.close()
+        old.whole = True
+        self._segments.append(self._current)
+
+    def _is_in_place(self) -> bool:
+        file = self._current.file
+        try:
+            return file is not None and os.path.samestat(self._current.path.stat(), os.fstat(file))
+        except OSError:
+            return False
+
+    def _reopen(self) -> None:
+        """Begin a new file where the one that is written to was deleted; the old one is still read.
+
+        `OSError` when that cannot be done, or the whole data directory is gone.
+        """
+        folder = self._directory.path
+        if identity(folder.parent) != self._parent:
+            raise OSError(f"{folder.parent} was replaced by another")
+        if self._directory.is_lost():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            directory = HeldDirectory(folder)
+            self._directory.close()
+            self._directory = directory
+        following = self._open_segment(self._current.number + 1, without_room=True)
         self._current.whole = True
         self._current = following
         self._segments.append(following)
+        self._tell("error", "the usage journal was deleted in use, and begun anew")
+
+    def _catch_up(self) -> None:
+        """Try again what failed: to find the file, to write what waits, to take room."""
+        if not self._is_in_place():
+            try:
+                self._reopen()
+            except OSError as error:
+                self._fail(error)
+                return
+        if self._failure is not None:
+            self._write_out()
+        elif self._needs_room:
+            self._take_room()
+
+    def _take_room(self) -> None:
+        current = self._current
+        if current.size >= self._segment_bytes:
+            self._rotate()
+        elif current.file is not None:
+            try:
+                allocate(current.file, self._segment_bytes + _RESERVE_BYTES)
+            except OSError:
+                return
+            self._needs_room = False
+
+    def _write_out(self) -> None:
+        """Write the next records that wait, and see whether more could be written."""
+        if self._current.size >= self._rotate_at:
+            self._rotate()
+        current = self._current
+        begins = list(islice(self._unwritten_begins.values(), _RECORDS_AT_ONCE))
+        ends = list(islice(self._unwritten.values(), _RECORDS_AT_ONCE))
+        lines = [encode(BEGIN, record) for record in begins]
+        lines += [encode(END, record) for record in ends]
+        data = b"".join((*lines, _PROBE))
+        if current.file is None:
+            return
+        try:
+            written = write_at(current.file, data, current.size)
+        except OSError as error:
+            self._fail(error)
+            return
+        whole = data.rfind(b"\n", 0, written) + 1
+        current.size += whole
+        lines_written = data.count(b"\n", 0, whole)
+        for record in begins[:lines_written]:
+            del self._unwritten_begins[record.request_id]
+        for record in ends[: max(0, lines_written - len(begins))]:
+            del self._unwritten[record.request_id]
+            current.ends += 1
+            current.units += record.cost_units
+        if written == len(data) and not self._unwritten and not self._unwritten_begins:
+            self._failure = None
+            self._tell("info", "the usage journal can be written again")
+
+    def _read_on(self, part: Part) -> None:
+        segment = part.segment
+        if part.skipped:
+            self.skipped += part.skipped
+            segment.damaged = True
+            self._tell(
+                "error",
+                "lines of the usage journal are damaged: they are not booked, and kept",
+                file=segment.path.with_suffix(DAMAGED).name,
+                lines=part.skipped,
+            )
+        segment.read = part.until
+        segment.moved = part.last
+        segment.ends -= len(part.ends)
+        segment.units -= sum(record.cost_units for record in part.ends)
+        for record in part.begins:
+            segment.begun += 1
+            self._begun[record.request_id] = segment, record
+        self._moved += len(part.ends)
+
+    def _lose(self, segment: Segment) -> None:
+        """Take note that a file is gone with records that nobody has read."""
+        self._tell(
+            "error",
+            "a file of the usage journal is gone: what it had is lost",
+            file=segment.path.name,
+            records=segment.ends,
+            cost_units=segment.units,
+        )
+        self._lost[0] += segment.ends
+        self._lost[1] += segment.units
+        self._moved += segment.ends
+        segment.moved, segment.begun = True, 0
+        self._begun = {name: at for name, at in self._begun.items() if at[0] is not segment}
 
     def _interrupted(self, limit: int) -> Chunk:
         # What an answer used up to its end is unknown: only its beginning was certain.
         records = [record for _, record in self._begun.values()][:limit]
         replace = msgspec.structs.replace
-        return Chunk(
-            tuple(replace(record, interrupted=True, estimated=True) for record in records), None
-        )
+        cut = tuple(replace(record, interrupted=True, estimated=True) for record in records)
+        return Chunk(cut, None, interrupted=True)
 
     def _drop_moved(self) -> None:
         # Oldest first: the end of a request never goes before its beginning.
         while self._segments and self._segments[0].moved and not self._segments[0].begun:
-            self._segments.popleft().path.unlink(missing_ok=True)
+            self._segments.popleft().remove()

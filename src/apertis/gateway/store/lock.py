@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.connections import connect_postgres
+from apertis.gateway.store.held_directory import HeldDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AdvisoryLock", "FileLock", "Lock"]
 
+_ANSWER_SECONDS = 5.0
 _TAKE = "SELECT pg_try_advisory_lock(hashtext('apertis gateway'), hashtext(current_schema()))"
 
 
@@ -30,7 +32,7 @@ class Lock(Protocol):
         """Let it go; nothing happens when it is not held."""
         ...
 
-    def is_held(self) -> bool:
+    async def is_held(self) -> bool:
         """Whether this process has it, or still has it."""
         ...
 
@@ -40,23 +42,38 @@ class Lock(Protocol):
 
 
 class FileLock:
-    """A lock on a file beside the SQLite file. The file stays: only the lock on it counts."""
+    """A lock on the directory of a SQLite file, and on a file in it that names the process.
+
+    To delete that file lets nobody in: the directory is locked itself. One directory has one
+    gateway, since its journal has one.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        # What is given may depend on the current directory, which may change.
+        self._path = path.absolute()
+        self._directory: HeldDirectory | None = None
         self._descriptor: int | None = None
 
     async def take(self) -> bool:
         """Take it; `ConfigurationError` when the file cannot be written."""
+        if self._directory is None or self._directory.is_lost():
+            await self.release()
+            try:
+                self._directory = HeldDirectory(self._path.parent)
+            except BlockingIOError:
+                return False
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigurationError(f"cannot write {self._path}: {error.strerror}") from error
         if not _lock(descriptor):
             os.close(descriptor)
+            await self.release()
             return False
         os.ftruncate(descriptor, 0)
         os.write(descriptor, b"%d\n" % os.getpid())
+        if self._descriptor is not None:
+            os.close(self._descriptor)
         self._descriptor = descriptor
         return True
 
@@ -65,10 +82,18 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+        if self._directory is not None:
+            self._directory.close()
+            self._directory = None
 
-    def is_held(self) -> bool:
-        """Whether it was taken: nobody can take a file's lock away."""
-        return self._descriptor is not None
+    async def is_held(self) -> bool:
+        """Whether directory and file are those that were locked."""
+        if self._descriptor is None or self._directory is None or self._directory.is_lost():
+            return False
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except OSError:
+            return False
 
     def holder(self) -> str:
         """Name the process."""
@@ -126,9 +151,18 @@ class AdvisoryLock:
             await self._session.close()
             self._session = None
 
-    def is_held(self) -> bool:
-        """Whether the session that has it still lives."""
-        return self._session is not None and not self._session.is_closed()
+    async def is_held(self) -> bool:
+        """Whether the session that has it still lives; the server is asked, as it may be gone."""
+        session = self._session
+        if session is None:
+            return False
+        try:
+            await session.execute("SELECT 1", timeout=_ANSWER_SECONDS)
+        except Exception:  # noqa: BLE001 - whatever it is, the session cannot be relied on.
+            session.terminate()
+            self._session = None
+            return False
+        return True
 
     def holder(self) -> str:
         """Say what is known: the server does not tell which machine it is."""

@@ -34,7 +34,8 @@ class Ledger(Protocol):
 class Mover:
     """Books what the journal has, in its order and in batches; what fails is tried again.
 
-    `on_failure` is told of every failure. One `Mover` reads a journal.
+    `on_change` is told the error when it begins to fail, and None when it works again. One `Mover`
+    reads a journal.
     """
 
     def __init__(
@@ -44,15 +45,20 @@ class Mover:
         *,
         interval_seconds: float = _INTERVAL_SECONDS,
         records_at_once: int = _RECORDS_AT_ONCE,
-        on_failure: Callable[[Exception], None] | None = None,
+        on_change: Callable[[Exception | None], None] = lambda _: None,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
         self._interval_seconds = interval_seconds
         self._records_at_once = records_at_once
-        self._on_failure = on_failure
+        self._on_change = on_change
         self._failures = 0
         self._moving = asyncio.Lock()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last batch could not be booked."""
+        return self._failures > 0
 
     async def run(self) -> None:
         """Keep moving until cancelled; a batch that was cancelled in between comes again."""
@@ -87,13 +93,19 @@ class Mover:
     async def _move_all(self) -> bool:
         try:
             while await self.move_once():
-                self._failures = 0
+                self._works()
         except (StoreUnavailableError, OSError) as error:
             self._failures += 1
-            if self._on_failure is not None:
-                self._on_failure(error)
+            if self._failures == 1:
+                self._on_change(error)
             return False
+        self._works()
         return True
+
+    def _works(self) -> None:
+        if self._failures:
+            self._failures = 0
+            self._on_change(None)
 
     async def _pause(self) -> None:
         # 32 intervals are beyond the longest pause; more would only grow the number.

@@ -109,7 +109,9 @@ class SQLiteFile:
 
     def lock(self) -> FileLock:
         """The lock beside the file."""
-        return FileLock(self._path.with_name(f"{self._path.name}.lock"))
+        # Every name of the file has the same lock.
+        path = self._path.resolve()
+        return FileLock(path.with_name(f"{path.name}.lock"))
 
     def copy(self, revision: str) -> None:
         """Copy the file, whole or not at all, to `<file>.backup-<revision>`."""

@@ -10,8 +10,12 @@ from apertis.gateway.usage.tokens import NO_TOKENS, Tokens
 
 Kind = Literal["messages", "count_tokens", "batch"]
 
+# Two billion dollars: an upstream that counts more is broken. One such record must not keep a
+# database, whose integers have 64 bits, from booking all others.
+MAX_COST_UNITS = 10**15
 
-class UsageRecord(Struct, frozen=True, kw_only=True):
+
+class UsageRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request as it is booked: ids, outcome, tokens, cost and times; nothing of its content.
 
     `request_id` identifies the record: booking the same id again changes nothing.

@@ -7,7 +7,7 @@ from msgspec import Struct
 __all__ = ["NO_TOKENS", "Tokens", "Use"]
 
 
-class Tokens(Struct, frozen=True):
+class Tokens(Struct, frozen=True, omit_defaults=True):
     """What one answer used: five classes of tokens that do not overlap, and paid searches.
 
     `input` excludes what was read from or written to the prompt cache. `output` includes
