@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from apertis import logs
 from apertis.errors import APIResponseError
 from apertis.models import ResponseInfo, Result, attach_response
-from apertis.sansio.outcome import blanked, error_from, request_id
+from apertis.sansio.outcome import Failure, blanked, error_from, request_id
 
 if TYPE_CHECKING:
     from apertis.errors import APIError
@@ -25,12 +25,12 @@ T = TypeVar("T")
 class Attempts(Generic[T]):
     """Counts the tries of a call and says when the next is due; the shells wait."""
 
-    __slots__ = ("_call", "_policy", "_started", "limits", "retries", "secret")
+    __slots__ = ("_call", "_policy", "_settings", "_started", "limits", "retries")
 
     def __init__(self, call: Call[T], settings: Settings) -> None:
         self._started = time.monotonic()
         self.limits: Limits = settings.timeout_of(call).limits(self._started)
-        self.secret = settings.secret
+        self._settings = settings
         self._call = call
         self._policy = settings.retry_of(call)
         self.retries = 0
@@ -45,8 +45,13 @@ class Attempts(Generic[T]):
         logs.retrying(self._call, outcome, delay, self.retries)
         return delay
 
+    def secrets(self) -> tuple[str, ...]:
+        """What no error and no repr may show, should the service echo it."""
+        return self._settings.secrets_of(self._call)
+
     def info(self, status: int, headers: Headers) -> ResponseInfo:
         """What is told of an answer whose head came."""
+        headers.blank(self.secrets)
         elapsed = time.monotonic() - self._started
         logs.answered(self._call, status, headers, elapsed)
         return ResponseInfo(status, headers, self.retries, elapsed)
@@ -65,13 +70,15 @@ class Attempts(Generic[T]):
             return self._call.result(response)
         except APIResponseError as error:
             error.retries = self.retries
-            blanked(error, self.secret)
+            blanked(error, self.secrets())
             raise
 
     def error(self, outcome: Outcome, headers: Headers | None = None) -> APIError:
         """The exception for the last outcome; `headers` are those of an answer that broke off."""
+        if not isinstance(outcome, Failure):
+            outcome.headers.blank(self.secrets)
         logs.failed(self._call, outcome, time.monotonic() - self._started)
         error = error_from(outcome, now=time.time(), retries=self.retries)
         if headers is not None:
             error.request_id = request_id(headers)
-        return blanked(error, self.secret)
+        return blanked(error, self.secrets())

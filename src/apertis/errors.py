@@ -40,15 +40,16 @@ if TYPE_CHECKING:
 
 _SECRET = re.compile(r"\b(sk-(?:sub-|ant-)?)[A-Za-z0-9_-]{8,}")
 # A shorter key is a stand-in such as "x" or "test", which words have in them.
-_LONG_ENOUGH = 8
+LONG_SECRET = 8
 
 
-def redact(text: str, secret: str | None = None) -> str:
-    """The text with `secret`, and everything that looks like an API key, blanked."""
-    if secret and len(secret) < _LONG_ENOUGH:
-        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-    elif secret:
-        text = text.replace(secret, "***")
+def redact(text: str, *secrets: str) -> str:
+    """The text with the secrets, and everything that looks like an API key, blanked."""
+    for secret in secrets:
+        if len(secret) < LONG_SECRET:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+        else:
+            text = text.replace(secret, "***")
     return _SECRET.sub(r"\1***", text)
 
 

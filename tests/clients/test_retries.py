@@ -170,12 +170,12 @@ def test_the_wait_is_the_one_that_the_service_asked_for(
 ) -> None:
     waited: list[float] = []
 
-    async def async_sleep(seconds: float) -> None:
+    async def async_sleep(_: object, seconds: float) -> None:
         waited.append(seconds)
 
     # In the senders alone: the servers of the tests live in this process, and sleep too.
     monkeypatch.setattr("apertis.sync.sender.time", SimpleNamespace(sleep=waited.append))
-    monkeypatch.setattr("apertis.aio.sender.asyncio", SimpleNamespace(sleep=async_sleep))
+    monkeypatch.setattr("apertis.aio.wire.Wire.sleep", async_sleep)
     asked = [no(429, retry_after_ms="1500"), no(503, retry_after_ms="x", retry_after="2"), GOOD]
     assert tries(connect, *asked)[0] == 3
     assert waited == [1.5, 2.0]

@@ -85,11 +85,18 @@ def test_a_missing_key_is_an_error_of_the_call() -> None:
     assert settings_from({}, {}, "1").head(call(headers={"x-api-key": "k"}))
 
 
-def test_the_secret_is_the_key_however_it_is_sent() -> None:
-    assert settings().secret == KEY
-    by_header = settings_from({}, {"default_headers": {"X-API-Key": "open-sesame"}}, "1")
-    assert by_header.secret == "open-sesame"
-    assert settings_from({}, {}, "1").secret is None
+def test_the_secrets_of_a_call_are_the_keys_however_they_are_sent() -> None:
+    def secrets(of: Call[Any], **given: Any) -> set[str]:
+        return set(settings_from({}, given, "1").secrets_of(of))
+
+    plain = call()
+    assert secrets(plain) == set()
+    assert secrets(plain, api_key="sk-one") == {"sk-one"}
+    headers = {"x-api-key": "sk-two", "authorization": "Bearer sk-three", "x-plain": "shown"}
+    given = secrets(plain, api_key="sk-one", default_headers=headers)
+    assert given == {"sk-one", "sk-two", "sk-three", "Bearer sk-three"}
+    own = call(headers={"X-Api-Key": "sk-four", "authorization": None})
+    assert secrets(own, api_key="sk-one", default_headers=headers) == {"sk-one", "sk-four"}
 
 
 def test_what_is_not_given_stays() -> None:

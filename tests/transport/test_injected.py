@@ -329,3 +329,108 @@ def test_what_an_injected_client_would_not_heed_is_refused(options: dict[str, An
         Apertis(api_key="sk-test", http_client=client, **options)
     with pytest.raises(ConfigurationError, match=name):
         AsyncApertis(api_key="sk-test", http_client=httpx2.AsyncClient(), **options)
+
+
+@pytest.mark.parametrize("place", ["send", "body"])
+@pytest.mark.parametrize(
+    "foreign", [OSError("no route"), RuntimeError("odd"), ssl.SSLError("bad"), KeyError("k")]
+)
+def test_what_its_transport_raises_is_wrapped_and_tried_again(
+    bring: Bring, message: dict[str, Any], foreign: Exception, place: str
+) -> None:
+    """A transport of the caller's own raises what it likes; only a hook's `HTTPError` is final."""
+    calls: list[str] = []
+
+    class Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"{"
+            raise foreign
+
+        async def __aiter__(self) -> Any:
+            yield b"{"
+            raise foreign
+
+    def handler(_: httpx2.Request) -> httpx2.Response:
+        calls.append("asked")
+        if len(calls) > 2:
+            return httpx2.Response(200, json=message)
+        if place == "send":
+            raise foreign
+        return httpx2.Response(200, stream=Body())
+
+    own = bring(handler=handler)
+    assert own.create(own.client("http://127.0.0.1:1")).response.retries == 2
+    calls.clear()
+    with pytest.raises(APIConnectionError, match=type(foreign).__name__) as caught:
+        own.create(own.client("http://127.0.0.1:1", max_retries=1))
+    assert caught.value.__cause__ is foreign
+    assert caught.value.retries == 1
+
+
+def test_a_time_out_of_its_transport_is_ours(bring: Bring) -> None:
+    def handler(_: httpx2.Request) -> httpx2.Response:
+        raise TimeoutError
+
+    own = bring(handler=handler)
+    with pytest.raises(APITimeoutError) as caught:
+        own.create(own.client("http://127.0.0.1:1", max_retries=0))
+    assert caught.value.deadline == "response"
+
+
+def test_an_error_of_ours_from_within_stays_what_it_is(bring: Bring) -> None:
+    def handler(_: httpx2.Request) -> httpx2.Response:
+        raise ConfigurationError("not so")
+
+    own = bring(handler=handler)
+    with pytest.raises(ConfigurationError, match="not so"):
+        own.create(own.client("http://127.0.0.1:1"))
+
+
+def test_all_of_a_client_works_under_trio_over_it(
+    ok: bytes, streamed: bytes, message: dict[str, Any]
+) -> None:
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+    batch = {"id": "b", "type": "message_batch", "request_counts": {}, "created_at": "x"}
+    steps = [{**batch, "processing_status": status} for status in ("in_progress", "ended")]
+    script = [
+        json_response(503, {}, {"retry-after-ms": "1"}),
+        ok,
+        streamed,
+        streamed,
+        *[json_response(200, step) for step in steps],
+        json_response(200, {"data": [{"id": "a", "type": "model"}]}),
+    ]
+
+    async def run(base_url: str) -> list[Any]:
+        async with (
+            httpx2.AsyncClient(trust_env=False) as own,
+            AsyncApertis(api_key="sk-test", base_url=base_url, http_client=own) as client,
+        ):
+            got: list[Any] = [(await client.messages.create(**REQUEST)).id]
+            async with client.messages.stream(**REQUEST) as stream:
+                got.append((await stream.get_final_message()).id)
+            events = await client.messages.create(**REQUEST, stream=True)
+            got.append([event.type async for event in events][-1])
+            waited = await client.messages.batches.wait("b", poll_interval=0.001)
+            got.append(waited.processing_status)
+            return [*got, [model.id async for model in client.models.list()]]
+
+    with ScriptedServer(script) as server:
+        got = trio.run(run, server.base_url)
+    assert got == [message["id"], message["id"], "message_stop", "ended", ["a"]]
+
+
+def test_the_built_in_connections_say_that_they_need_asyncio() -> None:
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+
+    async def run() -> None:
+        client = AsyncApertis(api_key="sk-test", base_url="http://127.0.0.1:1")
+        for call in (
+            client.models.retrieve("m"),
+            client.messages.create(**REQUEST),
+            client.close(),
+        ):
+            with pytest.raises(ConfigurationError, match=r"asyncio.*trio.*http_client"):
+                await call
+
+    trio.run(run)

@@ -45,6 +45,14 @@ class AsyncApertis:
         max_connections: How many may be open at once; further calls wait their turn.
     """
 
+    if TYPE_CHECKING:
+        messages: AsyncMessages
+        models: AsyncModels
+    else:
+        # Each client has its own; `Mock(spec=AsyncApertis)` looks here.
+        messages = AsyncMessages
+        models = AsyncModels
+
     def __init__(
         self,
         *,
@@ -90,6 +98,10 @@ class AsyncApertis:
     def __repr__(self) -> str:
         origin = self._sender.settings.origin
         return f"<AsyncApertis {origin.url}{origin.prefix}>"
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # What may be shared between clients is shared: settings that cannot change, connections.
+        return self.with_options()
 
     @property
     def base_url(self) -> str:

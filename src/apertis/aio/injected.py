@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import importlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from apertis.errors import ConfigurationError
+from apertis.errors import ApertisError, ConfigurationError
 from apertis.models import Headers
 from apertis.sansio.injection import (
     Failures,
@@ -29,13 +27,14 @@ if TYPE_CHECKING:
 class InjectedAnswer:
     """An answer that the caller's client reads."""
 
-    __slots__ = ("_failures", "_parts", "_response", "headers", "status")
+    __slots__ = ("_anyio", "_failures", "_parts", "_response", "headers", "status")
 
-    def __init__(self, response: Any, failures: Failures) -> None:
+    def __init__(self, response: Any, failures: Failures, anyio: Any) -> None:
         self.status: int = response.status_code
         self.headers = Headers(response.headers.raw)
         self._response = response
         self._failures = failures
+        self._anyio = anyio
         self._parts = response.aiter_bytes()
 
     async def read(self) -> bytes | Failure:
@@ -44,12 +43,14 @@ class InjectedAnswer:
         if self._failures.over(now):
             await self.close()
             return self._failures.late("total", now)
-        package = self._failures.package
         try:
             async for part in self._parts:
                 if part:
                     return bytes(part)
-        except (package.HTTPError, package.StreamError) as error:
+        except ApertisError:
+            await self.close()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a transport of the caller's raises.
             await self.close()
             return self._failures.failure(error, "idle", time.monotonic())
         except BaseException:
@@ -60,9 +61,8 @@ class InjectedAnswer:
 
     async def drain(self) -> None:
         """Read the end of the body, if it comes at once, so that the connection can be kept."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self.read()
+        with self._anyio.move_on_after(DRAIN_SECONDS):
+            await self.read()
         await self.close()
 
     def interrupt(self) -> None:
@@ -84,6 +84,8 @@ class InjectedTransport:
         self._client = client
         # The client's own package has its exceptions: httpx2, or httpx.
         self._package = importlib.import_module(package_of(client))
+        # It came with that package, and knows which event loop runs.
+        self._anyio = importlib.import_module("anyio")
 
     async def open(
         self, call: Call[Any], settings: Settings, limits: Limits
@@ -99,10 +101,16 @@ class InjectedTransport:
             timeout = package.Timeout(**arguments.pop("timeout"))
             request = self._client.build_request(**arguments, timeout=timeout)
             response = await self._client.send(request, stream=True, follow_redirects=False)
-        except (package.HTTPError, package.InvalidURL) as error:
+        except ApertisError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a transport of the caller's raises.
             return failures.failure(error, "response", time.monotonic())
         expect_body(request, limits, time.monotonic())
-        return InjectedAnswer(response, failures)
+        return InjectedAnswer(response, failures, self._anyio)
 
     async def close(self) -> None:
         """Nothing: the client is the caller's."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, in the event loop of the caller: asyncio's or trio's."""
+        await self._anyio.sleep(seconds)

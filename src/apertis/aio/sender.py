@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from apertis.aio.stream import EventSource
@@ -55,7 +54,7 @@ class Sender:
                 delay = attempts.delay(failure)
                 if delay is None:
                     raise outcome.error()
-                await asyncio.sleep(delay)
+                await self.transport.sleep(delay)
             elif isinstance(outcome, Response) and outcome.ok:
                 return attempts.result(outcome)
             else:
@@ -83,7 +82,7 @@ class Sender:
         if isinstance(beginning, bytes) and begins_document(beginning):
             return judged(await read_all(answer, beginning))
         info = attempts.info(answer.status, answer.headers)
-        source = EventSource(answer, EventReading(answer.headers, attempts.secret), info)
+        source = EventSource(answer, EventReading(answer.headers, attempts.secrets()), info)
         await source.read_ahead(beginning)
         return source
 
@@ -91,7 +90,7 @@ class Sender:
         delay = attempts.delay(outcome)
         if delay is None:
             raise attempts.error(outcome)
-        await asyncio.sleep(delay)
+        await self.transport.sleep(delay)
 
 
 async def _lines(answer: Answer, attempts: Attempts[T]) -> AsyncIterator[T]:

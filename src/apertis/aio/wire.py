@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from apertis.aio.dial import dial
 from apertis.aio.pool import Pool
+from apertis.errors import ConfigurationError
 from apertis.models import Headers
 from apertis.sansio.outcome import MAX_ANSWER_BYTES, TOO_LARGE, Failure, Response
 from apertis.sansio.proxy import checked_options, choose_proxy
@@ -59,6 +60,10 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close the connections that are kept."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, in the event loop of the connections."""
         ...
 
 
@@ -158,7 +163,7 @@ class Wire:
     ) -> WireAnswer | Failure:
         """Send the request and wait for the head of the answer."""
         origin = settings.origin
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         pool = self._pools.get((loop, origin)) or await self._pool(loop, origin)
         data = settings.head(call) + (call.body or b"")
         failure: Failure | None = None
@@ -221,8 +226,22 @@ class Wire:
 
     async def close(self) -> None:
         """Close the connections that are kept in this event loop, and let the loop see it."""
-        self._close_pools(asyncio.get_running_loop())
+        self._close_pools(_running_loop())
         await asyncio.sleep(0)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, in the event loop of the connections."""
+        await asyncio.sleep(seconds)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "the built-in connections need asyncio, which does not run here; under trio bring a "
+            "client: AsyncApertis(http_client=httpx2.AsyncClient())"
+        ) from None
 
 
 async def read_beginning(answer: Answer) -> bytes | Failure:

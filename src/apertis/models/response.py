@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from apertis.errors import LONG_SECRET, redact
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _SECRET = frozenset({"authorization", "x-api-key", "cookie", "set-cookie", "proxy-authorization"})
 
@@ -23,20 +25,31 @@ class Headers(Mapping[str, str]):
     by one.
     """
 
-    __slots__ = ("_index", "_pairs")
+    __slots__ = ("_index", "_pairs", "_secrets")
 
     def __init__(self, headers: Iterable[_Pair] | Mapping[str, str] = ()) -> None:
         if isinstance(headers, Mapping):
             headers = cast("Mapping[str, str]", headers).items()
         self._pairs: Iterable[_Pair] = headers
         self._index: dict[str, list[str]] | None = None
+        self._secrets: Callable[[], tuple[str, ...]] | None = None
+
+    def blank(self, secrets: Callable[[], tuple[str, ...]]) -> None:
+        """Show nobody what the request had to keep secret, should the answer echo it."""
+        self._secrets = secrets
+        self._index = None
 
     def _values(self) -> dict[str, list[str]]:
         # Made at first use: most answers are read without a look at their headers.
         if self._index is None:
             self._index = {}
+            # A short stand-in for a key is also a part of words and numbers that have a meaning.
+            long = [s for s in self._secrets() if len(s) >= LONG_SECRET] if self._secrets else []
             for name, value in self._pairs:
-                self._index.setdefault(_text(name).lower(), []).append(_text(value))
+                text = _text(value)
+                for secret in long:
+                    text = text.replace(secret, "***")
+                self._index.setdefault(_text(name).lower(), []).append(text)
         return self._index
 
     def __getitem__(self, name: str) -> str:
@@ -67,7 +80,8 @@ class Headers(Mapping[str, str]):
     __hash__ = None  # type: ignore[assignment]  # As any mapping.
 
     def __repr__(self) -> str:
-        shown = {name: "***" if name in _SECRET else self[name] for name in self}
+        secrets = self._secrets() if self._secrets else ()
+        shown = {name: "***" if name in _SECRET else redact(self[name], *secrets) for name in self}
         return f"Headers({shown!r})"
 
     def __reduce__(self) -> tuple[type[Headers], tuple[list[tuple[str, str]]]]:

@@ -45,6 +45,10 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     timeout: float | Timeout | NotGiven | None = NOT_GIVEN
     max_retries: int | None = None
 
+    def __repr__(self) -> str:
+        # The rest is what a user said, and may be secret.
+        return f"Call({self.method} {self.path})"
+
     def result(self, response: Response) -> T:
         """What the caller gets of a successful answer, or the error that it is none."""
         try:

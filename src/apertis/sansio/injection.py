@@ -64,16 +64,16 @@ class Failures(msgspec.Struct, frozen=True):
         if isinstance(error, package.ConnectError):
             reason = f"cannot connect to {self.where}: {text} (`apertis serve` runs a server)"
             return Failure(reason, self.where, cause=error)
-        # What is no trouble of the connection comes from the client's own settings or hooks.
-        trouble = isinstance(error, package.TransportError | package.DecodingError)
-        return Failure(
-            f"the connection to {self.where} broke: {text}"
-            if trouble
-            else f"http_client raised {type(error).__name__}: {text}",
-            self.where,
-            permanent=not trouble or isinstance(error, package.UnsupportedProtocol),
-            cause=error,
-        )
+        if isinstance(error, TimeoutError):
+            return self.late(waiting_for, now, error)
+        if isinstance(error, package.TransportError | package.DecodingError):
+            reason = f"the connection to {self.where} broke: {text}"
+            permanent = isinstance(error, package.UnsupportedProtocol)
+        else:
+            reason = f"http_client raised {type(error).__name__}: {text}"
+            # The package's own are no trouble of the connection, but of settings and hooks.
+            permanent = isinstance(error, package.HTTPError | package.InvalidURL)
+        return Failure(reason, self.where, permanent=permanent, cause=error)
 
     def late(self, waiting_for: str, now: float, error: Exception | None = None) -> Failure:
         """The failure of a deadline that passed: that of the whole call, if it is over."""

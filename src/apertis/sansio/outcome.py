@@ -39,6 +39,9 @@ class Response(msgspec.Struct, frozen=True):
     headers: Headers
     body: bytes
 
+    def __repr__(self) -> str:
+        return f"Response({self.status}, {len(self.body)} bytes)"
+
     @property
     def ok(self) -> bool:
         """Whether the status is a success."""
@@ -99,6 +102,9 @@ class StreamError(msgspec.Struct, frozen=True):
     document: Mapping[str, Any]
     headers: Headers
 
+    def __repr__(self) -> str:
+        return f"StreamError({status_of(self.document)})"
+
 
 Outcome = Response | Failure | StreamError
 
@@ -146,10 +152,10 @@ def error_from(outcome: Outcome, *, now: float, retries: int = 0) -> APIError:
 _ECHOES = frozenset({"message", "body", "type", "code", "param", "location", "request_id"})
 
 
-def blanked(error: E, secret: str | None) -> E:
-    """The error, with the key blanked wherever the service echoed it."""
+def blanked(error: E, secrets: tuple[str, ...]) -> E:
+    """The error, with the secrets of its request blanked wherever the service echoed them."""
     for name in _ECHOES & error.__dict__.keys():
-        error.__dict__[name] = _redacted(error.__dict__[name], secret)
+        error.__dict__[name] = _redacted(error.__dict__[name], secrets)
     error.args = (error.message,)
     return error
 
@@ -280,10 +286,10 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _redacted(value: object, secret: str | None) -> object:
+def _redacted(value: object, secrets: tuple[str, ...]) -> object:
     if isinstance(value, str):
-        return redact(value, secret)
+        return redact(value, *secrets)
     if isinstance(value, list):
-        return [_redacted(item, secret) for item in cast("list[object]", value)]
+        return [_redacted(item, secrets) for item in cast("list[object]", value)]
     items = _object(value)
-    return {name: _redacted(item, secret) for name, item in items.items()} if items else value
+    return {name: _redacted(item, secrets) for name, item in items.items()} if items else value

@@ -74,8 +74,9 @@ def parse_proxy(url: str, *, name: str = "proxy") -> Proxy:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{name} is no URL: {error}") from None
+    except ValueError:
+        # What `urllib` says of it may be a part of a password.
+        raise ConfigurationError(f"{name} is no URL: its host or port is invalid") from None
     if parts.scheme != "http" or not host:
         raise ConfigurationError(
             f"{name} must look like http://[user:password@]host:port; for {parts.scheme}:// "

@@ -60,14 +60,14 @@ class EventReading:
         "keeps_parts",
         "parts",
         "pending",
-        "secret",
+        "secrets",
         "transcript",
     )
 
-    def __init__(self, headers: Headers, secret: str | None = None) -> None:
+    def __init__(self, headers: Headers, secrets: tuple[str, ...] = ()) -> None:
         self._decoder = EventDecoder()
         self.headers = headers
-        self.secret = secret
+        self.secrets = secrets
         self.transcript = Transcript()
         self.pending: list[StreamEvent] = []
         self.failure: Failure | StreamError | None = None
@@ -157,7 +157,7 @@ class EventReading:
         error = stream_error(self.failure, now=now, retries=retries)
         error.request_id = error.request_id or request_id(self.headers)
         error.partial = self.partial()
-        return blanked(error, self.secret)
+        return blanked(error, self.secrets)
 
     def unreadable(self, cause: Malformed, *, now: float, retries: int) -> APIError:
         """The exception for an event that does not fit those before it."""

@@ -55,8 +55,9 @@ def parse_base_url(text: str, *, name: str = "base_url") -> Origin:
     try:
         parts = urlsplit(text.strip())
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{name} is no URL: {error}") from None
+    except ValueError:
+        # What `urllib` says of it may be a part of a password.
+        raise ConfigurationError(f"{name} is no URL: {_shown(text)!r}") from None
     if parts.scheme not in {"http", "https"} or not host:
         raise ConfigurationError(
             f"{name} must look like https://host or http://host:port; it is {_shown(text)!r}"
@@ -76,7 +77,11 @@ def parse_base_url(text: str, *, name: str = "base_url") -> Origin:
 
 def _shown(url: str) -> str:
     # Credentials stand before an @; they must not reach an error message.
-    return re.sub(r"//[^/@]*@", "//***@", url)
+    before, at, after = url.rpartition("@")
+    if not at:
+        return url
+    scheme, slashes, _ = before.partition("://")
+    return f"{scheme}://***@{after}" if slashes else f"***@{after}"
 
 
 def merge_headers(*layers: Mapping[str, str | None] | None) -> dict[str, str]:
@@ -139,7 +144,12 @@ def checked_value(name: str, value: str) -> str:
 
 def shown_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Headers for a log line, without secrets."""
-    return {k: "***" if _SECRET_HEADER.search(k) else v for k, v in headers}
+    return {name: "***" if is_secret(name) else value for name, value in headers}
+
+
+def is_secret(name: str) -> bool:
+    """Whether a header has a value that nobody may see."""
+    return _SECRET_HEADER.search(name) is not None
 
 
 def target(prefix: str, path: str, query: Mapping[str, Any] | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -11,6 +11,7 @@ from apertis.sansio.call import NOT_GIVEN, NotGiven
 from apertis.sansio.request import (
     Origin,
     checked_headers,
+    is_secret,
     merge_headers,
     parse_base_url,
     render_head,
@@ -52,10 +53,19 @@ class Settings(msgspec.Struct, frozen=True):
         """A copy with some of the settings replaced, as `with_options` takes them."""
         return msgspec.structs.replace(self, **_checked(changes, self), heads={})
 
-    @property
-    def secret(self) -> str | None:
-        """What no error may show."""
-        return self.api_key or self.default_headers.get("x-api-key")
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a client cannot be pickled, nor what belongs to it: it holds an API key. "
+            "Make one in each process"
+        )
+
+    def secrets_of(self, call: Call[Any]) -> tuple[str, ...]:
+        """What of the call's request no error and no repr may show."""
+        headers = merge_headers({}, self.default_headers, call.headers)
+        values = [value for name, value in headers.items() if is_secret(name)]
+        # A scheme such as `Bearer` is none.
+        words = [value.rpartition(" ")[2] for value in (self.api_key or "", *values)]
+        return tuple(dict.fromkeys(word for word in (*values, *words) if word))
 
     def headers(self) -> dict[str, str]:
         """The headers of every request."""

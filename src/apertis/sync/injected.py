@@ -6,7 +6,7 @@ import importlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from apertis.errors import ConfigurationError
+from apertis.errors import ApertisError, ConfigurationError
 from apertis.models import Headers
 from apertis.sansio.injection import (
     Failures,
@@ -41,12 +41,14 @@ class InjectedAnswer:
         if self._failures.over(now):
             self.close()
             return self._failures.late("total", now)
-        package = self._failures.package
         try:
             for part in self._parts:
                 if part:
                     return bytes(part)
-        except (package.HTTPError, package.StreamError) as error:
+        except ApertisError:
+            self.close()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a transport of the caller's raises.
             self.close()
             return self._failures.failure(error, "idle", time.monotonic())
         except BaseException:
@@ -92,7 +94,9 @@ class InjectedTransport:
             timeout = package.Timeout(**arguments.pop("timeout"))
             request = self._client.build_request(**arguments, timeout=timeout)
             response = self._client.send(request, stream=True, follow_redirects=False)
-        except (package.HTTPError, package.InvalidURL) as error:
+        except ApertisError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a transport of the caller's raises.
             return failures.failure(error, "response", time.monotonic())
         expect_body(request, limits, time.monotonic())
         return InjectedAnswer(response, failures)

@@ -34,8 +34,71 @@ if TYPE_CHECKING:
     from apertis.sync.sender import Sender
 
 
+class Batches:
+    """`client.messages.batches`."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
+        """A new batch; its results come within a day."""
+        return self._sender.send(batches.create(params))
+
+    def retrieve(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
+        """A batch as it stands."""
+        return self._sender.send(batches.retrieve(message_batch_id, options))
+
+    def list(self, **params: Unpack[ListParams]) -> Page[MessageBatch]:
+        """The batches, newest first; iterating goes on over all pages."""
+        return Page(self._sender, batches.list_, params)
+
+    def cancel(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
+        """The batch, on its way to be canceled."""
+        return self._sender.send(batches.cancel(message_batch_id, options))
+
+    def delete(self, message_batch_id: str, **options: Unpack[OptionParams]) -> DeletedMessageBatch:
+        """Delete a batch that has ended."""
+        return self._sender.send(batches.delete(message_batch_id, options))
+
+    def results(
+        self, message_batch_id: str, **options: Unpack[OptionParams]
+    ) -> Iterator[MessageBatchIndividualResponse]:
+        """The results of a batch that has ended, one at a time as they are read; in no order."""
+        return self._sender.lines(batches.results(message_batch_id, options))
+
+    def wait(
+        self,
+        message_batch_id: str,
+        *,
+        poll_interval: float = 30.0,
+        max_wait: float | None = None,
+        **options: Unpack[OptionParams],
+    ) -> MessageBatch:
+        """The batch, once it has ended. Asks every `poll_interval` seconds.
+
+        Raises:
+            APITimeoutError: It has not ended after `max_wait` seconds; `deadline` is "total".
+        """
+        batches.check_wait(poll_interval, max_wait)
+        started = time.monotonic()
+        while True:
+            batch = self.retrieve(message_batch_id, **options)
+            if batches.ended(batch):
+                return batch
+            waited = time.monotonic() - started
+            if max_wait is not None and waited + poll_interval > max_wait:
+                raise batches.not_ended_error(batch, max_wait)
+            time.sleep(poll_interval)
+
+
 class Messages:
     """`client.messages`."""
+
+    if TYPE_CHECKING:
+        batches: Batches
+    else:
+        # Each has its own; `Mock(spec=...)` looks here.
+        batches = Batches
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -97,63 +160,6 @@ def open_events(sender: Sender, call: Call[Message]) -> EventSource:
     if isinstance(answer, EventSource):
         return answer
     raise messages.not_streamed_error(answer)
-
-
-class Batches:
-    """`client.messages.batches`."""
-
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-
-    def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
-        """A new batch; its results come within a day."""
-        return self._sender.send(batches.create(params))
-
-    def retrieve(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
-        """A batch as it stands."""
-        return self._sender.send(batches.retrieve(message_batch_id, options))
-
-    def list(self, **params: Unpack[ListParams]) -> Page[MessageBatch]:
-        """The batches, newest first; iterating goes on over all pages."""
-        return Page(self._sender, batches.list_, params)
-
-    def cancel(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
-        """The batch, on its way to be canceled."""
-        return self._sender.send(batches.cancel(message_batch_id, options))
-
-    def delete(self, message_batch_id: str, **options: Unpack[OptionParams]) -> DeletedMessageBatch:
-        """Delete a batch that has ended."""
-        return self._sender.send(batches.delete(message_batch_id, options))
-
-    def results(
-        self, message_batch_id: str, **options: Unpack[OptionParams]
-    ) -> Iterator[MessageBatchIndividualResponse]:
-        """The results of a batch that has ended, one at a time as they are read; in no order."""
-        return self._sender.lines(batches.results(message_batch_id, options))
-
-    def wait(
-        self,
-        message_batch_id: str,
-        *,
-        poll_interval: float = 30.0,
-        max_wait: float | None = None,
-        **options: Unpack[OptionParams],
-    ) -> MessageBatch:
-        """The batch, once it has ended. Asks every `poll_interval` seconds.
-
-        Raises:
-            APITimeoutError: It has not ended after `max_wait` seconds; `deadline` is "total".
-        """
-        batches.check_wait(poll_interval, max_wait)
-        started = time.monotonic()
-        while True:
-            batch = self.retrieve(message_batch_id, **options)
-            if batches.ended(batch):
-                return batch
-            waited = time.monotonic() - started
-            if max_wait is not None and waited + poll_interval > max_wait:
-                raise batches.not_ended_error(batch, max_wait)
-            time.sleep(poll_interval)
 
 
 class Models:

@@ -81,7 +81,7 @@ class Sender:
         if isinstance(beginning, bytes) and begins_document(beginning):
             return judged(read_all(answer, beginning))
         info = attempts.info(answer.status, answer.headers)
-        source = EventSource(answer, EventReading(answer.headers, attempts.secret), info)
+        source = EventSource(answer, EventReading(answer.headers, attempts.secrets()), info)
         source.read_ahead(beginning)
         return source
 
