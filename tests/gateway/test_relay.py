@@ -98,6 +98,12 @@ ASKED = b'{"model":"claude-opus-4-5","max_tokens":500,"messages":[{"role":"user"
 
 def passed(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes]:
     """What is booked of a stream that comes in these pieces, and what its caller gets."""
+    record, received, _ = passed_and_logged(pieces)
+    return record, received
+
+
+def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str | None]:
+    """The same, and the reason that the log has."""
     books = Books()
     ledger = Ledger(
         Prices(PriceTable(), unpriced_is_free=False), books, lambda: 1.0, lambda _: None
@@ -125,7 +131,7 @@ def passed(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes]:
     assert isinstance(charge, Charge)
     received = asyncio.run(run(charge))
     (record,) = books.records
-    return record, received
+    return record, received, visit.reason
 
 
 def booked(pieces: Iterable[bytes]) -> tuple[Any, ...]:
@@ -234,8 +240,10 @@ def test_a_whole_stream_without_usage_costs_what_was_set_aside_for_it() -> None:
 
 
 def test_counts_that_cannot_be_are_never_booked() -> None:
-    record, received = passed(STREAMS["counts that cannot be"])
+    record, received, reason = passed_and_logged(STREAMS["counts that cannot be"])
     assert received.endswith(STOP)
+    assert reason is not None
+    assert reason.endswith(": input_tokens, output_tokens")
     assert record.estimated
     assert record.cost_units < 5000
     assert record.tokens.output == 2

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apertis.gateway.errors import Refusal
+from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.keys.secret import hash_secret
+from apertis.gateway.routes.admin_reading import read_body_as
 
 if TYPE_CHECKING:
     from tests.gateway.routes.conftest import Administration
@@ -364,3 +367,9 @@ def test_answers_are_json_and_say_so(admin: Administration) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert int(answer.headers["content-length"]) == len(answer.body)
     assert json.loads(answer.body)["data"][0]["name"] == "root"
+
+
+def test_a_body_of_any_depth_is_refused_and_no_defect() -> None:
+    refusal = read_body_as(b'{"name":' + b"[" * 100_000, KeyRecord)
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == 400

@@ -540,9 +540,28 @@ def test_results_that_break_off_are_seen_to_break_off(
     assert (seen["used_quota"], seen["reserved_quota"]) == (cost(*[(10, 4)] * 3), 0)
 
 
-def test_results_that_cannot_be_booked_are_not_handed_out(
-    gateway: RunningGateway, api: FakeAPI
+DEEP = b"[" * 3000 + b"]" * 3000
+
+
+@pytest.mark.parametrize("odd", [rb'"one \ud83d"', DEEP, b'"\xff"'])
+@pytest.mark.parametrize("noise", [b"", b"what\n"])
+def test_an_odd_line_is_handed_on_and_booked_with_all_others(
+    gateway: RunningGateway, api: FakeAPI, odd: bytes, noise: bytes
 ) -> None:
+    _, client = gateway.make_key(quota_usd="1")
+    batch_id = make(client, request_of("a"), request_of("b"))
+    line = b'{"custom_id":"b","result":{"message":{"content":[%b],"usage":%b}}}\n'
+    line %= (odd, b'{"input_tokens":10,"output_tokens":4}')
+    lines = noise + json.dumps(succeeded("a")).encode() + b"\n" + line
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(lines)
+    api.answers["GET", f"{BATCHES}/{batch_id}/results"] = head + lines
+    for _ in range(2):
+        answer = client.call("GET", f"{BATCHES}/{batch_id}/results")
+        assert (answer.status, answer.body) == (200, lines)
+    assert account(client)["used_quota"] == 2 * cost((10, 4))
+
+
+def test_what_is_no_result_at_all_is_not_handed_out(gateway: RunningGateway, api: FakeAPI) -> None:
     batch_id = make(gateway.client, request_of("a"))
     api.answers["GET", f"{BATCHES}/{batch_id}/results"] = (
         b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nno results\n"

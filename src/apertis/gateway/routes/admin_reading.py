@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request
+from apertis.gateway.slices import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,7 +41,7 @@ def read_body_as(
         return msgspec.json.decode(body, type=type)
     except msgspec.ValidationError as error:
         return _refusal_of(str(error), type, forbidden or {})
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         return invalid_request(f"The body is not JSON: {error}")
 
 

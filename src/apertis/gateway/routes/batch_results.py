@@ -32,7 +32,16 @@ class BookedLines:
     `settle` books the lines of a block; `on_end` is awaited when the results came to their end.
     """
 
-    __slots__ = ("_answer", "_ended", "_framing", "_on_end", "_pending", "_ready", "_settle")
+    __slots__ = (
+        "_answer",
+        "_ended",
+        "_framing",
+        "_is_known",
+        "_on_end",
+        "_pending",
+        "_ready",
+        "_settle",
+    )
 
     def __init__(
         self, answer: UpstreamAnswer, settle: Settle, on_end: Callable[[], Awaitable[None]]
@@ -44,6 +53,8 @@ class BookedLines:
         self._ready: bytes | None = None
         self._pending: asyncio.Task[bytes | UpstreamFailure] | None = None
         self._ended = False
+        # Whether these are results at all.
+        self._is_known = False
 
     async def begin(self) -> Refusal | None:
         """Get the first lines; the refusal when there is nothing that can be handed out."""
@@ -68,6 +79,16 @@ class BookedLines:
         if isinstance(block, Refusal):
             return block
         results = read_results(block)
+        while block.strip() and not results and not self._is_known:
+            # One odd line hides no other; a body of nothing else is another document.
+            if self._ended or len(block) > _ENOUGH_BYTES:
+                return upstream_error("its results are malformed")
+            more = await self._read()
+            if isinstance(more, Refusal):
+                return more
+            block += more
+            results = read_results(block)
+        self._is_known = True
         try:
             if results:
                 await self._settle(results)

@@ -279,6 +279,7 @@ def _note(visit: Visit, booked: Booked) -> None:
         elif visit.model != record.model:
             visit.model = "several"
         visit.tokens = _sum(visit.tokens, record.tokens)
+        visit.estimated = visit.estimated or record.estimated
     visit.cost_units += booked.cost_units
 
 

@@ -117,7 +117,8 @@ class UsageCounts:
         count = _count(said)
         if count is not None:
             self.seen = True
-            self._not_counts.discard(name)
+            if self._not_counts:
+                self._not_counts.discard(name)
             return count
         if known is None:
             self._not_counts.add(name)
@@ -125,13 +126,15 @@ class UsageCounts:
 
     def _update_writes(self, usage: Mapping[str, object]) -> None:
         split = usage.get("cache_creation")
+        said = usage.get("cache_creation_input_tokens")
+        if split is None and said is None:
+            return
         parted = False
         if _is_object(split):
             m5, h1 = (split.get(f"ephemeral_{age}_input_tokens") for age in ("5m", "1h"))
             self._write_5m = self._next("cache_write_5m", m5, self._write_5m)
             self._write_1h = self._next("cache_write_1h", h1, self._write_1h)
             parted = _count(m5) is not None or _count(h1) is not None
-        said = usage.get("cache_creation_input_tokens")
         total = _count(said)
         self._next("cache_write_5m", said, self._cache_write)
         if total is not None or parted:
@@ -316,6 +319,8 @@ def _is_object(value: object) -> TypeGuard[Mapping[str, object]]:
 
 def _count(value: object) -> int | None:
     """Give a count in any form that JSON has for a number: `1000`, `1000.0`, `1e3`."""
+    if type(value) is int:
+        return value if 0 <= value <= _MAX_COUNT else None
     if type(value) is float and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= _MAX_COUNT else None
+        return _count(int(value))
+    return None
