@@ -198,3 +198,61 @@ def test_an_object_of_very_many_fields_is_refused_unread() -> None:
     refusal = read_object(b"{%b}" % b",".join(b'"a%d":1' % number for number in range(1001)))
     assert isinstance(refusal, Refusal)
     assert "at most 1000 fields" in refusal.message
+
+
+HALF = "\\ud83d"
+
+
+def asking(text: str, behind: str = "") -> bytes:
+    """A body in whose second message stands a text of JSON's own writing."""
+    return (
+        '{"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "fine, \\"{"},'
+        f' {{"role": "assistant", "content": [[], {{"text": "{text}"}}]}}]{behind}}}'
+    ).encode()
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\uDE00", "\\uD83D\\u0041", "\\ud83d\\ud83d\\ude00"])
+@pytest.mark.parametrize("before", ["", "cut ", "\\ud83d\\ude00", "\\\\", '\\"'])
+@pytest.mark.parametrize("after", ["", " ", "x", "\\n", "and more text than an escape has"])
+@pytest.mark.parametrize("behind", ["", ', "system": "and more behind it"'])
+def test_half_a_surrogate_pair_is_named_with_its_place(
+    half: str, before: str, after: str, behind: str
+) -> None:
+    data = asking(before + half + after, behind)
+    refusal = read_object(data)
+    assert isinstance(refusal, Refusal)
+    at = data.index((before + half).encode()) + len(before)
+    escape = half[:6]
+    assert refusal.message == (
+        f"Invalid request format: half of a surrogate pair ({escape}) at byte {at}, in "
+        "messages[1].content[1].text; it is no character: replace it or take it out"
+    )
+
+
+def test_half_a_pair_that_is_encoded_by_itself_is_named_too() -> None:
+    refusal = read_object(asking("cut @").replace(b"@", b"\xed\xa0\xbd"))
+    assert isinstance(refusal, Refusal)
+    assert "half of a surrogate pair (which is not UTF-8)" in refusal.message
+    assert "in messages[1].content[1].text;" in refusal.message
+
+
+def test_half_a_pair_in_a_name_has_the_place_of_its_object() -> None:
+    refusal = read_object(b'{"model": "m", "metadata": {"user": "u", "\\ud83d": 1}}')
+    assert isinstance(refusal, Refusal)
+    assert "at byte 42, in metadata;" in refusal.message
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_whole_characters_are_never_taken_for_halves(before: str, after: str) -> None:
+    data = json.dumps({"model": before, "messages": [after]}).encode()
+    assert not isinstance(read_object(data), Refusal)
+    cut = read_object(data[:-3])
+    assert isinstance(cut, Refusal)
+    assert "surrogate" not in cut.message
+
+
+def test_behind_many_values_the_byte_is_the_place() -> None:
+    values = b"[]," * 60_000
+    refusal = read_object(b'{"messages": [' + values + b'"\\ud83d"], "model": "m"}')
+    assert isinstance(refusal, Refusal)
+    assert f"at byte {len(values) + 15}; it is" in refusal.message

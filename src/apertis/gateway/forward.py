@@ -18,10 +18,13 @@ from apertis.gateway.exchange import (
     UpstreamTimeouts,
     redirect_target,
 )
+from apertis.gateway.framing import begins_events
 from apertis.gateway.relay import Relay
 from apertis.gateway.routing.attempts import Stop
 from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
 from apertis.gateway.usage.reading import read_message
+from apertis.models import Headers
+from apertis.sansio.outcome import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,7 +86,47 @@ _OWN_TO_SAY = frozenset(
 # Larger than any answer of the API: what an upstream says is bounded too.
 MAX_ANSWER_BYTES = 64 * 2**20
 _NO_HEADERS: RawHeaders = []
+_EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _NO_FIELDS: Mapping[str, Mapping[str, bytes]] = {}
+
+
+class _Begun:
+    """An answer that is looked into before it is read: its head does not say what it is."""
+
+    __slots__ = ("_answer", "_came", "_failure", "headers", "status")
+
+    def __init__(self, answer: UpstreamAnswer) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self._answer = answer
+        self._came = b""
+        self._failure: UpstreamFailure | None = None
+
+    async def is_stream(self) -> bool:
+        """Read as much as tells whether the body is a stream of events."""
+        while (found := begins_events(self._came)) is None:
+            piece = await self._answer.read()
+            if isinstance(piece, UpstreamFailure):
+                self._failure = piece
+            if isinstance(piece, UpstreamFailure) or not piece:
+                return False
+            self._came += piece
+        return found
+
+    async def read(self) -> bytes | UpstreamFailure:
+        """The next bytes of the body, b"" at its regular end."""
+        if self._came:
+            data, self._came = self._came, b""
+            return data
+        return self._failure or await self._answer.read()
+
+    def whole(self) -> bytes | None:
+        """What was looked into is read."""
+        return None
+
+    def close(self) -> None:
+        """Keep the connection if the answer is whole, else drop it at once."""
+        self._answer.close()
 
 
 @dataclass(slots=True)
@@ -252,6 +295,11 @@ class Forwarder:
             return Outcome.MALFORMED, None
         headers = passed_down(visit, answer)
         outcome = outcome_of_status(answer.status)
+        if outcome is Outcome.OK and visit.streamed and not _is_stream(headers):
+            answer = begun = _Begun(answer)
+            if await begun.is_stream():
+                headers = [header for header in headers if header[0] != b"content-type"]
+                headers.append(_EVENT_STREAM)
         if outcome is Outcome.OK and _is_stream(headers):
             return await self._stream(visit, answer, headers, target, attempts, charge)
         body: bytes | UpstreamFailure | None = answer.whole()
@@ -305,8 +353,9 @@ class Forwarder:
         return outcome, Streamed(answer.status, headers, relay)
 
     def _report(self, target: Target, outcome: Outcome, headers: RawHeaders = _NO_HEADERS) -> None:
-        retry_after = None if outcome is Outcome.OK else _retry_after(headers)
-        self._router.report(target, outcome, self._wall_clock(), retry_after)
+        now = self._wall_clock()
+        wait = None if outcome is Outcome.OK else retry_after(Headers(headers), now)
+        self._router.report(target, outcome, now, wait)
 
 
 def _discard(answer: Plain | Streamed | Refusal | None) -> None:
@@ -348,10 +397,3 @@ def _is_stream(headers: RawHeaders) -> bool:
         if name == b"content-type":
             return value.lower().startswith(b"text/event-stream")
     return False
-
-
-def _retry_after(headers: RawHeaders) -> float | None:
-    for name, value in headers:
-        if name == b"retry-after" and value.isdigit():
-            return float(value)
-    return None

@@ -6,7 +6,7 @@ an error event, a ping or nothing at all can follow each chunk.
 
 from __future__ import annotations
 
-__all__ = ["MAX_EVENT_BYTES", "EventFraming"]
+__all__ = ["MAX_EVENT_BYTES", "EventFraming", "begins_events"]
 
 # Larger than any event of the API; a stream without an end of one must not fill the memory.
 MAX_EVENT_BYTES = 64 * 2**20
@@ -62,3 +62,21 @@ def _last_end(data: bytes) -> int:
             found = data.rfind(blank)
             end = max(end, found + len(blank) if found >= 0 else 0)
     return end if end > 1 else 0
+
+
+_FIELDS = (b"event:", b"data:", b"id:", b"retry:", b":")
+_LONGEST_FIELD = 6
+# More white space than this stands before no event.
+_MAX_BLANK_BYTES = 64 * 1024
+
+
+def begins_events(beginning: bytes) -> bool | None:
+    """Whether a body that begins so is a stream of events, whatever its head calls it.
+
+    None while that cannot be said yet.
+    """
+    text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    if text.startswith(_FIELDS):
+        return True
+    undecided = len(text) < _LONGEST_FIELD and any(field.startswith(text) for field in _FIELDS)
+    return None if undecided and len(beginning) <= _MAX_BLANK_BYTES else False

@@ -157,6 +157,8 @@ def read_object(data: bytes, bounds: Bounds = BOUNDS) -> Body | Refusal:
     upper and lower case alone are one name here, as they are to servers written in Go.
     """
     if not data.isascii() and (fault := _not_utf8(data)) is not None:
+        if _RAW_HALF.match(data, fault):
+            return _half_pair(data, fault, "which is not UTF-8")
         return invalid_request(f"Invalid request format: the body is not UTF-8 (byte {fault})")
     if (excess := bounds.excess(data)) is not None:
         return invalid_request(f"Invalid request format: a body has {excess} here")
@@ -165,6 +167,9 @@ def read_object(data: bytes, bounds: Bounds = BOUNDS) -> Body | Refusal:
     except msgspec.ValidationError:
         return invalid_request("Invalid request format: the body must be a JSON object")
     except msgspec.DecodeError as error:
+        at = _lone_escape(data, str(error))
+        if at is not None:
+            return _half_pair(data, at, data[at : at + 6].decode("latin-1"))
         return invalid_request(f"Invalid request format: {error}")
     except RecursionError:
         return invalid_request("Invalid request format: the JSON is nested too deeply")
@@ -182,6 +187,73 @@ def read_object(data: bytes, bounds: Bounds = BOUNDS) -> Body | Refusal:
     if isinstance(spans, Refusal):
         return spans
     return Body(data, fields, spans)
+
+
+# Half of a surrogate pair as UTF-8 would have it, which is none then.
+_RAW_HALF = re.compile(rb"\xed[\xa0-\xbf]")
+# A whole pair, which is consumed, or half of one, which is the group.
+_PAIR = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(\\u[dD][89abAB][0-9a-fA-F]{2}"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+# Around the place that the parser names, which lies behind one escape or two.
+_ESCAPE_BYTES = 6
+_STEP = re.compile(rb'"((?:[^"\\]++|\\.)*+)(?:("(?=[ \t\n\r]*+:))|")?|[\[\]{},]', re.DOTALL)
+# A person finds the place by its byte as well; a walk through millions keeps others waiting.
+_MAX_STEPS = 100_000
+_LONGEST_SHOWN = 64
+
+
+def _lone_escape(data: bytes, said: str) -> int | None:
+    """Where the half of a surrogate pair stands that the parser stumbled over, if that was it.
+
+    One in the last few bytes is to the parser the end of its input.
+    """
+    place = _AT_BYTE.search(said)
+    if place is None and "truncated" not in said:
+        return None
+    near = int(place[1]) if place is not None else len(data)
+    start = max(near - 4 * _ESCAPE_BYTES, 0)
+    found = _PAIR.finditer(data, start, near + _ESCAPE_BYTES)
+    halves = [match.start() for match in found if match[1] is not None]
+    if not halves or (place is None and b'"' not in data[halves[-1] :]):
+        return None
+    return halves[-1]
+
+
+def _half_pair(data: bytes, at: int, shown: str) -> Refusal:
+    where = _path(data, at)
+    return invalid_request(
+        f"Invalid request format: half of a surrogate pair ({shown}) at byte {at}"
+        f"{f', in {where}' if where else ''}; it is no character: replace it or take it out"
+    )
+
+
+def _path(data: bytes, end: int) -> str:
+    """The path of the value that is under way at a byte, such as `messages[1].content[0].text`."""
+    path: list[str | int] = []
+    for step, token in enumerate(_STEP.finditer(data)):
+        if token.start() >= end:
+            break
+        if step > _MAX_STEPS:
+            return ""
+        opening = token[0][:1]
+        if opening == b'"':
+            if token[2] is not None and path:
+                inside = token.end() > end
+                path[-1] = "" if inside else token[1].decode("utf-8", "replace")[:_LONGEST_SHOWN]
+        elif opening == b"{":
+            path.append("")
+        elif opening == b"[":
+            path.append(0)
+        elif opening in b"]}":
+            del path[-1:]
+        elif path and isinstance(path[-1], int):
+            path[-1] += 1
+    names = (f"[{name}]" if isinstance(name, int) else f".{name}" if name else "" for name in path)
+    return "".join(names).removeprefix(".")
 
 
 def _not_utf8(data: bytes) -> int | None:

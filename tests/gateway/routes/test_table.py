@@ -97,3 +97,37 @@ def test_a_wrong_method_is_told_the_right_ones() -> None:
     assert isinstance(refusal, Refusal)
     assert refusal.status == 405
     assert dict(refusal.headers)["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize(
+    ("path", "meant", "why"),
+    [
+        ("/messages", "/v1/messages does", "base URL end in /v1"),
+        ("/messages/count_tokens", "/v1/messages/count_tokens does", "base URL end in /v1"),
+        ("/messages/batches", "/v1/messages/batches does", "base URL end in /v1"),
+        ("/models", "/v1/models does", "base URL end in /v1"),
+        ("/v1/messages/", "/v1/messages does", "a slash too many"),
+        ("//v1/messages", "/v1/messages does", "a slash too many"),
+        ("/v1//messages", "/v1/messages does", "a slash too many"),
+        ("/anthropic/v1/messages", "/v1/messages does", "a path that is not here"),
+        ("/v1/v1/v1/messages", "/v1/messages does", "a path that is not here"),
+        ("/v1/complete", "POST /v1/messages", "Claude's Messages API"),
+        ("/v1/chat/completions", "POST /v1/messages", "Claude's Messages API"),
+        ("/chat/completions", "POST /v1/messages", "Claude's Messages API"),
+        ("/v1/responses", "POST /v1/messages", "Claude's Messages API"),
+    ],
+)
+def test_a_path_that_is_nearly_right_is_told_the_right_one(path: str, meant: str, why: str) -> None:
+    refusal = resolve("POST", path)
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == 404
+    assert refusal.message.startswith(f"The requested endpoint does not exist: POST {path}; ")
+    assert meant in refusal.message
+    assert why in refusal.message
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/nothing", "/v2/messages", "/admin", "/" * 5000])
+def test_a_path_that_is_nothing_like_one_is_told_none(path: str) -> None:
+    refusal = resolve("POST", path)
+    assert isinstance(refusal, Refusal)
+    assert ";" not in refusal.message or refusal.status == 405

@@ -57,6 +57,7 @@ _ROUTES: tuple[tuple[re.Pattern[str], tuple[str, ...], Endpoint], ...] = tuple(
     )
 )
 _ADMIN = "/admin/v1/"
+_LONGEST_PATH = 300
 # What is asked for by clients whose base URL ends in `/v1`.
 _TWICE = ("/v1/v1/", "/v1/api/")
 # What nearly every request asks for is found without looking at patterns.
@@ -87,4 +88,25 @@ def resolve(method: str, path: str) -> Resolved | Refusal:
             if method in methods:
                 return endpoint, canonical, found[1] if pattern.groups else ""
             return method_not_allowed(method, path, methods)
-    return endpoint_not_found(method, path)
+    return endpoint_not_found(method, path, _hint(path))
+
+
+# What other APIs have in the place of this one.
+_OTHER_APIS = ("/complete", "/chat/completions", "/completions", "/responses")
+
+
+def _hint(path: str) -> str:
+    """Which path may be meant, and what is to be changed in the client for it."""
+    tidy = re.sub(r"/{2,}", "/", path[:_LONGEST_PATH]).rstrip("/")
+    if tidy.endswith(_OTHER_APIS):
+        return "; this is Claude's Messages API: POST /v1/messages"
+    below = "/v1" + tidy.rpartition("/v1")[2]
+    if not any(pattern.fullmatch(below) for pattern, _, _ in _ROUTES):
+        return ""
+    if tidy == below:
+        why = "the path has a slash too many"
+    elif tidy == below.removeprefix("/v1"):
+        why = "let the client's base URL end in /v1"
+    else:
+        why = "the client's base URL has a path that is not here"
+    return f"; {below} does: {why}"

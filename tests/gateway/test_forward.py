@@ -1,0 +1,145 @@
+"""What an upstream's answer is read as, and how long its wish to rest is heeded."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apertis.testing import ScriptedServer, http_chunk, json_response, sse_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.gateway.conftest import RunningGateway
+
+    Start = Callable[..., RunningGateway]
+
+MESSAGE: dict[str, Any] = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-sonnet-4-5",
+    "content": [],
+    "stop_reason": None,
+    "stop_sequence": None,
+    "usage": {"input_tokens": 3, "output_tokens": 1},
+}
+EVENTS: list[dict[str, Any]] = [
+    {"type": "message_start", "message": MESSAGE},
+    {
+        "type": "content_block_start",
+        "index": 0,
+        "content_block": {"type": "text", "text": ""},
+    },
+    {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "text_delta", "text": "Hello"},
+    },
+    {"type": "content_block_stop", "index": 0},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": {"output_tokens": 200},
+    },
+    {"type": "message_stop"},
+]
+STREAM = b"".join(map(sse_event, EVENTS))
+ASK = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 500,
+    "stream": True,
+    "messages": [{"role": "user", "content": "Hi"}],
+}
+SENT = {"content-type": "application/json"}
+
+
+def config(*upstreams: ScriptedServer) -> str:
+    return "".join(
+        f'[[upstreams]]\nname = "u{place}"\nbase_url = "{upstream.base_url}"\npriority = {place}\n'
+        for place, upstream in enumerate(upstreams)
+    )
+
+
+def labelled(label: str | None, body: bytes, *, pieces: int = 0) -> bytes:
+    """A 200 with this content-type, its body whole or in chunks of so many bytes."""
+    head = "HTTP/1.1 200 OK\r\n" + (f"content-type: {label}\r\n" if label is not None else "")
+    if not pieces:
+        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    chunks = [http_chunk(body[at : at + pieces]) for at in range(0, len(body), pieces)]
+    return f"{head}transfer-encoding: chunked\r\n\r\n".encode() + b"".join(chunks) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 1000])
+@pytest.mark.parametrize("before", [b"", b": a comment\n\n", b"\xef\xbb\xbf", b"\n\n"])
+@pytest.mark.parametrize(
+    "label", [None, "application/json", "application/octet-stream", "text/plain; charset=utf-8", ""]
+)
+def test_a_stream_is_one_whatever_it_is_called_and_its_usage_is_booked(
+    start_gateway: Start, label: str | None, before: bytes, pieces: int
+) -> None:
+    with ScriptedServer([labelled(label, before + STREAM, pieces=pieces)]) as upstream:
+        running = start_gateway(config(upstream))
+        _, client = running.make_key(quota_usd="1")
+        key = SENT | {"x-api-key": client.api_key}
+        answer = client.call("POST", "/v1/messages", json.dumps(ASK).encode(), key)
+        used = client.call("GET", "/api/user/token", headers=key)
+    assert (answer.status, answer.body) == (200, before + STREAM)
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    # 3 of input at $3 and 200 of output at $15 a million, in units of $0.000002.
+    assert json.loads(used.body)["data"]["used_quota"] == pytest.approx(1504.5, abs=1)
+
+
+@pytest.mark.parametrize("body", [b"error: down", b"<html>", b"", b"even", b"  "])
+def test_what_is_neither_json_nor_a_stream_is_no_answer(start_gateway: Start, body: bytes) -> None:
+    with ScriptedServer([labelled("text/plain", body)]) as upstream:
+        client = start_gateway(config(upstream)).client
+        answer = client.call("POST", "/v1/messages", json.dumps(ASK).encode())
+    assert answer.status == 502
+
+
+def test_a_whole_message_in_place_of_a_stream_passes(start_gateway: Start) -> None:
+    message = MESSAGE | {"stop_reason": "end_turn"}
+    for pieces in (0, 1):
+        body = json.dumps(message).encode()
+        with ScriptedServer([labelled("application/json", body, pieces=pieces)]) as upstream:
+            client = start_gateway(config(upstream), folder=f"of{pieces}").client
+            answer = client.call("POST", "/v1/messages", json.dumps(ASK).encode())
+        assert (answer.status, answer.body) == (200, body)
+        assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        {"retry-after": "60"},
+        {"retry-after": "60.0"},
+        {"retry-after": "59.5"},
+        {"retry-after-ms": "60000"},
+        {"retry-after": "date"},
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_an_upstream_rests_as_long_as_it_asks(
+    start_gateway: Start, wait: dict[str, str], status: int
+) -> None:
+    told = {
+        name: email.utils.formatdate(time.time() + 60, usegmt=True) if value == "date" else value
+        for name, value in wait.items()
+    }
+    limited = json_response(status, {"type": "error", "error": {"type": "rate_limit_error"}}, told)
+    good = json_response(200, MESSAGE | {"stop_reason": "end_turn"})
+    with ScriptedServer([limited]) as first, ScriptedServer([good] * 3) as second:
+        running = start_gateway(config(first, second))
+        for question in ("one", "two", "three"):
+            body = ASK | {"stream": False, "messages": [{"role": "user", "content": question}]}
+            answer = running.client.call("POST", "/v1/messages", json.dumps(body).encode())
+            assert answer.status == 200
+        assert len(first.requests) == 1
+        router = running.gateway._router
+        ((_, until),) = router._rests.items()
+        assert until - time.time() == pytest.approx(60, abs=5)
