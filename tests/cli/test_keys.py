@@ -97,7 +97,7 @@ def test_every_option_sets_its_field(keys: Keys) -> None:
         *("--quota", "1_000", "--model", "claude-haiku-*,claude-opus-4-5", "--address", "10.0.0.1"),
         *("--address", "2001:db8::/32", "--expires", "2030-01-02", "--fallback-model", "m1,m2"),
         *("--fallback-timeout", "5000", "--fallback", "--rate", "10/1s", "--in-flight", "4"),
-        *("--tokens-per-minute", "9", "--cache", "--admin"),
+        *("--tokens-per-minute", "9", "--cache", "--billing-policy", "--admin"),
     )
     secret = made.pop("secret")
     assert SECRET.fullmatch(secret)
@@ -123,6 +123,7 @@ def test_every_option_sets_its_field(keys: Keys) -> None:
         "tokens_per_minute": 9,
         "in_flight": 4,
         "response_cache": True,
+        "billing_policy": True,
     }
 
 

@@ -153,16 +153,17 @@ def test_names_are_changed_and_every_other_byte_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("policy", "others"),
+    ("policy", "bill_to"),
     [
-        ({"type": "billing_policy"}, False),
-        ({"type": "billing_policy", "bill_to": "self"}, False),
-        ({"type": "billing_policy", "bill_to": None}, False),
-        ({"type": "billing_policy", "bill_to": "user_profile"}, True),
-        ({"bill_to": {"type": "organization"}}, True),
-        ("user_profile", True),
-        ([], True),
+        ({"type": "billing_policy"}, None),
+        ({"type": "billing_policy", "bill_to": "self"}, None),
+        ({"type": "billing_policy", "bill_to": None}, None),
+        ({"type": "billing_policy", "bill_to": "user_profile"}, "user_profile"),
+        ({"bill_to": "SELF"}, "SELF"),
+        ({"bill_to": {"type": "organization"}}, "unknown"),
+        ("user_profile", "unknown"),
+        ([], "unknown"),
     ],
 )
-def test_who_is_billed_is_the_caller_or_somebody_else(policy: object, others: bool) -> None:
-    assert asked(billing_policy=policy).bills_others is others
+def test_who_is_billed_is_the_caller_or_somebody_else(policy: object, bill_to: str | None) -> None:
+    assert asked(billing_policy=policy).bill_to == bill_to

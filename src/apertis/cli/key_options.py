@@ -36,6 +36,7 @@ OPTION_OF = {
     "tokens_per_minute": "--tokens-per-minute",
     "in_flight": "--in-flight",
     "response_cache": "--cache",
+    "billing_policy": "--billing-policy",
 }
 
 _OPTIONS = (
@@ -100,6 +101,12 @@ _OPTIONS = (
         "response_cache",
         default=None,
         help="Answer repeated requests from the response cache.",
+    ),
+    click.option(
+        "--billing-policy/--no-billing-policy",
+        "billing_policy",
+        default=None,
+        help="Whether its requests may let somebody else be billed.",
     ),
     click.option("--admin/--no-admin", default=None, help="Whether it may administer the gateway."),
 )

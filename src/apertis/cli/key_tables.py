@@ -100,6 +100,7 @@ def _facts(key: KeyView) -> list[tuple[str, str]]:
         ("Tokens a minute", _or_configured(key.tokens_per_minute)),
         ("In flight", _or_configured(key.in_flight)),
         ("Response cache", "on" if key.response_cache else "off"),
+        ("Bill others", "allowed" if key.billing_policy else "no"),
         ("Created", key.created_at),
     ]
     if isinstance(key.previous_secret_until, str):

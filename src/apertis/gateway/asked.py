@@ -22,6 +22,8 @@ _MARKS = frozenset({"thread", "fallbacks", "billing_policy"})
 _LONGEST_NAME = 256
 # The API takes three. Whoever sends thousands must not keep all others waiting.
 _MOST_HOPS = 20
+# Who is billed where that cannot be read.
+_SOMEBODY = "unknown"
 _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -59,7 +61,7 @@ class Chain(NamedTuple):
         pieces: list[bytes] = []
         position = 0
         for hop in self.hops:
-            name = names[hop.model]
+            name = names.get(hop.model, hop.model)
             if name != hop.model:
                 pieces += (self.raw[position : hop.start], msgspec.json.encode(name))
                 position = hop.end
@@ -71,7 +73,8 @@ class Asked(NamedTuple):
 
     thread: Thread | None = None
     chain: Chain | None = None
-    bills_others: bool = False
+    # Who else is billed, in the API's own word.
+    bill_to: str | None = None
 
 
 NOTHING: Final = Asked()
@@ -87,10 +90,10 @@ def read_asked(body: Body) -> Asked | Refusal:
     chain = _chain(_given(body, "fallbacks"))
     if isinstance(chain, Refusal):
         return chain
-    bills_others = _bills_others(_given(body, "billing_policy"))
-    if isinstance(bills_others, Refusal):
-        return bills_others
-    return Asked(thread, chain, bills_others)
+    bill_to = _bill_to(_given(body, "billing_policy"))
+    if isinstance(bill_to, Refusal):
+        return bill_to
+    return Asked(thread, chain, bill_to)
 
 
 def _given(body: Body, name: str) -> bytes | None:
@@ -154,15 +157,17 @@ def _hop(place: str, position: int, entry: bytes) -> Hop | Refusal:
     )
 
 
-def _bills_others(raw: bytes | None) -> bool | Refusal:
+def _bill_to(raw: bytes | None) -> str | Refusal | None:
     if raw is None:
-        return False
+        return None
     if not raw.startswith(b"{"):
-        return True
+        return _SOMEBODY
     fields = read_object(raw)
     if isinstance(fields, Refusal):
         return _unreadable("billing_policy", fields)
-    return _given(fields, "bill_to") not in (None, b'"self"')
+    if _given(fields, "bill_to") in (None, b'"self"'):
+        return None
+    return (fields.value("bill_to", str) or _SOMEBODY)[:_LONGEST_NAME]
 
 
 def _invalid(param: str, expected: str) -> Refusal:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADMINISTRATORS_ONLY",
+    "BILLING_POLICY_DENIED",
     "Refusal",
     "access_denied",
     "conflict",
@@ -174,6 +175,13 @@ def quota_exceeded(message: str = "You have exceeded your quota") -> Refusal:
 def access_denied(message: str = "Access denied to this resource") -> Refusal:
     """Refuse what this key may not do at all."""
     return Refusal(403, "permission_error", "access_denied", message)
+
+
+BILLING_POLICY_DENIED = access_denied(
+    "This API key may not let somebody else be billed: leave 'billing_policy' out, or have its "
+    "administrator allow it"
+)
+"""What becomes of a `billing_policy` that bills somebody else, sent with a key that may not."""
 
 
 ADMINISTRATORS_ONLY = access_denied(

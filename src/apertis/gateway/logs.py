@@ -65,6 +65,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
     cached: bool = False
     estimated: bool = False
     interrupted: bool = False
+    bill_to: str | None = None
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
@@ -243,6 +244,7 @@ def _line(visit: Visit, finished: float) -> _Line:
         visit.cached,
         visit.estimated,
         visit.interrupted,
+        visit.bill_to,
         tokens.input,
         tokens.output,
         tokens.cache_read,

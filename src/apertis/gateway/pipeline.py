@@ -10,6 +10,7 @@ from apertis.gateway.asked import NOTHING, read_asked
 from apertis.gateway.cache import MISS, Entry, cache_key, hit_headers, wants_cache
 from apertis.gateway.edits import Edits, declared_edits
 from apertis.gateway.errors import (
+    BILLING_POLICY_DENIED,
     Refusal,
     invalid_parameter,
     model_access_denied,
@@ -214,6 +215,9 @@ class Pipeline:
             return _Admitted(body, edits, plan, NOTHING, None)
         if isinstance(asked, Refusal):
             return asked
+        if asked.bill_to is not None and not key.record.billing_policy:
+            return BILLING_POLICY_DENIED
+        visit.bill_to = asked.bill_to
         places = None if asked.chain is None else self._chain_places(key, body, asked.chain)
         if isinstance(places, Refusal):
             return places
@@ -310,7 +314,16 @@ class Pipeline:
         for model in admitted.plan.models:
             models += self.router.ids(model)
         hops = self._hops(admitted.asked.chain)
-        charge = self.ledger.open(visit, key, body.data, body.max_tokens, models, hops, held)
+        charge = self.ledger.open(
+            visit,
+            key,
+            body.data,
+            body.max_tokens,
+            models,
+            hops,
+            held,
+            free=visit.bill_to is not None and self.settings.money.billing_policy == "free",
+        )
         if reserved is not None:
             correct = self._corrector(reserved)
             if isinstance(charge, Refusal):

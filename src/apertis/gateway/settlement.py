@@ -176,11 +176,14 @@ class Ledger:
         models: Iterable[str],
         chain: tuple[Hop, ...] = (),
         held: Held | None = None,
+        *,
+        free: bool = False,
     ) -> Charge | Refusal:
         """Set the most aside that the request can cost.
 
         That is on any of the models that may answer it, and on all of the upstream's own chain on
-        top. `held` is what the upstream holds of the conversation already.
+        top. `held` is what the upstream holds of the conversation already. `free`: somebody else
+        pays, and nothing is set aside or booked.
         """
         models = tuple(models)
         prices = self._prices_of(models, key)
@@ -193,16 +196,18 @@ class Ledger:
                 return found
             if found:
                 attempts.append(Attempt(found, hop.max_tokens, hop.fast))
-        most = reservation_units(body, max_tokens, *prices, chain=tuple(attempts), held=held)
+        most = 0
+        if not free:
+            most = reservation_units(body, max_tokens, *prices, chain=tuple(attempts), held=held)
         if not key.account.reserve(most):
-            if held is not None:
+            if held is not None and most:
                 alone = reservation_units(body, max_tokens, *prices, chain=tuple(attempts))
                 if alone <= (key.account.remaining or 0):
                     # With the whole conversation in the body, it is counted and not assumed.
                     return thread_unsupported_request(shortage(key, most))
             return quota_exceeded(shortage(key, most))
         models += tuple(model for hop in chain for model in hop.models)
-        return Charge(self, visit, key, most, body, max_tokens, models, held)
+        return Charge(self, visit, key, most, body, max_tokens, models, held, free=free)
 
     def _prices_of(self, models: Iterable[str], key: Key) -> tuple[Price, ...] | Refusal:
         """The prices of models for a key with a quota, each once: alike names have one."""
@@ -249,6 +254,7 @@ class Ledger:
             first_byte_ms=None if first_byte is None else int((first_byte - visit.started) * 1000),
             total_ms=int((self._clock() - visit.started) * 1000),
             interrupted=visit.interrupted,
+            bill_to=visit.bill_to,
         )
 
 
@@ -257,6 +263,7 @@ class Charge:
 
     __slots__ = (
         "_body",
+        "_free",
         "_held",
         "_key",
         "_ledger",
@@ -279,6 +286,8 @@ class Charge:
         max_tokens: int,
         models: tuple[str, ...],
         held: Held | None = None,
+        *,
+        free: bool = False,
     ) -> None:
         self._ledger = ledger
         self._visit = visit
@@ -287,6 +296,7 @@ class Charge:
         self._body = body
         self._max_tokens = max_tokens
         self._held = held
+        self._free = free
         # All that the reservation was made for.
         self._models = models
         self._settled = False
@@ -312,7 +322,8 @@ class Charge:
         """Note what a stream has used when its first bytes leave; None where it did not say."""
         visit = self._visit
         if use is not None:
-            visit.tokens, _, visit.cost_units = self._priced(use, visit.model, 0)
+            visit.tokens, _, cost = self._priced(use, visit.model, 0)
+            visit.cost_units = 0 if self._free else cost
         self._ledger.begin(visit)
 
     def settle(
@@ -391,7 +402,7 @@ class Charge:
         visit.tokens = tokens
         visit.estimated = estimated
         visit.interrupted = interrupted
-        visit.cost_units = cost = min(cost, MAX_COST_UNITS)
+        visit.cost_units = cost = 0 if self._free else min(cost, MAX_COST_UNITS)
         self._key.account.settle(self._reserved, cost)
         if self.on_settled is not None:
             self.on_settled(tokens)

@@ -34,6 +34,7 @@ class Visit:
         "agent",
         "at",
         "attempts",
+        "bill_to",
         "cached",
         "client_request_id",
         "code",
@@ -97,6 +98,8 @@ class Visit:
         self.reason: str | None = None
         self.streamed = False
         self.cached = False
+        # Who is billed, where it is somebody else.
+        self.bill_to: str | None = None
         self.estimated = False
         self.interrupted = False
         self.tokens = _NO_TOKENS

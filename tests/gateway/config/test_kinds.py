@@ -45,6 +45,7 @@ def value_of(read_file: Read, setting: str, written: str) -> Any:
         ("sandbox.tokens_per_second", "40", 40.0),
         ("routing.affinity", "false", False),
         ("money.unpriced", '"free"', "free"),
+        ("money.billing_policy", '"free"', "free"),
         ("store.url", '"postgres://db/x"', "postgresql://db/x"),
     ],
 )
@@ -89,6 +90,7 @@ def test_a_setting_is_read_in_each_of_its_forms(
         ("routing.fallback_timeout_ms", "4999"),
         ("routing.fallback_timeout_ms", "300001"),
         ("money.unpriced", '"ignore"'),
+        ("money.billing_policy", '"theirs"'),
         ("store.data", '""'),
         ("store.url", '"sqlite:///x.db"'),
         ("store.url", '"postgresql://"'),

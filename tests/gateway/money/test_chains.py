@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,13 @@ output = "1"
 UNITS = {"small": (0.05, 0.25), "large": (2.5, 12.5), "huge": (5.0, 25.0)}
 
 
+_numbers = itertools.count(1)
+
+
 def message(request: RecordedRequest) -> Exchange:
+    if request.target.endswith("/batches"):
+        made = {"id": f"msgbatch_{next(_numbers)}", "processing_status": "in_progress"}
+        return Exchange(json_response(200, {**made, "type": "message_batch", "results_url": None}))
     said: dict[str, Any] = {
         "id": "msg_1",
         "type": "message",
@@ -94,6 +101,16 @@ class Chains:
         assert asyncio.run(call(client.port, client.api_key, data)).status == 200
         (row,) = Money(self.gateway, Upstream()).settled(id_, 1)
         return row
+
+    def ask_batch(self, *bodies: bytes, **key: Any) -> tuple[int, str]:
+        """Ask for a batch of these; the status, and the code of an error."""
+        entries = [{"custom_id": f"{n}", "params": json.loads(b)} for n, b in enumerate(bodies)]
+        _, client = self.gateway.make_key(**key)
+        answer = client.call(
+            "POST", "/v1/messages/batches", json.dumps({"requests": entries}).encode()
+        )
+        said = json.loads(answer.body)
+        return answer.status, said["error"]["code"] if "error" in said else ""
 
     def sent(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.server.requests[-1].body)
@@ -283,3 +300,40 @@ def test_what_one_attempt_cannot_have_used_is_estimated_alone(chains: Chains) ->
     large = cost(("large", 410, 300))
     assert large + cost(("small", 20, 20)) <= row["cost_units"] <= large + cost(("small", 400, 20))
     assert row["estimated"]
+
+
+def test_the_requests_of_a_batch_are_held_to_the_same(chains: Chains) -> None:
+    for fallbacks in ([{"model": "large"}], "default"):
+        found = chains.ask_batch(body(), body(fallbacks=fallbacks), models=["small"])
+        assert found == (403, "model_access_denied")
+    unpriced = body(fallbacks=[{"model": "unpriced"}])
+    assert chains.ask_batch(unpriced, quota_usd="5") == (403, "model_access_denied")
+    assert chains.ask_batch(body(fallbacks=[{"model": "nobody"}])) == (404, "model_not_found")
+    assert chains.ask_batch(body(fallbacks=[{"model": "lonely"}])) == (400, "invalid_parameter")
+    assert chains.ask_batch(body(fallbacks=[{"model": ""}])) == (400, "invalid_parameter")
+    assert not chains.server.requests
+
+
+def test_a_batch_holds_the_sum_over_its_chains_and_names_them_for_its_upstream(
+    chains: Chains,
+) -> None:
+    data = body(fallbacks=[{"model": "l"}, {"model": "huge", "max_tokens": 10}])
+    # A batch costs half.
+    most = bound(data, ("small", 1000), ("large", 1000), ("huge", 10)) / 2
+    assert chains.ask_batch(data, quota_units=int(most) - 3) == (402, "quota_exceeded")
+    assert chains.ask_batch(data, quota_units=int(most) + 3) == (200, "")
+    (request,) = chains.sent()["requests"]
+    expected = [{"model": "big"}, {"model": "huge-20990101", "max_tokens": 10}]
+    assert (chains.by(), request["params"]["fallbacks"]) == ("other", expected)
+    assert chains.ask_batch(body(fallbacks="default"), quota_usd="0.2")[0] == 402
+    assert chains.ask_batch(body(fallbacks="default"), quota_usd="1")[0] == 200
+
+
+def test_going_on_with_a_conversation_in_a_batch_holds_a_window(chains: Chains) -> None:
+    thread = {"type": "continue", "previous_message_id": "msg_1"}
+    refused = (400, "thread_unsupported_request")
+    assert chains.ask_batch(body(thread=thread), body(), quota_usd="0.05") == refused
+    assert chains.ask_batch(body(thread=thread), body(), quota_usd="0.2") == (200, "")
+    assert chains.ask_batch(body(thread=thread), quota_units=5) == (402, "quota_exceeded")
+    # One that begins is all in its body.
+    assert chains.ask_batch(body(thread={"type": "create"}), quota_usd="0.05") == (200, "")

@@ -20,7 +20,7 @@ FIELDS = {
     "id", "name", "owner", "tags", "hint", "admin", "status", "quota_units", "used_units",
     "remaining_units", "models", "addresses", "expires_at", "fallback_models",
     "fallback_timeout_ms", "fallback_enabled", "requests_limit", "tokens_per_minute", "in_flight",
-    "response_cache", "created_at",
+    "response_cache", "billing_policy", "created_at",
 }  # fmt: skip
 PATHS = [
     ("GET", KEYS),
@@ -88,6 +88,7 @@ def test_every_field_can_be_set_and_taken_back(admin: Administration) -> None:
         "tokens_per_minute": 7,
         "in_flight": 3,
         "response_cache": True,
+        "billing_policy": True,
         "admin": True,
     }
     made = create(admin)

@@ -36,6 +36,7 @@ FULL: dict[str, Any] = {
     "tokens_per_minute": 0,
     "in_flight": 4,
     "response_cache": True,
+    "billing_policy": True,
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from apertis.gateway.asked import NOTHING, Asked, read_asked
 from apertis.gateway.edits import declared_edits
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
 from apertis.gateway.peek import Body, peek, positions, read_object
@@ -39,12 +40,13 @@ class BatchRequest(NamedTuple):
     end: int
     edits: Edits | None
     """What is to be edited besides the model's name; None for nothing."""
+    asked: Asked = NOTHING
 
 
 class BatchBody:
     """A batch as it came. Nothing but its bytes and a few facts of each request is kept."""
 
-    __slots__ = ("data", "models", "requests")
+    __slots__ = ("data", "fallbacks", "models", "requests")
 
     def __init__(self, data: bytes, requests: list[BatchRequest]) -> None:
         self.data = data
@@ -53,6 +55,12 @@ class BatchBody:
         """The models that are asked for, each with the place of the first request that does."""
         for place, request in enumerate(requests):
             self.models.setdefault(request.model, place)
+        self.fallbacks: dict[str, int] = {}
+        """The models that their upstream may ask in turn, likewise."""
+        for place, request in enumerate(requests):
+            if request.asked.chain is not None:
+                for hop in request.asked.chain.hops:
+                    self.fallbacks.setdefault(hop.model, place)
 
     def params(self, request: BatchRequest) -> bytes:
         """Give the `params` of a request as they came."""
@@ -65,22 +73,26 @@ class BatchBody:
         position = 0
         for request in self.requests:
             name = names.get(request.model, request.model)
-            if name == request.model and request.edits is None:
+            chain = request.asked.chain
+            named = chain.named(names) if chain is not None and names else None
+            if name == request.model and request.edits is None and named is None:
                 continue
-            pieces += (data[position : request.start], self._edited(request, name))
+            pieces += (data[position : request.start], self._edited(request, name, named))
             position = request.end
         if not pieces:
             return data
         pieces.append(data[position:])
         return b"".join(pieces)
 
-    def _edited(self, request: BatchRequest, name: str) -> bytes:
+    def _edited(self, request: BatchRequest, name: str, fallbacks: bytes | None) -> bytes:
         params = read_object(self.params(request))
         if isinstance(params, Refusal):
             raise AssertionError(f"was read before: {params.message}")
         replaced: dict[str, bytes] = {}
         if name != request.model:
             replaced["model"] = msgspec.json.encode(name)
+        if fallbacks is not None:
+            replaced["fallbacks"] = fallbacks
         edits = request.edits
         if edits is None:
             return params.edited(replaced)
@@ -147,9 +159,12 @@ def _read_request(place: int, position: int, data: bytes) -> BatchRequest | Refu
     edits = _edits(params)
     if isinstance(edits, Refusal):
         return _within(f"requests.{place}.params", edits)
+    asked = read_asked(params)
+    if isinstance(asked, Refusal):
+        return _within(f"requests.{place}.params", asked)
     start, end = entry.span("params")
     return BatchRequest(
-        custom_id, params.model, params.max_tokens, position + start, position + end, edits
+        custom_id, params.model, params.max_tokens, position + start, position + end, edits, asked
     )
 
 

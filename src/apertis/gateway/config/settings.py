@@ -143,11 +143,14 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class MoneySettings:
-    """What happens when the price of a request is not known."""
+    """What happens when the price of a request is not known, or somebody else pays it."""
 
     unpriced: Annotated[Literal["refuse", "free"], Choice(("refuse", "free"))] = "refuse"
     """What a key with a quota gets for a model that has no price: `refuse` answers an error,
     `free` lets it through at no cost."""
+    billing_policy: Annotated[Literal["booked", "free"], Choice(("booked", "free"))] = "booked"
+    """What a request costs its key whose `billing_policy` bills somebody else: `booked` is what it
+    would cost otherwise, `free` is nothing. It is marked in either case."""
 
 
 @dataclass(frozen=True, slots=True)

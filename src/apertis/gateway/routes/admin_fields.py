@@ -76,6 +76,10 @@ class KeyFields(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
     tokens_per_minute: _Count | UnsetType | None = UNSET
     in_flight: _Count | UnsetType | None = UNSET
     response_cache: bool | UnsetType = UNSET
+    billing_policy: (
+        Annotated[bool, Meta(description="Whether its requests may let somebody else be billed.")]
+        | UnsetType
+    ) = UNSET
 
 
 _SETTABLE = KeyFields.__struct_fields__

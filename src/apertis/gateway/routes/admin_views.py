@@ -57,6 +57,7 @@ class KeyView(Struct, kw_only=True, frozen=True):
     tokens_per_minute: int | None
     in_flight: int | None
     response_cache: bool
+    billing_policy: bool
     created_at: _Time
     previous_secret_until: (
         Annotated[_Time, Meta(description="After a rotation: the old secret works until then.")]
@@ -169,6 +170,7 @@ def key_view(record: KeyRecord, secret: str | None = None) -> KeyView:
         tokens_per_minute=record.tokens_per_minute,
         in_flight=record.in_flight,
         response_cache=record.response_cache,
+        billing_policy=record.billing_policy,
         created_at=iso(record.created_at),
         previous_secret_until=(
             UNSET if record.previous_until is None else iso(record.previous_until)

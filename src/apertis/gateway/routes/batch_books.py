@@ -16,7 +16,6 @@ import msgspec
 from apertis.gateway.store.records import BatchResult
 from apertis.gateway.usage.counts import completed
 from apertis.gateway.usage.estimate import reservation_units
-from apertis.gateway.usage.price import Price
 from apertis.gateway.usage.reading import read_message
 from apertis.gateway.usage.record import UsageRecord
 from apertis.gateway.usage.tokens import Use
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.settlement import Prices
     from apertis.gateway.store.records import Batch, BatchLine, Settlement
+    from apertis.gateway.usage.estimate import Attempt, Held
+    from apertis.gateway.usage.price import Price
     from apertis.gateway.usage.tokens import Tokens
 
 __all__ = ["BatchBooks", "BatchStore", "Booked", "hold_units"]
@@ -156,25 +157,35 @@ class BatchBooks:
             key.account.let_go(units, 0)
 
 
-def hold_units(params: bytes, max_tokens: int, price: Price) -> int:
-    """What a request of a batch costs at the most, in units, at the price that batches have."""
-    percent = price.batch_percent
-    # Each price is rounded up by itself, so that their sum is still a bound.
+def hold_units(
+    params: bytes,
+    max_tokens: int,
+    *prices: Price,
+    chain: tuple[Attempt, ...] = (),
+    held: Held | None = None,
+) -> int:
+    """What a request of a batch costs at the most, in units, at the prices that batches have."""
     return reservation_units(
         params,
         max_tokens,
-        Price(
-            input=_share(price.input, percent),
-            output=_share(price.output, percent),
-            cache_read=_share(price.cache_read, percent),
-            cache_write_5m=_share(price.cache_write_5m, percent),
-            cache_write_1h=_share(price.cache_write_1h, percent),
-            web_search=price.web_search,
-            fast_percent=price.fast_percent,
-            us_percent=price.us_percent,
-            long_prompt=price.long_prompt,
-            long_percent=price.long_percent,
+        *map(_batch_price, prices),
+        chain=tuple(
+            attempt._replace(prices=tuple(map(_batch_price, attempt.prices))) for attempt in chain
         ),
+        held=held,
+    )
+
+
+def _batch_price(price: Price) -> Price:
+    percent = price.batch_percent
+    # Each price is rounded up by itself, so that their sum is still a bound.
+    return msgspec.structs.replace(
+        price,
+        input=_share(price.input, percent),
+        output=_share(price.output, percent),
+        cache_read=_share(price.cache_read, percent),
+        cache_write_5m=_share(price.cache_write_5m, percent),
+        cache_write_1h=_share(price.cache_write_1h, percent),
     )
 
 

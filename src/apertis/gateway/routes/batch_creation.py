@@ -10,11 +10,13 @@ from apertis.gateway.batches.description import describe
 from apertis.gateway.batches.links import batch_path
 from apertis.gateway.batches.reading import read_batch
 from apertis.gateway.errors import (
+    BILLING_POLICY_DENIED,
     Refusal,
     invalid_parameter,
     model_access_denied,
     model_not_found,
     quota_exceeded,
+    thread_unsupported_request,
     unpriced_model,
     upstream_error,
 )
@@ -23,17 +25,19 @@ from apertis.gateway.routing.outcome import Outcome
 from apertis.gateway.settlement import shortage
 from apertis.gateway.store.errors import StoreUnavailableError
 from apertis.gateway.store.records import Batch, BatchLine
+from apertis.gateway.usage.estimate import MAX_WINDOW, Attempt, unknown_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from apertis.gateway.batches.reading import BatchBody
+    from apertis.gateway.batches.reading import BatchBody, BatchRequest
     from apertis.gateway.exchange import Request
     from apertis.gateway.forward import Plain
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.routes.batch_books import BatchBooks
     from apertis.gateway.routes.batch_calls import BatchCalls
     from apertis.gateway.routing.target import Target
+    from apertis.gateway.settlement import Prices
     from apertis.gateway.usage.price import Price
     from apertis.gateway.visit import Visit
 
@@ -61,6 +65,8 @@ class _Order:
     body: BatchBody
     places: Places
     held: list[int]
+    prices: Mapping[str, list[Price]]
+    large: bool
 
 
 class BatchCreation:
@@ -96,19 +102,29 @@ class BatchCreation:
         prices = self._prices(key, places)
         if isinstance(prices, str):
             return _of_model(unpriced_model(prices), body, prices)
-        held = await asyncio.to_thread(_holds, body, prices) if large else _holds(body, prices)
-        order = _Order(visit, key, request, body, places, held)
+        order = _Order(visit, key, request, body, places, [], prices, large)
+        order.held = await self._holds(order)
         # A caller who leaves does not undo a batch that the upstream may have taken.
         return await self._books.through(self._place(order))
 
     def _admit(self, key: Key, body: BatchBody) -> Refusal | None:
+        if not key.record.billing_policy and any(r.asked.bill_to for r in body.requests):
+            return BILLING_POLICY_DENIED
         if key.record.models is None:
             return None
         router = self._calls.wiring.router
-        for model in body.models:
+        every = self._every_model(body)
+        for model in (*body.models, *body.fallbacks, *every):
             if not key.allows(model, (router.model_id(model),)):
                 return _of_model(model_access_denied(model), body, model)
         return None
+
+    def _every_model(self, body: BatchBody) -> tuple[str, ...]:
+        """All models that have a price, where a request leaves the choice to its upstream."""
+        chains = (request.asked.chain for request in body.requests)
+        if any(chain is not None and chain.any_model for chain in chains):
+            return self._calls.wiring.prices.models
+        return ()
 
     def _places(self, body: BatchBody) -> Places | Refusal:
         router, now, pick = self._calls.wiring.router, self._now(), self._pick()
@@ -118,6 +134,10 @@ class BatchCreation:
             if not targets:
                 return _of_model(model_not_found(model), body, model)
             by_model[model] = {target.upstream: target for target in reversed(targets)}
+        for model in body.fallbacks:
+            by_model[model] = router.at(model)
+            if not by_model[model]:
+                return _of_model(model_not_found(model), body, model)
         first = router.candidates(next(iter(by_model)), None, now, pick)
         common = [
             {model: targets[best.upstream] for model, targets in by_model.items()}
@@ -149,11 +169,23 @@ class BatchCreation:
                     known.append(price)
         return found
 
+    async def _holds(self, order: _Order, *, threads: bool = True) -> list[int]:
+        prices = self._calls.wiring.prices
+        if order.large:
+            return await asyncio.to_thread(
+                _holds, order.body, order.prices, prices, threads=threads
+            )
+        return _holds(order.body, order.prices, prices, threads=threads)
+
     async def _place(self, order: _Order) -> Plain | Refusal:
         # What the store cannot keep is not to be sent.
         await self._books.store.get(order.visit.id)
         key, units = order.key, sum(order.held)
         if not key.account.reserve(units):
+            if any(r.asked.thread is not None for r in order.body.requests):
+                alone = sum(await self._holds(order, threads=False))
+                if alone <= (key.account.remaining or 0):
+                    return thread_unsupported_request(shortage(key, units))
             return quota_exceeded(shortage(key, units))
         kept = False
         try:
@@ -217,19 +249,44 @@ class BatchCreation:
         return None
 
 
-def _holds(body: BatchBody, prices: Mapping[str, list[Price]]) -> list[int]:
-    """The units to set aside for each request."""
+def _holds(
+    body: BatchBody, prices: Mapping[str, list[Price]], known: Prices, *, threads: bool
+) -> list[int]:
+    """The units to set aside for each request; without those that upstreams hold for it, too."""
     return [
-        max(
-            (
-                hold_units(body.params(request), request.max_tokens, price)
-                for price in prices.get(request.model, ())
-            ),
-            default=0,
-        )
-        for request in body.requests
+        _hold(body.params(request), request, prices, known, threads) for request in body.requests
     ]
 
 
+def _hold(
+    params: bytes,
+    request: BatchRequest,
+    prices: Mapping[str, list[Price]],
+    known: Prices,
+    threads: bool,
+) -> int:
+    own = prices.get(request.model, ())
+    thread, chain, _ = request.asked
+    attempts: tuple[Attempt, ...] = ()
+    if chain is not None:
+        attempts = tuple(
+            Attempt(tuple(prices[hop.model]), hop.max_tokens, hop.fast)
+            for hop in chain.hops
+            if prices.get(hop.model)
+        )
+        if chain.any_model and prices:
+            found = map(known.of, known.models)
+            attempts = tuple(Attempt((price,)) for price in found if price is not None)
+    held = None
+    if threads and thread is not None and thread.continues:
+        # A batch may wait for a day: what is remembered of the answer before can be gone by then.
+        held = unknown_held(max((price.window or MAX_WINDOW for price in own), default=MAX_WINDOW))
+    return hold_units(params, request.max_tokens, *own, chain=attempts, held=held)
+
+
 def _of_model(refusal: Refusal, body: BatchBody, model: str) -> Refusal:
-    return replace(refusal, param=f"requests.{body.models[model]}.params.model")
+    if model in body.models:
+        return replace(refusal, param=f"requests.{body.models[model]}.params.model")
+    if model in body.fallbacks:
+        return replace(refusal, param=f"requests.{body.fallbacks[model]}.params.fallbacks")
+    return refusal
