@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from apertis.gateway.usage.counts import completed
 from apertis.gateway.usage.estimate import estimate_input_tokens, reservation_units
 from apertis.gateway.usage.prices import PriceTable
 from apertis.gateway.usage.reading import Reading, read_message
@@ -127,5 +128,22 @@ def test_no_recorded_request_costs_more_than_would_have_been_reserved(
         assert reservation_units(body, request["max_tokens"], price) >= cost, answer["id"]
         if b"code_execution" not in body:
             assert estimate_input_tokens(body) >= reading.tokens.prompt, answer["id"]
+        checked += 1
+    assert checked > 200
+
+
+def test_no_recorded_answer_has_a_count_that_cannot_be(answers: list[dict[str, Any]]) -> None:
+    checked = 0
+    for answer in answers:
+        if answer["origin"] != "recorded":
+            continue
+        reading = read(answer)
+        assert reading.use is not None, answer["id"]
+        price = TABLE.find(reading.use.model or reading.model or "")
+        assert price is not None, answer["id"]
+        used = completed(
+            reading.use, price, max_tokens=0, likely_input=lambda: 10**9, output_seen=10**9
+        )
+        assert used == (reading.tokens, ()), answer["id"]
         checked += 1
     assert checked > 200

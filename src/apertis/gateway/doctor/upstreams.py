@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import msgspec
-
 from apertis.gateway.doctor.finding import fail, ok, warn
 from apertis.gateway.exchange import (
     UpstreamFailure,
@@ -20,7 +18,7 @@ from apertis.gateway.exchange import (
     UpstreamTimeouts,
     redirect_target,
 )
-from apertis.gateway.slices import UNREADABLE
+from apertis.gateway.slices import items, slices
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 
 if TYPE_CHECKING:
@@ -37,12 +35,6 @@ _LONGEST_SECONDS = 15.0
 _SLOW_SECONDS = 2.0
 # The answer is one model; more than this is something else.
 _LONGEST_BODY = 2**20
-
-
-class _List(msgspec.Struct):
-    """As much of a list of models as tells one from something else."""
-
-    data: list[msgspec.Raw]
 
 
 async def upstream_findings(
@@ -146,11 +138,8 @@ def _refused(subject: str, upstream: UpstreamSettings, status: int) -> Finding:
 
 
 def _is_list(body: bytes) -> bool:
-    try:
-        msgspec.json.decode(body, type=_List)
-    except UNREADABLE:
-        return False
-    return True
+    page = slices(body, ("data",))
+    return page is not None and items(page.get("data", b"")) is not None
 
 
 def _timed(subject: str, upstream: UpstreamSettings, seconds: float) -> Finding:
