@@ -231,7 +231,7 @@ def test_models_are_listed_in_pages_and_found(ran: Ran) -> None:
     assert len({model["id"] for model in whole}) == len(whole) > 8
     one = {k: v for k, v in ran["one model"].items() if k != "seconds"}
     assert one == next(model for model in whole if model["id"] == OLD)
-    assert (one["type"], one["lifecycle"]) == ("model", "active")
+    assert (one["type"], one["lifecycle"]) == ("model", "deprecated")
     assert ran.error("no such model")["class"] == "NotFoundError"
 
 

@@ -26,7 +26,7 @@ def through_gateway(*arguments: str) -> tuple[int, str]:
         env={**os.environ, "PYTHONPATH": str(PLUGIN.parent)},
         capture_output=True,
         encoding="utf-8",
-        timeout=100,
+        timeout=300,
         check=False,
     )
     counted = re.search(r"(\d+) passed,.* (\d+) deselected", done.stdout)
