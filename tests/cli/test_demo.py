@@ -4,7 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apertis.cli.demo import EXAMPLES, Started, examples_directory, show
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apertis.cli.demo import EXAMPLES, Started, examples_directory, indented, show
 
 if TYPE_CHECKING:
     import subprocess
@@ -60,3 +63,21 @@ def test_an_example_that_fails_is_shown_with_its_error(
     assert capsys.readouterr().out == (
         "\nbroken: Break.\n    so far\n    no further\n    broken.py failed\n"
     )
+
+
+def test_long_lines_are_broken_between_words_and_keep_their_place() -> None:
+    text = "one two three\n  four five six\n\nseven"
+    assert indented(text, 14) == "    one two\n    three\n      four\n      five six\n\n    seven"
+    assert indented("a: one two three", 12, first="") == "a: one two\n    three"
+
+
+def test_words_that_are_too_long_stay_whole_and_a_pipe_gets_lines_as_they_are() -> None:
+    assert indented("x" * 30, 20) == "    " + "x" * 30
+    assert indented("one two three", None) == "    one two three"
+
+
+@given(st.text("ab \n", max_size=200), st.integers(10, 80))
+def test_no_word_is_lost_by_breaking_lines(text: str, columns: int) -> None:
+    broken = indented(text, columns)
+    assert broken.split() == text.split()
+    assert all(len(line) <= columns or " " not in line.strip() for line in broken.splitlines())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +17,13 @@ import click
 import msgspec
 
 from apertis.cli.exits import ExitCode
-from apertis.cli.terminal import echo
+from apertis.cli.terminal import echo, is_terminal
 from apertis.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["EXAMPLES", "Started", "command", "examples_directory", "show"]
+__all__ = ["EXAMPLES", "Started", "command", "examples_directory", "indented", "show"]
 
 # In the order in which a reader learns from them.
 EXAMPLES = (
@@ -43,6 +45,7 @@ EXAMPLES = (
 )
 
 _EXAMPLE_SECONDS = 60
+_INDENT = "    "
 
 _EPILOG = """\b
 Examples:
@@ -134,14 +137,36 @@ def _server_environment() -> dict[str, str]:
 
 def show(program: Path, started: Started) -> bool:
     """Run one example and show it; whether it ended well."""
+    columns = shutil.get_terminal_size().columns if is_terminal() else None
     echo(f"\n{program.stem}", bold=True, nl=False)
-    echo(f": {_title(program)}")
+    title = indented(f"{program.stem}: {_title(program)}", columns, first="")
+    echo(title.removeprefix(program.stem))
     succeeded, output = _run(program, started)
-    echo("\n".join(f"    {line}".rstrip() for line in output.rstrip().splitlines()))
+    echo(indented(output.rstrip(), columns))
     if not succeeded:
         red = None if os.environ.get("NO_COLOR") else "red"
         echo(f"    {program.name} failed", fg=red)
     return succeeded
+
+
+def indented(text: str, columns: int | None, first: str = _INDENT) -> str:
+    """The text below its heading; long lines are broken between words for so many columns."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        words = line.lstrip()
+        begin = first + line[: len(line) - len(words)]
+        if columns is None or len(begin) + len(words) <= columns:
+            lines.append((begin + words).rstrip())
+            continue
+        lines += textwrap.wrap(
+            words,
+            columns,
+            initial_indent=begin,
+            subsequent_indent=_INDENT + begin.removeprefix(first),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)
 
 
 def _run(program: Path, started: Started) -> tuple[bool, str]:
