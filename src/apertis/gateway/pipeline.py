@@ -345,11 +345,22 @@ class Pipeline:
             return edits
         if not self._allows(key, body.model):
             return model_access_denied(body.model)
+        asked = read_asked(body)
+        if isinstance(asked, Refusal):
+            return asked
+        # Nothing is answered and nobody billed: only where a conversation is held matters.
+        admitted = _Admitted(body, edits, NO_FALLBACK, asked, None)
+        held: Held | None = None
+        if asked.thread is not None and asked.thread.continues:
+            held, admitted = await self._continued(key, admitted, asked.thread)
         message = Message(request.method, _target(request), request.raw_headers, body, edits)
-        attempts, _ = self._attempts(body, NO_FALLBACK, request)
+        attempts, _ = self._attempts(body, NO_FALLBACK, request, admitted.places)
         answer = await self.forwarder.send(visit, message, attempts, None)
         if isinstance(answer, Plain) and _cannot_count(answer):
-            estimate = {"input_tokens": likely_input_tokens(request.body)}
+            likely = likely_input_tokens(request.body)
+            if held is not None and held.known:
+                likely += held.tokens
+            estimate = {"input_tokens": likely}
             headers = [(b"content-type", b"application/json"), (b"x-apertis-estimated", b"true")]
             return Plain(200, headers, msgspec.json.encode(estimate))
         return answer

@@ -72,6 +72,8 @@ class Holder:
         with self._lock:
             self.calls.append((by, asked))
             id_ = f"msg_{len(self.calls):03}"
+        if request.path.endswith("/count_tokens"):
+            return Exchange(json_response(404, {"type": "error", "error": {"message": "no"}}))
         if by in self.failing:
             error = {"type": "overloaded_error", "message": "busy"}
             return Exchange(json_response(529, {"type": "error", "error": error}))
@@ -326,3 +328,18 @@ def test_requests_without_a_thread_are_not_remembered(
     _, client = gateway.make_key(quota_usd="1")
     first = id_of(ask(client, body()))
     assert error_of(ask(client, body(after(first))))[0] == 400
+
+
+def test_tokens_are_counted_where_the_conversation_is_and_estimated_with_it(
+    gateway: RunningGateway, holder: Holder
+) -> None:
+    holder.usage = {"input_tokens": 5_000}
+    _, client = gateway.make_key(quota_usd="1")
+    holder.failing = {"first"}
+    first = id_of(ask(client, body(CREATE)))
+    alone, going_on = (
+        json.loads(client.call("POST", "/v1/messages/count_tokens", data).body)["input_tokens"]
+        for data in (body(CREATE), body(after(first)))
+    )
+    assert holder.calls[-1][0] == "second"
+    assert 5_040 <= going_on - alone < 5_100

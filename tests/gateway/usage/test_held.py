@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from apertis.gateway.usage.counts import UsageCounts
 from apertis.gateway.usage.estimate import (
     Attempt,
     Held,
+    estimate_input_tokens,
     held_after,
     reservation_units,
     unknown_held,
@@ -121,3 +123,30 @@ def test_of_the_turns_of_an_answer_the_last_is_what_is_held() -> None:
     assert context(turn, advice) == 7
     # What says nothing is passed over.
     assert context(turn, {}, "x", {"type": "message"}) == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({"tools": [{"type": "code_execution_20250825", "name": "c"}]}, 20_000),
+        ({"tools": [{"type": "web_fetch_20250910", "name": "f"}]}, 12_000),
+        ({"tools": [{"type": "memory_20250818", "name": "m"}]}, 6_000),
+        ({"mcp_servers": [{"type": "url", "url": "https://a.example"}]}, 6_000),
+        ({"container": "container_1"}, 8_000),
+        ({"container": {"skills": [{"skill_id": "xlsx"}]}}, 8_000),
+        ({"container": None}, 0),
+    ],
+)
+def test_each_tool_that_reads_on_its_own_has_its_allowance(
+    fields: dict[str, Any], tokens: int
+) -> None:
+    assert held_after(body(**fields), 1, None).allowance == tokens
+    more = estimate_input_tokens(body(**fields)) - estimate_input_tokens(body())
+    # The text of the fields counts besides, and so does what the API puts around tools.
+    assert tokens <= more <= tokens + 1_100
+
+
+def test_the_price_of_an_allowance_holds_on_in_a_conversation() -> None:
+    first = body(tools=[{"type": "code_execution_20250825", "name": "c"}])
+    held = held_after(body(), 50, held_after(first, 10, None))
+    assert held == Held(50, allowance=20_000)

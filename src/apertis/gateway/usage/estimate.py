@@ -14,6 +14,7 @@ is known of it is an argument.
 from __future__ import annotations
 
 import math
+import re
 from typing import NamedTuple, TypeAlias, cast
 
 import msgspec
@@ -51,9 +52,11 @@ _LIKELY_FEATURE_TOKENS = 400
 # https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview
 _FRAME_TOKENS = 100
 _FEATURE_TOKENS = 1_000
-# For each tool that the API defines itself, and for each MCP server: what recorded requests come
-# to, without what such tools go on to read.
+# For each tool that the API defines itself, for each MCP server and for a container with its
+# skills: no less than any recorded request came to with all that its tools read on the way.
 _OWN_TOOL_TOKENS = 6_000
+_TOOL_TOKENS = {"code_execution": 20_000, "web_fetch": 12_000}
+_CONTAINER_TOKENS = 8_000
 # A search, and reading what it found. Without `max_uses` there are at most so many: the API's own
 # limit of rounds in one request.
 _SEARCH_TOKENS = 12_000
@@ -102,10 +105,13 @@ class _Body(msgspec.Struct):
     speed: str | None = None
     inference_geo: str | None = None
     mcp_servers: list[msgspec.Raw] | None = None
+    container: msgspec.Raw = msgspec.Raw()
     output_config: msgspec.Raw = msgspec.Raw()
     output_format: msgspec.Raw = msgspec.Raw()
 
 
+# Tools bear the day of their version.
+_VERSION = re.compile(r"_\d{8}\Z")
 _BODY = msgspec.json.Decoder(_Body)
 _NOTHING = _Body()
 # The names that change a price, and those under which they stand.
@@ -149,6 +155,7 @@ class _Prompt:
         "features",
         "hour",
         "images",
+        "own_tokens",
         "own_tools",
         "pdf_bytes",
         "pdfs",
@@ -165,6 +172,7 @@ class _Prompt:
         self.references = 0
         self.features: set[str] = set()
         self.own_tools = 0
+        self.own_tokens = 0
         self.searches = 0
         self.cached = False
         self.hour = False
@@ -178,7 +186,7 @@ class _Prompt:
         return min(text + shown + _FRAME_TOKENS + hidden + self.allowance(), MAX_WINDOW)
 
     def allowance(self) -> int:
-        return self.own_tools * _OWN_TOOL_TOKENS + self.searches * _SEARCH_TOKENS
+        return self.own_tokens + self.searches * _SEARCH_TOKENS
 
     def likely(self) -> int:
         text = self.text_bytes * 2 // 7
@@ -203,7 +211,14 @@ class _Prompt:
                 self._tool(tool)
         if body.output_config or body.output_format:
             self.features.add("schema")
-        self.own_tools += len(body.mcp_servers or ())
+        for _ in body.mcp_servers or ():
+            self._own(_OWN_TOOL_TOKENS)
+        if body.container and bytes(body.container) != b"null":
+            self._own(_CONTAINER_TOKENS)
+
+    def _own(self, tokens: int) -> None:
+        self.own_tools += 1
+        self.own_tokens += tokens
 
     def _content(self, content: _Content) -> None:
         if isinstance(content, list):
@@ -242,7 +257,7 @@ class _Prompt:
         self._cache(tool.cache_control)
         kind = tool.type or "custom"
         if kind != "custom" or tool.allowed_callers:
-            self.own_tools += 1
+            self._own(_TOOL_TOKENS.get(_VERSION.sub("", kind), _OWN_TOOL_TOKENS))
         if kind.startswith("web_search"):
             self.searches = min(self.searches + _searches(bytes(tool.max_uses)), _MAX_SEARCHES)
 
