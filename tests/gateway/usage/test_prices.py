@@ -12,7 +12,7 @@ from apertis.gateway.usage.list_prices import LIST_PRICES
 from apertis.gateway.usage.price import Price, cost_units
 from apertis.gateway.usage.prices import PriceTable
 from apertis.gateway.usage.tokens import Tokens, Use
-from apertis.sandbox.catalogue import ALIASES, MODELS
+from apertis.sandbox.catalogue import ALIASES, MODELS, Model
 
 TABLE = PriceTable()
 
@@ -99,6 +99,18 @@ def test_every_list_price_is_that_of_a_model_of_the_sandbox() -> None:
     for price in LIST_PRICES.values():
         assert price.cache_read < price.input < price.cache_write_5m < price.cache_write_1h
         assert price.output == 5 * price.input
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_the_sandbox_takes_no_more_than_the_list_prices_know(model: Model) -> None:
+    price = TABLE.find(model.id)
+    assert price is not None
+    if model.lifecycle == "active":
+        limits = (price.window, price.max_output)
+        assert (model.max_input_tokens, model.max_tokens) == limits
+    # Betas have given some older models more than the sandbox takes.
+    assert model.max_input_tokens <= price.window
+    assert model.max_tokens <= price.max_output
 
 
 def test_a_configured_price_goes_first_and_is_found_by_other_names_too() -> None:
