@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("ANTHROPIC_AUTH_TOKEN", raising=False)
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    monkeypatch.delenv("APERTIS_BASE_URL", raising=False)
+    monkeypatch.delenv("APERTIS_API_KEY", raising=False)
     monkeypatch.setenv("APERTIS_DATA", str(tmp_path / "data"))
 
 
@@ -84,3 +86,23 @@ def test_the_data_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run(["doctor", "--data", str(tmp_path / "other.db")]) == ExitCode.OK
     assert f"store: {tmp_path / 'other.db'} is not there yet" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("named", ["option", "environment"])
+def test_the_gateway_that_runs_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: str
+) -> None:
+    with ScriptedServer([]) as server:
+        url = server.base_url
+    arguments = ["--url", url] if named == "option" else []
+    if named == "environment":
+        monkeypatch.setenv("APERTIS_BASE_URL", url)
+    assert run(["doctor", *arguments]) == ExitCode.SERVICE
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"fail  gateway: {url} does not answer")
+    assert "apertis serve" in last
+
+
+def test_a_wrong_address_of_a_gateway_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--url", "nonsense"]) in {ExitCode.CONFIGURATION, ExitCode.USAGE}
+    assert len(capsys.readouterr().err.splitlines()) == 1

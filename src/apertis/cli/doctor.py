@@ -21,6 +21,7 @@ _EPILOG = """\b
 Examples:
   apertis doctor
   apertis doctor --config apertis.toml
+  apertis doctor --url http://127.0.0.1:8000
   apertis doctor --json | jq '.findings[] | select(.state != "ok")'
 
 \b
@@ -41,14 +42,19 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
     type=click.Path(path_type=Path),
     help="The gateway's data: a directory, or its SQLite file.  [default: as for 'serve']",
 )
+@click.option(
+    "--url",
+    help="Look at the gateway that runs there too.  [default: APERTIS_BASE_URL, if it is set]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(*, config: Path | None, data: Path | None, as_json: bool) -> int:
+def command(*, config: Path | None, data: Path | None, url: str | None, as_json: bool) -> int:
     """Check the configuration, the store, the upstreams, TLS and the address.
 
     Each is a line: ok, warn or fail, what was found, and what to do. The store is read beside a
-    gateway that may be running on it; each upstream gets one real request, for its models.
+    gateway that may be running on it; each upstream gets one real request, for its models. A
+    running gateway is asked for its version, its readiness, and the models of APERTIS_API_KEY.
     """
-    findings = _findings(config, data)
+    findings = _findings(config, data, url or os.environ.get("APERTIS_BASE_URL"))
     failed = any(finding.state.value == "fail" for finding in findings)
     if as_json:
         report = {"ok": not failed, "findings": findings}
@@ -61,18 +67,21 @@ def command(*, config: Path | None, data: Path | None, as_json: bool) -> int:
     return ExitCode.SERVICE if failed else ExitCode.OK
 
 
-def _findings(config: Path | None, data: Path | None) -> tuple[Finding, ...]:
+def _findings(config: Path | None, data: Path | None, url: str | None) -> tuple[Finding, ...]:
     from apertis.gateway.config.layers import from_options
     from apertis.gateway.config.problems import SettingsError
     from apertis.gateway.config.reading import read
-    from apertis.gateway.doctor import configuration_findings, diagnose
+    from apertis.gateway.doctor import configuration_findings, diagnose, gateway_findings
 
     options = from_options({"--data": (("store", "data"), data)})
     try:
         reading = read(os.environ, config, options)
     except SettingsError as error:
         return configuration_findings(error)
-    return asyncio.run(diagnose(reading))
+    found = asyncio.run(diagnose(reading))
+    if url is None:
+        return found
+    return (*found, *asyncio.run(gateway_findings(url, os.environ.get("APERTIS_API_KEY"))))
 
 
 def _line(finding: Finding) -> str:

@@ -35,6 +35,7 @@ from apertis.gateway.forward import Plain, Streamed
 from apertis.gateway.keys.access import UNKNOWN_KEY
 from apertis.gateway.keys.credential import refuse_repeated
 from apertis.gateway.keys.networks import is_loopback
+from apertis.gateway.routes.home import home
 from apertis.gateway.routes.lines import CutAnswer, Lined, send_lines
 from apertis.gateway.routes.messages import STOPPING, send_plain, send_refusal, send_stream
 from apertis.gateway.routes.table import Endpoint, resolve
@@ -57,7 +58,9 @@ if TYPE_CHECKING:
 __all__ = ["Application"]
 
 _JSON = (b"content-type", b"application/json")
-_OPEN = frozenset({Endpoint.HEALTH, Endpoint.READY, Endpoint.HELLO, Endpoint.OPENAPI})
+_OPEN = frozenset(
+    {Endpoint.HEALTH, Endpoint.READY, Endpoint.HELLO, Endpoint.HOME, Endpoint.OPENAPI}
+)
 _WITH_JSON = frozenset({Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.BATCHES, Endpoint.ADMIN})
 _ADMIN_ONLY = frozenset({Endpoint.METRICS})
 
@@ -300,7 +303,10 @@ class Application:
                 visit.status = 503
                 body = msgspec.json.encode({"status": "unavailable", "reason": reason})
         own = visit.id.encode()
-        headers = [_JSON, (b"x-apertis-request-id", own), (b"request-id", own)]
+        kind: RawHeaders = [_JSON]
+        if endpoint is Endpoint.HOME:
+            kind, body = home(dict(scope["headers"]).get(b"accept", b"").decode("latin-1"))
+        headers = [*kind, (b"x-apertis-request-id", own), (b"request-id", own)]
         visit.head_sent = True
         connection_of(scope).answer(visit.status, headers, body)
 

@@ -1,4 +1,4 @@
-"""The log: one JSON line a request, and one for each event of the gateway itself.
+"""The log: one line a request, and one for each event of the gateway itself; JSON or text.
 
 Who, what, how long, how much: never content, never a secret.
 """
@@ -14,12 +14,12 @@ import traceback
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from apertis.gateway.visit import Visit
 
@@ -86,13 +86,19 @@ class Log:
     """
 
     def __init__(
-        self, descriptor: int | None, loop: asyncio.AbstractEventLoop, *, requests: bool = True
+        self,
+        descriptor: int | None,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        requests: bool = True,
+        form: Literal["auto", "json", "text"] = "json",
     ) -> None:
         # None: nothing is written.
         self._descriptor = descriptor
         self._writable = None if descriptor is None else _room_in(descriptor)
         # Whether requests have lines; events always do.
         self.requests = requests and descriptor is not None
+        self.form = form
         self._loop = loop
         self._lines: list[bytes] = []
         self._rest = b""
@@ -102,11 +108,26 @@ class Log:
         self._waits = False
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def form(self) -> Literal["auto", "json", "text"]:
+        """How lines are written; `auto` is text on a terminal, JSON elsewhere."""
+        return self._form
+
+    @form.setter
+    def form(self, form: Literal["auto", "json", "text"]) -> None:
+        self._form = form
+        descriptor = self._descriptor
+        on_terminal = descriptor is not None and os.isatty(descriptor)
+        self._is_text = form == "text" or (form == "auto" and on_terminal)
+
     def add(self, visit: Visit, finished: float) -> None:
         """Note a request that ended at `finished`, on the monotonic clock."""
         if not self.requests:
             return
-        self._lines.append(_ENCODER.encode(_line(visit, finished)))
+        if self._is_text:
+            self._lines.append(_short_line(visit, finished))
+        else:
+            self._lines.append(_ENCODER.encode(_line(visit, finished)))
         if len(self._lines) >= _FLUSH_LINES:
             self.flush()
         elif self._timer is None:
@@ -114,8 +135,11 @@ class Log:
 
     def event(self, level: str, text: str, **facts: object) -> None:
         """Note something about the gateway itself."""
-        line = {"time": _moment(time()), "level": level, "event": text, **facts}
-        self._lines.append(_ENCODER.encode(line))
+        if self._is_text:
+            self._lines.append(_short_event(level, text, facts))
+        else:
+            line = {"time": _moment(time()), "level": level, "event": text, **facts}
+            self._lines.append(_ENCODER.encode(line))
         self.flush()
 
     def flush(self) -> None:
@@ -124,7 +148,12 @@ class Log:
             self._timer.cancel()
             self._timer = None
         if self._dropped and not self._rest:
-            self._lines.insert(0, _ENCODER.encode({"dropped_log_lines": self._dropped}))
+            dropped = {"dropped_log_lines": self._dropped}
+            if self._is_text:
+                line = _short_event("warning", "lines of the log were dropped", dropped)
+            else:
+                line = _ENCODER.encode(dropped)
+            self._lines.insert(0, line)
             self._dropped = 0
         if len(self._rest) > _MOST_PENDING_BYTES:
             self._dropped += len(self._lines)
@@ -256,6 +285,48 @@ def _line(visit: Visit, finished: float) -> _Line:
         _milliseconds(visit.first_byte, started),
         round((finished - started) * 1000, 3),
     )
+
+
+def _short_line(visit: Visit, finished: float) -> bytes:
+    tokens = visit.tokens
+    parts = [
+        _clock(visit.at),
+        visit.method,
+        visit.path[:_LONGEST_TEXT],
+        str(visit.status),
+        *([visit.code] if visit.code else []),
+        *([visit.model] if visit.model else []),
+    ]
+    if tokens.total:
+        parts.append(f"{tokens.prompt} in {tokens.output} out")
+    if visit.cost_units:
+        parts.append(f"${visit.cost_dollars:.4f}")
+    parts += [word for word in ("cached", "estimated", "interrupted") if getattr(visit, word)]
+    parts.append(f"{(finished - visit.started) * 1000:.0f} ms")
+    if visit.key is not None:
+        parts.append(visit.key.record.name)
+    return _printable("  ".join(parts))
+
+
+def _short_event(level: str, text: str, facts: Mapping[str, object]) -> bytes:
+    told = ", ".join(f"{name}: {value}" for name, value in facts.items() if name != "trace")
+    trace: object = facts.get("trace", ())
+    lines = [f"{_clock(time())}  {level}: {text}{f' ({told})' if told else ''}"]
+    if isinstance(trace, list):
+        lines += [f"  {line}" for line in trace]
+    return b"\n".join(map(_printable, lines))
+
+
+def _printable(text: str) -> bytes:
+    """A line that gives no orders to a terminal, whatever callers and upstreams call things."""
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else "?" for char in text)
+    return text.encode("utf-8", "replace")
+
+
+def _clock(at: float) -> str:
+    """The time of day as this machine's clock on the wall shows it."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
 @lru_cache(maxsize=4)

@@ -99,7 +99,9 @@ class Gateway:
         """
         settings = self.settings
         self._loop = loop = asyncio.get_running_loop()
-        self.log = Log(self._log_descriptor, loop, requests=settings.log.requests)
+        self.log = Log(
+            self._log_descriptor, loop, requests=settings.log.requests, form=settings.log.format
+        )
         self._handler = EventHandler(self.log)
         logging.getLogger().addHandler(self._handler)
         try:
@@ -323,6 +325,7 @@ class Gateway:
             self._admin = None
         self.settings = settings
         self.log.requests = settings.log.requests
+        self.log.form = settings.log.format
         self.metrics.known_models = known_models(settings)
         self._pings.silence_seconds = settings.server.ping_seconds
         self._router = build_router(settings, self._router)

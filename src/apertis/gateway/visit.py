@@ -7,6 +7,7 @@ from itertools import count
 from time import time
 from typing import TYPE_CHECKING
 
+from apertis.gateway.usage.price import UNITS_PER_DOLLAR
 from apertis.gateway.usage.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -107,3 +108,8 @@ class Visit:
         # Monotonic moments: the request was sent on, the first byte of its answer left.
         self.sent: float | None = None
         self.first_byte: float | None = None
+
+    @property
+    def cost_dollars(self) -> float:
+        """What it cost, for people to read; money is counted in units."""
+        return self.cost_units / UNITS_PER_DOLLAR

@@ -295,3 +295,47 @@ def test_requests_can_be_left_out(start_gateway: Callable[..., RunningGateway]) 
     assert running.client.call("GET", "/v1/models").status == 200
     running.gateway.log.event("info", "flushed")
     assert [line["event"] for line in running.log_lines()] == ["flushed"]
+
+
+def shown_on_a_terminal(serve_process: Callable[..., Served], **environment: str) -> list[str]:
+    """What a terminal shows of a request, one with a name that gives orders, and an event."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    served = serve_process(log=theirs, **environment)
+    os.close(theirs)
+    assert served.ask().status == 200
+    assert served.ask(model="a\x1b[31mb\u202e\u0007").status == 404
+    served.send(signal.SIGHUP)
+    shown = b""
+    while b"read again" not in shown:
+        shown += os.read(ours, 65536)
+    assert served.stop() == 0
+    os.close(ours)
+    return shown.decode().splitlines()
+
+
+def test_a_terminal_shows_short_lines_that_give_it_no_orders(
+    serve_process: Callable[..., Served],
+) -> None:
+    lines = shown_on_a_terminal(serve_process)
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d  POST  /v1/messages  200  claude-sonnet-4.5  \d+ in \d+ out  "
+        r"\$0\.\d{4}  \d+ ms  admin",
+        lines[0],
+    )
+    assert "404  not_found_error  a?[31mb??  " in lines[1]
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d  info: the configuration was read again \(needs_restart: \[\]\)", lines[2]
+    )
+    assert all(line.isprintable() for line in lines)
+
+
+def test_json_can_be_had_on_a_terminal_and_text_elsewhere(
+    serve_process: Callable[..., Served],
+) -> None:
+    lines = shown_on_a_terminal(serve_process, APERTIS_LOG_FORMAT="json")
+    assert [json.loads(line).get("status") for line in lines] == [200, 404, None]
+    served = serve_process(APERTIS_LOG_FORMAT="text")
+    served.send(signal.SIGHUP)
+    assert "  info: the configuration" in served.err.next(lambda line: "read again" in line)
+    assert served.stop() == 0

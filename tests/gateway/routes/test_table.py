@@ -56,11 +56,10 @@ def test_a_base_that_ends_in_v1_reaches_what_is_beside_it(path: str, endpoint: E
     assert resolve("GET", f"/v1{path}") == (endpoint, path, "")
 
 
-def test_older_versions_of_claude_code_probe_the_root() -> None:
-    assert resolve("HEAD", "/") == (Endpoint.HELLO, "/", "")
-    refusal = resolve("GET", "/")
-    assert isinstance(refusal, Refusal)
-    assert (refusal.status, dict(refusal.headers)) == (405, {"allow": "HEAD"})
+def test_the_root_says_what_this_is_and_answers_the_probe_of_older_claude_codes() -> None:
+    for method in ("GET", "HEAD"):
+        assert resolve(method, "/") == (Endpoint.HOME, "/", "")
+    assert isinstance(resolve("POST", "/"), Refusal)
 
 
 @pytest.mark.parametrize("path", ["/admin/v1/keys", "/admin/v1/keys/key_1/rotate", "/admin/v1/x"])

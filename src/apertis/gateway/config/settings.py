@@ -195,7 +195,10 @@ class LogSettings:
     """What is written to stderr. Never what was said, never a secret."""
 
     requests: Annotated[bool, Flag()] = True
-    """Whether each request is one line of JSON."""
+    """Whether each request is one line."""
+    format: Annotated[Literal["auto", "json", "text"], Choice(("auto", "json", "text"))] = "auto"
+    """How a line is written: `json` with all there is to say, `text` short and for people; `auto`
+    is `text` on a terminal and `json` elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

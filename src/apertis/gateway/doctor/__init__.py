@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from apertis.gateway.doctor.diagnosis import configuration_findings, diagnose
 from apertis.gateway.doctor.finding import Finding, State
+from apertis.gateway.doctor.running import gateway_findings
 
-__all__ = ["Finding", "State", "configuration_findings", "diagnose"]
+__all__ = ["Finding", "State", "configuration_findings", "diagnose", "gateway_findings"]

@@ -11,30 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from apertis.gateway.doctor.asking import LONGEST_SECONDS, ask
 from apertis.gateway.doctor.finding import fail, ok, warn
-from apertis.gateway.exchange import (
-    UpstreamFailure,
-    UpstreamRequest,
-    UpstreamTimeouts,
-    redirect_target,
-)
+from apertis.gateway.exchange import UpstreamFailure, redirect_target
 from apertis.gateway.slices import items, slices
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from apertis.gateway.config import Settings, UpstreamSettings
     from apertis.gateway.doctor.finding import Finding
-    from apertis.gateway.upstreams.wire import WireAnswer
 
 __all__ = ["upstream_findings"]
 
-_QUESTION = UpstreamRequest("GET", "/v1/models?limit=1", [(b"user-agent", b"apertis-doctor")], b"")
-_LONGEST_SECONDS = 15.0
 _SLOW_SECONDS = 2.0
-# The answer is one model; more than this is something else.
-_LONGEST_BODY = 2**20
 
 
 async def upstream_findings(
@@ -64,49 +55,32 @@ async def _finding(
         anthropic_version=settings.server.anthropic_version,
         max_connections=1,
     )
-    connect = min(settings.routing.connect_timeout_seconds, _LONGEST_SECONDS)
-    timeouts = UpstreamTimeouts(connect, _LONGEST_SECONDS, _LONGEST_SECONDS)
+    connect = min(settings.routing.connect_timeout_seconds, LONGEST_SECONDS)
     began = clock()
     try:
-        asked = await _ask(client, timeouts)
+        said = await ask(client, "/v1/models?limit=1", connect_seconds=connect)
     finally:
         await client.close()
-    if isinstance(asked, UpstreamFailure):
+    if isinstance(said, UpstreamFailure):
         advice = f"check that {upstream.base_url} is its address, and that this machine reaches it"
-        return fail(subject, asked.reason, advice)
-    found = _judged(subject, upstream, *asked)
+        return fail(subject, said.reason, advice)
+    found = _judged(subject, upstream, *said)
     return found or _timed(subject, upstream, clock() - began)
 
 
-async def _ask(
-    client: AnthropicUpstream, timeouts: UpstreamTimeouts
-) -> tuple[WireAnswer, bytes] | UpstreamFailure:
-    answer = await client.open(_QUESTION, timeouts)
-    if isinstance(answer, UpstreamFailure):
-        return answer
-    body = b""
-    try:
-        while len(body) <= _LONGEST_BODY:
-            piece = await answer.read()
-            if isinstance(piece, UpstreamFailure):
-                return piece
-            if not piece:
-                break
-            body += piece
-    finally:
-        answer.close()
-    return answer, body
-
-
 def _judged(
-    subject: str, upstream: UpstreamSettings, answer: WireAnswer, body: bytes
+    subject: str,
+    upstream: UpstreamSettings,
+    status: int,
+    headers: Sequence[tuple[bytes, bytes]],
+    body: bytes,
 ) -> Finding | None:
     """What is wrong with the answer; None if it is a list of models."""
-    status, where = answer.status, upstream.base_url
+    where = upstream.base_url
     if status in {401, 403}:
         return _refused(subject, upstream, status)
     if 300 <= status < 400:
-        to = redirect_target(answer.headers)
+        to = redirect_target(headers)
         advice = "make that the upstream's base_url: redirects are not followed"
         return fail(subject, f"{where} redirects to {to} ({status})", advice)
     if status >= 500:

@@ -27,6 +27,8 @@ class Endpoint(enum.Enum):
     """Requests can be served; open to everybody."""
     HELLO = "hello"
     """The probe that Claude Code sends before its first request; open to everybody."""
+    HOME = "home"
+    """What this is; open to everybody."""
     METRICS = "metrics"
     OPENAPI = "openapi"
 
@@ -52,8 +54,8 @@ _ROUTES: tuple[tuple[re.Pattern[str], tuple[str, ...], Endpoint], ...] = tuple(
         (r"/readyz", _GET, Endpoint.READY),
         (r"/metrics", _GET, Endpoint.METRICS),
         (r"/openapi\.json", _GET, Endpoint.OPENAPI),
-        # Older versions of Claude Code ask here whether anybody is there.
-        (r"/", ("HEAD",), Endpoint.HELLO),
+        # Older versions of Claude Code ask here, by HEAD, whether anybody is there.
+        (r"/", _GET, Endpoint.HOME),
     )
 )
 _ADMIN = "/admin/v1/"

@@ -1,0 +1,44 @@
+"""One request of the doctor, with an answer that is bounded, whatever is at the other end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from apertis.gateway.upstreams.anthropic import AnthropicUpstream
+
+__all__ = ["LONGEST_SECONDS", "Said", "ask"]
+
+LONGEST_SECONDS = 15.0
+# A list of models is far smaller; more than this is something else.
+_LONGEST_BODY = 2**20
+
+Said = tuple[int, "Sequence[tuple[bytes, bytes]]", bytes]
+"""Status, headers, and as much of the body as is looked at."""
+
+
+async def ask(
+    client: AnthropicUpstream, target: str, *, connect_seconds: float = LONGEST_SECONDS
+) -> Said | UpstreamFailure:
+    """Send `GET target`."""
+    headers = [(b"user-agent", b"apertis-doctor"), (b"accept", b"application/json")]
+    timeouts = UpstreamTimeouts(connect_seconds, LONGEST_SECONDS, LONGEST_SECONDS)
+    answer = await client.open(UpstreamRequest("GET", target, headers, b""), timeouts)
+    if isinstance(answer, UpstreamFailure):
+        return answer
+    body = b""
+    try:
+        while len(body) <= _LONGEST_BODY:
+            piece = await answer.read()
+            if isinstance(piece, UpstreamFailure):
+                return piece
+            if not piece:
+                break
+            body += piece
+    finally:
+        answer.close()
+    return answer.status, answer.headers, body
