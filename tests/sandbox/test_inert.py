@@ -125,6 +125,8 @@ ACTING = [
     "push_files",
     "move_file",
     "TodoWrite",
+    "ScheduleWakeup",
+    "RemoteTrigger",
     "CronCreate",
     "mcp__filesystem__write_file",
     "mcp__shell__run",

@@ -32,7 +32,8 @@ _VERBS = word_set(
     install uninstall upgrade deploy release publish push commit merge rebase checkout stash
     kill stop terminate abort cancel launch restart reboot shutdown disable
     send reply forward notify sms tweet invite pay buy purchase charge refund transfer withdraw
-    trade grant revoke click press key drag computer memory notebook worktree todo cron login"""
+    trade grant revoke trigger wakeup click press key drag computer memory notebook worktree todo
+    cron login"""
 )
 # These act on what belongs to a machine or an account; elsewhere they only write down an answer,
 # as `create_person` and `save_recipe` do.
