@@ -130,6 +130,13 @@ def upstream_config(upstream: ScriptedServer, more: str = "") -> str:
     return f'{more}[[upstreams]]\nname = "a"\nbase_url = "{upstream.base_url}"\n'
 
 
+def test_an_upstream_does_not_learn_of_the_page(start_gateway: Start) -> None:
+    with ScriptedServer([json_response(200, ANSWER)]) as upstream:
+        running = start_gateway(upstream_config(upstream))
+        assert ask(running.client, origin=PAGE, referer=f"{PAGE}/private").status == 200
+        assert PAGE not in str(upstream.requests[0].headers)
+
+
 def test_what_an_upstream_says_of_origins_stays_here(start_gateway: Start) -> None:
     told = {"access-control-allow-origin": "*", "access-control-allow-credentials": "true"}
     with ScriptedServer([json_response(200, ANSWER, told)]) as upstream:

@@ -127,6 +127,11 @@ def test_the_list_is_whole() -> None:
     assert used(server, "Server", of="self.server_state state") <= OTHERS[ServerState]
 
 
+def test_a_connection_is_to_be_closed_when_its_client_says_so() -> None:
+    # Before 0.53 it was the sending through ASGI that found out, which whole answers pass by.
+    assert "should_keep_alive()" in inspect.getsource(HttpToolsProtocol.on_headers_complete)
+
+
 def test_the_head_of_every_status_is_there() -> None:
     assert STATUS_LINE[200] == b"HTTP/1.1 200 OK\r\n"
     assert set(range(200, 600)) <= set(STATUS_LINE)
