@@ -66,6 +66,7 @@ def _last_end(data: bytes) -> int:
 
 _FIELDS = (b"event:", b"data:", b"id:", b"retry:", b":")
 _LONGEST_FIELD = 6
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # More white space than this stands before no event.
 _MAX_BLANK_BYTES = 64 * 1024
 
@@ -75,7 +76,9 @@ def begins_events(beginning: bytes) -> bool | None:
 
     None while that cannot be said yet.
     """
-    text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    if _BYTE_ORDER_MARK.startswith(beginning) and beginning != _BYTE_ORDER_MARK:
+        return None
+    text = beginning.removeprefix(_BYTE_ORDER_MARK).lstrip(b" \t\r\n")
     if text.startswith(_FIELDS):
         return True
     undecided = len(text) < _LONGEST_FIELD and any(field.startswith(text) for field in _FIELDS)

@@ -78,14 +78,14 @@ async def opened(stack: contextlib.AsyncExitStack, path: Path) -> tuple[Store, D
     return store, directory
 
 
-def booked(tmp_path: Path, message: bytes) -> UsageRecord:
+def booked(tmp_path: Path, message: bytes, prices: Prices = PRICES) -> UsageRecord:
     """What the answer to the request `a` is booked as, for which 100 units are held."""
 
     async def run() -> UsageRecord:
         async with contextlib.AsyncExitStack() as stack:
             store, directory = await opened(stack, tmp_path)
             books = BatchBooks(store.batches, directory, lambda: 1.0)
-            (record,) = (await books.settle(BATCH, [LineResult("a", message)], PRICES)).records
+            (record,) = (await books.settle(BATCH, [LineResult("a", message)], prices)).records
             return record
 
     return asyncio.run(run())
@@ -126,6 +126,25 @@ def test_an_answer_of_any_content_is_booked_by_its_usage(tmp_path: Path) -> None
 def test_a_batch_may_answer_more_than_a_message_does(tmp_path: Path) -> None:
     record = booked(tmp_path, b'{"usage":{"input_tokens":5,"output_tokens":300000}}')
     assert (record.tokens.output, record.estimated) == (300_000, False)
+
+
+def test_a_chain_of_models_is_booked_at_the_price_of_each_by_what_its_upstream_calls_it(
+    tmp_path: Path,
+) -> None:
+    called = {"claude-opus-4-5": ("claude-opus-4-5", "big"), "claude-haiku-4-5": ("little",)}
+    prices = Prices(
+        PriceTable(), unpriced_is_free=False, other_names=lambda model: called.get(model, ())
+    )
+    turn = b'{"type":%b,"model":%b,"input_tokens":1000,"output_tokens":0}'
+    turns = (
+        turn % (b'"message"', b'"claude-sonnet-4-5"'),
+        turn % (b'"message"', b'"little"'),
+        turn % (b'"fallback_message"', b'"big"'),
+    )
+    usage = b'{"input_tokens":1000,"output_tokens":0,"iterations":[%b]}' % b",".join(turns)
+    record = booked(tmp_path, b'{"model":"big","usage":%b}' % usage, prices)
+    # A batch costs half: of 3, 1 and 5 dollars a million, half as many units a token.
+    assert (record.model, record.cost_units) == ("claude-opus-4-5", 750 + 250 + 1250)
 
 
 def test_what_the_store_did_not_book_is_not_booked_at_all(tmp_path: Path) -> None:
