@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 from jiter import from_json
 
-from apertis.gateway.usage.plain import read_plain
+from apertis.gateway.usage.plain import Plain, read_plain, read_plain_part
 from apertis.gateway.usage.price import Price, cost_units
 from apertis.gateway.usage.reading import UNREADABLE
 from apertis.gateway.usage.tokens import Tokens
@@ -65,6 +65,9 @@ _SEARCHES = 10
 _MAX_SEARCHES = 100
 
 
+T = TypeVar("T")
+
+
 class _CacheControl(msgspec.Struct, gc=False):
     ttl: str | None = None
 
@@ -98,9 +101,7 @@ class _Tool(msgspec.Struct, gc=False):
 
 
 class _Body(msgspec.Struct):
-    messages: list[_Message] | None = None
     system: list[_Block] | str | None = None
-    tools: list[_Tool] | None = None
     cache_control: _CacheControl | None = None
     speed: str | None = None
     inference_geo: str | None = None
@@ -113,14 +114,23 @@ class _Body(msgspec.Struct):
 # Tools bear the day of their version.
 _VERSION = re.compile(r"_\d{8}\Z")
 _BODY = msgspec.json.Decoder(_Body)
+_MESSAGES = msgspec.json.Decoder(list[_Message])
+_TOOLS = msgspec.json.Decoder(list[_Tool])
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LIST: msgspec.json.Decoder[list[msgspec.Raw] | None] = msgspec.json.Decoder(
+    list[msgspec.Raw] | None
+)
+_NULL = msgspec.Raw(b"null")
+# To try each of many in vain costs more than to read all with care.
+_MAX_TRIED = 1_000
 _NOTHING = _Body()
 # The names that change a price, and those under which they stand.
 _NAMES = frozenset(
     name
     for kind in (_Body, _Message, _Block, _Tool, _Source, _CacheControl)
     for name in kind.__struct_fields__
-)
-_READ_INSIDE = ("messages", "system", "tools", "cache_control", "content", "source")
+) | {"messages", "tools"}
+_READ_INSIDE = ("system", "cache_control", "content", "source")
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -196,19 +206,18 @@ class _Prompt:
         hidden = (len(self.features) + self.own_tools * 4) * _LIKELY_FEATURE_TOKENS
         return max(1, text + images + pages + hidden)
 
+    def take(self, plain: Plain) -> None:
+        self.cached = self.cached or plain.cached
+        self.hour = self.hour or plain.hour
+        if plain.tools:
+            self.features.add("tools")
+        if plain.schema:
+            self.features.add("schema")
+
     def read(self, body: _Body) -> None:
         self._cache(body.cache_control)
         if isinstance(body.system, list):
-            self._content(body.system)
-        for message in body.messages or ():
-            content = message.content
-            # Most messages of a long conversation need no call.
-            if not isinstance(content, str):
-                self._content(content)
-        if body.tools:
-            self.features.add("tools")
-            for tool in body.tools:
-                self._tool(tool)
+            self.read_content(body.system)
         if body.output_config or body.output_format:
             self.features.add("schema")
         for _ in body.mcp_servers or ():
@@ -220,7 +229,7 @@ class _Prompt:
         self.own_tools += 1
         self.own_tokens += tokens
 
-    def _content(self, content: _Content) -> None:
+    def read_content(self, content: _Content) -> None:
         if isinstance(content, list):
             for block in content:
                 self._block(block)
@@ -233,14 +242,14 @@ class _Prompt:
         if isinstance(block.source, _Source):
             self._source(block.source, block.type)
         if block.content is not None:
-            self._content(block.content)
+            self.read_content(block.content)
         if block.citations:
             self.features.add("citations")
         elif block.type == "tool_addition":
             self.features.add("tools")
 
     def _source(self, source: _Source, kind: str | None) -> None:
-        self._content(source.content)
+        self.read_content(source.content)
         if source.type in ("text", "content"):
             return
         encoded = len(source.data) if source.type == "base64" else 0
@@ -253,7 +262,8 @@ class _Prompt:
             self.pdfs += encoded > 0
             self.references += encoded == 0
 
-    def _tool(self, tool: _Tool) -> None:
+    def read_tool(self, tool: _Tool) -> None:
+        self.features.add("tools")
         self._cache(tool.cache_control)
         kind = tool.type or "custom"
         if kind != "custom" or tool.allowed_callers:
@@ -359,33 +369,64 @@ def _measure(body: bytes) -> tuple[_Prompt, _Body]:
     prompt = _Prompt(len(body))
     plain = read_plain(body)
     if plain is not None:
-        prompt.cached, prompt.hour = plain.cached, plain.hour
-        prompt.features.update({"tools"} if plain.tools else (), {"schema"} if plain.schema else ())
+        prompt.take(plain)
         return prompt, _NOTHING
     try:
-        fields = _sound(body)
+        return prompt, _read_with_care(body, prompt)
     except UNREADABLE:
         # The upstream will hardly take it either. Until it says so, there may be in it whatever is
         # dear: documents by reference, searches, writes to the cache for an hour.
         prompt.cached = prompt.hour = True
         prompt.references, prompt.searches = 1, _MAX_SEARCHES
         return prompt, _Body(speed="fast", inference_geo="us")
-    prompt.read(fields)
-    return prompt, fields
 
 
-def _sound(body: bytes) -> _Body:
-    """Decode a body in which every name is one thing to everybody, and stands once in its object.
-
-    Of a name that stands twice an upstream may take the first, and servers written in Go take names
-    in any case: such a body is not to be read as the cheaper of two.
+def _read_with_care(body: bytes, prompt: _Prompt) -> _Body:
+    """Read a body part by part: most of its messages and tools hide nothing.
 
     Raises:
-        msgspec.DecodeError: It is no such body.
+        msgspec.DecodeError: Something in it could be read as two things.
+    """
+    parts = _PARTS.decode(body)
+    messages: list[msgspec.Raw] = _LIST.decode(parts.pop("messages", _NULL)) or []
+    tools: list[msgspec.Raw] = _LIST.decode(parts.pop("tools", _NULL)) or []
+    fields = _sound(msgspec.json.encode(parts), _BODY)
+    prompt.read(fields)
+    left = _take_plain(messages, prompt, is_tool=False)
+    for message in _sound(msgspec.json.encode(left), _MESSAGES):
+        prompt.read_content(message.content)
+    left = _take_plain(tools, prompt, is_tool=True)
+    for tool in _sound(msgspec.json.encode(left), _TOOLS):
+        prompt.read_tool(tool)
+    return fields
+
+
+def _take_plain(parts: list[msgspec.Raw], prompt: _Prompt, *, is_tool: bool) -> list[msgspec.Raw]:
+    """Take the parts that hide nothing; give those that may."""
+    left: list[msgspec.Raw] = []
+    for place, part in enumerate(parts):
+        if len(left) == _MAX_TRIED:
+            return left + parts[place:]
+        plain = read_plain_part(part, is_tool=is_tool)
+        if plain is None:
+            left.append(part)
+        else:
+            prompt.take(plain)
+    return left
+
+
+def _sound(part: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode JSON in which every name is one thing to everybody, and stands once in its object.
+
+    Of a name that stands twice an upstream may take the first, and servers written in Go take names
+    in any case: what has such is not to be read as the cheaper of two.
+
+    Raises:
+        msgspec.DecodeError: It is no such JSON.
     """
     try:
         tree: object = from_json(
-            body, catch_duplicate_keys=True, cache_mode="none", allow_inf_nan=False
+            part, catch_duplicate_keys=True, cache_mode="none", allow_inf_nan=False
         )
     except ValueError as error:
         raise msgspec.DecodeError(str(error)) from None
@@ -399,7 +440,7 @@ def _sound(body: bytes) -> _Body:
             if any(name not in _NAMES and name.casefold() in _NAMES for name in fields):
                 raise msgspec.DecodeError("a name is written in an unusual case")
             left += [fields[name] for name in _READ_INSIDE if name in fields]
-    return _BODY.decode(body)
+    return decoder.decode(part)
 
 
 def _searches(max_uses: bytes) -> int:

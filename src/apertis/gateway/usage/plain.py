@@ -16,7 +16,7 @@ import msgspec
 
 from apertis.gateway.usage.reading import UNREADABLE
 
-__all__ = ["Plain", "read_plain"]
+__all__ = ["Plain", "read_plain", "read_plain_part"]
 
 
 class Plain(NamedTuple):
@@ -127,6 +127,8 @@ class _Body(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 _BODY = msgspec.json.Decoder(_Body)
+_MESSAGE = msgspec.json.Decoder(_Message)
+_TOOL = msgspec.json.Decoder(_Tool)
 
 
 def read_plain(body: bytes) -> Plain | None:
@@ -138,3 +140,14 @@ def read_plain(body: bytes) -> Plain | None:
     except UNREADABLE:
         return None
     return Plain(asked.cached, asked.hour, bool(fields.tools), bool(fields.output_config))
+
+
+def read_plain_part(part: msgspec.Raw, *, is_tool: bool) -> Plain | None:
+    """Read a message, or a tool, that hides nothing; None for any other one."""
+    asked = _Asked()
+    _ASKED.set(asked)
+    try:
+        (_TOOL if is_tool else _MESSAGE).decode(part)
+    except UNREADABLE:
+        return None
+    return Plain(asked.cached, asked.hour, is_tool, schema=False)
