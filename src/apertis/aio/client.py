@@ -10,6 +10,7 @@ from apertis.aio.resources import AsyncMessages, AsyncModels
 from apertis.aio.sender import Sender
 from apertis.aio.wire import Transport, Wire
 from apertis.endpoints import anything
+from apertis.endpoints.parameters import takes
 from apertis.sansio.call import NOT_GIVEN, NotGiven
 from apertis.sansio.settings import MAX_CONNECTIONS, Settings, settings_from
 from apertis.version import __version__
@@ -126,6 +127,7 @@ class AsyncApertis:
         copy._use(self._sender.settings.changed(**changes), self._sender.transport)
         return copy
 
+    @takes("OptionParams")
     async def request(
         self, method: str, path: str, *, json: Any = None, **options: Unpack[OptionParams]
     ) -> Any:

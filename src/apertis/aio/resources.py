@@ -13,6 +13,7 @@ from apertis.aio.stream import (
     EventSource,
 )
 from apertis.endpoints import batches, messages, models
+from apertis.endpoints.parameters import takes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,36 +46,43 @@ class AsyncBatches:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
+    @takes("BatchCreateParams")
     async def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
         """A new batch; its results come within a day."""
         return await self._sender.send(batches.create(params))
 
+    @takes("OptionParams")
     async def retrieve(
         self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> MessageBatch:
         """A batch as it stands."""
         return await self._sender.send(batches.retrieve(message_batch_id, options))
 
+    @takes("ListParams")
     def list(self, **params: Unpack[ListParams]) -> AsyncPages[MessageBatch]:
         """The batches, newest first; iterating goes on over all pages."""
         return AsyncPages(self._sender, batches.list_, params)
 
+    @takes("OptionParams")
     async def cancel(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
         """The batch, on its way to be canceled."""
         return await self._sender.send(batches.cancel(message_batch_id, options))
 
+    @takes("OptionParams")
     async def delete(
         self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> DeletedMessageBatch:
         """Delete a batch that has ended."""
         return await self._sender.send(batches.delete(message_batch_id, options))
 
+    @takes("OptionParams")
     async def results(
         self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> AsyncIterator[MessageBatchIndividualResponse]:
         """The results of a batch that has ended, one at a time as they are read; in no order."""
         return await self._sender.lines(batches.results(message_batch_id, options))
 
+    @takes("OptionParams")
     async def wait(
         self,
         message_batch_id: str,
@@ -125,6 +133,7 @@ class AsyncMessages:
     async def create(
         self, *, stream: bool, **params: Unpack[CreateParams]
     ) -> Message | AsyncStream: ...
+    @takes("CreateParams")
     async def create(
         self, *, stream: bool | None = None, **params: Unpack[CreateParams]
     ) -> Message | AsyncStream:
@@ -153,6 +162,7 @@ class AsyncMessages:
             return await AsyncMessageStream(answer).get_final_message()
         return answer
 
+    @takes("StreamParams")
     def stream(self, **params: Unpack[StreamParams]) -> AsyncMessageStreamManager:
         """The stream helper, for an `async with` block: text, events, and the message as it grows.
 
@@ -166,6 +176,7 @@ class AsyncMessages:
 
         return AsyncMessageStreamManager(start)
 
+    @takes("CountTokensParams")
     async def count_tokens(self, **params: Unpack[CountTokensParams]) -> MessageTokensCount:
         """The number of input tokens that a request would have."""
         return await self._sender.send(messages.count_tokens(params))
@@ -185,10 +196,12 @@ class AsyncModels:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
+    @takes("ModelListParams")
     def list(self, **params: Unpack[ModelListParams]) -> AsyncPages[ModelInfo]:
         """The models that the key may use; iterating goes on over all pages."""
         return AsyncPages(self._sender, models.list_, params)
 
+    @takes("OptionParams")
     async def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> ModelInfo:
         """One model."""
         return await self._sender.send(models.retrieve(model_id, options))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from apertis.errors import ParameterError
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from apertis.sansio.timeouts import Timeout
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 _OPTIONS = frozenset({"extra_headers", "extra_query", "extra_body", "timeout", "max_retries"})
 # These parameters travel as headers, by the API's own rule.
@@ -135,3 +138,77 @@ def path_part(name: str, value: object) -> str:
     if any(c in "/?#%\\" or ord(c) < 33 for c in value) or set(value) == {"."}:
         raise ParameterError(f"{name}: {value!r} is no id", param=name)
     return value
+
+
+def takes(name: str) -> Callable[[F], F]:
+    """Let `inspect.signature` show what a method's `**params` stand for: a class of `params`."""
+
+    def signed(function: F) -> F:
+        method: Any = function
+        method.__signature__ = _Signature(method, name)
+        return function
+
+    return signed
+
+
+class _Signature:
+    """An `inspect.Signature`, made when somebody looks: a program that calls has no need of it."""
+
+    __slots__ = ("_function", "_made", "_name")
+
+    def __init__(self, function: Any, name: str) -> None:
+        self._function = function
+        self._name = name
+        self._made: Any = None
+
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self):
+            # By this `inspect` knows one of its own.
+            return import_module("inspect").Signature
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._signature(), name)
+
+    def __str__(self) -> str:
+        return str(self._signature())
+
+    __repr__ = __str__
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._signature() == other)
+
+    def __hash__(self) -> int:
+        return hash(self._signature())
+
+    def _signature(self) -> Any:
+        if self._made is None:
+            self._made = _signature(self._function, self._name)
+        return self._made
+
+
+def _signature(function: Any, name: str) -> Any:
+    inspect: Any = import_module("inspect")
+    # The same function, without a signature that is said of it.
+    plain = FunctionType(function.__code__, function.__globals__, function.__name__)
+    plain.__defaults__, plain.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+    plain.__annotations__ = function.__annotations__
+    signature = inspect.signature(plain)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    required: list[Any] = []
+    optional: list[Any] = []
+    kind: Any = getattr(import_module("apertis.params"), name)
+    for field, annotation in kind.__annotations__.items():
+        text: str = getattr(annotation, "__forward_arg__", annotation)
+        bare = text.removeprefix("Required[")
+        parameter = inspect.Parameter(
+            field,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=NOT_GIVEN if bare == text else inspect.Parameter.empty,
+            annotation=text if bare == text else bare[:-1],
+        )
+        (optional if bare == text else required).append(parameter)
+    leading = [p for p in own if p.kind is not p.KEYWORD_ONLY]
+    named = [p for p in own if p.kind is p.KEYWORD_ONLY]
+    return signature.replace(parameters=[*leading, *required, *named, *optional])

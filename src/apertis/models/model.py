@@ -10,6 +10,7 @@ sent is what they hold by then: the bytes that came are compared with them first
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from types import NoneType
 from typing import (
     TYPE_CHECKING,
@@ -106,6 +107,32 @@ class Model(_Struct):
 
     def __hash__(self) -> int:
         return super().__hash__()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        # pydantic asks for this, and is there when it does.
+        schema: Any = import_module("pydantic_core").core_schema
+        build = import_module("apertis.models.wire").build
+
+        def validate(value: Any) -> Any:
+            unknown = getattr(cls, "unknown_variant", None) or cls
+            if isinstance(value, cls | unknown):
+                return value
+            if not isinstance(value, dict):
+                raise ValueError(f"expected {cls.__name__} or an object of JSON")
+            model = build(cls, value)
+            # In a union each class is asked: what another one knows is not unknown.
+            if not isinstance(model, cls) and model.type in _tags_beside(cls):
+                raise ValueError(f"expected {cls.__name__}, got {model.type!r}")
+            return model
+
+        return schema.no_info_plain_validator_function(
+            validate,
+            json_schema_input_schema=schema.dict_schema(),
+            serialization=schema.plain_serializer_function_ser_schema(
+                cls.to_dict, return_schema=schema.dict_schema()
+            ),
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
@@ -285,6 +312,11 @@ def _says_model(document: dict[str, Any], model: Model) -> bool:
 def _says_field(document: Any, value: Any, absent: Any) -> bool:
     # What may be left out may also be null.
     return bool(value == absent) if document is None else _says(document, value)
+
+
+def _tags_beside(kind: type[Model]) -> set[object]:
+    base: Any = next(parent for parent in kind.__mro__ if "unknown_variant" in vars(parent))
+    return {other.__struct_config__.tag for other in base.__subclasses__()}
 
 
 def _open_values(model: Model) -> list[tuple[str, Any]]:

@@ -30,7 +30,7 @@ from apertis.models.events import (
     ThinkingDelta,
 )
 from apertis.models.message import Message
-from apertis.models.model import Model, attach_wire, embedded
+from apertis.models.model import Model, Unknown, attach_wire, embedded
 from apertis.models.pages import Page
 
 if TYPE_CHECKING:
@@ -173,6 +173,11 @@ def build(kind: type[M], mapping: Mapping[str, Any]) -> M:
     Raises:
         Malformed: It lacks what the class must have, or has it in the wrong type.
     """
+    if issubclass(kind, Unknown):
+        data: dict[str, Any] = msgspec.json.decode(_encoded(mapping))
+        if not isinstance(data.get("type"), str):
+            raise Malformed("is missing", ("type",))
+        return kind(type=data["type"], data=data)
     return decode(kind, _encoded(mapping))
 
 

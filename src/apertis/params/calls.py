@@ -9,34 +9,32 @@ beyond the list goes into `extra_body`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Required
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from apertis.params.content import CacheControlParam, MessagesParam, SystemParam
+from apertis.params.options import (
+    CompressionParam,
+    ContainerParam,
+    ContextManagementParam,
+    DiagnosticsParam,
+    FallbackCreditTokenParam,
+    FallbackParam,
+    MCPServerParam,
+    MetadataParam,
+    OutputConfigParam,
+    ThinkingParam,
+)
+from apertis.params.tools import ToolChoiceParam, ToolUnionParam
 
+if TYPE_CHECKING:
     from typing_extensions import TypedDict
 
-    from apertis.params.content import (
-        CacheControlParam,
-        MessagesParam,
-        SystemParam,
-    )
-    from apertis.params.options import (
-        CompressionParam,
-        ContainerParam,
-        ContextManagementParam,
-        DiagnosticsParam,
-        FallbackCreditTokenParam,
-        FallbackParam,
-        MCPServerParam,
-        MetadataParam,
-        OutputConfigParam,
-        ThinkingParam,
-    )
-    from apertis.params.tools import ToolChoiceParam, ToolUnionParam
     from apertis.sansio.timeouts import Timeout
 else:
-    from typing import TypedDict
+    from apertis.params.content import TypedDict
+
+    Timeout = Any
 
 
 class _CallOptions(TypedDict, total=False):

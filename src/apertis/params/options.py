@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Required, TypeAlias, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Required, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from typing import TypedDict
+else:
+    from apertis.params.content import TypedDict
 
 Display: TypeAlias = Literal["summarized", "omitted", "updates"]
 Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Required, TypeAlias, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Required, TypeAlias
+
+from apertis.params.content import CacheControlParam, CitationsParam
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from apertis.params.content import CacheControlParam, CitationsParam
+    from typing import TypedDict
+else:
+    from apertis.params.content import TypedDict
 
 AllowedCaller: TypeAlias = Literal[
     "direct", "code_execution_20250825", "code_execution_20260120", "code_execution_20260521"

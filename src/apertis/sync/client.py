@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from apertis import logs
 from apertis.endpoints import anything
+from apertis.endpoints.parameters import takes
 from apertis.sansio.call import NOT_GIVEN, NotGiven
 from apertis.sansio.settings import MAX_CONNECTIONS, Settings, settings_from
 from apertis.sync.resources import Messages, Models
@@ -126,6 +127,7 @@ class Apertis:
         copy._use(self._sender.settings.changed(**changes), self._sender.transport)
         return copy
 
+    @takes("OptionParams")
     def request(
         self, method: str, path: str, *, json: Any = None, **options: Unpack[OptionParams]
     ) -> Any:

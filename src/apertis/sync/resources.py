@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from apertis.endpoints import batches, messages, models
+from apertis.endpoints.parameters import takes
 from apertis.sync.pages import Page
 from apertis.sync.stream import EventSource, MessageStream, MessageStreamManager, Stream
 
@@ -40,32 +41,39 @@ class Batches:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
+    @takes("BatchCreateParams")
     def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
         """A new batch; its results come within a day."""
         return self._sender.send(batches.create(params))
 
+    @takes("OptionParams")
     def retrieve(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
         """A batch as it stands."""
         return self._sender.send(batches.retrieve(message_batch_id, options))
 
+    @takes("ListParams")
     def list(self, **params: Unpack[ListParams]) -> Page[MessageBatch]:
         """The batches, newest first; iterating goes on over all pages."""
         return Page(self._sender, batches.list_, params)
 
+    @takes("OptionParams")
     def cancel(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
         """The batch, on its way to be canceled."""
         return self._sender.send(batches.cancel(message_batch_id, options))
 
+    @takes("OptionParams")
     def delete(self, message_batch_id: str, **options: Unpack[OptionParams]) -> DeletedMessageBatch:
         """Delete a batch that has ended."""
         return self._sender.send(batches.delete(message_batch_id, options))
 
+    @takes("OptionParams")
     def results(
         self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> Iterator[MessageBatchIndividualResponse]:
         """The results of a batch that has ended, one at a time as they are read; in no order."""
         return self._sender.lines(batches.results(message_batch_id, options))
 
+    @takes("OptionParams")
     def wait(
         self,
         message_batch_id: str,
@@ -112,6 +120,7 @@ class Messages:
     def create(self, *, stream: Literal[True], **params: Unpack[CreateParams]) -> Stream: ...
     @overload
     def create(self, *, stream: bool, **params: Unpack[CreateParams]) -> Message | Stream: ...
+    @takes("CreateParams")
     def create(
         self, *, stream: bool | None = None, **params: Unpack[CreateParams]
     ) -> Message | Stream:
@@ -140,6 +149,7 @@ class Messages:
             MessageStream(answer).get_final_message() if isinstance(answer, EventSource) else answer
         )
 
+    @takes("StreamParams")
     def stream(self, **params: Unpack[StreamParams]) -> MessageStreamManager:
         """The stream helper, for a `with` block: text, events, and the message as it grows.
 
@@ -149,6 +159,7 @@ class Messages:
         call = messages.stream(params)
         return MessageStreamManager(lambda: MessageStream(open_events(self._sender, call)))
 
+    @takes("CountTokensParams")
     def count_tokens(self, **params: Unpack[CountTokensParams]) -> MessageTokensCount:
         """The number of input tokens that a request would have."""
         return self._sender.send(messages.count_tokens(params))
@@ -168,10 +179,12 @@ class Models:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
+    @takes("ModelListParams")
     def list(self, **params: Unpack[ModelListParams]) -> Page[ModelInfo]:
         """The models that the key may use; iterating goes on over all pages."""
         return Page(self._sender, models.list_, params)
 
+    @takes("OptionParams")
     def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> ModelInfo:
         """One model."""
         return self._sender.send(models.retrieve(model_id, options))
