@@ -202,12 +202,14 @@ def _result(
     # Prices go by the names that callers use; a line that nobody sent has the upstream's only.
     asked = line.model if line is not None and line.model else reading.model or ""
     use = reading.use or Use(unknown=frozenset({"input", "output"}))
-    model = asked if use.model is None else prices.id_of(use.model, (asked,))
+    names = (asked, *prices.models)
+    model = asked if use.model is None else prices.id_of(use.model, names)
     tokens, unsure = _completed(use, prices.of(model), reading.output_estimate)
     others: list[Use] = []
     for other in reading.others:
-        used, more = _completed(other, prices.of(other.model or asked), 0)
-        others.append(Use(used, other.model or asked))
+        other_model = asked if other.model is None else prices.id_of(other.model, names)
+        used, more = _completed(other, prices.of(other_model), 0)
+        others.append(Use(used, other_model))
         unsure += more
     cost = prices.cost(model, tokens, others, batch=True)
     if line is not None and unsure and unsure != ("output",):
