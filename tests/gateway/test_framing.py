@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.gateway.framing import MAX_EVENT_BYTES, EventFraming
+from apertis.gateway.framing import MAX_EVENT_BYTES, EventFraming, begins_events
 from apertis.sansio.sse import EventDecoder
 
 LINE_ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
@@ -74,3 +74,18 @@ def cut(stream: bytes, sizes: list[int]) -> list[bytes]:
         position += size
     chunks.append(stream[position:])
     return [chunk for chunk in chunks if chunk]
+
+
+@given(
+    st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    st.sampled_from([b"", b"\n", b" \r\n"]),
+    st.sampled_from([b"event: a", b"data: 1", b": hi", b"retry: 1", b"<html>", b"{}", b"\xff"]),
+)
+def test_what_begins_a_body_is_told_alike_however_it_is_cut(
+    mark: bytes, blank: bytes, first: bytes
+) -> None:
+    body = mark + blank + first
+    whole = begins_events(body)
+    assert whole is not None
+    told = [begins_events(body[:end]) for end in range(len(body) + 1)]
+    assert set(told) <= {None, whole}
