@@ -67,3 +67,20 @@ def test_the_readme_names_the_version_that_was_measured() -> None:
     measured = re.search(r"\banthropic (\d+\.\d+)", RESULTS)
     assert measured is not None
     assert f"Beside `anthropic` {measured[1]} " in README
+
+
+def test_the_readme_tells_how_many_tests_an_outsider_sees(request: pytest.FixtureRequest) -> None:
+    """Where the corpus is not, each of its tests is one that is skipped."""
+    config = request.config
+    chosen = config.option.keyword or config.option.markexpr
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or chosen:
+        pytest.skip("only a part of the tests was chosen")
+    marked = [item for item in request.session.items if item.get_closest_marker("corpus")]
+    once = {item.nodeid.partition("[")[0] for item in marked}
+    seen = len(request.session.items) - len(marked) + len(once)
+    told = re.search(r"^collected (\d+) items$", README, re.MULTILINE)
+    counted = re.search(r"= (\d+) passed, (\d+) skipped", README)
+    assert told is not None
+    assert counted is not None
+    assert int(told[1]) == int(counted[1]) + int(counted[2])
+    assert abs(seen - int(told[1])) <= 0.05 * seen
