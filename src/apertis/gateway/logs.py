@@ -14,7 +14,7 @@ import traceback
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
@@ -115,7 +115,7 @@ class Log:
 
     @form.setter
     def form(self, form: Literal["auto", "json", "text"]) -> None:
-        self._form = form
+        self._form: Literal["auto", "json", "text"] = form
         descriptor = self._descriptor
         on_terminal = descriptor is not None and os.isatty(descriptor)
         self._is_text = form == "text" or (form == "auto" and on_terminal)
@@ -310,10 +310,10 @@ def _short_line(visit: Visit, finished: float) -> bytes:
 
 def _short_event(level: str, text: str, facts: Mapping[str, object]) -> bytes:
     told = ", ".join(f"{name}: {value}" for name, value in facts.items() if name != "trace")
-    trace: object = facts.get("trace", ())
     lines = [f"{_clock(time())}  {level}: {text}{f' ({told})' if told else ''}"]
+    trace = facts.get("trace")
     if isinstance(trace, list):
-        lines += [f"  {line}" for line in trace]
+        lines += [f"  {line}" for line in cast("list[object]", trace)]
     return b"\n".join(map(_printable, lines))
 
 

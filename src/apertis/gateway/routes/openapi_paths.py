@@ -164,6 +164,18 @@ _OPERATIONS: tuple[tuple[str, str, _Operation], ...] = (
         _Operation("readToken", "account", "The calling key's quota.", "Token", refusals=_WITH_KEY),
     ),
     (
+        "/",
+        "get",
+        _Operation(
+            "readHome",
+            "operation",
+            "What this is; by `Accept` as JSON or as a page too.",
+            media="text/plain",
+            refusals=_ALWAYS,
+            open=True,
+        ),
+    ),
+    (
         "/api/hello",
         "get",
         _Operation(
