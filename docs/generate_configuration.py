@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from source_names import class_docstring, members, resolve
 
-from apertis.gateway.config.layers import SECTIONS
 from apertis.gateway.config.settings import (
     ModelSettings,
     PriceSettings,
     UpstreamSettings,
     kinds_of,
 )
+from apertis.gateway.config.sources import SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -205,7 +205,7 @@ def test_only_the_store_speaks_sql() -> None:
 
 @pytest.mark.parametrize("kind", sorted(FEATURES))
 def test_a_features_policy_is_pure(kind: str) -> None:
-    allowed = {("apertis.gateway.keys.secret", "secrets")}
+    allowed = {("apertis.gateway.keys.secrets", "secrets")}
     for name, found in IMPORTS.items():
         if name.startswith(f"apertis.gateway.{kind}"):
             used = {i.name.partition(".")[0] for i in found if i.running} & IMPURE

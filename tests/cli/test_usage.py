@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apertis.accounting.record import UsageRecord
+from apertis.accounting.tokens import Tokens
 from apertis.cli.exits import ExitCode
 from apertis.cli.group import run
 from apertis.cli.terminal import cents
 from apertis.cli.usage import fitting, short
+from apertis.gateway.admin.usage_report import UsageReport, UsageSums
 from apertis.gateway.keys.record import KeyRecord
-from apertis.gateway.routes.admin_views import UsageReport, UsageSums
 from apertis.gateway.store.database import Store
-from apertis.gateway.usage.record import UsageRecord
-from apertis.gateway.usage.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable

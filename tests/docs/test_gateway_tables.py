@@ -10,15 +10,14 @@ import pytest
 
 from apertis.cli.key_options import OPTION_OF
 from apertis.gateway import errors
-from apertis.gateway.edits import declared_edits
 from apertis.gateway.errors import Refusal
-from apertis.gateway.logs import _Line
-from apertis.gateway.metrics import Metrics
-from apertis.gateway.peek import peek
-from apertis.gateway.routes.table import resolve
+from apertis.gateway.observe.log import _Line
+from apertis.gateway.observe.metrics import Metrics
+from apertis.gateway.request.body import declared_edits, peek
 from apertis.gateway.routing.attempts import may_change_model, may_move
-from apertis.gateway.routing.notes import FallbackReason
+from apertis.gateway.routing.fallback import FallbackReason
 from apertis.gateway.routing.outcome import outcome_of_status
+from apertis.gateway.serving.endpoints import resolve
 
 GATEWAY = Path(__file__).parents[2] / "docs" / "gateway"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from apertis.accounting.prices import PriceTable
 from apertis.cli.ask import _DEFAULT_MODEL  # pyright: ignore[reportPrivateUsage]
-from apertis.gateway.usage.prices import PriceTable
 from apertis.sandbox.catalogue import ALIASES, MODELS, find_model
 
 ROOT = Path(__file__).parents[2]
@@ -16,10 +16,9 @@ PAGE_MODELS = ("claude-opus-4-5-20251101", "claude-sonnet-4.5", "claude-haiku-4-
 # What is about models of all ages, and about the spellings of their names.
 ABOUT_NAMES = {
     "src/apertis/sandbox/catalogue.py",
-    "src/apertis/gateway/usage/list_prices.py",
-    "src/apertis/gateway/usage/prices.py",
-    "src/apertis/gateway/keys/models.py",
-    "src/apertis/gateway/routing/groups.py",
+    "src/apertis/accounting/prices.py",
+    "src/apertis/gateway/keys/matching.py",
+    "src/apertis/gateway/routing/targets.py",
 }
 FILES = sorted(
     path

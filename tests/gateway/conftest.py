@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis.gateway.config import read_settings
-from apertis.gateway.server import Server, bind
-from apertis.gateway.service import Gateway
+from apertis.gateway.gateway import Gateway
+from apertis.gateway.serving.server import Server, bind
 from apertis.testing import RunningServer, sandbox_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from apertis.gateway.asgi import ASGIApp, Receive, Scope, Send
+    from apertis.gateway.serving.asgi import ASGIApp, Receive, Scope, Send
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apertis.gateway.protocol import HttpProtocol
-from apertis.gateway.server import Server, bind
+from apertis.gateway.serving.protocol import HttpProtocol
+from apertis.gateway.serving.server import Server, bind
 from apertis.testing import AwaitDisconnect, Exchange, Gate, ScriptedServer, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from apertis.gateway.asgi import Receive, Scope, Send
+    from apertis.gateway.serving.asgi import Receive, Scope, Send
     from tests.gateway.conftest import Response, RunningGateway
 
     Start = Callable[..., RunningGateway]

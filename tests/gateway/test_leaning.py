@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-from apertis.gateway import protocol, server
+from apertis.gateway.serving import protocol, server
 
 ROOT = Path(__file__).resolve().parents[2]
 

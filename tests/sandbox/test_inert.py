@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from apertis.sandbox.inert import acts, is_run, starts_agents
 from apertis.sandbox.schemas import fill
 from apertis.sandbox.schemas.check import fits
-from apertis.sandbox.words import Words
+from apertis.sandbox.vocabulary import Words
 
 TEXT = {"type": "string"}
 MARK = "xyzzy"
@@ -392,7 +392,7 @@ def test_a_reminder_beside_a_result_is_no_question(client: Any) -> None:
 
 @given(st.lists(st.sampled_from(["<system-reminder>", "</system-reminder>", "word "]), max_size=12))
 def test_what_stands_in_a_closed_reminder_is_never_heard(pieces: list[str]) -> None:
-    from apertis.sandbox.heard import hear
+    from apertis.sandbox.prompt import hear
 
     text = "".join(pieces)
     text = f"before <system-reminder>{MARK}{text}</system-reminder> after"

@@ -36,12 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from apertis import Apertis
+    from apertis.gateway.admin.key_fields import KeyFields, KeyView
+    from apertis.gateway.admin.keys import KeyAdministration, Made
+    from apertis.gateway.admin.usage_report import UsageFields, UsageReport
     from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.record import KeyRecord
-    from apertis.gateway.routes.admin_fields import KeyFields
-    from apertis.gateway.routes.admin_keys import KeyAdministration, Made
-    from apertis.gateway.routes.admin_usage import UsageFields
-    from apertis.gateway.routes.admin_views import KeyView, UsageReport
     from apertis.gateway.store.database import Store
 
 __all__ = ["Administration", "Place", "administration_of", "confirm", "place_options"]
@@ -226,7 +225,7 @@ class LocalAdministration:
 
     def all_keys(self) -> list[KeyView]:
         """List all keys, deleted ones too."""
-        from apertis.gateway.routes.admin_views import key_view
+        from apertis.gateway.admin.key_fields import key_view
 
         async def work(store: Store) -> tuple[KeyRecord, ...]:
             return await store.keys.list()
@@ -255,7 +254,7 @@ class LocalAdministration:
 
     def usage(self, fields: UsageFields) -> UsageReport:
         """Add usage up."""
-        from apertis.gateway.routes.admin_usage import Report, report
+        from apertis.gateway.admin.usage_report import Report, report
 
         async def work(store: Store) -> Report | Refusal:
             return await report(fields, store.usage, await store.keys.list(), time.time())
@@ -263,7 +262,7 @@ class LocalAdministration:
         return self._value(self._with(work)).view()
 
     def _do(self, change: Callable[[KeyAdministration], Awaitable[_T | Refusal]]) -> _T:
-        from apertis.gateway.routes.admin_keys import KeyAdministration
+        from apertis.gateway.admin.keys import KeyAdministration
 
         async def work(store: Store) -> _T | Refusal:
             return await change(KeyAdministration(store.keys, time.time, store.keys.list))
@@ -313,7 +312,7 @@ class RemoteAdministration:
 
     def all_keys(self) -> list[KeyView]:
         """List all keys, deleted ones too."""
-        from apertis.gateway.routes.admin_views import KeyPage
+        from apertis.gateway.admin.key_fields import KeyPage
 
         found: list[KeyView] = []
         query = {"status": "all", "limit": _PAGE}
@@ -334,7 +333,7 @@ class RemoteAdministration:
 
     def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
         """Give a key another secret; it is in the answer."""
-        from apertis.gateway.routes.admin_fields import RotateFields
+        from apertis.gateway.admin.key_fields import RotateFields
 
         return self._key(
             "POST", _path(key_id, "/rotate"), RotateFields(grace_seconds=grace_seconds)
@@ -350,13 +349,13 @@ class RemoteAdministration:
 
     def usage(self, fields: UsageFields) -> UsageReport:
         """Add usage up."""
-        from apertis.gateway.routes.admin_views import UsageReport
+        from apertis.gateway.admin.usage_report import UsageReport
 
         query = {name: str(value) for name, value in msgspec.to_builtins(fields).items()}
         return self._ask("GET", "/admin/v1/usage", UsageReport, extra_query=query)
 
     def _key(self, method: str, path: str, fields: msgspec.Struct | None = None) -> KeyView:
-        from apertis.gateway.routes.admin_views import KeyView
+        from apertis.gateway.admin.key_fields import KeyView
 
         json = None if fields is None else msgspec.to_builtins(fields)
         # A change whose answer was lost is not made twice.
@@ -402,8 +401,8 @@ def _path(key_id: str, action: str = "") -> str:
 
 
 def _found(keys: list[KeyView], key: str, options: Mapping[str, str]) -> KeyView:
+    from apertis.gateway.admin.keys import find_key
     from apertis.gateway.errors import Refusal
-    from apertis.gateway.routes.admin_keys import find_key
 
     found = find_key(keys, key)
     if isinstance(found, Refusal):
@@ -412,12 +411,12 @@ def _found(keys: list[KeyView], key: str, options: Mapping[str, str]) -> KeyView
 
 
 def _view(record: KeyRecord) -> KeyView:
-    from apertis.gateway.routes.admin_views import key_view
+    from apertis.gateway.admin.key_fields import key_view
 
     return key_view(record)
 
 
 def _made(made: Made) -> KeyView:
-    from apertis.gateway.routes.admin_views import key_view
+    from apertis.gateway.admin.key_fields import key_view
 
     return key_view(made.record, made.secret)

@@ -12,7 +12,7 @@ from apertis.cli.exits import ExitCode
 from apertis.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from apertis.gateway.config.reading import Reading
+    from apertis.gateway.config.read import Reading
 
 __all__ = ["command"]
 
@@ -65,13 +65,13 @@ def show(*, config: Path | None) -> int:
     What is printed is a complete configuration file. It has no secrets: keys stay in the variables
     and files that it names.
     """
-    from apertis.gateway.config.rendering import render
+    from apertis.gateway.config.render import render
 
     echo(render(_read(config)), nl=False)
     return ExitCode.OK
 
 
 def _read(config: Path | None) -> Reading:
-    from apertis.gateway.config.reading import read
+    from apertis.gateway.config.read import read
 
     return read(os.environ, config)

@@ -68,9 +68,9 @@ def command(*, config: Path | None, data: Path | None, url: str | None, as_json:
 
 
 def _findings(config: Path | None, data: Path | None, url: str | None) -> tuple[Finding, ...]:
-    from apertis.gateway.config.layers import from_options
-    from apertis.gateway.config.problems import SettingsError
-    from apertis.gateway.config.reading import read
+    from apertis.gateway.config.read import read
+    from apertis.gateway.config.reader import SettingsError
+    from apertis.gateway.config.sources import from_options
     from apertis.gateway.doctor import configuration_findings, diagnose, gateway_findings
 
     options = from_options({"--data": (("store", "data"), data)})

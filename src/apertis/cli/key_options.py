@@ -12,7 +12,7 @@ import msgspec
 from apertis.errors import ParameterError
 
 if TYPE_CHECKING:
-    from apertis.gateway.routes.admin_fields import KeyFields
+    from apertis.gateway.admin.key_fields import KeyFields
 
 __all__ = ["OPTION_OF", "fields_of", "key_options"]
 
@@ -121,7 +121,7 @@ def key_options(command: _F) -> _F:
 
 def fields_of(options: dict[str, object]) -> KeyFields:
     """Turn the options that were given into fields; `ParameterError` names the wrong one."""
-    from apertis.gateway.routes.admin_fields import KeyFields
+    from apertis.gateway.admin.key_fields import KeyFields
 
     given = {
         name: _READERS[name](value) if name in _READERS else value
@@ -163,7 +163,7 @@ def _whole(option: str, word: str) -> Callable[[object], object]:
 
 
 def _moment(value: object) -> object:
-    from apertis.gateway.routes.admin_moments import iso, read_span
+    from apertis.gateway.units import iso, read_span
 
     if value == "never":
         return None

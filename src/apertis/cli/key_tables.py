@@ -11,14 +11,14 @@ from apertis.cli.terminal import cents, echo, is_terminal, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from apertis.gateway.routes.admin_views import KeyView
+    from apertis.gateway.admin.key_fields import KeyView
 
 __all__ = ["key_sheet", "key_table"]
 
 
 def key_table(keys: Sequence[KeyView]) -> None:
     """Print a line for each key."""
-    from apertis.gateway.routes.admin_views import usd
+    from apertis.gateway.units import usd
 
     if not is_terminal():
         for key in keys:
@@ -76,7 +76,7 @@ def key_sheet(key: KeyView) -> None:
 
 
 def _facts(key: KeyView) -> list[tuple[str, str]]:
-    from apertis.gateway.routes.admin_views import usd
+    from apertis.gateway.units import usd
 
     quota, used, rate = key.quota_units, key.used_units, key.requests_limit
     left = "unlimited" if quota is None else f"${usd(max(quota - used, 0))} of ${usd(quota)}"

@@ -20,8 +20,7 @@ from apertis.cli.terminal import echo, echo_json, printable
 from apertis.errors import ParameterError
 
 if TYPE_CHECKING:
-    from apertis.gateway.routes.admin_fields import KeyFields
-    from apertis.gateway.routes.admin_views import KeyView
+    from apertis.gateway.admin.key_fields import KeyFields, KeyView
 
 __all__ = ["command"]
 
@@ -122,8 +121,8 @@ def update(*, key: str, as_json: bool, place: Place, **options: object) -> None:
 @place_options
 def rotate(*, key: str, grace: str, yes: bool, as_json: bool, place: Place) -> None:
     """Give a key another secret, and show it: only now."""
-    from apertis.gateway.keys.rotation import LONGEST_GRACE_SECONDS
-    from apertis.gateway.routes.admin_moments import read_span
+    from apertis.gateway.keys.secrets import LONGEST_GRACE_SECONDS
+    from apertis.gateway.units import read_span
 
     seconds = 0 if grace == "0" else read_span(grace)
     if seconds is None or seconds > LONGEST_GRACE_SECONDS:
@@ -178,7 +177,7 @@ def _open(place: Place, *, may_make: bool = False) -> Administration:
 
 def _refuse_past(fields: KeyFields) -> None:
     """Refuse to make a key that nobody could use."""
-    from apertis.gateway.routes.admin_moments import iso, read_moment
+    from apertis.gateway.units import iso, read_moment
 
     if not isinstance(fields.expires_at, str):
         return

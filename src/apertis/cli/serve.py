@@ -16,7 +16,7 @@ from apertis.cli.terminal import echo
 
 if TYPE_CHECKING:
     from apertis.gateway.config import ServerSettings, Settings, UpstreamSettings
-    from apertis.gateway.service import Gateway
+    from apertis.gateway.gateway import Gateway
 
 __all__ = ["command"]
 
@@ -76,8 +76,8 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
     Claude: it speaks the whole protocol, and is no model.
     """
     from apertis.gateway.config import read_settings
-    from apertis.gateway.server import Server, bind, url_of
-    from apertis.gateway.service import Gateway
+    from apertis.gateway.gateway import Gateway
+    from apertis.gateway.serving.server import Server, bind, url_of
 
     def read() -> Settings:
         return read_settings(os.environ, **options)
@@ -160,7 +160,7 @@ def _data(settings: Settings) -> str:
     store = settings.store
     if store.url is None:
         return str(store.sqlite_file)
-    from apertis.gateway.store.place import place_of
+    from apertis.gateway.store.location import place_of
 
     # The name of a database has no password in it, its URL may have one.
     return f"{place_of(store.url).name}; the usage journal below {store.directory}"

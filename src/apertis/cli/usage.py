@@ -17,7 +17,7 @@ from apertis.errors import ParameterError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from apertis.gateway.routes.admin_views import UsageReport, UsageSums
+    from apertis.gateway.admin.usage_report import UsageReport, UsageSums
 
 __all__ = ["command", "fitting", "short"]
 
@@ -92,7 +92,7 @@ _GAP_COLUMNS = 2
 @place_options
 def command(*, as_json: bool, as_csv: bool, place: Place, **asked: object) -> None:
     """Add up what was used: requests, errors, tokens by class, cost."""
-    from apertis.gateway.routes.admin_usage import UsageFields
+    from apertis.gateway.admin.usage_report import UsageFields
 
     if as_json and as_csv:
         raise ParameterError("--json and --csv exclude each other")

@@ -1,4 +1,4 @@
 """The server: Claude's Messages API behind keys, over HTTP.
 
-`apertis serve` runs it; `apertis.gateway.app.create_app` is the ASGI application.
+`apertis serve` runs it; `apertis.gateway.serving.application.create_app` is the ASGI application.
 """

@@ -16,7 +16,7 @@ from apertis.sandbox.reply import should_retry
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apertis.gateway.exchange import Headers, RawHeaders
+    from apertis.gateway.upstreams.contract import Headers, RawHeaders
 
 __all__ = [
     "ADMINISTRATORS_ONLY",

@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.sandbox.citing import cited_blocks
 from apertis.sandbox.fallbacks import REFUSAL_TRIGGER, chain, fallback_blocks, iterations
-from apertis.sandbox.heard import Heard, cited_sources, hear
 from apertis.sandbox.limits import Limited, limit
-from apertis.sandbox.prose import citing_opening, plain_answer, tool_preamble
+from apertis.sandbox.prompt import Heard, cited_sources, hear
+from apertis.sandbox.prose import (
+    cited_blocks,
+    citing_opening,
+    plain_answer,
+    shows_thinking,
+    think,
+    tool_preamble,
+)
 from apertis.sandbox.schemas import fill
-from apertis.sandbox.thinking import shows_thinking, think
 from apertis.sandbox.tokens import InputUsage, input_usage
 from apertis.sandbox.toolcalls import choose_calls
 from apertis.sandbox.values import JsonObject, choice_type, fingerprint, output_schema, stable_id
+from apertis.sandbox.vocabulary import Words
 from apertis.sandbox.wanted_json import json_answer
-from apertis.sandbox.words import Words
 
 if TYPE_CHECKING:
     from apertis.sandbox.validation import Accepted

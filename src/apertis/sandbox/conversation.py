@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apertis.sandbox.thinking import signature_is_broken
+from apertis.sandbox.prose import signature_is_broken
 from apertis.sandbox.values import JsonObject, blocks_of, is_object, objects_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from apertis.sandbox.values import JsonObject, is_array, is_object
-from apertis.sandbox.words import word_set, words_in
+from apertis.sandbox.vocabulary import word_set, words_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

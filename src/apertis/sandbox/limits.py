@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.sandbox.thinking import sign
+from apertis.sandbox.prose import sign
 from apertis.sandbox.tokens import CHARACTERS_PER_TOKEN, text_tokens
 
 if TYPE_CHECKING:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apertis.sandbox.heard import Heard, shorten, summary
+from apertis.sandbox.prompt import Heard, shorten, summary
+from apertis.sandbox.tokens import CHARACTERS_PER_TOKEN
+from apertis.sandbox.values import JsonObject, is_object
+from apertis.sandbox.vocabulary import stems, words_in
 
 if TYPE_CHECKING:
-    from apertis.sandbox.values import JsonObject
+    from collections.abc import Iterator
+
+    from apertis.sandbox.attachments import Attachment
 
 _GREETING = re.compile(r"\s*(hello|hi|hey|good (morning|afternoon|evening))\b", re.IGNORECASE)
 _LENGTH = re.compile(
@@ -128,3 +137,161 @@ def _more(question: str, text: str) -> str:
         parts.append(("\n\n" if number % 4 == 0 else " ") + " ".join(sentence))
         number += 1
     return "".join(parts)
+
+
+_MARK = b"apertis-sandbox\x00"
+REDACTED_TRIGGER = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING"
+
+
+def sign(thinking: str) -> str:
+    """The signature of a thinking text: base64, opaque to clients as the API's own is."""
+    digest = hashlib.sha256(_MARK + thinking.encode()).digest()
+    rest = b"".join(hashlib.sha256(digest + bytes([n])).digest() for n in range(4))
+    return base64.b64encode(_MARK + digest + rest).decode()
+
+
+def signature_is_broken(thinking: str, signature: str) -> bool:
+    """Whether a thinking block is not as the sandbox gave it.
+
+    Signatures of others cannot be checked and pass; a text that was left out cannot either.
+    """
+    if not signature:
+        return True
+    try:
+        raw = base64.b64decode(signature, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return raw.startswith(_MARK) and bool(thinking) and signature != sign(thinking)
+
+
+def think(request: JsonObject, heard: Heard) -> JsonObject | None:
+    """The thinking block that comes before the answer, or None when none is asked for.
+
+    The text is the whole of it, also where `display` is `omitted`: it is counted, and left out
+    when the answer is written down.
+    """
+    setting = request.get("thinking")
+    if not is_object(setting) or setting["type"] == "disabled":
+        return None
+    kind = setting["type"]
+    if kind == "between_tools" and not heard.tool_answers:
+        return None
+    if REDACTED_TRIGGER in heard.question:
+        return {"type": "redacted_thinking", "data": sign(heard.question)}
+    text = _thoughts(request, heard)
+    if kind == "enabled":
+        text = text[: setting["budget_tokens"] * CHARACTERS_PER_TOKEN]
+    return {"type": "thinking", "thinking": text, "signature": sign(text)}
+
+
+def shows_thinking(request: JsonObject) -> bool:
+    """Whether the thinking is to be read; `omitted` leaves only its signature."""
+    setting = request.get("thinking")
+    return not is_object(setting) or setting.get("display") != "omitted"
+
+
+def _thoughts(request: JsonObject, heard: Heard) -> str:
+    said = shorten(heard.question, 200)
+    lines = ["Let me look at what has arrived before I answer."]
+    if heard.tool_answers:
+        names = ", ".join(answer.name for answer in heard.tool_answers)
+        lines.append(f"There is a result from {names}; the answer has to rest on it.")
+    elif said:
+        lines.append(f"The question is: “{said}”")
+        told = [word for word in words_in(heard.question) if stems(word)][:6]
+        if told:
+            lines.append(f"The words that seem to matter: {', '.join(dict.fromkeys(told))}.")
+    if heard.system:
+        lines.append("There is a system prompt, so I keep to it and say that I have read it.")
+    if request.get("tools"):
+        lines.append("Tools are on offer. I compare their names with the words of the question.")
+    lines.append(
+        "I am a stand-in and cannot weigh the matter itself. The honest way is to say so, show "
+        "what I heard, and keep to the form that the real answer would have."
+    )
+    return "\n\n".join(lines)
+
+
+_SENTENCE = re.compile(r"\S[^.!?\n]*[.!?]*")
+_MOST_PASSAGES = 3
+_LONGEST_QUOTE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    text: str
+    citation: JsonObject
+
+
+def cited_blocks(opening: str, question: str, sources: list[Attachment]) -> list[JsonObject]:
+    """The text blocks of an answer that quotes the sources; nothing when none may be cited."""
+    passages = list(_passages(sources))
+    if not passages:
+        return []
+    blocks: list[JsonObject] = [{"type": "text", "text": opening}]
+    for passage in _closest(passages, question):
+        blocks.append({"type": "text", "text": "\n\n- "})
+        quote = passage.text[:_LONGEST_QUOTE]
+        blocks.append({"type": "text", "text": quote, "citations": [passage.citation]})
+    return blocks
+
+
+def _closest(passages: list[_Passage], question: str) -> list[_Passage]:
+    """The passages that share most words with the question, in the order of the sources."""
+    asked = stems(question)
+    scores = [len(stems(passage.text) & asked) for passage in passages]
+    ranked = sorted(range(len(passages)), key=lambda place: (-scores[place], place))
+    telling = [place for place in ranked if scores[place]] or ranked[:1]
+    return [passages[place] for place in sorted(telling[:_MOST_PASSAGES])]
+
+
+def _passages(sources: list[Attachment]) -> Iterator[_Passage]:
+    documents = [source for source in sources if source.kind == "document"]
+    results = [source for source in sources if source.kind == "search_result"]
+    for number, source in enumerate(documents):
+        if source.citations:
+            yield from _document_passages(number, source)
+    for number, source in enumerate(results):
+        if source.citations:
+            yield from _result_passages(number, source)
+
+
+def _document_passages(number: int, source: Attachment) -> Iterator[_Passage]:
+    shared = {"document_index": number, "document_title": source.title or None, "file_id": None}
+    for place, text in enumerate(source.texts):
+        for found in _SENTENCE.finditer(text):
+            quote = found.group()
+            if source.source == "text":
+                where: JsonObject = {
+                    "type": "char_location",
+                    "start_char_index": found.start(),
+                    "end_char_index": found.end(),
+                }
+            elif source.source == "content":
+                quote = text
+                where = {
+                    "type": "content_block_location",
+                    "start_block_index": place,
+                    "end_block_index": place + 1,
+                }
+            else:
+                where = {
+                    "type": "page_location",
+                    "start_page_number": place + 1,
+                    "end_page_number": place + 2,
+                }
+            yield _Passage(found.group(), {**where, "cited_text": quote, **shared})
+
+
+def _result_passages(number: int, source: Attachment) -> Iterator[_Passage]:
+    for place, text in enumerate(source.texts):
+        citation = {
+            "type": "search_result_location",
+            "cited_text": text,
+            "search_result_index": number,
+            "source": source.where,
+            "title": source.title,
+            "start_block_index": place,
+            "end_block_index": place + 1,
+        }
+        yield _Passage(text, citation)

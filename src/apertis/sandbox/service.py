@@ -9,8 +9,7 @@ from urllib.parse import unquote
 from apertis.sandbox.batches import Batches, allowed_methods, results_reply
 from apertis.sandbox.catalogue import find_model, list_models
 from apertis.sandbox.compose import compose
-from apertis.sandbox.damage import damage, refused_at_once
-from apertis.sandbox.faults import HEADER, Fault, parse_fault
+from apertis.sandbox.faults import HEADER, Fault, damage, parse_fault, refused_at_once
 from apertis.sandbox.reply import Refusal, Reply, Speed, Wait, error_reply, json_reply
 from apertis.sandbox.streaming import event_stream
 from apertis.sandbox.threads import Threads, unsupported_in_batches

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from apertis.sandbox.inert import acts, starts_agents
 from apertis.sandbox.schemas import fill
 from apertis.sandbox.values import JsonObject, is_array, is_object, objects_of
-from apertis.sandbox.words import Words, stems
+from apertis.sandbox.vocabulary import Words, stems
 
 if TYPE_CHECKING:
-    from apertis.sandbox.heard import Heard
+    from apertis.sandbox.prompt import Heard
 
 _MOST_CALLS = 5
 _MOST_OF_DESCRIPTION = 300

@@ -10,10 +10,10 @@ import msgspec
 
 from apertis.sandbox.schemas import fill
 from apertis.sandbox.values import JsonObject, is_array, is_number, is_object
-from apertis.sandbox.words import Words
+from apertis.sandbox.vocabulary import Words
 
 if TYPE_CHECKING:
-    from apertis.sandbox.heard import Heard
+    from apertis.sandbox.prompt import Heard
 
 # A longer system prompt is a manual that speaks of JSON; what is asked for stands at its end.
 _MOST_CHARACTERS = 4_000

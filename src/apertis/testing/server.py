@@ -47,8 +47,8 @@ def sandbox_server(
     """
     try:
         from apertis.gateway.config import MAX_BODY_BYTES
-        from apertis.gateway.keys.secret import new_secret
-        from apertis.gateway.server import Server, bind, url_of
+        from apertis.gateway.keys.secrets import new_secret
+        from apertis.gateway.serving.server import Server, bind, url_of
         from apertis.gateway.upstreams.sandbox import SandboxUpstream
         from apertis.testing.stand_in import StandIn
     except ModuleNotFoundError as error:

@@ -10,14 +10,6 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING
 
-from apertis.gateway.asgi import (
-    abort,
-    coding_of,
-    connection_of,
-    decoded_body,
-    read_body,
-    while_connected,
-)
 from apertis.gateway.errors import (
     Refusal,
     internal_error,
@@ -25,19 +17,27 @@ from apertis.gateway.errors import (
     missing_api_key,
     request_too_large,
 )
-from apertis.gateway.exchange import (
+from apertis.gateway.keys.admission import credential_of, refuse_repeated
+from apertis.gateway.serving.asgi import (
+    abort,
+    coding_of,
+    connection_of,
+    decoded_body,
+    read_body,
+    while_connected,
+)
+from apertis.gateway.serving.endpoints import Endpoint, resolve
+from apertis.gateway.upstreams.contract import (
     ClientLeft,
     UpstreamFailure,
     UpstreamRequest,
     UpstreamTimeouts,
     header_values,
 )
-from apertis.gateway.keys.credential import credential_of, refuse_repeated
-from apertis.gateway.routes.table import Endpoint, resolve
 
 if TYPE_CHECKING:
-    from apertis.gateway.asgi import Message, Receive, Scope, Send
-    from apertis.gateway.exchange import Upstream
+    from apertis.gateway.serving.asgi import Message, Receive, Scope, Send
+    from apertis.gateway.upstreams.contract import Upstream
 
 __all__ = ["StandIn"]
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apertis.gateway.config.layers import SECTIONS
 from apertis.gateway.config.settings import ModelSettings, PriceSettings, UpstreamSettings, kinds_of
+from apertis.gateway.config.sources import SECTIONS
 
 if TYPE_CHECKING:
     from tests.gateway.config.conftest import Read

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.gateway.config import read_settings
-from apertis.gateway.config.problems import SettingsError
 from apertis.gateway.config.quantities import MONEY_STEP, Money
-from apertis.gateway.config.reading import read
+from apertis.gateway.config.read import read
+from apertis.gateway.config.reader import SettingsError
 
 if TYPE_CHECKING:
     from tests.gateway.config.conftest import Problems, Read

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis.gateway.config import read_settings
-from apertis.gateway.server import Server, bind
-from apertis.gateway.service import Gateway
+from apertis.gateway.gateway import Gateway
+from apertis.gateway.serving.server import Server, bind
 from apertis.testing import ScriptedServer
 
 if TYPE_CHECKING:

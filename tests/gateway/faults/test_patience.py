@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis.gateway.config import RoutingSettings, UpstreamSettings
-from apertis.gateway.edits import Edits
-from apertis.gateway.exchange import UpstreamTimeouts
-from apertis.gateway.forward import Forwarder, Message, Plain, Streamed
-from apertis.gateway.peek import Body, peek
+from apertis.gateway.request.body import Body, Edits, peek
+from apertis.gateway.request.context import Visit
+from apertis.gateway.request.forward import Forwarder, Message, Plain, Streamed
 from apertis.gateway.routing import Attempts, FallbackPlan, Router
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
-from apertis.gateway.visit import Visit
+from apertis.gateway.upstreams.contract import UpstreamTimeouts
 from apertis.testing import (
     AwaitDisconnect,
     Exchange,

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from apertis.gateway.keys.record import KeyRecord
-from apertis.gateway.keys.secret import hash_secret
+from apertis.gateway.keys.secrets import hash_secret
 
 
 class MakeRecord(Protocol):

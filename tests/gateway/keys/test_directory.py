@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apertis.gateway.keys.directory import Directory
-from apertis.gateway.keys.secret import hash_secret
+from apertis.gateway.keys.secrets import hash_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable

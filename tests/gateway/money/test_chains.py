@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apertis.gateway.usage.list_prices import LIST_PRICES
+from apertis.accounting.prices import LIST_PRICES
 from apertis.testing import Exchange, ScriptedServer, json_response
 from tests.gateway.money.conftest import Money, Upstream, call
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apertis.gateway.settlement import Prices
-from apertis.gateway.usage.prices import PriceTable
-from apertis.gateway.usage.tokens import Tokens, Use
+from apertis.accounting.prices import PriceTable
+from apertis.accounting.tokens import Tokens, Use
+from apertis.gateway.request.charge import Prices
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,7 +28,7 @@ MANY = 61
 
 # What a stop waits for a disk is no matter of these tests.
 HURRIED = """
-import apertis.gateway.service as service
+import apertis.gateway.gateway as service
 service._STOP_SECONDS = service._RESCUE_SECONDS = 0.2
 from apertis.cli import main
 main()
@@ -37,7 +37,7 @@ main()
 # Little memory, to fill it soon.
 FORGETFUL = """
 from functools import partial
-import apertis.gateway.service as service
+import apertis.gateway.gateway as service
 service.Journal.open = partial(service.Journal.open, max_unwritten=5)
 from apertis.cli import main
 main()

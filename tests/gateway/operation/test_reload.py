@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from apertis.gateway.config import read_settings
-from apertis.gateway.service import Gateway
+from apertis.gateway.gateway import Gateway
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 from apertis.testing import Exchange, Gate, ScriptedServer, json_response
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, settings
@@ -17,8 +19,13 @@ from apertis.gateway.routing import (
     FallbackDefaults,
     FallbackFields,
     FallbackPlan,
+    FallbackReason,
+    Outcome,
+    fallback_headers,
     fallback_plan,
+    is_bound,
 )
+from apertis.gateway.routing.fallback import reason_of
 
 SYSTEM = RoutingSettings()
 ON = FallbackDefaults(enabled=True)
@@ -179,3 +186,103 @@ def test_whatever_is_sent_gives_a_sound_plan_or_names_the_field(
     if found.models:
         asked = values.get("enabled")
         assert key.enabled if asked is None else asked
+
+
+def test_the_headers_are_there_also_when_nothing_fell_back() -> None:
+    assert fallback_headers("claude-sonnet-4.5", "claude-sonnet-4-5", None) == (
+        (b"x-fallback-used", b"false"),
+        (b"x-fallback-from", b"claude-sonnet-4.5"),
+        (b"x-actual-model", b"claude-sonnet-4-5"),
+    )
+
+
+def test_a_fallback_says_why() -> None:
+    assert fallback_headers("m", "n", FallbackReason.OVERLOADED) == (
+        (b"x-fallback-used", b"true"),
+        (b"x-fallback-from", b"m"),
+        (b"x-actual-model", b"n"),
+        (b"x-fallback-reason", b"primary_model_overloaded"),
+    )
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_each_outcome_has_a_word_of_the_vocabulary(outcome: Outcome) -> None:
+    assert re.fullmatch("primary_model_[a-z_]+", reason_of(outcome).value)
+
+
+def test_words_tell_the_outcomes_apart_that_a_caller_can_act_upon() -> None:
+    told = {reason_of(outcome) for outcome in Outcome}
+    assert told == set(FallbackReason)
+    assert reason_of(Outcome.LATE) is reason_of(Outcome.TIMEOUT) is FallbackReason.TIMEOUT
+    assert reason_of(Outcome.BAD_KEY) is FallbackReason.FAILED
+
+
+@settings(max_examples=200)
+@given(st.text(max_size=300))
+def test_no_name_breaks_out_of_its_header(name: str) -> None:
+    value = dict(fallback_headers(name, "n", None))[b"x-fallback-from"]
+    assert re.fullmatch(rb"[ -~]*", value)
+    assert value == value.strip()
+    shown = name[:256]
+    if "%" not in shown:
+        assert unquote(value.decode()) == shown.strip() or not shown.isascii()
+
+
+EPHEMERAL = {"type": "ephemeral"}
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"model": "m", "max_tokens": 1, **fields}).encode()
+
+
+def turns(*blocks: dict[str, Any], role: str = "assistant") -> bytes:
+    return body(messages=[{"role": "user", "content": "hi"}, {"role": role, "content": [*blocks]}])
+
+
+BOUND = {
+    "signed thinking": turns({"type": "thinking", "thinking": "…", "signature": "EqQB"}),
+    "redacted thinking": turns({"type": "redacted_thinking", "data": "EqQB"}),
+    "a cached prefix": body(messages=[], cache_control=EPHEMERAL),
+    "a cached system prompt": body(
+        system=[{"type": "text", "text": "s", "cache_control": EPHEMERAL}], messages=[]
+    ),
+    "cached tools": body(tools=[{"name": "t", "cache_control": EPHEMERAL}], messages=[]),
+    "a cached turn": turns({"type": "text", "text": "t", "cache_control": EPHEMERAL}, role="user"),
+    "a cached part of a tool's result": turns(
+        {
+            "type": "tool_result",
+            "content": [{"type": "text", "text": "t", "cache_control": EPHEMERAL}],
+        },
+        role="user",
+    ),
+    "an escaped name": body(messages=[]).replace(b'"model"', b'"cache\\u005fcontrol": {}, "model"'),
+    "what cannot be read": b'{"messages": "redacted_thinking',
+    "what is no object": b'["cache_control"]',
+}
+
+FREE = {
+    "plain turns": turns({"type": "text", "text": "t"}),
+    "unsigned thinking": turns({"type": "thinking", "thinking": "…", "signature": ""}),
+    "text that speaks of it": turns({"type": "text", "text": '"cache_control" "signature"'}),
+    "a tool's own argument": turns(
+        {"type": "tool_use", "input": {"cache_control": 1, "signature": "x"}}
+    ),
+    "a tool's own schema": body(
+        tools=[{"name": "t", "input_schema": {"properties": {"cache_control": {}}}}], messages=[]
+    ),
+    "null": body(system=[{"type": "text", "text": "s", "cache_control": None}], messages=[]),
+    "strange shapes": body(
+        system="cache_control", tools={"cache_control": 1}, messages=[1, {"content": "x"}, None]
+    ),
+    "a signature elsewhere": turns({"type": "text", "text": "t", "signature": "x"}),
+}
+
+
+@pytest.mark.parametrize("data", BOUND.values(), ids=BOUND.keys())
+def test_a_conversation_is_bound_by(data: bytes) -> None:
+    assert is_bound(data)
+
+
+@pytest.mark.parametrize("data", FREE.values(), ids=FREE.keys())
+def test_a_conversation_is_not_bound_by(data: bytes) -> None:
+    assert not is_bound(data)

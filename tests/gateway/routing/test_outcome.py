@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from apertis.gateway.exchange import Fault
 from apertis.gateway.routing import (
     Outcome,
     may_change_model,
@@ -13,6 +12,7 @@ from apertis.gateway.routing import (
     outcome_of_fault,
     outcome_of_status,
 )
+from apertis.gateway.upstreams.contract import Fault
 
 STATUSES = {
     200: Outcome.OK,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apertis.accounting.record import UsageRecord
+from apertis.accounting.tokens import Tokens
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.store.database import Store
-from apertis.gateway.usage.record import UsageRecord
-from apertis.gateway.usage.tokens import Tokens
 from tests.gateway.postgresql import postgresql_server
 
 if TYPE_CHECKING:

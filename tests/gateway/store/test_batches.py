@@ -10,13 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.gateway.store.errors import StoreUnavailableError, UnknownBatchError
-from apertis.gateway.store.records import Batch, BatchLine, BatchResult, Settlement, UsageQuery
+from apertis.gateway.store.records import (
+    Batch,
+    BatchLine,
+    BatchResult,
+    Settlement,
+    StoreUnavailableError,
+    UnknownBatchError,
+    UsageQuery,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apertis.gateway.usage.record import UsageRecord
+    from apertis.accounting.record import UsageRecord
 
 
 def batch(number: int = 1, key_id: str = "key_a") -> Batch:

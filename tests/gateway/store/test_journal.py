@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from apertis.accounting.record import UsageRecord
+from apertis.accounting.tokens import Tokens
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.journal import Journal
-from apertis.gateway.usage.record import UsageRecord
-from apertis.gateway.usage.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

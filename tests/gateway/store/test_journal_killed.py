@@ -19,7 +19,7 @@ import os, sys
 from itertools import count
 from pathlib import Path
 from apertis.gateway.store.journal import Journal
-from apertis.gateway.usage.record import UsageRecord
+from apertis.accounting.record import UsageRecord
 
 journal = Journal.open(Path(sys.argv[1]), segment_bytes=20_000)
 for n in count():

@@ -10,7 +10,7 @@ import pytest
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.database import Store
-from apertis.gateway.store.errors import StoreUnavailableError, UnknownKeyError
+from apertis.gateway.store.records import StoreUnavailableError, UnknownKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ import pytest
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.database import Store
-from apertis.gateway.store.errors import LockLostError, StoreUnavailableError
 from apertis.gateway.store.lock import FileLock
+from apertis.gateway.store.records import LockLostError, StoreUnavailableError
 
 
 def refused(location: Path) -> str:

@@ -19,7 +19,7 @@ from sqlalchemy import inspect, text
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.database import Store
-from apertis.gateway.store.place import FILE_NAME, place_of
+from apertis.gateway.store.location import FILE_NAME, place_of
 from apertis.gateway.store.schema import HEAD, metadata
 
 if TYPE_CHECKING:

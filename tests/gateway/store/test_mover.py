@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.accounting.record import UsageRecord
 from apertis.gateway.store.journal import Journal
 from apertis.gateway.store.mover import Mover
-from apertis.gateway.usage.record import UsageRecord
+from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apertis.accounting.tokens import Tokens
 from apertis.gateway.store.records import DIMENSIONS, UsageQuery, UsageRow
-from apertis.gateway.usage.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from apertis.accounting.record import UsageRecord
     from apertis.gateway.store.records import Dimension
-    from apertis.gateway.usage.record import UsageRecord
 
 DAY = 86_400_000
 # 2026-09-21, at the first moment of the day.

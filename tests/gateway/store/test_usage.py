@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apertis.accounting.tokens import Tokens
 from apertis.gateway.store.records import UsageQuery
-from apertis.gateway.usage.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apertis.gateway.usage.record import UsageRecord
+    from apertis.accounting.record import UsageRecord
 
 
 def test_a_record_comes_back_as_it_was_added(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
+from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

@@ -11,8 +11,13 @@ import pytest
 import trustme
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.exchange import Fault, UpstreamFailure, UpstreamRequest, UpstreamTimeouts
 from apertis.gateway.upstreams.anthropic import ANTHROPIC_URL, AnthropicUpstream
+from apertis.gateway.upstreams.contract import (
+    Fault,
+    UpstreamFailure,
+    UpstreamRequest,
+    UpstreamTimeouts,
+)
 from apertis.testing import (
     Close,
     Exchange,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
+from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
 
 if TYPE_CHECKING:
     from tests.gateway.upstreams.conftest import Asker

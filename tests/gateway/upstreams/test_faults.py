@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apertis.gateway.exchange import Fault, UpstreamFailure, UpstreamTimeouts
+from apertis.gateway.upstreams.contract import Fault, UpstreamFailure, UpstreamTimeouts
 from apertis.testing import (
     AwaitDisconnect,
     Close,

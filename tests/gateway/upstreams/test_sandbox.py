@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apertis.gateway.exchange import (
+from apertis.gateway.upstreams.contract import (
     Fault,
     UpstreamFailure,
     UpstreamRequest,

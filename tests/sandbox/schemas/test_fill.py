@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.sandbox.schemas import fill, fits
-from apertis.sandbox.words import Words
+from apertis.sandbox.vocabulary import Words
 
 PROMPT = Words('Please book "Dinner" for Ann in Rome at 7 for 3 people, ann@example.com.')
 

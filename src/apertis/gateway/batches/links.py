@@ -6,19 +6,28 @@ A client follows `results_url` with its own key, so it has to lead back here.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
+from urllib.parse import parse_qs, quote
 
 import msgspec
 
-from apertis.gateway.errors import Refusal
-from apertis.gateway.peek import read_object
-from apertis.gateway.slices import with_sound_text
+from apertis.gateway.errors import Refusal, invalid_parameter
+from apertis.gateway.request.body import read_object
+from apertis.sansio.slices import Shape, read_or_none, with_sound_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["BATCHES_PATH", "batch_path", "origin_of", "with_own_links"]
+__all__ = [
+    "BATCHES_PATH",
+    "Description",
+    "Page",
+    "batch_path",
+    "describe",
+    "origin_of",
+    "page_of",
+    "with_own_links",
+]
 
 BATCHES_PATH = "/v1/messages/batches"
 _HOST = re.compile(r"[A-Za-z0-9._~\[\]:-]{1,255}")
@@ -61,3 +70,132 @@ def with_own_links(body: bytes, batch_id: str, origin: str) -> bytes:
         return body
     url = f"{origin}{batch_path(batch_id)}/results"
     return described.edited({"results_url": msgspec.json.encode(url)})
+
+
+class Description(msgspec.Struct, frozen=True):
+    """A batch as the API describes it, in part."""
+
+    id: str
+    processing_status: str | None = None
+    succeeded: int | None = None
+    archived_at: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the batch has ended and nothing of it can be billed any more.
+
+        Either no request of it succeeded, or its results are gone for good.
+        """
+        if self.processing_status != "ended":
+            return False
+        return self.archived_at is not None or self.succeeded == 0
+
+
+# Any values: one that is odd does not hide the id of a batch that exists.
+class _Said(msgspec.Struct):
+    id: Any = None
+    processing_status: Any = None
+    request_counts: Any = None
+    archived_at: Any = None
+
+
+_SHAPE: Final[Shape] = {
+    **dict.fromkeys(("id", "processing_status", "archived_at")),
+    "request_counts": {"succeeded": None},
+}
+_SAID = msgspec.json.Decoder(_Said)
+
+
+def describe(body: bytes) -> Description | None:
+    """Read a description; None for what is none."""
+    said = read_or_none(_SAID, body, _SHAPE)
+    if said is None or not isinstance(said.id, str) or not said.id:
+        return None
+    counts = cast("dict[str, Any]", said.request_counts)
+    return Description(
+        said.id,
+        _text(said.processing_status),
+        # Without the count of those that succeeded there are none.
+        _count(counts.get("succeeded", 0)) if isinstance(said.request_counts, dict) else None,
+        _text(said.archived_at),
+    )
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+_USUAL = 20
+_MOST = 1000
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_HasId)
+
+
+class Page(NamedTuple, Generic[T]):
+    """A part of a list."""
+
+    entries: Sequence[T]
+    has_more: bool
+    """Whether there are more in the direction that was asked for."""
+
+    @property
+    def first_id(self) -> str | None:
+        """The `before_id` of the page before this one."""
+        return self.entries[0].id if self.entries else None
+
+    @property
+    def last_id(self) -> str | None:
+        """The `after_id` of the page after this one."""
+        return self.entries[-1].id if self.entries else None
+
+
+def page_of(entries: Sequence[T], query: str) -> Page[T] | Refusal:
+    """Cut the page that a query asks for: `limit` (1 to 1,000, else 20), `after_id`, `before_id`.
+
+    An id that is not in the list is refused: whoever goes on from there would miss something.
+    """
+    given = {name: values[-1] for name, values in parse_qs(query).items()}
+    limit = _limit(given.get("limit"))
+    if isinstance(limit, Refusal):
+        return limit
+    after, before = given.get("after_id"), given.get("before_id")
+    if after is not None and before is not None:
+        return invalid_parameter(
+            "before_id", "Invalid value for parameter 'before_id': 'after_id' is there already"
+        )
+    start = 0
+    if after is not None or before is not None:
+        name, cursor = ("after_id", after) if before is None else ("before_id", before)
+        places = (place for place, entry in enumerate(entries) if entry.id == cursor)
+        place = next(places, None)
+        if place is None:
+            return invalid_parameter(
+                name, f"Invalid value for parameter '{name}': there is no batch {cursor!r:.200}"
+            )
+        if before is not None:
+            start = max(0, place - limit)
+            return Page(entries[start:place], start > 0)
+        start = place + 1
+    return Page(entries[start : start + limit], start + limit < len(entries))
+
+
+def _limit(text: str | None) -> int | Refusal:
+    if text is None:
+        return _USUAL
+    if text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= _MOST:
+        return int(text)
+    return invalid_parameter(
+        "limit", f"Invalid value for parameter 'limit': a whole number from 1 to {_MOST}"
+    )

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from apertis.gateway.slices import UNREADABLE, slices
 from apertis.models.wire import without_half_characters
+from apertis.sansio.slices import UNREADABLE, slices
 
 __all__ = ["MOST_LINE_BYTES", "LineFraming", "LineResult", "read_results"]
 

@@ -6,11 +6,16 @@ It is exact, opt-in and free of charge, and has nothing to do with the prompt ca
 
 from __future__ import annotations
 
-from apertis.gateway.cache.keys import TopLevel, cache_key
-from apertis.gateway.cache.marks import CACHE_HEADER, MISS, hit_headers, wants_cache
-from apertis.gateway.cache.recording import FINAL_STOP_REASONS, Entry, Recording
 from apertis.gateway.cache.replay import events_of, message_of
-from apertis.gateway.cache.store import ResponseCache
+from apertis.gateway.cache.request import (
+    CACHE_HEADER,
+    MISS,
+    TopLevel,
+    cache_key,
+    hit_headers,
+    wants_cache,
+)
+from apertis.gateway.cache.store import FINAL_STOP_REASONS, Entry, Recording, ResponseCache
 
 __all__ = [
     "CACHE_HEADER",

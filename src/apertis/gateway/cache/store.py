@@ -3,14 +3,135 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from apertis.gateway.cache.recording import Entry, Recording
+import msgspec
+
+from apertis.gateway.cache.replay import events_of, message_of
+from apertis.sansio.sse import EventDecoder, EventTooLargeError
 
 if TYPE_CHECKING:
     from apertis.gateway.config import CacheSettings
 
-__all__ = ["ResponseCache"]
+__all__ = ["FINAL_STOP_REASONS", "Entry", "Recording", "ResponseCache"]
+
+# `pause_turn` asks the caller to go on, and what is not known yet may mean the same.
+FINAL_STOP_REASONS: Final = frozenset(
+    {
+        "end_turn",
+        "stop_sequence",
+        "max_tokens",
+        "tool_use",
+        "refusal",
+        "model_context_window_exceeded",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A kept answer: the bytes of a message's JSON, or of its event stream. No repr shows them."""
+
+    body: bytes = field(repr=False)
+    streamed: bool
+    stored_at: float
+
+    def age_seconds(self, now: float) -> int:
+        """How old it is, in whole seconds."""
+        return max(int(now - self.stored_at), 0)
+
+    def replay(self, *, streamed: bool) -> bytes | None:
+        """The answer as events or as a message; the bytes that came, if it came in that form.
+
+        None when it cannot be had in the other form, which makes it a miss.
+        """
+        if streamed == self.streamed:
+            return self.body
+        return events_of(self.body) if streamed else message_of(self.body)
+
+
+class Recording:
+    """Copies one answer as it passes: `add` its bytes, `finish` at its regular end."""
+
+    __slots__ = ("_limit", "_pieces", "_size", "_streamed")
+
+    def __init__(self, *, streamed: bool, max_entry_bytes: int) -> None:
+        self._streamed = streamed
+        self._limit = max_entry_bytes
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def __repr__(self) -> str:
+        return f"Recording({self._size} bytes)"
+
+    def add(self, data: bytes) -> None:
+        """Keep the next bytes; an answer that becomes too large is let go."""
+        self._size += len(data)
+        if self._size <= self._limit:
+            self._pieces.append(data)
+        else:
+            self._pieces.clear()
+
+    def finish(self, now: float) -> Entry | None:
+        """The entry to keep; None unless it is a whole message that came to its own end.
+
+        To be called only for a 200 of the model that was asked for.
+        """
+        if self._size > self._limit:
+            return None
+        body = b"".join(self._pieces)
+        reason = _end_of_stream(body) if self._streamed else _end_of_message(body)
+        if reason not in FINAL_STOP_REASONS:
+            return None
+        return Entry(body, self._streamed, now)
+
+
+class _Message(msgspec.Struct, tag_field="type", tag="message"):
+    content: list[dict[str, msgspec.Raw]]
+    usage: dict[str, msgspec.Raw]
+    stop_reason: str | None = None
+
+
+class _Ending(msgspec.Struct):
+    stop_reason: str | None = None
+
+
+class _MessageDelta(msgspec.Struct):
+    delta: _Ending
+
+
+class _Kind(msgspec.Struct):
+    type: str = ""
+
+
+def _end_of_message(body: bytes) -> str | None:
+    try:
+        message = msgspec.json.decode(body, type=_Message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return message.stop_reason
+
+
+def _end_of_stream(body: bytes) -> str | None:
+    """The stop reason of a stream that went from `message_start` to `message_stop`."""
+    decoder = EventDecoder()
+    reason: str | None = None
+    kinds: list[str] = []
+    try:
+        for name, data in decoder.feed(body) + decoder.finish():
+            # Read also where the name says it: a stream may be cut inside its last event.
+            kind = msgspec.json.decode(data, type=_Kind).type or name.decode()
+            if kind != "ping":
+                kinds.append(kind)
+            if kind == "message_delta":
+                reason = msgspec.json.decode(data, type=_MessageDelta).delta.stop_reason or reason
+    except (msgspec.DecodeError, UnicodeDecodeError, EventTooLargeError, RecursionError):
+        return None
+    whole = kinds[:1] == ["message_start"] and kinds[-1:] == ["message_stop"]
+    once = kinds.count("message_start") == kinds.count("message_stop") == 1
+    return reason if whole and once and "error" not in kinds else None
+
 
 # What an entry costs besides its body: keys, tables, objects.
 _OVERHEAD_BYTES: Final = 512

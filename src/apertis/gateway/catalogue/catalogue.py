@@ -7,28 +7,36 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from apertis.accounting.prices import LIST_PRICES
 from apertis.gateway.catalogue.entries import (
     Document,
     Entry,
     configured_entry,
     document_of,
     listed_entry,
+    page,
 )
-from apertis.gateway.catalogue.fetching import NO_LIST, fetch_list, fetch_model
-from apertis.gateway.catalogue.kept import FRESH_SECONDS, Kept
-from apertis.gateway.catalogue.pages import page
+from apertis.gateway.catalogue.fetching import FRESH_SECONDS, NO_LIST, Kept, fetch_list, fetch_model
 from apertis.gateway.errors import Refusal, model_not_found, service_unavailable
-from apertis.gateway.exchange import UpstreamFailure
+from apertis.gateway.request.forward import Plain
+from apertis.gateway.upstreams.contract import UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from apertis.gateway.config import ModelSettings, UpstreamSettings
-    from apertis.gateway.exchange import Upstream
+    from apertis.gateway.upstreams.contract import Upstream
 
     Allows = Callable[[str], bool]
+    from collections.abc import Callable
 
-__all__ = ["Catalogue"]
+    from apertis.gateway.config import Settings
+    from apertis.gateway.keys.directory import Key
+    from apertis.gateway.request.context import Visit
+    from apertis.gateway.routing.router import Router
+    from apertis.gateway.upstreams.contract import Request
+
+__all__ = ["Catalogue", "ModelRoutes"]
 
 # Callers choose the names that are looked up: the table must not grow with them.
 _MOST_NAMES = 256
@@ -165,3 +173,52 @@ def _is_visible(entry: Entry, allows: Allows) -> bool:
 
 def _unknown() -> Refusal:
     return service_unavailable("The upstream's list of models cannot be read at the moment")
+
+
+class ModelRoutes:
+    """Answers what models there are. `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        upstreams: Mapping[str, Upstream],
+        router: Router,
+        clock: Callable[[], float],
+    ) -> None:
+        self._router = router
+        self._clock = clock
+        self._catalogue = _catalogue(settings, upstreams)
+
+    def reconfigure(
+        self, settings: Settings, upstreams: Mapping[str, Upstream], router: Router
+    ) -> None:
+        """Go on with other settings; what upstreams said is asked anew."""
+        self._catalogue.close()
+        self._router = router
+        self._catalogue = _catalogue(settings, upstreams)
+
+    async def __call__(
+        self, _visit: Visit, key: Key, request: Request, name: str
+    ) -> Plain | Refusal:
+        """Answer with a page of models, or with the one of this name."""
+        router = self._router
+
+        def allows(model: str) -> bool:
+            return key.record.models is None or key.allows(model, (router.model_id(model),))
+
+        if name:
+            answer = await self._catalogue.retrieve(name, allows, self._clock())
+        else:
+            answer = await self._catalogue.list(request.query, allows, self._clock())
+        if isinstance(answer, Refusal):
+            return answer
+        return Plain(200, [(b"content-type", b"application/json")], answer)
+
+    def close(self) -> None:
+        """Stop asking upstreams."""
+        self._catalogue.close()
+
+
+def _catalogue(settings: Settings, upstreams: Mapping[str, Upstream]) -> Catalogue:
+    # An upstream without a list still serves models; those that have a price can be named.
+    return Catalogue(settings.upstreams, upstreams, (*settings.prices, *LIST_PRICES))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from apertis.gateway.config.rates import Rate, parse_rate
-from apertis.gateway.config.reading import read_settings, read_store_settings
+from apertis.gateway.config.read import read_settings, read_store_settings
 from apertis.gateway.config.secret import Secret
 from apertis.gateway.config.settings import (
     MAX_BODY_BYTES,
@@ -20,6 +19,7 @@ from apertis.gateway.config.settings import (
     StoreSettings,
     UpstreamSettings,
 )
+from apertis.limiting.rates import Rate, parse_rate
 
 __all__ = [
     "MAX_BODY_BYTES",

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from apertis.gateway.config.kinds import Kind, UnfitError, quoted
-from apertis.gateway.config.rates import Rate, parse_rate
+from apertis.limiting.rates import Rate, parse_rate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
-from apertis.gateway.config.given import Given
+from apertis.errors import ConfigurationError
 from apertis.gateway.config.kinds import UnfitError, shown
-from apertis.gateway.config.problems import SettingsError, nearest
+from apertis.gateway.config.origin import Given
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from apertis.gateway.config.given import Place
     from apertis.gateway.config.kinds import Kind
+    from apertis.gateway.config.origin import Place
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "SettingsError", "nearest"]
+
+
+class SettingsError(ConfigurationError):
+    """The settings cannot work. `problems` has a sentence for each reason; so has the message."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems: tuple[str, ...] = tuple(self.message.split("\n"))
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that a misspelled one most likely stands for."""
+    return next(iter(difflib.get_close_matches(name, list(known), 1, cutoff)), None)
 
 
 class Reader:

@@ -12,11 +12,21 @@ from pathlib import Path  # noqa: TC003 - the types are read at run time, by `ki
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from apertis.gateway.config.kinds import Choice, Flag, Kind, Names, Text
-from apertis.gateway.config.places import BaseUrl, DatabaseUrl, Location, Network, WebOrigin
+from apertis.gateway.config.kinds import (
+    BaseUrl,
+    Choice,
+    DatabaseUrl,
+    Flag,
+    Kind,
+    Location,
+    Names,
+    Network,
+    Text,
+    WebOrigin,
+)
 from apertis.gateway.config.quantities import Duration, Money, Number, RateLimit, Size, Whole
-from apertis.gateway.config.rates import Rate
 from apertis.gateway.config.secret import Secret  # noqa: TC001 - as above.
+from apertis.limiting.rates import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

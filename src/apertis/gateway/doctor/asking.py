@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
+from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ from apertis.gateway.doctor.stored import store_findings
 from apertis.gateway.doctor.upstreams import upstream_findings
 
 if TYPE_CHECKING:
-    from apertis.gateway.config.problems import SettingsError
-    from apertis.gateway.config.reading import Reading
+    from apertis.gateway.config.read import Reading
+    from apertis.gateway.config.reader import SettingsError
     from apertis.gateway.doctor.finding import Finding
 
 __all__ = ["configuration_findings", "diagnose"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from apertis.gateway.certificate import CertificateError, read_certificate
 from apertis.gateway.doctor.finding import fail, ok, warn
+from apertis.gateway.serving.certificate import CertificateError, read_certificate
 
 if TYPE_CHECKING:
     from apertis.gateway.config import ServerSettings

@@ -8,8 +8,8 @@ import msgspec
 
 from apertis.gateway.doctor.asking import ask
 from apertis.gateway.doctor.finding import fail, ok, warn
-from apertis.gateway.exchange import UpstreamFailure
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
+from apertis.gateway.upstreams.contract import UpstreamFailure
 from apertis.version import __version__
 
 if TYPE_CHECKING:

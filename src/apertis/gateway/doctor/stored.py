@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.doctor.finding import fail, ok, warn
-from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.gateway.store.location import place_of
 from apertis.gateway.store.migration import is_at_head
-from apertis.gateway.store.place import place_of
+from apertis.gateway.store.records import StoreUnavailableError
 from apertis.gateway.store.schema import HEAD
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from apertis.gateway.doctor.asking import LONGEST_SECONDS, ask
 from apertis.gateway.doctor.finding import fail, ok, warn
-from apertis.gateway.exchange import UpstreamFailure, redirect_target
-from apertis.gateway.slices import items, slices
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
+from apertis.gateway.upstreams.contract import UpstreamFailure, redirect_target
+from apertis.sansio.slices import items, slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,15 +6,13 @@ import hmac
 from typing import TYPE_CHECKING
 
 from apertis.gateway.keys.account import Account
-from apertis.gateway.keys.models import compile_models
-from apertis.gateway.keys.networks import compile_networks
-from apertis.gateway.keys.secret import hash_secret
+from apertis.gateway.keys.matching import compile_models, compile_networks
+from apertis.gateway.keys.secrets import hash_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, ValuesView
 
-    from apertis.gateway.keys.models import ModelList
-    from apertis.gateway.keys.networks import Networks
+    from apertis.gateway.keys.matching import ModelList, Networks
     from apertis.gateway.keys.record import KeyRecord
 
 __all__ = ["Directory", "Key"]
@@ -49,7 +47,7 @@ class Key:
     def allows(self, model: str, aliases: Iterable[str] = ()) -> bool:
         """Whether the key may use a model, by this name or by one of its other names.
 
-        How names are compared: `apertis.gateway.keys.models.ModelList`.
+        How names are compared: `apertis.gateway.keys.matching.ModelList`.
         """
         entries = self.record.models
         if entries is None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.gateway.config.rates import parse_rate
-from apertis.gateway.keys.networks import parse_network
+from apertis.gateway.keys.matching import parse_network
+from apertis.limiting.rates import parse_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from apertis.gateway.routing.affinity import AffinityTable, affinity_of
 from apertis.gateway.routing.attempts import Attempts, Stop, Try, may_change_model, may_move
-from apertis.gateway.routing.binding import is_bound
 from apertis.gateway.routing.breaker import BreakerState, Cause
 from apertis.gateway.routing.fallback import (
     BOUND_HEADER,
@@ -12,9 +11,11 @@ from apertis.gateway.routing.fallback import (
     FallbackDefaults,
     FallbackFields,
     FallbackPlan,
+    FallbackReason,
+    fallback_headers,
     fallback_plan,
+    is_bound,
 )
-from apertis.gateway.routing.notes import FallbackReason, fallback_headers
 from apertis.gateway.routing.outcome import (
     Outcome,
     outcome_of_error,
@@ -22,7 +23,7 @@ from apertis.gateway.routing.outcome import (
     outcome_of_status,
 )
 from apertis.gateway.routing.router import Router, UpstreamState
-from apertis.gateway.routing.target import Target
+from apertis.gateway.routing.targets import Target
 
 __all__ = [
     "BOUND_HEADER",

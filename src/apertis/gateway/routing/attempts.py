@@ -18,14 +18,14 @@ from apertis.gateway.errors import (
     upstream_error,
     upstream_timeout,
 )
-from apertis.gateway.routing.notes import FallbackReason, fallback_headers, reason_of
+from apertis.gateway.routing.fallback import FallbackReason, fallback_headers, reason_of
 from apertis.gateway.routing.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.gateway.routing.fallback import FallbackPlan
-    from apertis.gateway.routing.target import Target
+    from apertis.gateway.routing.targets import Target
 
 __all__ = ["Attempts", "Stop", "Try", "may_change_model", "may_move"]
 

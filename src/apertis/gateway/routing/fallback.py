@@ -7,11 +7,14 @@ fallback is off.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+import enum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
+from urllib.parse import quote
 
 import msgspec
 
 from apertis.gateway.errors import Refusal, invalid_parameter
+from apertis.gateway.routing.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +27,11 @@ __all__ = [
     "FallbackDefaults",
     "FallbackFields",
     "FallbackPlan",
+    "FallbackReason",
+    "fallback_headers",
     "fallback_plan",
+    "is_bound",
+    "reason_of",
 ]
 
 # `allow` lets the request's own `fallback_models` stand in for a conversation that is bound.
@@ -170,3 +177,107 @@ def _decoded(raw: bytes | None, kind: type[T]) -> T | Refusal | None:
 
 def _invalid(param: str, expected: str) -> Refusal:
     return invalid_parameter(param, f"Invalid value for parameter '{param}': {expected}")
+
+
+# What may stand in a header's value as it is; the percent sign itself stands for an escape.
+_PLAIN: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_LONGEST_NAME: Final = 256
+
+
+class FallbackReason(enum.Enum):
+    """Why the model that was asked for did not answer: all words that the header can hold."""
+
+    NOT_FOUND = "primary_model_not_found"
+    TIMEOUT = "primary_model_timeout"
+    UNREACHABLE = "primary_model_unreachable"
+    RATE_LIMITED = "primary_model_rate_limited"
+    OVERLOADED = "primary_model_overloaded"
+    FAILED = "primary_model_failed"
+
+
+_REASONS = {
+    Outcome.MODEL_MISSING: FallbackReason.NOT_FOUND,
+    Outcome.TIMEOUT: FallbackReason.TIMEOUT,
+    Outcome.LATE: FallbackReason.TIMEOUT,
+    Outcome.UNREACHABLE: FallbackReason.UNREACHABLE,
+    Outcome.RATE_LIMITED: FallbackReason.RATE_LIMITED,
+    Outcome.OVERLOADED: FallbackReason.OVERLOADED,
+    Outcome.BUSY: FallbackReason.OVERLOADED,
+}
+
+
+def reason_of(outcome: Outcome) -> FallbackReason:
+    """Why another model was tried after this."""
+    return _REASONS.get(outcome, FallbackReason.FAILED)
+
+
+def fallback_headers(
+    asked: str, answered: str, reason: FallbackReason | None
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The header pairs of every answer; the reason is there only when another model was tried.
+
+    A name with characters that a header cannot hold is percent-encoded.
+    """
+    used = b"false" if reason is None else b"true"
+    pairs = (
+        (b"x-fallback-used", used),
+        (b"x-fallback-from", _value(asked)),
+        (b"x-actual-model", _value(answered)),
+    )
+    if reason is None:
+        return pairs
+    return (*pairs, (b"x-fallback-reason", reason.value.encode()))
+
+
+def _value(name: str) -> bytes:
+    name = name[:_LONGEST_NAME]
+    if name.isascii() and name.isprintable() and name == name.strip():
+        return name.encode()
+    return quote(name.strip(), safe=_PLAIN).encode()
+
+
+# Without any of these a body holds no mark. An escape may hide one.
+_TRACES = (b"cache_control", b'"signature"', b"redacted_thinking", b"\\u")
+
+
+def is_bound(body: bytes) -> bool:
+    """Whether a request's body holds signed or redacted thinking, or asks for a cached prefix.
+
+    What a tool's input or schema calls `cache_control` does not count. A body that cannot be read
+    counts as bound: it stays where it is.
+    """
+    if not any(trace in body for trace in _TRACES):
+        return False
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return True
+    if not isinstance(document, dict):
+        return True
+    fields = cast("dict[str, Any]", document)
+    if fields.get("cache_control") is not None:
+        return True
+    messages = [block for turn in _objects(fields.get("messages")) for block in _inside(turn)]
+    parts = [*_objects(fields.get("system")), *_objects(fields.get("tools")), *messages]
+    return any(_binds(part) for part in parts)
+
+
+def _binds(block: dict[str, Any]) -> bool:
+    if block.get("cache_control") is not None or block.get("type") == "redacted_thinking":
+        return True
+    return bool(block.get("type") == "thinking" and block.get("signature"))
+
+
+def _inside(block: dict[str, Any]) -> list[dict[str, Any]]:
+    """The blocks of a turn, and those inside the results of tools and in documents."""
+    blocks: list[dict[str, Any]] = []
+    for inner in _objects(block.get("content")):
+        blocks += [inner, *_objects(inner.get("content"))]
+    return blocks
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        return []
+    items = cast("list[object]", value)
+    return [cast("dict[str, Any]", item) for item in items if isinstance(item, dict)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from apertis.gateway.exchange import Fault
+from apertis.gateway.upstreams.contract import Fault
 
 __all__ = ["Outcome", "outcome_of_error", "outcome_of_fault", "outcome_of_status"]
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from apertis.gateway.routing.affinity import AffinityTable
 from apertis.gateway.routing.breaker import Breaker, BreakerState, Cause
-from apertis.gateway.routing.groups import Group, Names, Route
 from apertis.gateway.routing.outcome import Outcome
+from apertis.gateway.routing.targets import Group, Names, Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from apertis.gateway.config import RoutingSettings, UpstreamSettings
-    from apertis.gateway.routing.target import Target
+    from apertis.gateway.routing.targets import Target
 
 __all__ = ["Router", "UpstreamState"]
 

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
 
-from apertis.gateway.store.booking import book
-from apertis.gateway.store.bulk import BulkInsert
-from apertis.gateway.store.errors import UnknownBatchError
-from apertis.gateway.store.records import Batch, BatchLine, Settlement
+from apertis.gateway.store.booking import BulkInsert, book
+from apertis.gateway.store.records import Batch, BatchLine, Settlement, UnknownBatchError
 from apertis.gateway.store.schema import batch_lines, batches
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.store.errors import StoreUnavailableError
 from apertis.gateway.store.held_directory import identity, leads_elsewhere
+from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

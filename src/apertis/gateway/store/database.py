@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.batches import StoredBatches
-from apertis.gateway.store.errors import LockLostError, StoreUnavailableError
 from apertis.gateway.store.keys import StoredKeys
+from apertis.gateway.store.location import place_of
 from apertis.gateway.store.migration import is_at_head, upgrade
-from apertis.gateway.store.place import place_of
+from apertis.gateway.store.records import LockLostError, StoreUnavailableError
 from apertis.gateway.store.threads import StoredThreads
 from apertis.gateway.store.usage import StoredUsage
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from apertis.gateway.store.connections import Database
+    from apertis.gateway.store.location import Place
     from apertis.gateway.store.lock import Lock
-    from apertis.gateway.store.place import Place
 
 __all__ = ["Store"]
 

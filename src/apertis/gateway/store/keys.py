@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, or_, select, update
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.keys.record import KeyRecord
-from apertis.gateway.store.errors import UnknownKeyError
+from apertis.gateway.store.records import UnknownKeyError
 from apertis.gateway.store.schema import key_usage, key_version, keys
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.gateway.store.records import StoreUnavailableError
 from apertis.gateway.store.schema import HEAD
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from apertis.gateway.store.connections import Database
-    from apertis.gateway.store.place import Place
+    from apertis.gateway.store.location import Place
 
 __all__ = ["is_at_head", "upgrade"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from apertis.gateway.store.errors import StoreUnavailableError
+from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from apertis.accounting.record import UsageRecord
     from apertis.gateway.store.journal import Journal
-    from apertis.gateway.usage.record import UsageRecord
 
 __all__ = ["Ledger", "Mover"]
 

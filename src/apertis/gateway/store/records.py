@@ -6,8 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from apertis.gateway.usage.estimate import Held
-from apertis.gateway.usage.record import UsageRecord  # noqa: TC001 - msgspec reads it.
+from apertis.accounting.estimate import Held
+from apertis.accounting.record import UsageRecord  # noqa: TC001 - msgspec reads it.
+from apertis.errors import ApertisError
 
 __all__ = [
     "DIMENSIONS",
@@ -15,8 +16,12 @@ __all__ = [
     "BatchLine",
     "BatchResult",
     "Dimension",
+    "LockLostError",
     "Settlement",
+    "StoreUnavailableError",
     "ThreadMessage",
+    "UnknownBatchError",
+    "UnknownKeyError",
     "UsageQuery",
     "UsageRow",
 ]
@@ -150,3 +155,19 @@ class ThreadMessage(msgspec.Struct, frozen=True, kw_only=True):
     def held(self) -> Held:
         """What the upstream holds."""
         return Held(self.tokens, self.searches, self.allowance, self.hour)
+
+
+class StoreUnavailableError(ApertisError):
+    """The database did not do it: nothing was changed, and the same call may succeed later."""
+
+
+class LockLostError(StoreUnavailableError):
+    """The store belongs to another gateway now: what this one counts, it counts alone."""
+
+
+class UnknownKeyError(ApertisError):
+    """No key has this id."""
+
+
+class UnknownBatchError(ApertisError):
+    """No batch with this id was made here."""

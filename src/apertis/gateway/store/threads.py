@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from apertis.gateway.store.bulk import BulkInsert
+from apertis.gateway.store.booking import BulkInsert
 from apertis.gateway.store.records import ThreadMessage
 from apertis.gateway.store.schema import thread_messages
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from apertis.accounting.record import UsageRecord
+from apertis.accounting.tokens import Tokens
 from apertis.gateway.store.booking import book
 from apertis.gateway.store.report import report_statement, rows_of
 from apertis.gateway.store.schema import usage
-from apertis.gateway.usage.record import UsageRecord
-from apertis.gateway.usage.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from apertis.errors import ConfigurationError, ParameterError
 from apertis.gateway.upstreams.headers import request_head, request_target
+from apertis.gateway.upstreams.sandbox import SandboxUpstream
 from apertis.gateway.upstreams.wire import Wire, WireAnswer
 from apertis.sansio.proxy import checked_options
 from apertis.sansio.request import checked_value, parse_base_url
@@ -13,10 +14,17 @@ from apertis.sansio.timeouts import Limits
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
-    from apertis.gateway.exchange import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
+    from apertis.gateway.config import Settings, UpstreamSettings
+    from apertis.gateway.upstreams.contract import (
+        Upstream,
+        UpstreamFailure,
+        UpstreamRequest,
+        UpstreamTimeouts,
+    )
 
-__all__ = ["ANTHROPIC_URL", "AnthropicUpstream"]
+__all__ = ["ANTHROPIC_URL", "AnthropicUpstream", "build_upstreams"]
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 
@@ -106,3 +114,40 @@ def _checked(field: str, value: str, upstream: str) -> str:
         raise ConfigurationError(
             f"the {field} of the upstream {upstream!r} cannot be sent: {error}"
         ) from None
+
+
+def build_upstreams(
+    settings: Settings,
+    running: Mapping[str, Upstream] | None = None,
+    before: Settings | None = None,
+) -> dict[str, Upstream]:
+    """Make the upstreams by name; those `running` whose settings did not change go on as they are.
+
+    `ConfigurationError` says which setting cannot be.
+    """
+    same = before is not None and (
+        settings.server.anthropic_version == before.server.anthropic_version
+        and settings.sandbox == before.sandbox
+    )
+    unchanged: set[UpstreamSettings] = (
+        set(before.upstreams) if before is not None and same else set()
+    )
+    upstreams: dict[str, Upstream] = {}
+    for own in settings.upstreams:
+        known = (running or {}).get(own.name)
+        upstreams[own.name] = known if known and own in unchanged else _build(own, settings)
+    return upstreams
+
+
+def _build(own: UpstreamSettings, settings: Settings) -> Upstream:
+    if own.kind == "sandbox":
+        speed = settings.sandbox
+        return SandboxUpstream(speed.first_token_seconds, speed.tokens_per_second, name=own.name)
+    return AnthropicUpstream(
+        own.name,
+        own.base_url,
+        api_key=None if own.api_key is None else own.api_key.reveal(),
+        auth=own.auth,
+        anthropic_version=settings.server.anthropic_version,
+        max_connections=own.max_connections,
+    )

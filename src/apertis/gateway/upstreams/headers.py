@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from apertis.gateway.exchange import TOLD_BY_PROXIES
+from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

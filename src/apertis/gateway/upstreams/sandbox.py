@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING
 
-from apertis.gateway.exchange import (
+from apertis.gateway.upstreams.contract import (
     Fault,
     UpstreamFailure,
     UpstreamRequest,
@@ -17,7 +17,7 @@ from apertis.sandbox import Sandbox, Speed, Wait
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from apertis.gateway.exchange import RawHeaders, UpstreamTimeouts
+    from apertis.gateway.upstreams.contract import RawHeaders, UpstreamTimeouts
     from apertis.sandbox import Reply, Step
 
 __all__ = ["SandboxAnswer", "SandboxUpstream"]

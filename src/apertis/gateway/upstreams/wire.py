@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from apertis.aio.dial import dial
 from apertis.aio.pool import Pool
-from apertis.gateway.exchange import Fault, UpstreamFailure
+from apertis.gateway.upstreams.contract import Fault, UpstreamFailure
 from apertis.gateway.upstreams.headers import passed_down
 from apertis.sansio.outcome import Failure
 from apertis.sansio.proxy import choose_proxy

@@ -19,7 +19,7 @@ from apertis.sandbox.schemas.numbers import number_candidates
 from apertis.sandbox.schemas.references import variants
 from apertis.sandbox.schemas.strings import inert_candidates, is_said, string_candidates
 from apertis.sandbox.values import JsonObject, is_array
-from apertis.sandbox.words import Words, stems
+from apertis.sandbox.vocabulary import Words, stems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

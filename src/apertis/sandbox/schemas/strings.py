@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from apertis.sandbox.inert import NOTHING, inert_strings
 from apertis.sandbox.schemas.patterns import example
 from apertis.sandbox.values import JsonObject, is_array
-from apertis.sandbox.words import Words, stems, word_set, words_in
+from apertis.sandbox.vocabulary import Words, stems, word_set, words_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

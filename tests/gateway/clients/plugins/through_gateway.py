@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import apertis.testing
 from apertis.gateway.config import read_settings
+from apertis.gateway.gateway import Gateway
 from apertis.gateway.keys.record import KeyRecord
-from apertis.gateway.server import Server, bind
-from apertis.gateway.service import Gateway
+from apertis.gateway.serving.server import Server, bind
 from apertis.testing import RunningServer, ScriptedServer
 
 if TYPE_CHECKING:

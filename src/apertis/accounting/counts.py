@@ -1,0 +1,326 @@
+"""The `usage` objects of one answer, folded into what each model used.
+
+The rule for streams: counts are cumulative and may repeat, so the last value that is explicitly
+there wins, field by field; null and missing fields change nothing, and nothing is ever added up
+over events. https://platform.claude.com/docs/en/build-with-claude/streaming
+
+A fallback chain of the API leaves one entry of `iterations` for each attempt, and the counts at
+the top are those of the attempt that answered alone.
+https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeGuard, cast
+
+import msgspec
+
+from apertis.accounting.tokens import NO_TOKENS, Tokens, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from apertis.accounting.prices import Price
+    from apertis.sansio.slices import Shape
+
+__all__ = ["USAGE", "UsageCounts", "completed"]
+
+# No answer comes near it; what is larger is no count.
+_MAX_COUNT = 10**12
+# No answer comes near it; more of them would make any count seem possible.
+_MAX_ITERATIONS = 256
+# It is kept with the record.
+_LONGEST_MODEL = 256
+# What is read of a `usage` object.
+USAGE: Shape = dict.fromkeys(
+    (
+        "input_tokens",
+        "output_tokens",
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+        "cache_creation",
+        "server_tool_use",
+        "speed",
+        "inference_geo",
+        "iterations",
+    )
+)
+# Of models whose limits nobody said.
+_LARGEST_WINDOW = 1_000_000
+_LARGEST_OUTPUT = 128_000
+# A search makes the model run once more. No answer comes near so many.
+_MAX_SEARCHES = 100
+# The API's own limit of rounds in one request.
+_LIKELY_SEARCHES = 10
+# The classes that make up a prompt, the one that has the rest first.
+_PROMPT = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
+_ATTEMPTS = ("message", "fallback_message")
+
+
+class UsageCounts:
+    """Takes `usage` objects in the order in which they came."""
+
+    __slots__ = (
+        "_cache_read",
+        "_cache_write",
+        "_fast",
+        "_input",
+        "_iterations",
+        "_not_counts",
+        "_us_only",
+        "_web_searches",
+        "_write_1h",
+        "_write_5m",
+        "output",
+        "seen",
+    )
+
+    def __init__(self) -> None:
+        self.seen = False
+        self.output: int | None = None
+        self._input: int | None = None
+        self._cache_read: int | None = None
+        self._cache_write: int | None = None
+        self._write_5m: int | None = None
+        self._write_1h: int | None = None
+        self._web_searches: int | None = None
+        self._fast = False
+        self._us_only = False
+        self._iterations: list[object] = []
+        # Fields of `Tokens` that something was said of which is no count.
+        self._not_counts: set[str] = set()
+
+    def update(self, usage: object) -> None:
+        """Take the next object; what is no object, or not a count, is as good as not there."""
+        if not _is_object(usage):
+            return
+        self._input = self._next("input", usage.get("input_tokens"), self._input)
+        self.output = self._next("output", usage.get("output_tokens"), self.output)
+        read = usage.get("cache_read_input_tokens")
+        self._cache_read = self._next("cache_read", read, self._cache_read)
+        self._update_writes(usage)
+        tools = usage.get("server_tool_use")
+        if _is_object(tools):
+            searches = tools.get("web_search_requests")
+            self._web_searches = self._next("web_search_requests", searches, self._web_searches)
+        if usage.get("speed") is not None:
+            self._fast = usage["speed"] == "fast"
+        if usage.get("inference_geo") is not None:
+            self._us_only = usage["inference_geo"] == "us"
+        iterations = usage.get("iterations")
+        if isinstance(iterations, list):
+            self._iterations = cast("list[object]", iterations)[:_MAX_ITERATIONS]
+
+    def _next(self, name: str, said: object, known: int | None) -> int | None:
+        if said is None:
+            return known
+        count = _count(said)
+        if count is not None:
+            self.seen = True
+            if self._not_counts:
+                self._not_counts.discard(name)
+            return count
+        if known is None:
+            self._not_counts.add(name)
+        return known
+
+    def _update_writes(self, usage: Mapping[str, object]) -> None:
+        split = usage.get("cache_creation")
+        said = usage.get("cache_creation_input_tokens")
+        if split is None and said is None:
+            return
+        parted = False
+        if _is_object(split):
+            m5, h1 = (split.get(f"ephemeral_{age}_input_tokens") for age in ("5m", "1h"))
+            self._write_5m = self._next("cache_write_5m", m5, self._write_5m)
+            self._write_1h = self._next("cache_write_1h", h1, self._write_1h)
+            parted = _count(m5) is not None or _count(h1) is not None
+        total = _count(said)
+        self._next("cache_write_5m", said, self._cache_write)
+        if total is not None or parted:
+            parts = (self._write_5m or 0) + (self._write_1h or 0) if parted else 0
+            self._cache_write = max(total or 0, parts)
+
+    def tokens(self, output: int | None = None) -> Tokens:
+        """Give what was used by the model that answered; `output` replaces the counted output."""
+        used = self.use().tokens
+        return used if output is None else msgspec.structs.replace(used, output=output)
+
+    def use(self) -> Use:
+        """Give what was used by the model that answered.
+
+        A summary that the API wrote of its own accord ("compaction") is billed but missing in the
+        top-level counts, so it is added.
+        """
+        if not self._iterations:
+            return Use(self._top(), None, self._unknown())
+        entries = [entry for entry in self._iterations if _is_object(entry)]
+        attempts = [entry for entry in entries if entry.get("type") in _ATTEMPTS]
+        summaries = [entry for entry in entries if entry.get("type") == "compaction"]
+        served = self._answered(attempts)
+        tokens, unknown = self._top(), self._unknown()
+        model: str | None = None
+        if served is not None:
+            model = _model(served)
+            own = [entry for entry in attempts if _model(entry) == model]
+            counted = [_entry_use(entry) for entry in own]
+            if not any(use.unknown for use in counted):
+                # The top level may sum up what several models used.
+                tokens = _with_prompt_and_output(tokens, (use.tokens for use in counted))
+                unknown = frozenset[str]()
+            attempts = own
+        for entry in summaries:
+            tokens = _sum(tokens, _entry_use(entry).tokens)
+        return Use(tokens, model, unknown, max(len(attempts) + len(summaries), 1))
+
+    def others(self) -> tuple[Use, ...]:
+        """Give what other models used, each by itself: it is no part of what the answer's used.
+
+        Those that declined before the one that answered, and those that it asked for advice:
+        https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
+        """
+        if not self._iterations:
+            return ()
+        entries = [entry for entry in self._iterations if _is_object(entry)]
+        served = self._answered([e for e in entries if e.get("type") in _ATTEMPTS])
+        found: list[Use] = []
+        for entry in entries:
+            kind = entry.get("type")
+            declined = served is not None and kind in _ATTEMPTS and _model(entry) != _model(served)
+            if declined or kind == "advisor_message":
+                found.append(_entry_use(entry))
+        return tuple(found)
+
+    def _answered(self, attempts: list[Mapping[str, object]]) -> Mapping[str, object] | None:
+        """Give the entry of the attempt that answered; None where one model made all of them."""
+        last = attempts[-1] if attempts else None
+        if last is None or _model(last) is None:
+            return None
+        if last["type"] == "fallback_message":
+            return last
+        models = {_model(entry) for entry in attempts} - {None}
+        return last if len(models) > 1 else None
+
+    def _top(self) -> Tokens:
+        # Cache writes that nobody split are 5-minute writes; when a later total says less than
+        # the split, the hour's share shrinks last.
+        written = self._cache_write or 0
+        write_1h = min(self._write_1h or 0, written)
+        return Tokens(
+            self._input or 0,
+            self.output or 0,
+            self._cache_read or 0,
+            written - write_1h,
+            write_1h,
+            self._web_searches or 0,
+            self._fast,
+            self._us_only,
+        )
+
+    def context(self) -> int:
+        """All tokens of the conversation as it was at the end: of the last turn where it says them.
+
+        An advisor's own conversation is another one. 0 where the counts cannot be relied on.
+        """
+        for entry in reversed(self._iterations):
+            if _is_object(entry) and entry.get("type") != "advisor_message":
+                use = _entry_use(entry)
+                if not use.unknown:
+                    return use.tokens.total
+        return 0 if self._unknown() else self._top().total
+
+    def _unknown(self) -> frozenset[str]:
+        if not self._not_counts and self._input is not None and self.output is not None:
+            return frozenset()
+        required = {"input": self._input, "output": self.output}
+        return frozenset(
+            (*self._not_counts, *(name for name, count in required.items() if count is None))
+        )
+
+
+def completed(
+    use: Use,
+    price: Price | None,
+    *,
+    max_tokens: int,
+    likely_input: Callable[[], int],
+    output_seen: int,
+) -> tuple[Tokens, tuple[str, ...]]:
+    """Give all that a model used, and the names of what had to be estimated.
+
+    That is each counter by itself that is unknown, or more than the model can use: its window or
+    its largest output, for each time that it was run.
+    """
+    tokens = use.tokens
+    searches = tokens.web_search_requests
+    runs = use.iterations + min(searches, _MAX_SEARCHES)
+    largest_prompt = runs * ((price and price.window) or _LARGEST_WINDOW)
+    asked = min(max(max_tokens, _LARGEST_OUTPUT), _LARGEST_WINDOW)
+    largest_output = runs * ((price and price.max_output) or asked)
+    possible = tokens.prompt <= largest_prompt and tokens.output <= largest_output
+    if possible and not use.unknown and searches <= _MAX_SEARCHES:
+        return tokens, ()
+    estimates: dict[str, int] = {}
+    counts: dict[str, int] = {name: getattr(tokens, name) for name in _PROMPT}
+    for name, count in counts.items():
+        if name in use.unknown or count > largest_prompt:
+            estimates[name] = 0
+    if estimates:
+        known = sum(count for name, count in counts.items() if name not in estimates)
+        estimates[next(iter(estimates))] = max(likely_input() - known, 0)
+    if "output" in use.unknown or tokens.output > largest_output:
+        counted = tokens.output if tokens.output <= largest_output else 0
+        estimates["output"] = max(counted, output_seen)
+    if "web_search_requests" in use.unknown or searches > _MAX_SEARCHES:
+        estimates["web_search_requests"] = _LIKELY_SEARCHES
+    return msgspec.structs.replace(tokens, **estimates), tuple(estimates)
+
+
+def _entry_use(entry: Mapping[str, object]) -> Use:
+    counts = UsageCounts()
+    counts.update({name: value for name, value in entry.items() if name != "iterations"})
+    return msgspec.structs.replace(counts.use(), model=_model(entry))
+
+
+def _model(entry: Mapping[str, object]) -> str | None:
+    model = entry.get("model")
+    return model[:_LONGEST_MODEL] if isinstance(model, str) and model else None
+
+
+def _with_prompt_and_output(top: Tokens, entries: Iterable[Tokens]) -> Tokens:
+    """What entries say of the prompt and the output, and what the top level says of all else."""
+    total = NO_TOKENS
+    for tokens in entries:
+        total = _sum(total, tokens)
+    return msgspec.structs.replace(
+        total,
+        web_search_requests=top.web_search_requests,
+        fast=top.fast,
+        us_only=top.us_only,
+    )
+
+
+def _sum(one: Tokens, other: Tokens) -> Tokens:
+    return Tokens(
+        min(one.input + other.input, _MAX_COUNT),
+        min(one.output + other.output, _MAX_COUNT),
+        min(one.cache_read + other.cache_read, _MAX_COUNT),
+        min(one.cache_write_5m + other.cache_write_5m, _MAX_COUNT),
+        min(one.cache_write_1h + other.cache_write_1h, _MAX_COUNT),
+        min(one.web_search_requests + other.web_search_requests, _MAX_COUNT),
+        one.fast,
+        one.us_only,
+    )
+
+
+def _is_object(value: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(value, dict)
+
+
+def _count(value: object) -> int | None:
+    """Give a count in any form that JSON has for a number: `1000`, `1000.0`, `1e3`."""
+    if type(value) is int:
+        return value if 0 <= value <= _MAX_COUNT else None
+    if type(value) is float and value.is_integer():
+        return _count(int(value))
+    return None

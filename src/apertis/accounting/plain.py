@@ -1,0 +1,153 @@
+"""Bodies that hide nothing: nearly all, and read faster than those that may.
+
+Of a name that stands twice in an object an upstream may take the first value, and of two that
+differ in case either one; a decoder takes the last of those that it knows. Here a body counts as
+plain when no value that was decoded on the way, the hidden ones included, can change its price
+unseen: all names are known, all kinds are those that cost what their text does, and what asks for
+the cache is counted where it is made. All other bodies are for the careful reader.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from apertis.accounting.readers import UNREADABLE
+
+__all__ = ["Plain", "read_plain", "read_plain_part"]
+
+
+class Plain(NamedTuple):
+    """What a plain body has besides text."""
+
+    cached: bool
+    hour: bool
+    tools: bool
+    schema: bool
+
+
+class _Asked:
+    """What the objects of a body ask of the cache."""
+
+    cached = False
+    hour = False
+
+
+# Of the body that is decoded now: an object knows no more than itself when it is made.
+_ASKED: ContextVar[_Asked] = ContextVar("asked of the cache")
+
+
+class _CacheControl(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["ephemeral"] | None = None
+    # Neither null nor another time may stand behind an hour, and so hide it.
+    ttl: Literal["1h"] | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        asked = _ASKED.get()
+        asked.cached = True
+        asked.hour = asked.hour or self.ttl == "1h"
+
+
+_RAW = msgspec.Raw()
+_Kind: TypeAlias = Literal[
+    "text", "tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use"
+]
+
+
+class _Block(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    type: _Kind | None = None
+    cache_control: _CacheControl | None = None
+    citations: None = None
+    content: _Content = None
+    data: msgspec.Raw = _RAW
+    id: msgspec.Raw = _RAW
+    input: msgspec.Raw = _RAW
+    is_error: msgspec.Raw = _RAW
+    name: msgspec.Raw = _RAW
+    signature: msgspec.Raw = _RAW
+    text: msgspec.Raw = _RAW
+    thinking: msgspec.Raw = _RAW
+    tool_use_id: msgspec.Raw = _RAW
+
+
+_Content: TypeAlias = "list[_Block] | str | None"
+
+
+class _Message(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: _Content = None
+    role: msgspec.Raw = _RAW
+
+
+class _Tool(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["custom"] | None = None
+    cache_control: _CacheControl | None = None
+    description: msgspec.Raw = _RAW
+    eager_input_streaming: msgspec.Raw = _RAW
+    input_schema: msgspec.Raw = _RAW
+    name: msgspec.Raw = _RAW
+    strict: msgspec.Raw = _RAW
+
+
+class _Body(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """At the top no name stands twice: such a body is refused before anybody asks for its price."""
+
+    cache_control: _CacheControl | None = None
+    compression: msgspec.Raw = _RAW
+    context_management: msgspec.Raw = _RAW
+    fallback_enabled: msgspec.Raw = _RAW
+    fallback_models: msgspec.Raw = _RAW
+    fallback_timeout: msgspec.Raw = _RAW
+    frequency_penalty: msgspec.Raw = _RAW
+    inference_geo: Literal["global"] | None = None
+    logit_bias: msgspec.Raw = _RAW
+    max_tokens: msgspec.Raw = _RAW
+    messages: list[_Message] | None = None
+    metadata: msgspec.Raw = _RAW
+    model: msgspec.Raw = _RAW
+    n: msgspec.Raw = _RAW
+    output_config: msgspec.Raw = _RAW
+    presence_penalty: msgspec.Raw = _RAW
+    response_format: msgspec.Raw = _RAW
+    seed: msgspec.Raw = _RAW
+    service_tier: msgspec.Raw = _RAW
+    speed: Literal["standard"] | None = None
+    stop: msgspec.Raw = _RAW
+    stop_sequences: msgspec.Raw = _RAW
+    stream: msgspec.Raw = _RAW
+    system: _Content = None
+    temperature: msgspec.Raw = _RAW
+    thinking: msgspec.Raw = _RAW
+    tool_choice: msgspec.Raw = _RAW
+    tools: list[_Tool] | None = None
+    top_k: msgspec.Raw = _RAW
+    top_p: msgspec.Raw = _RAW
+    user: msgspec.Raw = _RAW
+
+
+_BODY = msgspec.json.Decoder(_Body)
+_MESSAGE = msgspec.json.Decoder(_Message)
+_TOOL = msgspec.json.Decoder(_Tool)
+
+
+def read_plain(body: bytes) -> Plain | None:
+    """Read a body that hides nothing; None for any other one."""
+    asked = _Asked()
+    _ASKED.set(asked)
+    try:
+        fields = _BODY.decode(body)
+    except UNREADABLE:
+        return None
+    return Plain(asked.cached, asked.hour, bool(fields.tools), bool(fields.output_config))
+
+
+def read_plain_part(part: msgspec.Raw, *, is_tool: bool) -> Plain | None:
+    """Read a message, or a tool, that hides nothing; None for any other one."""
+    asked = _Asked()
+    _ASKED.set(asked)
+    try:
+        (_TOOL if is_tool else _MESSAGE).decode(part)
+    except UNREADABLE:
+        return None
+    return Plain(asked.cached, asked.hour, is_tool, schema=False)

@@ -1,0 +1,51 @@
+"""The record of one request: what the journal keeps and the ledger books."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from apertis.accounting.tokens import NO_TOKENS, Tokens
+
+Kind = Literal["messages", "count_tokens", "batch"]
+
+# Two billion dollars: an upstream that counts more is broken. One such record must not keep a
+# database, whose integers have 64 bits, from booking all others.
+MAX_COST_UNITS = 10**15
+
+
+class UsageRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request as it is booked: ids, outcome, tokens, cost and times; nothing of its content.
+
+    `request_id` identifies the record: booking the same id again changes nothing.
+    `at_ms` is when the request arrived (Unix milliseconds). `cost_units` are integers of
+    1/500,000 US dollar. `model` is the one that answered, `requested_model` the one asked for.
+    `estimated` says that the tokens are not the upstream's own final count, `interrupted` that
+    the answer did not reach its end. `session`, `agent` and `request_class` come from the
+    headers with which Claude Code identifies its requests. `bill_to` says who pays where it is not
+    the gateway's own account, as the request put it.
+    """
+
+    request_id: str
+    at_ms: int
+    key_id: str
+    kind: Kind = "messages"
+    model: str
+    requested_model: str
+    upstream: str | None = None
+    status: int
+    code: str | None = None
+    tokens: Tokens = NO_TOKENS
+    cost_units: int = 0
+    estimated: bool = False
+    cached: bool = False
+    streamed: bool = False
+    session: str | None = None
+    agent: str | None = None
+    request_class: str | None = None
+    upstream_request_id: str | None = None
+    first_byte_ms: int | None = None
+    total_ms: int = 0
+    interrupted: bool = False
+    bill_to: str | None = None

@@ -1,0 +1,305 @@
+"""The admin API, `/admin/v1`: keys, usage, upstreams and the response cache, as JSON.
+
+`create_admin` gives the ASGI application. All of it needs an administrator's key; all errors come
+in the envelope of `apertis.gateway.errors`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from apertis.gateway.admin.key_fields import KeyPage, KeyView, RotateFields, key_view, read_fields
+from apertis.gateway.admin.keys import KeyAdministration, Made, find_key
+from apertis.gateway.admin.reading import (
+    CacheFields,
+    ListFields,
+    page_of,
+    read_body_as,
+    read_query_as,
+)
+from apertis.gateway.admin.usage_report import UsageFields, report
+from apertis.gateway.admin.views import Purged, UpstreamList, upstream_view
+from apertis.gateway.errors import (
+    ADMINISTRATORS_ONLY,
+    Refusal,
+    endpoint_not_found,
+    internal_error,
+    method_not_allowed,
+    not_found,
+    request_too_large,
+    service_unavailable,
+)
+from apertis.gateway.serving.asgi import CALLER, REQUEST_ID
+from apertis.gateway.store.records import StoreUnavailableError, UnknownKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from apertis.gateway.admin.views import Cache, Caller, Directory, Store, Upstreams
+    from apertis.gateway.keys.record import KeyRecord
+
+__all__ = ["AdminApi", "Result", "create_admin"]
+
+Result = Refusal | msgspec.Struct
+
+_MOST_BODY_BYTES = 2**20
+
+
+class AdminApi:
+    """What is behind each path: a request in, a JSON object or a `Refusal` out."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        upstreams: Upstreams,
+        cache: Cache,
+        now: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._upstreams = upstreams
+        self._cache = cache
+        self._now = now
+        self._keys = KeyAdministration(store.keys, now, self._everyone, self._catch_up)
+
+    async def list_keys(self, request: Request) -> Result:
+        """List keys in pages."""
+        asked = read_query_as(request.url.query, ListFields)
+        if isinstance(asked, Refusal):
+            return asked
+        page = page_of(await self._everyone(), asked)
+        if isinstance(page, Refusal):
+            return page
+        ids = [record.id for record in page.records]
+        return KeyPage(
+            data=tuple(self._view(record) for record in page.records),
+            has_more=page.has_more,
+            first_id=ids[0] if ids else None,
+            last_id=ids[-1] if ids else None,
+        )
+
+    async def create_key(self, request: Request) -> Result:
+        """Make a key; its secret is in this answer only."""
+        body = await _body(request)
+        fields = body if isinstance(body, Refusal) else read_fields(body)
+        return self._shown(
+            fields if isinstance(fields, Refusal) else await self._keys.create(fields)
+        )
+
+    async def read_key(self, request: Request) -> Result:
+        """Show one key."""
+        key_id = _key_id(request)
+        record = await self._store.keys.get(key_id)
+        return (
+            not_found(f"There is no key '{key_id[:100]}'") if record is None else self._view(record)
+        )
+
+    async def change_key(self, request: Request) -> Result:
+        """Set the fields that are given."""
+        body = await _body(request)
+        fields = body if isinstance(body, Refusal) else read_fields(body)
+        if isinstance(fields, Refusal):
+            return fields
+        return self._shown(await self._keys.change(_key_id(request), fields))
+
+    async def delete_key(self, request: Request) -> Result:
+        """Delete a key for good."""
+        return self._shown(await self._keys.delete(_key_id(request)))
+
+    async def rotate_key(self, request: Request) -> Result:
+        """Give a key another secret, shown in this answer only."""
+        body = await _body(request)
+        if isinstance(body, Refusal):
+            return body
+        asked = read_body_as(body or b"{}", RotateFields)
+        if isinstance(asked, Refusal):
+            return asked
+        return self._shown(await self._keys.rotate(_key_id(request), asked.grace_seconds))
+
+    async def enable_key(self, request: Request) -> Result:
+        """Let a key in again."""
+        return self._shown(await self._keys.set_status(_key_id(request), "enabled"))
+
+    async def disable_key(self, request: Request) -> Result:
+        """Keep a key out until it is enabled."""
+        return self._shown(await self._keys.set_status(_key_id(request), "disabled"))
+
+    async def report_usage(self, request: Request) -> Result:
+        """Add usage up."""
+        asked = read_query_as(request.url.query, UsageFields)
+        if isinstance(asked, Refusal):
+            return asked
+        keys = await self._everyone()
+        answer = await report(asked, self._store.usage, keys, self._now())
+        return answer if isinstance(answer, Refusal) else answer.view()
+
+    async def list_upstreams(self, _: Request) -> Result:
+        """Show the state of each upstream's breaker."""
+        return UpstreamList(data=tuple(map(upstream_view, self._upstreams.states(self._now()))))
+
+    async def purge_cache(self, request: Request) -> Result:
+        """Drop answers that the response cache keeps."""
+        asked = read_query_as(request.url.query, CacheFields)
+        if isinstance(asked, Refusal):
+            return asked
+        if asked.key is None:
+            purged = len(self._cache)
+            self._cache.clear()
+            return Purged(purged=purged)
+        record = find_key(await self._everyone(), asked.key)
+        if isinstance(record, Refusal):
+            return record
+        return Purged(purged=self._cache.purge(record.id))
+
+    async def _catch_up(self) -> None:
+        """Bring the directory up to date.
+
+        What was changed elsewhere comes along: a change of our own alone would move the
+        directory's version past it.
+        """
+        self._directory.apply(await self._store.keys.changes_since(self._directory.version))
+
+    async def _everyone(self) -> list[KeyRecord]:
+        await self._catch_up()
+        return [key.record for key in self._directory.all()]
+
+    def _shown(self, result: KeyRecord | Made | Refusal) -> Result:
+        if isinstance(result, Refusal):
+            return result
+        if isinstance(result, Made):
+            return self._view(result.record, result.secret)
+        return self._view(result)
+
+    def _view(self, record: KeyRecord, secret: str | None = None) -> KeyView:
+        live = self._directory.get(record.id)
+        # The store hears of usage a moment later than the key's account.
+        used = record.used_units if live is None else max(record.used_units, live.account.used)
+        return key_view(msgspec.structs.replace(record, used_units=used), secret)
+
+
+def _key_id(request: Request) -> str:
+    key_id: str = request.path_params["key_id"]
+    return key_id
+
+
+async def _body(request: Request) -> bytes | Refusal:
+    """Read the body, up to far more than any key needs."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > _MOST_BODY_BYTES:
+            return request_too_large(_MOST_BODY_BYTES)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+_KEY = "/admin/v1/keys/{key_id}"
+
+_Work = Callable[[Request], Awaitable[Result]]
+
+
+def create_admin(
+    *,
+    store: Store,
+    directory: Directory,
+    upstreams: Upstreams,
+    cache: Cache,
+    now: Callable[[], float] = time.time,
+) -> Starlette:
+    """Build the ASGI application of `/admin/v1`.
+
+    Whose key a request carries was decided before: `scope[CALLER]` is that key, and here it must be
+    an administrator's besides. A request's id is taken from `scope[REQUEST_ID]`; without it a new
+    one is made. `now` gives Unix seconds.
+    """
+    api = AdminApi(store, directory, upstreams, cache, now)
+    routes: tuple[tuple[str, str, _Work], ...] = (
+        ("GET", "/admin/v1/keys", api.list_keys),
+        ("POST", "/admin/v1/keys", api.create_key),
+        ("GET", _KEY, api.read_key),
+        ("PATCH", _KEY, api.change_key),
+        ("DELETE", _KEY, api.delete_key),
+        ("POST", _KEY + "/rotate", api.rotate_key),
+        ("POST", _KEY + "/enable", api.enable_key),
+        ("POST", _KEY + "/disable", api.disable_key),
+        ("GET", "/admin/v1/usage", api.report_usage),
+        ("GET", "/admin/v1/upstreams", api.list_upstreams),
+        ("DELETE", "/admin/v1/cache", api.purge_cache),
+    )
+    methods: dict[str, dict[str, _Work]] = {}
+    for method, path, work in routes:
+        methods.setdefault(path, {})[method] = work
+    app = Starlette(
+        routes=[Route(path, _Resource(works)) for path, works in methods.items()],
+        exception_handlers={HTTPException: _no_route, Exception: _defect},
+    )
+    # A redirect would make a client repeat a POST as a GET.
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Resource:
+    """The methods of one path, as an ASGI application: gate first, then the work, then JSON."""
+
+    def __init__(self, works: Mapping[str, _Work]) -> None:
+        self._works = works
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        try:
+            result = await self._answer(request)
+        except ClientDisconnect:
+            return
+        except StoreUnavailableError as error:
+            result = service_unavailable(f"The store does not answer: {error}")
+        except UnknownKeyError as error:
+            # Another process took the key away between two steps.
+            result = not_found(str(error))
+        await _response(request, result)(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Result:
+        caller: Caller = request.scope[CALLER]
+        if not caller.record.admin:
+            return ADMINISTRATORS_ONLY
+        method = "GET" if request.method == "HEAD" else request.method
+        work = self._works.get(method)
+        if work is None:
+            return method_not_allowed(request.method, request.url.path, tuple(self._works))
+        return await work(request)
+
+
+def _response(request: Request, result: Result) -> Response:
+    known: str | None = request.scope.get(REQUEST_ID)
+    request_id = known or f"req_{secrets.token_hex(12)}"
+    # A key's secret is in some of the answers: no cache may keep any of them.
+    headers = {"request-id": request_id, "cache-control": "no-store"}
+    if isinstance(result, Refusal):
+        lines = result.header_lines()
+        headers.update((name.decode(), value.decode()) for name, value in lines)
+        body, status = result.body(request_id), result.status
+    else:
+        body, status = msgspec.json.encode(result), 200
+    return Response(body, status, headers, media_type="application/json")
+
+
+def _no_route(request: Request, _: Exception) -> Response:
+    return _response(request, endpoint_not_found(request.method, request.url.path))
+
+
+def _defect(request: Request, _: Exception) -> Response:
+    """Answer for a defect; Starlette raises the exception again, for the server's log."""
+    return _response(request, internal_error())

@@ -1,0 +1,272 @@
+"""Makes and changes keys: what the admin API and the command line both do with the store."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+import msgspec
+
+from apertis.gateway.admin.key_fields import changes_of, refuse_invalid
+from apertis.gateway.errors import Refusal, conflict, missing_parameter, not_found
+from apertis.gateway.keys.record import KeyRecord
+from apertis.gateway.keys.secrets import hash_secret, hint_of, new_key_id, new_secret, rotated
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from apertis.gateway.admin.key_fields import KeyFields, KeyView
+    from apertis.gateway.keys.directory import Directory
+
+__all__ = [
+    "ADMIN_NAME",
+    "KeyAdministration",
+    "KeyStore",
+    "Made",
+    "ensure_administrator",
+    "find_key",
+]
+
+_Key = TypeVar("_Key", "KeyRecord", "KeyView")
+_ROTATED = ("sha256", "hint", "previous_sha256", "previous_until")
+
+
+class KeyStore(Protocol):
+    """Where keys are kept."""
+
+    async def insert(self, record: KeyRecord) -> KeyRecord:
+        """Keep a new key."""
+        ...
+
+    async def get(self, key_id: str) -> KeyRecord | None:
+        """Read one key, deleted ones too."""
+        ...
+
+    async def update(self, key_id: str, **changes: Any) -> KeyRecord:
+        """Change fields of a key, and give the changed one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A key with the secret that was just made for it; the repr does not show the secret."""
+
+    record: KeyRecord
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Made({self.record.id})"
+
+
+class KeyAdministration:
+    """Every change that an administrator can make to keys.
+
+    Answers are values: the changed `KeyRecord`, or the `Refusal` that says why not. `everyone`
+    gives all keys as they are now. `catch_up` is called after each change, so that a process that
+    serves requests acts on it at once; others read it from the store.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        now: Callable[[], float],
+        everyone: Callable[[], Awaitable[Iterable[KeyRecord]]],
+        catch_up: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._everyone = everyone
+        self._catch_up = catch_up or _nothing_to_do
+        # Two changes at once must not each take the other for the remaining administrator.
+        self._one_at_a_time = asyncio.Lock()
+
+    async def create(self, fields: KeyFields) -> Made | Refusal:
+        """Make a key with these fields; `name` is required."""
+        changes = changes_of(fields)
+        if isinstance(changes, Refusal):
+            return changes
+        if "name" not in changes:
+            return missing_parameter("name")
+        secret = new_secret()
+        record = KeyRecord(
+            id=new_key_id(),
+            sha256=hash_secret(secret),
+            hint=hint_of(secret),
+            created_at=int(self._now()),
+            **changes,
+        )
+        refusal = refuse_invalid(record)
+        if refusal is not None:
+            return refusal
+        async with self._one_at_a_time:
+            kept = await self._store.insert(record)
+            await self._catch_up()
+        return Made(kept, secret)
+
+    async def change(self, key_id: str, fields: KeyFields) -> KeyRecord | Refusal:
+        """Set the fields that are given, and leave the others as they are."""
+        changes = changes_of(fields)
+        return changes if isinstance(changes, Refusal) else await self._change(key_id, changes)
+
+    async def set_status(
+        self, key_id: str, status: Literal["enabled", "disabled"]
+    ) -> KeyRecord | Refusal:
+        """Enable or disable a key."""
+        return await self._change(key_id, {"status": status})
+
+    async def delete(self, key_id: str) -> KeyRecord | Refusal:
+        """Delete a key for good; its usage is kept. Repeating it changes nothing."""
+        record = await self._store.get(key_id)
+        if record is not None and record.status == "deleted":
+            return record
+        return await self._change(key_id, {"status": "deleted"})
+
+    async def rotate(self, key_id: str, grace_seconds: int) -> Made | Refusal:
+        """Give a key another secret; the old one is let in for `grace_seconds` more."""
+        async with self._one_at_a_time:
+            record = await self._living(key_id)
+            if isinstance(record, Refusal):
+                return record
+            secret = new_secret()
+            changed = rotated(
+                record,
+                sha256=hash_secret(secret),
+                hint=hint_of(secret),
+                grace_seconds=grace_seconds,
+                now=self._now(),
+            )
+            kept = await self._store.update(
+                key_id, **{name: getattr(changed, name) for name in _ROTATED}
+            )
+            await self._catch_up()
+        return Made(kept, secret)
+
+    async def _change(self, key_id: str, changes: dict[str, Any]) -> KeyRecord | Refusal:
+        async with self._one_at_a_time:
+            record = await self._living(key_id)
+            if isinstance(record, Refusal):
+                return record
+            changed = msgspec.structs.replace(record, **changes)
+            refusal = refuse_invalid(changed) or await self._last_administrator(record, changed)
+            if refusal is not None:
+                return refusal
+            if changed == record:
+                return record
+            kept = await self._store.update(key_id, **changes)
+            await self._catch_up()
+        return kept
+
+    async def _living(self, key_id: str) -> KeyRecord | Refusal:
+        record = await self._store.get(key_id)
+        if record is None:
+            return not_found(f"There is no key '{key_id[:100]}'")
+        if record.status == "deleted":
+            return conflict(f"The key '{key_id}' is deleted, and deletion is final; make another")
+        return record
+
+    async def _last_administrator(self, before: KeyRecord, after: KeyRecord) -> Refusal | None:
+        now = self._now()
+        if not _administers(before, now) or _administers(after, now):
+            return None
+        others = (other for other in await self._everyone() if other.id != before.id)
+        if any(_administers(other, now) for other in others):
+            return None
+        return conflict(
+            f"'{before.name}' is the last administrator's key that works: without it nobody could "
+            "administer the gateway. Make another administrator's key first"
+        )
+
+
+async def _nothing_to_do() -> None:
+    """Serve nobody: a command has no requests that a change could concern."""
+
+
+def find_key(records: Sequence[_Key], named: str) -> _Key | Refusal:
+    """Find a key by its id or by its name; a name that a living key has never means a deleted one.
+
+    Upper and lower case differ. A name of several keys is refused with their ids.
+    """
+    shown = named[:100]
+    by_id = [record for record in records if record.id == named]
+    by_name = [record for record in records if record.name == named]
+    living = [record for record in by_name if record.status != "deleted"]
+    found = by_id or living or by_name
+    if not found:
+        close = difflib.get_close_matches(shown, {r.name for r in records}, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        return not_found(f"There is no key '{shown}'{hint}")
+    if len(found) > 1:
+        ids = ", ".join(record.id for record in found[:10])
+        return conflict(f"{len(found)} keys have the name '{shown}': name one by its id ({ids})")
+    return found[0]
+
+
+def _administers(record: KeyRecord, now: float) -> bool:
+    return (
+        record.admin
+        and record.status == "enabled"
+        and (record.expires_at is None or record.expires_at > now)
+    )
+
+
+ADMIN_NAME = "admin"
+
+
+class AdministratorStore(Protocol):
+    """Where keys are kept."""
+
+    async def insert(self, record: KeyRecord) -> KeyRecord:
+        """Keep a new key."""
+        ...
+
+    async def update(self, key_id: str, **changes: Any) -> KeyRecord:
+        """Change fields of a key, and give the changed one."""
+        ...
+
+
+async def ensure_administrator(
+    keys: AdministratorStore, directory: Directory, *, new_secret_wanted: bool, now: float
+) -> str | None:
+    """Make the first key, or on demand a new secret for the administrator's; give its secret.
+
+    None when there is nothing to make. Without any enabled administrator's key a wanted secret
+    gets a new key. `now` is in Unix seconds.
+    """
+    if len(directory) and not new_secret_wanted:
+        return None
+    secret = new_secret()
+    sha256, hint = hash_secret(secret), hint_of(secret)
+    old = _administrator(directory) if new_secret_wanted else None
+    if old is None:
+        record = KeyRecord(
+            id=new_key_id(),
+            name=ADMIN_NAME,
+            sha256=sha256,
+            hint=hint,
+            admin=True,
+            created_at=int(now),
+        )
+        changed = await keys.insert(record)
+    else:
+        # Whoever asks for it may have lost the old one to somebody: that ends at once.
+        new = rotated(old, sha256=sha256, hint=hint, grace_seconds=0, now=now)
+        changed = await keys.update(
+            old.id,
+            sha256=new.sha256,
+            hint=new.hint,
+            previous_sha256=new.previous_sha256,
+            previous_until=new.previous_until,
+        )
+    directory.apply([changed])
+    return secret
+
+
+def _administrator(directory: Directory) -> KeyRecord | None:
+    """The key that was made at the first start, or else the first that may administer."""
+    enabled = [
+        key.record for key in directory.all() if key.record.admin and key.record.status == "enabled"
+    ]
+    named = [record for record in enabled if record.name == ADMIN_NAME]
+    return next(iter(named or enabled), None)

@@ -1,0 +1,206 @@
+"""The shapes in the gateway's OpenAPI document, and the answers that many endpoints share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from apertis.gateway.admin.key_fields import KeyFields, KeyPage, KeyView, RotateFields
+from apertis.gateway.admin.reading import CacheFields, ListFields
+from apertis.gateway.admin.usage_report import UsageFields, UsageReport
+from apertis.gateway.admin.views import Purged, UpstreamList
+
+__all__ = [
+    "CACHE_PARAMETERS",
+    "COMPONENTS",
+    "LIST_PARAMETERS",
+    "USAGE_PARAMETERS",
+    "ref",
+]
+
+Json = dict[str, Any]
+
+_BODIES = (KeyFields, RotateFields, KeyView, KeyPage, UsageReport, UpstreamList, Purged)
+
+# What each refused request may get; the codes are those of `apertis.gateway.errors`.
+_REFUSALS = {
+    400: "The request cannot be read, or a field of it cannot be: `param` names it.",
+    401: "The key is missing, unknown, disabled or expired.",
+    402: "The key's quota cannot pay for this.",
+    403: "The key may not do this: the model, the address, or administration.",
+    404: "There is no such path, model or object.",
+    408: "The body stopped coming.",
+    409: "The change contradicts what is there.",
+    413: "The body is too large.",
+    429: "Too many requests; `retry-after` tells the seconds to wait.",
+    500: "A defect of the gateway.",
+    502: "The upstream gave no answer.",
+    503: "The gateway, or every upstream, cannot serve now.",
+    504: "The upstream did not answer in time.",
+    529: "The upstream is overloaded.",
+}
+
+
+def ref(kind: str, name: str) -> Json:
+    """Point at a component."""
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def _described(type: type[msgspec.Struct]) -> Json:
+    _, components = msgspec.json.schema_components(
+        [type], ref_template="#/components/schemas/{name}"
+    )
+    described: Json = components[type.__name__]
+    return described
+
+
+def _query_parameters(type: type[msgspec.Struct]) -> list[Json]:
+    """Describe the fields of a query string."""
+    schema = _described(type)
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            **({"description": shape["description"]} if "description" in shape else {}),
+            "schema": {key: value for key, value in shape.items() if key != "description"},
+        }
+        for name, shape in schema["properties"].items()
+    ]
+
+
+def _object(required: Json, optional: Json | None = None, **more: Any) -> Json:
+    """Describe an object that may have further fields."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+        "additionalProperties": True,
+        **more,
+    }
+
+
+_TEXT: Json = {"type": "string"}
+_COUNT: Json = {"type": "integer", "minimum": 0}
+_OPEN_OBJECT: Json = {"type": "object", "additionalProperties": True}
+_NULLABLE_TEXT: Json = {"type": ["string", "null"]}
+
+_ERROR = _object(
+    {
+        "type": {"const": "error"},
+        "error": _object(
+            {"type": _TEXT, "message": _TEXT},
+            {"code": _TEXT, "param": _TEXT},
+            description="`code` says exactly what it is; `param` names the field that is wrong.",
+        ),
+    },
+    {"request_id": _TEXT},
+    description="What went wrong, for Anthropic's and for OpenAI-style clients alike.",
+)
+_COUNT_TOKENS_REQUEST = _object(
+    {"model": _TEXT, "messages": {"type": "array", "items": _OPEN_OBJECT}},
+    {"system": {"anyOf": [_TEXT, {"type": "array", "items": _OPEN_OBJECT}]}},
+)
+_FALLBACK: Json = {
+    "fallback_models": {"type": "array", "items": _TEXT, "maxItems": 5},
+    "fallback_timeout": {
+        "type": "integer",
+        "minimum": 5000,
+        "maximum": 300_000,
+        "description": "Milliseconds until the next model is asked.",
+    },
+    "fallback_enabled": {"type": "boolean"},
+}
+_MESSAGES_REQUEST = _object(
+    {
+        **_COUNT_TOKENS_REQUEST["properties"],
+        "max_tokens": {"type": "integer", "minimum": 1},
+    },
+    {"stream": {"type": "boolean"}, **_FALLBACK},
+    description="A request of the Messages API. `fallback_*` are the gateway's own fields; all "
+    "others reach the upstream as they came.",
+)
+_MESSAGES_REQUEST["required"] = ["model", "messages", "max_tokens"]
+_USAGE = _object({"input_tokens": _COUNT, "output_tokens": _COUNT})
+_MESSAGE = _object(
+    {
+        "id": _TEXT,
+        "type": {"const": "message"},
+        "role": {"const": "assistant"},
+        "content": {"type": "array", "items": _OPEN_OBJECT},
+        "model": _TEXT,
+        "stop_reason": _NULLABLE_TEXT,
+        "usage": _USAGE,
+    }
+)
+_MODEL = _object(
+    {
+        "id": _TEXT,
+        "type": {"const": "model"},
+        "object": {"const": "model"},
+        "display_name": _TEXT,
+        "created_at": _TEXT,
+    }
+)
+_MODEL_LIST = _object(
+    {
+        "object": {"const": "list"},
+        "data": {"type": "array", "items": ref("schemas", "Model")},
+        "has_more": {"type": "boolean"},
+        "first_id": _NULLABLE_TEXT,
+        "last_id": _NULLABLE_TEXT,
+    }
+)
+_TOKEN = _object(
+    {
+        "data": _object(
+            {
+                "name": _TEXT,
+                "remain_quota": {"type": ["integer", "null"], "minimum": 0},
+                "used_quota": _COUNT,
+                "reserved_quota": _COUNT,
+                "unlimited_quota": {"type": "boolean"},
+                "models": {"type": ["array", "null"], "items": _TEXT},
+                "expired_time": {"type": "integer", "description": "Unix seconds; -1: never."},
+            }
+        )
+    },
+    description="What the calling key has left and has used, in units: 500,000 are 1 US dollar. "
+    "`remain_quota` is what is neither used nor reserved by requests under way.",
+)
+
+
+def _components() -> Json:
+    _, shapes = msgspec.json.schema_components(_BODIES, ref_template="#/components/schemas/{name}")
+    shapes |= {
+        "Error": _ERROR,
+        "MessagesRequest": _MESSAGES_REQUEST,
+        "Message": _MESSAGE,
+        "CountTokensRequest": _COUNT_TOKENS_REQUEST,
+        "CountTokens": _object({"input_tokens": _COUNT}),
+        "Batch": _object({"id": _TEXT, "type": _TEXT, "processing_status": _TEXT}),
+        "BatchList": _object({"data": {"type": "array", "items": _OPEN_OBJECT}}),
+        "BatchRequest": _object({"requests": {"type": "array", "items": _OPEN_OBJECT}}),
+        "Deleted": _object({"id": _TEXT, "type": _TEXT}),
+        "Document": _object({"openapi": _TEXT}),
+        "Model": _MODEL,
+        "ModelList": _MODEL_LIST,
+        "Token": _TOKEN,
+        "Status": _object({"status": _TEXT}, {"reason": _TEXT}),
+    }
+    # A new key needs what a change may leave out.
+    created = {**shapes["KeyFields"], "title": "NewKeyFields", "required": ["name"]}
+    shapes["NewKeyFields"] = created
+    body = {"application/json": {"schema": ref("schemas", "Error")}}
+    refusals = {
+        f"Error{status}": {"description": text, "content": body}
+        for status, text in _REFUSALS.items()
+    }
+    return {"schemas": shapes, "responses": refusals}
+
+
+COMPONENTS = _components()
+LIST_PARAMETERS = _query_parameters(ListFields)
+USAGE_PARAMETERS = _query_parameters(UsageFields)
+CACHE_PARAMETERS = _query_parameters(CacheFields)

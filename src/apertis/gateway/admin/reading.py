@@ -1,0 +1,157 @@
+"""Reads bodies and query strings into msgspec types; what does not fit becomes a refusal."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Meta, Struct
+
+from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request
+from apertis.sansio.slices import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from apertis.gateway.keys.record import KeyRecord
+
+__all__ = [
+    "CacheFields",
+    "ListFields",
+    "Page",
+    "nearest",
+    "page_of",
+    "read_body_as",
+    "read_query_as",
+]
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_AT = re.compile(r"(.*) - at `\$\.([a-z_0-9]+)[^`]*`", re.DOTALL)
+_TYPE_NAME = re.compile(r"`([a-z |]+)`")
+_WORDS = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "decimal": "a number",
+    "bool": "true or false",
+    "array": "an array",
+    "object": "an object",
+}
+
+
+def read_body_as(
+    body: bytes, type: type[_T], forbidden: Mapping[str, str] | None = None
+) -> _T | Refusal:
+    """Read a JSON object. `forbidden` says of fields that cannot be set why, or what to do."""
+    try:
+        return msgspec.json.decode(body, type=type)
+    except msgspec.ValidationError as error:
+        return _refusal_of(str(error), type, forbidden or {})
+    except UNREADABLE as error:
+        return invalid_request(f"The body is not JSON: {error}")
+
+
+def read_query_as(query: str, type: type[_T]) -> _T | Refusal:
+    """Read a query string; each field may be given once."""
+    fields: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in fields:
+            return invalid_parameter(name[:100], f"'{name[:100]}' is given twice in the query")
+        fields[name] = value
+    try:
+        return msgspec.convert(fields, type, strict=False)
+    except msgspec.ValidationError as error:
+        return _refusal_of(str(error), type, {})
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name that is meant, as the end of a sentence; else list them all."""
+    names = list(known)
+    close = difflib.get_close_matches(name[:100], names, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(names)}"
+
+
+def _refusal_of(message: str, type: type[msgspec.Struct], forbidden: Mapping[str, str]) -> Refusal:
+    unknown = _UNKNOWN.fullmatch(message)
+    if unknown:
+        name = unknown[1][:100]
+        if name in forbidden:
+            return invalid_parameter(name, f"'{name}' cannot be set: {forbidden[name]}")
+        known = type.__struct_encode_fields__
+        return invalid_parameter(name, f"Unknown field '{name}'{nearest(name, known)}")
+    placed = _AT.fullmatch(message)
+    if placed:
+        return invalid_parameter(placed[2], f"'{placed[2]}': {_in_words(placed[1])}")
+    return invalid_request(f"The body must be a JSON object: {_in_words(message)}")
+
+
+def _in_words(message: str) -> str:
+    """Turn msgspec's sentence into one about JSON."""
+
+    def words(match: re.Match[str]) -> str:
+        return " or ".join(_WORDS.get(name, name) for name in match[1].split(" | "))
+
+    text = _TYPE_NAME.sub(words, message)
+    return text[:1].lower() + text[1:]
+
+
+class ListFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which keys are listed: oldest first, without deleted ones unless `status` asks for them."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after_id: str | None = None
+    before_id: str | None = None
+    name: str | None = None
+    owner: str | None = None
+    tag: str | None = None
+    status: Literal["enabled", "disabled", "deleted", "all"] | None = None
+
+
+class CacheFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Whose kept answers are dropped: those of one key (its id), or without it all."""
+
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the keys."""
+
+    records: tuple[KeyRecord, ...]
+    has_more: bool
+
+
+def page_of(records: Iterable[KeyRecord], asked: ListFields) -> Page | Refusal:
+    """Cut the page that is asked for; `has_more` counts in the direction of the asking."""
+    if asked.after_id is not None and asked.before_id is not None:
+        return invalid_parameter("before_id", "Give 'after_id' or 'before_id', not both")
+    ordered = sorted(records, key=lambda record: (record.created_at, record.id))
+    border = asked.after_id or asked.before_id
+    if border is not None:
+        at = next((i for i, record in enumerate(ordered) if record.id == border), None)
+        if at is None:
+            param = "after_id" if asked.after_id else "before_id"
+            return invalid_parameter(param, f"'{param}': there is no key '{border[:100]}'")
+        ordered = ordered[at + 1 :] if asked.after_id else ordered[:at]
+    found = [record for record in ordered if _is_asked_for(record, asked)]
+    cut = found[-asked.limit :] if asked.before_id else found[: asked.limit]
+    return Page(tuple(cut), len(found) > len(cut))
+
+
+def _is_asked_for(record: KeyRecord, asked: ListFields) -> bool:
+    if asked.status is None:
+        right_status = record.status != "deleted"
+    else:
+        right_status = asked.status in (record.status, "all")
+    return (
+        right_status
+        and asked.name in (None, record.name)
+        and asked.owner in (None, record.owner)
+        and (asked.tag is None or asked.tag in record.tags)
+    )

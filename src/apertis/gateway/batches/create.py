@@ -1,0 +1,290 @@
+"""`POST /v1/messages/batches`: a new batch, on one upstream, with the money for all of it held."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from apertis.accounting.estimate import MAX_WINDOW, Attempt, unknown_held
+from apertis.gateway.batches.body import read_batch
+from apertis.gateway.batches.links import batch_path, describe
+from apertis.gateway.batches.money import hold_units
+from apertis.gateway.errors import (
+    BILLING_POLICY_DENIED,
+    Refusal,
+    invalid_parameter,
+    model_access_denied,
+    model_not_found,
+    quota_exceeded,
+    thread_unsupported_request,
+    unpriced_model,
+    upstream_error,
+)
+from apertis.gateway.request.charge import shortage
+from apertis.gateway.routing.outcome import Outcome
+from apertis.gateway.store.records import Batch, BatchLine, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apertis.accounting.prices import Price
+    from apertis.gateway.batches.body import BatchBody, BatchRequest
+    from apertis.gateway.batches.money import BatchBooks
+    from apertis.gateway.batches.upstream import BatchCalls
+    from apertis.gateway.keys.directory import Key
+    from apertis.gateway.request.charge import Prices
+    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.forward import Plain
+    from apertis.gateway.routing.targets import Target
+    from apertis.gateway.upstreams.contract import Request
+
+__all__ = ["BatchCreation"]
+
+# Above this a body is read in a thread, so that others do not wait for it.
+_LARGE_BYTES = 256 * 1024
+_SHOWN_MODELS = 10
+# The upstream did not take the batch, and another one may.
+_NOT_TAKEN = frozenset(
+    {Outcome.UNREACHABLE, Outcome.BAD_KEY, Outcome.RATE_LIMITED, Outcome.OVERLOADED}
+)
+
+# The upstreams that serve all models of a batch, best first: of each model, what it is there.
+Places = list[dict[str, "Target"]]
+
+
+@dataclass(slots=True)
+class _Order:
+    """A batch that is about to be sent."""
+
+    visit: Visit
+    key: Key
+    request: Request
+    body: BatchBody
+    places: Places
+    held: list[int]
+    prices: Mapping[str, list[Price]]
+    large: bool
+
+
+class BatchCreation:
+    """Makes batches."""
+
+    def __init__(
+        self,
+        calls: BatchCalls,
+        books: BatchBooks,
+        wall_clock: Callable[[], float],
+        pick: Callable[[], float],
+    ) -> None:
+        self._calls = calls
+        self._books = books
+        self._now = wall_clock
+        self._pick = pick
+
+    async def create(self, visit: Visit, key: Key, request: Request) -> Plain | Refusal:
+        """Answer with the new batch as its upstream describes it."""
+        large = len(request.body) > _LARGE_BYTES
+        data = request.body
+        body = await asyncio.to_thread(read_batch, data) if large else read_batch(data)
+        if isinstance(body, Refusal):
+            return body
+        visit.model = next(iter(body.models)) if len(body.models) == 1 else "several"
+        visit.requested_model = visit.model
+        refusal = self._admit(key, body)
+        if refusal is not None:
+            return refusal
+        places = self._places(body)
+        if isinstance(places, Refusal):
+            return places
+        prices = self._prices(key, places)
+        if isinstance(prices, str):
+            return _of_model(unpriced_model(prices), body, prices)
+        order = _Order(visit, key, request, body, places, [], prices, large)
+        order.held = await self._holds(order)
+        # A caller who leaves does not undo a batch that the upstream may have taken.
+        return await self._books.through(self._place(order))
+
+    def _admit(self, key: Key, body: BatchBody) -> Refusal | None:
+        if not key.record.billing_policy and any(r.asked.bill_to for r in body.requests):
+            return BILLING_POLICY_DENIED
+        if key.record.models is None:
+            return None
+        router = self._calls.wiring.router
+        every = self._every_model(body)
+        for model in (*body.models, *body.fallbacks, *every):
+            if not key.allows(model, (router.model_id(model),)):
+                return _of_model(model_access_denied(model), body, model)
+        return None
+
+    def _every_model(self, body: BatchBody) -> tuple[str, ...]:
+        """All models that have a price, where a request leaves the choice to its upstream."""
+        chains = (request.asked.chain for request in body.requests)
+        if any(chain is not None and chain.any_model for chain in chains):
+            return self._calls.wiring.prices.models
+        return ()
+
+    def _places(self, body: BatchBody) -> Places | Refusal:
+        router, now, pick = self._calls.wiring.router, self._now(), self._pick()
+        by_model: dict[str, dict[str, Target]] = {}
+        for model in body.models:
+            targets = router.candidates(model, None, now, pick)
+            if not targets:
+                return _of_model(model_not_found(model), body, model)
+            by_model[model] = {target.upstream: target for target in reversed(targets)}
+        for model in body.fallbacks:
+            by_model[model] = router.at(model)
+            if not by_model[model]:
+                return _of_model(model_not_found(model), body, model)
+        first = router.candidates(next(iter(by_model)), None, now, pick)
+        common = [
+            {model: targets[best.upstream] for model, targets in by_model.items()}
+            for best in first
+            if all(best.upstream in targets for targets in by_model.values())
+        ]
+        if common:
+            return common
+        names = ", ".join(repr(model[:200]) for model in list(by_model)[:_SHOWN_MODELS])
+        return invalid_parameter(
+            "requests",
+            "Invalid value for parameter 'requests': a batch runs on one upstream, and none has "
+            f"all of its models ({names}); make a batch for each",
+        )
+
+    def _prices(self, key: Key, places: Places) -> dict[str, list[Price]] | str:
+        """What may have to be paid for each model; the model that has no price."""
+        if key.account.quota is None:
+            return {}
+        prices = self._calls.wiring.prices
+        found: dict[str, list[Price]] = {}
+        for targets in places:
+            for model, target in targets.items():
+                if not prices.may_be_used(target.id, key):
+                    return model
+                price = prices.of(target.id)
+                known = found.setdefault(model, [])
+                if price is not None and price not in known:
+                    known.append(price)
+        return found
+
+    async def _holds(self, order: _Order, *, threads: bool = True) -> list[int]:
+        prices = self._calls.wiring.prices
+        if order.large:
+            return await asyncio.to_thread(
+                _holds, order.body, order.prices, prices, threads=threads
+            )
+        return _holds(order.body, order.prices, prices, threads=threads)
+
+    async def _place(self, order: _Order) -> Plain | Refusal:
+        # What the store cannot keep is not to be sent.
+        await self._books.store.get(order.visit.id)
+        key, units = order.key, sum(order.held)
+        if not key.account.reserve(units):
+            if any(r.asked.thread is not None for r in order.body.requests):
+                alone = sum(await self._holds(order, threads=False))
+                if alone <= (key.account.remaining or 0):
+                    return thread_unsupported_request(shortage(key, units))
+            return quota_exceeded(shortage(key, units))
+        kept = False
+        try:
+            answer, targets = await self._send(order)
+            if isinstance(answer, Refusal) or answer.status != 200:
+                return answer
+            refusal = await self._keep(order, answer, targets)
+            kept = refusal is None
+            return refusal or answer
+        finally:
+            if kept:
+                key.account.hand_over(units)
+            else:
+                key.account.settle(units, 0)
+
+    async def _send(self, order: _Order) -> tuple[Plain | Refusal, Mapping[str, Target]]:
+        """Send the batch to the first upstream that takes it."""
+        request, body = order.request, order.body
+        path = f"{request.path}?{request.query}" if request.query else request.path
+        answer: Plain | Refusal = upstream_error("no answer came")
+        targets: Mapping[str, Target] = {}
+        for targets in order.places:
+            names = {model: target.model for model, target in targets.items()}
+            large = len(body.data) > _LARGE_BYTES
+            data = await asyncio.to_thread(body.to, names) if large else body.to(names)
+            outcome, answer = await self._calls.post(
+                order.visit, next(iter(targets.values())), path, request.raw_headers, data
+            )
+            if outcome not in _NOT_TAKEN:
+                break
+        return answer, targets
+
+    async def _keep(
+        self, order: _Order, answer: Plain, targets: Mapping[str, Target]
+    ) -> Refusal | None:
+        description = describe(answer.body)
+        if description is None:
+            return upstream_error("its answer to a new batch describes none")
+        store = self._books.store
+        if await store.get(description.id) is not None:
+            return upstream_error("it gave a new batch the id of another one")
+        batch = Batch(
+            id=description.id,
+            upstream=order.visit.upstream,
+            key_id=order.key.record.id,
+            created_at=int(self._now()),
+        )
+        lines = [
+            BatchLine(
+                custom_id=request.custom_id, model=targets[request.model].id, held_units=units
+            )
+            for request, units in zip(order.body.requests, order.held, strict=True)
+        ]
+        try:
+            await store.insert(batch, lines)
+        except StoreUnavailableError:
+            # Nobody could ever ask for it.
+            path = f"{batch_path(batch.id)}/cancel"
+            await self._calls.whole(order.visit, batch.upstream, "POST", path, order.request)
+            raise
+        return None
+
+
+def _holds(
+    body: BatchBody, prices: Mapping[str, list[Price]], known: Prices, *, threads: bool
+) -> list[int]:
+    """The units to set aside for each request; without those that upstreams hold for it, too."""
+    return [
+        _hold(body.params(request), request, prices, known, threads) for request in body.requests
+    ]
+
+
+def _hold(
+    params: bytes,
+    request: BatchRequest,
+    prices: Mapping[str, list[Price]],
+    known: Prices,
+    threads: bool,
+) -> int:
+    own = prices.get(request.model, ())
+    thread, chain, _ = request.asked
+    attempts: tuple[Attempt, ...] = ()
+    if chain is not None:
+        attempts = tuple(
+            Attempt(tuple(prices[hop.model]), hop.max_tokens, hop.fast)
+            for hop in chain.hops
+            if prices.get(hop.model)
+        )
+        if chain.any_model and prices:
+            found = map(known.of, known.models)
+            attempts = tuple(Attempt((price,)) for price in found if price is not None)
+    held = None
+    if threads and thread is not None and thread.continues:
+        # A batch may wait for a day: what is remembered of the answer before can be gone by then.
+        held = unknown_held(max((price.window or MAX_WINDOW for price in own), default=MAX_WINDOW))
+    return hold_units(params, request.max_tokens, *own, chain=attempts, held=held)
+
+
+def _of_model(refusal: Refusal, body: BatchBody, model: str) -> Refusal:
+    if model in body.models:
+        return replace(refusal, param=f"requests.{body.models[model]}.params.model")
+    if model in body.fallbacks:
+        return replace(refusal, param=f"requests.{body.fallbacks[model]}.params.fallbacks")
+    return refusal

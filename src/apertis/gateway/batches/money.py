@@ -1,0 +1,238 @@
+"""The money of batches: what is held for each, and what its results cost, in store and account.
+
+The store books first, in one transaction; the key's account follows. Until the store has answered,
+the account counts all that may be booked as used, so that it never shows less than the store does:
+a record of the key that is read meanwhile changes nothing then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+
+from apertis.accounting.counts import completed
+from apertis.accounting.estimate import reservation_units
+from apertis.accounting.readers import read_message
+from apertis.accounting.record import UsageRecord
+from apertis.accounting.tokens import Use
+from apertis.gateway.store.records import BatchResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+
+    from apertis.accounting.estimate import Attempt, Held
+    from apertis.accounting.prices import Price
+    from apertis.accounting.tokens import Tokens
+    from apertis.gateway.batches.results import LineResult
+    from apertis.gateway.keys.directory import Directory
+    from apertis.gateway.request.charge import Prices
+    from apertis.gateway.store.records import Batch, BatchLine, Settlement
+
+__all__ = ["BatchBooks", "BatchStore", "Booked", "hold_units"]
+
+T = TypeVar("T")
+
+# What a beta header allows in batches, to models that else say less:
+# https://platform.claude.com/docs/en/build-with-claude/batch-processing
+_MAX_OUTPUT = 300_000
+
+
+class BatchStore(Protocol):
+    """Where batches are kept."""
+
+    async def insert(self, batch: Batch, lines: Sequence[BatchLine]) -> Batch:
+        """Keep a new batch with its lines."""
+        ...
+
+    async def get(self, batch_id: str) -> Batch | None:
+        """Read one batch."""
+        ...
+
+    async def list(self, *, key_id: str | None = None) -> tuple[Batch, ...]:
+        """Read all batches, or those of one key; the newest first."""
+        ...
+
+    async def find_lines(self, batch_id: str, custom_ids: Iterable[str]) -> dict[str, BatchLine]:
+        """Read those of a batch's lines that have one of these ids."""
+        ...
+
+    async def settle(self, batch_id: str, results: Iterable[BatchResult]) -> Settlement:
+        """Book the lines that were not settled before, and give up what was held for them."""
+        ...
+
+    async def release(self, batch_id: str) -> int:
+        """Give up what is still held; how many units it was."""
+        ...
+
+    async def delete(self, batch_id: str) -> int:
+        """Forget a batch; how many units were still held for it."""
+        ...
+
+
+@dataclass(slots=True)
+class Booked:
+    """What the results of one reading have cost so far: only lines that nobody read before."""
+
+    records: list[UsageRecord]
+    cost_units: int = 0
+
+
+class BatchBooks:
+    """Keeps store and accounts in step.
+
+    What has begun comes to its end, also when its caller leaves: `finish` waits for it.
+    """
+
+    def __init__(
+        self, store: BatchStore, directory: Directory, wall_clock: Callable[[], float]
+    ) -> None:
+        self.store = store
+        self._directory = directory
+        self._now = wall_clock
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    async def through(self, work: Coroutine[object, object, T]) -> T:
+        """Do something to its end, whoever leaves meanwhile."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def finish(self, patience_seconds: float) -> None:
+        """Wait for what has begun, and give up what takes longer."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=patience_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def settle(self, batch: Batch, results: Iterable[LineResult], prices: Prices) -> Booked:
+        """Book results, each once however often it is read.
+
+        `StoreUnavailableError` when they could not be booked: then they are not to be handed out.
+        """
+        return await self.through(self._settle(batch, {r.custom_id: r for r in results}, prices))
+
+    async def _settle(
+        self, batch: Batch, results: Mapping[str, LineResult], prices: Prices
+    ) -> Booked:
+        lines = await self.store.find_lines(batch.id, results)
+        fresh = [
+            _result(batch, result, lines.get(custom_id), prices, self._now())
+            for custom_id, result in results.items()
+            if custom_id not in lines or not lines[custom_id].settled
+        ]
+        if not fresh:
+            return Booked([])
+        most = sum(result.record.cost_units for result in fresh if result.record is not None)
+        key = self._directory.get(batch.key_id)
+        if key is not None:
+            key.account.let_go(0, most)
+        booked = released = 0
+        try:
+            settlement = await self.store.settle(batch.id, fresh)
+            booked, released = settlement.cost_units, settlement.released_units
+        finally:
+            if key is not None:
+                key.account.let_go(released, booked - most)
+        ids = set(settlement.custom_ids)
+        records = [r.record for r in fresh if r.record is not None and r.custom_id in ids]
+        return Booked(records, booked)
+
+    async def release(self, batch: Batch) -> None:
+        """Give up what is still held for a batch of which no more results will come."""
+        await self.through(self._free(batch, self.store.release(batch.id)))
+
+    async def forget(self, batch: Batch) -> None:
+        """Forget a batch that its upstream has deleted."""
+        await self.through(self._free(batch, self.store.delete(batch.id)))
+
+    async def _free(self, batch: Batch, work: Coroutine[object, object, int]) -> None:
+        units = await work
+        key = self._directory.get(batch.key_id)
+        if key is not None:
+            key.account.let_go(units, 0)
+
+
+def hold_units(
+    params: bytes,
+    max_tokens: int,
+    *prices: Price,
+    chain: tuple[Attempt, ...] = (),
+    held: Held | None = None,
+) -> int:
+    """What a request of a batch costs at the most, in units, at the prices that batches have."""
+    return reservation_units(
+        params,
+        max_tokens,
+        *map(_batch_price, prices),
+        chain=tuple(
+            attempt._replace(prices=tuple(map(_batch_price, attempt.prices))) for attempt in chain
+        ),
+        held=held,
+    )
+
+
+def _batch_price(price: Price) -> Price:
+    percent = price.batch_percent
+    # Each price is rounded up by itself, so that their sum is still a bound.
+    return msgspec.structs.replace(
+        price,
+        input=_share(price.input, percent),
+        output=_share(price.output, percent),
+        cache_read=_share(price.cache_read, percent),
+        cache_write_5m=_share(price.cache_write_5m, percent),
+        cache_write_1h=_share(price.cache_write_1h, percent),
+    )
+
+
+def _share(units: int, percent: int) -> int:
+    return -(-units * percent // 100)
+
+
+def _result(
+    batch: Batch, result: LineResult, line: BatchLine | None, prices: Prices, now: float
+) -> BatchResult:
+    if result.message is None:
+        return BatchResult(custom_id=result.custom_id)
+    reading = read_message(result.message)
+    # Prices go by the names that callers use; a line that nobody sent has the upstream's only.
+    asked = line.model if line is not None and line.model else reading.model or ""
+    use = reading.use or Use(unknown=frozenset({"input", "output"}))
+    names = (asked, *prices.models)
+    model = asked if use.model is None else prices.id_of(use.model, names)
+    tokens, unsure = _completed(use, prices.of(model), reading.output_estimate)
+    others: list[Use] = []
+    for other in reading.others:
+        other_model = asked if other.model is None else prices.id_of(other.model, names)
+        used, more = _completed(other, prices.of(other_model), 0)
+        others.append(Use(used, other_model))
+        unsure += more
+    cost = prices.cost(model, tokens, others, batch=True)
+    if line is not None and unsure and unsure != ("output",):
+        # The prompt is not at hand to be estimated: what was set aside for it is the bound.
+        cost = max(cost, line.held_units)
+    record = UsageRecord(
+        request_id=f"{batch.id}/{result.custom_id}",
+        at_ms=int(now * 1000),
+        key_id=batch.key_id,
+        kind="batch",
+        model=model,
+        requested_model=asked,
+        upstream=batch.upstream,
+        status=200,
+        tokens=tokens,
+        cost_units=cost,
+        estimated=bool(unsure),
+    )
+    return BatchResult(custom_id=result.custom_id, record=record)
+
+
+def _completed(use: Use, price: Price | None, seen: int) -> tuple[Tokens, tuple[str, ...]]:
+    if price is not None and price.max_output:
+        most = max(price.max_output, _MAX_OUTPUT)
+        price = msgspec.structs.replace(price, max_output=most)
+    return completed(use, price, max_tokens=_MAX_OUTPUT, likely_input=lambda: 0, output_seen=seen)

@@ -1,0 +1,142 @@
+"""Calls to the upstream that a batch runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apertis.gateway.batches.results_stream import refusal_of
+from apertis.gateway.errors import (
+    Refusal,
+    credential_refused,
+    upstream_error,
+    upstream_redirect,
+)
+from apertis.gateway.request.forward import Plain, passed_down, read_all
+from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
+from apertis.gateway.routing.targets import Target
+from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, redirect_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apertis.gateway.config import Settings
+    from apertis.gateway.keys.matching import Networks
+    from apertis.gateway.request.charge import Prices
+    from apertis.gateway.request.context import Visit
+    from apertis.gateway.routing.router import Router
+    from apertis.gateway.upstreams.contract import (
+        RawHeaders,
+        Request,
+        Upstream,
+        UpstreamAnswer,
+        UpstreamTimeouts,
+    )
+
+__all__ = ["BatchCalls", "Wiring"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What changes when the configuration is read again."""
+
+    settings: Settings
+    router: Router
+    prices: Prices
+    upstreams: Mapping[str, Upstream]
+    timeouts: UpstreamTimeouts
+    trusted: Networks | None
+
+
+class BatchCalls:
+    """Sends requests to upstreams by their names, and tells the router how they fare."""
+
+    def __init__(
+        self, wiring: Wiring, wall_clock: Callable[[], float], clock: Callable[[], float]
+    ) -> None:
+        self.wiring = wiring
+        self._wall_clock = wall_clock
+        self._clock = clock
+
+    async def open(
+        self, visit: Visit | None, upstream: str, method: str, path: str, request: Request
+    ) -> UpstreamAnswer | Refusal:
+        """Ask for something with the caller's own headers and query, without a body."""
+        target = f"{path}?{request.query}" if request.query else path
+        _, answer = await self._open(
+            visit, upstream, UpstreamRequest(method, target, request.raw_headers, b"")
+        )
+        return answer
+
+    async def whole(
+        self, visit: Visit, upstream: str, method: str, path: str, request: Request
+    ) -> Plain | Refusal:
+        """Ask likewise, and read the whole answer."""
+        answer = await self.open(visit, upstream, method, path, request)
+        if isinstance(answer, Refusal):
+            return answer
+        plain = await self.read(visit, answer)
+        return refusal_of(plain) if isinstance(plain, UpstreamFailure) else plain
+
+    async def read(self, visit: Visit, answer: UpstreamAnswer) -> Plain | UpstreamFailure:
+        """Read an answer to its end."""
+        headers = passed_down(visit, answer)
+        try:
+            body = await read_all(answer)
+        finally:
+            answer.close()
+        return body if isinstance(body, UpstreamFailure) else Plain(answer.status, headers, body)
+
+    async def post(
+        self, visit: Visit, target: Target, path: str, headers: RawHeaders, body: bytes
+    ) -> tuple[Outcome, Plain | Refusal]:
+        """Send a body, and read the whole answer; what became of it, and the answer."""
+        outcome, answer = await self._open(
+            visit, target.upstream, UpstreamRequest("POST", path, headers, body)
+        )
+        if isinstance(answer, Refusal):
+            return outcome, answer
+        plain = await self.read(visit, answer)
+        if isinstance(plain, UpstreamFailure):
+            return outcome_of_fault(plain.kind), refusal_of(plain)
+        return outcome, plain
+
+    async def _open(
+        self, visit: Visit | None, name: str, request: UpstreamRequest
+    ) -> tuple[Outcome, UpstreamAnswer | Refusal]:
+        wiring = self.wiring
+        upstream = wiring.upstreams[name]
+        if visit is not None:
+            visit.upstream = name
+            visit.attempts += 1
+            visit.sent = visit.sent or self._clock()
+        opened = await upstream.open(request, wiring.timeouts)
+        answer: UpstreamAnswer | Refusal
+        if isinstance(opened, UpstreamFailure):
+            outcome, answer = outcome_of_fault(opened.kind), refusal_of(opened)
+        else:
+            outcome = outcome_of_status(opened.status)
+            answer = _unfit(visit, opened) or opened
+        # What batches are told of models says nothing about them: the target has none.
+        wiring.router.report(Target(name, "", ""), outcome, self._wall_clock())
+        return outcome, answer
+
+    def knows(self, upstream: str) -> Refusal | None:
+        """Say so when an upstream is not there any more."""
+        if upstream in self.wiring.upstreams:
+            return None
+        return upstream_error(f"the upstream {upstream!r}, where the batch runs, is not configured")
+
+
+def _unfit(visit: Visit | None, answer: UpstreamAnswer) -> Refusal | None:
+    """What is said in place of an answer that is not for the caller."""
+    refusal = None
+    if 300 <= answer.status < 400:
+        refusal = upstream_redirect(answer.status)
+        if visit is not None:
+            visit.reason = f"it redirects to {redirect_target(answer.headers)} ({answer.status})"
+    elif outcome_of_status(answer.status) is Outcome.BAD_KEY:
+        refusal = credential_refused()
+    if refusal is not None:
+        answer.close()
+    return refusal

@@ -1,0 +1,271 @@
+"""Values as they were given, each with the place that it came from."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FileSource", "Given", "Lines", "Named", "Place", "Source", "TomlPath", "dotted"]
+
+
+class Source(Protocol):
+    """A file, a variable or an option."""
+
+    @property
+    def base(self) -> Path:
+        """What its relative paths are relative to."""
+        ...
+
+    def label(self, path: TomlPath) -> str:
+        """How a message about a value begins."""
+        ...
+
+    def origin(self, path: TomlPath) -> str:
+        """Where the value was read, in a few words."""
+        ...
+
+    def line(self, path: TomlPath) -> int:
+        """The line of the value, 0 where there are no lines."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A configuration file."""
+
+    path: Path
+    lines: Lines = field(repr=False)
+
+    @property
+    def base(self) -> Path:
+        """The file's directory."""
+        return self.path.parent
+
+    def label(self, path: TomlPath) -> str:
+        """The file, the line, and the setting's dotted name."""
+        return f"{self.path}:{self.line(path)}: {dotted(path)}"
+
+    def origin(self, path: TomlPath) -> str:
+        """The file and the line."""
+        return f"{self.path.name}:{self.line(path)}"
+
+    def line(self, path: TomlPath) -> int:
+        """The line of the value."""
+        return self.lines.of(path)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A variable of the environment, or an option of the command line.
+
+    It gives the setting at `path`; what is inside of it is named after it.
+    """
+
+    name: str
+    path: TomlPath
+    base: Path = Path()
+
+    def label(self, path: TomlPath) -> str:
+        """Its name, and where inside of it."""
+        inside = dotted(path[len(self.path) :])
+        joint = "." if inside and not inside.startswith("[") else ""
+        return f"{self.name}{joint}{inside}"
+
+    def origin(self, path: TomlPath) -> str:  # noqa: ARG002
+        """Its name."""
+        return self.name
+
+    def line(self, path: TomlPath) -> int:  # noqa: ARG002
+        """None of its own."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands in a source."""
+
+    source: Source
+    path: TomlPath
+
+    def __truediv__(self, key: str | int) -> Place:
+        return Place(self.source, (*self.path, key))
+
+    @property
+    def label(self) -> str:
+        """How a message about the value begins."""
+        return self.source.label(self.path)
+
+    @property
+    def origin(self) -> str:
+        """Where the value was read, in a few words."""
+        return self.source.origin(self.path)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value in TOML's terms; `text` is what a variable said, where it came from one."""
+
+    value: object = field(repr=False)
+    place: Place
+    text: str | None = field(default=None, repr=False)
+
+    def __truediv__(self, key: str | int) -> Place:
+        return self.place / key
+
+    @property
+    def table(self) -> dict[str, object] | None:
+        """The value, if it is a table."""
+        value = self.value
+        return cast("dict[str, object]", value) if isinstance(value, dict) else None
+
+    @property
+    def array(self) -> list[object] | None:
+        """The value, if it is an array."""
+        value = self.value
+        return cast("list[object]", value) if isinstance(value, list) else None
+
+
+def dotted(path: TomlPath) -> str:
+    """`upstreams[0].models`, as messages name a setting."""
+    parts = [f"[{key}]" if isinstance(key, int) else f".{_key(key)}" for key in path]
+    return "".join(parts).removeprefix(".")
+
+
+def _key(key: str) -> str:
+    plain = key.replace("-", "").replace("_", "").isalnum() and key.isascii()
+    return key if plain else f'"{key}"'
+
+
+TomlPath = tuple[str | int, ...]
+
+_TOKEN = re.compile(
+    r'(?P<string>"""(?:\\.|[^\\])*?"{3,5}(?!")'
+    r"|'''.*?'{3,5}(?!')"
+    r'|"(?:\\.|[^"\\])*"'
+    r"|'[^']*')"
+    r"|(?P<comment>#[^\n]*)"
+    r"|(?P<bare>[^\s\[\]{}=,#\"']+)"
+    r"|(?P<mark>[\[\]{}=,\n])",
+    re.DOTALL,
+)
+
+
+class Lines:
+    """The lines of a text that is known to be TOML.
+
+    A path has the keys and, for the elements of arrays, the indices that lead to a value.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._found: dict[TomlPath, int] = {}
+        self._counts: dict[TomlPath, int] = {}
+        self._tokens = _tokens(text.replace("\r\n", "\n"))
+        self._line, self._token = 1, ""
+        self._advance()
+        self._read()
+
+    def of(self, path: TomlPath) -> int:
+        """The line of a value; for one that is not there, of the nearest table around it."""
+        while path and path not in self._found:
+            path = path[:-1]
+        return self._found.get(path, 1)
+
+    def _advance(self) -> str:
+        """Leave the present token, which is given back."""
+        left = self._token
+        self._line, self._token = next(self._tokens, (self._line, ""))
+        return left
+
+    def _note(self, path: TomlPath) -> None:
+        self._found.setdefault(path, self._line)
+
+    def _read(self) -> None:
+        table: TomlPath = ()
+        while self._token:
+            if self._token == "\n":
+                self._advance()
+            elif self._token == "[":
+                table = self._header()
+            else:
+                self._pair(table)
+
+    def _header(self) -> TomlPath:
+        line = self._line
+        self._advance()
+        is_array = self._token == "["
+        if is_array:
+            self._advance()
+        keys = self._keys("]")
+        while self._token not in {"\n", ""}:
+            self._advance()
+        path: TomlPath = ()
+        for place, key in enumerate(keys, 1):
+            path = (*path, key)
+            self._found.setdefault(path, line)
+            if path in self._counts and not (is_array and place == len(keys)):
+                path = (*path, self._counts[path] - 1)
+        if is_array:
+            count = self._counts.get(path, 0)
+            self._counts[path] = count + 1
+            path = (*path, count)
+            self._found[path] = line
+        return path
+
+    def _keys(self, end: str) -> list[str]:
+        """The parts of a dotted key."""
+        keys: list[str] = []
+        while self._token not in {end, ""}:
+            token = self._advance()
+            if token[0] in "\"'":
+                keys.append(tomllib.loads(f"key = {token}")["key"])
+            else:
+                keys += [part for part in token.split(".") if part]
+        return keys
+
+    def _pair(self, table: TomlPath) -> None:
+        line = self._line
+        path = table
+        for key in self._keys("="):
+            path = (*path, key)
+            self._found.setdefault(path, line)
+        self._advance()
+        self._value(path)
+
+    def _value(self, path: TomlPath) -> None:
+        opening = self._token
+        if opening in {"[", "{"}:
+            self._advance()
+            self._elements(path, "]" if opening == "[" else "}")
+            return
+        while self._token not in {"", "\n", ",", "]", "}"}:
+            self._advance()
+
+    def _elements(self, path: TomlPath, end: str) -> None:
+        """What an array or an inline table has, up to its end."""
+        index = 0
+        while self._token not in {end, ""}:
+            if self._token in {",", "\n"}:
+                self._advance()
+            elif end == "}":
+                self._pair(path)
+            else:
+                self._note((*path, index))
+                self._value((*path, index))
+                index += 1
+        self._advance()
+
+
+def _tokens(text: str) -> Iterator[tuple[int, str]]:
+    """The tokens without comments, each with the line on which it begins."""
+    line, counted = 1, 0
+    for match in _TOKEN.finditer(text):
+        line += text.count("\n", counted, match.start())
+        counted = match.start()
+        if match.lastgroup != "comment":
+            yield line, match[0]

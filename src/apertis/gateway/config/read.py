@@ -1,0 +1,192 @@
+"""Puts the settings together: command line before environment, file and defaults."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from apertis.gateway.config.reader import Reader
+from apertis.gateway.config.settings import Settings, StoreSettings, kinds_of
+from apertis.gateway.config.sources import (
+    CONFIG_VARIABLE,
+    SECTIONS,
+    from_environment,
+    from_file,
+    from_options,
+)
+from apertis.gateway.config.tables import found_upstream, read_prices, read_upstreams
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apertis.gateway.config.origin import Place
+    from apertis.gateway.config.settings import ServerSettings, UpstreamSettings
+    from apertis.gateway.config.sources import Layer
+
+__all__ = ["Reading", "check", "read", "read_settings", "read_store_settings"]
+
+_PORTS = {"http": 80, "https": 443}
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on.
+
+
+def check(
+    settings: Settings,
+    given: Layer,
+    upstreams: tuple[tuple[UpstreamSettings, Place], ...],
+    reader: Reader,
+) -> None:
+    """Keep a problem for each setting that does not go with another."""
+    _check_tls(settings.server, given, reader)
+    if settings.server.workers > 1:
+        reader.problem(
+            given[("server", "workers")].place,
+            f"must be 1, not {settings.server.workers}: limits and quotas are counted inside the "
+            "process, and several would let through as many times what they allow",
+        )
+    for upstream in settings.upstreams:
+        if not _is_ourselves(upstream, settings.server):
+            continue
+        sentence = (
+            f"is {upstream.base_url}, where this gateway itself listens: it would ask itself "
+            "without end"
+        )
+        place = next((place for known, place in upstreams if known is upstream), None)
+        if place is None:
+            reader.complain(f"ANTHROPIC_BASE_URL {sentence}; unset it for the gateway")
+        else:
+            reader.problem(place / "base_url", sentence)
+
+
+def _check_tls(server: ServerSettings, given: Layer, reader: Reader) -> None:
+    pair = ("server", "tls_certificate"), ("server", "tls_key")
+    for one, other in (pair, pair[::-1]):
+        if one in given and other not in given:
+            reader.problem(given[one].place, f"needs {'.'.join(other)} beside it")
+    files: tuple[Path | None, ...] = (server.tls_certificate, server.tls_key)
+    for name, file in zip(pair, files, strict=True):
+        if file is not None and not file.is_file():
+            reader.problem(given[name].place, f"names {file}, and there is no such file")
+
+
+def _is_ourselves(upstream: UpstreamSettings, server: ServerSettings) -> bool:
+    if upstream.base_url is None or server.port == 0:
+        return False
+    parts = urlsplit(upstream.base_url)
+    host = parts.hostname or ""
+    if (parts.port or _PORTS[parts.scheme]) != server.port:
+        return False
+    own = server.host in _EVERYWHERE or server.is_loopback
+    return host == server.host or (own and _is_loopback(host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The settings, the file they were read from, and where each came from.
+
+    `origins` has `server.port` -> `apertis.toml:3`, `APERTIS_PORT` or `--port`; what stands at its
+    default is not in it. `upstreams[0]` and `prices.<model>` stand for their tables.
+    """
+
+    settings: Settings
+    file: Path | None
+    origins: Mapping[str, str] = field(repr=False)
+
+
+def read_settings(
+    environment: Mapping[str, str],
+    *,
+    config: Path | None = None,
+    data: Path | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    first_token_seconds: float | None = None,
+    tokens_per_second: float | None = None,
+) -> Settings:
+    """The settings: what is given here wins over the environment, that over the file.
+
+    The file is `config`, else the one that `APERTIS_CONFIG` names, else none. Variables are
+    `APERTIS_<SECTION>_<FIELD>`, lists and tables as JSON; `APERTIS_HOST`, `APERTIS_PORT` and
+    `APERTIS_DATA` are short for those of the server and the store. What cannot be is a
+    `ConfigurationError` with a line for every problem: the file's line or the variable, the value,
+    and what is expected.
+    """
+    options = {
+        "--data": (("store", "data"), data),
+        "--host": (("server", "host"), host),
+        "--port": (("server", "port"), port),
+        "--first-token-seconds": (("sandbox", "first_token_seconds"), first_token_seconds),
+        "--tokens-per-second": (("sandbox", "tokens_per_second"), tokens_per_second),
+    }
+    return read(environment, config, from_options(options)).settings
+
+
+def read_store_settings(
+    environment: Mapping[str, str], *, config: Path | None = None, data: Path | None = None
+) -> StoreSettings:
+    """The settings of the store alone, from the same sources.
+
+    For commands beside the gateway: who runs them need not have the upstreams' credentials.
+    """
+    reader = Reader(environment)
+    options = from_options({"--data": (("store", "data"), data)})
+    given = _gathered(_file(environment, config), options, reader)
+    store: StoreSettings = _section("store", given, reader)
+    reader.finish()
+    return store
+
+
+def read(
+    environment: Mapping[str, str], config: Path | None = None, options: Layer | None = None
+) -> Reading:
+    """As `read_settings`, with the origins of the values."""
+    reader = Reader(environment)
+    file = _file(environment, config)
+    given = _gathered(file, options or {}, reader)
+    values: dict[str, Any] = {name: _section(name, given, reader) for name in SECTIONS}
+    origins = {".".join(path): value.place.origin for path, value in given.items()}
+    upstreams = read_upstreams(given[("upstreams",)], reader) if ("upstreams",) in given else ()
+    if upstreams:
+        origins |= {f"upstreams[{n}]": place.origin for n, (_, place) in enumerate(upstreams)}
+        values["upstreams"] = tuple(upstream for upstream, _ in upstreams)
+    elif ("upstreams",) not in given or given[("upstreams",)].value == []:
+        upstream, origins["upstreams[0]"] = found_upstream(reader)
+        values["upstreams"] = (upstream,)
+    if ("prices",) in given:
+        values["prices"] = read_prices(given[("prices",)], reader)
+        place = given[("prices",)].place
+        origins |= {f"prices.{model}": (place / model).origin for model in values["prices"]}
+    settings = Settings(**values)
+    check(settings, given, upstreams, reader)
+    reader.finish()
+    return Reading(settings, file, origins)
+
+
+def _file(environment: Mapping[str, str], config: Path | None) -> Path | None:
+    named = environment.get(CONFIG_VARIABLE)
+    return config or (Path(named) if named else None)
+
+
+def _gathered(file: Path | None, options: Layer, reader: Reader) -> Layer:
+    """What was given, of each setting by the source that wins."""
+    return (from_file(file, reader) if file else {}) | from_environment(reader) | options
+
+
+def _section(name: str, given: Layer, reader: Reader) -> Any:
+    section = SECTIONS[name]
+    present = {path[1]: value for path, value in given.items() if path[0] == name}
+    values = reader.values(present, kinds_of(section))
+    if section is StoreSettings:
+        values.setdefault("data", platformdirs.user_data_path("apertis", appauthor=False))
+    return section(**values)

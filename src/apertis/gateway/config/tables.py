@@ -1,0 +1,225 @@
+"""Reads the tables of upstreams, with their models and keys."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from decimal import ROUND_UP, Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from apertis.gateway.config.kinds import Location, UnfitError
+from apertis.gateway.config.origin import Given, Named, Place
+from apertis.gateway.config.quantities import MONEY_STEP
+from apertis.gateway.config.secret import Secret
+from apertis.gateway.config.settings import ModelSettings, PriceSettings, UpstreamSettings, kinds_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apertis.gateway.config.reader import Reader
+
+__all__ = ["KEY_SETTINGS", "found_upstream", "read_prices", "read_upstreams"]
+
+KEY_SETTINGS = ("api_key_env", "api_key_file")
+_ANTHROPIC = "https://api.anthropic.com"
+_KEY = re.compile(r"[!-~]+")
+
+
+def read_upstreams(given: Given, reader: Reader) -> tuple[tuple[UpstreamSettings, Place], ...]:
+    """The upstreams, each with the place of its table; those that cannot be are left out."""
+    found: list[tuple[UpstreamSettings, Place]] = []
+    names: dict[str, Place] = {}
+    for element in reader.array(given):
+        upstream = _upstream(element, reader)
+        if upstream is None:
+            continue
+        first = names.setdefault(upstream.name, element.place)
+        if first is not element.place:
+            reader.problem(
+                element / "name", f"is {upstream.name!r} again: {first.label} has that name"
+            )
+        found.append((upstream, element.place))
+    return tuple(found)
+
+
+def _upstream(given: Given, reader: Reader) -> UpstreamSettings | None:
+    kinds = kinds_of(UpstreamSettings)
+    if "api_key" in (given.table or {}):
+        reader.problem(
+            given / "api_key",
+            "is refused: a key does not belong into the configuration. Put it into a variable of "
+            "the environment and name that by api_key_env, or into a file of its own and name "
+            "that by api_key_file",
+        )
+    fields = reader.table(given, (*kinds, *KEY_SETTINGS, "models", "api_key"))
+    if fields is None:
+        return None
+    values: dict[str, Any] = {"name": ""}
+    values |= reader.values(fields, kinds)
+    if "name" not in fields:
+        reader.problem(given.place, "needs a name")
+    values["api_key"] = _key(given, fields, reader)
+    if "models" in fields:
+        values["models"] = _models(fields["models"], reader)
+    if values.get("kind") == "sandbox":
+        _check_sandbox(fields, reader)
+    elif "base_url" not in fields:
+        if not fields.keys() & {"api_key", *KEY_SETTINGS}:
+            reader.problem(given.place, f"needs api_key_env or api_key_file for {_ANTHROPIC}")
+        values["base_url"] = _ANTHROPIC
+    return UpstreamSettings(**values)
+
+
+def _check_sandbox(fields: dict[str, Given], reader: Reader) -> None:
+    for name in ("base_url", "auth", *KEY_SETTINGS):
+        if name in fields:
+            reader.problem(fields[name].place, "has no meaning for the sandbox, which is built in")
+
+
+def _key(given: Given, fields: dict[str, Given], reader: Reader) -> Secret | None:
+    named = [fields[name] for name in KEY_SETTINGS if name in fields]
+    if len(named) > 1:
+        reader.problem(given.place, "has api_key_env and api_key_file: one of them is enough")
+        return None
+    if not named:
+        return None
+    value = named[0].value
+    if not isinstance(value, str) or not value.strip():
+        what = "a variable" if "api_key_env" in fields else "a file"
+        reader.problem(named[0].place, f"must be the name of {what} that has the key")
+        return None
+    if "api_key_env" in fields:
+        return _key_of_variable(named[0], value, reader)
+    return _key_of_file(named[0], value, reader)
+
+
+def _key_of_variable(given: Given, name: str, reader: Reader) -> Secret | None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        # What stands here in place of a name may be the key itself.
+        reader.problem(given.place, "must be the name of a variable of the environment")
+        return None
+    text = reader.environment.get(name, "").strip()
+    if not text:
+        reader.problem(given.place, f"names {name}, which is not set in the environment")
+        return None
+    flaw = _flaw(text)
+    if flaw is not None:
+        reader.problem(given.place, f"names {name}, which {flaw}")
+        return None
+    return Secret(text, setting="api_key_env", source=name)
+
+
+def _key_of_file(given: Given, name: str, reader: Reader) -> Secret | None:
+    try:
+        path = Location().read(name, given.place.source.base)
+    except UnfitError as error:
+        reader.problem(given.place, str(error) or "must be the path of a file")
+        return None
+    try:
+        text = path.read_text(encoding="latin-1").strip()
+    except OSError as error:
+        reader.problem(given.place, f"names {path}, which cannot be read: {error.strerror}")
+        return None
+    flaw = _flaw(text)
+    if flaw is not None:
+        reader.problem(given.place, f"names {path}, which {flaw}")
+        return None
+    return Secret(text, setting="api_key_file", source=str(path.absolute()))
+
+
+def _flaw(text: str) -> str | None:
+    """Why a text cannot be sent as a key; nothing of it is shown."""
+    if not text:
+        return "is empty"
+    if not _KEY.fullmatch(text):
+        return "has no key in it: there are spaces, several lines or characters beyond ASCII"
+    return None
+
+
+def _models(given: Given, reader: Reader) -> tuple[ModelSettings, ...]:
+    found: list[ModelSettings] = []
+    names: Counter[str] = Counter()
+    for element in reader.array(given):
+        model = _model(element, reader)
+        if model is None:
+            continue
+        for name in (model.id, *model.aliases):
+            names[name] += 1
+            if names[name] == 2:
+                reader.problem(element.place, f"has the name {name!r}, which stands here twice")
+        found.append(model)
+    return tuple(found)
+
+
+def _model(given: Given, reader: Reader) -> ModelSettings | None:
+    kinds = kinds_of(ModelSettings)
+    if isinstance(given.value, str):
+        name = reader.value(given, kinds["id"])
+        return None if name is None else ModelSettings(name)
+    fields = reader.table(given, kinds)
+    if fields is None:
+        return None
+    values = reader.values(fields, kinds)
+    if "id" not in fields:
+        reader.problem(given.place, "needs an id")
+    return ModelSettings(**values) if "id" in values else None
+
+
+def found_upstream(reader: Reader) -> tuple[UpstreamSettings, str]:
+    """The upstream of a gateway that has none configured, and what it was found by.
+
+    Anthropic, with the key of the variables that its SDK reads; without one the sandbox.
+    """
+    for variable, auth in (("ANTHROPIC_API_KEY", "x-api-key"), ("ANTHROPIC_AUTH_TOKEN", "bearer")):
+        text = reader.environment.get(variable, "").strip()
+        if not text:
+            continue
+        flaw = _flaw(text)
+        if flaw is not None:
+            reader.complain(f"{variable} {flaw}")
+        kind = kinds_of(UpstreamSettings)["base_url"]
+        url = reader.environment.get("ANTHROPIC_BASE_URL", "").strip() or _ANTHROPIC
+        named = Place(Named("ANTHROPIC_BASE_URL", ()), ())
+        base_url = reader.value(Given(url, named), kind)
+        key = Secret(text, setting="api_key_env", source=variable)
+        values: dict[str, Any] = {"base_url": base_url, "api_key": key, "auth": auth}
+        return UpstreamSettings("anthropic", "anthropic", **values), variable
+    return UpstreamSettings("sandbox", "sandbox"), "default"
+
+
+# What the prompt cache costs in terms of the input's price, where the table does not say.
+# https://platform.claude.com/docs/en/build-with-claude/prompt-caching
+_OF_INPUT = {
+    "cache_read": Decimal("0.1"),
+    "cache_write_5m": Decimal("1.25"),
+    "cache_write_1h": Decimal(2),
+}
+
+
+def read_prices(given: Given, reader: Reader) -> Mapping[str, PriceSettings]:
+    """The price of each model; those that cannot be are left out."""
+    tables = reader.table(given, (given.table or {}).keys()) or {}
+    found = {model: _price(table, reader) for model, table in tables.items()}
+    return MappingProxyType({model: price for model, price in found.items() if price is not None})
+
+
+def _price(given: Given, reader: Reader) -> PriceSettings | None:
+    kinds = kinds_of(PriceSettings)
+    fields = reader.table(given, kinds)
+    if fields is None:
+        return None
+    missing = [name for name in ("input", "output") if name not in fields]
+    if missing:
+        reader.problem(given.place, f"needs {' and '.join(missing)}")
+    values = reader.values(fields, kinds)
+    if not {"input", "output"} <= values.keys():
+        return None
+    for name, part in _OF_INPUT.items():
+        values.setdefault(name, _stepped(values["input"] * part))
+    return PriceSettings(**values)
+
+
+def _stepped(amount: Decimal) -> Decimal:
+    """The amount in whole units of money, rounded up."""
+    return (amount / MONEY_STEP).to_integral_value(ROUND_UP) * MONEY_STEP

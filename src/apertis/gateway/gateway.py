@@ -1,0 +1,494 @@
+"""The gateway as it lives: opened, wired, reloaded and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from apertis.accounting.prices import LIST_PRICES, PriceTable
+from apertis.errors import ConfigurationError
+from apertis.gateway.admin.keys import ensure_administrator
+from apertis.gateway.batches.routes import BatchRoutes, Wiring
+from apertis.gateway.cache import ResponseCache
+from apertis.gateway.catalogue.catalogue import ModelRoutes
+from apertis.gateway.keys.admission import trusted_networks
+from apertis.gateway.keys.directory import Directory
+from apertis.gateway.limits.limiter import Limiter
+from apertis.gateway.observe.log import EventHandler, Log
+from apertis.gateway.observe.metrics import Metrics
+from apertis.gateway.request.charge import Ledger, Prices
+from apertis.gateway.request.forward import Forwarder
+from apertis.gateway.request.pipeline import Pipeline
+from apertis.gateway.request.threads import Threads
+from apertis.gateway.routing.breaker import BreakerState
+from apertis.gateway.routing.router import Router
+from apertis.gateway.serving.answers import Pings
+from apertis.gateway.serving.application import Application, user_token
+from apertis.gateway.serving.endpoints import Endpoint
+from apertis.gateway.store.database import Store
+from apertis.gateway.store.held_directory import directory_trouble, identity
+from apertis.gateway.store.journal import Journal
+from apertis.gateway.store.key_watch import KeyWatch
+from apertis.gateway.store.mover import Mover
+from apertis.gateway.store.records import LockLostError, StoreUnavailableError
+from apertis.gateway.upstreams.anthropic import build_upstreams
+from apertis.gateway.upstreams.contract import UpstreamTimeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from apertis.gateway.config import Settings
+    from apertis.gateway.serving.asgi import ASGIApp, Receive, Scope, Send
+    from apertis.gateway.upstreams.contract import Upstream
+
+__all__ = ["Gateway", "batch_wiring", "build_pipeline", "build_router", "known_models"]
+
+
+def build_router(settings: Settings, previous: Router | None) -> Router:
+    """Make the router; conversations stay with the upstreams that the `previous` one gave them."""
+    return Router(
+        settings.upstreams,
+        settings.routing,
+        known_ids=LIST_PRICES,
+        affinity=None if previous is None else previous.affinity,
+    )
+
+
+def build_pipeline(
+    settings: Settings,
+    router: Router,
+    *,
+    directory: Directory,
+    limiter: Limiter,
+    upstreams: Mapping[str, Upstream],
+    cache: ResponseCache,
+    threads: Threads,
+    journal: Journal,
+    standstill: Callable[[bool], str | None],
+) -> Pipeline:
+    """Make the pipeline around what outlives it."""
+    prices = Prices(
+        PriceTable(settings.prices),
+        unpriced_is_free=settings.money.unpriced == "free",
+        other_names=router.names,
+    )
+    return Pipeline(
+        settings,
+        directory=directory,
+        limiter=limiter,
+        router=router,
+        forwarder=Forwarder(
+            upstreams,
+            router,
+            _timeouts(settings),
+            settings.server.ping_seconds,
+            time.time,
+            time.monotonic,
+        ),
+        ledger=Ledger(prices, journal, time.monotonic, standstill),
+        cache=cache,
+        threads=threads,
+        trusted=trusted_networks(settings.server.trusted_proxies),
+        wall_clock=time.time,
+        # Which of equal upstreams is taken is no secret.
+        pick=random.random,
+    )
+
+
+def batch_wiring(
+    settings: Settings, pipeline: Pipeline, upstreams: Mapping[str, Upstream]
+) -> Wiring:
+    """What the batches' routes need of the same settings."""
+    return Wiring(
+        settings=settings,
+        router=pipeline.router,
+        prices=pipeline.ledger.prices,
+        upstreams=upstreams,
+        timeouts=_timeouts(settings),
+        trusted=trusted_networks(settings.server.trusted_proxies),
+    )
+
+
+def known_models(settings: Settings) -> frozenset[str]:
+    """The names that the gateway itself knows, by configuration or price."""
+    models = [model for upstream in settings.upstreams for model in upstream.models]
+    names = (name for model in models for name in (model.id, *model.aliases))
+    return frozenset((*LIST_PRICES, *settings.prices, *names))
+
+
+def _timeouts(settings: Settings) -> UpstreamTimeouts:
+    routing = settings.routing
+    return UpstreamTimeouts(
+        routing.connect_timeout_seconds,
+        routing.first_byte_timeout_seconds,
+        routing.idle_timeout_seconds,
+    )
+
+
+_FLUSH_SECONDS = 20.0
+# How long a stop waits for a store that fails: what is in the journal is booked at the next start.
+_STOP_SECONDS = 5.0
+# And how much longer for what is in memory only, and would be lost.
+_RESCUE_SECONDS = 15.0
+_PING_SECONDS = 5.0
+_SWEEP_SECONDS = 30.0
+# How often batches are looked for whose results nobody has read.
+_COLLECT_SECONDS = 600.0
+# How long a stop waits for what was begun with batches after their callers left.
+_FINISH_SECONDS = 5.0
+# And for a slow reader of the log.
+_LOG_SECONDS = 1.0
+
+
+class Gateway:
+    """One gateway: `start` it, serve `application`, `stop` it.
+
+    `reread` gives the settings anew for `reload`. `new_key=True` gives the administrator's key a
+    new secret. After `start`, `secret` is the administrator's secret if one was made just now.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reread: Callable[[], Settings] | None = None,
+        new_key: bool = False,
+        log_descriptor: int | None = 2,
+    ) -> None:
+        self.settings = settings
+        self.secret: str | None = None
+        # How many records of usage could not be kept when it stopped.
+        self.lost_records = 0
+        # Whether another gateway took the store when the connection that locks it was lost.
+        self._lock_is_lost = False
+        self._reread = reread
+        self._new_key = new_key
+        self._log_descriptor = log_descriptor
+        self._tasks: list[asyncio.Task[None]] = []
+        self._application: Application | None = None
+        # The closing of upstreams that a reload took out.
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; the gateway must have been started."""
+        if self._application is None:
+            raise RuntimeError("the gateway is not started")
+        await self._application(scope, receive, send)
+
+    async def start(self) -> None:
+        """Open the store and the journal, book what an earlier process left, and wire all parts.
+
+        `ConfigurationError` says in one line why that cannot be done.
+        """
+        settings = self.settings
+        self._loop = loop = asyncio.get_running_loop()
+        self.log = Log(
+            self._log_descriptor, loop, requests=settings.log.requests, form=settings.log.format
+        )
+        self._handler = EventHandler(self.log)
+        logging.getLogger().addHandler(self._handler)
+        try:
+            self.store = await Store.open(settings.store.url or settings.store.data, exclusive=True)
+            try:
+                await self._open(settings)
+            except BaseException:
+                await self.store.close()
+                raise
+        except BaseException:
+            logging.getLogger().removeHandler(self._handler)
+            raise
+
+    async def _open(self, settings: Settings) -> None:
+        self._journal = Journal.open(
+            settings.store.directory / "usage-journal", tell=self.log.event
+        )
+        self._mover = Mover(self._journal, self.store.usage, on_change=self._moving_changed)
+        data = settings.store.directory.absolute()
+        self._data = data, identity(data)
+        try:
+            await self._open_with_journal(settings)
+        except BaseException:
+            self._journal.close()
+            raise
+
+    async def _open_with_journal(self, settings: Settings) -> None:
+        # Before the keys are read: what they have used includes what an earlier process left.
+        if not await self._mover.flush(_FLUSH_SECONDS):
+            raise ConfigurationError("the usage of an earlier start could not be booked in time")
+        self.directory = Directory(await self.store.keys.list())
+        for key_id, units in (await self.store.batches.held_by_key()).items():
+            key = self.directory.get(key_id)
+            if key is not None:
+                key.account.hold(units)
+        self._key_watch = KeyWatch(self.store.keys, self.directory, self.log)
+        self._wire(settings)
+        # Last, since it is shown once: a start that fails must not use it up.
+        self.secret = await ensure_administrator(
+            self.store.keys, self.directory, new_secret_wanted=self._new_key, now=time.time()
+        )
+        self._spawn(self._mover.run())
+        self._spawn(self._key_watch.run())
+        self._spawn(self._pings.run())
+        self._spawn(self._threads.run())
+        self._spawn(self._watch_store())
+        self._spawn(self._sweep())
+        self._spawn(self._collect_batches())
+
+    def _wire(self, settings: Settings) -> None:
+        self.metrics = Metrics()
+        self.metrics.journal_lag = self._journal.lag
+        self.metrics.journal_unwritten = lambda: self._journal.unwritten
+        self.metrics.tasks = lambda: len(asyncio.all_tasks())
+        self.metrics.breakers = self._breakers
+        self.metrics.known_models = known_models(settings)
+        self._limiter = Limiter(settings.limits)
+        self._cache = ResponseCache(settings.cache)
+        self._threads = Threads(self.store.threads, time.time, self._not_kept)
+        self._upstreams: Mapping[str, Upstream] = build_upstreams(settings)
+        self._pings = Pings(settings.server.ping_seconds, time.monotonic)
+        self._admin: ASGIApp | None = None
+        self._router = build_router(settings, None)
+        pipeline = self._pipeline(settings)
+        self._batches = BatchRoutes(
+            self.store.batches,
+            self.directory,
+            batch_wiring(settings, pipeline, self._upstreams),
+            wall_clock=time.time,
+            clock=time.monotonic,
+            pick=random.random,
+        )
+        self._models = ModelRoutes(settings, self._upstreams, self._router, time.monotonic)
+        self._application = Application(
+            pipeline,
+            log=self.log,
+            metrics=self.metrics,
+            pings=self._pings,
+            clock=time.monotonic,
+            readiness=self._readiness,
+            newer_keys=self._key_watch.catch_up,
+            handlers={
+                Endpoint.USER_TOKEN: user_token,
+                Endpoint.BATCHES: self._batches,
+                Endpoint.MODELS: self._models,
+            },
+            admin=self._administration,
+            openapi=_openapi,
+        )
+
+    def _pipeline(self, settings: Settings) -> Pipeline:
+        return build_pipeline(
+            settings,
+            self._router,
+            directory=self.directory,
+            limiter=self._limiter,
+            upstreams=self._upstreams,
+            cache=self._cache,
+            threads=self._threads,
+            journal=self._journal,
+            standstill=self._standstill,
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        task.add_done_callback(_told_when_broken)
+        self._tasks.append(task)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            self._cache.sweep(time.time())
+
+    async def _collect_batches(self) -> None:
+        while True:
+            await asyncio.sleep(_COLLECT_SECONDS)
+            try:
+                await self._batches.collect_left_behind()
+            except StoreUnavailableError as error:
+                self.log.event("error", "batches cannot be looked after", reason=str(error))
+
+    async def _readiness(self) -> str | None:
+        """Why requests should go elsewhere now; None when they need not."""
+        trouble = self._data_trouble() or self._journal.trouble() or await self._store_trouble()
+        if trouble is not None:
+            return trouble
+        if self._mover.is_failing:
+            return "the store cannot be written: usage waits in the journal"
+        if not any(state.usable for state in self._router.states(time.time())):
+            return "no upstream is usable"
+        return None
+
+    def _data_trouble(self) -> str | None:
+        trouble = directory_trouble(*self._data)
+        return None if trouble is None else f"the data directory {trouble}"
+
+    async def _store_trouble(self) -> str | None:
+        try:
+            await self.store.ping()
+        except LockLostError:
+            self._lock_is_lost = True
+            return "another gateway has the store"
+        except StoreUnavailableError:
+            return "the store does not answer"
+        self._lock_is_lost = False
+        return None
+
+    async def _watch_store(self) -> None:
+        """Notice that the store is another's, whether or not anybody asks for readiness."""
+        before: str | None = None
+        while True:
+            await asyncio.sleep(_PING_SECONDS)
+            trouble = self._data_trouble() or await self._store_trouble()
+            if trouble is not None and trouble != before:
+                self.log.event("error", "not ready", reason=trouble)
+            before = trouble
+
+    def _standstill(self, limited: bool) -> str | None:
+        """Why keys with a quota (`limited`), or without one, are not served; None when they are."""
+        if self._journal.is_full(limited=limited):
+            return "Usage cannot be written, and too much of it waits already"
+        if limited and self._lock_is_lost:
+            return "Another gateway counts what keys with a quota have used"
+        return None
+
+    def _breakers(self) -> dict[str, int]:
+        return {
+            state.name: _BREAKER_NUMBERS[state.breaker]
+            for state in self._router.states(time.time())
+        }
+
+    def _moving_changed(self, error: Exception | None) -> None:
+        if error is None:
+            self.log.event("info", "usage is moved to the store again")
+        else:
+            self.log.event("error", "usage cannot be moved to the store yet", reason=str(error))
+
+    def _not_kept(self, error: Exception) -> None:
+        self.log.event("error", "threads cannot be kept or looked up", reason=str(error))
+
+    def _administration(self) -> ASGIApp:
+        if self._admin is None:
+            # Starlette is loaded when an administrator first asks: most processes do without.
+            from apertis.gateway.admin.http import create_admin
+
+            self._admin = create_admin(
+                store=self.store,
+                directory=self.directory,
+                upstreams=self,
+                cache=self._cache,
+            )
+        return self._admin
+
+    def states(self, now: float) -> tuple[Any, ...]:
+        """How each upstream fares."""
+        return self._router.states(now)
+
+    def reload(self) -> None:
+        """Read the settings again; wrong ones are told in the log, and nothing changes then.
+
+        What is listened on and where the data is stay as they are until the next start. Upstreams
+        that did not change keep their connections; others are closed behind their answers.
+        """
+        if self._reread is None or self._application is None:
+            return
+        try:
+            settings = self._reread()
+            upstreams = build_upstreams(settings, self._upstreams, self.settings)
+        except ConfigurationError as error:
+            self.log.event("error", "the configuration was not taken over", reason=str(error))
+            return
+        needs_restart = _needs_restart(self.settings, settings)
+        kept = set(map(id, upstreams.values()))
+        for upstream in self._upstreams.values():
+            if id(upstream) not in kept:
+                self._loop.call_soon_threadsafe(self._close_behind, upstream)
+        self._upstreams = upstreams
+        self._limiter.reconfigure(settings.limits)
+        if settings.cache != self.settings.cache:
+            self._cache = ResponseCache(settings.cache)
+            self._admin = None
+        self.settings = settings
+        self.log.requests = settings.log.requests
+        self.log.form = settings.log.format
+        self.metrics.known_models = known_models(settings)
+        self._pings.silence_seconds = settings.server.ping_seconds
+        self._router = build_router(settings, self._router)
+        pipeline = self._pipeline(settings)
+        self._application.pipeline = pipeline
+        self._batches.reconfigure(batch_wiring(settings, pipeline, self._upstreams))
+        self._models.reconfigure(settings, upstreams, self._router)
+        self.log.event("info", "the configuration was read again", needs_restart=needs_restart)
+
+    def _close_behind(self, upstream: Upstream) -> None:
+        """Close an upstream's connections; those in use are closed behind their answers."""
+        task = self._loop.create_task(upstream.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def stop(self) -> None:
+        """Book what is left, and close everything. No request may be under way any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._batches.finish(_FINISH_SECONDS)
+        self._models.close()
+        await asyncio.gather(*self._closing)
+        for upstream in self._upstreams.values():
+            await upstream.close()
+        booked = await self._mover.flush(_STOP_SECONDS)
+        if not booked and self._journal.unwritten:
+            booked = await self._mover.flush(_RESCUE_SECONDS)
+        if not booked:
+            self.log.event(
+                "warning",
+                "usage could not be booked: what the journal has is booked at the next start",
+            )
+        await self._threads.flush()
+        records, units = self._journal.close()
+        if records:
+            self.lost_records = records
+            self.log.event(
+                "error",
+                "usage is lost: neither the journal nor the store could be written",
+                records=records,
+                cost_units=units,
+            )
+        await self.store.close()
+        logging.getLogger().removeHandler(self._handler)
+        await self.log.close(_LOG_SECONDS)
+
+
+def _told_when_broken(task: asyncio.Task[None]) -> None:
+    """Nobody awaits a background task: what ends it is told at once."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOGGER.critical("%s ended", task.get_coro(), exc_info=error)
+
+
+_LOGGER = logging.getLogger("apertis.gateway")
+_BREAKER_NUMBERS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+
+# All others act at once.
+_FIXED: dict[str, tuple[str, ...]] = {
+    "server": ("host", "port", "tls_certificate", "tls_key", "stop_seconds"),
+    "store": ("data", "url"),
+}
+
+
+def _needs_restart(before: Settings, after: Settings) -> list[str]:
+    """Name the settings that changed, and act at the next start only."""
+    return [
+        f"{section}.{name}"
+        for section, names in _FIXED.items()
+        for name in names
+        if getattr(getattr(before, section), name) != getattr(getattr(after, section), name)
+    ]
+
+
+def _openapi() -> bytes:
+    # Built when somebody asks for it.
+    from apertis.gateway.admin.openapi import openapi_body
+
+    return openapi_body()

@@ -1,0 +1,206 @@
+"""What Prometheus reads: counted in plain dicts while requests run, laid out when it asks.
+
+The sets of labels are bounded: models that nobody configured or priced have names of their own
+until there are a hundred of them, and count as `other` from then on; codes of upstreams likewise.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from prometheus_client import Metric
+
+    from apertis.gateway.request.context import Visit
+
+__all__ = ["Metrics"]
+
+_MOST_STRANGERS = 100
+_BOUNDS_SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+)  # fmt: skip
+_TOKEN_CLASSES = (
+    ("input", "input"),
+    ("output", "output"),
+    ("cache_read", "cache_read"),
+    ("cache_write_5m", "cache_write_5m"),
+    ("cache_write_1h", "cache_write_1h"),
+)
+
+
+class _Histogram:
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BOUNDS_SECONDS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(_BOUNDS_SECONDS, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        rows: list[tuple[str, float]] = []
+        so_far = 0
+        for bound, number in zip((*_BOUNDS_SECONDS, None), self.counts, strict=True):
+            so_far += number
+            rows.append(("+Inf" if bound is None else str(bound), so_far))
+        return rows
+
+
+def _bounded(name: str, known: set[str]) -> str:
+    """The name, or `other` when it is new and there are too many already."""
+    if name not in known:
+        if len(known) >= _MOST_STRANGERS:
+            return "other"
+        known.add(name)
+    return name
+
+
+class Metrics:
+    """The gateway's counters."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        # The states of breakers by upstream (0 closed, 1 half open, 2 open), and of the journal
+        # (records, seconds): read when they are asked for.
+        self.breakers: Callable[[], Mapping[str, int]] = dict
+        self.journal_lag: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
+        # Records that are in memory only: the end of the process would lose them.
+        self.journal_unwritten: Callable[[], int] = lambda: 0
+        # How many tasks the event loop has.
+        self.tasks: Callable[[], int] = lambda: 0
+        # Models that are always counted under their own names.
+        self.known_models: frozenset[str] = frozenset()
+        self._strange_models: set[str] = set()
+        self._codes: set[str] = set()
+        self._requests: defaultdict[tuple[str, str, str, int], int] = defaultdict(int)
+        self._errors: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._tokens: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._cost_units: defaultdict[str, int] = defaultdict(int)
+        self._searches: defaultdict[str, int] = defaultdict(int)
+        self._fallbacks: defaultdict[str, int] = defaultdict(int)
+        self._cached = 0
+        self._queue: defaultdict[str, _Histogram] = defaultdict(_Histogram)
+        self._first_byte: defaultdict[str, _Histogram] = defaultdict(_Histogram)
+        self._total: defaultdict[str, _Histogram] = defaultdict(_Histogram)
+
+    def add(self, visit: Visit, finished: float) -> None:
+        """Count a request that ended at `finished`, on the monotonic clock."""
+        endpoint = visit.endpoint
+        model = self._model(visit.model) if visit.status < 400 else ""
+        self._requests[endpoint, model, visit.upstream, visit.status] += 1
+        if visit.code is not None:
+            self._errors[endpoint, _bounded(visit.code, self._codes)] += 1
+        if visit.fallback_reason is not None:
+            self._fallbacks[visit.fallback_reason] += 1
+        started = visit.started
+        self._total[endpoint].observe(finished - started)
+        if visit.sent is not None:
+            self._queue[endpoint].observe(visit.sent - started)
+        if visit.first_byte is not None:
+            self._first_byte[endpoint].observe(visit.first_byte - started)
+        if visit.cached:
+            self._cached += 1
+        elif visit.kind is not None:
+            self._used(visit, self._model(visit.model))
+
+    def _used(self, visit: Visit, model: str) -> None:
+        used = visit.tokens
+        for name, attribute in _TOKEN_CLASSES:
+            number: int = getattr(used, attribute)
+            if number:
+                self._tokens[model, name] += number
+        if used.web_search_requests:
+            self._searches[model] += used.web_search_requests
+        if visit.cost_units:
+            self._cost_units[model] += visit.cost_units
+
+    def _model(self, name: str) -> str:
+        if name in self.known_models or not name:
+            return name
+        return _bounded(name, self._strange_models)
+
+    def render(self) -> bytes:
+        """Give the text that Prometheus scrapes."""
+        # Imported when somebody scrapes: a gateway that nobody watches does without.
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Lay the counters out; prometheus_client calls this."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        requests = CounterMetricFamily(
+            "apertis_requests", "Requests answered.",
+            labels=["endpoint", "model", "upstream", "status"],
+        )  # fmt: skip
+        for (endpoint, model, upstream, status), number in self._requests.items():
+            requests.add_metric([endpoint, model, upstream, str(status)], number)
+        yield requests
+        for name, text, labels, rows in (
+            ("apertis_errors", "Errors by code.", ["endpoint", "code"], self._errors),
+            ("apertis_tokens", "Tokens by class.", ["model", "class"], self._tokens),
+        ):
+            family = CounterMetricFamily(name, text, labels=labels)
+            for values, number in rows.items():
+                family.add_metric(list(values), number)
+            yield family
+        for name, text, label, single in (
+            ("apertis_cost_units", "Cost, 500,000 units to the dollar.", "model", self._cost_units),
+            ("apertis_web_searches", "Web searches paid for.", "model", self._searches),
+            ("apertis_fallbacks", "Requests that fell back.", "reason", self._fallbacks),
+        ):
+            family = CounterMetricFamily(name, text, labels=[label])
+            for value, number in single.items():
+                family.add_metric([value], number)
+            yield family
+        yield CounterMetricFamily(
+            "apertis_cached_answers", "Answers from the response cache.", value=self._cached
+        )
+        yield GaugeMetricFamily("apertis_in_flight", "Requests under way.", value=self.in_flight)
+        yield GaugeMetricFamily("apertis_tasks", "Tasks of the event loop.", value=self.tasks())
+        breakers = GaugeMetricFamily(
+            "apertis_breaker_state", "0 closed, 1 half open, 2 open.", labels=["upstream"]
+        )
+        for name, state in self.breakers().items():
+            breakers.add_metric([name], state)
+        yield breakers
+        yield from self._lag()
+        yield from self._times()
+
+    def _lag(self) -> Iterator[Metric]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        records, seconds = self.journal_lag()
+        yield GaugeMetricFamily(
+            "apertis_journal_records", "Usage records not yet in the store.", value=records
+        )
+        yield GaugeMetricFamily(
+            "apertis_journal_unwritten_records",
+            "Usage records neither in the journal nor in the store, which the process's end loses.",
+            value=self.journal_unwritten(),
+        )
+        yield GaugeMetricFamily(
+            "apertis_journal_lag_seconds", "Age of the oldest of them.", value=seconds
+        )
+
+    def _times(self) -> Iterator[Metric]:
+        from prometheus_client.core import HistogramMetricFamily
+
+        for name, text, table in (
+            ("apertis_queue_seconds", "From arrival to being sent on.", self._queue),
+            ("apertis_first_byte_seconds", "From arrival to the first byte.", self._first_byte),
+            ("apertis_request_seconds", "From arrival to the end.", self._total),
+        ):
+            family = HistogramMetricFamily(name, text, labels=["endpoint"])
+            for endpoint, histogram in table.items():
+                family.add_metric([endpoint], histogram.buckets(), histogram.total)
+            yield family

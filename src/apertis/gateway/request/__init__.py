@@ -1,0 +1,1 @@
+"""The story of one request: read, route, reserve, forward, relay, settle."""

@@ -1,0 +1,502 @@
+"""What the gateway reads of a request's body, and the few edits that it makes in its bytes.
+
+A body is read once, at its top level only: each field is known as a slice of the original bytes,
+and nothing below is decoded. An edit replaces, removes or adds top-level fields and keeps every
+other byte, white space included.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
+from apertis.sansio.slices import BOUNDS, MAX_FIELDS, Bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+__all__ = ["FALLBACK_FIELDS", "Body", "Edits", "declared_edits", "peek", "positions", "read_object"]
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# A key and what stands around it, from the end of the value before it (or the start of the object)
+# to the first byte of its own. White space is JSON's own; that the JSON is sound is known by then.
+_KEY = re.compile(
+    rb'[ \t\n\r]*+[{,]?[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+'
+)
+_LONGEST_MODEL = 256
+# No API has names near it; one is decoded, folded and compared.
+_MAX_NAME_CHARACTERS = 256
+_CHECKED_BYTES = 2**20
+_LONGEST_COUNT = 16
+_GAP = re.compile(rb"[ \t\n\r]*+")
+# They decide who answers, and what it costs. In another case they would be read by a server that
+# takes names in any case, and by nobody here.
+_DECISIVE = frozenset(
+    {
+        "bill_to",
+        "billing_policy",
+        "cache_control",
+        "container",
+        "fallbacks",
+        "inference_geo",
+        "max_tokens",
+        "mcp_servers",
+        "messages",
+        "model",
+        "previous_message_id",
+        "speed",
+        "stream",
+        "system",
+        "thread",
+        "tools",
+        "type",
+    }
+)
+
+T = TypeVar("T")
+
+
+class Body:
+    """A JSON object as it came, with its top-level fields as slices of its bytes."""
+
+    __slots__ = ("_fields", "_spans", "data", "max_tokens", "model", "stream")
+
+    def __init__(
+        self,
+        data: bytes,
+        fields: Mapping[str, msgspec.Raw],
+        spans: list[tuple[str, int, int, int]],
+    ) -> None:
+        self.data = data
+        self._fields = fields
+        # Of each field in its order: name, start of the key, start and end of the value.
+        self._spans = spans
+        self.model = ""
+        self.max_tokens = 0
+        self.stream = False
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._fields
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of the top-level fields."""
+        return self._fields.keys()
+
+    def raw(self, name: str) -> bytes | None:
+        """Give a field's value as its bytes; None when the body has no such field."""
+        value = self._fields.get(name)
+        return None if value is None else bytes(value)
+
+    def span(self, name: str) -> tuple[int, int]:
+        """Where in `data` the value of a field that is there begins and ends."""
+        return next((start, end) for known, _, start, end in self._spans if known == name)
+
+    def count(self, name: str) -> int | None:
+        """Read a whole number that is not negative; None when the field holds anything else."""
+        return _count(self.raw(name))
+
+    def value(self, name: str, type_: type[T]) -> T | None:
+        """Decode a field; None when it is missing, null, or of another type."""
+        raw = self.raw(name)
+        if raw is None or raw == b"null":
+            return None
+        try:
+            return msgspec.json.decode(raw, type=type_)
+        except msgspec.DecodeError:
+            return None
+
+    def edited(
+        self,
+        replace: Mapping[str, bytes] | None = None,
+        remove: Collection[str] = (),
+        add: Mapping[str, bytes] | None = None,
+    ) -> bytes:
+        """Give the bytes with fields replaced, removed and added; all others stay as they are.
+
+        The values are JSON. Without an edit it is the very body that came.
+        """
+        if not (replace or remove or add):
+            return self.data
+        replace = replace or {}
+        kept = [span for span in self._spans if span[0] not in remove]
+        if not self._spans:
+            opening = self.data.index(b"{") + 1
+            return self.data[:opening] + _members(add or {}) + self.data[opening:]
+        pieces = [self.data[: self._spans[0][1]]]
+        ends = {
+            span[1]: before[3] for before, span in zip(self._spans, self._spans[1:], strict=False)
+        }
+        for place, (name, key, start, end) in enumerate(kept):
+            if place:
+                # What stood between a field and the one before it goes with it.
+                pieces.append(self.data[ends[key] : key])
+            pieces.append(self.data[key:start])
+            pieces.append(replace[name] if name in replace else self.data[start:end])
+        if add:
+            pieces.append((b"," if kept else b"") + _members(add))
+        pieces.append(self.data[self._spans[-1][3] :])
+        return b"".join(pieces)
+
+
+def _members(fields: Mapping[str, bytes]) -> bytes:
+    return b",".join(msgspec.json.encode(name) + b":" + value for name, value in fields.items())
+
+
+def read_object(data: bytes, bounds: Bounds = BOUNDS) -> Body | Refusal:
+    """Read a JSON object, or say where it is wrong.
+
+    Its structure is bounded before anything is decoded, so that nobody has the gateway make
+    millions of values out of a few megabytes.
+
+    A name that stands twice at the top level is refused: the gateway and the upstream could each
+    take another one of the two values for the model, or for the price. Names that differ in
+    upper and lower case alone are one name here, as they are to servers written in Go.
+    """
+    if not data.isascii() and (fault := _not_utf8(data)) is not None:
+        if _RAW_HALF.match(data, fault):
+            return _half_pair(data, fault, "which is not UTF-8")
+        return invalid_request(f"Invalid request format: the body is not UTF-8 (byte {fault})")
+    if (excess := bounds.excess(data)) is not None:
+        return invalid_request(f"Invalid request format: a body has {excess} here")
+    try:
+        fields = _FIELDS.decode(data)
+    except msgspec.ValidationError:
+        return invalid_request("Invalid request format: the body must be a JSON object")
+    except msgspec.DecodeError as error:
+        at = _lone_escape(data, str(error))
+        if at is not None:
+            return _half_pair(data, at, data[at : at + 6].decode("latin-1"))
+        return invalid_request(f"Invalid request format: {error}")
+    except RecursionError:
+        return invalid_request("Invalid request format: the JSON is nested too deeply")
+    if len(fields) > MAX_FIELDS:
+        return invalid_request(
+            f"Invalid request format: an object has at most {MAX_FIELDS} fields here, "
+            f"not {len(fields)}"
+        )
+    if (longest := max(map(len, fields), default=0)) > _MAX_NAME_CHARACTERS:
+        return invalid_request(
+            f"Invalid request format: the name of a field has at most {_MAX_NAME_CHARACTERS} "
+            f"characters here, not {longest}"
+        )
+    spans = _spans(data, fields)
+    if isinstance(spans, Refusal):
+        return spans
+    return Body(data, fields, spans)
+
+
+# Half of a surrogate pair as UTF-8 would have it, which is none then.
+_RAW_HALF = re.compile(rb"\xed[\xa0-\xbf]")
+# A whole pair, which is consumed, or half of one, which is the group.
+_PAIR = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(\\u[dD][89abAB][0-9a-fA-F]{2}"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+# Around the place that the parser names, which lies behind one escape or two.
+_ESCAPE_BYTES = 6
+_STEP = re.compile(rb'"((?:[^"\\]++|\\.)*+)(?:("(?=[ \t\n\r]*+:))|")?|[\[\]{},]', re.DOTALL)
+# A person finds the place by its byte as well; a walk through millions keeps others waiting.
+_MAX_STEPS = 100_000
+_LONGEST_SHOWN = 64
+
+
+def _lone_escape(data: bytes, said: str) -> int | None:
+    """Where the half of a surrogate pair stands that the parser stumbled over, if that was it.
+
+    One in the last few bytes is to the parser the end of its input.
+    """
+    place = _AT_BYTE.search(said)
+    if place is None and "truncated" not in said:
+        return None
+    near = int(place[1]) if place is not None else len(data)
+    start = max(near - 4 * _ESCAPE_BYTES, 0)
+    found = _PAIR.finditer(data, start, near + _ESCAPE_BYTES)
+    halves = [match.start() for match in found if match[1] is not None]
+    if not halves or (place is None and b'"' not in data[halves[-1] :]):
+        return None
+    return halves[-1]
+
+
+def _half_pair(data: bytes, at: int, shown: str) -> Refusal:
+    where = _path(data, at)
+    return invalid_request(
+        f"Invalid request format: half of a surrogate pair ({shown}) at byte {at}"
+        f"{f', in {where}' if where else ''}; it is no character: replace it or take it out"
+    )
+
+
+def _path(data: bytes, end: int) -> str:
+    """The path of the value that is under way at a byte, such as `messages[1].content[0].text`."""
+    path: list[str | int] = []
+    for step, token in enumerate(_STEP.finditer(data)):
+        if token.start() >= end:
+            break
+        if step > _MAX_STEPS:
+            return ""
+        opening = token[0][:1]
+        if opening == b'"':
+            if token[2] is not None and path:
+                inside = token.end() > end
+                path[-1] = "" if inside else token[1].decode("utf-8", "replace")[:_LONGEST_SHOWN]
+        elif opening == b"{":
+            path.append("")
+        elif opening == b"[":
+            path.append(0)
+        elif opening in b"]}":
+            del path[-1:]
+        elif path and isinstance(path[-1], int):
+            path[-1] += 1
+    names = (f"[{name}]" if isinstance(name, int) else f".{name}" if name else "" for name in path)
+    return "".join(names).removeprefix(".")
+
+
+def _not_utf8(data: bytes) -> int | None:
+    """Where a body is no UTF-8. A copy of all of it, at four bytes a character, is never made."""
+    if len(data) <= _CHECKED_BYTES:
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            return error.start
+        return None
+    start = 0
+    while start < len(data):
+        end = start + _CHECKED_BYTES
+        # A character has at most three bytes behind its first one.
+        while end < len(data) and end > start + _CHECKED_BYTES - 3 and data[end] & 0xC0 == 0x80:
+            end -= 1
+        fault = _not_utf8(data[start:end])
+        if fault is not None:
+            return start + fault
+        start = end
+    return None
+
+
+def _spans(
+    data: bytes, fields: Mapping[str, msgspec.Raw]
+) -> list[tuple[str, int, int, int]] | Refusal:
+    spans: list[tuple[str, int, int, int]] = []
+    seen: set[str] = set()
+    match = _KEY.match
+    end = 0
+    while len(seen) < len(fields):
+        key = match(data, end)
+        if key is None:
+            break
+        literal = key[1]
+        name: str = msgspec.json.decode(literal) if b"\\" in literal else literal[1:-1].decode()
+        folded = name.casefold()
+        if folded in seen:
+            return _twice(name)
+        if folded != name and folded in _DECISIVE:
+            return invalid_request(
+                f"Invalid request format: the field {name[:100]!r} must be written {folded!r}"
+            )
+        seen.add(folded)
+        start = key.end()
+        value = bytes(fields[name])
+        # Only the value that was decoded may stand here: nobody can lead the walk astray.
+        if not data.startswith(value, start):
+            return _twice(name)
+        end = start + len(value)
+        spans.append((name, key.start(1), start, end))
+    rest = data[spans[-1][3] :] if spans else b"}"
+    if len(seen) < len(fields) or rest.strip(b" \t\n\r") != b"}":
+        return _twice(None)
+    return spans
+
+
+def positions(
+    data: bytes, start: int, entries: Sequence[msgspec.Raw]
+) -> Iterator[tuple[int, bytes]]:
+    """Find where each entry of the list that begins at `start` stands: between two is a comma."""
+    position = start + 1
+    for raw in entries:
+        entry = bytes(raw)
+        position = _skip(data, position)
+        yield position, entry
+        position = _skip(data, position + len(entry)) + 1
+
+
+def _skip(data: bytes, position: int) -> int:
+    gap = _GAP.match(data, position)
+    return gap.end() if gap else position
+
+
+def _twice(name: str | None) -> Refusal:
+    which = f"the field {name[:100]!r}" if name is not None else "a field"
+    return invalid_request(f"Invalid request format: {which} stands twice in the body")
+
+
+def _string(raw: bytes | None) -> str | None:
+    if raw is None or not raw.startswith(b'"'):
+        return None
+    return msgspec.json.decode(raw, type=str) if b"\\" in raw else raw[1:-1].decode()
+
+
+def _count(raw: bytes | None) -> int | None:
+    # Longer ones are no number of tokens, and would cost to be read.
+    return int(raw) if raw is not None and raw.isdigit() and len(raw) < _LONGEST_COUNT else None
+
+
+def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
+    """Read what routing and money need: `model`, `max_tokens`, `stream`.
+
+    The service requires `model`, `messages` and, where an answer is made, `max_tokens`; all else
+    is the upstream's to judge.
+    """
+    body = read_object(data)
+    if isinstance(body, Refusal):
+        return body
+    if "model" not in body:
+        return missing_parameter("model")
+    model = _string(body.raw("model"))
+    if not model or len(model) > _LONGEST_MODEL:
+        return invalid_parameter(
+            "model",
+            f"Invalid value for parameter 'model': a string of 1 to {_LONGEST_MODEL} characters",
+        )
+    body.model = model
+    if "messages" not in body:
+        return missing_parameter("messages")
+    if needs_max_tokens:
+        if "max_tokens" not in body:
+            return missing_parameter("max_tokens")
+        max_tokens = _count(body.raw("max_tokens"))
+        if max_tokens is None:
+            return invalid_parameter(
+                "max_tokens", "Invalid value for parameter 'max_tokens': a whole number from 1"
+            )
+        body.max_tokens = max_tokens
+        body.stream = body.raw("stream") == b"true"
+    return body
+
+
+FALLBACK_FIELDS = ("fallback_models", "fallback_timeout", "fallback_enabled")
+# Values of OpenAI-style parameters that change nothing about an answer.
+_WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
+    "n": (1,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "response_format": ({"type": "text"},),
+    "seed": (),
+}
+_INSTEAD = {
+    "n": "Claude gives one answer a request; only 1 is possible",
+    "presence_penalty": "Claude has no such parameter; only 0 is possible",
+    "frequency_penalty": "Claude has no such parameter; only 0 is possible",
+    "logit_bias": "Claude has no such parameter; only an empty one is possible",
+    "response_format": "use 'output_config' with a 'format' of type 'json_schema' instead",
+    "seed": "Claude cannot repeat an answer; leave it out",
+}
+_OWN = frozenset({*FALLBACK_FIELDS, "compression", "stop", "user", *_WITHOUT_EFFECT})
+_MOST_STOPS = 4
+# Numbers of thousands of digits, and deep nesting.
+_UNREADABLE = (msgspec.DecodeError, RecursionError)
+_METADATA = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """Top-level fields to remove, to replace and to add, values as JSON."""
+
+    remove: tuple[str, ...] = ()
+    replace: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    add: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+
+_NONE = Edits()
+
+
+def declared_edits(body: Body) -> Edits | Refusal:
+    """Say what of a body is to be edited, or which field cannot be honoured."""
+    own = _OWN.intersection(body.names)
+    if not own:
+        return _NONE
+    edits = Edits(tuple(sorted(own)))
+    for name in edits.remove:
+        if name in FALLBACK_FIELDS:
+            continue
+        try:
+            value = msgspec.json.decode(body.raw(name) or b"null")
+        except _UNREADABLE:
+            return invalid_parameter(name, f"Invalid value for parameter '{name}': too large")
+        if value is None:
+            continue
+        refusal: Refusal | None = None
+        if name == "compression":
+            refusal = _compression(value)
+        elif name == "stop":
+            refusal = _stop(body, value, edits)
+        elif name == "user":
+            refusal = _user(body, value, edits)
+        elif not any(value == harmless for harmless in _WITHOUT_EFFECT[name]):
+            refusal = invalid_parameter(
+                name, f"Invalid value for parameter '{name}': {_INSTEAD[name]}"
+            )
+        if refusal is not None:
+            return refusal
+    return edits
+
+
+def _compression(value: object) -> Refusal | None:
+    try:
+        asked = msgspec.convert(value, dict[str, object])
+    except msgspec.ValidationError:
+        asked = {}
+    if asked.get("enabled") is False:
+        return None
+    return invalid_parameter(
+        "compression",
+        "Invalid value for parameter 'compression': this gateway does not compress histories; "
+        'leave it out, or send {"enabled": false}',
+    )
+
+
+def _stop(body: Body, value: object, edits: Edits) -> Refusal | None:
+    if "stop_sequences" in body:
+        return invalid_parameter(
+            "stop", "Invalid value for parameter 'stop': 'stop_sequences' is there already"
+        )
+    try:
+        stops = msgspec.convert(value, list[str] | str)
+    except msgspec.ValidationError:
+        stops = []
+    if isinstance(stops, str):
+        stops = [stops]
+    if not 0 < len(stops) <= _MOST_STOPS:
+        return invalid_parameter(
+            "stop",
+            f"Invalid value for parameter 'stop': a string, or 1 to {_MOST_STOPS} of them",
+        )
+    edits.add["stop_sequences"] = msgspec.json.encode(stops)
+    return None
+
+
+def _user(body: Body, value: object, edits: Edits) -> Refusal | None:
+    if not isinstance(value, str):
+        return invalid_parameter("user", "Invalid value for parameter 'user': a string")
+    raw = body.raw("metadata")
+    fields: dict[str, msgspec.Raw] = {}
+    known: object = None
+    try:
+        fields = _METADATA.decode(raw or b"null") or fields
+        known = msgspec.json.decode(fields.get("user_id", b"null"))
+    except _UNREADABLE:
+        # What is no object, or no name, is another one than this.
+        known = 0
+    own = msgspec.json.encode(value)
+    if known not in (None, value):
+        return invalid_parameter(
+            "user", "Invalid value for parameter 'user': 'metadata' names another 'user_id'"
+        )
+    merged = msgspec.json.encode({**fields, "user_id": msgspec.Raw(own)})
+    (edits.add if raw is None else edits.replace)["metadata"] = merged
+    return None

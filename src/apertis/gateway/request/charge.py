@@ -1,0 +1,444 @@
+"""Money around one request: set aside before it is sent, booked once when it ends.
+
+Whatever ends it: a whole answer, an error, a cut stream, a caller who left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from apertis.accounting.counts import completed
+from apertis.accounting.estimate import (
+    MAX_WINDOW,
+    Attempt,
+    likely_input_tokens,
+    reservation_units,
+)
+from apertis.accounting.prices import UNITS_PER_DOLLAR, cost_units
+from apertis.accounting.record import MAX_COST_UNITS, UsageRecord
+from apertis.accounting.tokens import NO_TOKENS, Tokens, Use
+from apertis.gateway.errors import (
+    Refusal,
+    quota_exceeded,
+    service_unavailable,
+    thread_unsupported_request,
+    unpriced_model,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from apertis.accounting.estimate import Held
+    from apertis.accounting.prices import Price, PriceTable
+    from apertis.accounting.readers import StreamReader
+    from apertis.gateway.keys.directory import Key
+    from apertis.gateway.request.context import Visit
+
+__all__ = ["CLIENT_LEFT", "Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
+
+# Names come from callers: what is remembered of them is bounded.
+_MOST_NAMES = 4096
+
+# The status under which a request is booked whose caller did not wait; nginx's own number.
+CLIENT_LEFT = 499
+
+# What upstreams call the counters.
+_COUNTERS = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cache_read": "cache_read_input_tokens",
+    "cache_write_5m": "cache_creation_input_tokens",
+    "cache_write_1h": "cache_creation.ephemeral_1h_input_tokens",
+    "web_search_requests": "server_tool_use.web_search_requests",
+}
+_NOTHING = Use()
+
+
+class Hop(NamedTuple):
+    """A model of the upstream's own chain: the ids that it may have, and what differs there."""
+
+    models: tuple[str, ...]
+    max_tokens: int | None = None
+    fast: bool | None = None
+
+
+class Journal(Protocol):
+    """Where records of usage are kept until the store has them."""
+
+    def append(self, record: UsageRecord) -> None:
+        """Keep a record; as soon as the disk takes it, it survives the end of the process."""
+        ...
+
+    def begin(self, record: UsageRecord) -> None:
+        """Keep what is known of a stream that begins, in case that its end is never booked."""
+        ...
+
+
+class Prices:
+    """What a model costs, by the names that callers use and that upstreams use."""
+
+    def __init__(
+        self,
+        table: PriceTable,
+        *,
+        unpriced_is_free: bool,
+        other_names: Callable[[str], Iterable[str]] = lambda _: (),
+    ) -> None:
+        self._table = table
+        self._unpriced_is_free = unpriced_is_free
+        # The id that an alias stands for, and what upstreams call the model.
+        self._other_names = other_names
+        self._known: dict[str, Price | None] = {}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models that have a price."""
+        return self._table.models
+
+    def of(self, model: str) -> Price | None:
+        """Find a model's price; None when nobody has said one."""
+        try:
+            return self._known[model]
+        except KeyError:
+            price = self._find(model)
+            if len(self._known) < _MOST_NAMES:
+                self._known[model] = price
+            return price
+
+    def _find(self, model: str) -> Price | None:
+        found = map(self._table.find, (model, *self._other_names(model)))
+        return next((price for price in found if price is not None), None)
+
+    def may_be_used(self, model: str, key: Key) -> bool:
+        """Whether this key may use the model, as far as its price is concerned."""
+        return self._unpriced_is_free or key.account.quota is None or self.of(model) is not None
+
+    def id_of(self, name: str, models: Iterable[str]) -> str:
+        """Give the one of these models that an upstream calls so; else the name itself."""
+        return next((m for m in models if name == m or name in self._other_names(m)), name)
+
+    def cost(
+        self, model: str, tokens: Tokens, others: Iterable[Use] = (), *, batch: bool = False
+    ) -> int:
+        """What tokens cost on a model; nothing where no price is known.
+
+        Another model without a price is charged as the one that answered.
+        """
+        price = self.of(model)
+        if price is None:
+            return 0
+        units = cost_units(tokens, price, batch)
+        for use in others:
+            units += cost_units(use.tokens, self.of(use.model or model) or price, batch)
+        return min(units, MAX_COST_UNITS)
+
+    def window(self, models: Iterable[str]) -> int:
+        """The largest window of these models, as far as it is known."""
+        prices = map(self.of, models)
+        windows = [price.window or MAX_WINDOW if price else MAX_WINDOW for price in prices]
+        return max(windows, default=MAX_WINDOW)
+
+    def dearest(self, tokens: Tokens, models: Iterable[str]) -> int:
+        """What tokens cost on the dearest of these models; nothing where none has a price."""
+        return max((self.cost(model, tokens) for model in models), default=0)
+
+
+class Ledger:
+    """Opens charges and books them."""
+
+    def __init__(
+        self,
+        prices: Prices,
+        journal: Journal,
+        clock: Callable[[], float],
+        standstill: Callable[[bool], str | None] = lambda _: None,
+    ) -> None:
+        self.prices = prices
+        self._journal = journal
+        self._clock = clock
+        # Why keys with a quota (True), or without one, are not served; None when they are.
+        self._standstill = standstill
+
+    def closed(self, key: Key) -> Refusal | None:
+        """Refuse a key's requests while what they use could not be kept."""
+        reason = self._standstill(key.account.quota is not None)
+        return None if reason is None else service_unavailable(reason)
+
+    def open(
+        self,
+        visit: Visit,
+        key: Key,
+        body: bytes,
+        max_tokens: int,
+        models: Iterable[str],
+        chain: tuple[Hop, ...] = (),
+        held: Held | None = None,
+        *,
+        free: bool = False,
+    ) -> Charge | Refusal:
+        """Set the most aside that the request can cost.
+
+        That is on any of the models that may answer it, and on all of the upstream's own chain on
+        top. `held` is what the upstream holds of the conversation already. `free`: somebody else
+        pays, and nothing is set aside or booked.
+        """
+        models = tuple(models)
+        prices = self._prices_of(models, key)
+        if isinstance(prices, Refusal):
+            return prices
+        attempts: list[Attempt] = []
+        for hop in chain:
+            found = self._prices_of(hop.models, key)
+            if isinstance(found, Refusal):
+                return found
+            if found:
+                attempts.append(Attempt(found, hop.max_tokens, hop.fast))
+        most = 0
+        if not free:
+            most = reservation_units(body, max_tokens, *prices, chain=tuple(attempts), held=held)
+        if not key.account.reserve(most):
+            if held is not None and most:
+                alone = reservation_units(body, max_tokens, *prices, chain=tuple(attempts))
+                if alone <= (key.account.remaining or 0):
+                    # With the whole conversation in the body, it is counted and not assumed.
+                    return thread_unsupported_request(shortage(key, most))
+            return quota_exceeded(shortage(key, most))
+        models += tuple(model for hop in chain for model in hop.models)
+        return Charge(self, visit, key, most, body, max_tokens, models, held, free=free)
+
+    def _prices_of(self, models: Iterable[str], key: Key) -> tuple[Price, ...] | Refusal:
+        """The prices of models for a key with a quota, each once: alike names have one."""
+        prices: dict[Price, None] = {}
+        limited = key.account.quota is not None
+        for model in models:
+            if not self.prices.may_be_used(model, key):
+                return unpriced_model(model)
+            price = self.prices.of(model)
+            if limited and price is not None:
+                prices[price] = None
+        return tuple(prices)
+
+    def begin(self, visit: Visit) -> None:
+        """Keep the usage that a stream began with."""
+        self._journal.begin(self.record(visit))
+
+    def book(self, visit: Visit) -> None:
+        """Keep the record of a request that is over."""
+        self._journal.append(self.record(visit))
+
+    def record(self, visit: Visit) -> UsageRecord:
+        """Describe a request as it is booked."""
+        key = visit.key
+        first_byte = visit.first_byte
+        return UsageRecord(
+            request_id=visit.id,
+            at_ms=int(visit.at * 1000),
+            key_id="" if key is None else key.record.id,
+            model=visit.model,
+            requested_model=visit.requested_model,
+            upstream=visit.upstream or None,
+            status=visit.status,
+            code=visit.code,
+            tokens=visit.tokens,
+            cost_units=visit.cost_units,
+            estimated=visit.estimated,
+            cached=visit.cached,
+            streamed=visit.streamed,
+            session=visit.session,
+            agent=visit.agent,
+            request_class=visit.request_class,
+            upstream_request_id=visit.upstream_request_id,
+            first_byte_ms=None if first_byte is None else int((first_byte - visit.started) * 1000),
+            total_ms=int((self._clock() - visit.started) * 1000),
+            interrupted=visit.interrupted,
+            bill_to=visit.bill_to,
+        )
+
+
+class Charge:
+    """A request's reservation. It is settled exactly once; further calls change nothing."""
+
+    __slots__ = (
+        "_body",
+        "_free",
+        "_held",
+        "_key",
+        "_ledger",
+        "_max_tokens",
+        "_models",
+        "_reserved",
+        "_settled",
+        "_visit",
+        "on_settled",
+        "seen",
+    )
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        visit: Visit,
+        key: Key,
+        reserved: int,
+        body: bytes,
+        max_tokens: int,
+        models: tuple[str, ...],
+        held: Held | None = None,
+        *,
+        free: bool = False,
+    ) -> None:
+        self._ledger = ledger
+        self._visit = visit
+        self._key = key
+        self._reserved = reserved
+        self._body = body
+        self._max_tokens = max_tokens
+        self._held = held
+        self._free = free
+        # All that the reservation was made for.
+        self._models = models
+        self._settled = False
+        # The stream of an answer that was given up before anything of it was handed out.
+        self.seen: StreamReader | None = None
+        self.on_settled: Callable[[Tokens], None] | None = None
+
+    @property
+    def held(self) -> Held | None:
+        """What the upstream held of the conversation when the request came."""
+        return self._held
+
+    @property
+    def settled(self) -> bool:
+        """Whether the request is booked."""
+        return self._settled
+
+    def guess(self, output_tokens: int) -> Tokens:
+        """About what was used, when the upstream does not say it; within the reservation."""
+        return Tokens(input=self._likely_input(), output=min(output_tokens, self._max_tokens))
+
+    def begin(self, use: Use | None) -> None:
+        """Note what a stream has used when its first bytes leave; None where it did not say."""
+        visit = self._visit
+        if use is not None:
+            visit.tokens, _, cost = self._priced(use, visit.model, 0)
+            visit.cost_units = 0 if self._free else cost
+        self._ledger.begin(visit)
+
+    def settle(
+        self,
+        use: Use = _NOTHING,
+        others: Iterable[Use] = (),
+        *,
+        output_seen: int = 0,
+        estimated: bool = False,
+        interrupted: bool = False,
+    ) -> None:
+        """Book what was used, at the prices of the models that answered.
+
+        `output_seen` is about how many tokens of output were seen: it counts where the upstream's
+        own count is missing or impossible.
+        """
+        if self._settled:
+            return
+        visit = self._visit
+        asked = visit.model
+        if use.model is not None:
+            visit.model = self._ledger.prices.id_of(use.model, self._models)
+        tokens, unsure, cost = self._priced(use, asked, output_seen)
+        for other in others:
+            _, more, units = self._priced(other, asked, 0)
+            unsure += more
+            cost += units
+        if unsure and not interrupted and visit.reason is None:
+            visit.reason = f"its usage is missing or impossible, and estimated: {', '.join(unsure)}"
+        self._book(tokens, cost, estimated=estimated or bool(unsure), interrupted=interrupted)
+
+    def settle_unread(self, output_seen: int) -> None:
+        """Book the reservation of a whole answer that does not say what it used."""
+        if self._settled:
+            return
+        visit = self._visit
+        cost = self._reserved
+        price = self._ledger.prices.of(visit.model)
+        if self._key.account.quota is None and price is not None:
+            # Nothing was set aside.
+            cost = reservation_units(self._body, self._max_tokens, price, held=self._held)
+        visit.reason = visit.reason or "its usage cannot be read: the reservation is booked"
+        self._book(self.guess(output_seen), cost, estimated=True, interrupted=False)
+
+    def _likely_input(self) -> int:
+        likely = likely_input_tokens(self._body)
+        if self._held is not None and self._held.known:
+            likely += self._held.tokens
+        return likely
+
+    def _priced(
+        self, use: Use, asked: str, output_seen: int
+    ) -> tuple[Tokens, tuple[str, ...], int]:
+        """Give what a model used, what of it is not sure, and what it costs."""
+        prices = self._ledger.prices
+        model = asked if use.model is None else prices.id_of(use.model, self._models)
+        tokens, names = completed(
+            use,
+            prices.of(model),
+            max_tokens=self._max_tokens,
+            likely_input=self._likely_input,
+            output_seen=output_seen,
+        )
+        if "output" in names and tokens.output > self._max_tokens:
+            # Few tokens can be many bytes. No answer has more of them than it may.
+            tokens = msgspec.structs.replace(tokens, output=self._max_tokens)
+        unsure = tuple(_COUNTERS[name] for name in names)
+        if use.model is not None and prices.of(model) is None:
+            unsure += (f"the price of {model!r}",)
+            return tokens, unsure, prices.dearest(tokens, self._models)
+        return tokens, unsure, prices.cost(model, tokens)
+
+    def _book(self, tokens: Tokens, cost: int, *, estimated: bool, interrupted: bool) -> None:
+        self._settled = True
+        visit = self._visit
+        visit.tokens = tokens
+        visit.estimated = estimated
+        visit.interrupted = interrupted
+        visit.cost_units = cost = 0 if self._free else min(cost, MAX_COST_UNITS)
+        self._key.account.settle(self._reserved, cost)
+        if self.on_settled is not None:
+            self.on_settled(tokens)
+        self._ledger.book(visit)
+
+    def abandon(self) -> None:
+        """End a request whose answer nobody saw; if it was sent, its input is booked as estimated.
+
+        An upstream bills a request that was given up, and says nothing of it any more.
+        """
+        if self._settled:
+            return
+        if self._visit.sent is None:
+            self._settled = True
+            self._key.account.settle(self._reserved, 0)
+            if self.on_settled is not None:
+                self.on_settled(NO_TOKENS)
+            return
+        self._visit.status = CLIENT_LEFT
+        seen = self.seen
+        use = None if seen is None else seen.use
+        if seen is None or use is None:
+            self.settle(Use(self.guess(0)), estimated=True, interrupted=True)
+        else:
+            self.settle(
+                use, seen.others, output_seen=seen.output_seen, estimated=True, interrupted=True
+            )
+
+
+def shortage(key: Key, units: int) -> str:
+    """Say how much is left, and how much would be needed."""
+    left = max(key.account.remaining or 0, 0)
+    return (
+        f"You have exceeded your quota: {_dollars(left)} are left, and this request may cost up to "
+        f"{_dollars(units)}"
+    )
+
+
+def _dollars(units: int) -> str:
+    return f"${units // UNITS_PER_DOLLAR}.{units % UNITS_PER_DOLLAR * 2:06d}"

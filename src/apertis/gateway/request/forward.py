@@ -1,0 +1,397 @@
+"""Sends a request on: to one target after the other, until an answer may be handed out."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from apertis.accounting.readers import read_message
+from apertis.gateway.errors import Refusal, upstream_error, upstream_redirect
+from apertis.gateway.request.stream import Relay, begins_events
+from apertis.gateway.routing.attempts import Stop
+from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
+from apertis.gateway.upstreams.contract import (
+    Fault,
+    RawHeaders,
+    UpstreamFailure,
+    UpstreamRequest,
+    UpstreamTimeouts,
+    redirect_target,
+)
+from apertis.models import Headers
+from apertis.sansio.outcome import retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apertis.accounting.readers import Reading
+    from apertis.gateway.request.body import Body, Edits
+    from apertis.gateway.request.charge import Charge
+    from apertis.gateway.request.context import Visit
+    from apertis.gateway.routing.attempts import Attempts
+    from apertis.gateway.routing.router import Router
+    from apertis.gateway.routing.targets import Target
+    from apertis.gateway.upstreams.contract import Upstream, UpstreamAnswer
+
+    # What became of an attempt, and the answer if there is one to hand out.
+    _Tried = tuple[Outcome, "Plain | Streamed | Refusal | None"]
+
+__all__ = [
+    "Forwarder",
+    "Message",
+    "Plain",
+    "Streamed",
+    "passed_down",
+    "read_all",
+]
+
+# HTTP has no larger one (RFC 9110, section 15), and no server could hand it on.
+_LARGEST_STATUS = 599
+# How many silences that are worth a ping a stream is held back for its first content, so that
+# another upstream can answer instead. Proxies on the way often wait for a minute.
+_HELD_SILENCES = 3
+# How long the body is, when it leaves, what is left of the caller's limits, which model was tried
+# and whether it was kept: an upstream that is such a gateway itself says it of its own caller.
+# And where else to go, and which pages may read it: the caller asked another host.
+_OWN_TO_SAY = frozenset(
+    {
+        b"access-control-allow-credentials",
+        b"access-control-allow-headers",
+        b"access-control-allow-methods",
+        b"access-control-allow-origin",
+        b"access-control-expose-headers",
+        b"access-control-max-age",
+        b"content-length",
+        b"content-location",
+        b"date",
+        b"location",
+        b"refresh",
+        b"x-actual-model",
+        b"x-apertis-request-id",
+        b"x-fallback-from",
+        b"x-fallback-reason",
+        b"x-fallback-used",
+        b"x-ratelimit-limit",
+        b"x-ratelimit-remaining",
+        b"x-ratelimit-reset",
+        b"x-response-cache",
+    }
+)
+# Larger than any answer of the API: what an upstream says is bounded too.
+MAX_ANSWER_BYTES = 64 * 2**20
+_NO_HEADERS: RawHeaders = []
+_EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
+_NO_FIELDS: Mapping[str, Mapping[str, bytes]] = {}
+
+
+class _Begun:
+    """An answer that is looked into before it is read: its head does not say what it is."""
+
+    __slots__ = ("_answer", "_came", "_failure", "headers", "status")
+
+    def __init__(self, answer: UpstreamAnswer) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self._answer = answer
+        self._came = b""
+        self._failure: UpstreamFailure | None = None
+
+    async def is_stream(self) -> bool:
+        """Read as much as tells whether the body is a stream of events."""
+        while (found := begins_events(self._came)) is None:
+            piece = await self._answer.read()
+            if isinstance(piece, UpstreamFailure):
+                self._failure = piece
+            if isinstance(piece, UpstreamFailure) or not piece:
+                return False
+            self._came += piece
+        return found
+
+    async def read(self) -> bytes | UpstreamFailure:
+        """The next bytes of the body, b"" at its regular end."""
+        if self._came:
+            data, self._came = self._came, b""
+            return data
+        return self._failure or await self._answer.read()
+
+    def whole(self) -> bytes | None:
+        """What was looked into is read."""
+        return None
+
+    def close(self) -> None:
+        """Keep the connection if the answer is whole, else drop it at once."""
+        self._answer.close()
+
+
+@dataclass(slots=True)
+class Plain:
+    """A whole answer."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes
+    reading: Reading | None = None
+
+
+@dataclass(slots=True)
+class Streamed:
+    """An answer that goes on."""
+
+    status: int
+    headers: RawHeaders
+    relay: Relay
+
+
+class Message:
+    """One request as each of its targets gets it.
+
+    `own` has fields that read differently at some upstreams, by the names of those.
+    """
+
+    __slots__ = ("_bodies", "_body", "_edits", "_own", "headers", "method", "target")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: RawHeaders,
+        body: Body,
+        edits: Edits,
+        own: Mapping[str, Mapping[str, bytes]] = _NO_FIELDS,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self._body = body
+        self._edits = edits
+        self._own = own
+        self._bodies: dict[tuple[str, str], bytes] = {}
+
+    def to(self, target: Target) -> UpstreamRequest:
+        """The request with the names that the models have there."""
+        key = (target.model, target.upstream if target.upstream in self._own else "")
+        body = self._bodies.get(key)
+        if body is None:
+            replace: Mapping[str, bytes] = self._edits.replace
+            if target.model != self._body.model:
+                replace = {**replace, "model": msgspec.json.encode(target.model)}
+            if target.upstream in self._own:
+                replace = {**replace, **self._own[target.upstream]}
+            body = self._body.edited(replace, self._edits.remove, self._edits.add)
+            self._bodies[key] = body
+        return UpstreamRequest(self.method, self.target, self.headers, body)
+
+
+class Forwarder:
+    """Knows the upstreams, and drives the attempts of a request."""
+
+    def __init__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        router: Router,
+        timeouts: UpstreamTimeouts,
+        ping_seconds: float,
+        wall_clock: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self._upstreams = upstreams
+        self._router = router
+        self._timeouts = timeouts
+        self._ping_seconds = ping_seconds
+        self._wall_clock = wall_clock
+        self._clock = clock
+
+    async def send(
+        self,
+        visit: Visit,
+        message: Message,
+        attempts: Attempts,
+        charge: Charge | None,
+    ) -> Plain | Streamed | Refusal:
+        """Try one target after the other; an answer that may be handed out ends it."""
+        step = attempts.start(self._wall_clock())
+        held: Plain | Streamed | Refusal | None = None
+        try:
+            while not isinstance(step, Stop):
+                if step.delay_seconds:
+                    await asyncio.sleep(step.delay_seconds)
+                target = step.target
+                visit.attempts += 1
+                visit.upstream = target.upstream
+                visit.upstream_request_id = None
+                visit.model = target.id
+                visit.sent = visit.sent or self._clock()
+                outcome, result = await self._limited(
+                    visit, message.to(target), target, attempts, charge
+                )
+                if result is not None:
+                    _discard(held)
+                    held = result
+                if outcome is Outcome.OK:
+                    attempts.commit()
+                    answer, held = held, None
+                    assert answer is not None  # noqa: S101 - a good outcome has its answer.
+                    return answer
+                step = attempts.after(outcome, self._wall_clock())
+            answer, held = held, None
+            if step.refusal is not None or answer is None:
+                _discard(answer)
+                return step.refusal or upstream_error("no answer came")
+            return answer
+        finally:
+            _discard(held)
+
+    async def _limited(
+        self,
+        visit: Visit,
+        request: UpstreamRequest,
+        target: Target,
+        attempts: Attempts,
+        charge: Charge | None,
+    ) -> _Tried:
+        """One attempt, within the time that the model has if another one may stand in."""
+        deadline = attempts.deadline
+        try:
+            if deadline is None:
+                return await self._try(visit, request, target, attempts, charge)
+            async with asyncio.timeout(max(deadline - self._wall_clock(), 0.0)):
+                return await self._try(visit, request, target, attempts, charge)
+        except TimeoutError:
+            outcome = attempts.late(self._wall_clock())
+            self._report(target, outcome)
+            return outcome, None
+        except asyncio.CancelledError:
+            self._report(target, Outcome.LEFT)
+            raise
+
+    async def _try(
+        self,
+        visit: Visit,
+        request: UpstreamRequest,
+        target: Target,
+        attempts: Attempts,
+        charge: Charge | None,
+    ) -> _Tried:
+        answer = await self._upstreams[target.upstream].open(request, self._timeouts)
+        if isinstance(answer, UpstreamFailure):
+            visit.reason = answer.reason
+            outcome = outcome_of_fault(answer.kind)
+            self._report(target, outcome)
+            return outcome, None
+        if 300 <= answer.status < 400:
+            answer.close()
+            visit.reason = f"it redirects to {redirect_target(answer.headers)} ({answer.status})"
+            self._report(target, Outcome.SERVER_ERROR)
+            return Outcome.SERVER_ERROR, upstream_redirect(answer.status)
+        if answer.status > _LARGEST_STATUS:
+            answer.close()
+            self._report(target, Outcome.MALFORMED)
+            return Outcome.MALFORMED, None
+        headers = passed_down(visit, answer)
+        outcome = outcome_of_status(answer.status)
+        if outcome is Outcome.OK and visit.streamed and not _is_stream(headers):
+            answer = begun = _Begun(answer)
+            if await begun.is_stream():
+                headers = [header for header in headers if header[0] != b"content-type"]
+                headers.append(_EVENT_STREAM)
+        if outcome is Outcome.OK and _is_stream(headers):
+            return await self._stream(visit, answer, headers, target, attempts, charge)
+        body: bytes | UpstreamFailure | None = answer.whole()
+        if body is None:
+            try:
+                body = await read_all(answer)
+            finally:
+                answer.close()
+        if isinstance(body, UpstreamFailure):
+            visit.reason = body.reason
+            outcome = outcome_of_fault(body.kind)
+            self._report(target, outcome)
+            return outcome, None
+        reading = None
+        if outcome is Outcome.OK:
+            reading = read_message(body)
+            if reading.use is None and not body.lstrip().startswith(b"{"):
+                self._report(target, Outcome.MALFORMED)
+                return Outcome.MALFORMED, None
+        self._report(target, outcome, headers)
+        return outcome, Plain(answer.status, headers, body, reading)
+
+    async def _stream(
+        self,
+        visit: Visit,
+        answer: UpstreamAnswer,
+        headers: RawHeaders,
+        target: Target,
+        attempts: Attempts,
+        charge: Charge | None,
+    ) -> _Tried:
+        relay = Relay(answer, visit, charge, partial(self._report, target))
+        try:
+            if attempts.has_more:
+                # A caller's own deadline says how long; else pings must begin at some time.
+                unlimited = attempts.deadline is None
+                outcome = await relay.hold(
+                    _HELD_SILENCES * self._ping_seconds if unlimited else None
+                )
+            else:
+                outcome = await relay.begin(self._ping_seconds)
+        except BaseException:
+            if charge is not None:
+                charge.seen = relay.reader
+            relay.discard()
+            raise
+        if outcome is Outcome.MALFORMED or outcome is Outcome.TIMEOUT:
+            self._report(target, outcome)
+            relay.discard()
+            return outcome, None
+        return outcome, Streamed(answer.status, headers, relay)
+
+    def _report(self, target: Target, outcome: Outcome, headers: RawHeaders = _NO_HEADERS) -> None:
+        now = self._wall_clock()
+        wait = None if outcome is Outcome.OK else retry_after(Headers(headers), now)
+        self._router.report(target, outcome, now, wait)
+
+
+def _discard(answer: Plain | Streamed | Refusal | None) -> None:
+    if isinstance(answer, Streamed):
+        answer.relay.discard()
+
+
+async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
+    """Read the body of an answer to its end; `close` the answer behind it."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        chunk = await answer.read()
+        if isinstance(chunk, UpstreamFailure):
+            return chunk
+        if not chunk:
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            return UpstreamFailure(Fault.BROKEN, f"its answer exceeds {MAX_ANSWER_BYTES} bytes")
+        parts.append(chunk)
+
+
+def passed_down(visit: Visit, answer: UpstreamAnswer) -> RawHeaders:
+    """The upstream's headers, without those that are the gateway's own to say."""
+    headers: RawHeaders = []
+    for header in answer.headers:
+        name = header[0]
+        if name in _OWN_TO_SAY:
+            continue
+        if name == b"request-id":
+            visit.upstream_request_id = header[1].decode("latin-1")
+        headers.append(header)
+    return headers
+
+
+def _is_stream(headers: RawHeaders) -> bool:
+    for name, value in headers:
+        if name == b"content-type":
+            return value.lower().startswith(b"text/event-stream")
+    return False

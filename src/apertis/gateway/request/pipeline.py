@@ -1,0 +1,545 @@
+"""The story of one request: admit, read, route, reserve, forward, settle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from apertis.accounting.estimate import held_after, likely_input_tokens, unknown_held
+from apertis.accounting.tokens import NO_TOKENS, Tokens
+from apertis.gateway.cache import MISS, Entry, cache_key, hit_headers, wants_cache
+from apertis.gateway.errors import (
+    BILLING_POLICY_DENIED,
+    Refusal,
+    invalid_parameter,
+    model_access_denied,
+    model_not_found,
+    rate_limit_exceeded,
+)
+from apertis.gateway.keys.admission import admit, client_address, credential_of
+from apertis.gateway.request.asked import NOTHING, read_asked
+from apertis.gateway.request.body import Body, Edits, declared_edits, peek
+from apertis.gateway.request.charge import Hop
+from apertis.gateway.request.forward import Message, Plain, Streamed
+from apertis.gateway.routing.affinity import affinity_of
+from apertis.gateway.routing.attempts import Attempts
+from apertis.gateway.routing.fallback import (
+    BOUND_HEADER,
+    NO_FALLBACK,
+    FallbackDefaults,
+    FallbackFields,
+    FallbackPlan,
+    fallback_headers,
+    fallback_plan,
+    is_bound,
+)
+from apertis.limiting.status import tighter
+from apertis.sansio.slices import read_or_none
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apertis.accounting.estimate import Held
+    from apertis.gateway.cache import ResponseCache
+    from apertis.gateway.config import Settings
+    from apertis.gateway.keys.directory import Directory, Key
+    from apertis.gateway.keys.matching import Networks
+    from apertis.gateway.limits.limiter import Limiter
+    from apertis.gateway.request.asked import Asked, Chain, Thread
+    from apertis.gateway.request.charge import Charge, Ledger
+    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.forward import Forwarder
+    from apertis.gateway.request.threads import Threads
+    from apertis.gateway.routing.router import Router
+    from apertis.gateway.routing.targets import Target
+    from apertis.gateway.upstreams.contract import Request
+    from apertis.limiting.tokens import Reservation
+    from apertis.sansio.slices import Shape
+
+__all__ = ["Pipeline"]
+
+
+class _Admitted(NamedTuple):
+    """A request that may be served, and what may stand in for its model."""
+
+    body: Body
+    edits: Edits
+    plan: FallbackPlan
+    asked: Asked
+    # The upstreams that may be asked, where not all may: each with the fields that it reads in
+    # other words.
+    places: Mapping[str, Mapping[str, bytes]] | None
+
+
+class Pipeline:
+    """Decides about a request with what its parts say, and hands it on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        directory: Directory,
+        limiter: Limiter,
+        router: Router,
+        forwarder: Forwarder,
+        ledger: Ledger,
+        cache: ResponseCache,
+        threads: Threads,
+        trusted: Networks | None,
+        wall_clock: Callable[[], float],
+        pick: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.directory = directory
+        self.limiter = limiter
+        self.router = router
+        self.forwarder = forwarder
+        self.ledger = ledger
+        self.cache = cache
+        self.threads = threads
+        self._trusted = trusted
+        self._now = wall_clock
+        self._pick = pick
+
+    def admit(self, visit: Visit, request: Request, peer: str) -> Refusal | None:
+        """Say why a request with these headers is refused; None lets it in.
+
+        Headers are enough, so that nobody without a key can make the gateway read a body.
+        """
+        return self.admit_address(visit, request, peer) or self.admit_key(visit, request)
+
+    def admit_key(self, visit: Visit, request: Request) -> Refusal | None:
+        """Find the key of a request whose address is admitted, and count the request as its own."""
+        now = self._now()
+        key = admit(self.directory, credential_of(request.headers), visit.address, now)
+        if isinstance(key, Refusal):
+            return key
+        visit.key = key
+        record = key.record
+        own = self.limiter.admit_key(record.id, now, record.requests_limit)
+        visit.standing = tighter(visit.standing, own)
+        if own is not None and not own.allowed:
+            return rate_limit_exceeded(own.retry_after_seconds, "requests of this API key")
+        return None
+
+    def admit_address(self, visit: Visit, request: Request, peer: str) -> Refusal | None:
+        """Count a request of its client's address, or refuse it."""
+        visit.address = address = client_address(
+            peer, request.headers.get("x-forwarded-for"), self._trusted
+        )
+        visit.standing = standing = self.limiter.admit_address(address, self._now())
+        if standing is None or standing.allowed:
+            return None
+        return rate_limit_exceeded(standing.retry_after_seconds, "requests of this address")
+
+    def enter(self, key: Key) -> Refusal | None:
+        """Count a request as under way, or refuse it; `leave` counts it out."""
+        record = key.record
+        if self.limiter.enter(record.id, record.in_flight):
+            return None
+        return rate_limit_exceeded(1, "requests of this API key at the same time")
+
+    def leave(self, key: Key) -> None:
+        """Count a request as over."""
+        self.limiter.leave(key.record.id)
+
+    async def messages(
+        self, visit: Visit, key: Key, request: Request
+    ) -> Plain | Streamed | Refusal:
+        """Answer `POST /v1/messages`."""
+        closed = self.ledger.closed(key)
+        if closed is not None:
+            return closed
+        admitted = self._admitted(visit, key, request)
+        if isinstance(admitted, Refusal):
+            return admitted
+        held: Held | None = None
+        if admitted.asked.thread is not None and admitted.asked.thread.continues:
+            held, admitted = await self._continued(key, admitted, admitted.asked.thread)
+        body, target, places = admitted.body, _target(request), admitted.places
+        keep = self._cached(visit, key, admitted, request)
+        if not isinstance(keep, bytes | None):
+            return keep
+        charge = self._charge(visit, key, admitted, held)
+        if isinstance(charge, Refusal):
+            return charge
+        try:
+            message = Message(
+                request.method, target, request.raw_headers, body, admitted.edits, places or {}
+            )
+            attempts, affinity = self._attempts(body, admitted.plan, request, places)
+            answer = await self.forwarder.send(visit, message, attempts, charge)
+        except BaseException:
+            # Nearly always, the caller left: what the upstream made of it nobody will tell.
+            charge.abandon()
+            raise
+        visit.fallback_reason = None if attempts.reason is None else attempts.reason.value
+        visit.status = answer.status
+        if isinstance(answer, Refusal):
+            visit.code = answer.code
+            charge.settle()
+            return answer.with_headers(attempts.headers)
+        answer.headers += attempts.headers
+        if affinity is not None and answer.status == 200 and attempts.target is not None:
+            self.router.pin(affinity, attempts.model, attempts.target.upstream, self._now())
+        if admitted.asked.thread is not None:
+            self._remember_end(visit, key, answer, body.data, held)
+        if isinstance(answer, Plain):
+            self._settle(visit, charge, answer, keep)
+        elif keep is not None:
+            self._record(visit, answer, keep)
+        return answer
+
+    def _admitted(self, visit: Visit, key: Key, request: Request) -> _Admitted | Refusal:
+        """Read what is asked, and whether this key may ask it."""
+        body = peek(request.body, needs_max_tokens=True)
+        if isinstance(body, Refusal):
+            return body
+        visit.kind = "messages"
+        visit.model = visit.requested_model = body.model
+        visit.streamed = body.stream
+        edits = declared_edits(body)
+        if isinstance(edits, Refusal):
+            return edits
+        if not self._allows(key, body.model):
+            return model_access_denied(body.model)
+        plan = self._plan(key, body, request, own_fields=bool(edits.remove))
+        if isinstance(plan, Refusal):
+            return plan
+        asked = read_asked(body)
+        if asked is NOTHING:
+            return _Admitted(body, edits, plan, NOTHING, None)
+        if isinstance(asked, Refusal):
+            return asked
+        if asked.bill_to is not None and not key.record.billing_policy:
+            return BILLING_POLICY_DENIED
+        visit.bill_to = asked.bill_to
+        places = None if asked.chain is None else self._chain_places(key, body, asked.chain)
+        if isinstance(places, Refusal):
+            return places
+        return _Admitted(body, edits, plan, asked, places)
+
+    async def _continued(
+        self, key: Key, admitted: _Admitted, thread: Thread
+    ) -> tuple[Held, _Admitted]:
+        """What the upstream holds of a conversation, and the request as only that one may get it.
+
+        Another upstream does not have it, and another model did not say it.
+        """
+        known = (await self.threads.find(key.record.id, (thread.previous,))).get(thread.previous)
+        places = admitted.places
+        if known is not None:
+            able: Mapping[str, Mapping[str, bytes]] = places or {
+                upstream: {} for upstream in self.router.at(admitted.body.model)
+            }
+            if known.upstream in able:
+                places = {known.upstream: able[known.upstream]}
+        if known is None:
+            held = unknown_held(self.ledger.prices.window(self.router.ids(admitted.body.model)))
+        else:
+            held = known.held
+        return held, admitted._replace(plan=NO_FALLBACK, places=places)
+
+    def _remember_end(
+        self, visit: Visit, key: Key, answer: Plain | Streamed, body: bytes, held: Held | None
+    ) -> None:
+        """Remember an answer that its upstream holds, when all of it is known."""
+        upstream = visit.upstream
+
+        def remember(message_id: str | None, context: int) -> None:
+            if message_id and context:
+                after = held_after(body, context, held)
+                self.threads.remember(key.record.id, message_id, upstream, after)
+
+        if isinstance(answer, Plain):
+            reading = answer.reading
+            if reading is not None:
+                remember(reading.id, reading.context)
+            return
+        reader = answer.relay.reader
+        answer.relay.on_whole(lambda: remember(reader.id, reader.context) if reader.final else None)
+
+    def _chain_places(
+        self, key: Key, body: Body, chain: Chain
+    ) -> dict[str, dict[str, bytes]] | Refusal | None:
+        """Say which upstreams have all models of a chain, with the field as they read it.
+
+        None where the upstream chooses the models itself.
+        """
+        names = self.ledger.prices.models if chain.any_model else ()
+        for model in (*names, *(hop.model for hop in chain.hops)):
+            if not self._allows(key, model):
+                return model_access_denied(model)
+        if not chain.hops:
+            return None
+        at = {hop.model: self.router.at(hop.model) for hop in chain.hops}
+        missing = next((model for model, targets in at.items() if not targets), None)
+        if missing is not None:
+            return model_not_found(missing)
+        places: dict[str, dict[str, bytes]] = {}
+        for upstream in self.router.at(body.model):
+            if all(upstream in targets for targets in at.values()):
+                named = chain.named(
+                    {model: targets[upstream].model for model, targets in at.items()}
+                )
+                places[upstream] = {} if named is None else {"fallbacks": named}
+        if places or not self.router.serves(body.model):
+            return places
+        return invalid_parameter(
+            "fallbacks",
+            "Invalid value for parameter 'fallbacks': no upstream has the model and all of these",
+        )
+
+    def _hops(self, chain: Chain | None) -> tuple[Hop, ...]:
+        if chain is None:
+            return ()
+        if chain.any_model:
+            return tuple(Hop((model,)) for model in self.ledger.prices.models)
+        ids = self.router.ids
+        return tuple(Hop(ids(hop.model), hop.max_tokens, hop.fast) for hop in chain.hops)
+
+    def _charge(
+        self, visit: Visit, key: Key, admitted: _Admitted, held: Held | None
+    ) -> Charge | Refusal:
+        """Set tokens and money aside for a request."""
+        body = admitted.body
+        reserved = self._reserve_tokens(key, body, held)
+        if isinstance(reserved, Refusal):
+            return reserved
+        models = self.router.ids(body.model)
+        for model in admitted.plan.models:
+            models += self.router.ids(model)
+        hops = self._hops(admitted.asked.chain)
+        charge = self.ledger.open(
+            visit,
+            key,
+            body.data,
+            body.max_tokens,
+            models,
+            hops,
+            held,
+            free=visit.bill_to is not None and self.settings.money.billing_policy == "free",
+        )
+        if reserved is not None:
+            correct = self._corrector(reserved)
+            if isinstance(charge, Refusal):
+                correct(NO_TOKENS)
+            else:
+                charge.on_settled = correct
+        return charge
+
+    async def count_tokens(
+        self, visit: Visit, key: Key, request: Request
+    ) -> Plain | Streamed | Refusal:
+        """Answer `POST /v1/messages/count_tokens`: forwarded, or estimated and marked so."""
+        body = peek(request.body, needs_max_tokens=False)
+        if isinstance(body, Refusal):
+            return body
+        visit.model = visit.requested_model = body.model
+        edits = declared_edits(body)
+        if isinstance(edits, Refusal):
+            return edits
+        if not self._allows(key, body.model):
+            return model_access_denied(body.model)
+        asked = read_asked(body)
+        if isinstance(asked, Refusal):
+            return asked
+        # Nothing is answered and nobody billed: only where a conversation is held matters.
+        admitted = _Admitted(body, edits, NO_FALLBACK, asked, None)
+        held: Held | None = None
+        if asked.thread is not None and asked.thread.continues:
+            held, admitted = await self._continued(key, admitted, asked.thread)
+        message = Message(request.method, _target(request), request.raw_headers, body, edits)
+        attempts, _ = self._attempts(body, NO_FALLBACK, request, admitted.places)
+        answer = await self.forwarder.send(visit, message, attempts, None)
+        if isinstance(answer, Plain) and _cannot_count(answer):
+            likely = likely_input_tokens(request.body)
+            if held is not None and held.known:
+                likely += held.tokens
+            estimate = {"input_tokens": likely}
+            headers = [(b"content-type", b"application/json"), (b"x-apertis-estimated", b"true")]
+            return Plain(200, headers, msgspec.json.encode(estimate))
+        return answer
+
+    def _allows(self, key: Key, model: str) -> bool:
+        return key.record.models is None or key.allows(model, (self.router.model_id(model),))
+
+    def _plan(
+        self, key: Key, body: Body, request: Request, *, own_fields: bool
+    ) -> FallbackPlan | Refusal:
+        record = key.record
+        if not (own_fields or record.fallback_models):
+            return NO_FALLBACK
+        asked = FallbackFields(
+            body.raw("fallback_models"),
+            body.raw("fallback_timeout"),
+            body.raw("fallback_enabled"),
+            request.headers.get(BOUND_HEADER),
+        )
+        defaults = FallbackDefaults(
+            record.fallback_models, record.fallback_timeout_ms, record.fallback_enabled
+        )
+        plan = fallback_plan(
+            body.model, asked, defaults, self.settings.routing, self.router.model_id
+        )
+        if isinstance(plan, Refusal):
+            return plan
+        prices = self.ledger.prices
+        return plan.only(
+            lambda model: (
+                self._allows(key, model)
+                and all(prices.may_be_used(name, key) for name in self.router.ids(model))
+            )
+        )
+
+    def _cached(
+        self, visit: Visit, key: Key, admitted: _Admitted, request: Request
+    ) -> Plain | Refusal | bytes | None:
+        """The answer of an equal request; else the name to keep this one's under, if it may be."""
+        asked, body = admitted.asked, admitted.body
+        if asked.thread is not None or asked.chain is not None:
+            # Each answer is one that the upstream holds; or another model's than was asked for.
+            return None
+        wanted = self.cache.enabled and wants_cache(request.headers, key.record.response_cache)
+        if not wanted or isinstance(wanted, Refusal):
+            return wanted or None
+        now = self._now()
+        name = cache_key(key.record.id, _target(request), body, request.headers)
+        entry = self.cache.get(name, now)
+        replayed = None if entry is None else entry.replay(streamed=body.stream)
+        if entry is None or replayed is None:
+            return name
+        visit.cached = True
+        content_type = b"text/event-stream; charset=utf-8" if body.stream else b"application/json"
+        headers = [
+            (b"content-type", content_type),
+            *hit_headers(entry.age_seconds(now)),
+            *fallback_headers(body.model, self.router.model_id(body.model), None),
+        ]
+        visit.status = 200
+        self.ledger.book(visit)
+        return Plain(200, headers, replayed)
+
+    def _reserve_tokens(
+        self, key: Key, body: Body, held: Held | None
+    ) -> Reservation | Refusal | None:
+        record = key.record
+        if not (record.tokens_per_minute or self.settings.limits.tokens_per_minute):
+            return None
+        estimate = likely_input_tokens(body.data) + body.max_tokens
+        if held is not None and held.known:
+            estimate += held.tokens
+        reserved = self.limiter.reserve_tokens(
+            record.id, estimate, self._now(), record.tokens_per_minute
+        )
+        if reserved is None or reserved.standing.allowed:
+            return reserved
+        return rate_limit_exceeded(
+            reserved.standing.retry_after_seconds, "tokens a minute of this API key"
+        )
+
+    def _corrector(self, reserved: Reservation) -> Callable[[Tokens], None]:
+        def correct(tokens: Tokens) -> None:
+            self.limiter.correct_tokens(reserved, tokens.total, self._now())
+
+        return correct
+
+    def _attempts(
+        self,
+        body: Body,
+        plan: FallbackPlan,
+        request: Request,
+        places: Mapping[str, Mapping[str, bytes]] | None = None,
+    ) -> tuple[Attempts, str | None]:
+        router = self.router
+        affinity: str | None = None
+        if router.chooses(body.model):
+            affinity = affinity_of(
+                request.headers,
+                body.raw("system") or b"",
+                body.raw("tools") or b"",
+                _first_message(body),
+            )
+
+        def targets_of(model: str) -> tuple[Target, ...]:
+            found = router.candidates(model, affinity, self._now(), self._pick())
+            if places is None:
+                return found
+            return tuple(target for target in found if target.upstream in places)
+
+        attempts = Attempts(body.model, plan, targets_of, lambda: is_bound(body.data))
+        return attempts, affinity
+
+    def _settle(self, visit: Visit, charge: Charge, answer: Plain, keep: bytes | None) -> None:
+        reading = answer.reading
+        if reading is None or reading.is_error:
+            visit.code = _error_of(answer.body)[0]
+            charge.settle()
+            return
+        if reading.use is None:
+            charge.settle_unread(reading.output_estimate)
+        else:
+            charge.settle(reading.use, reading.others, output_seen=reading.output_estimate)
+        if keep is not None:
+            recording = self.cache.recording(streamed=False)
+            recording.add(answer.body)
+            self._put(visit, keep, recording.finish(self._now()))
+            answer.headers += MISS
+
+    def _record(self, visit: Visit, answer: Streamed, name: bytes) -> None:
+        recording = self.cache.recording(streamed=True)
+        answer.relay.copy_to(
+            recording.add, lambda: self._put(visit, name, recording.finish(self._now()))
+        )
+        answer.headers += MISS
+
+    def _put(self, visit: Visit, name: bytes, entry: Entry | None) -> None:
+        # An answer of another model than the one asked for is no answer to the next request.
+        if entry is not None and visit.key is not None and visit.fallback_reason is None:
+            self.cache.put(name, visit.key.record.id, entry)
+
+
+# Without the endpoint an upstream does not know the path, or not the method.
+_NO_COUNTING = frozenset({404, 405, 501})
+
+
+def _cannot_count(answer: Plain) -> bool:
+    if answer.status not in _NO_COUNTING:
+        return False
+    # A 404 can also be about the model.
+    return answer.status != 404 or "model" not in (_error_of(answer.body)[1] or "")
+
+
+def _target(request: Request) -> str:
+    return f"{request.path}?{request.query}" if request.query else request.path
+
+
+def _first_message(body: Body) -> bytes:
+    try:
+        messages = msgspec.json.decode(body.raw("messages") or b"[]", type=list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return b""
+    return bytes(messages[0]) if messages else b""
+
+
+class _Error(msgspec.Struct, frozen=True):
+    type: str | None = None
+    message: str | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error = _Error()
+
+
+_ERROR_BODY = msgspec.json.Decoder(_ErrorBody)
+_ERROR_SHAPE: Shape = {"error": {"type": None, "message": None}}
+
+
+def _error_of(body: bytes) -> tuple[str | None, str | None]:
+    """The type and the message of an upstream's error, where they can be read."""
+    said = read_or_none(_ERROR_BODY, body, _ERROR_SHAPE)
+    if said is None:
+        return None, None
+    error = said.error
+    return None if error.type is None else error.type[:64], error.message

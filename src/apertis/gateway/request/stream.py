@@ -1,0 +1,408 @@
+"""A streamed answer on its way: the upstream's own bytes, whole events at a time, and its usage.
+
+The bytes are copied, never rebuilt. A reader beside them takes the usage, and tells whether the
+stream came to its end. One that breaks off ends in an `error` event; what was used is booked
+before the last bytes are handed out, however the stream ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from apertis.accounting.readers import StreamReader
+from apertis.accounting.tokens import NO_TOKENS, Use
+from apertis.gateway.errors import Refusal, upstream_error, upstream_timeout
+from apertis.gateway.routing.outcome import Outcome, outcome_of_error, outcome_of_fault
+from apertis.gateway.upstreams.contract import Fault, UpstreamFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apertis.gateway.request.charge import Charge
+    from apertis.gateway.request.context import Visit
+    from apertis.gateway.upstreams.contract import UpstreamAnswer
+
+__all__ = ["MAX_EVENT_BYTES", "EventFraming", "Relay", "begins_events"]
+
+# Larger than any event of the API; a stream without an end of one must not fill the memory.
+MAX_EVENT_BYTES = 64 * 2**20
+# A blank line by the rules of server-sent events: lines end in LF, CR LF or CR.
+_BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n")
+
+
+class EventFraming:
+    """Gives out whole events and keeps the beginning of the next one."""
+
+    __slots__ = ("_kept", "_size")
+
+    def __init__(self) -> None:
+        self._kept: list[bytes] = []
+        self._size = 0
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether one event has grown larger than any can be."""
+        return self._size > MAX_EVENT_BYTES
+
+    def drain(self) -> bytes:
+        """Give out what came since the last whole event, which nothing will complete."""
+        kept = b"".join(self._kept)
+        self._kept.clear()
+        self._size = 0
+        return kept
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next bytes; give all whole events that are there now, in one piece."""
+        if not self._kept:
+            end = _last_end(chunk)
+            if end == len(chunk):
+                return chunk
+        else:
+            # A line end may be the second half of a blank line: one byte before it counts too.
+            if b"\n" not in chunk and b"\r" not in chunk:
+                self._kept.append(chunk)
+                self._size += len(chunk)
+                return b""
+            chunk = b"".join((*self._kept, chunk))
+            end = _last_end(chunk)
+        tail = chunk[end:]
+        self._kept = [tail] if tail else []
+        self._size = len(tail)
+        return chunk[:end]
+
+
+def _last_end(data: bytes) -> int:
+    end = data.rfind(b"\n\n") + 2
+    if b"\r" in data:
+        for blank in _BLANK_LINES[1:]:
+            found = data.rfind(blank)
+            end = max(end, found + len(blank) if found >= 0 else 0)
+    return end if end > 1 else 0
+
+
+_FIELDS = (b"event:", b"data:", b"id:", b"retry:", b":")
+_LONGEST_FIELD = 6
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# More white space than this stands before no event.
+_MAX_BLANK_BYTES = 64 * 1024
+
+
+def begins_events(beginning: bytes) -> bool | None:
+    """Whether a body that begins so is a stream of events, whatever its head calls it.
+
+    None while that cannot be said yet.
+    """
+    if _BYTE_ORDER_MARK.startswith(beginning) and beginning != _BYTE_ORDER_MARK:
+        return None
+    text = beginning.removeprefix(_BYTE_ORDER_MARK).lstrip(b" \t\r\n")
+    if text.startswith(_FIELDS):
+        return True
+    undecided = len(text) < _LONGEST_FIELD and any(field.startswith(text) for field in _FIELDS)
+    return None if undecided and len(beginning) <= _MAX_BLANK_BYTES else False
+
+
+# After `message_stop` nothing of weight follows; the rest is awaited only so that the connection
+# can be kept.
+_TAIL_SECONDS = 1.0
+# What comes before the first content is small. What is not must not fill the memory.
+_MOST_HELD_BYTES = 2**20
+
+
+class Relay:
+    """One stream. `begin` until it may be handed out, then `next` until b"", and always `close`."""
+
+    __slots__ = (
+        "_answer",
+        "_broken",
+        "_charge",
+        "_copy",
+        "_ended",
+        "_failed",
+        "_framing",
+        "_on_outcome",
+        "_on_whole",
+        "_pending",
+        "_ready",
+        "_visit",
+        "reader",
+    )
+
+    def __init__(
+        self,
+        answer: UpstreamAnswer,
+        visit: Visit,
+        charge: Charge | None,
+        on_outcome: Callable[[Outcome], None],
+    ) -> None:
+        self.reader = StreamReader()
+        self._answer = answer
+        self._visit = visit
+        self._charge = charge
+        self._on_outcome: Callable[[Outcome], None] | None = on_outcome
+        self._framing = EventFraming()
+        self._pending: asyncio.Task[bytes | Refusal] | None = None
+        # Blocks that came before the stream was handed out.
+        self._ready: list[bytes] = []
+        self._copy: Callable[[bytes], None] | None = None
+        self._on_whole: Callable[[], None] | None = None
+        self._broken: Refusal | None = None
+        self._failed = Outcome.MALFORMED
+        self._ended = False
+
+    async def hold(self, patience_seconds: float | None) -> Outcome:
+        """Read up to the first content, keeping what came; nothing of it was handed out yet.
+
+        After `patience_seconds` without content the stream is handed out as far as it came: a
+        caller who hears nothing for long gives up. None waits for as long as this task is let.
+        """
+        reader = self.reader
+        clock = asyncio.get_running_loop().time
+        until = None if patience_seconds is None else clock() + patience_seconds
+        held = 0
+        while not (reader.content_started or reader.stopped or reader.error_type):
+            block: bytes | Refusal | None
+            if until is None:
+                block = await self._pull()
+            else:
+                block = await self._pull_within(max(until - clock(), 0.0))
+            if block is None:
+                return Outcome.OK
+            if isinstance(block, Refusal):
+                return self._outcome()
+            if not block:
+                self._broken = _cut()
+                return Outcome.MALFORMED
+            self._ready.append(block)
+            held += len(block)
+            if held > _MOST_HELD_BYTES:
+                # Comments or pings without end; whoever reads them can tell when it is enough.
+                return Outcome.OK
+        if not reader.error_type:
+            return Outcome.OK
+        # Whether it is handed out or given up for another one: the upstream said this.
+        self._report(self._outcome())
+        return self._outcome()
+
+    async def begin(self, patience_seconds: float) -> Outcome:
+        """Read the first events, or wait so long for them: then the stream is handed out."""
+        block = await self._pull_within(patience_seconds)
+        if block is None:
+            return Outcome.OK
+        if isinstance(block, Refusal):
+            return self._outcome()
+        if not block:
+            self._broken = _cut()
+            return Outcome.MALFORMED
+        self._ready.append(block)
+        return Outcome.OK
+
+    def committed(self) -> None:
+        """The first bytes are about to leave: keep the usage that the stream began with."""
+        if self._charge is not None and not self._charge.settled:
+            self._charge.begin(self.reader.use)
+
+    def copy_to(self, copy: Callable[[bytes], None], on_whole: Callable[[], None]) -> None:
+        """Show each block that is given out, and tell when the message came to its end."""
+        self._copy = copy
+        self._on_whole = on_whole
+
+    def on_whole(self, do: Callable[[], None]) -> None:
+        """Do this when the message came to its end, before its last bytes are given out."""
+        self._on_whole = do
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what was given out has an end: that of the message, or an error."""
+        if self._broken is not None:
+            # An end that the reader saw behind a fault is not given out.
+            return self._ended
+        return self._ended or self.reader.stopped or self.reader.error_type is not None
+
+    async def next(self) -> bytes:
+        """Give the next whole events, b"" at the end. Nothing is left unbooked by then."""
+        if self._ready:
+            block = b"".join(self._ready)
+            self._ready.clear()
+        elif self._ended:
+            return b""
+        elif self._broken is not None:
+            block = self._given(self._broken)
+        elif self._pending is not None:
+            block_or_refusal = await self._pending
+            self._pending = None
+            block = self._given(block_or_refusal)
+        elif self.reader.stopped or self.reader.error_type:
+            block = await self._tail()
+        else:
+            block = self._given(await self._pull())
+        if self._copy is not None:
+            self._copy(block)
+        reader = self.reader
+        if reader.stopped or reader.error_type:
+            self._finish()
+        return block
+
+    def _given(self, block: bytes | Refusal) -> bytes:
+        if isinstance(block, bytes) and block:
+            return block
+        self._ended = True
+        if block == b"":
+            # The regular end of the body, and no end of the message in it.
+            self._broken = _cut()
+        refusal = self._broken or _cut()
+        self._visit.code = refusal.code
+        self._finish()
+        return refusal.event(self._visit.id)
+
+    async def _pull(self) -> bytes | Refusal:
+        """Read whole events; b"" at the end of the body, the refusal when it breaks off."""
+        framing, reader = self._framing, self.reader
+        while True:
+            chunk = await self._answer.read()
+            if isinstance(chunk, UpstreamFailure):
+                self._visit.reason = chunk.reason
+                self._broken = _refusal_of(chunk)
+                self._failed = outcome_of_fault(chunk.kind)
+                return self._broken
+            if not chunk:
+                return self._unterminated()
+            block = framing.feed(chunk)
+            if block:
+                begun = reader.content_started
+                reader.feed(block)
+                if reader.malformed is None:
+                    return block
+                return self._before_fault(block, begun, reader.malformed)
+            if framing.overflowed:
+                self._broken = upstream_error("its stream has an event without an end")
+                return self._broken
+
+    def _before_fault(self, block: bytes, begun: bool, reason: str) -> bytes | Refusal:
+        """Give what came in one piece with a fault, and before it, if there is content by then.
+
+        How the upstream's bytes fall into pieces is chance, and must not decide who answers.
+        """
+        self._visit.reason = reason
+        self._broken = upstream_error(f"its stream is malformed: {reason}")
+        sound = block[: self.reader.sound_bytes]
+        return sound if sound and (begun or b"content_block" in sound) else self._broken
+
+    async def _pull_within(self, seconds: float) -> bytes | Refusal | None:
+        """Do what `_pull` does; None after so many seconds, and `next` gives what comes then."""
+        read = asyncio.get_running_loop().create_task(self._pull())
+        try:
+            done, _ = await asyncio.wait({read}, timeout=seconds)
+        except BaseException:
+            read.cancel()
+            raise
+        if done:
+            return read.result()
+        self._pending = read
+        return None
+
+    def _unterminated(self) -> bytes:
+        """Give what is left at the end of the body if it ends the message; else it is cut off.
+
+        Some upstreams leave out the blank line behind their last event.
+        """
+        rest = self._framing.drain()
+        if b"message_stop" not in rest and b"error" not in rest:
+            return b""
+        reader = self.reader
+        reader.feed(rest + b"\n\n")
+        ended = (reader.stopped or reader.error_type) and reader.malformed is None
+        return rest if ended else b""
+
+    async def _tail(self) -> bytes:
+        """What follows the end of the message, as it came: a comment, or nothing."""
+        kept = self._framing.drain()
+        if kept:
+            return kept
+        try:
+            async with asyncio.timeout(_TAIL_SECONDS):
+                chunk = await self._answer.read()
+        except TimeoutError:
+            chunk = b""
+        if isinstance(chunk, bytes) and chunk:
+            return chunk
+        self._ended = True
+        return b""
+
+    def _outcome(self) -> Outcome:
+        if self._broken is not None:
+            # What came in one piece with the fault, be it the end of the message, is not given out.
+            return self._failed
+        if self.reader.error_type:
+            return outcome_of_error(self.reader.error_type)
+        return Outcome.OK if self.reader.stopped else self._failed
+
+    def _finish(self) -> None:
+        """Book the stream, once."""
+        reader, charge = self.reader, self._charge
+        if reader.error_type and self._visit.code is None:
+            self._visit.code = reader.error_type
+        if charge is not None and not charge.settled:
+            self._settle(charge)
+        self._report(self._outcome())
+        whole, self._on_whole = self._on_whole, None
+        if whole is not None and reader.stopped and self._broken is None:
+            self._copy = None
+            whole()
+
+    def _settle(self, charge: Charge) -> None:
+        reader = self.reader
+        use, interrupted = reader.use, not reader.stopped
+        if reader.malformed is not None and not reader.content_started:
+            # Whether such a stream is handed out or refused depends on how its bytes fall into
+            # pieces. What it costs must not: no answer came.
+            charge.settle()
+        elif use is not None:
+            charge.settle(
+                use,
+                reader.others,
+                output_seen=reader.output_seen,
+                estimated=reader.estimated,
+                interrupted=interrupted,
+            )
+        elif interrupted:
+            said = charge.guess(reader.output_seen) if reader.content_started else NO_TOKENS
+            charge.settle(Use(said), estimated=True, interrupted=True)
+        else:
+            charge.settle_unread(reader.output_seen)
+
+    def _report(self, outcome: Outcome) -> None:
+        report, self._on_outcome = self._on_outcome, None
+        if report is not None:
+            report(outcome)
+
+    def discard(self) -> None:
+        """Give the stream up before anything of it was handed out: another one answers."""
+        self._on_outcome = None
+        self._charge = None
+        self._drop()
+
+    def close(self) -> None:
+        """End the stream here, wherever it is; what was used is booked."""
+        if not self._ended and not (self.reader.stopped or self.reader.error_type):
+            self._report(Outcome.LEFT)
+        self._finish()
+        self._drop()
+
+    def _drop(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()
+        self._ended = True
+        self._answer.close()
+
+
+def _cut() -> Refusal:
+    return upstream_error("its stream ended before the end of the message")
+
+
+def _refusal_of(failure: UpstreamFailure) -> Refusal:
+    # The reason names the address of the upstream, which callers need not know.
+    if failure.kind is Fault.TIMEOUT:
+        return upstream_timeout("its stream stopped")
+    return upstream_error("its stream broke off")

@@ -1,1 +1,0 @@
-"""The HTTP edge: which paths there are, and what each does. No policy, no storage."""

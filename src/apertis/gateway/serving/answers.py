@@ -1,0 +1,207 @@
+"""Hands answers out: whole ones, and streams with pings in their silences."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from apertis.gateway.errors import service_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apertis.gateway.errors import Refusal
+    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.forward import Plain, Streamed
+    from apertis.gateway.serving.asgi import ClientConnection
+    from apertis.gateway.upstreams.contract import RawHeaders
+
+__all__ = [
+    "PING",
+    "STOPPING",
+    "CutAnswer",
+    "Lined",
+    "Lines",
+    "Pings",
+    "own_headers",
+    "send_lines",
+    "send_plain",
+    "send_refusal",
+    "send_stream",
+]
+
+STOPPING = service_unavailable("The gateway is being stopped")
+"""What becomes of a request that takes longer than a stop waits."""
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+# A burst lets other requests run now and then; sending alone does not yield.
+_BLOCKS_PER_TURN = 32
+
+
+def own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
+    """Add what the gateway says of a request itself; the head is sent next."""
+    own = visit.id.encode()
+    visit.head_sent = True
+    headers.append((b"x-apertis-request-id", own))
+    if visit.upstream_request_id is None:
+        headers.append((b"request-id", own))
+    if visit.client_request_id is not None:
+        headers.append((b"x-request-id", visit.client_request_id.encode("latin-1")))
+    if visit.standing is not None:
+        headers += visit.standing.headers()
+    headers += visit.page_headers
+    return headers
+
+
+def send_refusal(visit: Visit, refusal: Refusal, connection: ClientConnection) -> None:
+    """Answer with an error of the gateway's own."""
+    visit.status, visit.code = refusal.status, refusal.code
+    standing = visit.standing
+    # The limit that was met says when it opens itself.
+    met = None if standing is None or standing.allowed else standing.retry_after_seconds
+    headers = own_headers(visit, refusal.header_lines(met))
+    if visit.upstream_request_id is not None:
+        # An upstream was asked, but this is not its answer.
+        headers.append((b"request-id", visit.id.encode()))
+    connection.answer(refusal.status, headers, refusal.body(visit.id))
+
+
+def send_plain(
+    visit: Visit, answer: Plain, connection: ClientConnection, clock: Callable[[], float]
+) -> None:
+    """Answer with a whole body."""
+    visit.status = answer.status
+    visit.first_byte = clock()
+    connection.answer(answer.status, own_headers(visit, answer.headers), answer.body)
+
+
+async def send_stream(
+    visit: Visit,
+    answer: Streamed,
+    connection: ClientConnection,
+    pings: Pings,
+    clock: Callable[[], float],
+) -> None:
+    """Hand a stream out, each piece at the moment it comes; what was used is booked at any end."""
+    relay = answer.relay
+    watched = pings.watch(connection)
+    try:
+        connection.start(answer.status, own_headers(visit, answer.headers))
+        block = await relay.next()
+        relay.committed()
+        visit.first_byte = clock()
+        sent = 0
+        while block:
+            connection.write(block)
+            if connection.is_full:
+                await connection.drain()
+            watched.last = clock()
+            sent += 1
+            if sent % _BLOCKS_PER_TURN == 0:
+                await asyncio.sleep(0)
+            block = await relay.next()
+        connection.end()
+    except asyncio.CancelledError:
+        # The server stops, unless it is the client that left.
+        if not (relay.is_over or connection.is_lost):
+            visit.code = STOPPING.code
+            connection.write(STOPPING.event(visit.id))
+        connection.end()
+        raise
+    finally:
+        pings.forget(watched)
+        relay.close()
+
+
+class _Watched:
+    """A stream that is on its way."""
+
+    __slots__ = ("connection", "last")
+
+    def __init__(self, connection: ClientConnection, now: float) -> None:
+        self.connection = connection
+        self.last = now
+
+
+class Pings:
+    """Sends a `ping` event into every stream whose upstream has been silent for so long.
+
+    Clients give a stream up that sends nothing; between whole events one more does no harm.
+    """
+
+    def __init__(self, silence_seconds: float, clock: Callable[[], float]) -> None:
+        self.silence_seconds = silence_seconds
+        self._clock = clock
+        self._streams: set[_Watched] = set()
+
+    def watch(self, connection: ClientConnection) -> _Watched:
+        """Begin to look after a stream; its head is sent next."""
+        watched = _Watched(connection, self._clock())
+        self._streams.add(watched)
+        return watched
+
+    def forget(self, watched: _Watched) -> None:
+        """End it."""
+        self._streams.discard(watched)
+
+    async def run(self) -> None:
+        """Look after all streams until cancelled."""
+        while True:
+            await asyncio.sleep(min(1.0, self.silence_seconds / 4))
+            now = self._clock()
+            for watched in self._streams:
+                # A client that does not read gets no pings: it has enough to read.
+                if now - watched.last >= self.silence_seconds and not watched.connection.is_full:
+                    watched.connection.write(PING)
+                    watched.last = now
+
+
+class CutAnswer(ConnectionError):
+    """An answer that has begun cannot go on: the client is to see that it is not whole.
+
+    Lines have no place for an error, so the connection is dropped.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Lines(Protocol):
+    """The body of such an answer."""
+
+    async def next(self) -> bytes:
+        """Give the next whole lines, b"" at the end; `CutAnswer` when they do not come."""
+        ...
+
+    def close(self) -> None:
+        """End it, wherever it is."""
+        ...
+
+
+@dataclass(slots=True)
+class Lined:
+    """An answer of lines that goes on."""
+
+    status: int
+    headers: RawHeaders
+    lines: Lines
+
+
+async def send_lines(
+    visit: Visit, answer: Lined, connection: ClientConnection, clock: Callable[[], float]
+) -> None:
+    """Hand lines out as they come, and no faster than the client takes them."""
+    lines = answer.lines
+    visit.status, visit.streamed = answer.status, True
+    try:
+        connection.start(answer.status, own_headers(visit, answer.headers))
+        visit.first_byte = clock()
+        while block := await lines.next():
+            connection.write(block)
+            if connection.is_full:
+                await connection.drain()
+        connection.end()
+    finally:
+        lines.close()

@@ -1,0 +1,453 @@
+"""The ASGI application: finds what is behind a path, and tells one story for each request.
+
+In the order in which a request meets them: the path, the limits of its address, its key, the
+key's limits, its body, and then what is behind the path. Each request ends in one line of the log
+and one count of the metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from apertis.gateway.errors import (
+    ADMINISTRATORS_ONLY,
+    Refusal,
+    access_denied,
+    internal_error,
+    invalid_request,
+    request_too_large,
+)
+from apertis.gateway.keys.admission import UNKNOWN_KEY, refuse_repeated
+from apertis.gateway.keys.matching import is_loopback
+from apertis.gateway.request.charge import CLIENT_LEFT
+from apertis.gateway.request.context import Visit
+from apertis.gateway.request.forward import Plain, Streamed
+from apertis.gateway.serving.answers import (
+    STOPPING,
+    CutAnswer,
+    Lined,
+    send_lines,
+    send_plain,
+    send_refusal,
+    send_stream,
+)
+from apertis.gateway.serving.asgi import (
+    CALLER,
+    REQUEST_ID,
+    abort,
+    coding_of,
+    connection_of,
+    decoded_body,
+    read_body,
+    while_connected,
+)
+from apertis.gateway.serving.endpoints import Endpoint, resolve
+from apertis.gateway.serving.home import home
+from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES, ClientLeft, Request, header_values
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from apertis.gateway.keys.directory import Key
+    from apertis.gateway.observe.log import Log
+    from apertis.gateway.observe.metrics import Metrics
+    from apertis.gateway.request.pipeline import Pipeline
+    from apertis.gateway.serving.answers import Pings
+    from apertis.gateway.serving.asgi import ASGIApp, Message, Receive, Scope, Send
+    from apertis.gateway.upstreams.contract import RawHeaders
+
+    Handler = Callable[[Visit, Key, Request, str], Awaitable[Plain | Streamed | Lined | Refusal]]
+    from apertis.gateway.keys.directory import Key
+
+__all__ = ["Application", "user_token"]
+
+_JSON = (b"content-type", b"application/json")
+_OPEN = frozenset(
+    {Endpoint.HEALTH, Endpoint.READY, Endpoint.HELLO, Endpoint.HOME, Endpoint.OPENAPI}
+)
+_WITH_JSON = frozenset({Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.BATCHES, Endpoint.ADMIN})
+_ADMIN_ONLY = frozenset({Endpoint.METRICS})
+
+
+class Application:
+    """The gateway as ASGI. `pipeline` is replaced when the configuration is read again."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        log: Log,
+        metrics: Metrics,
+        pings: Pings,
+        clock: Callable[[], float],
+        readiness: Callable[[], Awaitable[str | None]],
+        newer_keys: Callable[[], Awaitable[None]],
+        handlers: dict[Endpoint, Handler],
+        admin: Callable[[], ASGIApp],
+        openapi: Callable[[], bytes],
+    ) -> None:
+        self.pipeline = pipeline
+        self.log = log
+        self._metrics = metrics
+        self._pings = pings
+        self._clock = clock
+        self._readiness = readiness
+        self._newer_keys = newer_keys
+        self._handlers = handlers
+        self._admin = admin
+        self._openapi = openapi
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"this application speaks HTTP only, not {scope['type']}")
+        visit = Visit(scope["method"], scope["path"], self._clock())
+        try:
+            await self._serve(visit, scope, receive, send)
+        except ClientLeft:
+            visit.status, visit.interrupted = CLIENT_LEFT, True
+        except CutAnswer as cut:
+            visit.code, visit.interrupted = cut.refusal.code, True
+            await abort(scope, receive)
+        except asyncio.CancelledError:
+            # The server stops, and this answer did not end in time.
+            visit.interrupted = True
+            if visit.head_sent:
+                await abort(scope, receive)
+            else:
+                send_refusal(visit, STOPPING, connection_of(scope))
+        except BaseException:
+            # A defect: the log has its trace, and the client learns as much as it may.
+            visit.status, visit.code = 500, "internal_error"
+            if visit.head_sent:
+                await abort(scope, receive)
+            else:
+                send_refusal(visit, internal_error(), connection_of(scope))
+            raise
+        finally:
+            finished = self._clock()
+            self._metrics.add(visit, finished)
+            self.log.add(visit, finished)
+
+    async def _serve(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        peer = scope["client"]
+        address: str = "" if peer is None else peer[0]
+        origins = self.pipeline.settings.server.allowed_origins
+        if origins and visit.path.startswith("/v1/"):
+            preflight = _let_page_read(visit, scope, origins)
+            if preflight is not None:
+                visit.status, visit.head_sent = 204, True
+                connection_of(scope).answer(204, preflight, b"")
+                return
+        resolved = resolve(visit.method, visit.path)
+        if isinstance(resolved, Refusal):
+            if visit.path.startswith("/v1/"):
+                # Who guesses at paths of the API is counted like who uses them.
+                request = _request(visit, scope, visit.path, address)
+                resolved = self.pipeline.admit_address(visit, request, address) or resolved
+            send_refusal(visit, resolved, connection_of(scope))
+            return
+        endpoint, path, name = resolved
+        visit.endpoint = endpoint.value
+        if endpoint in _OPEN:
+            await self._open_to_all(visit, endpoint, scope)
+            return
+        request = _request(visit, scope, path, address)
+        pipeline = self.pipeline
+        if endpoint in _ADMIN_ONLY and _is_local(address, scope):
+            self._scraped(visit, scope)
+            return
+        refusal = pipeline.admit(visit, request, address)
+        if len(request.headers) < len(request.raw_headers):
+            refusal = refuse_repeated(request.raw_headers) or refusal
+        if refusal is UNKNOWN_KEY:
+            refusal = await self._admit_newer(visit, request)
+        key = visit.key
+        if refusal is not None or key is None:
+            send_refusal(visit, refusal or internal_error(), connection_of(scope))
+            return
+        if endpoint in _ADMIN_ONLY:
+            if key.record.admin:
+                self._scraped(visit, scope)
+            else:
+                send_refusal(visit, access_denied(), connection_of(scope))
+            return
+        if endpoint is Endpoint.ADMIN:
+            if key.record.admin:
+                await self._administered(visit, key, request, scope, receive, send)
+            else:
+                send_refusal(visit, ADMINISTRATORS_ONLY, connection_of(scope))
+            return
+        await self._counted(visit, key, request, endpoint, name, scope, receive)
+
+    async def _admit_newer(self, visit: Visit, request: Request) -> Refusal | None:
+        """Admit a key that nobody knows: the command line may have made it a moment ago."""
+        await self._newer_keys()
+        return self.pipeline.admit_key(visit, request)
+
+    async def _counted(
+        self,
+        visit: Visit,
+        key: Key,
+        request: Request,
+        endpoint: Endpoint,
+        name: str,
+        scope: Scope,
+        receive: Receive,
+    ) -> None:
+        """Serve a request of the API, counted as one that is under way."""
+        pipeline = self.pipeline
+        refusal = pipeline.enter(key)
+        if refusal is not None:
+            send_refusal(visit, refusal, connection_of(scope))
+            return
+        self._metrics.in_flight += 1
+        try:
+            read = self._body_at_hand(request, endpoint, scope)
+            if read is None:
+                read = await self._awaited_body(request, endpoint, scope, receive)
+            if isinstance(read, Refusal):
+                send_refusal(visit, read, connection_of(scope))
+                return
+            work = self._answered(visit, key, read, endpoint, name, scope)
+            if not await while_connected(scope, work):
+                raise ClientLeft
+        finally:
+            self._metrics.in_flight -= 1
+            pipeline.leave(key)
+
+    def _limit(self, endpoint: Endpoint) -> int:
+        limit = self.pipeline.settings.server.max_body_bytes
+        return limit * _BATCH_FACTOR if endpoint is Endpoint.BATCHES else limit
+
+    def _body_at_hand(
+        self, request: Request, endpoint: Endpoint, scope: Scope
+    ) -> Request | Refusal | None:
+        """Take the body, which nearly always came with its head; None when it must be awaited."""
+        limit = self._limit(endpoint)
+        headers = request.headers
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > limit:
+            return request_too_large(limit)
+        if endpoint in _WITH_JSON:
+            content_type = headers.get("content-type")
+            if content_type is not None and "json" not in content_type.lower():
+                return invalid_request(
+                    "Invalid request format: 'content-type' must be 'application/json', not "
+                    f"{content_type[:100]!r}"
+                )
+        if "content-encoding" in headers:
+            # Rare: it is read with those that are awaited.
+            return None
+        body = connection_of(scope).take_body()
+        if body is None:
+            return None
+        if len(body) > limit:
+            return request_too_large(limit)
+        request.body = body
+        return request
+
+    async def _awaited_body(
+        self, request: Request, endpoint: Endpoint, scope: Scope, receive: Receive
+    ) -> Request | Refusal:
+        server = self.pipeline.settings.server
+        limit = self._limit(endpoint)
+        coding = coding_of(request.headers.get("content-encoding", ""))
+        if isinstance(coding, Refusal):
+            return coding
+        body = await read_body(
+            scope, receive, limit, server.body_timeout_seconds, server.body_total_timeout_seconds
+        )
+        if isinstance(body, bytes):
+            body = await decoded_body(body, coding, limit)
+        if isinstance(body, Refusal):
+            return body
+        if "content-encoding" in request.headers:
+            # What is sent on is not compressed.
+            kept = [header for header in request.raw_headers if header[0] != b"content-encoding"]
+            request.raw_headers = kept
+        request.body = body
+        return request
+
+    async def _answered(
+        self,
+        visit: Visit,
+        key: Key,
+        request: Request,
+        endpoint: Endpoint,
+        name: str,
+        scope: Scope,
+    ) -> None:
+        pipeline = self.pipeline
+        answer: Plain | Streamed | Lined | Refusal
+        if endpoint is Endpoint.MESSAGES:
+            answer = await pipeline.messages(visit, key, request)
+        elif endpoint is Endpoint.COUNT_TOKENS:
+            answer = await pipeline.count_tokens(visit, key, request)
+        else:
+            answer = await self._handlers[endpoint](visit, key, request, name)
+        if isinstance(answer, Refusal):
+            if _is_claude_code(request):
+                answer = answer.for_claude_code()
+            send_refusal(visit, answer, connection_of(scope))
+        elif isinstance(answer, Streamed):
+            await send_stream(visit, answer, connection_of(scope), self._pings, self._clock)
+        elif isinstance(answer, Lined):
+            await send_lines(visit, answer, connection_of(scope), self._clock)
+        else:
+            send_plain(visit, answer, connection_of(scope), self._clock)
+
+    async def _open_to_all(self, visit: Visit, endpoint: Endpoint, scope: Scope) -> None:
+        visit.status, body = 200, _ALIVE
+        if endpoint is Endpoint.OPENAPI:
+            body = self._openapi()
+        elif endpoint is Endpoint.READY:
+            reason = await self._readiness()
+            if reason is not None:
+                visit.status = 503
+                body = msgspec.json.encode({"status": "unavailable", "reason": reason})
+        own = visit.id.encode()
+        kind: RawHeaders = [_JSON]
+        if endpoint is Endpoint.HOME:
+            kind, body = home(dict(scope["headers"]).get(b"accept", b"").decode("latin-1"))
+        headers = [*kind, (b"x-apertis-request-id", own), (b"request-id", own)]
+        visit.head_sent = True
+        connection_of(scope).answer(visit.status, headers, body)
+
+    def _scraped(self, visit: Visit, scope: Scope) -> None:
+        visit.status = 200
+        headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
+        connection_of(scope).answer(200, headers, self._metrics.render())
+
+    async def _administered(
+        self, visit: Visit, key: Key, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        read = self._body_at_hand(request, Endpoint.ADMIN, scope)
+        if read is None:
+            read = await self._awaited_body(request, Endpoint.ADMIN, scope, receive)
+        if isinstance(read, Refusal):
+            send_refusal(visit, read, connection_of(scope))
+            return
+        bodies: list[Message] = [{"type": "http.request", "body": read.body}]
+
+        async def received() -> Message:
+            return bodies.pop() if bodies else await receive()
+
+        async def observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                visit.head_sent = True
+                visit.status = message["status"]
+                own = [(b"x-apertis-request-id", visit.id.encode())]
+                if visit.standing is not None:
+                    own += visit.standing.headers()
+                message["headers"] = [*message["headers"], *own]
+            await send(message)
+
+        # The key that was let in goes along: headers that are read twice could be read differently.
+        decided = {"path": request.path, REQUEST_ID: visit.id, CALLER: key}
+        await self._admin()({**scope, **decided}, received, observed)
+
+
+_PREFLIGHT = (
+    (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
+    (b"access-control-max-age", b"600"),
+)
+# The star is for all that comes down: credentials in the sense of browsers are never allowed.
+_EXPOSED = (
+    b"access-control-expose-headers",
+    b"request-id, retry-after, x-should-retry, x-apertis-request-id, *",
+)
+_ALIVE = b'{"status":"ok"}'
+# The API's own limits: 32 MB for a message, 256 MB for a batch of them.
+_BATCH_FACTOR = 8
+_REQUEST_CLASSES = frozenset({"main", "subagent", "workflow", "compaction", "auxiliary"})
+_LONGEST_ID = 128
+
+
+def _request(visit: Visit, scope: Scope, path: str, peer: str) -> Request:
+    raw: list[tuple[bytes, bytes]] = scope["headers"]
+    headers = header_values(raw)
+    visit.session = _id(headers.get("x-claude-code-session-id"))
+    visit.agent = _id(headers.get("x-claude-code-agent-id"))
+    visit.client_request_id = _id(headers.get("x-request-id"))
+    request_class = headers.get("x-claude-code-request-class")
+    if request_class is not None:
+        visit.request_class = request_class if request_class in _REQUEST_CLASSES else "other"
+    query = scope["query_string"].decode("latin-1")
+    return Request(visit.id, visit.method, path, query, headers, b"", raw, peer)
+
+
+def _id(value: str | None) -> str | None:
+    """An identification as a client sent it, as logs, tables and headers can bear it."""
+    if value is None:
+        return None
+    value = value[:_LONGEST_ID]
+    if value.isascii() and value.isprintable():
+        return value
+    return "".join(char if " " <= char <= "~" else "?" for char in value)
+
+
+def _is_local(address: str, scope: Scope) -> bool:
+    """Whether somebody on this machine asks, and not for somebody else."""
+    if not is_loopback(address):
+        return False
+    names: list[bytes] = [name for name, _ in scope["headers"]]
+    return not any(
+        name == b"via" or name in TOLD_BY_PROXIES or name.startswith(b"x-forwarded-")
+        for name in names
+    )
+
+
+def _is_claude_code(request: Request) -> bool:
+    headers = request.headers
+    return headers.get("user-agent", "").startswith("claude-cli/") or (
+        headers.get("x-app", "").startswith("cli")
+    )
+
+
+def _let_page_read(visit: Visit, scope: Scope, origins: tuple[str, ...]) -> RawHeaders | None:
+    """Let a page of an allowed origin read the answer; the headers that answer a preflight.
+
+    A preflight has no key, and is answered for every path, so that a page can read the errors too.
+    https://fetch.spec.whatwg.org/#http-cors-protocol
+    """
+    headers = header_values(scope["headers"])
+    origin = headers.get("origin", "")
+    if "*" in origins:
+        allowed = "*" if origin else ""
+    else:
+        # Caches on the way must know that there are answers without what follows.
+        visit.page_headers = ((b"vary", b"origin"),)
+        allowed = origin if origin in origins else ""
+    if not allowed:
+        return None
+    visit.page_headers += ((b"access-control-allow-origin", allowed.encode("latin-1")),)
+    if visit.method == "OPTIONS" and "access-control-request-method" in headers:
+        asked = headers.get("access-control-request-headers", "").encode("latin-1")
+        return [*visit.page_headers, *_PREFLIGHT, (b"access-control-allow-headers", asked)]
+    visit.page_headers += (_EXPOSED,)
+    return None
+
+
+async def user_token(_visit: Visit, key: Key, _request: Request, _name: str) -> Plain:
+    """Answer with the key's name, quota, use and rest, in units of 1/500,000 US dollar.
+
+    `remain_quota` counts what requests under way have set aside as used. An unlimited key has
+    `unlimited_quota` true and no rest.
+    """
+    record, account = key.record, key.account
+    remaining = account.remaining
+    data = {
+        "name": record.name,
+        "remain_quota": None if remaining is None else max(remaining, 0),
+        "used_quota": account.used,
+        "reserved_quota": account.set_aside,
+        "unlimited_quota": account.quota is None,
+        "models": record.models,
+        "expired_time": -1 if record.expires_at is None else record.expires_at,
+    }
+    body = msgspec.json.encode({"success": True, "data": data})
+    return Plain(200, [(b"content-type", b"application/json")], body)

@@ -1,0 +1,151 @@
+"""Tokens a minute: reserved by an estimate before a request, corrected by what it really used."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+
+from apertis.limiting.status import Standing
+from apertis.limiting.windows import SteadyTime
+
+__all__ = ["Reservation", "TokenWindow"]
+
+_MICROSECONDS = 1_000_000
+_LENGTH = 60 * _MICROSECONDS
+# From this many entries on, what comes within this time of each other becomes one entry.
+_MANY_ENTRIES = 128
+_CLOSE = _LENGTH // _MANY_ENTRIES
+_SWEPT_PER_RESERVATION = 2
+
+
+class Reservation:
+    """What a request has been counted with; hand it to `TokenWindow.correct` afterwards."""
+
+    __slots__ = ("at", "standing", "tokens", "who")
+
+    def __init__(self, who: str, at: int, tokens: int, standing: Standing) -> None:
+        self.who = who
+        self.at = at
+        self.tokens = tokens
+        self.standing = standing
+
+
+class _Log:
+    """Tokens by the time at which they were counted, oldest first."""
+
+    __slots__ = ("amounts", "times", "total")
+
+    def __init__(self) -> None:
+        self.times: list[int] = []
+        self.amounts: list[int] = []
+        self.total = 0
+
+
+class TokenWindow:
+    """Never lets in more than `limit` tokens of a party in any minute, by what is known then.
+
+    A request is counted with its estimate from the moment it is let in. When its real number is
+    known, `correct` puts that in place of the estimate: less makes room at once; what was used
+    above the estimate counts too, and keeps later requests out. So the limit is passed by at most
+    what the estimates were too low by.
+    """
+
+    def __init__(self) -> None:
+        self._time = SteadyTime(_LENGTH // _MICROSECONDS)
+        # Ordered by the newest entry: the first party is the first to become idle.
+        self._logs: OrderedDict[str, _Log] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many parties are remembered."""
+        return len(self._logs)
+
+    def reserve(self, who: str, tokens: int, limit: int, now: float) -> Reservation:
+        """Count an estimate for a request, or refuse it and count nothing.
+
+        Look at `standing.allowed`. A request that alone needs more than `limit` is refused
+        whenever it comes; its `retry_after_seconds` is a minute. `now` is the clock at the
+        moment of the call, in Unix seconds.
+        """
+        time = self._time.at(now)
+        self._sweep(time)
+        log = self._logs.get(who)
+        if log is None:
+            log = self._logs[who] = _Log()
+        _expire(log, time - _LENGTH)
+        if log.total + tokens > limit:
+            return Reservation(who, time, 0, self._refused(log, tokens, limit, time))
+        _add(log, time, tokens)
+        self._logs.move_to_end(who)
+        return Reservation(who, time, tokens, self._standing(log, limit, time, 0))
+
+    def correct(self, reservation: Reservation, tokens: int, now: float) -> None:
+        """Put the real number in place of what the request is counted with.
+
+        It may be called more than once while the number grows. An excess that becomes known when
+        the estimate has left the minute is counted now. A refused reservation is not counted.
+        """
+        excess = tokens - reservation.tokens
+        if not reservation.standing.allowed or excess == 0:
+            return
+        time = self._time.at(now)
+        reservation.tokens = tokens
+        log = self._logs.get(reservation.who)
+        if log is not None and reservation.at > time - _LENGTH:
+            # Entries that were joined carry the time of the last: the first at or after ours.
+            log.amounts[bisect_left(log.times, reservation.at)] += excess
+            log.total += excess
+        elif excess > 0:
+            log = self._logs.setdefault(reservation.who, _Log())
+            _expire(log, time - _LENGTH)
+            _add(log, time, excess)
+            self._logs.move_to_end(reservation.who)
+
+    def _refused(self, log: _Log, tokens: int, limit: int, time: int) -> Standing:
+        if tokens > limit:
+            return self._standing(log, limit, time, _LENGTH)
+        room = limit - log.total
+        for at, amount in zip(log.times, log.amounts, strict=True):
+            room += amount
+            if room >= tokens:
+                return self._standing(log, limit, time, at + _LENGTH - time)
+        return self._standing(log, limit, time, _LENGTH)
+
+    def _standing(self, log: _Log, limit: int, time: int, wait: int) -> Standing:
+        reset = log.times[0] + _LENGTH if log.times else time
+        return Standing(
+            wait == 0,
+            limit,
+            max(0, limit - log.total),
+            self._time.clock_seconds(reset),
+            -(-wait // _MICROSECONDS),
+        )
+
+    def _sweep(self, time: int) -> None:
+        logs = self._logs
+        edge = time - _LENGTH
+        for _ in range(min(_SWEPT_PER_RESERVATION, len(logs))):
+            who = next(iter(logs))
+            times = logs[who].times
+            if times and times[-1] > edge:
+                return
+            del logs[who]
+
+
+def _expire(log: _Log, edge: int) -> None:
+    times = log.times
+    if times and times[0] <= edge:
+        gone = bisect_right(times, edge)
+        log.total -= sum(log.amounts[:gone])
+        del times[:gone], log.amounts[:gone]
+
+
+def _add(log: _Log, time: int, tokens: int) -> None:
+    times = log.times
+    joins = len(times) >= _MANY_ENTRIES and time - times[-2] < _CLOSE
+    if joins or (times and times[-1] == time):
+        times[-1] = time
+        log.amounts[-1] += tokens
+    else:
+        times.append(time)
+        log.amounts.append(tokens)
+    log.total += tokens

@@ -1,0 +1,154 @@
+"""Sliding windows: so many requests in any stretch of so many seconds, for each of many parties."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from apertis.limiting.status import Standing
+
+if TYPE_CHECKING:
+    from apertis.limiting.rates import Rate
+
+__all__ = ["SteadyTime", "Windows"]
+
+_PER_SECOND = 1_000_000
+
+
+class SteadyTime:
+    """Whole microseconds, so that sums and comparisons are exact, and never less than before.
+
+    When the clock steps back, time stands still until the clock has caught up; if it steps back
+    by more than `patience_seconds`, time goes on from where it was, at the clock's new pace. So a
+    clock that is set back opens no window early, and keeps none closed for hours.
+    """
+
+    __slots__ = ("_ahead", "_latest", "_patience")
+
+    def __init__(self, patience_seconds: int) -> None:
+        self._patience = patience_seconds * _PER_SECOND
+        self._latest = 0
+        # By how much this time is ahead of the clock since the clock was set back.
+        self._ahead = 0
+
+    def at(self, now: float) -> int:
+        """The time, when the clock shows `now` (Unix seconds)."""
+        time = round(now * _PER_SECOND) + self._ahead
+        if time >= self._latest:
+            self._latest = time
+            return time
+        if self._latest - time > self._patience:
+            self._ahead += self._latest - time
+        return self._latest
+
+    def clock_seconds(self, time: int) -> int:
+        """What the clock shows at a time, in whole Unix seconds, rounded up."""
+        return -((self._ahead - time) // _PER_SECOND)
+
+
+_MICROSECONDS = 1_000_000
+_MOST_BLOCKS = 4096
+# More than one for each that comes in, so that the idle become fewer while others come.
+_SWEPT_PER_TAKE = 2
+
+
+class _Log:
+    """When a party's requests were let in: in blocks, each with the time of its last request."""
+
+    __slots__ = ("ends", "filled")
+
+    def __init__(self) -> None:
+        self.ends = array("q")
+        # Requests in the newest block; all others are full.
+        self.filled = 0
+
+
+class Windows:
+    """Never lets in more than `rate.count` requests of a party in any window of `rate.seconds`.
+
+    Every request that was let in is remembered until it leaves the window, so nothing is let in
+    twice at the border of two fixed windows, and nothing drifts. Up to 4,096 requests a window
+    the answer is exact to the microsecond. Above, requests are remembered in blocks of
+    `count / 4096`, and a block leaves the window with its last request: a party may then miss up
+    to one request less than a block, and never gets one too many.
+
+    A party costs 8 bytes a remembered block; it is forgotten when all of them have left. `now` is
+    the clock at the moment of the call, in Unix seconds.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self._count = rate.count
+        self._length = rate.seconds * _MICROSECONDS
+        self._block = -(-rate.count // _MOST_BLOCKS)
+        self._time = SteadyTime(rate.seconds)
+        # Ordered by the last request that was let in: the first is the first to become idle.
+        self._logs: OrderedDict[str, _Log] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many parties are remembered."""
+        return len(self._logs)
+
+    def take(self, who: str, now: float) -> Standing:
+        """Let a request of this party in and count it, or refuse it and count nothing."""
+        time = self._time.at(now)
+        self._sweep(time, _SWEPT_PER_TAKE)
+        log = self._logs.get(who)
+        if log is None:
+            log = _Log()
+            self._logs[who] = log
+        used = self._used(log, time)
+        if used >= self._count:
+            return self._standing(False, log, used, time)
+        self._add(log, time)
+        self._logs.move_to_end(who)
+        return self._standing(True, log, used + 1, time)
+
+    def peek(self, who: str, now: float) -> Standing:
+        """Say what `take` would answer now, with what remains before it; nothing is counted."""
+        time = self._time.at(now)
+        log = self._logs.get(who) or _Log()
+        used = self._used(log, time)
+        return self._standing(used < self._count, log, used, time)
+
+    def sweep(self, now: float) -> None:
+        """Forget all parties that are idle; `take` forgets two of them each time by itself."""
+        self._sweep(self._time.at(now), len(self._logs))
+
+    def _used(self, log: _Log, time: int) -> int:
+        ends = log.ends
+        edge = time - self._length
+        if ends and ends[0] <= edge:
+            del ends[: bisect_right(ends, edge)]
+        return (len(ends) - 1) * self._block + log.filled if ends else 0
+
+    def _add(self, log: _Log, time: int) -> None:
+        if log.ends and log.filled < self._block:
+            log.ends[-1] = time
+            log.filled += 1
+        else:
+            log.ends.append(time)
+            log.filled = 1
+
+    def _standing(self, allowed: bool, log: _Log, used: int, time: int) -> Standing:
+        reset = log.ends[0] + self._length if log.ends else time
+        # Rounded up: a client that waits the whole seconds is not refused again.
+        retry_after = 0 if allowed else -((time - reset) // _MICROSECONDS)
+        return Standing(
+            allowed,
+            self._count,
+            self._count - used,
+            self._time.clock_seconds(reset),
+            retry_after,
+        )
+
+    def _sweep(self, time: int, most: int) -> None:
+        logs = self._logs
+        edge = time - self._length
+        for _ in range(min(most, len(logs))):
+            who = next(iter(logs))
+            ends = logs[who].ends
+            if ends and ends[-1] > edge:
+                return
+            del logs[who]

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+import pytest
+
+from apertis.errors import ConfigurationError
+from apertis.gateway.config import (
+    ServerSettings,
+    Settings,
+    StoreSettings,
+    read_settings,
+    read_store_settings,
+)
+
+if TYPE_CHECKING:
+    from tests.gateway.config.conftest import Problems, Read
+
+
+def test_the_defaults_listen_on_loopback_and_keep_data_where_the_platform_says() -> None:
+    settings = read_settings({})
+    data = platformdirs.user_data_path("apertis", appauthor=False)
+    assert settings == Settings(StoreSettings(data))
+
+
+def test_every_setting_comes_from_the_environment() -> None:
+    settings = read_settings(
+        {
+            "APERTIS_HOST": "::1",
+            "APERTIS_PORT": "81",
+            "APERTIS_DATA": "/data",
+            "APERTIS_SANDBOX_FIRST_TOKEN_SECONDS": "0.5",
+            "APERTIS_SANDBOX_TOKENS_PER_SECOND": "40",
+        }
+    )
+    assert settings.server == ServerSettings("::1", 81)
+    assert settings.store.data == Path("/data")
+    assert settings.sandbox.first_token_seconds == 0.5
+    assert settings.sandbox.tokens_per_second == 40
+
+
+def test_what_is_given_wins_over_the_environment() -> None:
+    environment = {"APERTIS_PORT": "not read", "APERTIS_SANDBOX_TOKENS_PER_SECOND": "40"}
+    settings = read_settings(environment, port=0, tokens_per_second=0)
+    assert settings.server.port == 0
+    assert settings.sandbox.tokens_per_second is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("APERTIS_PORT", "http"),
+        ("APERTIS_PORT", "65536"),
+        ("APERTIS_PORT", "-1"),
+        ("APERTIS_SANDBOX_FIRST_TOKEN_SECONDS", "soon"),
+        ("APERTIS_SANDBOX_FIRST_TOKEN_SECONDS", "-1"),
+        ("APERTIS_SANDBOX_TOKENS_PER_SECOND", "inf"),
+        ("APERTIS_SANDBOX_TOKENS_PER_SECOND", "nan"),
+    ],
+)
+def test_a_bad_setting_is_named_with_its_value(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must .*{value}"):
+        read_settings({name: value})
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.1", False),
+        ("example.com", False),
+    ],
+)
+def test_it_knows_whether_others_can_reach_it(host: str, loopback: bool) -> None:
+    assert read_settings({}, host=host).server.is_loopback is loopback
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(AttributeError):
+        read_settings({}).server.port = 1  # type: ignore[misc]
+
+
+def test_the_store_is_read_without_the_credentials_of_the_upstreams(tmp_path: Path) -> None:
+    file = tmp_path / "apertis.toml"
+    file.write_text(
+        "[store]\ndata = 'state'\n[[upstreams]]\nname = 'a'\napi_key_env = 'NOT_HERE'\n"
+    )
+    with pytest.raises(ConfigurationError, match="NOT_HERE"):
+        read_settings({}, config=file)
+    assert read_store_settings({}, config=file) == StoreSettings(tmp_path / "state")
+    environment = {"APERTIS_CONFIG": str(file), "APERTIS_STORE_URL": "postgresql://db/x"}
+    store = read_store_settings(environment, data=tmp_path)
+    assert store == StoreSettings(tmp_path, "postgresql://db/x")
+    with pytest.raises(ConfigurationError, match=r"^APERTIS_STORE_URL must be a URL"):
+        read_store_settings({"APERTIS_STORE_URL": "x"})
+
+
+def test_tls_needs_both_files_and_they_must_be_there(
+    problems_of: Problems, read_file: Read, tmp_path: Path
+) -> None:
+    assert problems_of("[server]\ntls_key = 'k.pem'\n") == [
+        "apertis.toml:2: server.tls_key needs server.tls_certificate beside it",
+        "apertis.toml:2: server.tls_key names k.pem, and there is no such file",
+    ]
+    for name in ("c.pem", "k.pem"):
+        (tmp_path / name).touch()
+    text = "[server]\ntls_key = 'k.pem'\ntls_certificate = 'c.pem'\n"
+    server = read_file(text).settings.server
+    assert (server.has_tls, server.tls_key) == (True, tmp_path / "k.pem")
+    (problem,) = problems_of("", APERTIS_SERVER_TLS_CERTIFICATE=str(tmp_path / "c.pem"))
+    assert problem == "APERTIS_SERVER_TLS_CERTIFICATE needs server.tls_key beside it"
+
+
+def test_several_workers_are_refused_with_the_reason(problems_of: Problems) -> None:
+    (problem,) = problems_of("[server]\nworkers = 4\n")
+    assert problem.startswith("apertis.toml:2: server.workers must be 1, not 4: limits and quotas")
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "itself"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000", True),
+        ("127.0.0.1", "http://localhost:8000/v1", True),
+        ("0.0.0.0", "http://[::1]:8000", True),
+        ("10.0.0.5", "http://10.0.0.5:8000", True),
+        ("10.0.0.5", "http://127.0.0.1:8000", False),
+        ("127.0.0.1", "http://127.0.0.1:8001", False),
+        ("127.0.0.1", "http://example.com:8000", False),
+    ],
+)
+def test_a_gateway_is_not_its_own_upstream(
+    problems_of: Problems, host: str, url: str, itself: bool
+) -> None:
+    text = f"[server]\nhost = '{host}'\n[[upstreams]]\nname = 'a'\nbase_url = '{url}'\n"
+    problems = problems_of(text)
+    assert len(problems) == itself
+    assert all("apertis.toml:5: upstreams[0].base_url is http" in found for found in problems)
+    problems = problems_of("", APERTIS_HOST=host, ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=url)
+    assert len(problems) == itself
+    assert all(found.startswith("ANTHROPIC_BASE_URL is http") for found in problems)
+
+
+def test_all_problems_come_at_once_those_of_the_file_by_line(problems_of: Problems) -> None:
+    text = """\
+[[upstreams]]
+name = "a b"
+[cache]
+ttl_seconds = -1
+[server]
+tls_key = "k"
+workers = 2
+colour = 1
+[prices.m]
+input = 1
+"""
+    problems = problems_of(text, APERTIS_LIMITS_PER_KEY="x", APERTIS_LOG_REQUEST="1")
+    assert [problem.split()[0] for problem in problems[:2]] == [
+        "APERTIS_LOG_REQUEST",
+        "APERTIS_LIMITS_PER_KEY",
+    ]
+    lines = [int(problem.split(":")[1]) for problem in problems[2:]]
+    assert lines == [1, 2, 4, 6, 6, 7, 8, 9]

@@ -1,0 +1,362 @@
+"""A stream that passes: held back for its first content, and booked however it is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apertis.accounting.prices import PriceTable
+from apertis.gateway.keys.directory import Directory
+from apertis.gateway.keys.record import KeyRecord
+from apertis.gateway.request.charge import Charge, Ledger, Prices
+from apertis.gateway.request.context import Visit
+from apertis.gateway.request.stream import MAX_EVENT_BYTES, EventFraming, Relay, begins_events
+from apertis.gateway.routing.outcome import Outcome
+from apertis.sansio.sse import EventDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apertis.accounting.record import UsageRecord
+
+RECORDED = Path(__file__).parents[3] / "shared" / "recorded"
+
+COMMENT = b": %b\n\n" % (b"." * 60_000)
+
+
+class Chatter:
+    """An upstream's answer that says nothing, without end."""
+
+    status = 200
+    headers = ()
+
+    def __init__(self) -> None:
+        self.said = 0
+
+    async def read(self) -> bytes:
+        self.said += len(COMMENT)
+        return COMMENT
+
+    def whole(self) -> bytes | None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+def test_a_stream_without_content_is_not_held_back_for_ever() -> None:
+    answer = Chatter()
+    relay = Relay(answer, Visit("POST", "/v1/messages", 0.0), None, lambda _: None)
+    outcome = asyncio.run(asyncio.wait_for(relay.hold(None), 10))
+    assert outcome is Outcome.OK
+    assert answer.said < 2 * 2**20
+
+
+class Pieces:
+    """An upstream's answer that comes in these pieces."""
+
+    status = 200
+    headers = ()
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+
+    async def read(self) -> bytes:
+        return next((piece for piece in self._pieces if piece), b"")
+
+    def whole(self) -> bytes | None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+class Books:
+    """Keeps what is booked."""
+
+    def __init__(self) -> None:
+        self.records: list[UsageRecord] = []
+        self.begun: list[UsageRecord] = []
+
+    def begin(self, record: UsageRecord) -> None:
+        self.begun.append(record)
+
+    def append(self, record: UsageRecord) -> None:
+        self.records.append(record)
+
+
+KEY = KeyRecord(
+    id="key_a", name="a", sha256="0" * 64, hint="sk-...a", quota_units=10**9, created_at=0
+)
+ASKED = b'{"model":"claude-opus-4-5","max_tokens":500,"messages":[{"role":"user","content":"hi"}]}'
+
+
+def passed(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes]:
+    """What is booked of a stream that comes in these pieces, and what its caller gets."""
+    record, received, _ = passed_and_logged(pieces)
+    return record, received
+
+
+def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str | None]:
+    """The same, and the reason that the log has."""
+    books = Books()
+    ledger = Ledger(
+        Prices(PriceTable(), unpriced_is_free=False), books, lambda: 1.0, lambda _: None
+    )
+    key = Directory([KEY]).get("key_a")
+    assert key is not None
+    visit = Visit("POST", "/v1/messages", 0.0)
+    visit.id, visit.at, visit.model, visit.status = "req_1", 0.0, "claude-opus-4-5", 200
+
+    async def run(charge: Charge) -> bytes:
+        relay = Relay(Pieces(pieces), visit, charge, lambda _: None)
+        if await relay.begin(30) is not Outcome.OK:
+            relay.discard()
+            visit.status = 502
+            charge.settle()
+            return b""
+        relay.committed()
+        received = b""
+        while block := await relay.next():
+            received += block
+        relay.close()
+        return received
+
+    charge = ledger.open(visit, key, ASKED, 500, ["claude-opus-4-5"])
+    assert isinstance(charge, Charge)
+    received = asyncio.run(run(charge))
+    (record,) = books.records
+    return record, received, visit.reason
+
+
+def booked(pieces: Iterable[bytes]) -> tuple[Any, ...]:
+    record = passed(pieces)[0]
+    return record.model, record.tokens, record.cost_units, record.estimated
+
+
+def one_event(type_: str, **fields: Any) -> bytes:
+    data = json.dumps({"type": type_, **fields}).encode()
+    return b"event: " + type_.encode() + b"\ndata: " + data + b"\n\n"
+
+
+USED = {"input_tokens": 100, "output_tokens": 2}
+START = one_event("message_start", message={"id": "m", "model": "claude-opus-4-5", "usage": USED})
+BLOCK = one_event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+PIECE = one_event("content_block_delta", index=0, delta={"type": "text_delta", "text": "wxyz"})
+DONE = one_event("content_block_stop", index=0)
+LAST = one_event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 9})
+STOP = one_event("message_stop")
+FALLBACK = one_event(
+    "content_block_start",
+    index=1,
+    content_block={"type": "fallback", "to": {"model": "claude-haiku-4-5"}},
+)
+MUCH = one_event(
+    "message_delta",
+    delta={"stop_reason": "end_turn"},
+    usage={"input_tokens": 9000, "output_tokens": 9000},
+)
+SECOND = one_event(
+    "message_start", message={"id": "n", "usage": {"input_tokens": 9000, "output_tokens": 9000}}
+)
+ERROR = one_event("error", error={"type": "overloaded_error", "message": "busy"})
+ODD = PIECE.replace(b"wxyz", rb"\ud83d")
+BEGUN = [START, BLOCK, PIECE, PIECE]
+WHOLE = [*BEGUN, DONE, LAST, STOP]
+STREAMS = {
+    "whole": WHOLE,
+    "half a pair": [START, BLOCK, ODD, PIECE, ODD, DONE, LAST, STOP],
+    "more behind the end": [*WHOLE, MUCH, BLOCK, STOP],
+    "an error behind the end": [*WHOLE, ERROR],
+    "a second start": [*BEGUN, SECOND, MUCH, STOP],
+    "the same start again": [*BEGUN, START, MUCH, STOP],
+    "two starts": [START, SECOND, BLOCK, MUCH, STOP],
+    "an unopened block": [*BEGUN, PIECE.replace(b'"index": 0', b'"index": 7'), MUCH, STOP],
+    "an error": [*BEGUN, ERROR, MUCH, STOP],
+    "an error at once": [START, ERROR],
+    "damage": [*BEGUN, b"event: message_delta\ndata: {oops\n\n", MUCH, STOP],
+    "cut off": BEGUN,
+    "a fallback": [*BEGUN, DONE, FALLBACK, DONE.replace(b"0", b"1"), LAST, STOP],
+    "a fallback that is cut off": [*BEGUN, DONE, FALLBACK],
+    "no usage": [START.replace(b"_tokens", b"_token"), BLOCK, PIECE, DONE, STOP],
+    "counts that cannot be": [*BEGUN, DONE, MUCH.replace(b"9000", b"1000000000000"), STOP],
+    "without a last blank line": [*WHOLE[:-1], STOP.rstrip()],
+}
+ENDS = [b"\n", b"\r\n", b"\r"]
+
+
+@given(st.sampled_from(sorted(STREAMS)), st.sampled_from(ENDS), st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_stream_is_booked_alike_however_its_bytes_fall_into_pieces(
+    name: str, end: bytes, data: st.DataObject
+) -> None:
+    stream = b"".join(STREAMS[name]).replace(b"\n", end)
+    places = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
+    pieces = [stream[a:b] for a, b in zip([0, *places], [*places, None], strict=True)]
+    assert booked(pieces) == booked([stream])
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_is_booked_alike_in_one_piece_and_event_by_event(name: str, end: bytes) -> None:
+    events = [event.replace(b"\n", end) for event in STREAMS[name]]
+    stream = b"".join(events)
+    assert booked(events) == booked([stream])
+    assert booked(stream[i : i + 1] for i in range(len(stream))) == booked([stream])
+
+
+@pytest.mark.parametrize(
+    "name", ["a second start", "the same start again", "an unopened block", "damage"]
+)
+def test_a_caller_who_gets_an_error_event_has_a_record_that_says_so(name: str) -> None:
+    for pieces in (STREAMS[name], [b"".join(STREAMS[name])]):
+        record, received = passed(pieces)
+        assert received.startswith(b"".join(BEGUN) + b"event: error\n")
+        assert record.code == "upstream_error"
+        assert record.interrupted
+        assert (record.tokens.input, record.tokens.output) == (100, 2)
+
+
+@pytest.mark.parametrize("name", ["whole", "half a pair", "more behind the end"])
+def test_a_whole_stream_passes_byte_for_byte(name: str) -> None:
+    for pieces in (STREAMS[name], [b"".join(STREAMS[name])]):
+        record, received = passed(pieces)
+        assert received == b"".join(STREAMS[name])
+        assert (record.code, record.estimated, record.interrupted) == (None, False, False)
+        assert (record.tokens.input, record.tokens.output) == (100, 9)
+
+
+def test_a_whole_stream_without_usage_costs_what_was_set_aside_for_it() -> None:
+    record, _ = passed(STREAMS["no usage"])
+    assert record.estimated
+    assert not record.interrupted
+    # 2 bytes a token and 100 besides, and `max_tokens`, at $5 and $25 a million.
+    assert record.cost_units == -(-((-(-len(ASKED) // 2) + 100) * 5 + 500 * 25) // 2)
+
+
+def test_counts_that_cannot_be_are_never_booked() -> None:
+    record, received, reason = passed_and_logged(STREAMS["counts that cannot be"])
+    assert received.endswith(STOP)
+    assert reason is not None
+    assert reason.endswith(": input_tokens, output_tokens")
+    assert record.estimated
+    assert record.cost_units < 5000
+    assert record.tokens.output == 2
+
+
+def test_each_model_of_a_chain_is_booked_at_its_own_price() -> None:
+    record, _ = passed(STREAMS["a fallback"])
+    assert record.model == "claude-haiku-4-5"
+    assert record.tokens.output == 9
+    # Opus: 100 in and 2 out, haiku: 100 in and 9 out, each rounded up.
+    assert record.cost_units == -(-(100 * 5 + 2 * 25) // 2) + -(-(100 * 1 + 9 * 5) // 2)
+    assert record.estimated, "nobody counted what the first one used"
+
+
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded exchanges are not here")
+def test_every_recorded_stream_is_booked_alike_in_every_cut() -> None:
+    compared = 0
+    for path in sorted(RECORDED.glob("*.json")):
+        exchange = json.loads(path.read_bytes())
+        text: str = exchange["response"]["body_text"] or ""
+        if exchange["kind"] != "messages" or not text.startswith(("event:", "data:", ":")):
+            continue
+        stream = text.encode()
+        whole = booked([stream])
+        events = [event + b"\n\n" for event in stream.split(b"\n\n")]
+        assert booked([*events[:-1], events[-1][:-2]]) == whole, path.name
+        for size in (1, 7, 100):
+            if size > 1 or len(stream) < 5000:
+                pieces = (stream[i : i + size] for i in range(0, len(stream), size))
+                assert booked(pieces) == whole, (path.name, size)
+        compared += 1
+    assert compared > 100
+
+
+LINE_ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
+LINES = st.sampled_from(
+    [b"data: {}", b"event: ping", b": a comment", b"", "data: \u2028\x85é".encode()]
+)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> bytes:
+    """Lines with any line ends: whole events, comments, and perhaps the start of another one."""
+    end = draw(LINE_ENDS)
+    mixed = draw(st.booleans())
+    lines = draw(st.lists(LINES, max_size=12))
+    return b"".join(line + (draw(LINE_ENDS) if mixed else end) for line in lines)
+
+
+@given(streams(), st.lists(st.integers(1, 9), max_size=30))
+@settings(max_examples=300)
+def test_bytes_come_out_as_they_went_in(stream: bytes, cuts: list[int]) -> None:
+    framing = EventFraming()
+    blocks = [framing.feed(chunk) for chunk in cut(stream, cuts)]
+    assert b"".join(blocks) + framing.drain() == stream
+
+
+@given(streams(), st.lists(st.integers(1, 9), max_size=30))
+@settings(max_examples=300)
+def test_every_block_holds_whole_events(stream: bytes, cuts: list[int]) -> None:
+    framing = EventFraming()
+    decoder = EventDecoder()
+    for chunk in cut(stream, cuts):
+        block = framing.feed(chunk)
+        if block:
+            decoder.feed(block)
+            assert not decoder.left.strip(b"\n")
+
+
+def test_an_event_leaves_with_the_chunk_that_completes_it() -> None:
+    framing = EventFraming()
+    assert framing.feed(b"event: a\nda") == b""
+    assert framing.feed(b"ta: 1\n") == b""
+    assert framing.feed(b"\nevent: b\n") == b"event: a\ndata: 1\n\n"
+    assert framing.drain() == b"event: b\n"
+    assert framing.drain() == b""
+
+
+def test_a_whole_chunk_passes_without_a_copy() -> None:
+    chunk = b"event: a\ndata: 1\n\n"
+    assert EventFraming().feed(chunk) is chunk
+
+
+def test_an_event_without_an_end_is_noticed() -> None:
+    framing = EventFraming()
+    piece = b"x" * (MAX_EVENT_BYTES // 4)
+    for _ in range(4):
+        assert framing.feed(piece) == b""
+        assert not framing.overflowed
+    framing.feed(b"x")
+    assert framing.overflowed
+
+
+def cut(stream: bytes, sizes: list[int]) -> list[bytes]:
+    chunks, position = list[bytes](), 0
+    for size in sizes:
+        chunks.append(stream[position : position + size])
+        position += size
+    chunks.append(stream[position:])
+    return [chunk for chunk in chunks if chunk]
+
+
+@given(
+    st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    st.sampled_from([b"", b"\n", b" \r\n"]),
+    st.sampled_from([b"event: a", b"data: 1", b": hi", b"retry: 1", b"<html>", b"{}", b"\xff"]),
+)
+def test_what_begins_a_body_is_told_alike_however_it_is_cut(
+    mark: bytes, blank: bytes, first: bytes
+) -> None:
+    body = mark + blank + first
+    whole = begins_events(body)
+    assert whole is not None
+    told = [begins_events(body[:end]) for end in range(len(body) + 1)]
+    assert set(told) <= {None, whole}
