@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from apertis.models import Headers
     from apertis.sansio.call import Call
     from apertis.sansio.outcome import Outcome, Response
-    from apertis.sansio.settings import Settings
+    from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
 
 T = TypeVar("T")
 
 
-class Attempts(Generic[T]):
+class RetryState(Generic[T]):
     """Counts the tries of a call and says when the next is due; the shells wait."""
 
     __slots__ = ("_call", "_policy", "_settings", "_started", "limits", "retries")
 
-    def __init__(self, call: Call[T], settings: Settings) -> None:
+    def __init__(self, call: Call[T], settings: ClientSettings) -> None:
         self._started = time.monotonic()
         self.limits: Limits = settings.timeout_of(call).limits(self._started)
         self._settings = settings

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from apertis.models import Headers
     from apertis.sansio.call import Call
     from apertis.sansio.outcome import Outcome
-    from apertis.sansio.settings import Settings
+    from apertis.sansio.settings import ClientSettings
 
 logger = logging.getLogger("apertis")
 
@@ -40,7 +40,7 @@ def configure(environ: Mapping[str, str]) -> None:
         logger.addHandler(handler)
 
 
-def sending(call: Call[Any], settings: Settings) -> None:
+def sending(call: Call[Any], settings: ClientSettings) -> None:
     """A call begins."""
     if logger.isEnabledFor(logging.DEBUG):
         headers = shown_headers(settings.request_headers(call).items())

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.limiting.rates import Rate
-from apertis.limiting.windows import SteadyTime, Windows
+from apertis.limiting.windows import MonotonicMicroseconds, Windows
 
 START = 1_798_761_600.0
 
@@ -205,7 +205,7 @@ SECOND = 1_000_000
 
 
 def test_it_is_the_clock_while_the_clock_goes_forward() -> None:
-    time = SteadyTime(60)
+    time = MonotonicMicroseconds(60)
     assert [time.at(now) for now in (10.0, 10.25, 4_000.5)] == [
         10_000_000,
         10_250_000,
@@ -214,7 +214,7 @@ def test_it_is_the_clock_while_the_clock_goes_forward() -> None:
 
 
 def test_a_small_step_back_is_waited_out() -> None:
-    time = SteadyTime(60)
+    time = MonotonicMicroseconds(60)
     assert time.at(1_000) == 1_000 * SECOND
     assert time.at(940) == 1_000 * SECOND
     assert time.at(999) == 1_000 * SECOND
@@ -222,7 +222,7 @@ def test_a_small_step_back_is_waited_out() -> None:
 
 
 def test_after_a_large_step_back_time_goes_on_at_the_clocks_pace() -> None:
-    time = SteadyTime(60)
+    time = MonotonicMicroseconds(60)
     time.at(10_000)
     assert time.at(5_000) == 10_000 * SECOND
     assert time.at(5_007.5) == 10_007_500_000
@@ -230,13 +230,13 @@ def test_after_a_large_step_back_time_goes_on_at_the_clocks_pace() -> None:
 
 
 def test_the_clocks_seconds_are_rounded_up() -> None:
-    time = SteadyTime(60)
+    time = MonotonicMicroseconds(60)
     assert time.clock_seconds(time.at(10.0)) == 10
     assert time.clock_seconds(time.at(10.000001)) == 11
 
 
 @given(st.lists(st.floats(0, 2e9)))
 def test_it_never_runs_backwards(clock: list[float]) -> None:
-    time = SteadyTime(60)
+    time = MonotonicMicroseconds(60)
     times = [time.at(now) for now in clock]
     assert times == sorted(times)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from apertis.sandbox import Cut, Sandbox, Speed, Wait
 from apertis.sandbox.faults import Fault, parse_fault
-from apertis.sandbox.reply import Refusal
+from apertis.sandbox.reply import SandboxRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def test_a_bad_fault_is_refused_with_the_grammar(client: Any, header: str, probl
 
 @given(st.text(max_size=40))
 def test_any_header_is_a_fault_or_refused(header: str) -> None:
-    assert isinstance(parse_fault(header), (Fault, Refusal))
+    assert isinstance(parse_fault(header), (Fault, SandboxRefusal))
 
 
 def ask(client: Any, fault: str, **fields: Any) -> Any:

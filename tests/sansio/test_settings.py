@@ -8,13 +8,13 @@ import pytest
 
 from apertis.errors import ConfigurationError, MissingAPIKeyError
 from apertis.sansio.call import NOT_GIVEN, Call
-from apertis.sansio.settings import MAX_KEPT_HEADS, Settings, settings_from
+from apertis.sansio.settings import MAX_KEPT_HEADS, ClientSettings, settings_from
 from apertis.sansio.timeouts import Timeout
 
 KEY = "sk-0123456789"
 
 
-def settings(**given: Any) -> Settings:
+def settings(**given: Any) -> ClientSettings:
     return settings_from({}, {"api_key": KEY, "base_url": "http://h:1/p", **given}, "1.2.3")
 
 

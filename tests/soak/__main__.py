@@ -32,9 +32,9 @@ from tests.soak.upstream import Upstream, cost_of
 
 SAMPLES = 40
 # Between the second quarter, behind the warm-up, and the last one.
-MOST_GROWTH_KIB = 6 * 1024
-MOST_MORE_DESCRIPTORS = 8
-MOST_MORE_TASKS = 8
+MAX_GROWTH_KIB = 6 * 1024
+MAX_MORE_DESCRIPTORS = 8
+MAX_MORE_TASKS = 8
 
 CONFIG = """
 [limits]
@@ -137,9 +137,9 @@ class Watch:
             if after - before > most:
                 self.problems.append(f"{name} grew from {before} to {after}")
 
-        grown("rss_kib", MOST_GROWTH_KIB)
-        grown("descriptors", MOST_MORE_DESCRIPTORS)
-        grown("tasks", MOST_MORE_TASKS)
+        grown("rss_kib", MAX_GROWTH_KIB)
+        grown("descriptors", MAX_MORE_DESCRIPTORS)
+        grown("tasks", MAX_MORE_TASKS)
 
 
 def resources(pid: int) -> tuple[int, int]:

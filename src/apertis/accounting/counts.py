@@ -30,7 +30,7 @@ _MAX_COUNT = 10**12
 # No answer comes near it; more of them would make any count seem possible.
 _MAX_ITERATIONS = 256
 # It is kept with the record.
-_LONGEST_MODEL = 256
+_MAX_MODEL_LENGTH = 256
 # What is read of a `usage` object.
 USAGE: Shape = dict.fromkeys(
     (
@@ -46,8 +46,8 @@ USAGE: Shape = dict.fromkeys(
     )
 )
 # Of models whose limits nobody said.
-_LARGEST_WINDOW = 1_000_000
-_LARGEST_OUTPUT = 128_000
+_MAX_WINDOW = 1_000_000
+_MAX_OUTPUT = 128_000
 # A search makes the model run once more. No answer comes near so many.
 _MAX_SEARCHES = 100
 # The API's own limit of rounds in one request.
@@ -254,8 +254,8 @@ def completed(
     tokens = use.tokens
     searches = tokens.web_search_requests
     runs = use.iterations + min(searches, _MAX_SEARCHES)
-    largest_prompt = runs * ((price and price.window) or _LARGEST_WINDOW)
-    asked = min(max(max_tokens, _LARGEST_OUTPUT), _LARGEST_WINDOW)
+    largest_prompt = runs * ((price and price.window) or _MAX_WINDOW)
+    asked = min(max(max_tokens, _MAX_OUTPUT), _MAX_WINDOW)
     largest_output = runs * ((price and price.max_output) or asked)
     possible = tokens.prompt <= largest_prompt and tokens.output <= largest_output
     if possible and not use.unknown and searches <= _MAX_SEARCHES:
@@ -284,7 +284,7 @@ def _entry_use(entry: Mapping[str, object]) -> Use:
 
 def _model(entry: Mapping[str, object]) -> str | None:
     model = entry.get("model")
-    return model[:_LONGEST_MODEL] if isinstance(model, str) and model else None
+    return model[:_MAX_MODEL_LENGTH] if isinstance(model, str) and model else None
 
 
 def _with_prompt_and_output(top: Tokens, entries: Iterable[Tokens]) -> Tokens:

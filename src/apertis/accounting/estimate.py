@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeAlias, TypeVar, cast
 import msgspec
 from jiter import from_json
 
-from apertis.accounting.plain import Plain, read_plain, read_plain_part
+from apertis.accounting.plain import PlainBody, read_plain, read_plain_part
 from apertis.accounting.prices import Price, cost_units
 from apertis.accounting.readers import UNREADABLE
 from apertis.accounting.tokens import Tokens
@@ -206,7 +206,7 @@ class _Prompt:
         hidden = (len(self.features) + self.own_tools * 4) * _LIKELY_FEATURE_TOKENS
         return max(1, text + images + pages + hidden)
 
-    def take(self, plain: Plain) -> None:
+    def take(self, plain: PlainBody) -> None:
         self.cached = self.cached or plain.cached
         self.hour = self.hour or plain.hour
         if plain.tools:

@@ -16,10 +16,10 @@ import msgspec
 
 from apertis.accounting.readers import UNREADABLE
 
-__all__ = ["Plain", "read_plain", "read_plain_part"]
+__all__ = ["PlainBody", "read_plain", "read_plain_part"]
 
 
-class Plain(NamedTuple):
+class PlainBody(NamedTuple):
     """What a plain body has besides text."""
 
     cached: bool
@@ -131,7 +131,7 @@ _MESSAGE = msgspec.json.Decoder(_Message)
 _TOOL = msgspec.json.Decoder(_Tool)
 
 
-def read_plain(body: bytes) -> Plain | None:
+def read_plain(body: bytes) -> PlainBody | None:
     """Read a body that hides nothing; None for any other one."""
     asked = _Asked()
     _ASKED.set(asked)
@@ -139,10 +139,10 @@ def read_plain(body: bytes) -> Plain | None:
         fields = _BODY.decode(body)
     except UNREADABLE:
         return None
-    return Plain(asked.cached, asked.hour, bool(fields.tools), bool(fields.output_config))
+    return PlainBody(asked.cached, asked.hour, bool(fields.tools), bool(fields.output_config))
 
 
-def read_plain_part(part: msgspec.Raw, *, is_tool: bool) -> Plain | None:
+def read_plain_part(part: msgspec.Raw, *, is_tool: bool) -> PlainBody | None:
     """Read a message, or a tool, that hides nothing; None for any other one."""
     asked = _Asked()
     _ASKED.set(asked)
@@ -150,4 +150,4 @@ def read_plain_part(part: msgspec.Raw, *, is_tool: bool) -> Plain | None:
         (_TOOL if is_tool else _MESSAGE).decode(part)
     except UNREADABLE:
         return None
-    return Plain(asked.cached, asked.hour, is_tool, schema=False)
+    return PlainBody(asked.cached, asked.hour, is_tool, schema=False)

@@ -81,9 +81,9 @@ _KINDS = frozenset(
     )
 )
 # It becomes a code in records and a label in metrics.
-_LONGEST_TYPE = 64
+_MAX_TYPE_LENGTH = 64
 # It is kept with the record.
-_LONGEST_MODEL = 256
+_MAX_MODEL_LENGTH = 256
 # No event starts with it: it stands for "no piece is expected".
 _NONE = b"\xff"
 # Where the text of a piece begins, when nothing but its text changes from piece to piece.
@@ -374,7 +374,7 @@ class StreamReader:
 
     def _on_error(self, event: _Event) -> None:
         type_ = event.error.type if isinstance(event.error, _Error) else None
-        self.error_type = (type_ or "api_error")[:_LONGEST_TYPE]
+        self.error_type = (type_ or "api_error")[:_MAX_TYPE_LENGTH]
         self._over = True
 
 
@@ -386,7 +386,7 @@ def _start_of(place: int, block: bytes) -> int:
 
 def _model(hop: object) -> str | None:
     model: object = cast("dict[str, object]", hop).get("model") if isinstance(hop, dict) else None
-    return model[:_LONGEST_MODEL] if isinstance(model, str) and model else None
+    return model[:_MAX_MODEL_LENGTH] if isinstance(model, str) and model else None
 
 
 def _article(name: str) -> str:

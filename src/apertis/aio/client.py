@@ -12,7 +12,7 @@ from apertis.aio.wire import Transport, Wire
 from apertis.endpoints import anything
 from apertis.endpoints.parameters import takes
 from apertis.sansio.call import NOT_GIVEN, NotGiven
-from apertis.sansio.settings import MAX_CONNECTIONS, Settings, settings_from
+from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
 from apertis.version import __version__
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class AsyncApertis:
             transport = InjectedTransport(http_client)
         self._use(settings, transport)
 
-    def _use(self, settings: Settings, transport: Transport) -> None:
+    def _use(self, settings: ClientSettings, transport: Transport) -> None:
         self._sender = Sender(settings, transport)
         self.messages = AsyncMessages(self._sender)
         self.models = AsyncModels(self._sender)

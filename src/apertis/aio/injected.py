@@ -20,7 +20,7 @@ from apertis.sansio.timeouts import DRAIN_SECONDS
 if TYPE_CHECKING:
     from apertis.sansio.call import Call
     from apertis.sansio.outcome import Failure
-    from apertis.sansio.settings import Settings
+    from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
 
 
@@ -88,7 +88,7 @@ class InjectedTransport:
         self._anyio = importlib.import_module("anyio")
 
     async def open(
-        self, call: Call[Any], settings: Settings, limits: Limits
+        self, call: Call[Any], settings: ClientSettings, limits: Limits
     ) -> InjectedAnswer | Failure:
         """Send the request and wait for the head of the answer."""
         if getattr(self._client, "is_closed", False):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from apertis.aio.stream import EventSource
 from apertis.aio.wire import read_all, read_beginning
-from apertis.attempts import Attempts
+from apertis.attempts import RetryState
 from apertis.sansio.lines import LineDecoder, LineTooLargeError
 from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, begins_document, says_events
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from apertis.aio.wire import Answer, Transport
     from apertis.sansio.call import Call
-    from apertis.sansio.settings import Settings
+    from apertis.sansio.settings import ClientSettings
 
 T = TypeVar("T")
 
@@ -24,13 +24,13 @@ T = TypeVar("T")
 class Sender:
     """Sends calls over a transport, by a client's settings."""
 
-    def __init__(self, settings: Settings, transport: Transport) -> None:
+    def __init__(self, settings: ClientSettings, transport: Transport) -> None:
         self.settings = settings
         self.transport = transport
 
     async def send(self, call: Call[T]) -> T:
         """The result of a call, or the error that it ended in."""
-        attempts = Attempts(call, self.settings)
+        attempts = RetryState(call, self.settings)
         while True:
             answer = await self.transport.open(call, self.settings, attempts.limits)
             outcome = answer if isinstance(answer, Failure) else judged(await read_all(answer))
@@ -43,7 +43,7 @@ class Sender:
 
         A server that answers with a whole message instead gives the call's result.
         """
-        attempts = Attempts(call, self.settings)
+        attempts = RetryState(call, self.settings)
         while True:
             outcome = await self._begin(call, attempts)
             if isinstance(outcome, EventSource):
@@ -62,7 +62,7 @@ class Sender:
 
     async def lines(self, call: Call[T]) -> AsyncIterator[T]:
         """What each line of an answer stands for, as they come; the head is there already."""
-        attempts = Attempts(call, self.settings)
+        attempts = RetryState(call, self.settings)
         while True:
             answer = await self.transport.open(call, self.settings, attempts.limits)
             if not isinstance(answer, Failure) and answer.status == 200:
@@ -72,7 +72,7 @@ class Sender:
                 attempts, answer if isinstance(answer, Failure) else await read_all(answer)
             )
 
-    async def _begin(self, call: Call[Any], attempts: Attempts[Any]) -> EventSource | Outcome:
+    async def _begin(self, call: Call[Any], attempts: RetryState[Any]) -> EventSource | Outcome:
         answer = await self.transport.open(call, self.settings, attempts.limits)
         if isinstance(answer, Failure):
             return answer
@@ -86,14 +86,14 @@ class Sender:
         await source.read_ahead(beginning)
         return source
 
-    async def _wait(self, attempts: Attempts[Any], outcome: Outcome) -> None:
+    async def _wait(self, attempts: RetryState[Any], outcome: Outcome) -> None:
         delay = attempts.delay(outcome)
         if delay is None:
             raise attempts.error(outcome)
         await self.transport.sleep(delay)
 
 
-async def _lines(answer: Answer, attempts: Attempts[T]) -> AsyncIterator[T]:
+async def _lines(answer: Answer, attempts: RetryState[T]) -> AsyncIterator[T]:
     decoder = LineDecoder()
     status, headers = answer.status, answer.headers
     try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from apertis.aio.connection import Connection
     from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
-    from apertis.sansio.settings import Settings
+    from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
 
 
@@ -54,7 +54,9 @@ class Answer(Protocol):
 class Transport(Protocol):
     """What a client needs of HTTP: one try of a call. Failures are values."""
 
-    async def open(self, call: Call[Any], settings: Settings, limits: Limits) -> Answer | Failure:
+    async def open(
+        self, call: Call[Any], settings: ClientSettings, limits: Limits
+    ) -> Answer | Failure:
         """Send the request and wait for the head of the answer."""
         ...
 
@@ -159,7 +161,7 @@ class Wire:
         self._guards: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}
 
     async def open(
-        self, call: Call[Any], settings: Settings, limits: Limits
+        self, call: Call[Any], settings: ClientSettings, limits: Limits
     ) -> WireAnswer | Failure:
         """Send the request and wait for the head of the answer."""
         origin = settings.origin

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.store.database import Store
 
-__all__ = ["Administration", "Place", "administration_of", "confirm", "place_options"]
+__all__ = ["Administration", "GatewayOptions", "administration_of", "confirm", "place_options"]
 
 _T = TypeVar("_T")
 _KEYS = "/admin/v1/keys"
@@ -52,7 +52,7 @@ _HINT = "name the gateway with --url, or its data with --data"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GatewayOptions:
     """What the options say of where the keys are."""
 
     data: Path | None
@@ -68,7 +68,7 @@ def place_options(command: Callable[..., object]) -> Callable[..., object]:
     def placed(
         *, data: Path | None, config: Path | None, url: str | None, insecure: bool, **others: Any
     ) -> object:
-        return command(place=Place(data, config, url, insecure), **others)
+        return command(place=GatewayOptions(data, config, url, insecure), **others)
 
     options = (
         click.option(
@@ -140,7 +140,7 @@ class Administration(Protocol):
 
 
 def administration_of(
-    place: Place, options: Mapping[str, str], *, may_make: bool = False
+    place: GatewayOptions, options: Mapping[str, str], *, may_make: bool = False
 ) -> Administration:
     """Find what the command is about, and say it on stderr.
 

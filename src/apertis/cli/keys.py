@@ -9,7 +9,7 @@ import click
 
 from apertis.cli.administration import (
     Administration,
-    Place,
+    GatewayOptions,
     administration_of,
     confirm,
     place_options,
@@ -57,7 +57,7 @@ _key = click.argument("key")
 @key_options
 @_json
 @place_options
-def create(*, as_json: bool, place: Place, **options: object) -> None:
+def create(*, as_json: bool, place: GatewayOptions, **options: object) -> None:
     """Make a key, and show its secret: only now, since only its hash is kept.
 
     Options you leave out set no limit: no quota, all models, all addresses, no expiry.
@@ -73,7 +73,7 @@ def create(*, as_json: bool, place: Place, **options: object) -> None:
 @click.option("--all", "with_deleted", is_flag=True, help="Deleted ones too.")
 @_json
 @place_options
-def list_keys(*, with_deleted: bool, as_json: bool, place: Place) -> None:
+def list_keys(*, with_deleted: bool, as_json: bool, place: GatewayOptions) -> None:
     """List the keys."""
     keys = [key for key in _open(place).all_keys() if with_deleted or key.status != "deleted"]
     if as_json:
@@ -86,7 +86,7 @@ def list_keys(*, with_deleted: bool, as_json: bool, place: Place) -> None:
 @_key
 @_json
 @place_options
-def show(*, key: str, as_json: bool, place: Place) -> None:
+def show(*, key: str, as_json: bool, place: GatewayOptions) -> None:
     """Show one key."""
     _show(_open(place).find(key), as_json=as_json)
 
@@ -97,7 +97,7 @@ def show(*, key: str, as_json: bool, place: Place) -> None:
 @key_options
 @_json
 @place_options
-def update(*, key: str, as_json: bool, place: Place, **options: object) -> None:
+def update(*, key: str, as_json: bool, place: GatewayOptions, **options: object) -> None:
     """Change the options you give; everything else stays as it is."""
     fields = fields_of(options)
     administration = _open(place)
@@ -119,14 +119,14 @@ def update(*, key: str, as_json: bool, place: Place, **options: object) -> None:
 @_yes
 @_json
 @place_options
-def rotate(*, key: str, grace: str, yes: bool, as_json: bool, place: Place) -> None:
+def rotate(*, key: str, grace: str, yes: bool, as_json: bool, place: GatewayOptions) -> None:
     """Give a key another secret, and show it: only now."""
-    from apertis.gateway.keys.secrets import LONGEST_GRACE_SECONDS
+    from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
     from apertis.gateway.units import read_span
 
     seconds = 0 if grace == "0" else read_span(grace)
-    if seconds is None or seconds > LONGEST_GRACE_SECONDS:
-        most = LONGEST_GRACE_SECONDS // 86_400
+    if seconds is None or seconds > MAX_GRACE_SECONDS:
+        most = MAX_GRACE_SECONDS // 86_400
         raise ParameterError(f"--grace takes a span up to {most}d, such as 24h, not {grace!r}")
     administration = _open(place)
     found = administration.find(key)
@@ -139,7 +139,7 @@ def rotate(*, key: str, grace: str, yes: bool, as_json: bool, place: Place) -> N
 @_yes
 @_json
 @place_options
-def disable(*, key: str, yes: bool, as_json: bool, place: Place) -> None:
+def disable(*, key: str, yes: bool, as_json: bool, place: GatewayOptions) -> None:
     """Disable a key; 'enable' undoes it."""
     administration = _open(place)
     found = administration.find(key)
@@ -151,7 +151,7 @@ def disable(*, key: str, yes: bool, as_json: bool, place: Place) -> None:
 @_key
 @_json
 @place_options
-def enable(*, key: str, as_json: bool, place: Place) -> None:
+def enable(*, key: str, as_json: bool, place: GatewayOptions) -> None:
     """Let a disabled key in again."""
     administration = _open(place)
     found = administration.find(key)
@@ -163,7 +163,7 @@ def enable(*, key: str, as_json: bool, place: Place) -> None:
 @_yes
 @_json
 @place_options
-def delete(*, key: str, yes: bool, as_json: bool, place: Place) -> None:
+def delete(*, key: str, yes: bool, as_json: bool, place: GatewayOptions) -> None:
     """Delete a key for good; its usage is kept. Asks first on a terminal."""
     administration = _open(place)
     found = administration.find(key)
@@ -171,7 +171,7 @@ def delete(*, key: str, yes: bool, as_json: bool, place: Place) -> None:
     _tell(administration.delete(found.id), as_json=as_json)
 
 
-def _open(place: Place, *, may_make: bool = False) -> Administration:
+def _open(place: GatewayOptions, *, may_make: bool = False) -> Administration:
     return administration_of(place, OPTION_OF, may_make=may_make)
 
 

@@ -35,10 +35,10 @@ def store_of(files: StoreFiles, *, may_make: bool = False) -> str:
 
     `ConfigurationError` when there is no database there yet, unless it may be made.
     """
-    from apertis.gateway.store.location import place_of
+    from apertis.gateway.store.location import location_of
 
     settings = _settings(files, may_make=may_make)
-    return str(settings.sqlite_file) if settings.url is None else place_of(settings.url).name
+    return str(settings.sqlite_file) if settings.url is None else location_of(settings.url).name
 
 
 def with_store(

@@ -160,10 +160,10 @@ def _data(settings: Settings) -> str:
     store = settings.store
     if store.url is None:
         return str(store.sqlite_file)
-    from apertis.gateway.store.location import place_of
+    from apertis.gateway.store.location import location_of
 
     # The name of a database has no password in it, its URL may have one.
-    return f"{place_of(store.url).name}; the usage journal below {store.directory}"
+    return f"{location_of(store.url).name}; the usage journal below {store.directory}"
 
 
 def _upstream_line(upstream: UpstreamSettings) -> str:

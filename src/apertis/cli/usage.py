@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 import msgspec
 
-from apertis.cli.administration import Place, administration_of, place_options
+from apertis.cli.administration import GatewayOptions, administration_of, place_options
 from apertis.cli.terminal import cents, echo, echo_json, is_terminal, printable
 from apertis.errors import ParameterError
 
@@ -90,7 +90,7 @@ _GAP_COLUMNS = 2
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @place_options
-def command(*, as_json: bool, as_csv: bool, place: Place, **asked: object) -> None:
+def command(*, as_json: bool, as_csv: bool, place: GatewayOptions, **asked: object) -> None:
     """Add up what was used: requests, errors, tokens by class, cost."""
     from apertis.gateway.admin.usage_report import UsageFields
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["Rate", "parse_rate"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_LONGEST_SECONDS = 7 * 86400
+_MAX_SECONDS = 7 * 86400
 _WRITTEN = re.compile(r"([0-9]{1,12})/([0-9]{0,6})([smhd])")
 
 
@@ -40,6 +40,6 @@ def parse_rate(text: str) -> Rate | None:
     rate = Rate(int(match[1]), int(match[2] or "1") * _SECONDS[match[3]])
     if rate.count == 0:
         raise ValueError("a rate of no requests lets nothing in; no limit is written 0")
-    if not 0 < rate.seconds <= _LONGEST_SECONDS:
+    if not 0 < rate.seconds <= _MAX_SECONDS:
         raise ValueError("the window of a rate is at least a second and at most a week")
     return rate

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["HeaderPairs", "Standing", "tighter"]
+__all__ = ["HeaderPairs", "LimitStatus", "stricter"]
 
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class LimitStatus(msgspec.Struct, frozen=True, gc=False):
     """Whether a request is let in, and what is left of the limit after it."""
 
     allowed: bool
@@ -33,10 +33,10 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
         return (*pairs, (b"retry-after", b"%d" % self.retry_after_seconds))
 
 
-def tighter(one: Standing | None, other: Standing | None) -> Standing | None:
-    """Give the standing that decides: None stands for no limit, and is never the tighter one.
+def stricter(one: LimitStatus | None, other: LimitStatus | None) -> LimitStatus | None:
+    """Give the standing that decides: None stands for no limit, and is never the stricter one.
 
-    A refusal is tighter than an admission, the longer of two refusals tighter than the shorter;
+    A refusal is stricter than an admission, the longer of two refusals stricter than the shorter;
     of two admissions that with less remaining, and of equals that which resets later.
     """
     if one is None or other is None:
@@ -44,7 +44,7 @@ def tighter(one: Standing | None, other: Standing | None) -> Standing | None:
     return one if _tightness(one) >= _tightness(other) else other
 
 
-def _tightness(standing: Standing) -> tuple[bool, int, int, int]:
+def _tightness(standing: LimitStatus) -> tuple[bool, int, int, int]:
     return (
         not standing.allowed,
         standing.retry_after_seconds,

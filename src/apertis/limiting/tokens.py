@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 
-from apertis.limiting.status import Standing
-from apertis.limiting.windows import SteadyTime
+from apertis.limiting.status import LimitStatus
+from apertis.limiting.windows import MonotonicMicroseconds
 
 __all__ = ["Reservation", "TokenWindow"]
 
@@ -23,7 +23,7 @@ class Reservation:
 
     __slots__ = ("at", "standing", "tokens", "who")
 
-    def __init__(self, who: str, at: int, tokens: int, standing: Standing) -> None:
+    def __init__(self, who: str, at: int, tokens: int, standing: LimitStatus) -> None:
         self.who = who
         self.at = at
         self.tokens = tokens
@@ -51,7 +51,7 @@ class TokenWindow:
     """
 
     def __init__(self) -> None:
-        self._time = SteadyTime(_LENGTH // _MICROSECONDS)
+        self._time = MonotonicMicroseconds(_LENGTH // _MICROSECONDS)
         # Ordered by the newest entry: the first party is the first to become idle.
         self._logs: OrderedDict[str, _Log] = OrderedDict()
 
@@ -100,7 +100,7 @@ class TokenWindow:
             _add(log, time, excess)
             self._logs.move_to_end(reservation.who)
 
-    def _refused(self, log: _Log, tokens: int, limit: int, time: int) -> Standing:
+    def _refused(self, log: _Log, tokens: int, limit: int, time: int) -> LimitStatus:
         if tokens > limit:
             return self._standing(log, limit, time, _LENGTH)
         room = limit - log.total
@@ -110,9 +110,9 @@ class TokenWindow:
                 return self._standing(log, limit, time, at + _LENGTH - time)
         return self._standing(log, limit, time, _LENGTH)
 
-    def _standing(self, log: _Log, limit: int, time: int, wait: int) -> Standing:
+    def _standing(self, log: _Log, limit: int, time: int, wait: int) -> LimitStatus:
         reset = log.times[0] + _LENGTH if log.times else time
-        return Standing(
+        return LimitStatus(
             wait == 0,
             limit,
             max(0, limit - log.total),

@@ -7,17 +7,17 @@ from bisect import bisect_right
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from apertis.limiting.status import Standing
+from apertis.limiting.status import LimitStatus
 
 if TYPE_CHECKING:
     from apertis.limiting.rates import Rate
 
-__all__ = ["SteadyTime", "Windows"]
+__all__ = ["MonotonicMicroseconds", "Windows"]
 
 _PER_SECOND = 1_000_000
 
 
-class SteadyTime:
+class MonotonicMicroseconds:
     """Whole microseconds, so that sums and comparisons are exact, and never less than before.
 
     When the clock steps back, time stands still until the clock has caught up; if it steps back
@@ -49,7 +49,7 @@ class SteadyTime:
 
 
 _MICROSECONDS = 1_000_000
-_MOST_BLOCKS = 4096
+_MAX_BLOCKS = 4096
 # More than one for each that comes in, so that the idle become fewer while others come.
 _SWEPT_PER_TAKE = 2
 
@@ -81,8 +81,8 @@ class Windows:
     def __init__(self, rate: Rate) -> None:
         self._count = rate.count
         self._length = rate.seconds * _MICROSECONDS
-        self._block = -(-rate.count // _MOST_BLOCKS)
-        self._time = SteadyTime(rate.seconds)
+        self._block = -(-rate.count // _MAX_BLOCKS)
+        self._time = MonotonicMicroseconds(rate.seconds)
         # Ordered by the last request that was let in: the first is the first to become idle.
         self._logs: OrderedDict[str, _Log] = OrderedDict()
 
@@ -90,7 +90,7 @@ class Windows:
         """How many parties are remembered."""
         return len(self._logs)
 
-    def take(self, who: str, now: float) -> Standing:
+    def take(self, who: str, now: float) -> LimitStatus:
         """Let a request of this party in and count it, or refuse it and count nothing."""
         time = self._time.at(now)
         self._sweep(time, _SWEPT_PER_TAKE)
@@ -105,7 +105,7 @@ class Windows:
         self._logs.move_to_end(who)
         return self._standing(True, log, used + 1, time)
 
-    def peek(self, who: str, now: float) -> Standing:
+    def peek(self, who: str, now: float) -> LimitStatus:
         """Say what `take` would answer now, with what remains before it; nothing is counted."""
         time = self._time.at(now)
         log = self._logs.get(who) or _Log()
@@ -131,11 +131,11 @@ class Windows:
             log.ends.append(time)
             log.filled = 1
 
-    def _standing(self, allowed: bool, log: _Log, used: int, time: int) -> Standing:
+    def _standing(self, allowed: bool, log: _Log, used: int, time: int) -> LimitStatus:
         reset = log.ends[0] + self._length if log.ends else time
         # Rounded up: a client that waits the whole seconds is not refused again.
         retry_after = 0 if allowed else -((time - reset) // _MICROSECONDS)
-        return Standing(
+        return LimitStatus(
             allowed,
             self._count,
             self._count - used,

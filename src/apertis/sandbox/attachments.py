@@ -13,8 +13,8 @@ from apertis.sandbox.values import JsonObject, blocks_of, is_object, objects_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MOST_IMAGE_BYTES = 20 * 1024 * 1024
-_MOST_IMAGE_PIXELS = 8000
+_MAX_IMAGE_BYTES = 20 * 1024 * 1024
+_MAX_IMAGE_PIXELS = 8000
 # What a broken or encrypted file makes its reader raise; RecursionError and NotImplementedError
 # are RuntimeErrors, KeyError and IndexError LookupErrors.
 _BROKEN = (
@@ -157,9 +157,9 @@ def _decode(text: str) -> bytes | None:
 
 def _examine_image(path: str, media_type: str, data: bytes) -> Attachment | Unreadable:
     path = f"{path}.source.base64"
-    if len(data) > _MOST_IMAGE_BYTES:
+    if len(data) > _MAX_IMAGE_BYTES:
         return Unreadable(
-            f"{path}: image exceeds 20 MB maximum: {len(data)} bytes > {_MOST_IMAGE_BYTES} bytes"
+            f"{path}: image exceeds 20 MB maximum: {len(data)} bytes > {_MAX_IMAGE_BYTES} bytes"
         )
     found = _image_type(data)
     if found is None:
@@ -172,10 +172,10 @@ def _examine_image(path: str, media_type: str, data: bytes) -> Attachment | Unre
     pixels = _image_pixels(data)
     if pixels is not None and min(pixels) < 1:
         return Unreadable("Could not process image")
-    if pixels is not None and max(pixels) > _MOST_IMAGE_PIXELS:
+    if pixels is not None and max(pixels) > _MAX_IMAGE_PIXELS:
         return Unreadable(
             f"{path}.data: At least one of the image dimensions exceed max allowed size: "
-            f"{_MOST_IMAGE_PIXELS} pixels"
+            f"{_MAX_IMAGE_PIXELS} pixels"
         )
     return Attachment("image", "base64", media_type=media_type, size_bytes=len(data), pixels=pixels)
 

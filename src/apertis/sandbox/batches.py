@@ -14,7 +14,7 @@ from typing import TypeAlias
 from urllib.parse import parse_qs
 
 from apertis.sandbox.catalogue import page
-from apertis.sandbox.reply import Refusal, Reply, invalid, json_bytes, json_reply
+from apertis.sandbox.reply import Reply, SandboxRefusal, invalid, json_bytes, json_reply
 from apertis.sandbox.rules import matching, object_, record
 from apertis.sandbox.values import JsonObject, is_array, objects_of, stable_id
 
@@ -22,14 +22,14 @@ from apertis.sandbox.values import JsonObject, is_array, objects_of, stable_id
 _CREATED = "2026-01-31T12:00:00Z"
 _ENDED = "2026-01-31T12:01:00Z"
 _EXPIRES = "2026-02-01T12:00:00Z"
-_MOST_BATCHES = 1000
-_MOST_REQUESTS = 100_000
+_MAX_BATCHES = 1000
+_MAX_REQUESTS = 100_000
 _PATH = re.compile(r"/v1/messages/batches(?:/([^/]+)(?:/(cancel|results))?)?")
 
 _REQUEST = record({"custom_id": matching("[a-zA-Z0-9_-]{1,64}"), "params": object_}, closed=True)
 
 # From the parameters of one request to its message, or to why there is none.
-Answer: TypeAlias = Callable[[JsonObject], JsonObject | Refusal]
+Answer: TypeAlias = Callable[[JsonObject], JsonObject | SandboxRefusal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +73,18 @@ class Batches:
 
     def reply(
         self, method: str, path: str, query: str, host: str, body: JsonObject, answer: Answer
-    ) -> JsonObject | bytes | Refusal:
+    ) -> JsonObject | bytes | SandboxRefusal:
         """The answer to a request below `/v1/messages/batches`; results are lines of JSON."""
         found = _PATH.fullmatch(path)
         if found is None:
-            return Refusal(404, "Not Found")
+            return SandboxRefusal(404, "Not Found")
         batch_id, action = found.groups()
         desk = _Desk(self, host, answer)
         if batch_id is None:
             return desk.create(body) if method == "POST" else desk.list(query)
         batch = self.held.get(batch_id)
         if batch is None:
-            return Refusal(404, f"Message batch {batch_id} was not found")
+            return SandboxRefusal(404, f"Message batch {batch_id} was not found")
         if action == "cancel":
             return desk.cancel(batch)
         if action == "results":
@@ -111,7 +111,7 @@ class _Desk:
     host: str
     answer: Answer
 
-    def create(self, body: JsonObject) -> JsonObject | Refusal:
+    def create(self, body: JsonObject) -> JsonObject | SandboxRefusal:
         problem = _create_problem(body)
         if problem is not None:
             return invalid(problem)
@@ -122,11 +122,11 @@ class _Desk:
         batch = Batch(batch_id, tuple(body["requests"]))
         held = self.batches.held
         held[batch.id] = batch
-        if len(held) > _MOST_BATCHES:
+        if len(held) > _MAX_BATCHES:
             del held[next(iter(held))]
         return self._entry(batch)
 
-    def list(self, query: str) -> JsonObject | Refusal:
+    def list(self, query: str) -> JsonObject | SandboxRefusal:
         newest_first = [self._entry(batch) for batch in reversed(self.batches.held.values())]
         return page(newest_first, {name: told[-1] for name, told in parse_qs(query).items()})
 
@@ -136,14 +136,14 @@ class _Desk:
             self.batches.held[batch.id] = batch
         return self._entry(batch)
 
-    def cancel(self, batch: Batch) -> JsonObject | Refusal:
+    def cancel(self, batch: Batch) -> JsonObject | SandboxRefusal:
         if batch.status == "ended":
             return invalid(f"Message batch {batch.id} has already ended and cannot be canceled")
         batch = replace(batch, status="canceling", cancelled=True)
         self.batches.held[batch.id] = batch
         return self._entry(batch)
 
-    def delete(self, batch: Batch) -> JsonObject | Refusal:
+    def delete(self, batch: Batch) -> JsonObject | SandboxRefusal:
         if batch.status != "ended":
             return invalid(
                 f"Message batch {batch.id} is still in progress. "
@@ -152,7 +152,7 @@ class _Desk:
         del self.batches.held[batch.id]
         return {"id": batch.id, "type": "message_batch_deleted"}
 
-    def results(self, batch: Batch) -> bytes | Refusal:
+    def results(self, batch: Batch) -> bytes | SandboxRefusal:
         if batch.status != "ended":
             return invalid(f"Message batch {batch.id} has not ended: there are no results yet")
         lines = [
@@ -165,7 +165,7 @@ class _Desk:
         if batch.cancelled:
             return {"type": "canceled"}
         outcome = self.answer(item["params"])
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, SandboxRefusal):
             request_id = stable_id("req_011", batch.id.encode(), item["custom_id"])
             return {"type": "errored", "error": outcome.body(request_id)}
         return {"type": "succeeded", "message": outcome}
@@ -188,8 +188,8 @@ def _create_problem(body: JsonObject) -> str | None:
     requests = body["requests"]
     if not is_array(requests):
         return "requests: Input should be a valid list"
-    if not 1 <= len(requests) <= _MOST_REQUESTS:
-        return f"requests: List should have between 1 and {_MOST_REQUESTS} items"
+    if not 1 <= len(requests) <= _MAX_REQUESTS:
+        return f"requests: List should have between 1 and {_MAX_REQUESTS} items"
     for place, item in enumerate(requests):
         problem = next(_REQUEST(f"requests.{place}", item), None)
         if problem is not None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from apertis.sandbox.reply import Refusal, invalid
+from apertis.sandbox.reply import SandboxRefusal, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,7 +215,7 @@ def find_model(name: str) -> Model | None:
     return _BY_ID.get(ALIASES.get(name, name))
 
 
-def list_models(query: str) -> JsonObject | Refusal:
+def list_models(query: str) -> JsonObject | SandboxRefusal:
     """A page of models: `limit` (1 to 1,000, default 20), `after_id`, `before_id`, `lifecycle`.
 
     Retired models are listed only when `lifecycle` asks for them, once or as a list.
@@ -227,7 +227,7 @@ def list_models(query: str) -> JsonObject | Refusal:
     return page([model.entry() for model in models], last)
 
 
-def page(entries: list[JsonObject], given: dict[str, str]) -> JsonObject | Refusal:
+def page(entries: list[JsonObject], given: dict[str, str]) -> JsonObject | SandboxRefusal:
     """The page of the entries that the query asks for, or why the query cannot be answered."""
     problem = next(_query_problems(entries, given), None)
     if problem is not None:

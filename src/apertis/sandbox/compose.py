@@ -9,7 +9,7 @@ import msgspec
 
 from apertis.sandbox.fallbacks import REFUSAL_TRIGGER, chain, fallback_blocks, iterations
 from apertis.sandbox.limits import Limited, limit
-from apertis.sandbox.prompt import Heard, cited_sources, hear
+from apertis.sandbox.prompt import Prompt, cited_sources, hear
 from apertis.sandbox.prose import (
     cited_blocks,
     citing_opening,
@@ -70,7 +70,7 @@ def compose(accepted: Accepted) -> JsonObject:
     return message
 
 
-def _draft(accepted: Accepted, request: JsonObject, heard: Heard, seed: bytes) -> _Draft:
+def _draft(accepted: Accepted, request: JsonObject, heard: Prompt, seed: bytes) -> _Draft:
     thought = think(request, heard)
     blocks = [thought] if thought else []
     calls = choose_calls(request, heard)
@@ -90,7 +90,7 @@ def _draft(accepted: Accepted, request: JsonObject, heard: Heard, seed: bytes) -
     return _Draft([*blocks, *_words(accepted, request, heard)], "end_turn")
 
 
-def _words(accepted: Accepted, request: JsonObject, heard: Heard) -> list[JsonObject]:
+def _words(accepted: Accepted, request: JsonObject, heard: Prompt) -> list[JsonObject]:
     schema = output_schema(request)
     if schema is not None:
         value = fill(schema, Words(heard.question))

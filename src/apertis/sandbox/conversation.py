@@ -10,7 +10,7 @@ from apertis.sandbox.values import JsonObject, blocks_of, is_object, objects_of
 if TYPE_CHECKING:
     from apertis.sandbox.rules import Complaints
 
-_MOST_BREAKPOINTS = 4
+_MAX_BREAKPOINTS = 4
 
 
 def conversation_problems(messages: list[JsonObject], takes_prefill: bool) -> Complaints:
@@ -44,9 +44,9 @@ def breakpoint_problems(request: JsonObject) -> Complaints:
     for message in request["messages"]:
         holders.extend(blocks_of(message.get("content")))
     marked += sum(is_object(holder.get("cache_control")) for holder in holders)
-    if marked > _MOST_BREAKPOINTS:
+    if marked > _MAX_BREAKPOINTS:
         yield (
-            f"A maximum of {_MOST_BREAKPOINTS} blocks with cache_control may be provided. "
+            f"A maximum of {_MAX_BREAKPOINTS} blocks with cache_control may be provided. "
             f"Found {marked}."
         )
 

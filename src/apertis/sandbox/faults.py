@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING
 
 from apertis.sandbox.reply import (
     Cut,
-    Refusal,
     Reply,
+    SandboxRefusal,
     Step,
     Wait,
     error_reply,
@@ -51,7 +51,7 @@ HEADER = "x-sandbox-fault"
 
 _KINDS = ("status", "error-event", "cut", "truncated", "garbage", "empty", "stall")
 _BARE = ("error-event", "cut", "truncated", "garbage", "empty", "stall")
-_LONGEST_SECONDS = 3600.0
+_MAX_SECONDS = 3600.0
 _GRAMMAR = (
     "It is a list of words, separated by spaces or semicolons: one of status=CODE, error-event, "
     "cut, truncated, garbage, empty, stall[=SECONDS], and any of delay=SECONDS, after=N, "
@@ -85,7 +85,7 @@ class Fault:
         return self.status or error_status(self.error_type)
 
 
-def parse_fault(header: str) -> Fault | Refusal:
+def parse_fault(header: str) -> Fault | SandboxRefusal:
     """The fault that a header asks for, or a 400 that says what is wrong and the grammar."""
     words: dict[str, str] = {}
     for word in re.split(r"[\s;]+", header.strip("; \t")):
@@ -118,7 +118,7 @@ def _fault(words: Mapping[str, str]) -> Fault:
     )
 
 
-def _refusal(header: str, problem: str) -> Refusal:
+def _refusal(header: str, problem: str) -> SandboxRefusal:
     return invalid(f"{HEADER}: {problem} in '{header}'. {_GRAMMAR}")
 
 
@@ -161,7 +161,7 @@ def _problems_between(words: Mapping[str, str]) -> Iterator[str]:
 
 def _is_seconds(value: str) -> bool:
     try:
-        return math.isfinite(float(value)) and 0 <= float(value) <= _LONGEST_SECONDS
+        return math.isfinite(float(value)) and 0 <= float(value) <= _MAX_SECONDS
     except ValueError:
         return False
 
@@ -195,7 +195,7 @@ def refused_at_once(fault: Fault, streamed: bool, request_id: str) -> Reply | No
         return Reply(status, (*head, ("location", "/elsewhere")), _delayed(fault, ()))
     kind = fault.type or error_type(status)
     message = _MESSAGES.get(kind, f"The sandbox was asked for status {status}")
-    reply = error_reply(Refusal(status, message, kind), request_id, *fault.headers)
+    reply = error_reply(SandboxRefusal(status, message, kind), request_id, *fault.headers)
     return Reply(status, reply.headers, _delayed(fault, reply.steps))
 
 

@@ -25,7 +25,7 @@ class ToolAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Prompt:
     """The conversation so far, from its last turn backwards.
 
     `question` is the text of the last turn of the user, `earlier` the texts of the turns before it,
@@ -48,7 +48,7 @@ class Heard:
         return len(self.earlier) + 1
 
 
-def hear(request: JsonObject, attachments: Mapping[int, Attachment]) -> Heard:
+def hear(request: JsonObject, attachments: Mapping[int, Attachment]) -> Prompt:
     """Read an accepted request."""
     messages = objects_of(request["messages"])
     prefill = text_of(messages[-1].get("content")) if messages[-1]["role"] == "assistant" else ""
@@ -67,7 +67,7 @@ def hear(request: JsonObject, attachments: Mapping[int, Attachment]) -> Heard:
         for message in messages[: _last_user(messages)]
         if message["role"] == "assistant"
     ]
-    return Heard(
+    return Prompt(
         question=_text(last),
         earlier=tuple(text for text in spoken if text),
         last_answer=next((text for text in reversed(replies) if text), ""),
@@ -173,7 +173,7 @@ def cited_sources(request: JsonObject, attachments: Mapping[int, Attachment]) ->
     return [item for item in found if item.kind != "image"]
 
 
-def summary(request: JsonObject, heard: Heard) -> list[str]:
+def summary(request: JsonObject, heard: Prompt) -> list[str]:
     """The lines of what was heard, one fact each, without their full stops."""
     lines = [_conversation_line(heard)]
     if heard.system:
@@ -192,7 +192,7 @@ def summary(request: JsonObject, heard: Heard) -> list[str]:
     return lines
 
 
-def _conversation_line(heard: Heard) -> str:
+def _conversation_line(heard: Prompt) -> str:
     if heard.turns == 1:
         return "This is the first turn of our conversation"
     return f"This is turn {heard.turns} of our conversation, and I have all of it"

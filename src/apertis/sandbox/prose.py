@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apertis.sandbox.prompt import Heard, shorten, summary
+from apertis.sandbox.prompt import Prompt, shorten, summary
 from apertis.sandbox.tokens import CHARACTERS_PER_TOKEN
 from apertis.sandbox.values import JsonObject, is_object
 from apertis.sandbox.vocabulary import stems, words_in
@@ -25,7 +25,7 @@ _LENGTH = re.compile(
 )
 _POEM = re.compile(r"\b(poem|haiku|verse|sonnet)\b", re.IGNORECASE)
 _WORDS_PER = {"word": 1.0, "token": 0.7, "paragraph": 60.0}
-_MOST_WORDS = 120_000
+_MAX_WORDS = 120_000
 # How far into a prompt its wishes are looked for.
 _FAR_ENOUGH = 4_000
 
@@ -53,7 +53,7 @@ _FILLER = (
 )
 
 
-def plain_answer(request: JsonObject, heard: Heard) -> str:
+def plain_answer(request: JsonObject, heard: Prompt) -> str:
     """The answer in words to a turn that leads to no tool and asks for no form."""
     opening = _FIRST if heard.first_answer else _AGAIN
     if heard.first_answer and _GREETING.match(heard.question):
@@ -63,7 +63,7 @@ def plain_answer(request: JsonObject, heard: Heard) -> str:
     return text + _more(heard.question, text)
 
 
-def _answer_parts(request: JsonObject, heard: Heard) -> list[str]:
+def _answer_parts(request: JsonObject, heard: Prompt) -> list[str]:
     parts = [_tool_words(heard)] if heard.tool_answers else []
     if heard.question:
         verb = "asked" if heard.question.endswith("?") else "said"
@@ -79,7 +79,7 @@ def _answer_parts(request: JsonObject, heard: Heard) -> list[str]:
     return parts
 
 
-def _looking_back(heard: Heard) -> str:
+def _looking_back(heard: Prompt) -> str:
     """The question before this one, the very first, and how the last answer began."""
     before = f"“{shorten(heard.earlier[-1], 200)}”"
     text = f"Before that, your words were {before}"
@@ -90,7 +90,7 @@ def _looking_back(heard: Heard) -> str:
     return f"{ended(text)} My last answer began: “{shorten(heard.last_answer, 80)}”"
 
 
-def _tool_words(heard: Heard) -> str:
+def _tool_words(heard: Prompt) -> str:
     lines: list[str] = []
     for answer in heard.tool_answers:
         if answer.is_error:
@@ -102,14 +102,14 @@ def _tool_words(heard: Heard) -> str:
     return "\n\n".join(lines)
 
 
-def tool_preamble(heard: Heard, names: list[str]) -> str:
+def tool_preamble(heard: Prompt, names: list[str]) -> str:
     """What is said before a tool is called of the sandbox's own choice."""
     who = "I am the Apertis sandbox, a stand-in for Claude. " if heard.first_answer else ""
     called = " and ".join(f"`{name}`" for name in dict.fromkeys(names))
     return f"{who}Your words fit {called}, so that is what I call, with what I found in them."
 
 
-def citing_opening(heard: Heard) -> str:
+def citing_opening(heard: Prompt) -> str:
     """What is said before passages are quoted."""
     who = _FIRST if heard.first_answer else _AGAIN
     asked = shorten(heard.question, 300)
@@ -127,7 +127,7 @@ def _more(question: str, text: str) -> str:
     if asked is None:
         return ""
     unit = asked.group(2).lower().rstrip("s")
-    wanted = min(int(asked.group(1).replace(",", "")) * _WORDS_PER[unit], _MOST_WORDS)
+    wanted = min(int(asked.group(1).replace(",", "")) * _WORDS_PER[unit], _MAX_WORDS)
     missing = int(wanted) - len(text.split())
     parts: list[str] = []
     number = 0
@@ -164,7 +164,7 @@ def signature_is_broken(thinking: str, signature: str) -> bool:
     return raw.startswith(_MARK) and bool(thinking) and signature != sign(thinking)
 
 
-def think(request: JsonObject, heard: Heard) -> JsonObject | None:
+def think(request: JsonObject, heard: Prompt) -> JsonObject | None:
     """The thinking block that comes before the answer, or None when none is asked for.
 
     The text is the whole of it, also where `display` is `omitted`: it is counted, and left out
@@ -190,7 +190,7 @@ def shows_thinking(request: JsonObject) -> bool:
     return not is_object(setting) or setting.get("display") != "omitted"
 
 
-def _thoughts(request: JsonObject, heard: Heard) -> str:
+def _thoughts(request: JsonObject, heard: Prompt) -> str:
     said = shorten(heard.question, 200)
     lines = ["Let me look at what has arrived before I answer."]
     if heard.tool_answers:
@@ -213,8 +213,8 @@ def _thoughts(request: JsonObject, heard: Heard) -> str:
 
 
 _SENTENCE = re.compile(r"\S[^.!?\n]*[.!?]*")
-_MOST_PASSAGES = 3
-_LONGEST_QUOTE = 400
+_MAX_PASSAGES = 3
+_MAX_QUOTE_LENGTH = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ def cited_blocks(opening: str, question: str, sources: list[Attachment]) -> list
     blocks: list[JsonObject] = [{"type": "text", "text": opening}]
     for passage in _closest(passages, question):
         blocks.append({"type": "text", "text": "\n\n- "})
-        quote = passage.text[:_LONGEST_QUOTE]
+        quote = passage.text[:_MAX_QUOTE_LENGTH]
         blocks.append({"type": "text", "text": quote, "citations": [passage.citation]})
     return blocks
 
@@ -242,7 +242,7 @@ def _closest(passages: list[_Passage], question: str) -> list[_Passage]:
     scores = [len(stems(passage.text) & asked) for passage in passages]
     ranked = sorted(range(len(passages)), key=lambda place: (-scores[place], place))
     telling = [place for place in ranked if scores[place]] or ranked[:1]
-    return [passages[place] for place in sorted(telling[:_MOST_PASSAGES])]
+    return [passages[place] for place in sorted(telling[:_MAX_PASSAGES])]
 
 
 def _passages(sources: list[Attachment]) -> Iterator[_Passage]:

@@ -82,7 +82,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class SandboxRefusal:
     """Why a request is not answered, in the words of the API."""
 
     status: int
@@ -101,9 +101,9 @@ class Refusal:
         return {"type": "error", "error": error, "request_id": request_id}
 
 
-def invalid(message: str) -> Refusal:
+def invalid(message: str) -> SandboxRefusal:
     """A 400 in the API's words."""
-    return Refusal(400, message)
+    return SandboxRefusal(400, message)
 
 
 def error_type(status: int) -> str:
@@ -144,7 +144,7 @@ def should_retry(status: int, wait_seconds: float = 0.0) -> bool:
     return status in _PASSING and wait_seconds <= MAX_RETRY_WAIT_SECONDS
 
 
-def error_reply(refusal: Refusal, request_id: str, *headers: tuple[str, str]) -> Reply:
+def error_reply(refusal: SandboxRefusal, request_id: str, *headers: tuple[str, str]) -> Reply:
     """An error; `x-should-retry` is as the API has it, unless `headers` have it or say `none`."""
     given = dict(headers)
     said = given.pop("x-should-retry", None)

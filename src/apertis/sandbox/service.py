@@ -10,7 +10,7 @@ from apertis.sandbox.batches import Batches, allowed_methods, results_reply
 from apertis.sandbox.catalogue import find_model, list_models
 from apertis.sandbox.compose import compose
 from apertis.sandbox.faults import HEADER, Fault, damage, parse_fault, refused_at_once
-from apertis.sandbox.reply import Refusal, Reply, Speed, Wait, error_reply, json_reply
+from apertis.sandbox.reply import Reply, SandboxRefusal, Speed, Wait, error_reply, json_reply
 from apertis.sandbox.streaming import event_stream
 from apertis.sandbox.threads import Threads, unsupported_in_batches
 from apertis.sandbox.tokens import ESTIMATE_HEADER, input_usage
@@ -24,7 +24,7 @@ _STAND_IN = ("x-apertis-sandbox", "stand-in; no model")
 _MODELS = "/v1/models"
 _BATCHES = "/v1/messages/batches"
 
-_Outcome: TypeAlias = JsonObject | Refusal
+_Outcome: TypeAlias = JsonObject | SandboxRefusal
 
 
 class Sandbox:
@@ -64,7 +64,7 @@ class Sandbox:
     ) -> Reply:
         asked = headers.get(HEADER, "").strip()
         fault = parse_fault(asked) if asked else None
-        if isinstance(fault, Refusal):
+        if isinstance(fault, SandboxRefusal):
             return error_reply(fault, id)
         if fault is None or not self._strikes(fault):
             return self._answer(method, path, headers, body, query, id)
@@ -88,24 +88,26 @@ class Sandbox:
     ) -> Reply:
         allowed = _allowed(path)
         if not allowed:
-            return error_reply(Refusal(404, f"Not Found: {path}"), id)
+            return error_reply(SandboxRefusal(404, f"Not Found: {path}"), id)
         if method not in allowed:
-            refusal = Refusal(405, f"Method Not Allowed: {path} takes {' and '.join(allowed)}")
+            refusal = SandboxRefusal(
+                405, f"Method Not Allowed: {path} takes {' and '.join(allowed)}"
+            )
             return error_reply(refusal, id, ("allow", ", ".join(allowed)))
         if path.startswith(_MODELS):
             return _plain(_models(path, query), id)
         needs_body = method == "POST" and not path.endswith("/cancel")
         request = read_json(body) if needs_body else {}
-        if isinstance(request, Refusal):
+        if isinstance(request, SandboxRefusal):
             return error_reply(request, id)
         if path.startswith(_BATCHES):
             return self._batch(method, path, query, request, headers, id)
         counting = path.endswith("/count_tokens")
         request = self._threads.join(request)
-        if isinstance(request, Refusal):
+        if isinstance(request, SandboxRefusal):
             return error_reply(request, id)
         accepted = check(request, headers, counting)
-        if isinstance(accepted, Refusal):
+        if isinstance(accepted, SandboxRefusal):
             return error_reply(accepted, id)
         if counting:
             tokens = input_usage(request, accepted.attachments).total
@@ -136,9 +138,9 @@ class Sandbox:
         headers: Mapping[str, str],
         id: str,
     ) -> Reply:
-        def answer(params: JsonObject) -> JsonObject | Refusal:
+        def answer(params: JsonObject) -> JsonObject | SandboxRefusal:
             accepted = unsupported_in_batches(params) or check(params, headers)
-            return accepted if isinstance(accepted, Refusal) else compose(accepted)
+            return accepted if isinstance(accepted, SandboxRefusal) else compose(accepted)
 
         outcome = self._batches.reply(method, path, query, _origin(headers), body, answer)
         if isinstance(outcome, bytes):
@@ -159,7 +161,7 @@ def _models(path: str, query: str) -> _Outcome:
         return list_models(query)
     name = unquote(path.removeprefix(f"{_MODELS}/"))
     model = find_model(name)
-    return Refusal(404, f"model: {name}") if model is None else model.entry()
+    return SandboxRefusal(404, f"model: {name}") if model is None else model.entry()
 
 
 def _origin(headers: Mapping[str, str]) -> str:
@@ -169,5 +171,7 @@ def _origin(headers: Mapping[str, str]) -> str:
 
 def _plain(outcome: _Outcome, id: str) -> Reply:
     return (
-        error_reply(outcome, id) if isinstance(outcome, Refusal) else json_reply(200, outcome, id)
+        error_reply(outcome, id)
+        if isinstance(outcome, SandboxRefusal)
+        else json_reply(200, outcome, id)
     )

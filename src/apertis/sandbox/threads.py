@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from apertis.sandbox.reply import Refusal, json_bytes
+from apertis.sandbox.reply import SandboxRefusal, json_bytes
 from apertis.sandbox.values import JsonObject, fingerprint, is_array, is_object, stable_id
 
-_MOST_THREADS = 1000
-_MOST_HELD_BYTES = 64 * 1024 * 1024
+_MAX_THREADS = 1000
+_MAX_HELD_BYTES = 64 * 1024 * 1024
 # What a thread keeps as it was created.
 _KEPT = ("system", "tools")
 
@@ -39,7 +39,7 @@ class Threads:
     held_bytes: int = 0
     answered: int = 0
 
-    def join(self, request: JsonObject) -> JsonObject | Refusal:
+    def join(self, request: JsonObject) -> JsonObject | SandboxRefusal:
         """The request with the whole conversation in it, or why its thread cannot go on.
 
         A request that continues no thread is given back as it is; so is one that is not well
@@ -106,14 +106,14 @@ class Threads:
     def _hold(self, id: str, thread: _Held) -> None:
         self.held[id] = thread
         self.held_bytes += thread.size_bytes
-        while len(self.held) > _MOST_THREADS or self.held_bytes > _MOST_HELD_BYTES:
+        while len(self.held) > _MAX_THREADS or self.held_bytes > _MAX_HELD_BYTES:
             self._let_go(next(iter(self.held)))
 
     def _let_go(self, id: str) -> None:
         self.held_bytes -= self.held.pop(id).size_bytes
 
 
-def unsupported_in_batches(params: JsonObject) -> Refusal | None:
+def unsupported_in_batches(params: JsonObject) -> SandboxRefusal | None:
     """Why a request of a batch cannot be in a thread; None when it is in none."""
     if params.get("thread") is None:
         return None
@@ -132,5 +132,5 @@ def _previous_id(request: JsonObject) -> str | None:
     return named if isinstance(named, str) else None
 
 
-def _refused(status: int, code: str, message: str) -> Refusal:
-    return Refusal(status, message, details={"error_code": code})
+def _refused(status: int, code: str, message: str) -> SandboxRefusal:
+    return SandboxRefusal(status, message, details={"error_code": code})

@@ -19,8 +19,8 @@ _TOKENS_PER_MESSAGE = 4
 _TOKENS_FOR_TOOL_USE = 300
 _TOKENS_PER_PAGE = 1500
 _PIXELS_PER_TOKEN = 750
-_MOST_TOKENS_PER_IMAGE = 1600
-_SHORTEST_CACHED_PREFIX = 1024
+_MAX_TOKENS_PER_IMAGE = 1600
+_MIN_CACHED_PREFIX = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ def input_usage(request: JsonObject, attachments: Mapping[int, Attachment]) -> I
     cached = parts[: marks[-1] + 1] if marks else []
     total = sum(part.tokens for part in parts)
     size = sum(part.tokens for part in cached)
-    if size < _SHORTEST_CACHED_PREFIX:
+    if size < _MIN_CACHED_PREFIX:
         return InputUsage(total, 0, 0, 0)
     read = sum(part.tokens for part in cached if part.seen_before)
-    if read < _SHORTEST_CACHED_PREFIX:
+    if read < _MIN_CACHED_PREFIX:
         read = 0
     one_hour = _lifetime(request, cached) == "1h"
     write = size - read
@@ -136,7 +136,7 @@ def _block_tokens(block: JsonObject, attachments: Mapping[int, Attachment]) -> i
 def _attachment_tokens(attachment: Attachment) -> int:
     if attachment.kind == "image":
         width, height = attachment.pixels or (1024, 1024)
-        return min(_MOST_TOKENS_PER_IMAGE, max(1, width * height // _PIXELS_PER_TOKEN))
+        return min(_MAX_TOKENS_PER_IMAGE, max(1, width * height // _PIXELS_PER_TOKEN))
     words = sum(text_tokens(part) for part in attachment.texts)
     return max(words, _TOKENS_PER_PAGE * (attachment.pages or 0), 1)
 

@@ -11,10 +11,10 @@ from apertis.sandbox.values import JsonObject, is_array, is_object, objects_of
 from apertis.sandbox.vocabulary import Words, stems
 
 if TYPE_CHECKING:
-    from apertis.sandbox.prompt import Heard
+    from apertis.sandbox.prompt import Prompt
 
-_MOST_CALLS = 5
-_MOST_OF_DESCRIPTION = 300
+_MAX_CALLS = 5
+_MAX_DESCRIPTION = 300
 
 # Tools of the API that run at the caller's side: their inputs are known, though no request says so.
 _CLIENT_TOOLS: dict[str, JsonObject] = {
@@ -42,7 +42,7 @@ class ToolCall:
     input: JsonObject
 
 
-def choose_calls(request: JsonObject, heard: Heard) -> list[ToolCall]:
+def choose_calls(request: JsonObject, heard: Prompt) -> list[ToolCall]:
     """The calls that the request leads to; none when it is answered in words.
 
     `tool` and `any` force a call. Under `auto` a tool is called when the prompt shares a telling
@@ -65,7 +65,7 @@ def choose_calls(request: JsonObject, heard: Heard) -> list[ToolCall]:
     else:
         chosen = _fitting(free, words) if heard.question and not heard.tool_answers else []
     calls = [call for tool in chosen for call in _calls_of(tool, words)]
-    return calls[: 1 if alone else _MOST_CALLS]
+    return calls[: 1 if alone else _MAX_CALLS]
 
 
 def _schema_of(tool: JsonObject) -> JsonObject | None:
@@ -104,7 +104,7 @@ def _score(tool: JsonObject, words: Words) -> int:
     if acts(tool):
         return by_name
     properties = " ".join(schema.get("properties", ()))
-    description = str(tool.get("description") or "")[:_MOST_OF_DESCRIPTION]
+    description = str(tool.get("description") or "")[:_MAX_DESCRIPTION]
     return (
         by_name + 3 * len(stems(description) & words.stems) + len(stems(properties) & words.stems)
     )
@@ -124,7 +124,7 @@ def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
     taken = [name for name, value in once.items() if value == places[0]]
     if len(taken) != 1 or any(place in once.values() for place in places[1:]):
         return calls
-    others = [_input_for(schema, words.focused_on(place)) for place in places[1:_MOST_CALLS]]
+    others = [_input_for(schema, words.focused_on(place)) for place in places[1:_MAX_CALLS]]
     return calls + [ToolCall(tool["name"], other) for other in others if other != once]
 
 

@@ -16,7 +16,7 @@ from apertis.sandbox.conversation import (
 )
 from apertis.sandbox.fallbacks import fallback_problems
 from apertis.sandbox.fields import COUNT_REQUEST, REQUEST
-from apertis.sandbox.reply import Refusal, invalid
+from apertis.sandbox.reply import SandboxRefusal, invalid
 from apertis.sandbox.schemas import schema_problems
 from apertis.sandbox.values import JsonObject, choice_type, effort, is_object, output_schema
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from apertis.sandbox.rules import Complaints
 
-_MOST_BODY_BYTES = 32 * 1024 * 1024
-_MOST_MESSAGES = 100_000
+_MAX_BODY_BYTES = 32 * 1024 * 1024
+_MAX_MESSAGES = 100_000
 _NEW_VERSION = "2026-10-21"
 _VERSIONS = ("2023-01-01", "2023-06-01", _NEW_VERSION)
 _THINKING_REFUSED = '"thinking.type.{}" is not supported for this model. {}'
@@ -42,10 +42,10 @@ class Accepted:
     attachments: Mapping[int, Attachment]
 
 
-def read_json(body: bytes) -> JsonObject | Refusal:
+def read_json(body: bytes) -> JsonObject | SandboxRefusal:
     """The object in a body, or the refusal of one that holds none."""
-    if len(body) > _MOST_BODY_BYTES:
-        return Refusal(413, "Request exceeds the maximum size")
+    if len(body) > _MAX_BODY_BYTES:
+        return SandboxRefusal(413, "Request exceeds the maximum size")
     try:
         value: Any = msgspec.json.decode(body)
         # What cannot be written again, such as half of a surrogate pair, cannot be answered.
@@ -63,7 +63,7 @@ def read_json(body: bytes) -> JsonObject | Refusal:
 
 def check(
     request: JsonObject, headers: Mapping[str, str], counting: bool = False
-) -> Accepted | Refusal:
+) -> Accepted | SandboxRefusal:
     """The request as accepted, or the first thing that is wrong with it."""
     version = headers.get("anthropic-version", "2023-06-01")
     if version not in _VERSIONS:
@@ -74,7 +74,7 @@ def check(
         return invalid(problem)
     model = find_model(request["model"])
     if model is None or not model.answers:
-        return Refusal(404, f"model: {request['model']}")
+        return SandboxRefusal(404, f"model: {request['model']}")
     problem = next(_problems(request, model, version), None)
     if problem is not None:
         return invalid(problem)
@@ -90,8 +90,8 @@ def _problems(request: JsonObject, model: Model, version: str) -> Complaints:
             if request.get(name) is not None:
                 yield f"{name}: Extra inputs are not permitted"
         yield from version_problems(request["messages"])
-    if len(request["messages"]) > _MOST_MESSAGES:
-        yield f"messages: at most {_MOST_MESSAGES:,} messages are allowed"
+    if len(request["messages"]) > _MAX_MESSAGES:
+        yield f"messages: at most {_MAX_MESSAGES:,} messages are allowed"
     yield from _limit_problems(request, model)
     yield from fallback_problems(request)
     yield from _thinking_problems(request, model)

@@ -50,7 +50,7 @@ _PATTERNS = {
 _STEM = re.compile(r"(?:ings?|ers?|ed|es|s)$")
 # Where a word begins in `getWeather` and in `runSQLQuery`.
 _JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_MOST_CHARACTERS = 20_000
+_MAX_CHARACTERS = 20_000
 
 
 def words_in(text: str) -> list[str]:
@@ -139,7 +139,7 @@ class Words:
 
     @property
     def _short(self) -> str:
-        return self.text[:_MOST_CHARACTERS]
+        return self.text[:_MAX_CHARACTERS]
 
     def _follows(self, name: str, prepositions: str) -> bool:
         before = rf"\b(?:{prepositions})\s+(?:the\s+)?{re.escape(name)}"

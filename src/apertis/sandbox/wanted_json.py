@@ -13,11 +13,11 @@ from apertis.sandbox.values import JsonObject, is_array, is_number, is_object
 from apertis.sandbox.vocabulary import Words
 
 if TYPE_CHECKING:
-    from apertis.sandbox.prompt import Heard
+    from apertis.sandbox.prompt import Prompt
 
 # A longer system prompt is a manual that speaks of JSON; what is asked for stands at its end.
-_MOST_CHARACTERS = 4_000
-_MOST_EXAMPLES = 20
+_MAX_CHARACTERS = 4_000
+_MAX_EXAMPLES = 20
 _ASKED = re.compile(
     r"\b(?:respond|reply|answer|return|output|produce|generate|write|give|provide|emit|print|use)"
     r"(?:s|ing)?\b[^.!?\n]{0,80}\bjson\b|\bjson\s+(?:only|object|array)\b|\b(?:only|valid)\s+json\b",
@@ -32,13 +32,13 @@ _SPEAKS_OF_FIELDS = re.compile(
 )
 
 
-def json_answer(heard: Heard) -> str | None:
+def json_answer(heard: Prompt) -> str | None:
     """The JSON that the system prompt asks for; None when it asks for none.
 
     Its form is that of the first example in the prompt, else the fields that the prompt names.
     What the caller has begun is gone on with, when it can be.
     """
-    system = heard.system[-_MOST_CHARACTERS:]
+    system = heard.system[-_MAX_CHARACTERS:]
     if not _is_asked(system):
         return None
     value = fill(_form(system), Words(heard.question))
@@ -78,7 +78,7 @@ def _example(system: str) -> Any:
     """The first object or list of objects in the text that can be read."""
     decoder = JSONDecoder()
     starts = (found.start() for found in re.finditer(r"[{\[]", system))
-    for _, start in zip(range(_MOST_EXAMPLES), starts, strict=False):
+    for _, start in zip(range(_MAX_EXAMPLES), starts, strict=False):
         try:
             value, _ = decoder.raw_decode(system, start)
         except (ValueError, RecursionError):

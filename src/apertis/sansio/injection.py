@@ -12,12 +12,12 @@ from apertis.sansio.settings import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
     from apertis.sansio.call import Call
-    from apertis.sansio.settings import Settings
+    from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
 
 
 def request_arguments(
-    call: Call[Any], settings: Settings, limits: Limits, now: float
+    call: Call[Any], settings: ClientSettings, limits: Limits, now: float
 ) -> dict[str, Any]:
     """The arguments of `build_request`; `timeout` stands for those of `Timeout`."""
     headers = settings.request_headers(call)

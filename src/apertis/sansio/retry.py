@@ -13,7 +13,7 @@ import msgspec
 from apertis.sansio.outcome import Failure, Outcome, Response, retry_after, status_of
 
 FIRST_DELAY = 0.5
-LONGEST_DELAY = 8.0
+MAX_DELAY = 8.0
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 def backoff(retries: int, jitter: float) -> float:
     """The wait after so many retries, in seconds."""
     # The exponent is bounded: 2.0**1025 does not exist.
-    return min(FIRST_DELAY * 2.0 ** min(retries, 10), LONGEST_DELAY) * (1 - 0.25 * jitter)
+    return min(FIRST_DELAY * 2.0 ** min(retries, 10), MAX_DELAY) * (1 - 0.25 * jitter)
 
 
 def retryable(outcome: Outcome) -> bool:

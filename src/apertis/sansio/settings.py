@@ -33,7 +33,7 @@ MAX_CONNECTIONS = 1000
 MAX_KEPT_HEADS = 32
 
 
-class Settings(msgspec.Struct, frozen=True):
+class ClientSettings(msgspec.Struct, frozen=True):
     """A client's settings: complete, checked, and without a word about sockets."""
 
     api_key: str | None
@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Settings(origin={self.origin.url + self.origin.prefix!r})"
 
-    def changed(self, **changes: Any) -> Settings:
+    def changed(self, **changes: Any) -> ClientSettings:
         """A copy with some of the settings replaced, as `with_options` takes them."""
         return msgspec.structs.replace(self, **_checked(changes, self), heads={})
 
@@ -132,13 +132,15 @@ class Settings(msgspec.Struct, frozen=True):
         return render_head(call.method, self.request_target(call), headers, length)
 
 
-def settings_from(environ: Mapping[str, str], given: Mapping[str, Any], version: str) -> Settings:
+def settings_from(
+    environ: Mapping[str, str], given: Mapping[str, Any], version: str
+) -> ClientSettings:
     """The settings that a constructor's arguments and the environment make together."""
     key = given.get("api_key")
     key = environ.get("APERTIS_API_KEY") if key is None else key
     url = given.get("base_url")
     url = environ.get("APERTIS_BASE_URL") if url is None else url
-    plain = Settings(
+    plain = ClientSettings(
         api_key=None,
         origin=parse_base_url(HOSTED_SERVICE),
         user_agent=f"Apertis/Python {version}",
@@ -147,7 +149,7 @@ def settings_from(environ: Mapping[str, str], given: Mapping[str, Any], version:
     return plain.changed(api_key=key or NOT_GIVEN, base_url=url or HOSTED_SERVICE, **changes)
 
 
-def _checked(changes: Mapping[str, Any], now: Settings) -> dict[str, Any]:
+def _checked(changes: Mapping[str, Any], now: ClientSettings) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in changes.items():
         if isinstance(value, NotGiven):

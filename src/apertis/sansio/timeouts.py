@@ -7,7 +7,7 @@ import msgspec
 from apertis.errors import ConfigurationError
 
 # Sockets count milliseconds in 32 bits.
-LONGEST_SECONDS = 2_000_000
+MAX_SECONDS = 2_000_000
 
 
 # Firewalls forget a silent connection after a minute or more, without telling anybody.
@@ -35,7 +35,7 @@ class Timeout(msgspec.Struct, frozen=True):
             if value is not None and not _is_duration(value):
                 raise ConfigurationError(
                     f"timeout: {name} must be a number of seconds, above 0 and up to "
-                    f"{LONGEST_SECONDS}, or None for no limit; it is {value!r}"
+                    f"{MAX_SECONDS}, or None for no limit; it is {value!r}"
                 )
 
     @classmethod
@@ -51,7 +51,7 @@ class Timeout(msgspec.Struct, frozen=True):
             return cls(None, None, None, None)
         if not _is_duration(value):
             raise ConfigurationError(
-                f"timeout must be a number of seconds, above 0 and up to {LONGEST_SECONDS}, "
+                f"timeout must be a number of seconds, above 0 and up to {MAX_SECONDS}, "
                 f"a Timeout, or None for no limit; it is {value!r}"
             )
         return cls(min(value, 10.0), value, value, None if streamed else value)
@@ -85,4 +85,4 @@ class Limits(msgspec.Struct, frozen=True):
 def _is_duration(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return 0 < value <= LONGEST_SECONDS
+    return 0 < value <= MAX_SECONDS

@@ -9,7 +9,7 @@ from apertis import logs
 from apertis.endpoints import anything
 from apertis.endpoints.parameters import takes
 from apertis.sansio.call import NOT_GIVEN, NotGiven
-from apertis.sansio.settings import MAX_CONNECTIONS, Settings, settings_from
+from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
 from apertis.sync.resources import Messages, Models
 from apertis.sync.sender import Sender
 from apertis.sync.wire import Transport, Wire
@@ -91,7 +91,7 @@ class Apertis:
             transport = InjectedTransport(http_client)
         self._use(settings, transport)
 
-    def _use(self, settings: Settings, transport: Transport) -> None:
+    def _use(self, settings: ClientSettings, transport: Transport) -> None:
         self._sender = Sender(settings, transport)
         self.messages = Messages(self._sender)
         self.models = Models(self._sender)

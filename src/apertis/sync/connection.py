@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 READ_SIZE = 64 * 1024
 # poll() counts milliseconds in 32 bits.
-LONGEST_WAIT_SECONDS = 2_000_000.0
+MAX_WAIT_SECONDS = 2_000_000.0
 # Where the layout of what SO_RCVTIMEO takes is known: two longs.
 KERNEL_TIMES_READS = sys.platform == "linux" and struct.calcsize("l") == 8
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -31,7 +31,7 @@ _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 def milliseconds(seconds: float | None) -> float | None:
     """What `poll` is told of a wait."""
-    return None if seconds is None else min(seconds, LONGEST_WAIT_SECONDS) * 1000
+    return None if seconds is None else min(seconds, MAX_WAIT_SECONDS) * 1000
 
 
 class Connection:
@@ -194,7 +194,7 @@ class Connection:
 
     def _limit_reads(self, seconds: float | None) -> None:
         # To the kernel, no time at all means no limit.
-        limit = 0 if seconds is None else max(int(min(seconds, LONGEST_WAIT_SECONDS) * 1e6), 1)
+        limit = 0 if seconds is None else max(int(min(seconds, MAX_WAIT_SECONDS) * 1e6), 1)
         value = struct.pack("ll", *divmod(limit, 1_000_000))
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
         self._read_seconds = seconds

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from apertis.sansio.http1 import Http1Connection
 from apertis.sansio.proxy import may_forward
 from apertis.sync.connection import (
-    LONGEST_WAIT_SECONDS,
+    MAX_WAIT_SECONDS,
     READ_SIZE,
     Connection,
     ForwardingConnection,
@@ -39,7 +39,7 @@ def dial(
             return None
         # To a socket, zero would mean not to wait at all.
         rest = max(started + seconds - time.monotonic(), 0.001)
-        return min(rest, LONGEST_WAIT_SECONDS)
+        return min(rest, MAX_WAIT_SECONDS)
 
     deadline = total or "connect"
     where = f"{origin.host}:{origin.port}"

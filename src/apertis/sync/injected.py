@@ -19,7 +19,7 @@ from apertis.sansio.injection import (
 if TYPE_CHECKING:
     from apertis.sansio.call import Call
     from apertis.sansio.outcome import Failure
-    from apertis.sansio.settings import Settings
+    from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
 
 
@@ -82,7 +82,9 @@ class InjectedTransport:
         # The client's own package has its exceptions: httpx2, or httpx.
         self._package = importlib.import_module(package_of(client))
 
-    def open(self, call: Call[Any], settings: Settings, limits: Limits) -> InjectedAnswer | Failure:
+    def open(
+        self, call: Call[Any], settings: ClientSettings, limits: Limits
+    ) -> InjectedAnswer | Failure:
         """Send the request and wait for the head of the answer."""
         if getattr(self._client, "is_closed", False):
             raise ConfigurationError("http_client is closed; it is its owner's to keep open")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from apertis.sansio.outcome import Failure, all_in_use
 from apertis.sansio.timeouts import MAX_IDLE_SECONDS
-from apertis.sync.connection import LONGEST_WAIT_SECONDS
+from apertis.sync.connection import MAX_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ class Pool:
         seconds, total = limits.remaining(limits.connect, time.monotonic())
         try:
             if waiter.turn.acquire(
-                timeout=-1 if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
+                timeout=-1 if seconds is None else min(seconds, MAX_WAIT_SECONDS)
             ):
                 return None
         except BaseException:

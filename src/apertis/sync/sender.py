@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from apertis.attempts import Attempts
+from apertis.attempts import RetryState
 from apertis.sansio.lines import LineDecoder, LineTooLargeError
 from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, begins_document, says_events
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apertis.sansio.call import Call
-    from apertis.sansio.settings import Settings
+    from apertis.sansio.settings import ClientSettings
     from apertis.sync.wire import Answer, Transport
 
 T = TypeVar("T")
@@ -25,13 +25,13 @@ T = TypeVar("T")
 class Sender:
     """Sends calls over a transport, by a client's settings."""
 
-    def __init__(self, settings: Settings, transport: Transport) -> None:
+    def __init__(self, settings: ClientSettings, transport: Transport) -> None:
         self.settings = settings
         self.transport = transport
 
     def send(self, call: Call[T]) -> T:
         """The result of a call, or the error that it ended in."""
-        attempts = Attempts(call, self.settings)
+        attempts = RetryState(call, self.settings)
         while True:
             answer = self.transport.open(call, self.settings, attempts.limits)
             outcome = answer if isinstance(answer, Failure) else judged(read_all(answer))
@@ -44,7 +44,7 @@ class Sender:
 
         A server that answers with a whole message instead gives the call's result.
         """
-        attempts = Attempts(call, self.settings)
+        attempts = RetryState(call, self.settings)
         while True:
             outcome = self._begin(call, attempts)
             if isinstance(outcome, EventSource):
@@ -63,7 +63,7 @@ class Sender:
 
     def lines(self, call: Call[T]) -> Iterator[T]:
         """What each line of an answer stands for, as they come; the head is there already."""
-        attempts = Attempts(call, self.settings)
+        attempts = RetryState(call, self.settings)
         while True:
             answer = self.transport.open(call, self.settings, attempts.limits)
             if not isinstance(answer, Failure) and answer.status == 200:
@@ -71,7 +71,7 @@ class Sender:
                 return _lines(answer, attempts)
             self._wait(attempts, answer if isinstance(answer, Failure) else read_all(answer))
 
-    def _begin(self, call: Call[Any], attempts: Attempts[Any]) -> EventSource | Outcome:
+    def _begin(self, call: Call[Any], attempts: RetryState[Any]) -> EventSource | Outcome:
         answer = self.transport.open(call, self.settings, attempts.limits)
         if isinstance(answer, Failure):
             return answer
@@ -85,14 +85,14 @@ class Sender:
         source.read_ahead(beginning)
         return source
 
-    def _wait(self, attempts: Attempts[Any], outcome: Outcome) -> None:
+    def _wait(self, attempts: RetryState[Any], outcome: Outcome) -> None:
         delay = attempts.delay(outcome)
         if delay is None:
             raise attempts.error(outcome)
         time.sleep(delay)
 
 
-def _lines(answer: Answer, attempts: Attempts[T]) -> Iterator[T]:
+def _lines(answer: Answer, attempts: RetryState[T]) -> Iterator[T]:
     decoder = LineDecoder()
     status, headers = answer.status, answer.headers
     try:

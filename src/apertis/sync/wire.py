@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
-    from apertis.sansio.settings import Settings
+    from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
     from apertis.sync.connection import Connection
 
@@ -53,7 +53,7 @@ class Answer(Protocol):
 class Transport(Protocol):
     """What a client needs of HTTP: one try of a call. Failures are values."""
 
-    def open(self, call: Call[Any], settings: Settings, limits: Limits) -> Answer | Failure:
+    def open(self, call: Call[Any], settings: ClientSettings, limits: Limits) -> Answer | Failure:
         """Send the request and wait for the head of the answer."""
         ...
 
@@ -145,7 +145,9 @@ class Wire:
         self._pools: dict[Origin, Pool] = {}
         _wires.add(self)
 
-    def open(self, call: Call[Any], settings: Settings, limits: Limits) -> WireAnswer | Failure:
+    def open(
+        self, call: Call[Any], settings: ClientSettings, limits: Limits
+    ) -> WireAnswer | Failure:
         """Send the request and wait for the head of the answer."""
         origin = settings.origin
         pool = self._pools.get(origin) or self._pool(origin)

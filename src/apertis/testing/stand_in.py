@@ -36,7 +36,7 @@ from apertis.gateway.upstreams.contract import (
 )
 
 if TYPE_CHECKING:
-    from apertis.gateway.serving.asgi import Message, Receive, Scope, Send
+    from apertis.gateway.serving.asgi import ASGIMessage, Receive, Scope, Send
     from apertis.gateway.upstreams.contract import Upstream
 
 __all__ = ["StandIn"]
@@ -64,7 +64,7 @@ class StandIn:
         """Serve one request."""
         started = False
 
-        async def tracked(message: Message) -> None:
+        async def tracked(message: ASGIMessage) -> None:
             nonlocal started
             started = True
             await send(message)

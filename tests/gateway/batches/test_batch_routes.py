@@ -18,10 +18,10 @@ from apertis.gateway.errors import Refusal
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.request.charge import Prices
-from apertis.gateway.request.context import Visit
-from apertis.gateway.request.forward import Plain
+from apertis.gateway.request.context import RequestContext
+from apertis.gateway.request.forward import WholeAnswer
 from apertis.gateway.routing.router import Router
-from apertis.gateway.serving.answers import Lined
+from apertis.gateway.serving.answers import LineAnswer
 from apertis.gateway.store.database import Store
 from apertis.gateway.upstreams.contract import Fault, Request, UpstreamFailure, UpstreamTimeouts
 from apertis.gateway.upstreams.sandbox import SandboxUpstream
@@ -73,16 +73,16 @@ class Place:
 
     async def call(
         self, method: str, name: str = "", suffix: str = "", body: bytes = b""
-    ) -> Plain | Lined | Refusal:
+    ) -> WholeAnswer | LineAnswer | Refusal:
         path = f"{PATH}/{name}{suffix}" if name else PATH
         request = Request("req_1", method, path, "", {"host": "here"}, body)
-        return await self.routes(Visit(method, path, 0.0), self.key, request, name)
+        return await self.routes(RequestContext(method, path, 0.0), self.key, request, name)
 
     async def make(self, *names: str) -> str:
         requests = [{"custom_id": name, "params": MESSAGE} for name in names]
         body = json.dumps({"requests": requests}).encode()
         answer = await self.call("POST", body=body)
-        assert isinstance(answer, Plain)
+        assert isinstance(answer, WholeAnswer)
         assert answer.status == 200, answer.body
         batch_id: str = json.loads(answer.body)["id"]
         return batch_id
@@ -148,7 +148,7 @@ def test_what_nobody_reads_within_a_day_is_booked_all_the_same(tmp_path: Path) -
         assert account.set_aside == 0
         used, seen = account.used, len(place.upstream.requests)
         await place.routes.collect_left_behind()
-        assert isinstance(await place.call("GET", batch_id, "/results"), Lined)
+        assert isinstance(await place.call("GET", batch_id, "/results"), LineAnswer)
         assert (account.used, len(place.upstream.requests)) == (used, seen + 1)
 
     run(work, tmp_path)
@@ -239,7 +239,7 @@ def test_a_batch_that_cannot_be_kept_is_cancelled_and_holds_nothing(tmp_path: Pa
         assert cancelled.target.endswith("/cancel")
         assert place.key.account.set_aside == 0
         listed = await place.call("GET")
-        assert isinstance(listed, Plain)
+        assert isinstance(listed, WholeAnswer)
         assert json.loads(listed.body)["data"] == []
 
     run(work, tmp_path)
@@ -254,7 +254,7 @@ def test_a_large_batch_is_read_beside_other_work(tmp_path: Path) -> None:
         assert (kept.lines, kept.held_units) == (3000, place.key.account.set_aside)
         await place.call("GET", batch_id)
         answer = await place.call("GET", batch_id, "/results")
-        assert isinstance(answer, Lined)
+        assert isinstance(answer, LineAnswer)
         count = 0
         while block := await answer.lines.next():
             count += block.count(b"\n")
@@ -271,7 +271,7 @@ def test_a_description_is_the_upstreams_but_for_its_link(tmp_path: Path) -> None
     async def work(place: Place) -> None:
         batch_id = await place.make("a")
         answer = await place.call("GET", batch_id)
-        assert isinstance(answer, Plain)
+        assert isinstance(answer, WholeAnswer)
         described = msgspec.json.decode(answer.body)
         assert described["results_url"] == f"http://here{PATH}/{batch_id}/results"
         direct = await place.upstream.open(

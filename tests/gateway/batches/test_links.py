@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.gateway.batches.links import (
-    Page,
+    PageOfBatches,
     batch_path,
     describe,
     origin_of,
@@ -127,9 +127,9 @@ def entries(count: int) -> list[Entry]:
     return [Entry(f"b{place}") for place in range(count)]
 
 
-def page(count: int, query: str) -> Page[Entry]:
+def page(count: int, query: str) -> PageOfBatches[Entry]:
     found = page_of(entries(count), query)
-    assert isinstance(found, Page)
+    assert isinstance(found, PageOfBatches)
     return found
 
 

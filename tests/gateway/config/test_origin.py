@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.gateway.config.origin import Lines, TomlPath
+from apertis.gateway.config.origin import TomlLines, TomlPath
 
 TEXT = '''\
 # A file with a bit of everything.
@@ -75,23 +75,23 @@ input = 1.5
 )
 def test_every_value_is_found(path: TomlPath, line: int, newline: str) -> None:
     tomllib.loads(TEXT)
-    assert Lines(TEXT.replace("\n", newline)).of(path) == line
+    assert TomlLines(TEXT.replace("\n", newline)).of(path) == line
 
 
 def test_what_is_not_there_is_where_it_could_be() -> None:
-    lines = Lines(TEXT)
+    lines = TomlLines(TEXT)
     assert lines.of(("upstreams", 1, "nmae")) == 24
     assert lines.of(("server", "list", 7, "x")) == 14
     assert lines.of(("nothing",)) == 1
 
 
 def test_a_table_that_is_told_in_pieces_is_where_it_begins() -> None:
-    lines = Lines("[a.b]\nx = 1\n[a]\ny = 2\n[a.c]\nz = 3\n")
+    lines = TomlLines("[a.b]\nx = 1\n[a]\ny = 2\n[a.c]\nz = 3\n")
     assert [lines.of(path) for path in [("a",), ("a", "y"), ("a", "c", "z")]] == [1, 4, 6]
 
 
 def test_an_array_of_tables_inside_one_of_the_same_name_is_told_apart() -> None:
-    lines = Lines("[[a]]\n[[a.a]]\nx = 1\n[[a.a]]\nx = 2\n[[a]]\n[[a.a]]\nx = 3\n")
+    lines = TomlLines("[[a]]\n[[a.a]]\nx = 1\n[[a.a]]\nx = 2\n[[a]]\n[[a.a]]\nx = 3\n")
     paths: list[TomlPath] = [("a", 0, "a", 0, "x"), ("a", 0, "a", 1, "x"), ("a", 1, "a", 0, "x")]
     assert [lines.of(path) for path in paths] == [3, 5, 8]
 
@@ -130,7 +130,7 @@ def leaves(value: Any, path: TomlPath = ()) -> list[TomlPath]:
 @given(documents())
 @settings(max_examples=150, deadline=None)
 def test_the_lines_of_any_document_are_in_its_order(text: str) -> None:
-    lines = Lines(text)
+    lines = TomlLines(text)
     found = [lines.of(path) for path in leaves(tomllib.loads(text))]
     assert found == sorted(found)
     for path, line in zip(leaves(tomllib.loads(text)), found, strict=True):

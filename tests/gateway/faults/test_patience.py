@@ -12,9 +12,9 @@ import pytest
 
 from apertis.gateway.config import RoutingSettings, UpstreamSettings
 from apertis.gateway.request.body import Body, Edits, peek
-from apertis.gateway.request.context import Visit
-from apertis.gateway.request.forward import Forwarder, Message, Plain, Streamed
-from apertis.gateway.routing import Attempts, FallbackPlan, Router
+from apertis.gateway.request.context import RequestContext
+from apertis.gateway.request.forward import Forwarder, OutgoingRequest, StreamedAnswer, WholeAnswer
+from apertis.gateway.routing import FallbackPlan, RouteAttempts, Router
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 from apertis.gateway.upstreams.contract import UpstreamTimeouts
 from apertis.testing import (
@@ -57,10 +57,12 @@ def opened_after(gate: Gate, seconds: float) -> Generator[None]:
         timer.join()
 
 
-def ask(script: list[Exchange | bytes], fallbacks: tuple[str, ...]) -> tuple[Any, Attempts, bytes]:
+def ask(
+    script: list[Exchange | bytes], fallbacks: tuple[str, ...]
+) -> tuple[Any, RouteAttempts, bytes]:
     """Ask for `m` with a patience of 0.2 s; give the answer, the attempts and the stream."""
 
-    async def run(url: str) -> tuple[Plain | Streamed | Refusal, Attempts, bytes]:
+    async def run(url: str) -> tuple[WholeAnswer | StreamedAnswer | Refusal, RouteAttempts, bytes]:
         settings = (UpstreamSettings(name="a", kind="anthropic", base_url=url),)
         router = Router(settings, RoutingSettings())
         upstream = AnthropicUpstream("a", url)
@@ -68,17 +70,17 @@ def ask(script: list[Exchange | bytes], fallbacks: tuple[str, ...]) -> tuple[Any
         forwarder = Forwarder({"a": upstream}, router, timeouts, 60.0, time.time, time.monotonic)
         body = peek(b'{"model":"m","max_tokens":1,"messages":[]}', needs_max_tokens=True)
         assert isinstance(body, Body)
-        attempts = Attempts(
+        attempts = RouteAttempts(
             "m",
             FallbackPlan(fallbacks, 0.2, 0.2),
             lambda model: router.candidates(model, None, time.time(), 0.0),
             lambda: False,
         )
-        message = Message("POST", "/v1/messages", [], body, Edits())
-        visit = Visit("POST", "/v1/messages", time.monotonic())
+        message = OutgoingRequest("POST", "/v1/messages", [], body, Edits())
+        visit = RequestContext("POST", "/v1/messages", time.monotonic())
         answer = await forwarder.send(visit, message, attempts, None)
         blocks: list[bytes] = []
-        if isinstance(answer, Streamed):
+        if isinstance(answer, StreamedAnswer):
             while block := await answer.relay.next():
                 blocks.append(block)
             answer.relay.close()
@@ -103,7 +105,7 @@ SILENCES: dict[str, Exchange] = {
 @pytest.mark.parametrize("silence", SILENCES.values(), ids=SILENCES)
 def test_a_model_without_content_loses_its_turn(silence: Exchange) -> None:
     answer, attempts, stream = ask([silence, sse_response(EVENTS)], ("x",))
-    assert isinstance(answer, Streamed)
+    assert isinstance(answer, StreamedAnswer)
     assert stream == WHOLE
     assert dict(attempts.headers)[b"x-fallback-reason"] == b"primary_model_timeout"
     assert dict(attempts.headers)[b"x-actual-model"] == b"x"
@@ -117,7 +119,7 @@ def test_content_keeps_the_turn_however_long_the_rest_takes() -> None:
         answer, attempts, stream = ask(
             [Exchange(sse_head(), *began, gate, *rest, http_chunk(b""))], ("x",)
         )
-    assert isinstance(answer, Streamed)
+    assert isinstance(answer, StreamedAnswer)
     assert stream == WHOLE
     assert dict(attempts.headers)[b"x-fallback-used"] == b"false"
 
@@ -126,5 +128,5 @@ def test_the_last_model_has_all_the_time_that_the_gateway_gives() -> None:
     gate = Gate()
     with opened_after(gate, 0.4):
         answer, _, stream = ask([Exchange(STALL), Exchange(gate, sse_response(EVENTS))], ("x",))
-    assert isinstance(answer, Streamed)
+    assert isinstance(answer, StreamedAnswer)
     assert stream == WHOLE

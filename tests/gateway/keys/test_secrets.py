@@ -8,7 +8,7 @@ import pytest
 
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.secrets import (
-    LONGEST_GRACE_SECONDS,
+    MAX_GRACE_SECONDS,
     hash_secret,
     hint_of,
     new_key_id,
@@ -84,7 +84,7 @@ def test_a_second_rotation_ends_the_secret_that_was_in_grace(make_record: MakeRe
     assert directory.find("sk-new", 1_002) is directory.find("sk-newest", 1_002) is not None
 
 
-@pytest.mark.parametrize("grace_seconds", [-1, LONGEST_GRACE_SECONDS + 1])
+@pytest.mark.parametrize("grace_seconds", [-1, MAX_GRACE_SECONDS + 1])
 def test_a_grace_has_bounds(make_record: MakeRecord, grace_seconds: int) -> None:
     with pytest.raises(ValueError, match=f"grace of {grace_seconds} seconds"):
         rotate(make_record(), "sk-new", grace_seconds, 1_000)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apertis.gateway.keys.validation import MOST_UNITS, problems_of
+from apertis.gateway.keys.validation import MAX_UNITS, problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def test_a_record_with_every_setting_has_no_problems(make_record: MakeRecord) ->
         fallback_timeout_ms=5_000,
         requests_limit="3000/1m",
         tokens_per_minute=0,
-        in_flight=MOST_UNITS,
+        in_flight=MAX_UNITS,
     )
     assert problems_of(record) == []
 
@@ -45,7 +45,7 @@ def test_a_record_with_every_setting_has_no_problems(make_record: MakeRecord) ->
         ("tags", ("a", "b", "a"), "tags[2]", ["once"]),
         ("tags", tuple(map(str, range(51))), "tags", ["at most 50", "51 tags"]),
         ("quota_units", -1, "quota_units", ["-1", "500,000"]),
-        ("quota_units", MOST_UNITS + 1, "quota_units", [str(MOST_UNITS)]),
+        ("quota_units", MAX_UNITS + 1, "quota_units", [str(MAX_UNITS)]),
         ("expires_at", 253_402_300_800, "expires_at", ["Unix seconds"]),
         ("models", (), "models", ["null for all models"]),
         ("models", ("claude sonnet",), "models[0]", ["claude sonnet", "star"]),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.gateway.conftest import Client, RunningGateway
 
 HIDDEN = b"GET /healthz HTTP/1.1\r\nhost: hidden\r\n\r\n"
-MOST_BYTES = 2 * 2**20
+MAX_BYTES = 2 * 2**20
 
 
 def statuses(port: int, *pieces: bytes) -> list[bytes]:
@@ -94,7 +94,7 @@ def test_what_frames_a_body_has_an_end(
         client.sendall(head + b"2\r\n{}\r\n" + begin)
         # What the system keeps on the way is more than the server reads.
         with pytest.raises(ConnectionError):
-            client.sendall(piece * (16 * MOST_BYTES // len(piece)))
+            client.sendall(piece * (16 * MAX_BYTES // len(piece)))
 
 
 def test_trailers_are_no_headers(sandbox_gateway: RunningGateway) -> None:
@@ -117,7 +117,7 @@ def test_requests_whose_answers_nobody_reads_are_not_answered_for_ever(
         requests = b"GET /v1/nowhere HTTP/1.1\r\nhost: x\r\n\r\n" * 50
         sent, refused = 0, 0
         # The server stops reading: the system's buffers fill up, and nothing more is taken.
-        while sent < 32 * MOST_BYTES and refused < 20:
+        while sent < 32 * MAX_BYTES and refused < 20:
             try:
                 sent += client.send(requests)
                 refused = 0
@@ -126,5 +126,5 @@ def test_requests_whose_answers_nobody_reads_are_not_answered_for_ever(
                 time.sleep(0.02)
             except ConnectionError:
                 break
-        assert sent < 16 * MOST_BYTES
+        assert sent < 16 * MAX_BYTES
     assert sandbox_gateway.client.call("GET", "/healthz").status == 200

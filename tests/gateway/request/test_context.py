@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apertis.gateway.request.context import Visit, new_request_id
+from apertis.gateway.request.context import RequestContext, new_request_id
 
 SECONDS = st.floats(1_600_000_000, 4_000_000_000)
 
@@ -26,5 +26,5 @@ def test_an_id_can_stand_in_a_header_and_in_a_table() -> None:
 
 
 def test_a_visit_begins_with_nothing_used() -> None:
-    visit = Visit("POST", "/v1/messages", started=1.0)
+    visit = RequestContext("POST", "/v1/messages", started=1.0)
     assert (visit.tokens.total, visit.cost_units, visit.status) == (0, 0, 0)

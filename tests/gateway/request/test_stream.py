@@ -15,7 +15,7 @@ from apertis.accounting.prices import PriceTable
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.request.charge import Charge, Ledger, Prices
-from apertis.gateway.request.context import Visit
+from apertis.gateway.request.context import RequestContext
 from apertis.gateway.request.stream import MAX_EVENT_BYTES, EventFraming, Relay, begins_events
 from apertis.gateway.routing.outcome import Outcome
 from apertis.sansio.sse import EventDecoder
@@ -52,7 +52,7 @@ class Chatter:
 
 def test_a_stream_without_content_is_not_held_back_for_ever() -> None:
     answer = Chatter()
-    relay = Relay(answer, Visit("POST", "/v1/messages", 0.0), None, lambda _: None)
+    relay = Relay(answer, RequestContext("POST", "/v1/messages", 0.0), None, lambda _: None)
     outcome = asyncio.run(asyncio.wait_for(relay.hold(None), 10))
     assert outcome is Outcome.OK
     assert answer.said < 2 * 2**20
@@ -111,7 +111,7 @@ def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str 
     )
     key = Directory([KEY]).get("key_a")
     assert key is not None
-    visit = Visit("POST", "/v1/messages", 0.0)
+    visit = RequestContext("POST", "/v1/messages", 0.0)
     visit.id, visit.at, visit.model, visit.status = "req_1", 0.0, "claude-opus-4-5", 200
 
     async def run(charge: Charge) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from apertis.accounting.estimate import Held
-from apertis.gateway.request.threads import KEPT_SECONDS, MOST_KEPT, Threads
+from apertis.gateway.request.threads import KEPT_SECONDS, MAX_KEPT, Threads
 from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_another_process_finds_what_was_written() -> None:
     assert asyncio.run(other.find("key_a", ["msg_1"])) == {}
     assert asyncio.run(one.flush())
     assert asyncio.run(other.find("key_a", ["msg_1"]))["msg_1"].held == Held(5)
-    assert kept.dropped == [(int(Clock.now) - KEPT_SECONDS, MOST_KEPT)]
+    assert kept.dropped == [(int(Clock.now) - KEPT_SECONDS, MAX_KEPT)]
 
 
 def test_a_store_that_is_away_loses_nothing_and_answers_that_nothing_is_known() -> None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.gateway.routing import (
-    Attempts,
     FallbackPlan,
     Outcome,
+    RouteAttempts,
     Stop,
     Target,
     Try,
@@ -38,12 +38,12 @@ def attempts(
     bound: bool = False,
     moves_bound: bool = False,
     timeout: float = 30.0,
-) -> Attempts:
+) -> RouteAttempts:
     plan = FallbackPlan(fallbacks, timeout, 30.0, moves_bound)
-    return Attempts(model, plan, lambda name: SERVED.get(name, ()), lambda: bound)
+    return RouteAttempts(model, plan, lambda name: SERVED.get(name, ()), lambda: bound)
 
 
-def headers(run: Attempts) -> dict[str, str]:
+def headers(run: RouteAttempts) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in run.headers}
 
 
@@ -191,8 +191,8 @@ def test_whether_a_conversation_is_bound_is_only_asked_when_it_matters() -> None
     def never() -> bool:
         raise AssertionError
 
-    Attempts("m", FallbackPlan(), lambda name: SERVED[name], never)
-    Attempts("m", FallbackPlan(("x",), moves_bound=True), lambda name: SERVED[name], never)
+    RouteAttempts("m", FallbackPlan(), lambda name: SERVED[name], never)
+    RouteAttempts("m", FallbackPlan(("x",), moves_bound=True), lambda name: SERVED[name], never)
 
 
 def test_the_deadline_is_a_models_and_only_while_another_is_left() -> None:
@@ -259,7 +259,7 @@ def test_every_run_ends_and_keeps_the_rules(
     bound: bool,
 ) -> None:
     plan = FallbackPlan(tuple(fallbacks), 30.0, 30.0)
-    run = Attempts("m", plan, lambda name: tuple(served.get(name, ())), lambda: bound)
+    run = RouteAttempts("m", plan, lambda name: tuple(served.get(name, ())), lambda: bound)
     now, committed, sent, models = 0.0, False, list[Target](), list[str]()
     step = run.start(now)
     for outcome, seconds, commits in happenings:

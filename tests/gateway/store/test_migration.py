@@ -19,7 +19,7 @@ from sqlalchemy import inspect, text
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.database import Store
-from apertis.gateway.store.location import FILE_NAME, place_of
+from apertis.gateway.store.location import FILE_NAME, location_of
 from apertis.gateway.store.schema import HEAD, metadata
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def script() -> Config:
 
 def on_database(location: Path | str, work: Callable[[Connection], Any]) -> Any:
     async def run() -> Any:
-        place = place_of(location)
+        place = location_of(location)
         place.prepare()
         database = place.connect()
         try:
@@ -156,7 +156,7 @@ def test_tables_do_not_change_under_a_running_gateway(
     make_earlier(location)
 
     async def open_beside() -> str:
-        lock = place_of(location).lock()
+        lock = location_of(location).lock()
         assert await lock.take()
         with pytest.raises(ConfigurationError) as caught:
             await Store.open(location, exclusive=exclusive, lock_wait_seconds=0)
@@ -171,7 +171,7 @@ def test_a_tool_waits_for_the_one_that_is_changing_the_tables(location: Path | s
     make_earlier(location)
 
     async def open_beside() -> None:
-        place = place_of(location)
+        place = location_of(location)
         lock = place.lock()
         assert await lock.take()
         opening = asyncio.get_running_loop().create_task(Store.open(location, exclusive=True))

@@ -363,7 +363,7 @@ class Flood(threading.Thread):
                 self.stopped.set()
 
 
-LARGEST_PIECE = 1024 * 1024
+MAX_PIECE = 1024 * 1024
 
 
 def test_a_large_answer_is_handed_on_and_not_gathered(asker: Asker) -> None:
@@ -384,7 +384,7 @@ def test_a_large_answer_is_handed_on_and_not_gathered(asker: Asker) -> None:
     total, largest = asker.run(reading(asker.upstream(flood.url)))
     flood.join(10)
     assert total == flood.size
-    assert largest < LARGEST_PIECE
+    assert largest < MAX_PIECE
 
 
 def test_a_reader_that_does_not_read_stops_its_upstream(asker: Asker) -> None:
@@ -404,4 +404,4 @@ def test_a_reader_that_does_not_read_stops_its_upstream(asker: Asker) -> None:
     assert flood.stopped.is_set()
     assert flood.sent < flood.size / 4
     assert isinstance(first, bytes)
-    assert len(first) < LARGEST_PIECE
+    assert len(first) < MAX_PIECE

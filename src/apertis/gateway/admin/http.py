@@ -54,7 +54,7 @@ __all__ = ["AdminApi", "Result", "create_admin"]
 
 Result = Refusal | msgspec.Struct
 
-_MOST_BODY_BYTES = 2**20
+_MAX_BODY_BYTES = 2**20
 
 
 class AdminApi:
@@ -201,8 +201,8 @@ async def _body(request: Request) -> bytes | Refusal:
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > _MOST_BODY_BYTES:
-            return request_too_large(_MOST_BODY_BYTES)
+        if size > _MAX_BODY_BYTES:
+            return request_too_large(_MAX_BODY_BYTES)
         chunks.append(chunk)
     return b"".join(chunks)
 

@@ -14,8 +14,8 @@ from apertis.gateway.keys.record import (
     KeyRecord,
     Status,
 )
-from apertis.gateway.keys.secrets import LONGEST_GRACE_SECONDS
-from apertis.gateway.keys.validation import MOST_UNITS, problems_of
+from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
+from apertis.gateway.keys.validation import MAX_UNITS, problems_of
 from apertis.gateway.units import UNITS_PER_DOLLAR, _Time, iso, read_moment
 
 __all__ = [
@@ -33,12 +33,12 @@ __all__ = [
 
 DEFAULT_GRACE_SECONDS = 24 * 3600
 
-_MOST_TOLD = 5
+_MAX_TOLD = 5
 _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
 
 _Name = Annotated[str, Meta(min_length=1, max_length=200, description="Names the key to people.")]
 _Words = Annotated[tuple[str, ...], Meta(max_length=1000)]
-_Count = Annotated[int, Meta(ge=0, le=MOST_UNITS)]
+_Count = Annotated[int, Meta(ge=0, le=MAX_UNITS)]
 
 
 class KeyFields(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -99,7 +99,7 @@ _FORBIDDEN = {
 class RotateFields(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """How long the secret before a rotation is still let in."""
 
-    grace_seconds: Annotated[int, Meta(ge=0, le=LONGEST_GRACE_SECONDS)] = DEFAULT_GRACE_SECONDS
+    grace_seconds: Annotated[int, Meta(ge=0, le=MAX_GRACE_SECONDS)] = DEFAULT_GRACE_SECONDS
 
 
 def read_fields(body: bytes) -> KeyFields | Refusal:
@@ -132,8 +132,8 @@ def refuse_invalid(record: KeyRecord) -> Refusal | None:
     problems = problems_of(record)
     if not problems:
         return None
-    told = "; ".join(str(problem) for problem in problems[:_MOST_TOLD])
-    more = len(problems) - _MOST_TOLD
+    told = "; ".join(str(problem) for problem in problems[:_MAX_TOLD])
+    more = len(problems) - _MAX_TOLD
     return invalid_parameter(problems[0].field, f"{told}; {more} more" if more > 0 else told)
 
 
@@ -141,7 +141,7 @@ def units_of(usd: Decimal) -> int | Refusal:
     """Convert dollars to units exactly; what is finer than a unit is refused."""
     try:
         units = _EXACT.multiply(usd, Decimal(UNITS_PER_DOLLAR))
-        if 0 <= units <= MOST_UNITS and units == int(units):
+        if 0 <= units <= MAX_UNITS and units == int(units):
             return int(units)
     except ArithmeticError:
         # Too many digits to be an amount of whole units, or no number at all.

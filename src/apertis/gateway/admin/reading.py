@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CacheFields",
     "ListFields",
-    "Page",
+    "PageOfKeys",
     "nearest",
     "page_of",
     "read_body_as",
@@ -120,14 +120,14 @@ class CacheFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageOfKeys:
     """One page of the keys."""
 
     records: tuple[KeyRecord, ...]
     has_more: bool
 
 
-def page_of(records: Iterable[KeyRecord], asked: ListFields) -> Page | Refusal:
+def page_of(records: Iterable[KeyRecord], asked: ListFields) -> PageOfKeys | Refusal:
     """Cut the page that is asked for; `has_more` counts in the direction of the asking."""
     if asked.after_id is not None and asked.before_id is not None:
         return invalid_parameter("before_id", "Give 'after_id' or 'before_id', not both")
@@ -141,7 +141,7 @@ def page_of(records: Iterable[KeyRecord], asked: ListFields) -> Page | Refusal:
         ordered = ordered[at + 1 :] if asked.after_id else ordered[:at]
     found = [record for record in ordered if _is_asked_for(record, asked)]
     cut = found[-asked.limit :] if asked.before_id else found[: asked.limit]
-    return Page(tuple(cut), len(found) > len(cut))
+    return PageOfKeys(tuple(cut), len(found) > len(cut))
 
 
 def _is_asked_for(record: KeyRecord, asked: ListFields) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchBody", "BatchRequest", "read_batch"]
 
-_LONGEST_ID = 256
+_MAX_ID_LENGTH = 256
 
 _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -147,7 +147,7 @@ def _read_request(place: int, position: int, data: bytes) -> BatchRequest | Refu
         if name not in entry:
             return missing_parameter(f"requests.{place}.{name}")
     custom_id = entry.value("custom_id", str)
-    if not custom_id or len(custom_id) > _LONGEST_ID or not custom_id.isprintable():
+    if not custom_id or len(custom_id) > _MAX_ID_LENGTH or not custom_id.isprintable():
         name = f"requests.{place}.custom_id"
         return invalid_parameter(
             name, f"Invalid value for parameter '{name}': a string of 1 to 64 characters"

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from apertis.gateway.batches.upstream import BatchCalls
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.request.charge import Prices
-    from apertis.gateway.request.context import Visit
-    from apertis.gateway.request.forward import Plain
+    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.forward import WholeAnswer
     from apertis.gateway.routing.targets import Target
     from apertis.gateway.upstreams.contract import Request
 
@@ -57,7 +57,7 @@ Places = list[dict[str, "Target"]]
 class _Order:
     """A batch that is about to be sent."""
 
-    visit: Visit
+    visit: RequestContext
     key: Key
     request: Request
     body: BatchBody
@@ -82,7 +82,9 @@ class BatchCreation:
         self._now = wall_clock
         self._pick = pick
 
-    async def create(self, visit: Visit, key: Key, request: Request) -> Plain | Refusal:
+    async def create(
+        self, visit: RequestContext, key: Key, request: Request
+    ) -> WholeAnswer | Refusal:
         """Answer with the new batch as its upstream describes it."""
         large = len(request.body) > _LARGE_BYTES
         data = request.body
@@ -175,7 +177,7 @@ class BatchCreation:
             )
         return _holds(order.body, order.prices, prices, threads=threads)
 
-    async def _place(self, order: _Order) -> Plain | Refusal:
+    async def _place(self, order: _Order) -> WholeAnswer | Refusal:
         # What the store cannot keep is not to be sent.
         await self._books.store.get(order.visit.id)
         key, units = order.key, sum(order.held)
@@ -199,11 +201,11 @@ class BatchCreation:
             else:
                 key.account.settle(units, 0)
 
-    async def _send(self, order: _Order) -> tuple[Plain | Refusal, Mapping[str, Target]]:
+    async def _send(self, order: _Order) -> tuple[WholeAnswer | Refusal, Mapping[str, Target]]:
         """Send the batch to the first upstream that takes it."""
         request, body = order.request, order.body
         path = f"{request.path}?{request.query}" if request.query else request.path
-        answer: Plain | Refusal = upstream_error("no answer came")
+        answer: WholeAnswer | Refusal = upstream_error("no answer came")
         targets: Mapping[str, Target] = {}
         for targets in order.places:
             names = {model: target.model for model, target in targets.items()}
@@ -217,7 +219,7 @@ class BatchCreation:
         return answer, targets
 
     async def _keep(
-        self, order: _Order, answer: Plain, targets: Mapping[str, Target]
+        self, order: _Order, answer: WholeAnswer, targets: Mapping[str, Target]
     ) -> Refusal | None:
         description = describe(answer.body)
         if description is None:

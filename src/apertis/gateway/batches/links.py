@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BATCHES_PATH",
     "Description",
-    "Page",
+    "PageOfBatches",
     "batch_path",
     "describe",
     "origin_of",
@@ -143,7 +143,7 @@ class _HasId(Protocol):
 T = TypeVar("T", bound=_HasId)
 
 
-class Page(NamedTuple, Generic[T]):
+class PageOfBatches(NamedTuple, Generic[T]):
     """A part of a list."""
 
     entries: Sequence[T]
@@ -161,7 +161,7 @@ class Page(NamedTuple, Generic[T]):
         return self.entries[-1].id if self.entries else None
 
 
-def page_of(entries: Sequence[T], query: str) -> Page[T] | Refusal:
+def page_of(entries: Sequence[T], query: str) -> PageOfBatches[T] | Refusal:
     """Cut the page that a query asks for: `limit` (1 to 1,000, else 20), `after_id`, `before_id`.
 
     An id that is not in the list is refused: whoever goes on from there would miss something.
@@ -186,9 +186,9 @@ def page_of(entries: Sequence[T], query: str) -> Page[T] | Refusal:
             )
         if before is not None:
             start = max(0, place - limit)
-            return Page(entries[start:place], start > 0)
+            return PageOfBatches(entries[start:place], start > 0)
         start = place + 1
-    return Page(entries[start : start + limit], start + limit < len(entries))
+    return PageOfBatches(entries[start : start + limit], start + limit < len(entries))
 
 
 def _limit(text: str | None) -> int | Refusal:

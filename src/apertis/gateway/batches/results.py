@@ -13,10 +13,10 @@ import msgspec
 from apertis.models.wire import without_half_characters
 from apertis.sansio.slices import UNREADABLE, slices
 
-__all__ = ["MOST_LINE_BYTES", "LineFraming", "LineResult", "read_results"]
+__all__ = ["MAX_LINE_BYTES", "LineFraming", "LineResult", "read_results"]
 
 # Larger than any answer of the API.
-MOST_LINE_BYTES = 64 * 2**20
+MAX_LINE_BYTES = 64 * 2**20
 
 
 class LineFraming:
@@ -31,7 +31,7 @@ class LineFraming:
     @property
     def overflowed(self) -> bool:
         """Whether a line has no end within any sensible length."""
-        return self._size > MOST_LINE_BYTES
+        return self._size > MAX_LINE_BYTES
 
     def feed(self, chunk: bytes) -> bytes:
         """Give the whole lines that there are now, each with its line feed; b"" for none."""

@@ -21,8 +21,8 @@ from apertis.gateway.batches.money import BatchBooks
 from apertis.gateway.batches.results_stream import BookedLines, PassedLines, refusal_of
 from apertis.gateway.batches.upstream import BatchCalls, Wiring
 from apertis.gateway.errors import Refusal, not_found, service_unavailable
-from apertis.gateway.request.forward import Plain, passed_down
-from apertis.gateway.serving.answers import CutAnswer, Lined
+from apertis.gateway.request.forward import WholeAnswer, passed_down
+from apertis.gateway.serving.answers import CutAnswer, LineAnswer
 from apertis.gateway.store.records import StoreUnavailableError, UnknownBatchError
 from apertis.gateway.upstreams.contract import Request, UpstreamFailure
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from apertis.gateway.batches.money import BatchStore, Booked
     from apertis.gateway.batches.results import LineResult
     from apertis.gateway.keys.directory import Directory, Key
-    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.context import RequestContext
     from apertis.gateway.store.records import Batch
     from apertis.gateway.upstreams.contract import UpstreamAnswer
 
 __all__ = ["BatchRoutes", "Wiring"]
 
 _FETCHES_AT_ONCE = 8
-_LONGEST_ID = 256
+_MAX_ID_LENGTH = 256
 _DAY_SECONDS = 86_400
 # A batch ends within a day, and its results are there for 29.
 _LEFT_BEHIND_SECONDS = _DAY_SECONDS + 3_600
@@ -78,8 +78,8 @@ class BatchRoutes:
         await self._books.finish(patience_seconds)
 
     async def __call__(
-        self, visit: Visit, key: Key, request: Request, name: str
-    ) -> Plain | Lined | Refusal:
+        self, visit: RequestContext, key: Key, request: Request, name: str
+    ) -> WholeAnswer | LineAnswer | Refusal:
         """Answer one request; `name` is the id of a batch, if the path has one."""
         try:
             if name:
@@ -95,8 +95,8 @@ class BatchRoutes:
             return _no_batch(name)
 
     async def _of_batch(
-        self, visit: Visit, key: Key, request: Request, name: str
-    ) -> Plain | Lined | Refusal:
+        self, visit: RequestContext, key: Key, request: Request, name: str
+    ) -> WholeAnswer | LineAnswer | Refusal:
         batch = await self._store.get(name) if _may_be_id(name) else None
         if batch is None or not (key.record.admin or batch.key_id == key.record.id):
             return _no_batch(name)
@@ -111,11 +111,11 @@ class BatchRoutes:
         if request.method == "POST":
             path += "/cancel"
         answer = await self._calls.whole(visit, batch.upstream, request.method, path, request)
-        if isinstance(answer, Plain):
+        if isinstance(answer, WholeAnswer):
             await self._learn(batch, answer)
         return self._own(request, answer)
 
-    async def _learn(self, batch: Batch, answer: Plain) -> None:
+    async def _learn(self, batch: Batch, answer: WholeAnswer) -> None:
         """Give up what is held for a batch that can cost nothing any more."""
         if not batch.held_units:
             return
@@ -123,7 +123,9 @@ class BatchRoutes:
         if answer.status in _GONE or (description is not None and description.is_over):
             await self._books.release(batch)
 
-    async def _delete(self, visit: Visit, batch: Batch, request: Request) -> Plain | Refusal:
+    async def _delete(
+        self, visit: RequestContext, batch: Batch, request: Request
+    ) -> WholeAnswer | Refusal:
         if batch.settled_lines < batch.lines:
             # Once it is deleted nobody can learn any more what it has used.
             collected = await self._collect(batch, request)
@@ -131,11 +133,13 @@ class BatchRoutes:
                 return collected
         path = batch_path(batch.id)
         answer = await self._calls.whole(visit, batch.upstream, "DELETE", path, request)
-        if isinstance(answer, Plain) and (answer.status == 200 or answer.status in _GONE):
+        if isinstance(answer, WholeAnswer) and (answer.status == 200 or answer.status in _GONE):
             await self._books.forget(batch)
         return answer
 
-    async def _list(self, visit: Visit, key: Key, request: Request) -> Plain | Refusal:
+    async def _list(
+        self, visit: RequestContext, key: Key, request: Request
+    ) -> WholeAnswer | Refusal:
         record = key.record
         page = page_of(
             await self._store.list(key_id=None if record.admin else record.id), request.query
@@ -146,7 +150,7 @@ class BatchRoutes:
         alone = Request(request.id, "GET", request.path, "", request.headers, b"")
         alone.raw_headers, alone.peer = request.raw_headers, request.peer
 
-        async def fetch(batch: Batch) -> Plain | Refusal:
+        async def fetch(batch: Batch) -> WholeAnswer | Refusal:
             async with turns:
                 unknown = self._calls.knows(batch.upstream)
                 path = batch_path(batch.id)
@@ -163,11 +167,11 @@ class BatchRoutes:
                 described.append(answer.body)
         ends = {"has_more": page.has_more, "first_id": page.first_id, "last_id": page.last_id}
         body = b'{"data":[%b],%b' % (b",".join(described), msgspec.json.encode(ends)[1:])
-        return Plain(200, [(b"content-type", b"application/json")], body)
+        return WholeAnswer(200, [(b"content-type", b"application/json")], body)
 
     async def _results(
-        self, visit: Visit, batch: Batch, request: Request
-    ) -> Plain | Lined | Refusal:
+        self, visit: RequestContext, batch: Batch, request: Request
+    ) -> WholeAnswer | LineAnswer | Refusal:
         path = f"{batch_path(batch.id)}/results"
         answer = await self._calls.open(visit, batch.upstream, "GET", path, request)
         if isinstance(answer, Refusal):
@@ -177,7 +181,7 @@ class BatchRoutes:
             return refusal_of(plain) if isinstance(plain, UpstreamFailure) else plain
         headers = passed_down(visit, answer)
         if batch.settled_lines >= batch.lines:
-            return Lined(200, headers, PassedLines(answer))
+            return LineAnswer(200, headers, PassedLines(answer))
         lines = self._booked(batch, answer, visit)
         try:
             refusal = await lines.begin()
@@ -187,9 +191,11 @@ class BatchRoutes:
         if refusal is not None:
             lines.close()
             return refusal
-        return Lined(200, headers, lines)
+        return LineAnswer(200, headers, lines)
 
-    def _booked(self, batch: Batch, answer: UpstreamAnswer, visit: Visit | None) -> BookedLines:
+    def _booked(
+        self, batch: Batch, answer: UpstreamAnswer, visit: RequestContext | None
+    ) -> BookedLines:
         async def settle(results: Iterable[LineResult]) -> None:
             booked = await self._books.settle(batch, results, self._calls.wiring.prices)
             if visit is not None:
@@ -243,7 +249,7 @@ class BatchRoutes:
             if status == 200 or status in _GONE or age > _GONE_SECONDS:
                 self._collected.add(batch.id)
 
-    def _own(self, request: Request, answer: Plain | Refusal) -> Plain | Refusal:
+    def _own(self, request: Request, answer: WholeAnswer | Refusal) -> WholeAnswer | Refusal:
         """The answer with links that lead back here."""
         if isinstance(answer, Refusal) or answer.status != 200:
             return answer
@@ -262,14 +268,14 @@ class BatchRoutes:
 
 
 def _may_be_id(name: str) -> bool:
-    return len(name) <= _LONGEST_ID and name.isprintable()
+    return len(name) <= _MAX_ID_LENGTH and name.isprintable()
 
 
 def _no_batch(name: str) -> Refusal:
     return not_found(f"There is no message batch {name[:200]!r}")
 
 
-def _note(visit: Visit, booked: Booked) -> None:
+def _note(visit: RequestContext, booked: Booked) -> None:
     """Add what was booked to what is told of the request in logs and metrics."""
     for record in booked.records:
         if visit.kind is None:

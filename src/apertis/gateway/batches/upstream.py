@@ -12,7 +12,7 @@ from apertis.gateway.errors import (
     upstream_error,
     upstream_redirect,
 )
-from apertis.gateway.request.forward import Plain, passed_down, read_all
+from apertis.gateway.request.forward import WholeAnswer, passed_down, read_all
 from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
 from apertis.gateway.routing.targets import Target
 from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, redirect_target
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.matching import Networks
     from apertis.gateway.request.charge import Prices
-    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.context import RequestContext
     from apertis.gateway.routing.router import Router
     from apertis.gateway.upstreams.contract import (
         RawHeaders,
@@ -59,7 +59,7 @@ class BatchCalls:
         self._clock = clock
 
     async def open(
-        self, visit: Visit | None, upstream: str, method: str, path: str, request: Request
+        self, visit: RequestContext | None, upstream: str, method: str, path: str, request: Request
     ) -> UpstreamAnswer | Refusal:
         """Ask for something with the caller's own headers and query, without a body."""
         target = f"{path}?{request.query}" if request.query else path
@@ -69,8 +69,8 @@ class BatchCalls:
         return answer
 
     async def whole(
-        self, visit: Visit, upstream: str, method: str, path: str, request: Request
-    ) -> Plain | Refusal:
+        self, visit: RequestContext, upstream: str, method: str, path: str, request: Request
+    ) -> WholeAnswer | Refusal:
         """Ask likewise, and read the whole answer."""
         answer = await self.open(visit, upstream, method, path, request)
         if isinstance(answer, Refusal):
@@ -78,18 +78,22 @@ class BatchCalls:
         plain = await self.read(visit, answer)
         return refusal_of(plain) if isinstance(plain, UpstreamFailure) else plain
 
-    async def read(self, visit: Visit, answer: UpstreamAnswer) -> Plain | UpstreamFailure:
+    async def read(
+        self, visit: RequestContext, answer: UpstreamAnswer
+    ) -> WholeAnswer | UpstreamFailure:
         """Read an answer to its end."""
         headers = passed_down(visit, answer)
         try:
             body = await read_all(answer)
         finally:
             answer.close()
-        return body if isinstance(body, UpstreamFailure) else Plain(answer.status, headers, body)
+        return (
+            body if isinstance(body, UpstreamFailure) else WholeAnswer(answer.status, headers, body)
+        )
 
     async def post(
-        self, visit: Visit, target: Target, path: str, headers: RawHeaders, body: bytes
-    ) -> tuple[Outcome, Plain | Refusal]:
+        self, visit: RequestContext, target: Target, path: str, headers: RawHeaders, body: bytes
+    ) -> tuple[Outcome, WholeAnswer | Refusal]:
         """Send a body, and read the whole answer; what became of it, and the answer."""
         outcome, answer = await self._open(
             visit, target.upstream, UpstreamRequest("POST", path, headers, body)
@@ -102,7 +106,7 @@ class BatchCalls:
         return outcome, plain
 
     async def _open(
-        self, visit: Visit | None, name: str, request: UpstreamRequest
+        self, visit: RequestContext | None, name: str, request: UpstreamRequest
     ) -> tuple[Outcome, UpstreamAnswer | Refusal]:
         wiring = self.wiring
         upstream = wiring.upstreams[name]
@@ -128,7 +132,7 @@ class BatchCalls:
         return upstream_error(f"the upstream {upstream!r}, where the batch runs, is not configured")
 
 
-def _unfit(visit: Visit | None, answer: UpstreamAnswer) -> Refusal | None:
+def _unfit(visit: RequestContext | None, answer: UpstreamAnswer) -> Refusal | None:
     """What is said in place of an answer that is not for the caller."""
     refusal = None
     if 300 <= answer.status < 400:

@@ -18,7 +18,7 @@ from apertis.gateway.catalogue.entries import (
 )
 from apertis.gateway.catalogue.fetching import FRESH_SECONDS, NO_LIST, Kept, fetch_list, fetch_model
 from apertis.gateway.errors import Refusal, model_not_found, service_unavailable
-from apertis.gateway.request.forward import Plain
+from apertis.gateway.request.forward import WholeAnswer
 from apertis.gateway.upstreams.contract import UpstreamFailure
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.directory import Key
-    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.context import RequestContext
     from apertis.gateway.routing.router import Router
     from apertis.gateway.upstreams.contract import Request
 
 __all__ = ["Catalogue", "ModelRoutes"]
 
 # Callers choose the names that are looked up: the table must not grow with them.
-_MOST_NAMES = 256
-_LONGEST_NAME = 256
+_MAX_NAMES = 256
+_MAX_NAME_LENGTH = 256
 
 
 class Catalogue:
@@ -137,7 +137,7 @@ class _Source:
         return listed_entry(document)
 
     async def _look_up(self, name: str, now: float) -> Document | UpstreamFailure | None:
-        if len(name) > _LONGEST_NAME:
+        if len(name) > _MAX_NAME_LENGTH:
             return None
         until, document = self._looked_up.get(name, (now, None))
         if now < until:
@@ -145,7 +145,7 @@ class _Source:
         found = await fetch_model(self._upstream, name)
         if not isinstance(found, UpstreamFailure):
             self._looked_up.pop(name, None)
-            if len(self._looked_up) >= _MOST_NAMES:
+            if len(self._looked_up) >= _MAX_NAMES:
                 del self._looked_up[next(iter(self._looked_up))]
             self._looked_up[name] = (now + FRESH_SECONDS, found)
         return found
@@ -198,8 +198,8 @@ class ModelRoutes:
         self._catalogue = _catalogue(settings, upstreams)
 
     async def __call__(
-        self, _visit: Visit, key: Key, request: Request, name: str
-    ) -> Plain | Refusal:
+        self, _visit: RequestContext, key: Key, request: Request, name: str
+    ) -> WholeAnswer | Refusal:
         """Answer with a page of models, or with the one of this name."""
         router = self._router
 
@@ -212,7 +212,7 @@ class ModelRoutes:
             answer = await self._catalogue.list(request.query, allows, self._clock())
         if isinstance(answer, Refusal):
             return answer
-        return Plain(200, [(b"content-type", b"application/json")], answer)
+        return WholeAnswer(200, [(b"content-type", b"application/json")], answer)
 
     def close(self) -> None:
         """Stop asking upstreams."""

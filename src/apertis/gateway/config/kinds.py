@@ -28,7 +28,7 @@ __all__ = [
     "without_password",
 ]
 
-_LONGEST_SHOWN = 80
+_MAX_SHOWN_LENGTH = 80
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
 
@@ -82,7 +82,9 @@ def shown(given: object) -> str:
     if isinstance(given, list):
         return "a list" if given else "an empty list"
     text = repr(given) if isinstance(given, str) else str(given)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 4]}...{text[-1]}"
+    return (
+        text if len(text) <= _MAX_SHOWN_LENGTH else f"{text[: _MAX_SHOWN_LENGTH - 4]}...{text[-1]}"
+    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FileSource", "Given", "Lines", "Named", "Place", "Source", "TomlPath", "dotted"]
+__all__ = [
+    "FileSource",
+    "Named",
+    "Origin",
+    "RawSetting",
+    "Source",
+    "TomlLines",
+    "TomlPath",
+    "dotted",
+]
 
 
 class Source(Protocol):
@@ -40,7 +49,7 @@ class FileSource:
     """A configuration file."""
 
     path: Path
-    lines: Lines = field(repr=False)
+    lines: TomlLines = field(repr=False)
 
     @property
     def base(self) -> Path:
@@ -87,14 +96,14 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Place:
+class Origin:
     """Where a value stands in a source."""
 
     source: Source
     path: TomlPath
 
-    def __truediv__(self, key: str | int) -> Place:
-        return Place(self.source, (*self.path, key))
+    def __truediv__(self, key: str | int) -> Origin:
+        return Origin(self.source, (*self.path, key))
 
     @property
     def label(self) -> str:
@@ -108,14 +117,14 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Given:
+class RawSetting:
     """A value in TOML's terms; `text` is what a variable said, where it came from one."""
 
     value: object = field(repr=False)
-    place: Place
+    place: Origin
     text: str | None = field(default=None, repr=False)
 
-    def __truediv__(self, key: str | int) -> Place:
+    def __truediv__(self, key: str | int) -> Origin:
         return self.place / key
 
     @property
@@ -156,7 +165,7 @@ _TOKEN = re.compile(
 )
 
 
-class Lines:
+class TomlLines:
     """The lines of a text that is known to be TOML.
 
     A path has the keys and, for the elements of arrays, the indices that lead to a value.

@@ -22,7 +22,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")
 _DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # One unit of the money that keys have: 500,000 of them are a dollar.
 MONEY_STEP = Decimal("0.000002")
-_MOST_DOLLARS = Decimal(1_000_000)
+_MAX_DOLLARS = Decimal(1_000_000)
 
 
 def _numeric(text: str) -> object:
@@ -204,7 +204,7 @@ class Money(Kind):
     @property
     def expected(self) -> str:
         """The bounds."""
-        return f"an amount of dollars from 0 to {_MOST_DOLLARS:,}, a multiple of {MONEY_STEP:f}"
+        return f"an amount of dollars from 0 to {_MAX_DOLLARS:,}, a multiple of {MONEY_STEP:f}"
 
     def read(self, given: object, base: Path) -> Decimal:  # noqa: ARG002
         """The amount."""
@@ -215,7 +215,7 @@ class Money(Kind):
             amount = Decimal(given)
         except InvalidOperation:
             raise UnfitError from None
-        if not amount.is_finite() or not 0 <= amount <= _MOST_DOLLARS or amount % MONEY_STEP:
+        if not amount.is_finite() or not 0 <= amount <= _MAX_DOLLARS or amount % MONEY_STEP:
             raise UnfitError
         return abs(amount)
 

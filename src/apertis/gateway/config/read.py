@@ -24,7 +24,7 @@ from apertis.gateway.config.tables import found_upstream, read_prices, read_upst
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apertis.gateway.config.origin import Place
+    from apertis.gateway.config.origin import Origin
     from apertis.gateway.config.settings import ServerSettings, UpstreamSettings
     from apertis.gateway.config.sources import Layer
 
@@ -37,7 +37,7 @@ _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not li
 def check(
     settings: Settings,
     given: Layer,
-    upstreams: tuple[tuple[UpstreamSettings, Place], ...],
+    upstreams: tuple[tuple[UpstreamSettings, Origin], ...],
     reader: Reader,
 ) -> None:
     """Keep a problem for each setting that does not go with another."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.config.kinds import UnfitError, shown
-from apertis.gateway.config.origin import Given
+from apertis.gateway.config.origin import RawSetting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from apertis.gateway.config.kinds import Kind
-    from apertis.gateway.config.origin import Place
+    from apertis.gateway.config.origin import Origin
 
 __all__ = ["Reader", "SettingsError", "nearest"]
 
@@ -38,7 +38,7 @@ class Reader:
         self.environment = environment
         self._problems: list[tuple[int, str]] = []
 
-    def problem(self, place: Place, sentence: str) -> None:
+    def problem(self, place: Origin, sentence: str) -> None:
         """Keep a problem of the value at a place; the sentence follows its name."""
         line = place.source.line(place.path)
         self._problems.append((line, f"{place.label} {sentence}"))
@@ -53,7 +53,7 @@ class Reader:
             ordered = sorted(self._problems, key=lambda problem: problem[0])
             raise SettingsError([sentence for _, sentence in ordered])
 
-    def value(self, given: Given, kind: Kind) -> Any:
+    def value(self, given: RawSetting, kind: Kind) -> Any:
         """The value; None, with a problem kept, if it cannot be."""
         try:
             return kind.read(given.value, given.place.source.base)
@@ -65,7 +65,7 @@ class Reader:
             self.problem(given.place, f"must be {kind.expected}{'' if is_list else told}{reason}")
             return None
 
-    def values(self, given: Mapping[str, Given], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    def values(self, given: Mapping[str, RawSetting], kinds: Mapping[str, Kind]) -> dict[str, Any]:
         """The values that could be read, by name."""
         found: dict[str, Any] = {}
         for name in given.keys() & kinds.keys():
@@ -75,7 +75,7 @@ class Reader:
                 found[name] = value
         return found
 
-    def table(self, given: Given, known: Collection[str]) -> dict[str, Given] | None:
+    def table(self, given: RawSetting, known: Collection[str]) -> dict[str, RawSetting] | None:
         """What a table gives; unknown names are problems. None if it is no table."""
         table = given.table
         if table is None:
@@ -83,17 +83,17 @@ class Reader:
             return None
         for name in table.keys() - set(known):
             self.unknown(given / name, name, known)
-        return {n: Given(v, given / n) for n, v in table.items() if n in known}
+        return {n: RawSetting(v, given / n) for n, v in table.items() if n in known}
 
-    def array(self, given: Given) -> list[Given]:
+    def array(self, given: RawSetting) -> list[RawSetting]:
         """The elements of an array; none, with a problem kept, if it is no array."""
         elements = given.array
         if elements is None:
             self.problem(given.place, f"must be an array, not {shown(given.value)}")
             return []
-        return [Given(element, given / index) for index, element in enumerate(elements)]
+        return [RawSetting(element, given / index) for index, element in enumerate(elements)]
 
-    def unknown(self, place: Place, name: str, known: Collection[str]) -> None:
+    def unknown(self, place: Origin, name: str, known: Collection[str]) -> None:
         """Keep that a name is not known, with the one that may be meant."""
         meant = nearest(name, known)
         hint = f"; did you mean {meant}?" if meant else f"; there are {', '.join(sorted(known))}"

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apertis.gateway.config.origin import FileSource, Given, Lines, Named, Place
+from apertis.gateway.config.origin import FileSource, Named, Origin, RawSetting, TomlLines
 from apertis.gateway.config.reader import SettingsError, nearest
 from apertis.gateway.config.settings import (
     CacheSettings,
@@ -52,7 +52,7 @@ SECTIONS: dict[str, type[Any]] = {
 TABLES = ("upstreams", "prices")
 
 # By `("server", "port")`, and `("upstreams",)` for the tables.
-Layer = dict[tuple[str, ...], Given]
+Layer = dict[tuple[str, ...], RawSetting]
 
 CONFIG_VARIABLE = "APERTIS_CONFIG"
 _SHORT = {
@@ -83,7 +83,7 @@ def from_file(path: Path, reader: Reader) -> Layer:
         tree = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([_not_toml(path, text, str(error))]) from None
-    whole = Given(tree, Place(FileSource(path, Lines(text)), ()))
+    whole = RawSetting(tree, Origin(FileSource(path, TomlLines(text)), ()))
     tables = reader.table(whole, (*SECTIONS, *TABLES)) or {}
     layer: Layer = {(name,): tables[name] for name in TABLES if name in tables}
     for name in SECTIONS.keys() & tables.keys():
@@ -132,19 +132,19 @@ def _is_service_link(name: str, text: str) -> bool:
     return bool(is_address or _SERVICE_LINK.fullmatch(name))
 
 
-def _given(name: str, path: tuple[str, ...], text: str, reader: Reader) -> Given | None:
-    place = Place(Named(name, path), path)
+def _given(name: str, path: tuple[str, ...], text: str, reader: Reader) -> RawSetting | None:
+    place = Origin(Named(name, path), path)
     if len(path) > 1:
         kind = kinds_of(SECTIONS[path[0]])[path[1]]
-        return Given(kind.parse(text), place, text)
+        return RawSetting(kind.parse(text), place, text)
     try:
-        return Given(json.loads(text, parse_float=Decimal), place)
+        return RawSetting(json.loads(text, parse_float=Decimal), place)
     except ValueError as error:
         reader.problem(place, f"must be JSON: {error}")
         return None
 
 
-def _add(layer: Layer, path: tuple[str, ...], given: Given, reader: Reader) -> None:
+def _add(layer: Layer, path: tuple[str, ...], given: RawSetting, reader: Reader) -> None:
     other = layer.setdefault(path, given)
     if other.text != given.text:
         names = sorted([other.place.label, given.place.label])
@@ -163,8 +163,8 @@ def _check_unknown(name: str, known: Mapping[str, object], reader: Reader) -> No
 def from_options(options: Mapping[str, tuple[tuple[str, str], object]]) -> Layer:
     """What the command line gives: by an option's name, its setting and value (None: not given)."""
     return {
-        path: Given(
-            str(value) if isinstance(value, Path) else value, Place(Named(name, path), path)
+        path: RawSetting(
+            str(value) if isinstance(value, Path) else value, Origin(Named(name, path), path)
         )
         for name, (path, value) in options.items()
         if value is not None

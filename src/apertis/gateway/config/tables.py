@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from apertis.gateway.config.kinds import Location, UnfitError
-from apertis.gateway.config.origin import Given, Named, Place
+from apertis.gateway.config.origin import Named, Origin, RawSetting
 from apertis.gateway.config.quantities import MONEY_STEP
 from apertis.gateway.config.secret import Secret
 from apertis.gateway.config.settings import ModelSettings, PriceSettings, UpstreamSettings, kinds_of
@@ -26,10 +26,12 @@ _ANTHROPIC = "https://api.anthropic.com"
 _KEY = re.compile(r"[!-~]+")
 
 
-def read_upstreams(given: Given, reader: Reader) -> tuple[tuple[UpstreamSettings, Place], ...]:
+def read_upstreams(
+    given: RawSetting, reader: Reader
+) -> tuple[tuple[UpstreamSettings, Origin], ...]:
     """The upstreams, each with the place of its table; those that cannot be are left out."""
-    found: list[tuple[UpstreamSettings, Place]] = []
-    names: dict[str, Place] = {}
+    found: list[tuple[UpstreamSettings, Origin]] = []
+    names: dict[str, Origin] = {}
     for element in reader.array(given):
         upstream = _upstream(element, reader)
         if upstream is None:
@@ -43,7 +45,7 @@ def read_upstreams(given: Given, reader: Reader) -> tuple[tuple[UpstreamSettings
     return tuple(found)
 
 
-def _upstream(given: Given, reader: Reader) -> UpstreamSettings | None:
+def _upstream(given: RawSetting, reader: Reader) -> UpstreamSettings | None:
     kinds = kinds_of(UpstreamSettings)
     if "api_key" in (given.table or {}):
         reader.problem(
@@ -71,13 +73,13 @@ def _upstream(given: Given, reader: Reader) -> UpstreamSettings | None:
     return UpstreamSettings(**values)
 
 
-def _check_sandbox(fields: dict[str, Given], reader: Reader) -> None:
+def _check_sandbox(fields: dict[str, RawSetting], reader: Reader) -> None:
     for name in ("base_url", "auth", *KEY_SETTINGS):
         if name in fields:
             reader.problem(fields[name].place, "has no meaning for the sandbox, which is built in")
 
 
-def _key(given: Given, fields: dict[str, Given], reader: Reader) -> Secret | None:
+def _key(given: RawSetting, fields: dict[str, RawSetting], reader: Reader) -> Secret | None:
     named = [fields[name] for name in KEY_SETTINGS if name in fields]
     if len(named) > 1:
         reader.problem(given.place, "has api_key_env and api_key_file: one of them is enough")
@@ -94,7 +96,7 @@ def _key(given: Given, fields: dict[str, Given], reader: Reader) -> Secret | Non
     return _key_of_file(named[0], value, reader)
 
 
-def _key_of_variable(given: Given, name: str, reader: Reader) -> Secret | None:
+def _key_of_variable(given: RawSetting, name: str, reader: Reader) -> Secret | None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         # What stands here in place of a name may be the key itself.
         reader.problem(given.place, "must be the name of a variable of the environment")
@@ -110,7 +112,7 @@ def _key_of_variable(given: Given, name: str, reader: Reader) -> Secret | None:
     return Secret(text, setting="api_key_env", source=name)
 
 
-def _key_of_file(given: Given, name: str, reader: Reader) -> Secret | None:
+def _key_of_file(given: RawSetting, name: str, reader: Reader) -> Secret | None:
     try:
         path = Location().read(name, given.place.source.base)
     except UnfitError as error:
@@ -137,7 +139,7 @@ def _flaw(text: str) -> str | None:
     return None
 
 
-def _models(given: Given, reader: Reader) -> tuple[ModelSettings, ...]:
+def _models(given: RawSetting, reader: Reader) -> tuple[ModelSettings, ...]:
     found: list[ModelSettings] = []
     names: Counter[str] = Counter()
     for element in reader.array(given):
@@ -152,7 +154,7 @@ def _models(given: Given, reader: Reader) -> tuple[ModelSettings, ...]:
     return tuple(found)
 
 
-def _model(given: Given, reader: Reader) -> ModelSettings | None:
+def _model(given: RawSetting, reader: Reader) -> ModelSettings | None:
     kinds = kinds_of(ModelSettings)
     if isinstance(given.value, str):
         name = reader.value(given, kinds["id"])
@@ -180,8 +182,8 @@ def found_upstream(reader: Reader) -> tuple[UpstreamSettings, str]:
             reader.complain(f"{variable} {flaw}")
         kind = kinds_of(UpstreamSettings)["base_url"]
         url = reader.environment.get("ANTHROPIC_BASE_URL", "").strip() or _ANTHROPIC
-        named = Place(Named("ANTHROPIC_BASE_URL", ()), ())
-        base_url = reader.value(Given(url, named), kind)
+        named = Origin(Named("ANTHROPIC_BASE_URL", ()), ())
+        base_url = reader.value(RawSetting(url, named), kind)
         key = Secret(text, setting="api_key_env", source=variable)
         values: dict[str, Any] = {"base_url": base_url, "api_key": key, "auth": auth}
         return UpstreamSettings("anthropic", "anthropic", **values), variable
@@ -197,14 +199,14 @@ _OF_INPUT = {
 }
 
 
-def read_prices(given: Given, reader: Reader) -> Mapping[str, PriceSettings]:
+def read_prices(given: RawSetting, reader: Reader) -> Mapping[str, PriceSettings]:
     """The price of each model; those that cannot be are left out."""
     tables = reader.table(given, (given.table or {}).keys()) or {}
     found = {model: _price(table, reader) for model, table in tables.items()}
     return MappingProxyType({model: price for model, price in found.items() if price is not None})
 
 
-def _price(given: Given, reader: Reader) -> PriceSettings | None:
+def _price(given: RawSetting, reader: Reader) -> PriceSettings | None:
     kinds = kinds_of(PriceSettings)
     fields = reader.table(given, kinds)
     if fields is None:

@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
     from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 
-__all__ = ["LONGEST_SECONDS", "Said", "ask"]
+__all__ = ["MAX_SECONDS", "Said", "ask"]
 
-LONGEST_SECONDS = 15.0
+MAX_SECONDS = 15.0
 # A list of models is far smaller; more than this is something else.
-_LONGEST_BODY = 2**20
+_MAX_BODY_LENGTH = 2**20
 
 Said = tuple[int, "Sequence[tuple[bytes, bytes]]", bytes]
 """Status, headers, and as much of the body as is looked at."""
 
 
 async def ask(
-    client: AnthropicUpstream, target: str, *, connect_seconds: float = LONGEST_SECONDS
+    client: AnthropicUpstream, target: str, *, connect_seconds: float = MAX_SECONDS
 ) -> Said | UpstreamFailure:
     """Send `GET target`."""
     headers = [(b"user-agent", b"apertis-doctor"), (b"accept", b"application/json")]
-    timeouts = UpstreamTimeouts(connect_seconds, LONGEST_SECONDS, LONGEST_SECONDS)
+    timeouts = UpstreamTimeouts(connect_seconds, MAX_SECONDS, MAX_SECONDS)
     answer = await client.open(UpstreamRequest("GET", target, headers, b""), timeouts)
     if isinstance(answer, UpstreamFailure):
         return answer
     body = b""
     try:
-        while len(body) <= _LONGEST_BODY:
+        while len(body) <= _MAX_BODY_LENGTH:
             piece = await answer.read()
             if isinstance(piece, UpstreamFailure):
                 return piece

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.doctor.finding import fail, ok, warn
-from apertis.gateway.store.location import place_of
+from apertis.gateway.store.location import location_of
 from apertis.gateway.store.migration import is_at_head
 from apertis.gateway.store.records import StoreUnavailableError
 from apertis.gateway.store.schema import HEAD
@@ -51,11 +51,11 @@ async def _file_finding(store: StoreSettings) -> Finding:
 
 
 async def _server_finding(url: str) -> Finding:
-    return await _database_finding(url, place_of(url).name, None)
+    return await _database_finding(url, location_of(url).name, None)
 
 
 async def _database_finding(location: Path | str, name: str, size: str | None) -> Finding:
-    place = place_of(location)
+    place = location_of(location)
     database = place.connect()
     try:
         is_current = await is_at_head(database, place)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from apertis.gateway.doctor.asking import LONGEST_SECONDS, ask
+from apertis.gateway.doctor.asking import MAX_SECONDS, ask
 from apertis.gateway.doctor.finding import fail, ok, warn
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 from apertis.gateway.upstreams.contract import UpstreamFailure, redirect_target
@@ -55,7 +55,7 @@ async def _finding(
         anthropic_version=settings.server.anthropic_version,
         max_connections=1,
     )
-    connect = min(settings.routing.connect_timeout_seconds, LONGEST_SECONDS)
+    connect = min(settings.routing.connect_timeout_seconds, MAX_SECONDS)
     began = clock()
     try:
         said = await ask(client, "/v1/models?limit=1", connect_seconds=connect)

@@ -87,9 +87,9 @@ def refuse_repeated(headers: RawHeaders) -> Refusal | None:
 
 
 # A client may write a long chain itself; nobody stands behind so many proxies.
-_MOST_HOPS = 32
+_MAX_HOPS = 32
 # An IPv6 address with brackets and a port has 47 characters at most.
-_LONGEST_HOP = 64
+_MAX_HOP = 64
 
 
 def trusted_networks(proxies: tuple[str, ...]) -> Networks | None:
@@ -108,7 +108,7 @@ def client_address(peer: str, x_forwarded_for: str | None, trusted: Networks | N
     client = normal_address(peer)
     if trusted is None or not x_forwarded_for or client not in trusted:
         return client
-    for hop in reversed(x_forwarded_for.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
+    for hop in reversed(x_forwarded_for.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]):
         address = _address_of_hop(hop)
         if address is None:
             return client
@@ -121,7 +121,7 @@ def client_address(peer: str, x_forwarded_for: str | None, trusted: Networks | N
 def _address_of_hop(hop: str) -> str | None:
     # Some proxies write a port: 203.0.113.9:4711 and [2001:db8::1]:4711.
     text = hop.strip()
-    if len(text) > _LONGEST_HOP:
+    if len(text) > _MAX_HOP:
         return None
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -12,7 +12,7 @@ import msgspec
 if TYPE_CHECKING:
     from apertis.gateway.keys.record import KeyRecord
 
-__all__ = ["LONGEST_GRACE_SECONDS", "hash_secret", "hint_of", "new_key_id", "new_secret", "rotated"]
+__all__ = ["MAX_GRACE_SECONDS", "hash_secret", "hint_of", "new_key_id", "new_secret", "rotated"]
 
 _ALPHABET = string.ascii_letters + string.digits
 _RANDOM_LENGTH = 48
@@ -46,7 +46,7 @@ def _random_text(length: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
-LONGEST_GRACE_SECONDS = 366 * 86_400
+MAX_GRACE_SECONDS = 366 * 86_400
 
 
 def rotated(
@@ -59,9 +59,9 @@ def rotated(
     else stays, and so does what is spent. `ValueError` for a grace out of range, and for a
     deleted key.
     """
-    if not 0 <= grace_seconds <= LONGEST_GRACE_SECONDS:
+    if not 0 <= grace_seconds <= MAX_GRACE_SECONDS:
         raise ValueError(
-            f"a grace of {grace_seconds} seconds: expected 0 to {LONGEST_GRACE_SECONDS} (366 days)"
+            f"a grace of {grace_seconds} seconds: expected 0 to {MAX_GRACE_SECONDS} (366 days)"
         )
     if record.status == "deleted":
         raise ValueError(f"the key {record.id} is deleted: it cannot get a new secret")

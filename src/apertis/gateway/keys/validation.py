@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.record import KeyRecord
 
 __all__ = [
-    "LONGEST_FALLBACK_MS",
-    "MOST_FALLBACK_MODELS",
-    "MOST_UNITS",
-    "SHORTEST_FALLBACK_MS",
+    "MAX_FALLBACK_MODELS",
+    "MAX_FALLBACK_MS",
+    "MAX_UNITS",
+    "MIN_FALLBACK_MS",
     "Problem",
     "problems_of",
 ]
 
 # The service's documented bounds for fallback.
-MOST_FALLBACK_MODELS = 5
-SHORTEST_FALLBACK_MS = 5_000
-LONGEST_FALLBACK_MS = 300_000
+MAX_FALLBACK_MODELS = 5
+MIN_FALLBACK_MS = 5_000
+MAX_FALLBACK_MS = 300_000
 # Sums of a few such amounts still fit an integer column of every store.
-MOST_UNITS = 2**62
-MOST_ENTRIES = 1_000
-_MOST_TAGS = 50
-_LONGEST_NAME = 200
-_LONGEST_TAG = 100
+MAX_UNITS = 2**62
+MAX_ENTRIES = 1_000
+_MAX_TAGS = 50
+_MAX_NAME_LENGTH = 200
+_MAX_TAG_LENGTH = 100
 # 9999-12-31T23:59:59Z: the last second that ISO 8601 writes with four digits.
 _LAST_SECOND = 253_402_300_799
 
@@ -41,7 +41,7 @@ _LAST_SECOND = 253_402_300_799
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
 _PATTERN = re.compile(r"[A-Za-z0-9._:/@+-]{0,200}\*")
 _KEY_ID = re.compile(r"key_[A-Za-z0-9]{20}")
-_LONGEST_SHOWN = 80
+_MAX_SHOWN_LENGTH = 80
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -54,8 +54,8 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         shown = repr(self.value)
-        if len(shown) > _LONGEST_SHOWN:
-            shown = shown[:_LONGEST_SHOWN] + "..."
+        if len(shown) > _MAX_SHOWN_LENGTH:
+            shown = shown[:_MAX_SHOWN_LENGTH] + "..."
         return f"'{self.field}' is {shown}: expected {self.expected}"
 
 
@@ -65,18 +65,18 @@ def problems_of(record: KeyRecord) -> list[Problem]:
     The values have the record's types already. An expiry in the past is allowed: it ends the key.
     """
     return [
-        *_label("name", record.name, _LONGEST_NAME),
+        *_label("name", record.name, _MAX_NAME_LENGTH),
         *_name_is_no_id(record.name),
-        *([] if record.owner is None else _label("owner", record.owner, _LONGEST_NAME)),
+        *([] if record.owner is None else _label("owner", record.owner, _MAX_NAME_LENGTH)),
         *_tags(record.tags),
-        *_number("quota_units", record.quota_units, MOST_UNITS, "units (500,000 to the dollar)"),
+        *_number("quota_units", record.quota_units, MAX_UNITS, "units (500,000 to the dollar)"),
         *_number("expires_at", record.expires_at, _LAST_SECOND, "Unix seconds"),
         *_models(record.models),
         *_addresses(record.addresses),
         *_fallback(record),
         *_requests_limit(record.requests_limit),
-        *_number("tokens_per_minute", record.tokens_per_minute, MOST_UNITS, "tokens, 0 for any"),
-        *_number("in_flight", record.in_flight, MOST_UNITS, "requests at once, 0 for any"),
+        *_number("tokens_per_minute", record.tokens_per_minute, MAX_UNITS, "tokens, 0 for any"),
+        *_number("in_flight", record.in_flight, MAX_UNITS, "requests at once, 0 for any"),
     ]
 
 
@@ -92,10 +92,10 @@ def _name_is_no_id(name: str) -> Iterator[Problem]:
 
 
 def _tags(tags: tuple[str, ...]) -> Iterator[Problem]:
-    if len(tags) > _MOST_TAGS:
-        yield Problem("tags", f"{len(tags)} tags", f"at most {_MOST_TAGS}")
+    if len(tags) > _MAX_TAGS:
+        yield Problem("tags", f"{len(tags)} tags", f"at most {_MAX_TAGS}")
     for index, tag in enumerate(tags):
-        yield from _label(f"tags[{index}]", tag, _LONGEST_TAG)
+        yield from _label(f"tags[{index}]", tag, _MAX_TAG_LENGTH)
     yield from _repeated("tags", tags)
 
 
@@ -128,14 +128,14 @@ def _addresses(addresses: tuple[str, ...] | None) -> Iterator[Problem]:
 
 def _fallback(record: KeyRecord) -> Iterator[Problem]:
     models, timeout_ms = record.fallback_models, record.fallback_timeout_ms
-    if len(models) > MOST_FALLBACK_MODELS:
-        yield Problem("fallback_models", list(models), f"at most {MOST_FALLBACK_MODELS} models")
+    if len(models) > MAX_FALLBACK_MODELS:
+        yield Problem("fallback_models", list(models), f"at most {MAX_FALLBACK_MODELS} models")
     for index, entry in enumerate(models):
         if not _MODEL.fullmatch(entry):
             yield Problem(f"fallback_models[{index}]", entry, "a model's id")
     yield from _repeated("fallback_models", models)
-    if timeout_ms is not None and not SHORTEST_FALLBACK_MS <= timeout_ms <= LONGEST_FALLBACK_MS:
-        rule = f"{SHORTEST_FALLBACK_MS} to {LONGEST_FALLBACK_MS} milliseconds, or null"
+    if timeout_ms is not None and not MIN_FALLBACK_MS <= timeout_ms <= MAX_FALLBACK_MS:
+        rule = f"{MIN_FALLBACK_MS} to {MAX_FALLBACK_MS} milliseconds, or null"
         yield Problem("fallback_timeout_ms", timeout_ms, rule)
 
 
@@ -150,8 +150,8 @@ def _requests_limit(text: str | None) -> Iterator[Problem]:
 
 def _entry_count(field: str, entries: tuple[str, ...], instead: str) -> Iterator[Problem]:
     # An empty list would be a key for nothing, or was meant to be one for everything.
-    if not 0 < len(entries) <= MOST_ENTRIES:
-        rule = f"1 to {MOST_ENTRIES} entries, or {instead}"
+    if not 0 < len(entries) <= MAX_ENTRIES:
+        rule = f"1 to {MAX_ENTRIES} entries, or {instead}"
         yield Problem(field, f"{len(entries)} entries", rule)
 
 

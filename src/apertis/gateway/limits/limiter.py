@@ -12,7 +12,7 @@ from apertis.limiting.windows import Windows
 if TYPE_CHECKING:
     from apertis.gateway.config.settings import LimitSettings
     from apertis.limiting.rates import Rate
-    from apertis.limiting.status import Standing
+    from apertis.limiting.status import LimitStatus
 
 __all__ = ["InFlight", "Limiter"]
 
@@ -80,7 +80,7 @@ class Limiter:
         self._settings = settings
         self._by_override.clear()
 
-    def admit_address(self, address: str, now: float) -> Standing | None:
+    def admit_address(self, address: str, now: float) -> LimitStatus | None:
         """Count a request of a client address.
 
         An IPv6 client has a /64 at least (RFC 6177), so its /64 is what is counted.
@@ -91,7 +91,7 @@ class Limiter:
 
     def admit_key(
         self, key_id: str, now: float, requests_limit: str | None = None
-    ) -> Standing | None:
+    ) -> LimitStatus | None:
         """Count a request of a key; `requests_limit` is what its record says.
 
         When a key's rate changes, its requests are counted anew.

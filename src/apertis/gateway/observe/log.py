@@ -21,7 +21,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.context import RequestContext
 
 __all__ = ["EventHandler", "Log"]
 
@@ -31,11 +31,11 @@ _FLUSH_LINES = 256
 # How often the end looks whether all is written.
 _LOOK_SECONDS = 0.02
 # A reader of the log that stops reading must not stop the gateway, nor fill its memory.
-_MOST_PENDING_BYTES = 4 * 2**20
+_MAX_PENDING_BYTES = 4 * 2**20
 # What a pipe that says it has room takes without blocking (PIPE_BUF, on all systems at least 512).
 _PIECE_BYTES = select.PIPE_BUF if hasattr(select, "PIPE_BUF") else 512
 # Paths and messages can be as long as others want.
-_LONGEST_TEXT = 300
+_MAX_TEXT_LENGTH = 300
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -120,7 +120,7 @@ class Log:
         on_terminal = descriptor is not None and os.isatty(descriptor)
         self._is_text = form == "text" or (form == "auto" and on_terminal)
 
-    def add(self, visit: Visit, finished: float) -> None:
+    def add(self, visit: RequestContext, finished: float) -> None:
         """Note a request that ended at `finished`, on the monotonic clock."""
         if not self.requests:
             return
@@ -155,7 +155,7 @@ class Log:
                 line = _ENCODER.encode(dropped)
             self._lines.insert(0, line)
             self._dropped = 0
-        if len(self._rest) > _MOST_PENDING_BYTES:
+        if len(self._rest) > _MAX_PENDING_BYTES:
             self._dropped += len(self._lines)
             self._lines.clear()
         data = b"".join((self._rest, *(line + b"\n" for line in self._lines)))
@@ -239,11 +239,11 @@ class EventHandler(logging.Handler):
             facts["trace"] = [
                 f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(trace)
             ]
-        text = record.getMessage().partition("\n")[0][:_LONGEST_TEXT]
+        text = record.getMessage().partition("\n")[0][:_MAX_TEXT_LENGTH]
         self._log.event(record.levelname.lower(), text, **facts)
 
 
-def _line(visit: Visit, finished: float) -> _Line:
+def _line(visit: RequestContext, finished: float) -> _Line:
     tokens = visit.tokens
     key = visit.key
     started = visit.started
@@ -252,7 +252,7 @@ def _line(visit: Visit, finished: float) -> _Line:
         _moment(visit.at),
         visit.id,
         visit.method,
-        visit.path[:_LONGEST_TEXT],
+        visit.path[:_MAX_TEXT_LENGTH],
         visit.status,
         visit.code,
         visit.reason,
@@ -287,12 +287,12 @@ def _line(visit: Visit, finished: float) -> _Line:
     )
 
 
-def _short_line(visit: Visit, finished: float) -> bytes:
+def _short_line(visit: RequestContext, finished: float) -> bytes:
     tokens = visit.tokens
     parts = [
         _clock(visit.at),
         visit.method,
-        visit.path[:_LONGEST_TEXT],
+        visit.path[:_MAX_TEXT_LENGTH],
         str(visit.status),
         *([visit.code] if visit.code else []),
         *([visit.model] if visit.model else []),

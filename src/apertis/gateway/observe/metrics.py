@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.context import RequestContext
 
 __all__ = ["Metrics"]
 
-_MOST_STRANGERS = 100
+_MAX_STRANGERS = 100
 _BOUNDS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
@@ -55,7 +55,7 @@ class _Histogram:
 def _bounded(name: str, known: set[str]) -> str:
     """The name, or `other` when it is new and there are too many already."""
     if name not in known:
-        if len(known) >= _MOST_STRANGERS:
+        if len(known) >= _MAX_STRANGERS:
             return "other"
         known.add(name)
     return name
@@ -89,7 +89,7 @@ class Metrics:
         self._first_byte: defaultdict[str, _Histogram] = defaultdict(_Histogram)
         self._total: defaultdict[str, _Histogram] = defaultdict(_Histogram)
 
-    def add(self, visit: Visit, finished: float) -> None:
+    def add(self, visit: RequestContext, finished: float) -> None:
         """Count a request that ended at `finished`, on the monotonic clock."""
         endpoint = visit.endpoint
         model = self._model(visit.model) if visit.status < 400 else ""
@@ -109,7 +109,7 @@ class Metrics:
         elif visit.kind is not None:
             self._used(visit, self._model(visit.model))
 
-    def _used(self, visit: Visit, model: str) -> None:
+    def _used(self, visit: RequestContext, model: str) -> None:
         used = visit.tokens
         for name, attribute in _TOKEN_CLASSES:
             number: int = getattr(used, attribute)

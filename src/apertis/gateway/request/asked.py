@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["NOTHING", "Asked", "Chain", "Hop", "Thread", "read_asked"]
 
 _MARKS = frozenset({"thread", "fallbacks", "billing_policy"})
-_LONGEST_NAME = 256
+_MAX_NAME_LENGTH = 256
 # The API takes three. Whoever sends thousands must not keep all others waiting.
-_MOST_HOPS = 20
+_MAX_HOPS = 20
 # Who is billed where that cannot be read.
 _SOMEBODY = "unknown"
 _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw])
@@ -121,8 +121,8 @@ def _chain(raw: bytes | None) -> Chain | Refusal | None:
         # "default", or what a later version of the API calls by another name.
         return Chain(raw, any_model=True)
     entries = _ENTRIES.decode(raw)
-    if len(entries) > _MOST_HOPS:
-        return _invalid("fallbacks", f"at most {_MOST_HOPS} models are possible")
+    if len(entries) > _MAX_HOPS:
+        return _invalid("fallbacks", f"at most {_MAX_HOPS} models are possible")
     hops: list[Hop] = []
     for place, (position, entry) in enumerate(positions(raw, 0, entries)):
         hop = _hop(f"fallbacks.{place}", position, entry)
@@ -139,8 +139,8 @@ def _hop(place: str, position: int, entry: bytes) -> Hop | Refusal:
     if isinstance(fields, Refusal):
         return _unreadable(place, fields)
     model = fields.value("model", str)
-    if not model or len(model) > _LONGEST_NAME:
-        return _invalid(f"{place}.model", f"a string of 1 to {_LONGEST_NAME} characters")
+    if not model or len(model) > _MAX_NAME_LENGTH:
+        return _invalid(f"{place}.model", f"a string of 1 to {_MAX_NAME_LENGTH} characters")
     max_tokens = None
     if _given(fields, "max_tokens") is not None:
         max_tokens = fields.count("max_tokens")
@@ -167,7 +167,7 @@ def _bill_to(raw: bytes | None) -> str | Refusal | None:
         return _unreadable("billing_policy", fields)
     if _given(fields, "bill_to") in (None, b'"self"'):
         return None
-    return (fields.value("bill_to", str) or _SOMEBODY)[:_LONGEST_NAME]
+    return (fields.value("bill_to", str) or _SOMEBODY)[:_MAX_NAME_LENGTH]
 
 
 def _invalid(param: str, expected: str) -> Refusal:

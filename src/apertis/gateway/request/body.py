@@ -27,11 +27,11 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _KEY = re.compile(
     rb'[ \t\n\r]*+[{,]?[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+'
 )
-_LONGEST_MODEL = 256
+_MAX_MODEL_LENGTH = 256
 # No API has names near it; one is decoded, folded and compared.
 _MAX_NAME_CHARACTERS = 256
 _CHECKED_BYTES = 2**20
-_LONGEST_COUNT = 16
+_MAX_COUNT = 16
 _GAP = re.compile(rb"[ \t\n\r]*+")
 # They decide who answers, and what it costs. In another case they would be read by a server that
 # takes names in any case, and by nobody here.
@@ -204,7 +204,7 @@ _ESCAPE_BYTES = 6
 _STEP = re.compile(rb'"((?:[^"\\]++|\\.)*+)(?:("(?=[ \t\n\r]*+:))|")?|[\[\]{},]', re.DOTALL)
 # A person finds the place by its byte as well; a walk through millions keeps others waiting.
 _MAX_STEPS = 100_000
-_LONGEST_SHOWN = 64
+_MAX_SHOWN_LENGTH = 64
 
 
 def _lone_escape(data: bytes, said: str) -> int | None:
@@ -244,7 +244,7 @@ def _path(data: bytes, end: int) -> str:
         if opening == b'"':
             if token[2] is not None and path:
                 inside = token.end() > end
-                path[-1] = "" if inside else token[1].decode("utf-8", "replace")[:_LONGEST_SHOWN]
+                path[-1] = "" if inside else token[1].decode("utf-8", "replace")[:_MAX_SHOWN_LENGTH]
         elif opening == b"{":
             path.append("")
         elif opening == b"[":
@@ -342,7 +342,7 @@ def _string(raw: bytes | None) -> str | None:
 
 def _count(raw: bytes | None) -> int | None:
     # Longer ones are no number of tokens, and would cost to be read.
-    return int(raw) if raw is not None and raw.isdigit() and len(raw) < _LONGEST_COUNT else None
+    return int(raw) if raw is not None and raw.isdigit() and len(raw) < _MAX_COUNT else None
 
 
 def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
@@ -357,10 +357,10 @@ def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
     if "model" not in body:
         return missing_parameter("model")
     model = _string(body.raw("model"))
-    if not model or len(model) > _LONGEST_MODEL:
+    if not model or len(model) > _MAX_MODEL_LENGTH:
         return invalid_parameter(
             "model",
-            f"Invalid value for parameter 'model': a string of 1 to {_LONGEST_MODEL} characters",
+            f"Invalid value for parameter 'model': a string of 1 to {_MAX_MODEL_LENGTH} characters",
         )
     body.model = model
     if "messages" not in body:
@@ -397,7 +397,7 @@ _INSTEAD = {
     "seed": "Claude cannot repeat an answer; leave it out",
 }
 _OWN = frozenset({*FALLBACK_FIELDS, "compression", "stop", "user", *_WITHOUT_EFFECT})
-_MOST_STOPS = 4
+_MAX_STOPS = 4
 # Numbers of thousands of digits, and deep nesting.
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
 _METADATA = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
@@ -471,10 +471,10 @@ def _stop(body: Body, value: object, edits: Edits) -> Refusal | None:
         stops = []
     if isinstance(stops, str):
         stops = [stops]
-    if not 0 < len(stops) <= _MOST_STOPS:
+    if not 0 < len(stops) <= _MAX_STOPS:
         return invalid_parameter(
             "stop",
-            f"Invalid value for parameter 'stop': a string, or 1 to {_MOST_STOPS} of them",
+            f"Invalid value for parameter 'stop': a string, or 1 to {_MAX_STOPS} of them",
         )
     edits.add["stop_sequences"] = msgspec.json.encode(stops)
     return None

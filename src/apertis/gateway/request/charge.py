@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from apertis.accounting.prices import Price, PriceTable
     from apertis.accounting.readers import StreamReader
     from apertis.gateway.keys.directory import Key
-    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.context import RequestContext
 
 __all__ = ["CLIENT_LEFT", "Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
 
 # Names come from callers: what is remembered of them is bounded.
-_MOST_NAMES = 4096
+_MAX_NAMES = 4096
 
 # The status under which a request is booked whose caller did not wait; nginx's own number.
 CLIENT_LEFT = 499
@@ -103,7 +103,7 @@ class Prices:
             return self._known[model]
         except KeyError:
             price = self._find(model)
-            if len(self._known) < _MOST_NAMES:
+            if len(self._known) < _MAX_NAMES:
                 self._known[model] = price
             return price
 
@@ -168,7 +168,7 @@ class Ledger:
 
     def open(
         self,
-        visit: Visit,
+        visit: RequestContext,
         key: Key,
         body: bytes,
         max_tokens: int,
@@ -220,15 +220,15 @@ class Ledger:
                 prices[price] = None
         return tuple(prices)
 
-    def begin(self, visit: Visit) -> None:
+    def begin(self, visit: RequestContext) -> None:
         """Keep the usage that a stream began with."""
         self._journal.begin(self.record(visit))
 
-    def book(self, visit: Visit) -> None:
+    def book(self, visit: RequestContext) -> None:
         """Keep the record of a request that is over."""
         self._journal.append(self.record(visit))
 
-    def record(self, visit: Visit) -> UsageRecord:
+    def record(self, visit: RequestContext) -> UsageRecord:
         """Describe a request as it is booked."""
         key = visit.key
         first_byte = visit.first_byte
@@ -278,7 +278,7 @@ class Charge:
     def __init__(
         self,
         ledger: Ledger,
-        visit: Visit,
+        visit: RequestContext,
         key: Key,
         reserved: int,
         body: bytes,

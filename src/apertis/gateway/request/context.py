@@ -12,9 +12,9 @@ from apertis.accounting.tokens import Tokens
 
 if TYPE_CHECKING:
     from apertis.gateway.keys.directory import Key
-    from apertis.limiting.status import Standing
+    from apertis.limiting.status import LimitStatus
 
-__all__ = ["Visit", "new_request_id"]
+__all__ = ["RequestContext", "new_request_id"]
 
 # Time first, so that an index over ids grows at its end; then what makes it unique.
 _PROCESS = secrets.token_hex(4)
@@ -27,7 +27,7 @@ def new_request_id(now: float) -> str:
     return f"req_{int(now * 1000):012x}{_PROCESS}{next(_COUNTER) & 0xFFFFFFFF:08x}"
 
 
-class Visit:
+class RequestContext:
     """One request from its first byte to its line in the log."""
 
     __slots__ = (
@@ -81,7 +81,7 @@ class Visit:
         self.kind: str | None = None
         self.address = ""
         self.key: Key | None = None
-        self.standing: Standing | None = None
+        self.standing: LimitStatus | None = None
         self.client_request_id: str | None = None
         self.session: str | None = None
         self.agent: str | None = None

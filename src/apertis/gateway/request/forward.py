@@ -31,26 +31,26 @@ if TYPE_CHECKING:
     from apertis.accounting.readers import Reading
     from apertis.gateway.request.body import Body, Edits
     from apertis.gateway.request.charge import Charge
-    from apertis.gateway.request.context import Visit
-    from apertis.gateway.routing.attempts import Attempts
+    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.routing.attempts import RouteAttempts
     from apertis.gateway.routing.router import Router
     from apertis.gateway.routing.targets import Target
     from apertis.gateway.upstreams.contract import Upstream, UpstreamAnswer
 
     # What became of an attempt, and the answer if there is one to hand out.
-    _Tried = tuple[Outcome, "Plain | Streamed | Refusal | None"]
+    _Tried = tuple[Outcome, "WholeAnswer | StreamedAnswer | Refusal | None"]
 
 __all__ = [
     "Forwarder",
-    "Message",
-    "Plain",
-    "Streamed",
+    "OutgoingRequest",
+    "StreamedAnswer",
+    "WholeAnswer",
     "passed_down",
     "read_all",
 ]
 
 # HTTP has no larger one (RFC 9110, section 15), and no server could hand it on.
-_LARGEST_STATUS = 599
+_MAX_STATUS = 599
 # How many silences that are worth a ping a stream is held back for its first content, so that
 # another upstream can answer instead. Proxies on the way often wait for a minute.
 _HELD_SILENCES = 3
@@ -128,7 +128,7 @@ class _Begun:
 
 
 @dataclass(slots=True)
-class Plain:
+class WholeAnswer:
     """A whole answer."""
 
     status: int
@@ -138,7 +138,7 @@ class Plain:
 
 
 @dataclass(slots=True)
-class Streamed:
+class StreamedAnswer:
     """An answer that goes on."""
 
     status: int
@@ -146,7 +146,7 @@ class Streamed:
     relay: Relay
 
 
-class Message:
+class OutgoingRequest:
     """One request as each of its targets gets it.
 
     `own` has fields that read differently at some upstreams, by the names of those.
@@ -207,14 +207,14 @@ class Forwarder:
 
     async def send(
         self,
-        visit: Visit,
-        message: Message,
-        attempts: Attempts,
+        visit: RequestContext,
+        message: OutgoingRequest,
+        attempts: RouteAttempts,
         charge: Charge | None,
-    ) -> Plain | Streamed | Refusal:
+    ) -> WholeAnswer | StreamedAnswer | Refusal:
         """Try one target after the other; an answer that may be handed out ends it."""
         step = attempts.start(self._wall_clock())
-        held: Plain | Streamed | Refusal | None = None
+        held: WholeAnswer | StreamedAnswer | Refusal | None = None
         try:
             while not isinstance(step, Stop):
                 if step.delay_seconds:
@@ -247,10 +247,10 @@ class Forwarder:
 
     async def _limited(
         self,
-        visit: Visit,
+        visit: RequestContext,
         request: UpstreamRequest,
         target: Target,
-        attempts: Attempts,
+        attempts: RouteAttempts,
         charge: Charge | None,
     ) -> _Tried:
         """One attempt, within the time that the model has if another one may stand in."""
@@ -270,10 +270,10 @@ class Forwarder:
 
     async def _try(
         self,
-        visit: Visit,
+        visit: RequestContext,
         request: UpstreamRequest,
         target: Target,
-        attempts: Attempts,
+        attempts: RouteAttempts,
         charge: Charge | None,
     ) -> _Tried:
         answer = await self._upstreams[target.upstream].open(request, self._timeouts)
@@ -287,7 +287,7 @@ class Forwarder:
             visit.reason = f"it redirects to {redirect_target(answer.headers)} ({answer.status})"
             self._report(target, Outcome.SERVER_ERROR)
             return Outcome.SERVER_ERROR, upstream_redirect(answer.status)
-        if answer.status > _LARGEST_STATUS:
+        if answer.status > _MAX_STATUS:
             answer.close()
             self._report(target, Outcome.MALFORMED)
             return Outcome.MALFORMED, None
@@ -318,15 +318,15 @@ class Forwarder:
                 self._report(target, Outcome.MALFORMED)
                 return Outcome.MALFORMED, None
         self._report(target, outcome, headers)
-        return outcome, Plain(answer.status, headers, body, reading)
+        return outcome, WholeAnswer(answer.status, headers, body, reading)
 
     async def _stream(
         self,
-        visit: Visit,
+        visit: RequestContext,
         answer: UpstreamAnswer,
         headers: RawHeaders,
         target: Target,
-        attempts: Attempts,
+        attempts: RouteAttempts,
         charge: Charge | None,
     ) -> _Tried:
         relay = Relay(answer, visit, charge, partial(self._report, target))
@@ -348,7 +348,7 @@ class Forwarder:
             self._report(target, outcome)
             relay.discard()
             return outcome, None
-        return outcome, Streamed(answer.status, headers, relay)
+        return outcome, StreamedAnswer(answer.status, headers, relay)
 
     def _report(self, target: Target, outcome: Outcome, headers: RawHeaders = _NO_HEADERS) -> None:
         now = self._wall_clock()
@@ -356,8 +356,8 @@ class Forwarder:
         self._router.report(target, outcome, now, wait)
 
 
-def _discard(answer: Plain | Streamed | Refusal | None) -> None:
-    if isinstance(answer, Streamed):
+def _discard(answer: WholeAnswer | StreamedAnswer | Refusal | None) -> None:
+    if isinstance(answer, StreamedAnswer):
         answer.relay.discard()
 
 
@@ -377,7 +377,7 @@ async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
         parts.append(chunk)
 
 
-def passed_down(visit: Visit, answer: UpstreamAnswer) -> RawHeaders:
+def passed_down(visit: RequestContext, answer: UpstreamAnswer) -> RawHeaders:
     """The upstream's headers, without those that are the gateway's own to say."""
     headers: RawHeaders = []
     for header in answer.headers:

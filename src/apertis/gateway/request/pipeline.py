@@ -21,9 +21,9 @@ from apertis.gateway.keys.admission import admit, client_address, credential_of
 from apertis.gateway.request.asked import NOTHING, read_asked
 from apertis.gateway.request.body import Body, Edits, declared_edits, peek
 from apertis.gateway.request.charge import Hop
-from apertis.gateway.request.forward import Message, Plain, Streamed
+from apertis.gateway.request.forward import OutgoingRequest, StreamedAnswer, WholeAnswer
 from apertis.gateway.routing.affinity import affinity_of
-from apertis.gateway.routing.attempts import Attempts
+from apertis.gateway.routing.attempts import RouteAttempts
 from apertis.gateway.routing.fallback import (
     BOUND_HEADER,
     NO_FALLBACK,
@@ -34,7 +34,7 @@ from apertis.gateway.routing.fallback import (
     fallback_plan,
     is_bound,
 )
-from apertis.limiting.status import tighter
+from apertis.limiting.status import stricter
 from apertis.sansio.slices import read_or_none
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from apertis.gateway.limits.limiter import Limiter
     from apertis.gateway.request.asked import Asked, Chain, Thread
     from apertis.gateway.request.charge import Charge, Ledger
-    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.context import RequestContext
     from apertis.gateway.request.forward import Forwarder
     from apertis.gateway.request.threads import Threads
     from apertis.gateway.routing.router import Router
@@ -102,14 +102,14 @@ class Pipeline:
         self._now = wall_clock
         self._pick = pick
 
-    def admit(self, visit: Visit, request: Request, peer: str) -> Refusal | None:
+    def admit(self, visit: RequestContext, request: Request, peer: str) -> Refusal | None:
         """Say why a request with these headers is refused; None lets it in.
 
         Headers are enough, so that nobody without a key can make the gateway read a body.
         """
         return self.admit_address(visit, request, peer) or self.admit_key(visit, request)
 
-    def admit_key(self, visit: Visit, request: Request) -> Refusal | None:
+    def admit_key(self, visit: RequestContext, request: Request) -> Refusal | None:
         """Find the key of a request whose address is admitted, and count the request as its own."""
         now = self._now()
         key = admit(self.directory, credential_of(request.headers), visit.address, now)
@@ -118,12 +118,12 @@ class Pipeline:
         visit.key = key
         record = key.record
         own = self.limiter.admit_key(record.id, now, record.requests_limit)
-        visit.standing = tighter(visit.standing, own)
+        visit.standing = stricter(visit.standing, own)
         if own is not None and not own.allowed:
             return rate_limit_exceeded(own.retry_after_seconds, "requests of this API key")
         return None
 
-    def admit_address(self, visit: Visit, request: Request, peer: str) -> Refusal | None:
+    def admit_address(self, visit: RequestContext, request: Request, peer: str) -> Refusal | None:
         """Count a request of its client's address, or refuse it."""
         visit.address = address = client_address(
             peer, request.headers.get("x-forwarded-for"), self._trusted
@@ -145,8 +145,8 @@ class Pipeline:
         self.limiter.leave(key.record.id)
 
     async def messages(
-        self, visit: Visit, key: Key, request: Request
-    ) -> Plain | Streamed | Refusal:
+        self, visit: RequestContext, key: Key, request: Request
+    ) -> WholeAnswer | StreamedAnswer | Refusal:
         """Answer `POST /v1/messages`."""
         closed = self.ledger.closed(key)
         if closed is not None:
@@ -165,7 +165,7 @@ class Pipeline:
         if isinstance(charge, Refusal):
             return charge
         try:
-            message = Message(
+            message = OutgoingRequest(
                 request.method, target, request.raw_headers, body, admitted.edits, places or {}
             )
             attempts, affinity = self._attempts(body, admitted.plan, request, places)
@@ -185,13 +185,13 @@ class Pipeline:
             self.router.pin(affinity, attempts.model, attempts.target.upstream, self._now())
         if admitted.asked.thread is not None:
             self._remember_end(visit, key, answer, body.data, held)
-        if isinstance(answer, Plain):
+        if isinstance(answer, WholeAnswer):
             self._settle(visit, charge, answer, keep)
         elif keep is not None:
             self._record(visit, answer, keep)
         return answer
 
-    def _admitted(self, visit: Visit, key: Key, request: Request) -> _Admitted | Refusal:
+    def _admitted(self, visit: RequestContext, key: Key, request: Request) -> _Admitted | Refusal:
         """Read what is asked, and whether this key may ask it."""
         body = peek(request.body, needs_max_tokens=True)
         if isinstance(body, Refusal):
@@ -242,7 +242,12 @@ class Pipeline:
         return held, admitted._replace(plan=NO_FALLBACK, places=places)
 
     def _remember_end(
-        self, visit: Visit, key: Key, answer: Plain | Streamed, body: bytes, held: Held | None
+        self,
+        visit: RequestContext,
+        key: Key,
+        answer: WholeAnswer | StreamedAnswer,
+        body: bytes,
+        held: Held | None,
     ) -> None:
         """Remember an answer that its upstream holds, when all of it is known."""
         upstream = visit.upstream
@@ -252,7 +257,7 @@ class Pipeline:
                 after = held_after(body, context, held)
                 self.threads.remember(key.record.id, message_id, upstream, after)
 
-        if isinstance(answer, Plain):
+        if isinstance(answer, WholeAnswer):
             reading = answer.reading
             if reading is not None:
                 remember(reading.id, reading.context)
@@ -300,7 +305,7 @@ class Pipeline:
         return tuple(Hop(ids(hop.model), hop.max_tokens, hop.fast) for hop in chain.hops)
 
     def _charge(
-        self, visit: Visit, key: Key, admitted: _Admitted, held: Held | None
+        self, visit: RequestContext, key: Key, admitted: _Admitted, held: Held | None
     ) -> Charge | Refusal:
         """Set tokens and money aside for a request."""
         body = admitted.body
@@ -330,8 +335,8 @@ class Pipeline:
         return charge
 
     async def count_tokens(
-        self, visit: Visit, key: Key, request: Request
-    ) -> Plain | Streamed | Refusal:
+        self, visit: RequestContext, key: Key, request: Request
+    ) -> WholeAnswer | StreamedAnswer | Refusal:
         """Answer `POST /v1/messages/count_tokens`: forwarded, or estimated and marked so."""
         body = peek(request.body, needs_max_tokens=False)
         if isinstance(body, Refusal):
@@ -350,16 +355,18 @@ class Pipeline:
         held: Held | None = None
         if asked.thread is not None and asked.thread.continues:
             held, admitted = await self._continued(key, admitted, asked.thread)
-        message = Message(request.method, _target(request), request.raw_headers, body, edits)
+        message = OutgoingRequest(
+            request.method, _target(request), request.raw_headers, body, edits
+        )
         attempts, _ = self._attempts(body, NO_FALLBACK, request, admitted.places)
         answer = await self.forwarder.send(visit, message, attempts, None)
-        if isinstance(answer, Plain) and _cannot_count(answer):
+        if isinstance(answer, WholeAnswer) and _cannot_count(answer):
             likely = likely_input_tokens(request.body)
             if held is not None and held.known:
                 likely += held.tokens
             estimate = {"input_tokens": likely}
             headers = [(b"content-type", b"application/json"), (b"x-apertis-estimated", b"true")]
-            return Plain(200, headers, msgspec.json.encode(estimate))
+            return WholeAnswer(200, headers, msgspec.json.encode(estimate))
         return answer
 
     def _allows(self, key: Key, model: str) -> bool:
@@ -394,8 +401,8 @@ class Pipeline:
         )
 
     def _cached(
-        self, visit: Visit, key: Key, admitted: _Admitted, request: Request
-    ) -> Plain | Refusal | bytes | None:
+        self, visit: RequestContext, key: Key, admitted: _Admitted, request: Request
+    ) -> WholeAnswer | Refusal | bytes | None:
         """The answer of an equal request; else the name to keep this one's under, if it may be."""
         asked, body = admitted.asked, admitted.body
         if asked.thread is not None or asked.chain is not None:
@@ -419,7 +426,7 @@ class Pipeline:
         ]
         visit.status = 200
         self.ledger.book(visit)
-        return Plain(200, headers, replayed)
+        return WholeAnswer(200, headers, replayed)
 
     def _reserve_tokens(
         self, key: Key, body: Body, held: Held | None
@@ -451,7 +458,7 @@ class Pipeline:
         plan: FallbackPlan,
         request: Request,
         places: Mapping[str, Mapping[str, bytes]] | None = None,
-    ) -> tuple[Attempts, str | None]:
+    ) -> tuple[RouteAttempts, str | None]:
         router = self.router
         affinity: str | None = None
         if router.chooses(body.model):
@@ -468,10 +475,12 @@ class Pipeline:
                 return found
             return tuple(target for target in found if target.upstream in places)
 
-        attempts = Attempts(body.model, plan, targets_of, lambda: is_bound(body.data))
+        attempts = RouteAttempts(body.model, plan, targets_of, lambda: is_bound(body.data))
         return attempts, affinity
 
-    def _settle(self, visit: Visit, charge: Charge, answer: Plain, keep: bytes | None) -> None:
+    def _settle(
+        self, visit: RequestContext, charge: Charge, answer: WholeAnswer, keep: bytes | None
+    ) -> None:
         reading = answer.reading
         if reading is None or reading.is_error:
             visit.code = _error_of(answer.body)[0]
@@ -487,14 +496,14 @@ class Pipeline:
             self._put(visit, keep, recording.finish(self._now()))
             answer.headers += MISS
 
-    def _record(self, visit: Visit, answer: Streamed, name: bytes) -> None:
+    def _record(self, visit: RequestContext, answer: StreamedAnswer, name: bytes) -> None:
         recording = self.cache.recording(streamed=True)
         answer.relay.copy_to(
             recording.add, lambda: self._put(visit, name, recording.finish(self._now()))
         )
         answer.headers += MISS
 
-    def _put(self, visit: Visit, name: bytes, entry: Entry | None) -> None:
+    def _put(self, visit: RequestContext, name: bytes, entry: Entry | None) -> None:
         # An answer of another model than the one asked for is no answer to the next request.
         if entry is not None and visit.key is not None and visit.fallback_reason is None:
             self.cache.put(name, visit.key.record.id, entry)
@@ -504,7 +513,7 @@ class Pipeline:
 _NO_COUNTING = frozenset({404, 405, 501})
 
 
-def _cannot_count(answer: Plain) -> bool:
+def _cannot_count(answer: WholeAnswer) -> bool:
     if answer.status not in _NO_COUNTING:
         return False
     # A 404 can also be about the model.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.gateway.request.charge import Charge
-    from apertis.gateway.request.context import Visit
+    from apertis.gateway.request.context import RequestContext
     from apertis.gateway.upstreams.contract import UpstreamAnswer
 
 __all__ = ["MAX_EVENT_BYTES", "EventFraming", "Relay", "begins_events"]
@@ -82,7 +82,7 @@ def _last_end(data: bytes) -> int:
 
 
 _FIELDS = (b"event:", b"data:", b"id:", b"retry:", b":")
-_LONGEST_FIELD = 6
+_MAX_FIELD_LENGTH = 6
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # More white space than this stands before no event.
 _MAX_BLANK_BYTES = 64 * 1024
@@ -98,7 +98,7 @@ def begins_events(beginning: bytes) -> bool | None:
     text = beginning.removeprefix(_BYTE_ORDER_MARK).lstrip(b" \t\r\n")
     if text.startswith(_FIELDS):
         return True
-    undecided = len(text) < _LONGEST_FIELD and any(field.startswith(text) for field in _FIELDS)
+    undecided = len(text) < _MAX_FIELD_LENGTH and any(field.startswith(text) for field in _FIELDS)
     return None if undecided and len(beginning) <= _MAX_BLANK_BYTES else False
 
 
@@ -106,7 +106,7 @@ def begins_events(beginning: bytes) -> bool | None:
 # can be kept.
 _TAIL_SECONDS = 1.0
 # What comes before the first content is small. What is not must not fill the memory.
-_MOST_HELD_BYTES = 2**20
+_MAX_HELD_BYTES = 2**20
 
 
 class Relay:
@@ -131,7 +131,7 @@ class Relay:
     def __init__(
         self,
         answer: UpstreamAnswer,
-        visit: Visit,
+        visit: RequestContext,
         charge: Charge | None,
         on_outcome: Callable[[Outcome], None],
     ) -> None:
@@ -175,7 +175,7 @@ class Relay:
                 return Outcome.MALFORMED
             self._ready.append(block)
             held += len(block)
-            if held > _MOST_HELD_BYTES:
+            if held > _MAX_HELD_BYTES:
                 # Comments or pings without end; whoever reads them can tell when it is enough.
                 return Outcome.OK
         if not reader.error_type:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from apertis.accounting.estimate import Held
 
-__all__ = ["KEPT_SECONDS", "MOST_KEPT", "ThreadStore", "Threads"]
+__all__ = ["KEPT_SECONDS", "MAX_KEPT", "ThreadStore", "Threads"]
 
 # How long a conversation can rest, and how many answers of all keys are kept.
 KEPT_SECONDS: Final = 30 * 86_400
-MOST_KEPT: Final = 100_000
-_MOST_IN_MEMORY = 10_000
+MAX_KEPT: Final = 100_000
+_MAX_IN_MEMORY = 10_000
 _PAUSE_SECONDS = 0.2
 _PAUSE_AFTER_FAILURE_SECONDS = 5.0
 _DROP_SECONDS = 600.0
@@ -111,7 +111,7 @@ class Threads:
         try:
             await self._store.add(messages.values())
             if now - self._dropped >= _DROP_SECONDS:
-                await self._store.drop(int(now - KEPT_SECONDS), MOST_KEPT)
+                await self._store.drop(int(now - KEPT_SECONDS), MAX_KEPT)
                 self._dropped = now
         except StoreUnavailableError as error:
             self._wake.set()
@@ -128,5 +128,5 @@ def _put(kept: OrderedDict[tuple[str, str], ThreadMessage], message: ThreadMessa
     id_ = message.key_id, message.message_id
     kept[id_] = message
     kept.move_to_end(id_)
-    if len(kept) > _MOST_IN_MEMORY:
+    if len(kept) > _MAX_IN_MEMORY:
         kept.popitem(last=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apertis.gateway.routing.affinity import AffinityTable, affinity_of
-from apertis.gateway.routing.attempts import Attempts, Stop, Try, may_change_model, may_move
+from apertis.gateway.routing.attempts import RouteAttempts, Stop, Try, may_change_model, may_move
 from apertis.gateway.routing.breaker import BreakerState, Cause
 from apertis.gateway.routing.fallback import (
     BOUND_HEADER,
@@ -29,7 +29,6 @@ __all__ = [
     "BOUND_HEADER",
     "NO_FALLBACK",
     "AffinityTable",
-    "Attempts",
     "BreakerState",
     "Cause",
     "FallbackDefaults",
@@ -37,6 +36,7 @@ __all__ = [
     "FallbackPlan",
     "FallbackReason",
     "Outcome",
+    "RouteAttempts",
     "Router",
     "Stop",
     "Target",

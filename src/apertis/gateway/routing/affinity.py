@@ -13,8 +13,8 @@ __all__ = ["AffinityTable", "affinity_of"]
 
 SESSION_HEADER: Final = "x-claude-code-session-id"
 
-_MOST_CONVERSATIONS = 10_000
-_LONGEST_SESSION = 128
+_MAX_CONVERSATIONS = 10_000
+_MAX_SESSION_LENGTH = 128
 # Of each part its length, beginning and end are hashed: what that costs does not grow with it.
 _SAMPLE_BYTES = 1024
 
@@ -29,7 +29,7 @@ def affinity_of(
     empty where there is none. None when there is nothing to go by.
     """
     session = headers.get(SESSION_HEADER)
-    if session and len(session) <= _LONGEST_SESSION:
+    if session and len(session) <= _MAX_SESSION_LENGTH:
         return session
     if not (session or first_message or system):
         return None
@@ -47,7 +47,7 @@ class AffinityTable:
 
     __slots__ = ("_entries", "_limit", "_seconds")
 
-    def __init__(self, seconds: float, limit: int = _MOST_CONVERSATIONS) -> None:
+    def __init__(self, seconds: float, limit: int = _MAX_CONVERSATIONS) -> None:
         self._seconds = seconds
         self._limit = limit
         # Prompt caches are a model's own, so a conversation has an upstream for each model.

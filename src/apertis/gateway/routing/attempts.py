@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from apertis.gateway.routing.fallback import FallbackPlan
     from apertis.gateway.routing.targets import Target
 
-__all__ = ["Attempts", "Stop", "Try", "may_change_model", "may_move"]
+__all__ = ["RouteAttempts", "Stop", "Try", "may_change_model", "may_move"]
 
 _PAUSE_SECONDS: Final = 0.1
 
@@ -67,7 +67,7 @@ class Stop(NamedTuple):
     refusal: Refusal | None
 
 
-class Attempts:
+class RouteAttempts:
     """Drive it with `start`, then with `after` for each outcome, and `commit` at the first content.
 
     `targets_of` gives the targets of a model, best first; empty passes over the model. `is_bound`

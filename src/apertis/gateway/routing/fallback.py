@@ -37,8 +37,8 @@ __all__ = [
 # `allow` lets the request's own `fallback_models` stand in for a conversation that is bound.
 BOUND_HEADER: Final = "x-apertis-fallback-bound"
 
-_MOST_MODELS = 5
-_LONGEST_MODEL = 256
+_MAX_MODELS = 5
+_MAX_MODEL_LENGTH = 256
 _SHORTEST_MS, _LONGEST_MS = 5_000, 300_000
 
 T = TypeVar("T")
@@ -144,11 +144,13 @@ def _models(raw: bytes | None) -> tuple[str, ...] | Refusal | None:
     models = _decoded(raw, tuple[str, ...])
     if models is None:
         return None
-    if isinstance(models, Refusal) or not all(0 < len(name) <= _LONGEST_MODEL for name in models):
+    if isinstance(models, Refusal) or not all(
+        0 < len(name) <= _MAX_MODEL_LENGTH for name in models
+    ):
         return _invalid("fallback_models", "an array of names of models")
-    if len(models) > _MOST_MODELS:
+    if len(models) > _MAX_MODELS:
         return _invalid(
-            "fallback_models", f"at most {_MOST_MODELS} models are possible, not {len(models)}"
+            "fallback_models", f"at most {_MAX_MODELS} models are possible, not {len(models)}"
         )
     return models
 
@@ -181,7 +183,7 @@ def _invalid(param: str, expected: str) -> Refusal:
 
 # What may stand in a header's value as it is; the percent sign itself stands for an escape.
 _PLAIN: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
-_LONGEST_NAME: Final = 256
+_MAX_NAME_LENGTH: Final = 256
 
 
 class FallbackReason(enum.Enum):
@@ -230,7 +232,7 @@ def fallback_headers(
 
 
 def _value(name: str) -> bytes:
-    name = name[:_LONGEST_NAME]
+    name = name[:_MAX_NAME_LENGTH]
     if name.isascii() and name.isprintable() and name == name.strip():
         return name.encode()
     return quote(name.strip(), safe=_PLAIN).encode()

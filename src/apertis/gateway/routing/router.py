@@ -26,11 +26,11 @@ __all__ = ["Router", "UpstreamState"]
 
 # How long a target rests after a 429 that does not say it, and at most.
 _DEFAULT_REST_SECONDS: Final = 1.0
-_LONGEST_REST_SECONDS: Final = 3600.0
+_MAX_REST_SECONDS: Final = 3600.0
 
 # Callers choose the names: neither table may grow with them.
-_MOST_GROUPS = 2048
-_MOST_RESTS = 1024
+_MAX_GROUPS = 2048
+_MAX_RESTS = 1024
 
 _RESTS = frozenset({Outcome.RATE_LIMITED, Outcome.OVERLOADED})
 
@@ -155,7 +155,7 @@ class Router:
     def _group(self, model: str) -> Group:
         group = self._groups.get(model)
         if group is None:
-            if len(self._groups) >= _MOST_GROUPS:
+            if len(self._groups) >= _MAX_GROUPS:
                 self._groups.clear()
             group = self._groups[model] = self._names.group(model)
         return group
@@ -199,10 +199,10 @@ class Router:
         if retry_after is None and outcome is not Outcome.RATE_LIMITED:
             return
         seconds = _DEFAULT_REST_SECONDS if retry_after is None else max(retry_after, 0.0)
-        if len(self._rests) >= _MOST_RESTS:
+        if len(self._rests) >= _MAX_RESTS:
             self._rests = {t: until for t, until in self._rests.items() if until > now}
-        if len(self._rests) < _MOST_RESTS:
-            self._rests[target] = now + min(seconds, _LONGEST_REST_SECONDS)
+        if len(self._rests) < _MAX_RESTS:
+            self._rests[target] = now + min(seconds, _MAX_REST_SECONDS)
 
 
 def _by_weight(routes: list[Route], pick: float) -> list[Route]:

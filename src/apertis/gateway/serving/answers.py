@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.gateway.errors import Refusal
-    from apertis.gateway.request.context import Visit
-    from apertis.gateway.request.forward import Plain, Streamed
+    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.forward import StreamedAnswer, WholeAnswer
     from apertis.gateway.serving.asgi import ClientConnection
     from apertis.gateway.upstreams.contract import RawHeaders
 
@@ -21,8 +21,8 @@ __all__ = [
     "PING",
     "STOPPING",
     "CutAnswer",
-    "Lined",
-    "Lines",
+    "LineAnswer",
+    "LineSource",
     "Pings",
     "own_headers",
     "send_lines",
@@ -39,7 +39,7 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _BLOCKS_PER_TURN = 32
 
 
-def own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
+def own_headers(visit: RequestContext, headers: RawHeaders) -> RawHeaders:
     """Add what the gateway says of a request itself; the head is sent next."""
     own = visit.id.encode()
     visit.head_sent = True
@@ -54,7 +54,7 @@ def own_headers(visit: Visit, headers: RawHeaders) -> RawHeaders:
     return headers
 
 
-def send_refusal(visit: Visit, refusal: Refusal, connection: ClientConnection) -> None:
+def send_refusal(visit: RequestContext, refusal: Refusal, connection: ClientConnection) -> None:
     """Answer with an error of the gateway's own."""
     visit.status, visit.code = refusal.status, refusal.code
     standing = visit.standing
@@ -68,7 +68,10 @@ def send_refusal(visit: Visit, refusal: Refusal, connection: ClientConnection) -
 
 
 def send_plain(
-    visit: Visit, answer: Plain, connection: ClientConnection, clock: Callable[[], float]
+    visit: RequestContext,
+    answer: WholeAnswer,
+    connection: ClientConnection,
+    clock: Callable[[], float],
 ) -> None:
     """Answer with a whole body."""
     visit.status = answer.status
@@ -77,8 +80,8 @@ def send_plain(
 
 
 async def send_stream(
-    visit: Visit,
-    answer: Streamed,
+    visit: RequestContext,
+    answer: StreamedAnswer,
     connection: ClientConnection,
     pings: Pings,
     clock: Callable[[], float],
@@ -160,7 +163,7 @@ class Pings:
 class CutAnswer(ConnectionError):
     """An answer that has begun cannot go on: the client is to see that it is not whole.
 
-    Lines have no place for an error, so the connection is dropped.
+    LineSource have no place for an error, so the connection is dropped.
     """
 
     def __init__(self, refusal: Refusal) -> None:
@@ -168,7 +171,7 @@ class CutAnswer(ConnectionError):
         self.refusal = refusal
 
 
-class Lines(Protocol):
+class LineSource(Protocol):
     """The body of such an answer."""
 
     async def next(self) -> bytes:
@@ -181,16 +184,19 @@ class Lines(Protocol):
 
 
 @dataclass(slots=True)
-class Lined:
+class LineAnswer:
     """An answer of lines that goes on."""
 
     status: int
     headers: RawHeaders
-    lines: Lines
+    lines: LineSource
 
 
 async def send_lines(
-    visit: Visit, answer: Lined, connection: ClientConnection, clock: Callable[[], float]
+    visit: RequestContext,
+    answer: LineAnswer,
+    connection: ClientConnection,
+    clock: Callable[[], float],
 ) -> None:
     """Hand lines out as they come, and no faster than the client takes them."""
     lines = answer.lines

@@ -23,12 +23,12 @@ from apertis.gateway.errors import (
 from apertis.gateway.keys.admission import UNKNOWN_KEY, refuse_repeated
 from apertis.gateway.keys.matching import is_loopback
 from apertis.gateway.request.charge import CLIENT_LEFT
-from apertis.gateway.request.context import Visit
-from apertis.gateway.request.forward import Plain, Streamed
+from apertis.gateway.request.context import RequestContext
+from apertis.gateway.request.forward import StreamedAnswer, WholeAnswer
 from apertis.gateway.serving.answers import (
     STOPPING,
     CutAnswer,
-    Lined,
+    LineAnswer,
     send_lines,
     send_plain,
     send_refusal,
@@ -56,10 +56,13 @@ if TYPE_CHECKING:
     from apertis.gateway.observe.metrics import Metrics
     from apertis.gateway.request.pipeline import Pipeline
     from apertis.gateway.serving.answers import Pings
-    from apertis.gateway.serving.asgi import ASGIApp, Message, Receive, Scope, Send
+    from apertis.gateway.serving.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
     from apertis.gateway.upstreams.contract import RawHeaders
 
-    Handler = Callable[[Visit, Key, Request, str], Awaitable[Plain | Streamed | Lined | Refusal]]
+    Handler = Callable[
+        [RequestContext, Key, Request, str],
+        Awaitable[WholeAnswer | StreamedAnswer | LineAnswer | Refusal],
+    ]
     from apertis.gateway.keys.directory import Key
 
 __all__ = ["Application", "user_token"]
@@ -104,7 +107,7 @@ class Application:
         """Serve one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"this application speaks HTTP only, not {scope['type']}")
-        visit = Visit(scope["method"], scope["path"], self._clock())
+        visit = RequestContext(scope["method"], scope["path"], self._clock())
         try:
             await self._serve(visit, scope, receive, send)
         except ClientLeft:
@@ -132,7 +135,9 @@ class Application:
             self._metrics.add(visit, finished)
             self.log.add(visit, finished)
 
-    async def _serve(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, visit: RequestContext, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         peer = scope["client"]
         address: str = "" if peer is None else peer[0]
         origins = self.pipeline.settings.server.allowed_origins
@@ -183,14 +188,14 @@ class Application:
             return
         await self._counted(visit, key, request, endpoint, name, scope, receive)
 
-    async def _admit_newer(self, visit: Visit, request: Request) -> Refusal | None:
+    async def _admit_newer(self, visit: RequestContext, request: Request) -> Refusal | None:
         """Admit a key that nobody knows: the command line may have made it a moment ago."""
         await self._newer_keys()
         return self.pipeline.admit_key(visit, request)
 
     async def _counted(
         self,
-        visit: Visit,
+        visit: RequestContext,
         key: Key,
         request: Request,
         endpoint: Endpoint,
@@ -274,7 +279,7 @@ class Application:
 
     async def _answered(
         self,
-        visit: Visit,
+        visit: RequestContext,
         key: Key,
         request: Request,
         endpoint: Endpoint,
@@ -282,7 +287,7 @@ class Application:
         scope: Scope,
     ) -> None:
         pipeline = self.pipeline
-        answer: Plain | Streamed | Lined | Refusal
+        answer: WholeAnswer | StreamedAnswer | LineAnswer | Refusal
         if endpoint is Endpoint.MESSAGES:
             answer = await pipeline.messages(visit, key, request)
         elif endpoint is Endpoint.COUNT_TOKENS:
@@ -293,14 +298,14 @@ class Application:
             if _is_claude_code(request):
                 answer = answer.for_claude_code()
             send_refusal(visit, answer, connection_of(scope))
-        elif isinstance(answer, Streamed):
+        elif isinstance(answer, StreamedAnswer):
             await send_stream(visit, answer, connection_of(scope), self._pings, self._clock)
-        elif isinstance(answer, Lined):
+        elif isinstance(answer, LineAnswer):
             await send_lines(visit, answer, connection_of(scope), self._clock)
         else:
             send_plain(visit, answer, connection_of(scope), self._clock)
 
-    async def _open_to_all(self, visit: Visit, endpoint: Endpoint, scope: Scope) -> None:
+    async def _open_to_all(self, visit: RequestContext, endpoint: Endpoint, scope: Scope) -> None:
         visit.status, body = 200, _ALIVE
         if endpoint is Endpoint.OPENAPI:
             body = self._openapi()
@@ -317,13 +322,19 @@ class Application:
         visit.head_sent = True
         connection_of(scope).answer(visit.status, headers, body)
 
-    def _scraped(self, visit: Visit, scope: Scope) -> None:
+    def _scraped(self, visit: RequestContext, scope: Scope) -> None:
         visit.status = 200
         headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
         connection_of(scope).answer(200, headers, self._metrics.render())
 
     async def _administered(
-        self, visit: Visit, key: Key, request: Request, scope: Scope, receive: Receive, send: Send
+        self,
+        visit: RequestContext,
+        key: Key,
+        request: Request,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         read = self._body_at_hand(request, Endpoint.ADMIN, scope)
         if read is None:
@@ -331,12 +342,12 @@ class Application:
         if isinstance(read, Refusal):
             send_refusal(visit, read, connection_of(scope))
             return
-        bodies: list[Message] = [{"type": "http.request", "body": read.body}]
+        bodies: list[ASGIMessage] = [{"type": "http.request", "body": read.body}]
 
-        async def received() -> Message:
+        async def received() -> ASGIMessage:
             return bodies.pop() if bodies else await receive()
 
-        async def observed(message: Message) -> None:
+        async def observed(message: ASGIMessage) -> None:
             if message["type"] == "http.response.start":
                 visit.head_sent = True
                 visit.status = message["status"]
@@ -364,10 +375,10 @@ _ALIVE = b'{"status":"ok"}'
 # The API's own limits: 32 MB for a message, 256 MB for a batch of them.
 _BATCH_FACTOR = 8
 _REQUEST_CLASSES = frozenset({"main", "subagent", "workflow", "compaction", "auxiliary"})
-_LONGEST_ID = 128
+_MAX_ID_LENGTH = 128
 
 
-def _request(visit: Visit, scope: Scope, path: str, peer: str) -> Request:
+def _request(visit: RequestContext, scope: Scope, path: str, peer: str) -> Request:
     raw: list[tuple[bytes, bytes]] = scope["headers"]
     headers = header_values(raw)
     visit.session = _id(headers.get("x-claude-code-session-id"))
@@ -384,7 +395,7 @@ def _id(value: str | None) -> str | None:
     """An identification as a client sent it, as logs, tables and headers can bear it."""
     if value is None:
         return None
-    value = value[:_LONGEST_ID]
+    value = value[:_MAX_ID_LENGTH]
     if value.isascii() and value.isprintable():
         return value
     return "".join(char if " " <= char <= "~" else "?" for char in value)
@@ -408,7 +419,9 @@ def _is_claude_code(request: Request) -> bool:
     )
 
 
-def _let_page_read(visit: Visit, scope: Scope, origins: tuple[str, ...]) -> RawHeaders | None:
+def _let_page_read(
+    visit: RequestContext, scope: Scope, origins: tuple[str, ...]
+) -> RawHeaders | None:
     """Let a page of an allowed origin read the answer; the headers that answer a preflight.
 
     A preflight has no key, and is answered for every path, so that a page can read the errors too.
@@ -432,7 +445,9 @@ def _let_page_read(visit: Visit, scope: Scope, origins: tuple[str, ...]) -> RawH
     return None
 
 
-async def user_token(_visit: Visit, key: Key, _request: Request, _name: str) -> Plain:
+async def user_token(
+    _visit: RequestContext, key: Key, _request: Request, _name: str
+) -> WholeAnswer:
     """Answer with the key's name, quota, use and rest, in units of 1/500,000 US dollar.
 
     `remain_quota` counts what requests under way have set aside as used. An unlimited key has
@@ -450,4 +465,4 @@ async def user_token(_visit: Visit, key: Key, _request: Request, _name: str) -> 
         "expired_time": -1 if record.expires_at is None else record.expires_at,
     }
     body = msgspec.json.encode({"success": True, "data": data})
-    return Plain(200, [(b"content-type", b"application/json")], body)
+    return WholeAnswer(200, [(b"content-type", b"application/json")], body)

@@ -30,8 +30,8 @@ __all__ = [
     "CONNECTION",
     "REQUEST_ID",
     "ASGIApp",
+    "ASGIMessage",
     "ClientConnection",
-    "Message",
     "Receive",
     "Scope",
     "Send",
@@ -44,9 +44,9 @@ __all__ = [
 ]
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+ASGIMessage = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[ASGIMessage]]
+Send = Callable[[ASGIMessage], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The scope extension in which our HTTP protocol gives the client's connection.

@@ -59,7 +59,7 @@ _ROUTES: tuple[tuple[re.Pattern[str], tuple[str, ...], Endpoint], ...] = tuple(
     )
 )
 _ADMIN = "/admin/v1/"
-_LONGEST_PATH = 300
+_MAX_PATH_LENGTH = 300
 # What is asked for by clients whose base URL ends in `/v1`.
 _TWICE = ("/v1/v1/", "/v1/api/")
 # What nearly every request asks for is found without looking at patterns.
@@ -99,7 +99,7 @@ _OTHER_APIS = ("/complete", "/chat/completions", "/completions", "/responses")
 
 def _hint(path: str) -> str:
     """Which path may be meant, and what is to be changed in the client for it."""
-    tidy = re.sub(r"/{2,}", "/", path[:_LONGEST_PATH]).rstrip("/")
+    tidy = re.sub(r"/{2,}", "/", path[:_MAX_PATH_LENGTH]).rstrip("/")
     if tidy.endswith(_OTHER_APIS):
         return "; this is Claude's Messages API: POST /v1/messages"
     below = "/v1" + tidy.rpartition("/v1")[2]

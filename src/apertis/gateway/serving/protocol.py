@@ -39,13 +39,13 @@ __all__ = ["HttpProtocol"]
 
 
 # The parser itself would keep a head of any length, before any key has been seen.
-_MOST_HEAD_BYTES = 64 * 1024
+_MAX_HEAD_BYTES = 64 * 1024
 _HEAD_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
 # How long the rest of a body may come whose request is answered already.
 _REST_SECONDS = 30.0
 # Each request that waits behind an answer costs far more memory than its bytes.
-_MOST_WAITING = 100
+_MAX_WAITING = 100
 # RFC 9110, section 7.2: a name or an address, and perhaps a port.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Za-z.:_%~-]+\])(?::[0-9]{0,5})?")
 
@@ -58,7 +58,7 @@ class _RefusedError(Exception):
         self.refusal = refusal
 
 
-class Exchange:
+class ClientExchange:
     """One request of a connection, as the application meets it beside ASGI's messages."""
 
     __slots__ = ("_chunked", "_cycle", "_on_lost", "_protocol")
@@ -221,7 +221,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Wait for the first request, but not for ever."""
         super().connection_made(transport)
         # More than one when a client does not wait for its answers.
-        self.exchanges: set[Exchange] = set()
+        self.exchanges: set[ClientExchange] = set()
         self._pieces: list[bytes] = []
         self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
 
@@ -239,14 +239,14 @@ class HttpProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._unset_keepalive_if_required()
-        self._much_came = self._head_bytes + len(data) > _MOST_HEAD_BYTES
+        self._much_came = self._head_bytes + len(data) > _MAX_HEAD_BYTES
         self._parse(data)
         if self._refused:
             return
         if self._within_head:
             self._head_bytes += len(data)
-            if self._head_bytes > _MOST_HEAD_BYTES:
-                self._refuse(head_too_large(_MOST_HEAD_BYTES))
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self._refuse(head_too_large(_MAX_HEAD_BYTES))
             elif self._head_timer is None:
                 # Armed only when a head did not come in one piece.
                 self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
@@ -257,8 +257,8 @@ class HttpProtocol(HttpToolsProtocol):
             # Extensions of chunks, and trailers, could go on for ever.
             self._framing_bytes = 0 if self._body_came else self._framing_bytes + len(data)
             self._body_came = False
-            if self._framing_bytes > _MOST_HEAD_BYTES:
-                self._refuse(trailers_too_large(_MOST_HEAD_BYTES))
+            if self._framing_bytes > _MAX_HEAD_BYTES:
+                self._refuse(trailers_too_large(_MAX_HEAD_BYTES))
 
     def _parse(self, data: bytes) -> None:
         while True:
@@ -293,8 +293,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request; its body is limited by the application."""
-        if self._much_came and self._head_size() > _MOST_HEAD_BYTES:
-            raise _RefusedError(head_too_large(_MOST_HEAD_BYTES))
+        if self._much_came and self._head_size() > _MAX_HEAD_BYTES:
+            raise _RefusedError(head_too_large(_MAX_HEAD_BYTES))
         parser = self.parser
         refusal = _fault_of(parser.get_http_version(), self.headers)
         if refusal is not None:
@@ -309,10 +309,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         # Trailers are no headers: what a request says is said before its body.
         self.headers = []
-        if len(self.pipeline) > _MOST_WAITING:
+        if len(self.pipeline) > _MAX_WAITING:
             raise _RefusedError(invalid_request("Too many requests wait for their answers."))
         # The application's task is made by now, and runs later.
-        cast("Scope", self.scope)["extensions"] = {CONNECTION: Exchange(self, self.cycle)}
+        cast("Scope", self.scope)["extensions"] = {CONNECTION: ClientExchange(self, self.cycle)}
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of a body; one that is wanted as a whole wakes nobody before its end."""
@@ -341,8 +341,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._within_head:
             # Only the parser takes an offer to upgrade for the end of its request.
             return
-        if self.headers and self._head_size() > _MOST_HEAD_BYTES:
-            raise _RefusedError(trailers_too_large(_MOST_HEAD_BYTES))
+        if self.headers and self._head_size() > _MAX_HEAD_BYTES:
+            raise _RefusedError(trailers_too_large(_MAX_HEAD_BYTES))
         self._stop_rest_timer()
         if self._pieces:
             self._join_body()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.batches import StoredBatches
 from apertis.gateway.store.keys import StoredKeys
-from apertis.gateway.store.location import place_of
+from apertis.gateway.store.location import location_of
 from apertis.gateway.store.migration import is_at_head, upgrade
 from apertis.gateway.store.records import LockLostError, StoreUnavailableError
 from apertis.gateway.store.threads import StoredThreads
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from apertis.gateway.store.connections import Database
-    from apertis.gateway.store.location import Place
+    from apertis.gateway.store.location import StoreLocation
     from apertis.gateway.store.lock import Lock
 
 __all__ = ["Store"]
@@ -51,7 +51,7 @@ class Store:
         beside it. When tables have to change, nobody else may be there: another one that is just
         changing them is waited for. `ConfigurationError` says in one line why it cannot be opened.
         """
-        place = place_of(location)
+        place = location_of(location)
         place.prepare()
         lock = place.lock()
         database = place.connect()
@@ -97,7 +97,7 @@ class Store:
 
 
 async def _prepare(
-    database: Database, place: Place, lock: Lock, exclusive: bool, wait_seconds: float
+    database: Database, place: StoreLocation, lock: Lock, exclusive: bool, wait_seconds: float
 ) -> None:
     if await is_at_head(database, place):
         if exclusive and not await lock.take():
@@ -129,7 +129,7 @@ async def _take_or_wait(lock: Lock, seconds: float) -> bool:
 
 
 @contextlib.contextmanager
-def _told_as_configuration(place: Place) -> Generator[None]:
+def _told_as_configuration(place: StoreLocation) -> Generator[None]:
     try:
         yield
     except StoreUnavailableError as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from apertis.gateway.store.connections import Database
     from apertis.gateway.store.lock import Lock
 
-__all__ = ["FILE_NAME", "Place", "place_of", "sqlite_file"]
+__all__ = ["FILE_NAME", "StoreLocation", "location_of", "sqlite_file"]
 
 FILE_NAME = "apertis.sqlite3"
 
@@ -29,7 +29,7 @@ _SIGNS_OF_DAMAGE = ("file is not a database", "malformed")
 _OLDEST_SQLITE = (3, 24, 0)
 
 
-class Place(Protocol):
+class StoreLocation(Protocol):
     """What differs between the databases before one is open."""
 
     @property
@@ -63,7 +63,7 @@ class Place(Protocol):
         ...
 
 
-def place_of(location: Path | str) -> Place:
+def location_of(location: Path | str) -> StoreLocation:
     """Tell a PostgreSQL URL from the path of a folder or of a SQLite file."""
     if isinstance(location, str) and "://" in location:
         scheme = location.partition("://")[0]

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from apertis.gateway.store.connections import Database
-    from apertis.gateway.store.location import Place
+    from apertis.gateway.store.location import StoreLocation
 
 __all__ = ["is_at_head", "upgrade"]
 
 _REVISION = text("SELECT version_num FROM alembic_version")
 
 
-async def is_at_head(database: Database, place: Place) -> bool:
+async def is_at_head(database: Database, place: StoreLocation) -> bool:
     """Whether the tables are in the newest form; a database without any is not.
 
     `ConfigurationError` when a newer version made them, or another program.
@@ -41,7 +41,7 @@ async def is_at_head(database: Database, place: Place) -> bool:
     return revision == HEAD
 
 
-async def upgrade(database: Database, place: Place) -> None:
+async def upgrade(database: Database, place: StoreLocation) -> None:
     """Take all steps that are missing, after a copy of what is there; all of them, or none."""
     revision = await _revision(database, place)
     if revision is not None:
@@ -50,7 +50,7 @@ async def upgrade(database: Database, place: Place) -> None:
         await connection.run_sync(_run_migrations)
 
 
-async def _revision(database: Database, place: Place) -> str | None:
+async def _revision(database: Database, place: StoreLocation) -> str | None:
     try:
         async with database.reading() as connection:
             return (await connection.execute(_REVISION)).scalar_one_or_none()

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from apertis.accounting.record import UsageRecord
     from apertis.gateway.store.journal import Journal
 
-__all__ = ["Ledger", "Mover"]
+__all__ = ["Mover", "UsageSink"]
 
 _INTERVAL_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 5.0
+_MAX_PAUSE_SECONDS = 5.0
 _RECORDS_AT_ONCE = 500
 
 
-class Ledger(Protocol):
+class UsageSink(Protocol):
     """Where records are booked."""
 
     async def add(self, records: Sequence[UsageRecord], /) -> int:
@@ -41,7 +41,7 @@ class Mover:
     def __init__(
         self,
         journal: Journal,
-        ledger: Ledger,
+        ledger: UsageSink,
         *,
         interval_seconds: float = _INTERVAL_SECONDS,
         records_at_once: int = _RECORDS_AT_ONCE,
@@ -110,4 +110,4 @@ class Mover:
     async def _pause(self) -> None:
         # 32 intervals are beyond the longest pause; more would only grow the number.
         seconds = self._interval_seconds * (1 << min(self._failures, 5))
-        await asyncio.sleep(min(seconds, max(_LONGEST_PAUSE_SECONDS, self._interval_seconds)))
+        await asyncio.sleep(min(seconds, max(_MAX_PAUSE_SECONDS, self._interval_seconds)))

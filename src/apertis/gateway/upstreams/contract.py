@@ -42,7 +42,7 @@ TOLD_BY_PROXIES = frozenset(
 )
 """What proxies in front of the gateway tell of who asks, beside `x-forwarded-*`."""
 
-_LONGEST_SHOWN = 200
+_MAX_SHOWN_LENGTH = 200
 
 Headers = tuple[tuple[str, str], ...]
 RawHeaders = list[tuple[bytes, bytes]]
@@ -177,4 +177,4 @@ def redirect_target(headers: Iterable[tuple[bytes, bytes]]) -> str:
     scheme, slashes, rest = address.rpartition("//")
     host, slash, path = rest.partition("/")
     shown = f"{scheme}{slashes}{host.rpartition('@')[2] if slashes else host}{slash}{path}"
-    return shown[:_LONGEST_SHOWN] if shown.isprintable() and shown else "elsewhere"
+    return shown[:_MAX_SHOWN_LENGTH] if shown.isprintable() and shown else "elsewhere"

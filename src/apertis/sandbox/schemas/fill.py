@@ -24,11 +24,11 @@ from apertis.sandbox.vocabulary import Words, stems
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MOST_TRIES = 60
+_MAX_TRIES = 60
 # From here on only what is required is filled, and later nothing at all.
 _SPARSE_DEPTH = 6
 _DEEPEST = 20
-_MOST_ITEMS = 1000
+_MAX_ITEMS = 1000
 _TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 
 
@@ -88,7 +88,7 @@ def _best(schema: object, place: _Place) -> Any:
     place.budget.left -= 1
     if place.budget.left < 0:
         raise _NothingFitsError
-    for value in islice(_candidates(schema, place), _MOST_TRIES):
+    for value in islice(_candidates(schema, place), _MAX_TRIES):
         if fits(value, schema, place.root):
             return value
     raise _NothingFitsError
@@ -104,7 +104,7 @@ def _candidates(schema: object, place: _Place) -> Iterator[Any]:
     empty = [variant for variant in flat if variant.get("type") == "null"]
     rest = [variant for variant in flat if variant.get("type") != "null"]
     others = _in_turn(rest, place)
-    yield from islice(others, _MOST_TRIES // 2)
+    yield from islice(others, _MAX_TRIES // 2)
     yield from _in_turn(empty, place)
     yield from others
 
@@ -212,7 +212,7 @@ def _object_of(names: list[str], variant: JsonObject, place: _Place) -> Iterator
         except _NothingFitsError:
             if name in variant.get("required", ()):
                 return
-    missing = min(int(variant.get("minProperties", 0)), _MOST_ITEMS) - len(value)
+    missing = min(int(variant.get("minProperties", 0)), _MAX_ITEMS) - len(value)
     for number in range(1, missing + 1):
         name = f"item{number}"
         if name not in value:
@@ -256,13 +256,13 @@ def _has_evidence(name: str, variant: JsonObject, place: _Place) -> bool:
 def _arrays(variant: JsonObject, place: _Place) -> Iterator[list[Any]]:
     first: list[Any] = variant.get("prefixItems") or []
     least = int(variant.get("minItems", 0))
-    most = int(variant.get("maxItems", _MOST_ITEMS))
+    most = int(variant.get("maxItems", _MAX_ITEMS))
     sparse = place.depth > _SPARSE_DEPTH
     few = sparse or place.acts
     for size in dict.fromkeys((least if few else max(least, len(first), 1), least, 0)):
         try:
             items = [_best(part, place.item()) for part in first[:size]]
-            rest = _items(variant, place, min(size, most, _MOST_ITEMS) - len(items), sparse)
+            rest = _items(variant, place, min(size, most, _MAX_ITEMS) - len(items), sparse)
         except _NothingFitsError:
             continue
         yield [*items, *rest]
@@ -276,7 +276,7 @@ def _items(variant: JsonObject, place: _Place, wanted: int, sparse: bool) -> lis
     if contained is not None:
         both = {"allOf": [contained, schema]}
         items = [_best(both, place.item()) for _ in range(int(variant.get("minContains", 1)))]
-    most = int(variant.get("maxItems", _MOST_ITEMS)) - len(variant.get("prefixItems") or ())
+    most = int(variant.get("maxItems", _MAX_ITEMS)) - len(variant.get("prefixItems") or ())
     wanted = max(wanted, 0)
     if not sparse and "prefixItems" not in variant:
         wanted = max(wanted, min(most, _said_items(schema, place)))
@@ -302,7 +302,7 @@ def _said_items(schema: object, place: _Place) -> int:
 
 def _different(schema: object, place: _Place, items: list[Any], wanted: int) -> list[Any]:
     found = list(items)
-    for value in islice(_candidates(schema, place.item()), _MOST_TRIES + 2 * wanted):
+    for value in islice(_candidates(schema, place.item()), _MAX_TRIES + 2 * wanted):
         if len(found) >= wanted:
             break
         new = not any(same(value, other) for other in found)

@@ -16,7 +16,7 @@ _Writer: TypeAlias = Callable[[int], str]
 
 _CLASSES = {"d": string.digits, "w": string.ascii_letters + string.digits + "_", "s": " "}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
-_MOST_ROUNDS = 512
+_MAX_ROUNDS = 512
 # An expression can ask for more than there is memory; no tool's argument is as long as this.
 _LONGEST = 20_000
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " "
@@ -36,7 +36,7 @@ def example(pattern: str, at_least: int = 0, at_most: int | None = None) -> str 
         write = reader.alternatives()
         if reader.place < len(pattern):
             return None
-        for rounds in range(min(at_least, _MOST_ROUNDS) + 1):
+        for rounds in range(min(at_least, _MAX_ROUNDS) + 1):
             text = write(rounds)
             if len(text) >= at_least:
                 return text if at_most is None or len(text) <= at_most else None

@@ -11,7 +11,7 @@ from apertis.sandbox.values import JsonObject, is_array, is_number, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MOST_VARIANTS = 24
+_MAX_VARIANTS = 24
 _DEEPEST = 24
 _KEEP_GREATEST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _KEEP_LEAST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
@@ -50,7 +50,7 @@ def variants(schema: object, root: object) -> Iterator[JsonObject]:
     What fits the schema fits at least one of them; the other way round is for `fits` to say.
     There may be many: the first 24 of them are enough to find a value.
     """
-    yield from islice(_variants(schema, root, frozenset()), _MOST_VARIANTS)
+    yield from islice(_variants(schema, root, frozenset()), _MAX_VARIANTS)
 
 
 def _variants(schema: object, root: object, above: frozenset[int]) -> Iterator[JsonObject]:
