@@ -10,12 +10,12 @@ from msgspec import Meta
 __all__ = ["UNITS_PER_DOLLAR", "iso", "read_moment", "read_span", "usd"]
 
 
-_Time = Annotated[
+Time = Annotated[
     str, Meta(description="ISO 8601 in UTC.", extra_json_schema={"format": "date-time"})
 ]
 
 
-_Dollars = Annotated[str, Meta(description="US dollars, exactly.")]
+Dollars = Annotated[str, Meta(description="US dollars, exactly.")]
 
 
 UNITS_PER_DOLLAR = 500_000

@@ -16,7 +16,7 @@ from apertis.gateway.keys.record import (
 )
 from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
 from apertis.gateway.keys.validation import MAX_UNITS, problems_of
-from apertis.gateway.units import UNITS_PER_DOLLAR, _Time, iso, read_moment
+from apertis.gateway.units import UNITS_PER_DOLLAR, Time, iso, read_moment
 
 __all__ = [
     "DEFAULT_GRACE_SECONDS",
@@ -166,7 +166,7 @@ class KeyView(Struct, kw_only=True, frozen=True):
     remaining_units: Annotated[int | None, Meta(description="null: unlimited.")]
     models: Annotated[tuple[str, ...] | None, Meta(description="null: all.")]
     addresses: Annotated[tuple[str, ...] | None, Meta(description="null: all.")]
-    expires_at: _Time | None
+    expires_at: Time | None
     fallback_models: tuple[str, ...]
     fallback_timeout_ms: int | None
     fallback_enabled: bool | None
@@ -175,9 +175,9 @@ class KeyView(Struct, kw_only=True, frozen=True):
     in_flight: int | None
     response_cache: bool
     billing_policy: bool
-    created_at: _Time
+    created_at: Time
     previous_secret_until: (
-        Annotated[_Time, Meta(description="After a rotation: the old secret works until then.")]
+        Annotated[Time, Meta(description="After a rotation: the old secret works until then.")]
         | UnsetType
     ) = UNSET
     secret: (

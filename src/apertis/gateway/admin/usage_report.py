@@ -13,8 +13,8 @@ from apertis.gateway.admin.reading import nearest
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.store.records import UsageQuery, UsageRow
 from apertis.gateway.units import (
-    _Dollars,
-    _Time,
+    Dollars,
+    Time,
     iso,
     read_moment,
     read_span,
@@ -63,7 +63,7 @@ class UsageSums(Struct, kw_only=True, frozen=True):
     cache_write_1h_tokens: int
     web_search_requests: int
     cost_units: int
-    cost_usd: _Dollars
+    cost_usd: Dollars
 
 
 class UsageReport(Struct, kw_only=True, frozen=True):
@@ -71,8 +71,8 @@ class UsageReport(Struct, kw_only=True, frozen=True):
 
     data: tuple[UsageSums, ...]
     totals: UsageSums
-    from_: _Time | None = field(name="from")
-    to: _Time | None
+    from_: Time | None = field(name="from")
+    to: Time | None
     has_more: bool
 
 
