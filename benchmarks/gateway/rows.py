@@ -21,8 +21,14 @@ class Bound:
     value: float
     at_least: bool = False
 
-    def met_by(self, value: float) -> bool:
-        return value >= self.value if self.at_least else value <= self.value
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What ours has to reach as a share or a multiple of another side in the same run."""
+
+    value: float
+    of: str
+    at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class GatewayRow:
     label: str
     unit: str
     rounds: Mapping[str, Sequence[float]]
-    target: Bound | None = None
+    target: Bound | Share | None = None
     digits: int = 1
     more_is_better: bool = False
 
@@ -61,21 +67,33 @@ class GatewayRow:
 
     def cells(self, sides: Sequence[str]) -> tuple[str, ...]:
         others = [side for side in sides if side != OURS]
-        met = self.target is not None and self.target.met_by(median(self.rounds[OURS]))
         return (
             self.label,
             *(self.value(side) for side in sides),
             self.spread(),
             *(self.times_better(side) for side in others),
-            self._target(),
-            "" if self.target is None else "yes" if met else "NO",
+            *self._judged(),
         )
 
-    def _target(self) -> str:
-        if self.target is None:
-            return ""
-        sign = ">=" if self.target.at_least else "<="
-        return f"{sign} {self.target.value:,g} {self.unit}".strip()
+    def _judged(self) -> tuple[str, str]:
+        """The target, and whether it is met."""
+        target = self.target
+        if target is None:
+            return "", ""
+        sign = ">=" if target.at_least else "<="
+        if isinstance(target, Bound):
+            told = f"{sign} {target.value:,g} {self.unit}".strip()
+            reached = median(self.rounds[OURS])
+        else:
+            told = f"{sign} {target.value:g} x {target.of}"
+            pairs = zip(self.rounds[OURS], self.rounds.get(target.of, ()), strict=False)
+            quotients = [ours / theirs for ours, theirs in pairs if theirs > 0]
+            if not quotients:
+                return told, "not measured"
+            reached = median(quotients)
+            told += f" (is {reached:.2f})"
+        met = reached >= target.value if target.at_least else reached <= target.value
+        return told, "yes" if met else "NO"
 
 
 def comparison_table(rows: Iterable[GatewayRow], sides: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway import growth, suite
+from gateway.limits import BareRelay, Nginx
 from gateway.measuring import DIRECT, KILOBYTE, LOAD, bench
 from gateway.ours import Ours
 from gateway.peers import LiteLLM, Portkey
@@ -36,7 +37,7 @@ class Measured:
 def run(quick: bool, names: list[str], tell: Callable[[str], None]) -> Measured:
     """Measure these parts. A peer that cannot be installed is left out and named."""
     _allow_open_files()
-    everybody: list[Side] = [Ours(), LiteLLM(), Portkey()]
+    everybody: list[Side] = [Ours(), BareRelay(), Nginx(), LiteLLM(), Portkey()]
     present, notes = _installed(everybody)
     with bench(quick) as running:
         ceiling = running.calls(DIRECT, KILOBYTE, _CEILING_SECONDS, IN_FLIGHT, counts_cpu=False)

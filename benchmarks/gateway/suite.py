@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.launching import running
+from gateway.limits import NGINX, RELAY
 from gateway.measuring import DIRECT, KILOBYTE, Bench, all_running
-from gateway.rows import Bound, GatewayRow
+from gateway.rows import Bound, GatewayRow, Share
 from harness.processes import server_core
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def start_rows(bench: Bench, sides: list[Side]) -> Iterator[GatewayRow]:
             time.sleep(1)
             idle[name].append(gateway.resident_megabytes())
     yield GatewayRow("start to first answer", "s", first, Bound(1), digits=2)
-    yield GatewayRow("memory idle", "MB", idle, Bound(80), digits=0)
+    yield GatewayRow("memory idle", "MB", idle, Bound(60), digits=0)
     sizes = {side.name: side.installed for side in sides}
     megabytes = {name: [held.size / 1e6] for name, held in sizes.items()}
     packages = {name: [float(held.packages)] for name, held in sizes.items()}
@@ -57,15 +58,15 @@ def call_rows(bench: Bench, sides: list[Side]) -> Iterator[GatewayRow]:
     # Load and stub on a core that is all theirs use half of it or so; beyond this, they wait.
     limited = " (load and stub are the limit)" if busy > 0.9 else ""
     label = f"requests a second, {IN_FLIGHT} in flight, 1 KB{limited}"
-    yield GatewayRow(label, "", rate, Bound(8_000, at_least=True), 0, more_is_better=True)
-    yield GatewayRow("CPU a request", "µs", cpu, Bound(125), 0)
+    yield GatewayRow(label, "", rate, Share(0.25, RELAY, at_least=True), 0, more_is_better=True)
+    yield GatewayRow("CPU a request", "µs", cpu, Share(4, RELAY), 0)
     large = _rounds()
     for name in _in_turns(bench, sides, 5):
         # One at a time, most of the time would go into waking for each piece that has just come.
         load = bench.calls(name, LARGE_BODY, 0.5 if bench.quick else 1.2, LARGE_IN_FLIGHT)
         large[name].append(load.cpu_microseconds / 1e3)
     label = f"CPU a request, a body of 400 KB, {LARGE_IN_FLIGHT} in flight"
-    yield GatewayRow(label, "ms", large, Bound(1), digits=2)
+    yield GatewayRow(label, "ms", large, Share(3, RELAY), digits=2)
 
 
 def rest_rows(bench: Bench, sides: list[Side]) -> Iterator[GatewayRow]:
@@ -74,15 +75,17 @@ def rest_rows(bench: Bench, sides: list[Side]) -> Iterator[GatewayRow]:
         p50, p99 = bench.added_at_rest(name, 100 if bench.quick else 300)
         middle[name].append(p50)
         tail[name].append(p99)
-    yield GatewayRow("added latency at rest, p50", "ms", middle, Bound(0.5), digits=2)
-    yield GatewayRow("added latency at rest, p99", "ms", tail, Bound(2), digits=2)
+    yield GatewayRow("added latency at rest, p50", "ms", middle, Share(4, NGINX), digits=2)
+    yield GatewayRow("added latency at rest, p99", "ms", tail, Share(4, NGINX), digits=2)
     one_by_one = {"streams": 40, "events": 2, "interval_ms": 5, "ramp_seconds": 2.0}
     for _ in range(bench.rounds(3)):
         direct = bench.streams(DIRECT, one_by_one | {"limit_seconds": 10.0})
         for side in sides:
             through = bench.streams(side.name, one_by_one | {"limit_seconds": 10.0})
             first_byte[side.name].append(_added(through, direct, "first_byte_ms", "p50"))
-    yield GatewayRow("a stream's first byte at rest, added p50", "ms", first_byte, Bound(0.5), 2)
+    yield GatewayRow(
+        "a stream's first byte at rest, added p50", "ms", first_byte, Share(4, NGINX), 2
+    )
 
 
 def frontier_rows(bench: Bench, sides: list[Side]) -> Iterator[GatewayRow]:
@@ -123,7 +126,7 @@ def stream_rows(bench: Bench, sides: list[Side]) -> Iterator[GatewayRow]:
     missing = f"{label}: events missing, out of order or glued"
     yield GatewayRow(missing, "", measured["missing"], Bound(0), 0)
     first = measured["first"]
-    yield GatewayRow(f"{label}: first byte, added p50", "ms", first, Bound(0.5), digits=2)
+    yield GatewayRow(f"{label}: first byte, added p50", "ms", first, Share(4, NGINX), digits=2)
     yield GatewayRow(f"{label}: an event, added p50", "ms", measured["event"], digits=2)
     yield GatewayRow(f"{label}: an event, added p99", "ms", measured["tail"], digits=2)
     yield GatewayRow(f"{label}: CPU an event", "µs", measured["cpu"], digits=0)
