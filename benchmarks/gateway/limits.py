@@ -8,13 +8,9 @@ import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gateway.launching import Installed, Launch, free_port, installed_in
 from harness.environments import BENCHMARKS, Environment, InstallError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 RELAY = "bare relay"
 NGINX = "nginx"
@@ -32,7 +28,11 @@ http {{
   client_max_body_size 0;
   client_body_buffer_size 1m;
   keepalive_requests 1000000000;
-  upstream stub {{ server 127.0.0.1:{upstream_port}; keepalive 2048; keepalive_requests 1000000000; }}
+  upstream stub {{
+    server 127.0.0.1:{upstream_port};
+    keepalive 2048;
+    keepalive_requests 1000000000;
+  }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     location / {{
@@ -112,6 +112,3 @@ class Nginx:
         )
         command = [self._program, "-p", str(folder), "-c", str(config)]
         return Launch(command, {}, folder, port, ("none",))
-
-
-LIMITS: Sequence[str] = (RELAY, NGINX)

@@ -39,7 +39,7 @@ class Upstream(asyncio.Protocol):
         else:
             self.transport.close()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self in self._idle:
             self._idle.remove(self)
         if self.client is not None:
@@ -84,7 +84,7 @@ class Client(asyncio.Protocol):
         self.upstream = upstream
         upstream.client = self
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self.upstream is not None:
             self.upstream.client = None
             self.upstream.transport.close()
