@@ -7,10 +7,13 @@ import pytest
 
 from apertis.cli.exits import ExitCode
 from apertis.cli.group import run
+from apertis.gateway.doctor.finding import ok
 from apertis.testing import ScriptedServer, json_response
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from apertis.gateway.doctor import Finding
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +109,22 @@ def test_the_gateway_that_runs_is_looked_at(
 def test_a_wrong_address_of_a_gateway_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--url", "nonsense"]) in {ExitCode.CONFIGURATION, ExitCode.USAGE}
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_key_never_goes_in_the_clear_to_another_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str | None] = []
+
+    async def answered(url: str, key: str | None) -> tuple[Finding, ...]:
+        asked.append(key)
+        return (ok("gateway", url),)
+
+    monkeypatch.setattr("apertis.gateway.doctor.gateway_findings", answered)
+    monkeypatch.setenv("APERTIS_API_KEY", "sk-x")
+    data = ("doctor", "--data", str(tmp_path), "--url")
+    run([*data, "http://192.0.2.1:8000"])
+    assert "APERTIS_API_KEY was not sent" in capsys.readouterr().out
+    for arguments in (["http://192.0.2.1", "--insecure"], ["https://a.test"], ["http://[::1]:1"]):
+        run([*data, *arguments])
+    assert asked == [None, "sk-x", "sk-x", "sk-x"]

@@ -42,12 +42,22 @@ if TYPE_CHECKING:
     from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.store.database import Store
+    from apertis.sansio.request import Origin
 
-__all__ = ["Administration", "GatewayOptions", "administration_of", "confirm", "place_options"]
+__all__ = [
+    "INSECURE_HELP",
+    "Administration",
+    "GatewayOptions",
+    "administration_of",
+    "confirm",
+    "is_private",
+    "place_options",
+]
 
 _T = TypeVar("_T")
 _KEYS = "/admin/v1/keys"
 _PAGE = "1000"
+INSECURE_HELP = "Send the key over http to another machine, readable on the way."
 _HINT = "name the gateway with --url, or its data with --data"
 
 
@@ -90,7 +100,7 @@ def place_options(command: Callable[..., object]) -> Callable[..., object]:
         click.option(
             "--insecure",
             is_flag=True,
-            help="Send the key over http to another machine, readable on the way.",
+            help=INSECURE_HELP,
         ),
     )
     for option in reversed(options):
@@ -191,7 +201,7 @@ def _remote(
 
     variable = "--url" if named else "APERTIS_BASE_URL"
     origin = parse_base_url(url, name=variable)
-    if not (origin.tls or insecure or _is_loopback(origin.host)):
+    if not (insecure or is_private(origin)):
         raise ConfigurationError(
             f"{variable} is {origin.url}: an administrator's key would travel in the clear; "
             "use https, or add --insecure"
@@ -202,11 +212,14 @@ def _remote(
     return remote
 
 
-def _is_loopback(host: str) -> bool:
+def is_private(origin: Origin) -> bool:
+    """Whether a key that goes there can be read by nobody on the way."""
+    if origin.tls:
+        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(origin.host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return origin.host == "localhost"
 
 
 class LocalAdministration:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from apertis.cli.administration import INSECURE_HELP, is_private
 from apertis.cli.exits import ExitCode
 from apertis.cli.terminal import echo, echo_json, one_line
+from apertis.sansio.request import parse_base_url
 
 if TYPE_CHECKING:
     from apertis.gateway.doctor import Finding
@@ -46,15 +48,21 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
     "--url",
     help="Look at the gateway that runs there too.  [default: APERTIS_BASE_URL, if it is set]",
 )
+@click.option("--insecure", is_flag=True, help=INSECURE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(*, config: Path | None, data: Path | None, url: str | None, as_json: bool) -> int:
+def command(
+    *, config: Path | None, data: Path | None, url: str | None, insecure: bool, as_json: bool
+) -> int:
     """Check the configuration, the store, the upstreams, TLS and the address.
 
     Each is a line: ok, warn or fail, what was found, and what to do. The store is read beside a
     gateway that may be running on it; each upstream gets one real request, for its models. A
     running gateway is asked for its version, its readiness, and the models of APERTIS_API_KEY.
     """
-    findings = _findings(config, data, url or os.environ.get("APERTIS_BASE_URL"))
+    findings = _findings(config, data)
+    url = url or os.environ.get("APERTIS_BASE_URL")
+    if url is not None:
+        findings += _running(url, insecure=insecure)
     failed = any(finding.state.value == "fail" for finding in findings)
     if as_json:
         report = {"ok": not failed, "findings": findings}
@@ -67,21 +75,33 @@ def command(*, config: Path | None, data: Path | None, url: str | None, as_json:
     return ExitCode.SERVICE if failed else ExitCode.OK
 
 
-def _findings(config: Path | None, data: Path | None, url: str | None) -> tuple[Finding, ...]:
+def _findings(config: Path | None, data: Path | None) -> tuple[Finding, ...]:
     from apertis.gateway.config.read import read
     from apertis.gateway.config.reader import SettingsError
     from apertis.gateway.config.sources import from_options
-    from apertis.gateway.doctor import configuration_findings, diagnose, gateway_findings
+    from apertis.gateway.doctor import configuration_findings, diagnose
 
     options = from_options({"--data": (("store", "data"), data)})
     try:
         reading = read(os.environ, config, options)
     except SettingsError as error:
         return configuration_findings(error)
-    found = asyncio.run(diagnose(reading))
-    if url is None:
-        return found
-    return (*found, *asyncio.run(gateway_findings(url, os.environ.get("APERTIS_API_KEY"))))
+    return asyncio.run(diagnose(reading))
+
+
+def _running(url: str, *, insecure: bool) -> tuple[Finding, ...]:
+    from apertis.gateway.doctor import gateway_findings
+    from apertis.gateway.doctor.finding import warn
+
+    key = os.environ.get("APERTIS_API_KEY")
+    if key is None or insecure or is_private(parse_base_url(url, name="--url")):
+        return asyncio.run(gateway_findings(url, key))
+    kept = warn(
+        "gateway key",
+        "APERTIS_API_KEY was not sent: it would travel in the clear",
+        "use https, or add --insecure",
+    )
+    return (*asyncio.run(gateway_findings(url, None)), kept)
 
 
 def _line(finding: Finding) -> str:

@@ -320,7 +320,7 @@ def upstream_redirect(status: int) -> Refusal:
         f"it redirects (status {status}), which is not followed; the administrator of the gateway "
         "should check the upstream's base_url"
     )
-    return replace(upstream_error(reason), lasting=True)
+    return upstream_error(reason)
 
 
 def service_unavailable(message: str = "Service temporarily unavailable") -> Refusal:

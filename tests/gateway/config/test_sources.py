@@ -216,7 +216,7 @@ def test_unknown_tables_and_settings_are_problems(problems_of: Problems) -> None
             "max_body_bytes, ping_seconds, port, stop_seconds, tls_certificate, tls_key, "
             "trusted_proxies, workers"
         ),
-        "apertis.toml:7: log.zz is no setting; there are requests",
+        "apertis.toml:7: log.zz is no setting; there are format, requests",
     ]
 
 

@@ -259,7 +259,7 @@ def test_each_model_of_a_chain_is_booked_at_its_own_price() -> None:
     assert record.estimated, "nobody counted what the first one used"
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded exchanges are not here")
+@pytest.mark.corpus
 def test_every_recorded_stream_is_booked_alike_in_every_cut() -> None:
     compared = 0
     for path in sorted(RECORDED.glob("*.json")):
