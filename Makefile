@@ -45,15 +45,17 @@ soak: $(TOOLS)  ## Load a gateway for ten minutes (SECONDS=60 for one), and look
 	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
 
 lint: $(TOOLS)  ## Check style and types.
+	$(BIN)/python tools/generate_sync.py --check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/ty check --error unused-ignore-comment tests/typing
 
-format: $(TOOLS)  ## Format the code.
+format: $(TOOLS)  ## Format the code, and write what is generated from it.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python tools/generate_sync.py
 
 bench: $(TOOLS)  ## Measure both ends beside their peers, and write benchmarks/RESULTS.md.
 	@$(BIN)/python benchmarks/run.py

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -174,7 +173,7 @@ def test_the_wait_is_the_one_that_the_service_asked_for(
         waited.append(seconds)
 
     # In the senders alone: the servers of the tests live in this process, and sleep too.
-    monkeypatch.setattr("apertis.sync.sender.time", SimpleNamespace(sleep=waited.append))
+    monkeypatch.setattr("apertis.sync.wire.Wire.sleep", lambda _, seconds: waited.append(seconds))
     monkeypatch.setattr("apertis.aio.wire.Wire.sleep", async_sleep)
     asked = [no(429, retry_after_ms="1500"), no(503, retry_after_ms="x", retry_after="2"), GOOD]
     assert tries(connect, *asked)[0] == 3

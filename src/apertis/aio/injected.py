@@ -24,17 +24,21 @@ if TYPE_CHECKING:
     from apertis.sansio.timeouts import Limits
 
 
+def _anyio() -> Any:
+    # It comes with the package of such a client, and knows which event loop runs.
+    return importlib.import_module("anyio")
+
+
 class InjectedAnswer:
     """An answer that the caller's client reads."""
 
-    __slots__ = ("_anyio", "_failures", "_parts", "_response", "headers", "status")
+    __slots__ = ("_failures", "_parts", "_response", "headers", "status")
 
-    def __init__(self, response: Any, failures: Failures, anyio: Any) -> None:
+    def __init__(self, response: Any, failures: Failures) -> None:
         self.status: int = response.status_code
         self.headers = Headers(response.headers.raw)
         self._response = response
         self._failures = failures
-        self._anyio = anyio
         self._parts = response.aiter_bytes()
 
     async def read(self) -> bytes | Failure:
@@ -61,7 +65,7 @@ class InjectedAnswer:
 
     async def drain(self) -> None:
         """Read the end of the body, if it comes at once, so that the connection can be kept."""
-        with self._anyio.move_on_after(DRAIN_SECONDS):
+        with _anyio().move_on_after(DRAIN_SECONDS):
             await self.read()
         await self.close()
 
@@ -84,8 +88,6 @@ class InjectedTransport:
         self._client = client
         # The client's own package has its exceptions: httpx2, or httpx.
         self._package = importlib.import_module(package_of(client))
-        # It came with that package, and knows which event loop runs.
-        self._anyio = importlib.import_module("anyio")
 
     async def open(
         self, call: Call[Any], settings: ClientSettings, limits: Limits
@@ -106,11 +108,11 @@ class InjectedTransport:
         except Exception as error:  # noqa: BLE001 - whatever a transport of the caller's raises.
             return failures.failure(error, "response", time.monotonic())
         expect_body(request, limits, time.monotonic())
-        return InjectedAnswer(response, failures, self._anyio)
+        return InjectedAnswer(response, failures)
 
     async def close(self) -> None:
         """Nothing: the client is the caller's."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait, in the event loop of the caller: asyncio's or trio's."""
-        await self._anyio.sleep(seconds)
+        await _anyio().sleep(seconds)

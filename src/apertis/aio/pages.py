@@ -58,7 +58,7 @@ class AsyncPage(Generic[T]):
         params = following(self._params, self._page)
         if params is None:
             raise ApertisError("there is no page after this one; has_next_page() tells")
-        return await AsyncPages(self._sender, self._endpoint, params)
+        return await first_page(self._sender, self._endpoint, params)
 
     async def iter_pages(self) -> AsyncIterator[AsyncPage[T]]:
         """Give this page and all that follow."""
@@ -74,6 +74,15 @@ class AsyncPage(Generic[T]):
                 yield item
 
 
+async def first_page(
+    sender: Sender,
+    endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
+    params: Mapping[str, Any],
+) -> AsyncPage[T]:
+    """The page that these parameters ask for."""
+    return AsyncPage(sender, endpoint, params, await sender.send(endpoint(params)))
+
+
 class AsyncPages(Generic[T]):
     """A list: awaited, its first page; iterated over, the items of all pages."""
 
@@ -87,12 +96,8 @@ class AsyncPages(Generic[T]):
         self._endpoint = endpoint
         self._params = params
 
-    async def _first(self) -> AsyncPage[T]:
-        page = await self._sender.send(self._endpoint(self._params))
-        return AsyncPage(self._sender, self._endpoint, self._params, page)
-
     def __await__(self) -> Generator[Any, None, AsyncPage[T]]:
-        return self._first().__await__()
+        return first_page(self._sender, self._endpoint, self._params).__await__()
 
     async def __aiter__(self) -> AsyncIterator[T]:
         async for item in await self:

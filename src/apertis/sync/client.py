@@ -1,3 +1,4 @@
+# Generated from src/apertis/aio/client.py by tools/generate_sync.py (make format). Do not edit.
 """`Apertis`: the blocking client."""
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Apertis:
-    """A client of Claude's Messages API; safe to share between threads, and after a fork.
+    """A client of Claude's Messages API that is safe to share between threads, and after a fork.
 
     Args:
         api_key: Else `APERTIS_API_KEY`. Without either the first call fails, and says how to go on.

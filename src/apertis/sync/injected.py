@@ -1,3 +1,4 @@
+# Generated from src/apertis/aio/injected.py by tools/generate_sync.py (make format). Do not edit.
 """A transport over a client that the caller brings: `httpx2.Client` or its like."""
 
 from __future__ import annotations
@@ -105,3 +106,7 @@ class InjectedTransport:
 
     def close(self) -> None:
         """Nothing: the client is the caller's."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)

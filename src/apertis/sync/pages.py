@@ -1,3 +1,4 @@
+# Generated from src/apertis/aio/pages.py by tools/generate_sync.py (make format). Do not edit.
 """Lists that come a page at a time."""
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ class Page(Generic[T]):
         sender: Sender,
         endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
         params: Mapping[str, Any],
+        page: PageData[T],
     ) -> None:
         self._sender = sender
         self._endpoint = endpoint
         self._params = params
-        self._page = sender.send(endpoint(params))
+        self._page = page
         self.data: list[T] = list(self._page.data)
         self.has_more = self._page.has_more
         self.first_id = self._page.first_id
@@ -57,7 +59,7 @@ class Page(Generic[T]):
         params = following(self._params, self._page)
         if params is None:
             raise ApertisError("there is no page after this one; has_next_page() tells")
-        return Page(self._sender, self._endpoint, params)
+        return first_page(self._sender, self._endpoint, params)
 
     def iter_pages(self) -> Iterator[Page[T]]:
         """Give this page and all that follow."""
@@ -70,3 +72,12 @@ class Page(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         for page in self.iter_pages():
             yield from page.data
+
+
+def first_page(
+    sender: Sender,
+    endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
+    params: Mapping[str, Any],
+) -> Page[T]:
+    """The page that these parameters ask for."""
+    return Page(sender, endpoint, params, sender.send(endpoint(params)))

@@ -1,3 +1,4 @@
+# Generated from src/apertis/aio/resources.py by tools/generate_sync.py (make format). Do not edit.
 """The methods of `client.messages` and `client.models`."""
 
 from __future__ import annotations
@@ -7,8 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from apertis.endpoints import batches, messages, models
 from apertis.endpoints.parameters import takes
-from apertis.sync.pages import Page
-from apertis.sync.stream import EventSource, MessageStream, MessageStreamManager, Stream
+from apertis.sync.pages import Page, first_page
+from apertis.sync.stream import (
+    EventSource,
+    MessageStream,
+    MessageStreamManager,
+    Stream,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +60,7 @@ class Batches:
     @takes("ListParams")
     def list(self, **params: Unpack[ListParams]) -> Page[MessageBatch]:
         """The batches, newest first; iterating goes on over all pages."""
-        return Page(self._sender, batches.list_, params)
+        return first_page(self._sender, batches.list_, params)
 
     @takes("OptionParams")
     def cancel(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
@@ -96,7 +102,7 @@ class Batches:
             waited = time.monotonic() - started
             if max_wait is not None and waited + poll_interval > max_wait:
                 raise batches.not_ended_error(batch, max_wait)
-            time.sleep(poll_interval)
+            self._sender.transport.sleep(poll_interval)
 
 
 class Messages:
@@ -145,9 +151,9 @@ class Messages:
         if not call.streamed:
             return self._sender.send(call)
         answer = self._sender.open(call)
-        return (
-            MessageStream(answer).get_final_message() if isinstance(answer, EventSource) else answer
-        )
+        if isinstance(answer, EventSource):
+            return MessageStream(answer).get_final_message()
+        return answer
 
     @takes("StreamParams")
     def stream(self, **params: Unpack[StreamParams]) -> MessageStreamManager:
@@ -157,7 +163,11 @@ class Messages:
         `StreamTruncatedError` for a stream that ends early.
         """
         call = messages.stream(params)
-        return MessageStreamManager(lambda: MessageStream(open_events(self._sender, call)))
+
+        def start() -> MessageStream:
+            return MessageStream(open_events(self._sender, call))
+
+        return MessageStreamManager(start)
 
     @takes("CountTokensParams")
     def count_tokens(self, **params: Unpack[CountTokensParams]) -> MessageTokensCount:
@@ -182,7 +192,7 @@ class Models:
     @takes("ModelListParams")
     def list(self, **params: Unpack[ModelListParams]) -> Page[ModelInfo]:
         """The models that the key may use; iterating goes on over all pages."""
-        return Page(self._sender, models.list_, params)
+        return first_page(self._sender, models.list_, params)
 
     @takes("OptionParams")
     def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> ModelInfo:

@@ -1,8 +1,8 @@
+# Generated from src/apertis/aio/sender.py by tools/generate_sync.py (make format). Do not edit.
 """Runs calls: tries, waits, tries again; what is decided is decided in `sansio`."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from apertis.attempts import RetryState
@@ -55,7 +55,7 @@ class Sender:
                 delay = attempts.delay(failure)
                 if delay is None:
                     raise outcome.error()
-                time.sleep(delay)
+                self.transport.sleep(delay)
             elif isinstance(outcome, Response) and outcome.ok:
                 return attempts.result(outcome)
             else:
@@ -89,7 +89,7 @@ class Sender:
         delay = attempts.delay(outcome)
         if delay is None:
             raise attempts.error(outcome)
-        time.sleep(delay)
+        self.transport.sleep(delay)
 
 
 def _lines(answer: Answer, attempts: RetryState[T]) -> Iterator[T]:

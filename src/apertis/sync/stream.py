@@ -1,3 +1,4 @@
+# Generated from src/apertis/aio/stream.py by tools/generate_sync.py (make format). Do not edit.
 """What a caller iterates over: raw events, and the helper that adds what follows of them."""
 
 from __future__ import annotations

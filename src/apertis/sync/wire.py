@@ -61,6 +61,10 @@ class Transport(Protocol):
         """Close the connections that are kept."""
         ...
 
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
 
 class WireAnswer:
     """An answer on a connection of the pool."""
@@ -193,6 +197,10 @@ class Wire:
             pools, self._pools = self._pools, {}
         for pool in pools.values():
             pool.close()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
 
     def after_fork(self) -> None:
         """Begin anew in a child process: two that read from one socket would share an answer."""
