@@ -23,7 +23,7 @@ class BinaryFile(Protocol):
     """An open file whose `read` gives bytes."""
 
     def read(self) -> bytes:
-        """All that is left of it."""
+        """Read all that is left of it."""
         ...
 
 
@@ -38,7 +38,7 @@ def image(
     media_type: ImageMediaType | None = None,
     cache_control: CacheControlParam | None = None,
 ) -> ImageBlockParam:
-    """An image block for a message: PNG, JPEG, GIF or WebP.
+    """Create an image block for a message: PNG, JPEG, GIF or WebP.
 
     `source` is a path, the bytes, an open binary file, or an `http(s)` URL, which the service
     fetches. What kind of image it is, its first bytes say; `media_type` overrules them.
@@ -81,7 +81,7 @@ def document(
     citations: bool = False,
     cache_control: CacheControlParam | None = None,
 ) -> DocumentBlockParam:
-    """A document block for a message: a PDF, or plain text in UTF-8.
+    """Create a document block for a message: a PDF, or plain text in UTF-8.
 
     `source` is a path, the bytes, an open binary file, or an `http(s)` URL of a PDF, which the
     service fetches. `title` is what citations call it, `context` what the model is told about it;
@@ -141,7 +141,7 @@ def _url(source: Source) -> str | None:
 
 
 def _bytes(source: Source) -> tuple[bytes, str]:
-    """What a source holds, and what to call it in an error."""
+    """Return a source's bytes, and its name for an error."""
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source), "the data"
     if isinstance(source, str | os.PathLike):
@@ -177,7 +177,7 @@ def _file(path: Path) -> tuple[bytes, str]:
 
 
 def _image_type(data: bytes) -> str | None:
-    """The media type that the first bytes tell of."""
+    """Return the media type that the first bytes indicate."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if data.startswith(b"\xff\xd8\xff"):

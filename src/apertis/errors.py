@@ -11,7 +11,7 @@
         │   ├── APITimeoutError                one of the four deadlines passed; `deadline`
         │   └── StreamTruncatedError           a stream ended early; `partial` has what came
         │       └── StreamTimeoutError         also an APITimeoutError
-        ├── APIResponseError                   the service: an answer that cannot be read
+        ├── APIResponseError                   the service: a response that cannot be read
         └── APIStatusError                     the service said no; `status`, `type`, `code`
             ├── RedirectError                  3xx; redirects are not followed
             ├── BadRequestError 400            ├── AuthenticationError 401
@@ -44,7 +44,7 @@ LONG_SECRET = 8
 
 
 def redact(text: str, *secrets: str) -> str:
-    """The text with the secrets, and everything that looks like an API key, blanked."""
+    """Return the text with the secrets, and everything that looks like an API key, blanked."""
     for secret in secrets:
         if len(secret) < LONG_SECRET:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
@@ -93,7 +93,7 @@ class APIError(ApertisError):
     """A call was made and did not give a result.
 
     `request_id` is the service's name for the request, where it told one. `partial` is the message
-    as far as it came, with its usage, where a stream had begun. `retries` counts the tries before.
+    as far as received, with its usage, where a stream had begun. `retries` counts the tries before.
     """
 
     request_id: str | None = None
@@ -112,7 +112,7 @@ class APITimeoutError(APIConnectionError):
 
 
 class StreamTruncatedError(APIConnectionError):
-    """A stream ended without `message_stop`; `partial` is the message as far as it came."""
+    """A stream ended without `message_stop`; `partial` is the message as far as received."""
 
 
 class StreamTimeoutError(StreamTruncatedError, APITimeoutError):
@@ -120,7 +120,7 @@ class StreamTimeoutError(StreamTruncatedError, APITimeoutError):
 
 
 class APIResponseError(APIError):
-    """An answer that is no valid answer of the API: HTML, truncated JSON, a missing field.
+    """A response that is not a valid API response: HTML, truncated JSON, a missing field.
 
     `status` is its HTTP status, `body` the beginning of what came.
     """
@@ -131,11 +131,11 @@ class APIResponseError(APIError):
 
 
 class APIStatusError(APIError):
-    """The service refused the request or failed.
+    """The service rejected the request or failed.
 
     `status` is the HTTP status (for an error inside a stream, the one that its type stands for),
     `type`, `code` and `param` are the service's own, `body` is the decoded error document or the
-    text that came, `retry_after` is in seconds, `headers` are the answer's, `response` tells how
+    text that came, `retry_after` is in seconds, `headers` are the response's, `response` tells how
     it came.
     """
 
@@ -270,7 +270,7 @@ STATUS_BY_TYPE: dict[str, int] = {
 
 
 def status_error_class(status: int) -> type[APIStatusError]:
-    """The class for an HTTP status that is no success."""
+    """Return the class for an HTTP status that is no success."""
     if status in BY_STATUS:
         return BY_STATUS[status]
     if status >= 500:

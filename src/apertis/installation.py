@@ -1,4 +1,4 @@
-"""Where the distribution was installed from. Only those who miss a part of it need this."""
+"""The origin of the installed distribution. Only those who miss a part of it need this."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["install_command"]
 
 
 def install_command(extra: str) -> str:
-    """The command that adds an extra, from where this distribution came.
+    """Return the command that adds an extra, from where this distribution came.
 
     The name alone would not do: an index may have another distribution under it.
     """

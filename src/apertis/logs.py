@@ -1,4 +1,4 @@
-"""What the library tells the standard `logging`, under the name `apertis`.
+"""Messages that the library sends to the standard `logging`, under the name `apertis`.
 
 `APERTIS_LOG=info` writes a line a request, `APERTIS_LOG=debug` its headers and sizes as well. What
 a user or a model said is never in them, and neither is a key.
@@ -41,14 +41,14 @@ def configure(environ: Mapping[str, str]) -> None:
 
 
 def sending(call: Call[Any], settings: ClientSettings) -> None:
-    """A call begins."""
+    """Log the beginning of a call."""
     if logger.isEnabledFor(logging.DEBUG):
         headers = shown_headers(settings.request_headers(call).items())
         logger.debug("%s %s, %d bytes, %s", call.method, call.path, len(call.body or b""), headers)
 
 
 def answered(call: Call[Any], status: int, headers: Headers, seconds: float) -> None:
-    """The head of an answer came."""
+    """Log the head of a response."""
     if logger.isEnabledFor(logging.INFO):
         name = request_id(headers) or "-"
         logger.info("%s %s %d in %.3f s (%s)", call.method, call.path, status, seconds, name)
@@ -56,7 +56,7 @@ def answered(call: Call[Any], status: int, headers: Headers, seconds: float) -> 
 
 
 def retrying(call: Call[Any], outcome: Outcome, delay: float, retries: int) -> None:
-    """Another try follows."""
+    """Log a failure that is retried."""
     if logger.isEnabledFor(logging.INFO):
         why = _named(outcome)
         tries = retries + 1
@@ -64,7 +64,7 @@ def retrying(call: Call[Any], outcome: Outcome, delay: float, retries: int) -> N
 
 
 def failed(call: Call[Any], outcome: Outcome, seconds: float) -> None:
-    """No try follows."""
+    """Log a failure that is not retried."""
     if isinstance(outcome, Response):
         answered(call, outcome.status, outcome.headers, seconds)
     elif logger.isEnabledFor(logging.INFO):

@@ -20,7 +20,7 @@ SERVER_HINT = " (`apertis serve` runs a server)"
 
 
 def checked_context(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
-    """The context, if connections can be made with it."""
+    """Return the context, if connections can be made with it."""
     if context is not None and not hasattr(context, "wrap_bio"):
         raise ConfigurationError(
             f"ssl_context must be an ssl.SSLContext; it is {type(context).__name__}"
@@ -29,7 +29,7 @@ def checked_context(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
 
 
 def default_context() -> ssl.SSLContext:
-    """A context that trusts what the operating system trusts, or `SSL_CERT_FILE` where it is set.
+    """Create a context with the system's trusted certificates, or `SSL_CERT_FILE` if set.
 
     On Linux OpenSSL itself heeds the variable; elsewhere the system's verifier would pass it by.
     """
@@ -62,7 +62,7 @@ def _system_context() -> ssl.SSLContext:
 
 
 def failure_of(error: OSError, where: str, deadline: str = "connect") -> Failure:
-    """Why no connection to `where` came about, for a person to read.
+    """Return the reason that no connection to `where` was made, for a person to read.
 
     `deadline` is the one that ends the attempt when its time is up.
     """
@@ -84,7 +84,7 @@ def failure_of(error: OSError, where: str, deadline: str = "connect") -> Failure
 
 
 def _said(error: OSError) -> str:
-    """The system's own words: asyncio adds addresses, and lists one error for each of them."""
+    """Return the system's own message: asyncio adds addresses and an error for each."""
     numbers = re.findall(r"\[Errno (\d+)\]", str(error))
     if numbers and not isinstance(error, socket.gaierror):
         return os.strerror(int(numbers[-1])).lower()

@@ -1,4 +1,4 @@
-"""What the service answers.
+"""Responses of the service as frozen classes.
 
 ::
 
@@ -14,7 +14,7 @@
     ModelInfo          id, display_name, capabilities
     MessageTokensCount input_tokens
     Page               data, has_more, first_id, last_id
-    ResponseInfo       how an answer came: status, Headers, RateLimit, Fallback
+    ResponseInfo       how a response came: status, Headers, RateLimit, Fallback
 
 Their fields cannot be set, and they compare by value. They are open to the future: a field that a
 class does not know is an attribute all the same, a variant that no class knows is an `Unknown...`

@@ -18,7 +18,7 @@ else:
 
 
 class MessageBatchRequestCounts(Model):
-    """How many requests of a batch are where. All but `processing` stay 0 until the batch ends."""
+    """The requests of a batch by state. All but `processing` stay 0 until the batch ends."""
 
     processing: int = 0
     succeeded: int = 0
@@ -99,7 +99,7 @@ else:
 
 
 class MessageBatchIndividualResponse(Model):
-    """What became of one request of a batch. They come in any order: match by `custom_id`."""
+    """The result of one request of a batch. They come in any order: match by `custom_id`."""
 
     custom_id: str
     result: BatchResult

@@ -24,7 +24,7 @@ class UnknownBlock(Unknown):
 
 
 class Block(Tagged):
-    """What the content blocks share."""
+    """The base class of content blocks."""
 
     unknown_variant: ClassVar[type[Unknown] | None] = UnknownBlock
 
@@ -50,7 +50,7 @@ class TextBlock(Block, tag="text"):
 
 
 class ThinkingBlock(Block, tag="thinking"):
-    """What the model thought. To be sent back as it is, with its signature."""
+    """A model's thinking. Send it back unchanged, with its signature."""
 
     type: ClassVar[Literal["thinking"]] = "thinking"
     thinking: str
@@ -65,7 +65,7 @@ class RedactedThinkingBlock(Block, tag="redacted_thinking"):
 
 
 class Caller(Model):
-    """Who called a tool: the model (`direct`), or code that it ran (`tool_id` names the run)."""
+    """The caller of a tool: the model (`direct`), or code that it ran (`tool_id` names the run)."""
 
     type: str
     tool_id: str | None = None
@@ -92,7 +92,7 @@ class ServerToolUseBlock(Block, tag="server_tool_use"):
 
 
 class WebSearchToolResultBlock(Block, tag="web_search_tool_result"):
-    """What a web search found."""
+    """The results of a web search."""
 
     type: ClassVar[Literal["web_search_tool_result"]] = "web_search_tool_result"
     tool_use_id: str
@@ -110,7 +110,7 @@ class WebFetchToolResultBlock(Block, tag="web_fetch_tool_result"):
 
 
 class CodeExecutionToolResultBlock(Block, tag="code_execution_tool_result"):
-    """What became of code that the service ran."""
+    """The result of code that the service ran."""
 
     type: ClassVar[Literal["code_execution_tool_result"]] = "code_execution_tool_result"
     tool_use_id: str
@@ -118,7 +118,7 @@ class CodeExecutionToolResultBlock(Block, tag="code_execution_tool_result"):
 
 
 class BashCodeExecutionToolResultBlock(Block, tag="bash_code_execution_tool_result"):
-    """What became of a shell command that the service ran."""
+    """The result of a shell command that the service ran."""
 
     type: ClassVar[Literal["bash_code_execution_tool_result"]] = "bash_code_execution_tool_result"
     tool_use_id: str
@@ -126,7 +126,7 @@ class BashCodeExecutionToolResultBlock(Block, tag="bash_code_execution_tool_resu
 
 
 class TextEditorCodeExecutionToolResultBlock(Block, tag="text_editor_code_execution_tool_result"):
-    """What became of a file that the service looked at or changed."""
+    """The result of an operation on a file by the service."""
 
     type: ClassVar[Literal["text_editor_code_execution_tool_result"]] = (
         "text_editor_code_execution_tool_result"
@@ -161,7 +161,7 @@ class MCPToolUseBlock(Block, tag="mcp_tool_use"):
 
 
 class MCPToolResultBlock(Block, tag="mcp_tool_result"):
-    """What an MCP server answered."""
+    """The response of an MCP server."""
 
     type: ClassVar[Literal["mcp_tool_result"]] = "mcp_tool_result"
     tool_use_id: str
@@ -178,7 +178,7 @@ class MCPToolListingBlock(Block, tag="mcp_tool_listing"):
 
 
 class AdvisorToolResultBlock(Block, tag="advisor_tool_result"):
-    """What the advising model said."""
+    """The advising model's text."""
 
     type: ClassVar[Literal["advisor_tool_result"]] = "advisor_tool_result"
     tool_use_id: str
@@ -200,7 +200,7 @@ class FallbackHop(Model):
 
 
 class FallbackTrigger(Model):
-    """Why another model took over; `type` is `refusal`."""
+    """The reason that another model took over; `type` is `refusal`."""
 
     type: str
     category: str | None = None

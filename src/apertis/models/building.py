@@ -30,12 +30,12 @@ class Malformed(ValueError):
         return f"{path}: {self.problem}" if path else self.problem
 
     def inside(self, step: str | int) -> Malformed:
-        """The same problem, seen from one level further out."""
+        """Return the same problem, seen from one level further out."""
         return Malformed(self.problem, (step, *self.place))
 
 
 class _Plan(msgspec.Struct):
-    """How the values of one annotation are read."""
+    """The decoding plan of one annotation."""
 
     scalars: frozenset[type[Any]]
     names: str
@@ -78,7 +78,7 @@ class _Plan(msgspec.Struct):
 
 
 def built(kind: Any, document: Any) -> Any:
-    """What decoded JSON stands for: a model of a class, or of one class of a union.
+    """Build the model that decoded JSON stands for: a class, or one class of a union.
 
     Raises:
         Malformed: A required field is missing, or a known one has the wrong type.

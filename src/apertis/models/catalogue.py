@@ -15,13 +15,13 @@ else:
 
 
 class Capability(Model):
-    """Whether a model can do something."""
+    """Support for one feature."""
 
     supported: bool
 
 
 class ContextManagementCapability(Model):
-    """Which edits of the context a model takes."""
+    """The edits of the context that a model supports."""
 
     supported: bool
     clear_thinking_20251015: Capability | None = None
@@ -30,7 +30,7 @@ class ContextManagementCapability(Model):
 
 
 class EffortCapability(Model):
-    """Which levels of effort a model takes."""
+    """The effort levels that a model supports."""
 
     supported: bool
     low: Capability | None = None
@@ -41,21 +41,21 @@ class EffortCapability(Model):
 
 
 class ThinkingTypes(Model):
-    """Which kinds of thinking a model takes."""
+    """The kinds of thinking that a model supports."""
 
     adaptive: Capability | None = None
     enabled: Capability | None = None
 
 
 class ThinkingCapability(Model):
-    """Whether and how a model thinks."""
+    """A model's support for thinking."""
 
     supported: bool
     types: ThinkingTypes | None = None
 
 
 class ModelCapabilities(Model):
-    """What a model can do."""
+    """The capabilities of a model."""
 
     batch: Capability | None = None
     citations: Capability | None = None
@@ -98,13 +98,13 @@ class ModelInfo(Result):
 
 
 class MessageTokensCount(Result):
-    """How many input tokens a request would have."""
+    """The number of input tokens that a request would have."""
 
     input_tokens: int
     context_management: CountedContext | None = None
 
 
 class CountedContext(Model):
-    """How many input tokens there were before the context was cleared."""
+    """The number of input tokens before the context was cleared."""
 
     original_input_tokens: int | None = None

@@ -1,4 +1,4 @@
-"""Where a text says that it took something from."""
+"""Citations: references from a text to its sources."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def parse_partial_json(text: str, *, trailing_strings: bool = True) -> Any:
-    """What can be read of JSON that may end anywhere: `{"a": [1, "b` gives `{"a": [1, "b"]}`.
+    """Parse JSON that may end anywhere: `{"a": [1, "b` gives `{"a": [1, "b"]}`.
 
     Without `trailing_strings` a string that has not ended is left out.
     Nothing at all gives `{}`. What is no beginning of any JSON comes back whole, in the form that
@@ -47,7 +47,7 @@ class RawEvent(msgspec.Struct, frozen=True):
     data: str
 
     def json(self) -> Any:
-        """The data, decoded."""
+        """Return the data, decoded."""
         return msgspec.json.decode(self.data)
 
 
@@ -93,7 +93,7 @@ class TextEvent(_Growing, frozen=True):
         return self._joined()
 
     def parsed_snapshot(self) -> Any:
-        """The text so far, read as JSON that has not ended yet."""
+        """Return the text so far, read as JSON that has not ended yet."""
         return parse_partial_json(self._joined())
 
 

@@ -120,7 +120,7 @@ class ContentBlockStopEvent(_Event, tag="content_block_stop"):
 
 
 class MessageDelta(Model):
-    """What is known of the message only at its end."""
+    """The fields of a message that are known only at its end."""
 
     stop_reason: OpenStopReason = None
     stop_sequence: str | None = None
@@ -152,7 +152,7 @@ class PingEvent(_Event, tag="ping"):
 
 
 class ErrorDetail(Model):
-    """What went wrong, in the service's words."""
+    """An error's type and message, in the service's words."""
 
     type: str | None = None
     message: str | None = None

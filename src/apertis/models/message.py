@@ -29,7 +29,7 @@ else:
 
 
 class StopDetails(Model):
-    """Why the model refused. `type` is `refusal`."""
+    """The reason that the model refused. `type` is `refusal`."""
 
     type: str
     category: str | None = None
@@ -48,7 +48,7 @@ class ContainerSkill(Model):
 
 
 class Container(Model):
-    """Where the service ran code for this message; its id can be given to the next request."""
+    """The container that ran code for this message; pass its id to the next request to reuse it."""
 
     id: str
     expires_at: str | None = None
@@ -56,7 +56,7 @@ class Container(Model):
 
 
 class AppliedEdit(Model):
-    """What was cleared from the context; `type` names the edit, as in the request."""
+    """Content that was cleared from the context; `type` names the edit, as in the request."""
 
     type: str
     cleared_input_tokens: int | None = None
@@ -65,20 +65,20 @@ class AppliedEdit(Model):
 
 
 class ContextManagement(Model):
-    """What was cleared from the context before the model read it."""
+    """Edits made to the context before the model read it."""
 
     applied_edits: list[AppliedEdit] | None = None
 
 
 class CacheMissReason(Model):
-    """Why the prompt cache did not help; `type` is for example `system_changed`."""
+    """The reason that the prompt cache was missed; `type` is for example `system_changed`."""
 
     type: str
     cache_missed_input_tokens: int | None = None
 
 
 class Diagnostics(Model):
-    """The answer to the request's `diagnostics`."""
+    """The response to the request's `diagnostics`."""
 
     cache_miss_reason: CacheMissReason | None = None
 
@@ -92,7 +92,7 @@ class InputTransformation(Model):
 
 
 class Message(Result, Tagged, tag="message"):
-    """What the model answered."""
+    """The model's response."""
 
     type: ClassVar[Literal["message"]] = "message"
     id: str
@@ -116,7 +116,7 @@ class Message(Result, Tagged, tag="message"):
 
     @property
     def thinking(self) -> str:
-        """What the model thought, of all thinking blocks, joined; empty when there is none."""
+        """The thinking of all thinking blocks, joined; empty when there is none."""
         thoughts = [block.thinking for block in self.content if isinstance(block, ThinkingBlock)]
         return "".join(thoughts)
 
@@ -126,5 +126,5 @@ class Message(Result, Tagged, tag="message"):
         return [block for block in self.content if isinstance(block, ToolUseBlock)]
 
     def to_param(self) -> dict[str, Any]:
-        """The message as one of the next request's `messages`."""
+        """Return the message as one of the next request's `messages`."""
         return {"role": self.role, "content": self.content}

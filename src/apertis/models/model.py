@@ -1,4 +1,4 @@
-"""What every model shares: equality, copies, pickling, and the way back to JSON.
+"""The base of every model: equality, copies, pickling, and conversion back to JSON.
 
 A model that was decoded keeps what it was decoded from in its `__dict__`, next to the fields that
 this version does not know. It is not part of its value: `repr` and `==` leave it out.
@@ -85,7 +85,7 @@ class Model(_Struct):
     _keeping: ClassVar[frozenset[str]] = frozenset()
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON that this was decoded from, as a new dict, with what was edited since.
+        """Return the JSON that this was decoded from, as a new dict, with what was edited since.
 
         Nulls that were sent are there, keys that were not sent are not, and fields that this
         version does not know are there too. For an object made by hand: its set fields.
@@ -96,7 +96,7 @@ class Model(_Struct):
         return _restated(self, _decode(wire))
 
     def to_json(self, indent: int | None = None) -> str:
-        """`to_dict()` as JSON text; `indent` is in spaces, without it everything is on one line."""
+        """Return `to_dict()` as JSON text, on one line or indented by `indent` spaces."""
         text = msgspec.json.encode(self.to_dict())
         return (msgspec.json.format(text, indent=indent) if indent else text).decode()
 
@@ -151,14 +151,14 @@ class Model(_Struct):
 
 
 class Result(Model):
-    """A model that is the whole answer of a call."""
+    """A model that is the whole response of a call."""
 
     @property
     def response(self) -> ResponseInfo:
-        """How the answer came: status, headers, request id, retries, elapsed time, rate limits.
+        """HTTP information: status, headers, request id, retries, elapsed time, rate limits.
 
         Raises:
-            AttributeError: This object is not the answer of a call.
+            AttributeError: This object is not the response of a call.
         """
         info: ResponseInfo | None = self.__dict__.get("_response")
         if info is None:
@@ -225,7 +225,7 @@ def _readable(kind: type[Model], name: str) -> bool:
 
 
 def embedded(model: Model) -> msgspec.Raw | dict[str, Any]:
-    """What the JSON encoder is to write for a model: the bytes that came, if it still says so."""
+    """Return what to encode for a model: the bytes received, if they still match it."""
     wire: Wire | None = model.__dict__.get("_wire")
     if wire is None:
         return _fields_of(model)
@@ -240,7 +240,7 @@ def embedded(model: Model) -> msgspec.Raw | dict[str, Any]:
 
 
 def _restated(model: Model, document: dict[str, Any]) -> dict[str, Any]:
-    """The JSON that a model was decoded from, with what the model holds by now."""
+    """Return the JSON that a model was decoded from, with what the model holds by now."""
     kind: Any = type(model)
     for key, value in _open_values(model):
         was = document.get(key)
@@ -270,12 +270,12 @@ def _restated_item(item: Any, parts: list[Any]) -> Any:
 
 
 def _is_part(model: Model) -> bool:
-    """Whether the JSON of a model is kept by one that it stands in, if at all."""
+    """Return whether the JSON of a model is kept by one that it stands in, if at all."""
     return "_wire" not in model.__dict__ and not isinstance(model, Unknown)
 
 
 def _says(document: Any, value: Any) -> bool:
-    """Whether some JSON is what a value was decoded from, or what it could have been."""
+    """Return whether some JSON is what a value was decoded from, or what it could have been."""
     if isinstance(value, Model):
         if not _is_part(value):
             return _same(document, value.to_dict())
@@ -320,7 +320,7 @@ def _tags_beside(kind: type[Model]) -> set[object]:
 
 
 def _open_values(model: Model) -> list[tuple[str, Any]]:
-    """What of a model can change, by its name in JSON: lists, dicts, and models that hold some."""
+    """Return a model's mutable values by JSON name: lists, dicts, and models with such values."""
     kind: Any = type(model)
     values: list[tuple[str, Any]] = []
     for name, key in _shape(kind).open:
@@ -379,7 +379,7 @@ def _absent(field: msgspec.structs.FieldInfo) -> Any:
 
 
 def _same(document: Any, value: Any) -> bool:
-    """Whether two values are the same JSON: 1 is not 1.0 nor True, and keys have an order."""
+    """Return whether two values are the same JSON: 1 is not 1.0 or True, and key order counts."""
     if document != value:
         return False
     try:
@@ -389,7 +389,7 @@ def _same(document: Any, value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A copy of JSON data, in which models are said as JSON too."""
+    """Return a copy of JSON data, in which models are said as JSON too."""
     if isinstance(value, dict):
         return _plain_object(cast("dict[str, Any]", value))
     if isinstance(value, list | tuple):

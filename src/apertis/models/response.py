@@ -1,4 +1,4 @@
-"""How an answer came: status, headers, and what they tell."""
+"""Information on an HTTP response: status, headers, and the values read from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Pair = tuple[str, str] | tuple[bytes, bytes]
 
 
 class Headers(Mapping[str, str]):
-    """The headers of an answer: a mapping by name in any case.
+    """The headers of a response: a mapping by name in any case.
 
     A name that came several times gives its values joined with a comma; `get_list` gives them one
     by one.
@@ -35,7 +35,7 @@ class Headers(Mapping[str, str]):
         self._secrets: Callable[[], tuple[str, ...]] | None = None
 
     def blank(self, secrets: Callable[[], tuple[str, ...]]) -> None:
-        """Show nobody what the request had to keep secret, should the answer echo it."""
+        """Show nobody what the request had to keep secret, should the response echo it."""
         self._secrets = secrets
         self._index = None
 
@@ -56,11 +56,11 @@ class Headers(Mapping[str, str]):
         return ", ".join(self._values()[name.lower()])
 
     def get_list(self, name: str) -> list[str]:
-        """All values of a name, in the order in which they came."""
+        """Return all values of a name, in the order in which they came."""
         return list(self._values().get(name.lower(), ()))
 
     def multi_items(self) -> list[tuple[str, str]]:
-        """Every name, in lower case, with each of its values."""
+        """Return every name, in lower case, with each of its values."""
         return [(name, value) for name, values in self._values().items() for value in values]
 
     def __iter__(self) -> Iterator[str]:
@@ -101,7 +101,7 @@ class RateLimit(msgspec.Struct, frozen=True):
 
 
 class Fallback(msgspec.Struct, frozen=True):
-    """What the service says of `fallback_models`: whether one answered, which, for which, why."""
+    """The outcome of `fallback_models`: whether one answered, which, for which, and why."""
 
     used: bool
     model: str | None = None
@@ -110,10 +110,10 @@ class Fallback(msgspec.Struct, frozen=True):
 
 
 class ResponseInfo(msgspec.Struct, frozen=True):
-    """How an answer came.
+    """Information on an HTTP response.
 
     `retries` counts the tries before this one; `elapsed` is in seconds, from the call's beginning
-    to the answer's head, retries included.
+    to the response's head, retries included.
     """
 
     status: int
@@ -134,7 +134,7 @@ class ResponseInfo(msgspec.Struct, frozen=True):
 
     @property
     def rate_limits(self) -> dict[str, RateLimit]:
-        """The limits that the answer tells of, by name.
+        """The limits that the response tells of, by name.
 
         `service` is the service's own (`X-RateLimit-*`). `requests`, `tokens`, `input-tokens`,
         `output-tokens` are those of the upstream (`anthropic-ratelimit-*`).
@@ -152,7 +152,7 @@ class ResponseInfo(msgspec.Struct, frozen=True):
 
     @property
     def fallback(self) -> Fallback | None:
-        """What became of `fallback_models`; None when the service says nothing of it."""
+        """The outcome of `fallback_models`; None when the service does not report one."""
         used = self.headers.get("x-fallback-used")
         if used is None:
             return None
@@ -178,7 +178,7 @@ def _integer(text: str | None) -> int | None:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """A moment that is said in Unix seconds or as RFC 3339; None when it is neither."""
+    """Return a moment that is said in Unix seconds or as RFC 3339; None when it is neither."""
     try:
         seconds = _integer(text)
         if seconds is not None:

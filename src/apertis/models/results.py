@@ -1,4 +1,4 @@
-"""What stands inside the result blocks of the tools that the service runs itself."""
+"""Results inside the result blocks of the tools that the service runs itself."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ else:
 
 
 class CitationsConfig(Model):
-    """Whether a document may be cited."""
+    """Citations of a document, enabled or not."""
 
     enabled: bool
 
 
 class FetchedDocument(_Result, tag="document"):
-    """What was fetched."""
+    """A fetched document."""
 
     type: ClassVar[Literal["document"]] = "document"
     source: DocumentSource
@@ -93,7 +93,7 @@ class CodeExecutionOutput(_Result, tag="code_execution_output"):
 
 
 class CodeExecutionResult(_Result, tag="code_execution_result"):
-    """What the code printed, returned and made."""
+    """The output, return code and files of executed code."""
 
     type: ClassVar[Literal["code_execution_result"]] = "code_execution_result"
     stdout: str
@@ -129,7 +129,7 @@ class BashCodeExecutionOutput(_Result, tag="bash_code_execution_output"):
 
 
 class BashCodeExecutionResult(_Result, tag="bash_code_execution_result"):
-    """What the command printed, returned and made."""
+    """The output, return code and files of a shell command."""
 
     type: ClassVar[Literal["bash_code_execution_result"]] = "bash_code_execution_result"
     stdout: str
@@ -216,7 +216,7 @@ class ToolSearchToolResultError(_Result, tag="tool_search_tool_result_error"):
 
 
 class AdvisorResult(_Result, tag="advisor_result"):
-    """What the advising model said."""
+    """The advising model's text."""
 
     type: ClassVar[Literal["advisor_result"]] = "advisor_result"
     text: str
@@ -224,7 +224,7 @@ class AdvisorResult(_Result, tag="advisor_result"):
 
 
 class AdvisorRedactedResult(_Result, tag="advisor_redacted_result"):
-    """What the advising model said, for the service alone to read."""
+    """The advising model's text, encrypted for the service."""
 
     type: ClassVar[Literal["advisor_redacted_result"]] = "advisor_redacted_result"
     encrypted_content: str

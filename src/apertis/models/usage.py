@@ -1,4 +1,4 @@
-"""What a message cost, in tokens and requests."""
+"""Usage of a message, in tokens and requests."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class CacheCreation(Model):
 
 
 class OutputTokensDetails(Model):
-    """What the output tokens went into."""
+    """The output tokens by purpose."""
 
     thinking_tokens: int | None = None
 
 
 class ServerToolUsage(Model):
-    """How often the service ran its own tools."""
+    """The number of calls to tools that the service ran itself."""
 
     web_search_requests: int = 0
     web_fetch_requests: int = 0
@@ -56,7 +56,7 @@ class _Counters(Model):
 
 
 class Usage(_Counters):
-    """What a message cost. `input_tokens` leaves out what was written to or read from the cache."""
+    """Usage of a message. `input_tokens` excludes what was written to or read from the cache."""
 
     input_tokens: int
     output_tokens: int

@@ -95,7 +95,7 @@ _decode_known_event: Callable[[bytes], StreamEvent] = _make_decoder_and_decode
 
 
 def decode_event(data: bytes) -> StreamEvent:
-    """The event of a stream that stands in the `data:` of one server-sent event.
+    """Return the event of a stream that stands in the `data:` of one server-sent event.
 
     Raises:
         Malformed: It is no JSON, or a known event lacks what it must have.
@@ -113,7 +113,7 @@ def decode_event(data: bytes) -> StreamEvent:
 
 
 def decode_message(data: bytes) -> Message:
-    """The message that the body of an answer holds.
+    """Return the message that the body of a response holds.
 
     Raises:
         Malformed: It is no JSON, no message, or lacks what a message must have.
@@ -122,7 +122,7 @@ def decode_message(data: bytes) -> Message:
 
 
 def decode(kind: type[M], data: bytes) -> M:
-    """The model of a class that some JSON holds.
+    """Return the model of a class that some JSON holds.
 
     Raises:
         Malformed: It is no JSON, or lacks what the class must have.
@@ -141,7 +141,7 @@ def decode(kind: type[M], data: bytes) -> M:
 
 
 def decode_page(item: type[M], data: bytes) -> Page[M]:
-    """A page of a list, with its items decoded.
+    """Return a page of a list, with its items decoded.
 
     Raises:
         Malformed: It is no JSON or no list, or an item lacks what it must have.
@@ -168,7 +168,7 @@ def decode_page(item: type[M], data: bytes) -> Page[M]:
 
 
 def build(kind: type[M], mapping: Mapping[str, Any]) -> M:
-    """The model of a class, from JSON that is decoded already.
+    """Return the model of a class, from JSON that is decoded already.
 
     Raises:
         Malformed: It lacks what the class must have, or has it in the wrong type.
@@ -182,20 +182,20 @@ def build(kind: type[M], mapping: Mapping[str, Any]) -> M:
 
 
 def build_block(mapping: Mapping[str, Any]) -> ContentBlock:
-    """The content block that decoded JSON stands for; as `build`."""
+    """Return the content block that decoded JSON stands for; as `build`."""
     block: Any = decode(cast("Any", ContentBlock), _encoded(mapping))
     return block  # type: ignore[no-any-return]
 
 
 def build_event(mapping: Mapping[str, Any]) -> StreamEvent:
-    """The event that decoded JSON stands for; as `build`."""
+    """Return the event that decoded JSON stands for; as `build`."""
     return decode_event(_encoded(mapping))
 
 
 def build_message(
     mapping: Mapping[str, Any], blocks: Sequence[ContentBlock | None] = ()
 ) -> Message:
-    """The message that decoded JSON stands for; as `build`.
+    """Return the message that decoded JSON stands for; as `build`.
 
     `blocks` are those of its content that are built already, at their places.
     """
@@ -210,7 +210,7 @@ def build_message(
 
 
 def raw(model: Model) -> msgspec.Raw | dict[str, Any]:
-    """What stands for a model inside a request: the bytes that came, where it is as it came.
+    """Return a model for use inside a request: the bytes received, if it is unchanged.
 
     A message becomes a turn of the conversation: of all that it holds, a request takes its role
     and its content.
@@ -248,7 +248,7 @@ def _by_slow_road(kind: Any, data: bytes) -> Any:
 
 
 def without_half_characters(data: bytes) -> bytes:
-    """The JSON with U+FFFD for each half of a surrogate pair that stands alone.
+    """Return the JSON with U+FFFD for each half of a surrogate pair that stands alone.
 
     Gateways that count in UTF-16 cut a character in two; a half is no text in Python or in UTF-8.
     """

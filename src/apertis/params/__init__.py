@@ -1,10 +1,10 @@
-"""What a caller sends: TypedDicts, each field documented once, under the field.
+"""Request parameters: TypedDicts, each field documented once, under the field.
 
 ::
 
     CreateParams          what `messages.create` takes; also StreamParams, CountTokensParams
-      messages            MessageParam: role, content; an answer can stand in it as it came
-        content           ContentBlockParam: TextBlockParam, ImageBlockParam, ...; any answer's
+      messages            MessageParam: role, content; a response can stand in it as received
+        content           ContentBlockParam: TextBlockParam, ImageBlockParam, ...; any response's
       tools               ToolParam, the service's own: WebSearchToolParam, ...; any mapping
       tool_choice         ToolChoiceParam
       thinking            ThinkingParam

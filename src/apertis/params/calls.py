@@ -45,7 +45,7 @@ class _CallOptions(TypedDict, total=False):
     timeout: float | Timeout | None
     """Deadlines for this call, in seconds; None for none."""
     max_retries: int
-    """How often this call is tried again."""
+    """Maximum number of retries of this call."""
 
 
 class _BodyOptions(_CallOptions, total=False):
@@ -63,21 +63,21 @@ class _PromptFields(TypedDict, total=False):
     model: Required[str]
     """The model that is to answer, by its id."""
     messages: Required[MessagesParam]
-    """The conversation so far; answers can stand in it as they came."""
+    """The conversation so far; answers can stand in it as received."""
     system: SystemParam
     """Instructions: text, or a list of text blocks."""
     tools: Iterable[ToolUnionParam]
-    """What the model may call."""
+    """Tools that the model may call."""
     tool_choice: ToolChoiceParam
-    """Whether it may, must or must not call them."""
+    """Choice of a tool: the model may, must or must not call one."""
     thinking: ThinkingParam
-    """Whether it thinks before it answers."""
+    """Extended thinking before the response."""
     output_config: OutputConfigParam
-    """The effort, and the form of the answer."""
+    """The effort, and the form of the response."""
     cache_control: CacheControlParam | None
     """Marks the last block that can be cached."""
     context_management: ContextManagementParam | None
-    """What may be cleared from the context. Beta."""
+    """Edits of the context that the service may make. Beta."""
     mcp_servers: Iterable[MCPServerParam]
     """MCP servers that the service may call. Beta."""
     speed: Literal["standard", "fast"] | None
@@ -86,15 +86,15 @@ class _PromptFields(TypedDict, total=False):
 
 class _MessageFields(_PromptFields, total=False):
     max_tokens: Required[int]
-    """The most tokens that the answer may have; 0 fills the prompt cache without an answer."""
+    """The most tokens that the response may have; 0 fills the prompt cache without a response."""
     temperature: float
-    """From 0, nearly the same answer each time, to 1."""
+    """From 0, nearly the same response each time, to 1."""
     top_p: float
     """Choose among the likeliest words that add up to this probability."""
     top_k: int
     """Choose among this many of the likeliest words."""
     stop_sequences: list[str] | tuple[str, ...]
-    """Texts at which the answer ends."""
+    """Texts at which the response ends."""
     metadata: MetadataParam
     """The end user that the request is made for."""
     container: ContainerParam | str | None
@@ -102,29 +102,29 @@ class _MessageFields(_PromptFields, total=False):
     diagnostics: DiagnosticsParam | None
     """Ask why the prompt cache did not help."""
     inference_geo: str | None
-    """Where the model is to run."""
+    """Region in which the model runs."""
     service_tier: Literal["auto", "standard_only"]
-    """Whether capacity that was bought ahead may be used."""
+    """Use of reserved capacity."""
     fallbacks: Iterable[FallbackParam] | Literal["default"] | None
-    """Models that answer when the one asked refuses. Beta."""
+    """Models that answer when the requested one refuses. Beta."""
     fallback_credit_token: str | FallbackCreditTokenParam | None
-    """Pays for another try after a refusal. Beta."""
+    """Pays for another attempt after a refusal. Beta."""
     compaction: Mapping[str, Any] | None
     """Summing up of the conversation. Beta."""
     thread: Mapping[str, Any] | str | None
     """A conversation that the service keeps. Beta."""
     billing_policy: Mapping[str, Any] | str | None
-    """What the request is charged to. Beta."""
+    """Account that the request is charged to. Beta."""
     fallback_models: list[str] | tuple[str, ...]
     """Models for Apertis to ask when the first one fails: at most five, in order."""
     fallback_timeout: int
-    """How long Apertis waits for a model before the next, in milliseconds, 5000 to 300000."""
+    """Time that Apertis waits for a model before the next, in milliseconds, 5000 to 300000."""
     fallback_enabled: bool
-    """Whether `fallback_models` are used; off when it is not said."""
+    """Use `fallback_models`; off by default."""
     compression: CompressionParam
     """Shortening of a long history by Apertis."""
     n: int
-    """How many answers; for upstreams that can."""
+    """Number of responses; for upstreams that support it."""
     stop: str | list[str]
     """As `stop_sequences`, at most four."""
     seed: int
@@ -138,7 +138,7 @@ class _MessageFields(_PromptFields, total=False):
     logit_bias: Mapping[str, float]
     """From -100 to 100, by token."""
     response_format: Mapping[str, Any]
-    """The form of the answer, in the words of other APIs; `output_config` is the API's own."""
+    """The form of the response, in the words of other APIs; `output_config` is the API's own."""
 
 
 class _Create(_MessageFields, _BodyOptions, total=False):
@@ -155,7 +155,7 @@ class _BatchRequest(TypedDict):
     custom_id: str
     """The caller's name for it, unique in the batch; the results carry it."""
     params: BatchMessageParams
-    """What `messages.create` would take."""
+    """Parameters as for `messages.create`."""
 
 
 class _BatchCreate(_BodyOptions, total=False):
@@ -176,7 +176,7 @@ class _List(_Options, total=False):
     """The parameters of a list."""
 
     limit: int
-    """How many a page holds, 1 to 1000; 20 by default."""
+    """Number of items on a page, 1 to 1000; 20 by default."""
     after_id: str
     """The page that follows this item."""
     before_id: str
@@ -202,7 +202,7 @@ if TYPE_CHECKING:
         """The parameters of `messages.count_tokens`: those that make up the prompt."""
 
     class BatchMessageParams(_MessageFields, total=False, closed=True):
-        """What a request of a batch takes: as `messages.create`, but for the options of a call."""
+        """Parameters of a request in a batch: those of `messages.create` without call options."""
 
     class BatchRequestParam(_BatchRequest, closed=True):
         """One request of a batch."""

@@ -1,4 +1,4 @@
-"""What stands in the `messages` and the `system` of a request."""
+"""Content of the `messages` and the `system` of a request."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class CacheControlParam(TypedDict, total=False):
 
     type: Required[Literal["ephemeral"]]
     ttl: Literal["5m", "1h"]
-    """How long it lives after its last use; `5m` by default."""
+    """Lifetime after the last use; `5m` by default."""
 
 
 class CitationsParam(TypedDict, total=False):
-    """Whether answers may cite a document."""
+    """Switch for citations of a document."""
 
     enabled: bool
 
@@ -82,7 +82,7 @@ class TextBlockParam(TypedDict, total=False):
     type: Required[Literal["text"]]
     text: Required[str]
     citations: Iterable[Mapping[str, Any]] | None
-    """The citations of a text of the model, as they came."""
+    """The citations of a text of the model, as received."""
     cache_control: CacheControlParam | None
 
 
@@ -92,7 +92,7 @@ class ImageBlockParam(TypedDict, total=False):
     type: Required[Literal["image"]]
     source: Required[Base64ImageSourceParam | URLSourceParam | FileSourceParam]
     transformations: Iterable[Mapping[str, Any]]
-    """What the service is to do to the image before the model sees it."""
+    """Transformations of the image before the model sees it."""
     cache_control: CacheControlParam | None
 
 
@@ -115,9 +115,9 @@ class DocumentBlockParam(TypedDict, total=False):
         | FileSourceParam
     ]
     title: str | None
-    """What citations call the document."""
+    """Title that citations give the document."""
     context: str | None
-    """What the model is told about the document, and never cites."""
+    """Context of the document for the model, never cited."""
     citations: CitationsParam | None
     cache_control: CacheControlParam | None
 
@@ -127,7 +127,7 @@ class SearchResultBlockParam(TypedDict, total=False):
 
     type: Required[Literal["search_result"]]
     source: Required[str]
-    """Where it was found: a URL or any name."""
+    """Source of the result: a URL or any name."""
     title: Required[str]
     content: Required[Iterable[TextBlockParam]]
     citations: CitationsParam
@@ -135,7 +135,7 @@ class SearchResultBlockParam(TypedDict, total=False):
 
 
 class ThinkingBlockParam(TypedDict):
-    """Thinking of an earlier answer, with its signature, as it came."""
+    """Thinking of an earlier response, with its signature, as received."""
 
     type: Literal["thinking"]
     thinking: str
@@ -143,21 +143,21 @@ class ThinkingBlockParam(TypedDict):
 
 
 class RedactedThinkingBlockParam(TypedDict):
-    """Encrypted thinking of an earlier answer, as it came."""
+    """Encrypted thinking of an earlier response, as received."""
 
     type: Literal["redacted_thinking"]
     data: str
 
 
 class CallerParam(TypedDict, total=False):
-    """Who called a tool, as it came."""
+    """The caller of a tool, as received."""
 
     type: Required[str]
     tool_id: str
 
 
 class ToolUseBlockParam(TypedDict, total=False):
-    """A tool call of an earlier answer."""
+    """A tool call of an earlier response."""
 
     type: Required[Literal["tool_use"]]
     id: Required[str]
@@ -176,7 +176,7 @@ class ToolReferenceBlockParam(TypedDict, total=False):
 
 
 class BrowserStateBlockParam(TypedDict, total=False):
-    """What the browser shows after a step."""
+    """The state of the browser after a step."""
 
     type: Required[Literal["browser_state"]]
     url: str
@@ -195,7 +195,7 @@ ToolResultContentParam: TypeAlias = (
 
 
 class ToolResultBlockParam(TypedDict, total=False):
-    """What a tool gave for a call of the model."""
+    """The result of a tool call."""
 
     type: Required[Literal["tool_result"]]
     tool_use_id: Required[str]
@@ -207,7 +207,7 @@ class ToolResultBlockParam(TypedDict, total=False):
 
 
 class ServerToolUseBlockParam(TypedDict, total=False):
-    """A call of one of the service's own tools in an earlier answer, as it came."""
+    """A call of one of the service's own tools in an earlier response, as received."""
 
     type: Required[Literal["server_tool_use"]]
     id: Required[str]
@@ -218,7 +218,7 @@ class ServerToolUseBlockParam(TypedDict, total=False):
 
 
 class ServerToolResultBlockParam(TypedDict, total=False):
-    """What one of the service's own tools gave in an earlier answer, as it came."""
+    """The result of a server tool in an earlier response, as received."""
 
     type: Required[
         Literal[
@@ -246,7 +246,7 @@ class ContainerUploadBlockParam(TypedDict, total=False):
 
 
 class MCPToolUseBlockParam(TypedDict, total=False):
-    """A call of an MCP server's tool in an earlier answer, as it came."""
+    """A call of an MCP server's tool in an earlier response, as received."""
 
     type: Required[Literal["mcp_tool_use"]]
     id: Required[str]
@@ -257,7 +257,7 @@ class MCPToolUseBlockParam(TypedDict, total=False):
 
 
 class MCPToolResultBlockParam(TypedDict, total=False):
-    """What an MCP server answered in an earlier answer, as it came."""
+    """The response of an MCP server in an earlier response, as received."""
 
     type: Required[Literal["mcp_tool_result"]]
     tool_use_id: Required[str]
@@ -267,7 +267,7 @@ class MCPToolResultBlockParam(TypedDict, total=False):
 
 
 class CompactionBlockParam(TypedDict, total=False):
-    """The summary of the conversation before it, as it came."""
+    """The summary of the conversation before it, as received."""
 
     type: Required[Literal["compaction"]]
     content: str | None
@@ -342,9 +342,9 @@ class MessageParam(TypedDict):
     """One turn of a conversation."""
 
     role: Literal["user", "assistant", "system"]
-    """Who says it. `system` gives instructions in the middle of a conversation."""
+    """Author of the message. `system` gives instructions in the middle of a conversation."""
     content: Content
-    """Text, or a list of blocks; the blocks of an answer can stand in it as they are."""
+    """Text, or a list of blocks; the blocks of a response can stand in it as they are."""
 
 
 if TYPE_CHECKING:

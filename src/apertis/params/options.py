@@ -21,7 +21,7 @@ class ThinkingEnabledParam(TypedDict, total=False):
     budget_tokens: Required[int]
     """At least 1024, and less than `max_tokens`."""
     display: Display | None
-    """How much of it the answer shows."""
+    """Amount of thinking that the response shows."""
     block_binding: Mapping[str, Any] | str
 
 
@@ -30,7 +30,7 @@ class ThinkingAdaptiveParam(TypedDict, total=False):
 
     type: Required[Literal["adaptive"]]
     display: Display | None
-    """How much of it the answer shows."""
+    """Amount of thinking that the response shows."""
     block_binding: Mapping[str, Any] | str
 
 
@@ -39,7 +39,7 @@ class ThinkingBetweenToolsParam(TypedDict, total=False):
 
     type: Required[Literal["between_tools"]]
     display: Display | None
-    """How much of it the answer shows."""
+    """Amount of thinking that the response shows."""
 
 
 class ThinkingDisabledParam(TypedDict):
@@ -61,7 +61,7 @@ class JSONSchemaFormatParam(TypedDict):
 
 
 class TaskBudgetParam(TypedDict, total=False):
-    """How many tokens a task of many requests may take."""
+    """A token budget for a task of many requests."""
 
     type: Required[Literal["tokens"]]
     total: Required[int]
@@ -69,16 +69,16 @@ class TaskBudgetParam(TypedDict, total=False):
 
 
 class OutputConfigParam(TypedDict, total=False):
-    """How the model is to answer."""
+    """Format and effort of the response."""
 
     effort: Effort | None
-    """How much work to put into it."""
+    """Effort that the model puts into the response."""
     format: JSONSchemaFormatParam | None
     task_budget: TaskBudgetParam | None
 
 
 class MetadataParam(TypedDict, total=False):
-    """What the request is for."""
+    """Metadata about the request."""
 
     user_id: str | None
     """An opaque id of the end user: no name, no address."""
@@ -96,7 +96,7 @@ class ContainerParam(TypedDict, total=False):
     """The container in which the service runs code."""
 
     id: str | None
-    """That of an earlier answer, to go on in it."""
+    """That of an earlier response, to go on in it."""
     skills: Iterable[SkillParam] | None
 
 
@@ -135,7 +135,7 @@ class ClearToolUsesParam(TypedDict, total=False):
     trigger: TokensParam | ToolUsesParam
     """From when on."""
     keep: ToolUsesParam
-    """How many of the last ones stay."""
+    """Number of the last ones to keep."""
     clear_at_least: TokensParam | None
     clear_tool_inputs: bool | Iterable[str] | None
     """Also the inputs: of all tools, or of these."""
@@ -147,7 +147,7 @@ class ClearThinkingParam(TypedDict, total=False):
 
     type: Required[Literal["clear_thinking_20251015"]]
     keep: ThinkingTurnsParam | Literal["all"]
-    """How many of the last turns keep it."""
+    """Number of the last turns to keep it in."""
 
 
 class CompactParam(TypedDict, total=False):
@@ -161,13 +161,13 @@ class CompactParam(TypedDict, total=False):
 
 
 class ContextManagementParam(TypedDict, total=False):
-    """What the service may clear from the context."""
+    """Edits of the context that the service may make."""
 
     edits: Iterable[ClearToolUsesParam | ClearThinkingParam | CompactParam | Mapping[str, Any]]
 
 
 class MCPToolConfigurationParam(TypedDict, total=False):
-    """Which tools of an MCP server may be used."""
+    """The tools of an MCP server that may be used."""
 
     enabled: bool | None
     allowed_tools: Iterable[str] | None
@@ -194,7 +194,7 @@ class FallbackParam(TypedDict, total=False):
 
 
 class FallbackCreditTokenParam(TypedDict, total=False):
-    """The token of a refusal, which pays for another try."""
+    """The token of a refusal, which pays for another attempt."""
 
     token: Required[str]
     mode: Literal["strict", "best_effort"]
@@ -208,6 +208,6 @@ class CompressionParam(TypedDict, total=False):
     threshold: int
     """From how many tokens on."""
     keep_turns: int
-    """How many of the last turns are never touched."""
+    """Number of the last turns that are never changed."""
     model: str
-    """Which model shortens; `auto` leaves the choice to the service."""
+    """Model that compresses; `auto` leaves the choice to the service."""

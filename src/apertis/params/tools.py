@@ -22,7 +22,7 @@ class _ToolOptions(TypedDict, total=False):
     defer_loading: bool
     """Leave the tool out of the prompt until a tool search finds it."""
     allowed_callers: Iterable[AllowedCaller]
-    """Who may call the tool: the model itself, or code that it runs."""
+    """Allowed callers of the tool: the model itself, or code that it runs."""
     strict: bool
     """Hold the tool's input to its schema."""
 
@@ -33,7 +33,8 @@ class ToolParam(_ToolOptions, total=False):
     type: Literal["custom"] | None
     name: Required[str]
     description: str
-    """What it does, when to use it, what it gives. The model reads nothing else about it."""
+    """Purpose of the tool, when to use it, and what it returns. The model reads nothing else
+    about it."""
     input_schema: Required[Mapping[str, Any]]
     """The JSON Schema of its input, an object."""
     input_examples: Iterable[Mapping[str, Any]]
@@ -64,7 +65,7 @@ class TextEditorToolParam(_ToolOptions, total=False):
     name: Required[Literal["str_replace_editor", "str_replace_based_edit_tool"]]
     """`str_replace_editor` up to `20250124`, `str_replace_based_edit_tool` from `20250429`."""
     max_characters: int | None
-    """How much of a file is shown at once; from `20250728`."""
+    """Maximum number of characters of a file shown at once; from `20250728`."""
     input_examples: Iterable[Mapping[str, Any]]
 
 
@@ -99,7 +100,7 @@ class WebSearchToolParam(_ToolOptions, total=False):
     blocked_domains: Iterable[str] | None
     user_location: UserLocationParam | None
     response_inclusion: Literal["full", "excluded"]
-    """Whether the answer carries what was found; from `20260318`."""
+    """Inclusion of the search results in the response; from `20260318`."""
 
 
 class WebFetchToolParam(_ToolOptions, total=False):
@@ -113,15 +114,15 @@ class WebFetchToolParam(_ToolOptions, total=False):
     name: Required[Literal["web_fetch"]]
     max_uses: int | None
     max_content_tokens: int | None
-    """How much of a page the model gets."""
+    """Maximum number of tokens of a page that the model gets."""
     allowed_domains: Iterable[str] | None
     """Only these; not together with `blocked_domains`."""
     blocked_domains: Iterable[str] | None
     citations: CitationsParam | None
     use_cache: bool
-    """Whether a page may come from the service's cache; from `20260309`."""
+    """Use of the service's cache for a page; from `20260309`."""
     response_inclusion: Literal["full", "excluded"]
-    """Whether the answer carries what was fetched; from `20260318`."""
+    """Inclusion of the fetched content in the response; from `20260318`."""
 
 
 class CodeExecutionToolParam(_ToolOptions, total=False):

@@ -49,7 +49,7 @@ class Attachment:
     citations: bool = False
 
     def describe(self) -> str:
-        """One line of what is known, without its full stop."""
+        """Return one line of what is known, without its full stop."""
         if self.kind == "image":
             return self._describe_image()
         name = f" “{self.title}”" if self.title else ""
@@ -81,21 +81,21 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Why an image or document is refused, in the API's words."""
+    """The reason that an image or document is rejected, in the API's words."""
 
     message: str
 
 
 def count(number: int, noun: str) -> str:
-    """`1 page`, `2 pages`."""
+    """Format `1 page`, `2 pages`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def examine(request: JsonObject) -> dict[int, Attachment] | Unreadable:
-    """Every image, document and search result of the messages, by the identity of its block.
+    """Return every image, document and search result of the messages, by the identity of its block.
 
     The blocks live as long as the request does, so their identity is a key for that long. The
-    first one that cannot be read is the answer instead.
+    first one that cannot be read is the response instead.
     """
     found: dict[int, Attachment] = {}
     for path, block in _attached(request):
@@ -193,7 +193,7 @@ def _image_type(data: bytes) -> str | None:
 
 
 def _image_pixels(data: bytes) -> tuple[int, int] | None:
-    """Width and height, (-1, -1) when the data breaks off before them, None without imagesize."""
+    """Return width and height; (-1, -1) for truncated data, None without imagesize."""
     try:
         import imagesize  # type: ignore[import-untyped]
     except ImportError:
@@ -224,7 +224,7 @@ def _examine_pdf(path: str, title: str, data: bytes, citations: bool) -> Attachm
 
 
 def _pdf_pages(data: bytes) -> list[str] | None:
-    """The text of each page, nothing for a file that cannot be read, None without pypdf."""
+    """Return the text of each page, nothing for a file that cannot be read, None without pypdf."""
     try:
         from pypdf import PdfReader
         from pypdf.errors import DependencyError, PyPdfError

@@ -42,7 +42,7 @@ class Batch:
     cancelled: bool = False
 
     def entry(self, host: str, counts: Mapping[str, int]) -> JsonObject:
-        """The batch as the API shows it; what counts is known once it has ended."""
+        """Return the batch as the API shows it; what counts is known once it has ended."""
         ended = self.status == "ended"
         results = f"{host}/v1/messages/batches/{self.id}/results" if ended else None
         return {
@@ -74,7 +74,7 @@ class Batches:
     def reply(
         self, method: str, path: str, query: str, host: str, body: JsonObject, answer: Answer
     ) -> JsonObject | bytes | SandboxRefusal:
-        """The answer to a request below `/v1/messages/batches`; results are lines of JSON."""
+        """Answer a request below `/v1/messages/batches`; results are lines of JSON."""
         found = _PATH.fullmatch(path)
         if found is None:
             return SandboxRefusal(404, "Not Found")
@@ -93,7 +93,7 @@ class Batches:
 
 
 def allowed_methods(path: str) -> tuple[str, ...]:
-    """The methods that a path of batches takes; none for a path that is not there."""
+    """Return the methods that a path of batches takes; none for a path that is not there."""
     found = _PATH.fullmatch(path)
     if found is None:
         return ()
@@ -201,7 +201,7 @@ def _create_problem(body: JsonObject) -> str | None:
 
 
 def results_reply(lines: bytes, request_id: str) -> Reply:
-    """The lines of a batch's results."""
+    """Return the lines of a batch's results."""
     head = json_reply(200, None, request_id).headers
     kept = tuple(pair for pair in head if pair[0] != "content-type")
     return Reply(200, (("content-type", "application/x-jsonl"), *kept), (lines,))

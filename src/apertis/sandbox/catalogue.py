@@ -44,7 +44,7 @@ class Model:
     answers: bool = True
 
     def entry(self) -> JsonObject:
-        """The model as `GET /v1/models` lists it, in the union of the three known shapes."""
+        """Return the model as `GET /v1/models` lists it, in the union of the three known shapes."""
         return {
             "type": "model",
             "object": "model",
@@ -90,7 +90,7 @@ def _model(id: str, line: str, version: str, day: str, **fields: Any) -> Model:
 def _large(
     line: str, version: str, day: str, thinking: str, forced_tools: bool = True, **fields: Any
 ) -> Model:
-    """A model since Opus 4.7: a million tokens in, 128,000 out, neither sampling nor prefill."""
+    """Describe a model since Opus 4.7: a million tokens in, 128,000 out, no sampling or prefill."""
     return _model(
         f"claude-{line}-{version.replace('.', '-')}",
         line,
@@ -211,12 +211,12 @@ _BY_ID = {model.id: model for model in MODELS}
 
 
 def find_model(name: str) -> Model | None:
-    """The model of this id or alias, or None. Ids are case sensitive."""
+    """Return the model of this id or alias, or None. Ids are case sensitive."""
     return _BY_ID.get(ALIASES.get(name, name))
 
 
 def list_models(query: str) -> JsonObject | SandboxRefusal:
-    """A page of models: `limit` (1 to 1,000, default 20), `after_id`, `before_id`, `lifecycle`.
+    """Return a page of models: `limit` (1 to 1,000, default 20), `after_id`, `before_id`, ...
 
     Retired models are listed only when `lifecycle` asks for them, once or as a list.
     """
@@ -228,7 +228,7 @@ def list_models(query: str) -> JsonObject | SandboxRefusal:
 
 
 def page(entries: list[JsonObject], given: dict[str, str]) -> JsonObject | SandboxRefusal:
-    """The page of the entries that the query asks for, or why the query cannot be answered."""
+    """Return the page of entries that the query asks for, or the reason it is invalid."""
     problem = next(_query_problems(entries, given), None)
     if problem is not None:
         return invalid(problem)

@@ -36,7 +36,7 @@ class _Draft:
 
 
 def compose(accepted: Accepted) -> JsonObject:
-    """The whole message, as `POST /v1/messages` answers it without `stream`."""
+    """Return the whole message, as `POST /v1/messages` answers it without `stream`."""
     request = accepted.request
     heard = hear(request, accepted.attachments)
     seed = fingerprint(request)

@@ -14,7 +14,7 @@ _MAX_BREAKPOINTS = 4
 
 
 def conversation_problems(messages: list[JsonObject], takes_prefill: bool) -> Complaints:
-    """What is wrong between messages that are each in order by themselves."""
+    """Check messages against each other that are each valid by themselves."""
     if not messages:
         yield "messages: at least one message is required"
         return
@@ -26,7 +26,7 @@ def conversation_problems(messages: list[JsonObject], takes_prefill: bool) -> Co
 
 
 def version_problems(messages: list[JsonObject]) -> Complaints:
-    """What `anthropic-version: 2026-10-21` does not take any more inside the messages."""
+    """Check for content in messages that `anthropic-version: 2026-10-21` no longer takes."""
     for place, message in enumerate(messages):
         for number, block in enumerate(blocks_of(message.get("content"))):
             where = f"messages.{place}.content.{number}"
@@ -38,7 +38,7 @@ def version_problems(messages: list[JsonObject]) -> Complaints:
 
 
 def breakpoint_problems(request: JsonObject) -> Complaints:
-    """Too many `cache_control` marks."""
+    """Check for too many `cache_control` breakpoints."""
     marked = int(is_object(request.get("cache_control")))
     holders = [*objects_of(request.get("tools")), *blocks_of(request.get("system"))]
     for message in request["messages"]:
@@ -91,7 +91,7 @@ def _role_problems(place: int, message: JsonObject) -> Complaints:
 
 
 def _pair_problems(messages: list[JsonObject]) -> Complaints:
-    """Every tool use has its result in the next message, and every result its use before it."""
+    """Check that every tool use has its result in the next message, and every result its use."""
     open_ids: list[str] = []
     for place, message in enumerate(messages):
         blocks = blocks_of(message.get("content"))

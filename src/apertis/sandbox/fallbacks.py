@@ -33,7 +33,7 @@ class Hop:
 
 
 def chain(request: JsonObject, model: Model) -> list[Hop]:
-    """The requested model, then those that its `fallbacks` name, in turn."""
+    """Return the requested model, then those that its `fallbacks` name, in turn."""
     hops = [Hop(model, request)]
     for entry in _entries(request):
         found = find_model(str(entry.get("model")))
@@ -43,7 +43,7 @@ def chain(request: JsonObject, model: Model) -> list[Hop]:
 
 
 def fallback_problems(request: JsonObject) -> Complaints:
-    """What is wrong with the models that `fallbacks` names."""
+    """Check the models that `fallbacks` names."""
     for place, entry in enumerate(_entries(request)):
         path = f"fallbacks.{place}"
         model = find_model(entry["model"])
@@ -59,7 +59,7 @@ def fallback_problems(request: JsonObject) -> Complaints:
 
 
 def fallback_blocks(hops: list[Hop]) -> list[JsonObject]:
-    """One block for each model that declined before the last of these."""
+    """Return one block for each model that declined before the last of these."""
     named = [hops[0].request["model"], *(hop.model.id for hop in hops[1:])]
     trigger = {"type": "refusal", "category": None}
     return [
@@ -71,7 +71,7 @@ def fallback_blocks(hops: list[Hop]) -> list[JsonObject]:
 def iterations(
     hops: list[Hop], given: InputUsage, output_tokens: int, declined: bool
 ) -> Iterator[JsonObject]:
-    """What each of these models used: all but the last have declined, and wrote nothing."""
+    """Return the usage of each model: all but the last declined, and wrote nothing."""
     last = len(hops) - 1
     for place, hop in enumerate(hops):
         served = place == last and place > 0 and not declined

@@ -3,17 +3,17 @@
 The header is a list of words, separated by spaces or semicolons. One of them names the fault:
 
     status=CODE     answer with this status (300 to 599) and its error body; 3xx names a location
-    error-event     end the stream with an `error` event; a plain answer gets the error's status
+    error-event     end the stream with an `error` event; a plain response gets the error's status
     cut             drop the connection
     truncated       end the body early, without an error and without `message_stop`
-    garbage         put bytes into the stream that are no event; a plain answer becomes HTML
+    garbage         put bytes into the stream that are no event; a plain response becomes HTML
     empty           a 200 without a body
     stall[=SECONDS] send nothing for so long (default 600), then go on
 
 The others say more about it:
 
     delay=SECONDS         wait before the first byte; also a fault by itself
-    after=N               so many events come first (default 0); of a plain answer so many bytes
+    after=N               so many events come first (default 0); of a plain response so many bytes
     type=ERROR_TYPE       for `status` and `error-event` (there by default `overloaded_error`)
     retry-after=SECONDS   for `status`: the header of this name; also `retry-after-ms`
     should-retry=WORD     for `status`: the header `x-should-retry`, `true` or `false`; `none`
@@ -81,12 +81,12 @@ class Fault:
 
     @property
     def error_status(self) -> int:
-        """The status that stands for the error on a plain answer."""
+        """The status that stands for the error on a plain response."""
         return self.status or error_status(self.error_type)
 
 
 def parse_fault(header: str) -> Fault | SandboxRefusal:
-    """The fault that a header asks for, or a 400 that says what is wrong and the grammar."""
+    """Return the fault that a header asks for, or a 400 that says what is wrong and the grammar."""
     words: dict[str, str] = {}
     for word in re.split(r"[\s;]+", header.strip("; \t")):
         name, equals, value = word.partition("=")
@@ -186,7 +186,7 @@ _MESSAGES = {
 
 
 def refused_at_once(fault: Fault, streamed: bool, request_id: str) -> Reply | None:
-    """The reply to a fault that needs no answer to spoil, or None."""
+    """Return the reply to a fault that needs no response to spoil, or None."""
     if fault.kind != "status" and (fault.kind != "error-event" or streamed):
         return None
     status = fault.error_status
@@ -200,7 +200,7 @@ def refused_at_once(fault: Fault, streamed: bool, request_id: str) -> Reply | No
 
 
 def damage(fault: Fault, reply: Reply) -> Reply:
-    """The reply with the fault in it."""
+    """Return the reply with the fault in it."""
     streamed = (reply.header("content-type") or "").startswith("text/event-stream")
     headers = reply.headers
     if fault.kind == "garbage" and not streamed:
@@ -217,7 +217,7 @@ def _delayed(fault: Fault, steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def _events(fault: Fault, reply: Reply) -> Iterator[Step]:
-    """The events, the fault before the one that `after` counts to."""
+    """Yield the events, the fault before the one that `after` counts to."""
     left = fault.after or 0
     done = fault.kind == ""
     for step in reply.steps:
@@ -248,7 +248,7 @@ def _fault_in_stream(fault: Fault, reply: Reply) -> Iterator[Step]:
 
 
 def _bytes(fault: Fault, reply: Reply) -> Iterator[Step]:
-    """A plain body, the fault after as many bytes as `after` says, or halfway."""
+    """Yield a plain body, the fault after as many bytes as `after` says, or halfway."""
     if fault.kind == "":
         yield from reply.steps
         return

@@ -154,7 +154,7 @@ _SYSTEM = record(
 
 
 def MESSAGE(path: str, value: Any) -> Complaints:  # noqa: N802  # It is a rule like the others.
-    """A message; one of the system may say nothing but how the turn is to be answered."""
+    """Check a message; one of the system may say nothing but how the turn is to be answered."""
     if not is_object(value) or value.get("role") != "system":
         yield from _SPOKEN(path, value)
         return

@@ -1,4 +1,4 @@
-"""What a program would carry out, told by names, and values that do nothing when it does.
+"""Detection of values that a program would execute, and harmless values in their place.
 
 A tool call is a wish that a program grants: it runs the command, writes the file, sends the mail.
 The sandbox cannot mean any of it, so whatever acts is given values of this module, never words of
@@ -95,7 +95,7 @@ _JOINED = re.compile(
 
 
 def tokens(name: str) -> list[str]:
-    """The words of a tool's or property's name, without an MCP prefix and without numbers."""
+    """Return the words of a tool's or property's name, without MCP prefix and numbers."""
     found: list[str] = []
     for word in words_in(name):
         bare = word.strip("0123456789")
@@ -105,7 +105,7 @@ def tokens(name: str) -> list[str]:
 
 
 def acts(tool: JsonObject) -> bool:
-    """Whether a tool runs, changes or sends something, by its name.
+    """Return whether a tool runs, changes or sends something, by its name.
 
     A name that begins with a word for looking is one for looking, unless it names a shell.
     """
@@ -119,7 +119,7 @@ def acts(tool: JsonObject) -> bool:
 
 
 def starts_agents(tool: JsonObject) -> bool:
-    """Whether a tool starts another agent or a task of its own."""
+    """Return whether a tool starts another agent or a task of its own."""
     schema = tool.get("input_schema")
     fields: Any = schema.get("properties", {}) if is_object(schema) else {}
     if any(name in fields for name in _AGENT_FIELDS):
@@ -134,7 +134,7 @@ def starts_agents(tool: JsonObject) -> bool:
 
 
 def is_run(name: str, schema: object) -> bool:
-    """Whether programs run the value of a property: a command, a script, code, SQL."""
+    """Return whether programs run the value of a property: a command, a script, code, SQL."""
     words = tokens(name)
     named = set(words)
     if named & _RUN:
@@ -147,12 +147,12 @@ def is_run(name: str, schema: object) -> bool:
 
 
 def is_formula(name: str) -> bool:
-    """Whether a property holds arithmetic, which simple programs evaluate as code."""
+    """Return whether a property holds arithmetic, which simple programs evaluate as code."""
     return bool(set(tokens(name)) & _FORMULAS)
 
 
 def inert_strings(name: str, schema: JsonObject) -> Iterator[str]:
-    """Strings that do nothing when they are carried out, the fittest for this property first.
+    """Yield strings that do nothing when they are carried out, the fittest for this property first.
 
     `true` is a command that does nothing, `0` a program in most languages, `SELECT 1` a query that
     reads no table. Below `/dev/null`, which is no directory, no file can be made, changed or
@@ -189,7 +189,7 @@ def inert_strings(name: str, schema: JsonObject) -> Iterator[str]:
 
 
 def inert_numbers(name: str) -> tuple[int, ...]:
-    """Numbers that do nothing: no process or port has the first, nothing is counted by the last."""
+    """Return harmless numbers: no process or port has the first, nothing is counted by the last."""
     return (_NO_PROCESS, 0) if set(tokens(name)) & _PROCESSES else (0,)
 
 
@@ -199,12 +199,12 @@ def inert_flags(name: str) -> tuple[bool, bool]:
 
 
 def modest_first(allowed: list[Any]) -> list[Any]:
-    """The values of an enumeration, those first that only look."""
+    """Return the values of an enumeration, those first that only look."""
     return sorted(allowed, key=lambda value: not set(tokens(str(value))) & _MODEST)
 
 
 def suggested(schema: JsonObject) -> Iterator[Any]:
-    """What the schema itself gives as a value: its default, then its examples."""
+    """Yield the schema's own suggestions: its default, then its examples."""
     if "default" in schema:
         yield schema["default"]
     examples = schema.get("examples")

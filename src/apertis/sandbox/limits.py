@@ -1,4 +1,4 @@
-"""An answer held to `max_tokens` and `stop_sequences`."""
+"""A response held to `max_tokens` and `stop_sequences`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Limited:
 
 
 def limit(blocks: list[JsonObject], max_tokens: int, stop_sequences: list[str]) -> Limited:
-    """The blocks up to the first stop sequence in their text, and no more than so many tokens.
+    """Return the blocks up to the first stop sequence in their text or the token limit.
 
     A tool call that is not finished in time is left out: half an input is nobody's input.
     """
@@ -48,7 +48,7 @@ def limit(blocks: list[JsonObject], max_tokens: int, stop_sequences: list[str]) 
 
 
 def block_tokens(block: JsonObject) -> int:
-    """The estimate for a block of an answer."""
+    """Return the estimate for a block of a response."""
     kind = block["type"]
     if kind == "text":
         return text_tokens(block["text"])
@@ -72,7 +72,7 @@ def _shortened(block: JsonObject, tokens: int) -> JsonObject | None:
 def _until_sequence(
     blocks: list[JsonObject], sequences: list[str]
 ) -> tuple[list[JsonObject], str | None]:
-    """The blocks before the earliest sequence, which may begin in one block and end in the next."""
+    """Return the blocks before the earliest sequence, which may span two blocks."""
     text = "".join(block["text"] for block in blocks if block["type"] == "text")
     places = [(text.find(sequence), -len(sequence), sequence) for sequence in sequences]
     earliest = min((found for found in places if found[0] >= 0), default=None)

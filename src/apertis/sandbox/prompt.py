@@ -1,4 +1,4 @@
-"""What the sandbox has heard: a request read as a conversation."""
+"""The prompt as the sandbox understands it: a request read as a conversation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ASIDES = ("system-reminder", "local-command-caveat", "ide_opened_file", "ide_se
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
-    """What came back from a tool."""
+    """A tool's result."""
 
     name: str
     content: str
@@ -44,7 +44,7 @@ class Prompt:
 
     @property
     def turns(self) -> int:
-        """How many times the user has spoken."""
+        """The number of the user's turns."""
         return len(self.earlier) + 1
 
 
@@ -86,7 +86,7 @@ def _last_user(messages: list[JsonObject]) -> int:
 
 
 def _turns(messages: list[JsonObject]) -> list[list[JsonObject]]:
-    """The blocks of each turn of the user; messages in a row are one, as the API reads them."""
+    """Return the blocks of each user turn; messages in a row are one, as the API reads them."""
     turns: list[list[JsonObject]] = []
     before = "assistant"
     for message in messages:
@@ -101,20 +101,20 @@ def _turns(messages: list[JsonObject]) -> list[list[JsonObject]]:
 
 
 def _text(blocks: list[JsonObject]) -> str:
-    """What the user says in these blocks, without what the client has put between."""
+    """Return the user's text in these blocks, without what the client has inserted."""
     texts = (block["text"] for block in blocks if block.get("type") == "text")
     return "\n".join(filter(None, (_spoken(text) for text in texts))).strip()
 
 
 def _spoken(text: str) -> str:
-    """A text without the asides that clients such as Claude Code put into a user's turn."""
+    """Return a text without the asides that clients such as Claude Code put into a user's turn."""
     for name in _ASIDES:
         text = _without(text, f"<{name}>", f"</{name}>")
     return text.strip()
 
 
 def _without(text: str, opening: str, closing: str) -> str:
-    """The text without what stands between the two; what is not closed ends with the block."""
+    """Return the text without what is between the two; an unclosed part ends with the block."""
     kept: list[str] = []
     place = 0
     while (start := text.find(opening, place)) >= 0:
@@ -164,7 +164,7 @@ def _tool_answer(
 
 
 def cited_sources(request: JsonObject, attachments: Mapping[int, Attachment]) -> list[Attachment]:
-    """All documents and search results of the conversation, in the order that citations count."""
+    """Return all documents and search results of the conversation, in citation order."""
     found: list[Attachment] = []
     for message in objects_of(request["messages"]):
         for block in blocks_of(message.get("content")):
@@ -174,7 +174,7 @@ def cited_sources(request: JsonObject, attachments: Mapping[int, Attachment]) ->
 
 
 def summary(request: JsonObject, heard: Prompt) -> list[str]:
-    """The lines of what was heard, one fact each, without their full stops."""
+    """Return the lines of what was heard, one fact each, without their full stops."""
     lines = [_conversation_line(heard)]
     if heard.system:
         lines.append(f"The system prompt says: “{shorten(heard.system, 160)}”")
@@ -211,7 +211,7 @@ def _settings_line(request: JsonObject) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """The text on one line, cut at a word when it is longer than so many characters."""
+    """Return the text on one line, cut at a word when it is longer than so many characters."""
     line = " ".join(text[: 8 * most].split())
     if len(line) <= most and len(text) <= 8 * most:
         return line

@@ -1,4 +1,4 @@
-"""The words of an answer: what the sandbox is, what it heard, and nothing that it cannot know."""
+"""The words of a response: what the sandbox is, what it heard, and nothing that it cannot know."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _FILLER = (
 
 
 def plain_answer(request: JsonObject, heard: Prompt) -> str:
-    """The answer in words to a turn that leads to no tool and asks for no form."""
+    """Return the response in words to a turn that leads to no tool and asks for no form."""
     opening = _FIRST if heard.first_answer else _AGAIN
     if heard.first_answer and _GREETING.match(heard.question):
         opening = f"Hello! {opening}"
@@ -80,7 +80,7 @@ def _answer_parts(request: JsonObject, heard: Prompt) -> list[str]:
 
 
 def _looking_back(heard: Prompt) -> str:
-    """The question before this one, the very first, and how the last answer began."""
+    """Return the question before this one, the very first, and how the last response began."""
     before = f"“{shorten(heard.earlier[-1], 200)}”"
     text = f"Before that, your words were {before}"
     if len(heard.earlier) > 1:
@@ -103,26 +103,26 @@ def _tool_words(heard: Prompt) -> str:
 
 
 def tool_preamble(heard: Prompt, names: list[str]) -> str:
-    """What is said before a tool is called of the sandbox's own choice."""
+    """Return the text before a tool call of the sandbox's own choice."""
     who = "I am the Apertis sandbox, a stand-in for Claude. " if heard.first_answer else ""
     called = " and ".join(f"`{name}`" for name in dict.fromkeys(names))
     return f"{who}Your words fit {called}, so that is what I call, with what I found in them."
 
 
 def citing_opening(heard: Prompt) -> str:
-    """What is said before passages are quoted."""
+    """Return the text before quoted passages."""
     who = _FIRST if heard.first_answer else _AGAIN
     asked = shorten(heard.question, 300)
     return f"{who}\n\nIn your sources, these passages come closest to “{asked}”:"
 
 
 def ended(line: str) -> str:
-    """The line with a full stop, if it does not end in one."""
+    """Return the line with a full stop, if it does not end in one."""
     return line if line.rstrip("”").endswith((".", "!", "?", "…")) else f"{line}."
 
 
 def _more(question: str, text: str) -> str:
-    """Further paragraphs, when the prompt asks for an answer of so many words."""
+    """Add paragraphs when the prompt asks for a response of so many words."""
     asked = _LENGTH.search(question[:_FAR_ENOUGH])
     if asked is None:
         return ""
@@ -144,14 +144,14 @@ REDACTED_TRIGGER = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING"
 
 
 def sign(thinking: str) -> str:
-    """The signature of a thinking text: base64, opaque to clients as the API's own is."""
+    """Return the signature of a thinking text: base64, opaque to clients as the API's own is."""
     digest = hashlib.sha256(_MARK + thinking.encode()).digest()
     rest = b"".join(hashlib.sha256(digest + bytes([n])).digest() for n in range(4))
     return base64.b64encode(_MARK + digest + rest).decode()
 
 
 def signature_is_broken(thinking: str, signature: str) -> bool:
-    """Whether a thinking block is not as the sandbox gave it.
+    """Return whether a thinking block is not as the sandbox gave it.
 
     Signatures of others cannot be checked and pass; a text that was left out cannot either.
     """
@@ -165,10 +165,10 @@ def signature_is_broken(thinking: str, signature: str) -> bool:
 
 
 def think(request: JsonObject, heard: Prompt) -> JsonObject | None:
-    """The thinking block that comes before the answer, or None when none is asked for.
+    """Return the thinking block that comes before the response, or None when none is asked for.
 
     The text is the whole of it, also where `display` is `omitted`: it is counted, and left out
-    when the answer is written down.
+    when the response is written down.
     """
     setting = request.get("thinking")
     if not is_object(setting) or setting["type"] == "disabled":
@@ -185,7 +185,7 @@ def think(request: JsonObject, heard: Prompt) -> JsonObject | None:
 
 
 def shows_thinking(request: JsonObject) -> bool:
-    """Whether the thinking is to be read; `omitted` leaves only its signature."""
+    """Return whether the thinking is to be read; `omitted` leaves only its signature."""
     setting = request.get("thinking")
     return not is_object(setting) or setting.get("display") != "omitted"
 
@@ -224,7 +224,7 @@ class _Passage:
 
 
 def cited_blocks(opening: str, question: str, sources: list[Attachment]) -> list[JsonObject]:
-    """The text blocks of an answer that quotes the sources; nothing when none may be cited."""
+    """Return the text blocks of a response that quotes the sources; none if none may be cited."""
     passages = list(_passages(sources))
     if not passages:
         return []
@@ -237,7 +237,7 @@ def cited_blocks(opening: str, question: str, sources: list[Attachment]) -> list
 
 
 def _closest(passages: list[_Passage], question: str) -> list[_Passage]:
-    """The passages that share most words with the question, in the order of the sources."""
+    """Return the passages that share most words with the question, in the order of the sources."""
     asked = stems(question)
     scores = [len(stems(passage.text) & asked) for passage in passages]
     ranked = sorted(range(len(passages)), key=lambda place: (-scores[place], place))

@@ -1,4 +1,4 @@
-"""What the sandbox answers with: a head, and steps that a server carries out one by one."""
+"""The sandbox's reply: a head, and steps that a server carries out one by one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Step: TypeAlias = bytes | Wait | Cut
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast the sandbox answers: seconds to the first token, then tokens a second.
+    """The sandbox's speed: seconds to the first token, then tokens a second.
 
     By default it answers at once.
     """
@@ -64,26 +64,26 @@ class Speed:
     tokens_per_second: float | None = None
 
     def seconds_for(self, tokens: int) -> float:
-        """How long so many tokens take, the first one's delay left out."""
+        """Return the time that so many tokens take, the first one's delay left out."""
         return tokens / self.tokens_per_second if self.tokens_per_second else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer: the status, the headers (names in lower case) and the steps of its body."""
+    """One response: the status, the headers (names in lower case) and the steps of its body."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     steps: Iterable[Step]
 
     def header(self, name: str) -> str | None:
-        """The value of a header, by its name in lower case."""
+        """Return the value of a header, by its name in lower case."""
         return next((value for known, value in self.headers if known == name), None)
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxRefusal:
-    """Why a request is not answered, in the words of the API."""
+    """The reason that a request is rejected, in the words of the API."""
 
     status: int
     message: str
@@ -91,7 +91,7 @@ class SandboxRefusal:
     details: JsonObject | None = None
 
     def body(self, request_id: str) -> JsonObject:
-        """The API's error envelope (https://docs.claude.com/en/api/errors)."""
+        """Return the API's error envelope (https://docs.claude.com/en/api/errors)."""
         error: JsonObject = {
             "type": self.type or error_type(self.status),
             "message": self.message,
@@ -102,22 +102,22 @@ class SandboxRefusal:
 
 
 def invalid(message: str) -> SandboxRefusal:
-    """A 400 in the API's words."""
+    """Return a 400 in the API's words."""
     return SandboxRefusal(400, message)
 
 
 def error_type(status: int) -> str:
-    """The type that the API gives to errors of this status."""
+    """Return the type that the API gives to errors of this status."""
     return _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
 
 
 def error_status(type: str) -> int:
-    """The status that belongs to an error type; 500 for one that the API does not have."""
+    """Return the status that belongs to an error type; 500 for one that the API does not have."""
     return next((status for status, known in _ERROR_TYPES.items() if known == type), 500)
 
 
 def json_bytes(value: object) -> bytes:
-    """The value as JSON in UTF-8.
+    """Return the value as JSON in UTF-8.
 
     The separators that some readers of lines take for line ends (U+0085, U+2028, U+2029) are
     escaped, so that no reader of an event stream loses an event to them.
@@ -131,13 +131,13 @@ def json_bytes(value: object) -> bytes:
 
 
 def json_reply(status: int, body: object, request_id: str, *headers: tuple[str, str]) -> Reply:
-    """A plain JSON answer."""
+    """Return a plain JSON answer."""
     head = (("content-type", "application/json"), ("request-id", request_id), *headers)
     return Reply(status, head, (json_bytes(body),))
 
 
 def should_retry(status: int, wait_seconds: float = 0.0) -> bool:
-    """What `x-should-retry` says of an error, here and in the gateway.
+    """Return the value of `x-should-retry` for an error, here and in the gateway.
 
     Clients sleep as long as `retry-after` says: what opens later is for a person to decide.
     """
@@ -145,7 +145,7 @@ def should_retry(status: int, wait_seconds: float = 0.0) -> bool:
 
 
 def error_reply(refusal: SandboxRefusal, request_id: str, *headers: tuple[str, str]) -> Reply:
-    """An error; `x-should-retry` is as the API has it, unless `headers` have it or say `none`."""
+    """Return an error; `x-should-retry` follows the API unless `headers` have it or say `none`."""
     given = dict(headers)
     said = given.pop("x-should-retry", None)
     if said is None:
@@ -156,7 +156,7 @@ def error_reply(refusal: SandboxRefusal, request_id: str, *headers: tuple[str, s
 
 
 def _seconds(headers: Mapping[str, str]) -> float:
-    """How long these headers ask to wait, where they say it in numbers."""
+    """Return the wait that these headers ask for, where it is a number."""
     try:
         if "retry-after-ms" in headers:
             return float(headers["retry-after-ms"]) / 1000

@@ -16,30 +16,30 @@ Rule: TypeAlias = Callable[[str, Any], Complaints]
 
 
 def anything(_path: str, _value: object) -> Complaints:
-    """Every value is right."""
+    """Accept every value."""
     yield from ()
 
 
 def string(path: str, value: object) -> Complaints:
-    """A string."""
+    """Check a string."""
     if not isinstance(value, str):
         yield f"{path}: Input should be a valid string"
 
 
 def boolean(path: str, value: object) -> Complaints:
-    """`true` or `false`."""
+    """Accept `true` or `false`."""
     if not isinstance(value, bool):
         yield f"{path}: Input should be a valid boolean"
 
 
 def object_(path: str, value: object) -> Complaints:
-    """An object, whatever is in it."""
+    """Check an object, whatever is in it."""
     if not is_object(value):
         yield f"{path}: Input should be an object"
 
 
 def matching(pattern: str) -> Rule:
-    """A string that the pattern describes as a whole."""
+    """Return a string that the pattern describes as a whole."""
 
     def rule(path: str, value: Any) -> Complaints:
         yield from string(path, value)
@@ -50,7 +50,7 @@ def matching(pattern: str) -> Rule:
 
 
 def integer(minimum: int) -> Rule:
-    """An integer that is not below the minimum."""
+    """Check an integer that is not below the minimum."""
 
     def rule(path: str, value: Any) -> Complaints:
         if not is_integer(value):
@@ -62,7 +62,7 @@ def integer(minimum: int) -> Rule:
 
 
 def number(low: int, high: int) -> Rule:
-    """A number between the two, both included."""
+    """Return a number between the two, both included."""
 
     def rule(path: str, value: Any) -> Complaints:
         if not is_number(value):
@@ -74,7 +74,7 @@ def number(low: int, high: int) -> Rule:
 
 
 def one_of(*allowed: str) -> Rule:
-    """One of a few strings."""
+    """Accept one of a few strings."""
     quoted = [f"'{name}'" for name in allowed]
     words = " or ".join(part for part in (", ".join(quoted[:-1]), quoted[-1]) if part)
 
@@ -86,7 +86,7 @@ def one_of(*allowed: str) -> Rule:
 
 
 def optional(rule: Rule) -> Rule:
-    """What the rule takes, or null."""
+    """Accept what the rule accepts, or null."""
 
     def or_null(path: str, value: Any) -> Complaints:
         if value is not None:
@@ -96,7 +96,7 @@ def optional(rule: Rule) -> Rule:
 
 
 def either(first: type, one: Rule, other: Rule) -> Rule:
-    """One rule for values of a Python type, another for all others."""
+    """Apply one rule to values of a Python type, another to all others."""
 
     def rule(path: str, value: Any) -> Complaints:
         yield from (one if isinstance(value, first) else other)(path, value)
@@ -105,7 +105,7 @@ def either(first: type, one: Rule, other: Rule) -> Rule:
 
 
 def array(rule: Rule) -> Rule:
-    """A list whose items keep the rule; an item's path is its place."""
+    """Return a list whose items keep the rule; an item's path is its place."""
 
     def items(path: str, value: Any) -> Complaints:
         if not is_array(value):
@@ -120,7 +120,7 @@ def array(rule: Rule) -> Rule:
 def record(
     required: Mapping[str, Rule], optional: Mapping[str, Rule] | None = None, closed: bool = False
 ) -> Rule:
-    """An object with these fields; a closed one has no others."""
+    """Check an object with these fields; a closed one has no others."""
     fields = {**required, **(optional or {})}
 
     def rule(path: str, value: Any) -> Complaints:
@@ -141,7 +141,7 @@ def record(
 
 
 def tagged(kinds: Mapping[str, Rule]) -> Rule:
-    """An object whose `type` names its rule; the type becomes a part of the path."""
+    """Check an object whose `type` names its rule; the type becomes a part of the path."""
     names = ", ".join(f"'{name}'" for name in kinds)
 
     def rule(path: str, value: Any) -> Complaints:

@@ -30,7 +30,7 @@ _Outcome: TypeAlias = JsonObject | SandboxRefusal
 class Sandbox:
     """A deterministic stand-in for Claude that speaks the whole Messages API.
 
-    The same request gets the same answer, down to its ids: there is no clock, no chance and no
+    The same request gets the same response, down to its ids: there is no clock, no chance and no
     network in it. It remembers three things only: batches, threads, and how often a counted fault
     has struck; their ids are new each time.
     It does not authenticate: that is for the server around it. An instance is for one thread.
@@ -49,7 +49,7 @@ class Sandbox:
     def reply(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, query: str = ""
     ) -> Reply:
-        """The answer to one request.
+        """Return the response to one request.
 
         `path` is without the query; header names are in lower case. Every reply has a `request-id`
         and says in `x-apertis-sandbox` what it comes from; `x-sandbox-fault` (see

@@ -25,7 +25,7 @@ _PING: JsonObject = {"type": "ping"}
 
 
 def event_stream(message: JsonObject, speed: Speed) -> Iterator[Step]:
-    """The events of a message, each in the bytes of one server-sent event, at the given speed."""
+    """Yield the events of a message as server-sent events, at the given speed."""
     for event in message_events(message):
         kind = event["type"]
         if kind == "content_block_delta":
@@ -38,12 +38,12 @@ def event_stream(message: JsonObject, speed: Speed) -> Iterator[Step]:
 
 
 def encode_event(event: JsonObject) -> bytes:
-    """One server-sent event, named by its type."""
+    """Return one server-sent event, named by its type."""
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json_bytes(event))
 
 
 def message_events(message: JsonObject) -> Iterator[JsonObject]:
-    """The events of a message. Put together again they are the message, field for field."""
+    """Yield the events of a message. Put together again they are the message, field for field."""
     usage: JsonObject = message["usage"]
     late = ("output_tokens_details", "iterations")
     started = {name: value for name, value in usage.items() if name not in late}
@@ -80,13 +80,13 @@ def message_events(message: JsonObject) -> Iterator[JsonObject]:
 
 
 def _first_model(message: JsonObject) -> str:
-    """The model that begins the answer: the requested one, also when others go on."""
+    """Return the model that begins the response: the requested one, also when others go on."""
     first = message["content"][0] if message["content"] else message
     return str(first["from"]["model"] if first["type"] == "fallback" else message["model"])
 
 
 def _opening(block: JsonObject) -> JsonObject:
-    """The block as it starts, before its first delta."""
+    """Return the block as it starts, before its first delta."""
     empty: JsonObject = {"text": "", "thinking": "", "signature": "", "input": {}, "citations": []}
     return {name: empty.get(name, value) for name, value in block.items()}
 
@@ -112,7 +112,7 @@ def _deltas(block: JsonObject) -> Iterator[JsonObject]:
 
 
 def text_pieces(text: str) -> Iterator[str]:
-    """The text in pieces of a few words each, spaces before the words they belong to."""
+    """Yield the text in pieces of a few words each, spaces before the words they belong to."""
     words = _WORD.findall(text)
     place = 0
     for size in cycle(_WORDS_PER_DELTA):
@@ -123,7 +123,7 @@ def text_pieces(text: str) -> Iterator[str]:
 
 
 def json_pieces(text: str) -> Iterator[str]:
-    """The text in pieces of a few characters each, wherever that cuts it."""
+    """Yield the text in pieces of a few characters each, wherever that cuts it."""
     place = 0
     for size in cycle(_CHARACTERS_PER_DELTA):
         if place >= len(text):

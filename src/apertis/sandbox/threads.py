@@ -19,7 +19,7 @@ _KEPT = ("system", "tools")
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A conversation up to the answer that names it; without messages once it was continued."""
+    """A conversation up to the response that names it; without messages once it was continued."""
 
     messages: tuple[Any, ...] | None
     kept: JsonObject
@@ -30,7 +30,7 @@ class _Held:
 class Threads:
     """The newest threads of one sandbox: up to 1,000 of them, and 64 MiB of their JSON.
 
-    Each answer of a thread has an id of its own, also to a request that was made before. Whoever
+    Each response of a thread has an id of its own, also to a request that was made before. Whoever
     keeps the ids beyond the life of a sandbox gives each a `seed` of its own.
     """
 
@@ -40,7 +40,7 @@ class Threads:
     answered: int = 0
 
     def join(self, request: JsonObject) -> JsonObject | SandboxRefusal:
-        """The request with the whole conversation in it, or why its thread cannot go on.
+        """Return the request with the whole conversation in it, or why its thread cannot go on.
 
         A request that continues no thread is given back as it is; so is one that is not well
         formed, which `check` refuses.
@@ -79,7 +79,7 @@ class Threads:
         return {**request, **thread.kept, "messages": whole}
 
     def keep(self, request: JsonObject, message: JsonObject, added_bytes: int) -> JsonObject:
-        """Hold an answered conversation under its answer, which is given back with its id.
+        """Hold an answered conversation under its response, which is given back with its id.
 
         A refusal is not held, nor what a fallback model has written.
         """
@@ -114,7 +114,7 @@ class Threads:
 
 
 def unsupported_in_batches(params: JsonObject) -> SandboxRefusal | None:
-    """Why a request of a batch cannot be in a thread; None when it is in none."""
+    """Return the reason that a request of a batch cannot be in a thread; None if it is not."""
     if params.get("thread") is None:
         return None
     return _refused(

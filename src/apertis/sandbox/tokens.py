@@ -38,7 +38,7 @@ class InputUsage:
         return self.fresh + self.cache_read + self.cache_write_5m + self.cache_write_1h
 
     def counts(self) -> JsonObject:
-        """The fields of `usage` that count the input."""
+        """Return the fields of `usage` that count the input."""
         return {
             "input_tokens": self.fresh,
             "cache_creation_input_tokens": self.cache_write_5m + self.cache_write_1h,
@@ -58,12 +58,12 @@ class _Part:
 
 
 def text_tokens(text: str) -> int:
-    """The estimate for a text."""
+    """Return the estimate for a text."""
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
 def input_usage(request: JsonObject, attachments: Mapping[int, Attachment]) -> InputUsage:
-    """What the request's tools, system prompt and messages come to, and what the cache holds of it.
+    """Count the tokens of tools, system prompt and messages, and those in the cache.
 
     The sandbox remembers nothing. What an earlier turn of the same conversation would have written
     to the cache counts as read, the rest up to the last breakpoint as written.
@@ -142,7 +142,7 @@ def _attachment_tokens(attachment: Attachment) -> int:
 
 
 def _written(value: object) -> int:
-    """The tokens of a value's keys and texts, walked, so that base64 data is not written again."""
+    """Count the tokens of a value's keys and texts without writing base64 data again."""
     if isinstance(value, str):
         return text_tokens(value)
     if is_object(value):

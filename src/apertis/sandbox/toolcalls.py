@@ -1,4 +1,4 @@
-"""Which tools to call, how often, and with what."""
+"""Choice of the tools to call, the number of calls, and their input."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class ToolCall:
 
 
 def choose_calls(request: JsonObject, heard: Prompt) -> list[ToolCall]:
-    """The calls that the request leads to; none when it is answered in words.
+    """Return the calls that the request leads to; none when it is answered in words.
 
     `tool` and `any` force a call. Under `auto` a tool is called when the prompt shares a telling
-    word with it, and not right after a result: then the answer is due. One that acts is called
+    word with it, and not right after a result: then the response is due. One that acts is called
     only by its name, with an input that does nothing; one that starts an agent or a task only when
     it is forced.
     """
@@ -69,7 +69,7 @@ def choose_calls(request: JsonObject, heard: Prompt) -> list[ToolCall]:
 
 
 def _schema_of(tool: JsonObject) -> JsonObject | None:
-    """The tool's input schema; None for a tool that only the real service could run."""
+    """Return the tool's input schema; None for a tool that only the real service could run."""
     schema = tool.get("input_schema")
     if is_object(schema):
         return schema
@@ -79,7 +79,7 @@ def _schema_of(tool: JsonObject) -> JsonObject | None:
 
 
 def _fitting(tools: list[JsonObject], words: Words) -> list[JsonObject]:
-    """The best tool, and the others whose names the prompt also speaks of."""
+    """Return the best tool, and the others whose names the prompt also speaks of."""
     scores = [_score(tool, words) for tool in tools]
     best = max(scores, default=0)
     if best == 0:
@@ -111,7 +111,7 @@ def _score(tool: JsonObject, words: Words) -> int:
 
 
 def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
-    """One call, or one for each place that the prompt lists when the tool takes one at a time."""
+    """Return one call, or one per place in the prompt when the tool takes one at a time."""
     schema = _schema_of(tool) or {}
     if acts(tool) or starts_agents(tool):
         return [ToolCall(tool["name"], _input_for(schema, words, acts=True))]
@@ -129,13 +129,13 @@ def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
 
 
 def _input_for(schema: JsonObject, words: Words, acts: bool = False) -> JsonObject:
-    """An input that fits the schema; an empty one where nothing does, as an input is an object."""
+    """Return an input that fits the schema; an empty object where nothing fits."""
     value = fill(schema, words, acts)
     return value if is_object(value) else {}
 
 
 def _enumerated(schema: JsonObject) -> frozenset[str]:
-    """The values that the schema's own enumerations hold, in lower case."""
+    """Return the values that the schema's own enumerations hold, in lower case."""
     properties = schema.get("properties", {})
     enums = [part.get("enum") for part in properties.values() if is_object(part)]
     values = (value for enum in enums if is_array(enum) for value in enum)

@@ -43,7 +43,7 @@ class Accepted:
 
 
 def read_json(body: bytes) -> JsonObject | SandboxRefusal:
-    """The object in a body, or the refusal of one that holds none."""
+    """Return the object in a body, or the refusal of one that holds none."""
     if len(body) > _MAX_BODY_BYTES:
         return SandboxRefusal(413, "Request exceeds the maximum size")
     try:
@@ -64,7 +64,7 @@ def read_json(body: bytes) -> JsonObject | SandboxRefusal:
 def check(
     request: JsonObject, headers: Mapping[str, str], counting: bool = False
 ) -> Accepted | SandboxRefusal:
-    """The request as accepted, or the first thing that is wrong with it."""
+    """Return the request as accepted, or the first thing that is wrong with it."""
     version = headers.get("anthropic-version", "2023-06-01")
     if version not in _VERSIONS:
         return invalid(f"anthropic-version: '{version}' is not a valid version")

@@ -13,52 +13,52 @@ _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 def is_object(value: object) -> TypeGuard[JsonObject]:
-    """Whether the value is a JSON object."""
+    """Return whether the value is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_array(value: object) -> TypeGuard[list[Any]]:
-    """Whether the value is a JSON array."""
+    """Return whether the value is a JSON array."""
     return isinstance(value, list)
 
 
 def is_integer(value: object) -> TypeGuard[int]:
-    """Whether the value is a JSON integer; `true` is none, though Python counts it as one."""
+    """Return whether the value is a JSON integer; `true` is not, unlike in Python."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether the value is a JSON number."""
+    """Return whether the value is a JSON number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def objects_of(value: object) -> list[JsonObject]:
-    """The objects among an array's items; nothing for any other value."""
+    """Return the objects among an array's items; nothing for any other value."""
     return [item for item in value if is_object(item)] if is_array(value) else []
 
 
 def blocks_of(content: object) -> list[JsonObject]:
-    """A message's or result's content as blocks; the API allows a string for one text block."""
+    """Return content as blocks; the API allows a string for one text block."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     return objects_of(content)
 
 
 def text_of(content: object) -> str:
-    """The text blocks of a content, one line each."""
+    """Return the text blocks of a content, one line each."""
     texts = (block.get("text") for block in blocks_of(content) if block.get("type") == "text")
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def output_schema(request: JsonObject) -> object | None:
-    """The JSON Schema that the answer has to keep, or None when it is free."""
+    """Return the JSON Schema that the response has to keep, or None when it is free."""
     config = request.get("output_config")
     form = (config.get("format") if is_object(config) else None) or request.get("output_format")
     return form.get("schema") if is_object(form) else None
 
 
 def effort(request: JsonObject) -> str | None:
-    """The level of effort of the turn to be answered: a message's own goes before the request's."""
+    """Return the effort of the current turn: a message's own wins over the request's."""
     configs = [request.get("output_config")]
     for message in objects_of(request.get("messages")):
         if message.get("role") == "assistant":
@@ -70,7 +70,7 @@ def effort(request: JsonObject) -> str | None:
 
 
 def choice_type(request: JsonObject) -> str:
-    """The type of the request's `tool_choice`; `auto` when it has none."""
+    """Return the type of the request's `tool_choice`; `auto` when it has none."""
     choice = request.get("tool_choice")
     return str(choice["type"]) if is_object(choice) else "auto"
 
@@ -78,14 +78,14 @@ def choice_type(request: JsonObject) -> str:
 def fingerprint(request: JsonObject) -> bytes:
     """32 bytes that are equal for equal requests, however they were written down.
 
-    `stream` does not count: the streamed and the plain answer to one request carry the same ids.
+    `stream` does not count: the streamed and the plain response to one request carry the same ids.
     """
     said = {name: value for name, value in request.items() if name != "stream"}
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).digest()
 
 
 def stable_id(prefix: str, seed: bytes, purpose: str = "") -> str:
-    """An id in the API's form, such as `msg_01` and 22 letters and digits, made from the seed."""
+    """Return an id such as `msg_01` and 22 letters and digits, made from the seed."""
     number = int.from_bytes(hashlib.sha256(seed + purpose.encode()).digest())
     letters: list[str] = []
     for _ in range(22):

@@ -8,7 +8,7 @@ from functools import cached_property
 
 
 def word_set(text: str) -> frozenset[str]:
-    """The words of a text that holds nothing but words."""
+    """Return the words of a text that holds nothing but words."""
     return frozenset(text.split())
 
 
@@ -54,13 +54,13 @@ _MAX_CHARACTERS = 20_000
 
 
 def words_in(text: str) -> list[str]:
-    """The words of a text or of a name such as `get_weather` or `getWeather`, in lower case."""
+    """Split a text or a name such as `get_weather` or `getWeather` into lower-case words."""
     apart = _JOINT.sub(" ", text).replace("_", " ")
     return [word.lower() for word in re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)?", apart)]
 
 
 def stems(text: str) -> frozenset[str]:
-    """The words of a text that mean something, cut to what their forms share."""
+    """Return the words of a text that mean something, cut to what their forms share."""
     telling = (word for word in words_in(text) if word not in _COMMON and len(word) > 1)
     return frozenset(_STEM.sub("", word) if len(word) > 4 else word for word in telling)
 
@@ -76,11 +76,11 @@ class Words:
     known: frozenset[str] = frozenset()
 
     def knowing(self, values: frozenset[str]) -> Words:
-        """The same prompt, read where these words have a meaning of their own."""
+        """Return the same prompt, read where these words have a meaning of their own."""
         return replace(self, known=values)
 
     def focused_on(self, name: str) -> Words:
-        """The same prompt, read for one of the names in it."""
+        """Return the same prompt, read for one of the names in it."""
         return replace(self, focus=name)
 
     @cached_property
@@ -90,7 +90,7 @@ class Words:
 
     @cached_property
     def quoted(self) -> list[str]:
-        """What stands in quotation marks."""
+        """The texts in quotation marks."""
         return [next(filter(None, found.groups())) for found in _QUOTED.finditer(self._short)]
 
     @cached_property
@@ -115,7 +115,7 @@ class Words:
 
     @cached_property
     def places(self) -> list[str]:
-        """What follows `in`, `at`, `for` or the like: names if there are any, else any words."""
+        """The words after `in`, `at`, `for` or the like: names if there are any, else any words."""
         sure = [name for name in self.names if self._follows(name, "in|at|near|around")]
         named = sure or [name for name in self.names if self._follows(name, "for|from|to|of")]
         if self.names:
@@ -124,7 +124,7 @@ class Words:
         return [phrase for phrase in after if phrase][:1]
 
     def after(self, *prepositions: str) -> list[str]:
-        """The names or phrases that follow one of these words."""
+        """Return the names or phrases that follow one of these words."""
         found: list[str] = []
         for match in _AFTER.finditer(self._short):
             if match.group(1) in prepositions:
@@ -133,7 +133,7 @@ class Words:
         return [phrase for phrase in found if phrase]
 
     def of_format(self, name: str) -> list[str]:
-        """Addresses, links, dates and the like, by the name of the format in JSON Schema."""
+        """Return addresses, links, dates and the like, by the name of the format in JSON Schema."""
         pattern = _PATTERNS.get(name)
         return pattern.findall(self._short) if pattern else []
 
@@ -146,7 +146,7 @@ class Words:
         return re.search(before, self._short) is not None
 
     def _with_neighbours(self, named: list[str]) -> list[str]:
-        """Names that a comma or an `and` joins to one of these belong to the same list."""
+        """Extend names by those that a comma or an `and` joins to them."""
         chosen = list(named)
         for name in self.names:
             joined = rf"(?:,\s*(?:and\s+)?|\s+(?:and|or|&)\s+){re.escape(name)}"

@@ -33,7 +33,7 @@ _SPEAKS_OF_FIELDS = re.compile(
 
 
 def json_answer(heard: Prompt) -> str | None:
-    """The JSON that the system prompt asks for; None when it asks for none.
+    """Return the JSON that the system prompt asks for; None when it asks for none.
 
     Its form is that of the first example in the prompt, else the fields that the prompt names.
     What the caller has begun is gone on with, when it can be.
@@ -58,7 +58,7 @@ def _is_asked(system: str) -> bool:
 
 
 def _form(system: str) -> JsonObject:
-    """A schema for what is asked for."""
+    """Return a schema for what is asked for."""
     example = _example(system)
     if example is not None:
         return _schema_of(example)
@@ -75,7 +75,7 @@ def _form(system: str) -> JsonObject:
 
 
 def _example(system: str) -> Any:
-    """The first object or list of objects in the text that can be read."""
+    """Return the first object or list of objects in the text that can be read."""
     decoder = JSONDecoder()
     starts = (found.start() for found in re.finditer(r"[{\[]", system))
     for _, start in zip(range(_MAX_EXAMPLES), starts, strict=False):
@@ -89,7 +89,7 @@ def _example(system: str) -> Any:
 
 
 def _schema_of(example: Any) -> JsonObject:
-    """A schema of the example's form; `"low|high"` gives its choices, other texts stand for one."""
+    """Return a schema of the example's form; `"low|high"` gives its choices, others a string."""
     if is_object(example):
         fields = {name: _schema_of(value) for name, value in example.items()}
         return {"type": "object", "properties": fields, "required": list(fields)}

@@ -1,4 +1,4 @@
-"""What you test your own programs with, offline and over real HTTP.
+"""Servers for testing your own programs, offline and over real HTTP.
 
 `sandbox_server()` runs the whole service on a free loopback port: requests are checked, answers
 are plausible, nothing leaves the machine. `ScriptedServer` answers with exactly the bytes that a

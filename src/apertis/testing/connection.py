@@ -23,7 +23,7 @@ class ClientGoneError(ConnectionError):
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request as it came. Header names are lower-case; `raw_headers` has them as sent."""
+    """A request as received. Header names are lower-case; `raw_headers` has them as sent."""
 
     method: str
     target: str
@@ -39,7 +39,7 @@ class RecordedRequest:
 
     @property
     def query(self) -> str:
-        """What follows the question mark, not decoded."""
+        """The query string, not decoded."""
         return self.target.partition("?")[2]
 
     def json(self) -> object:

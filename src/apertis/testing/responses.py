@@ -35,13 +35,13 @@ def sse_response(
 
 
 def sse_head(headers: Mapping[str, str] | None = None) -> bytes:
-    """Status line and headers of a chunked event stream; `http_chunk`s follow it."""
+    """Return status line and headers of a chunked event stream; `http_chunk`s follow it."""
     fields = {"content-type": "text/event-stream; charset=utf-8", "transfer-encoding": "chunked"}
     return _head(200, fields | dict(headers or {}))
 
 
 def sse_event(event: Mapping[str, object]) -> bytes:
-    """One server-sent event; its name is the `type` of its data, as the Messages API has it."""
+    """Return one server-sent event; its name is the `type` of its data, as in the API."""
     return b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), msgspec.json.encode(event))
 
 

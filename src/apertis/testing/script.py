@@ -29,7 +29,7 @@ class Gate:
         self._opened.set()
 
     def pass_through(self) -> bool:
-        """For the server: wait; whether the gate was opened in time."""
+        """Wait, in the server; return whether the gate was opened in time."""
         self.reached.set()
         return self._opened.wait(self.timeout_seconds)
 
@@ -55,7 +55,7 @@ class AwaitDisconnect:
 
 @dataclass(frozen=True, slots=True)
 class StartTLS:
-    """The server goes on with TLS on this connection, as behind the answer to a CONNECT."""
+    """The server goes on with TLS on this connection, as behind the response to a CONNECT."""
 
     context: ssl.SSLContext
 

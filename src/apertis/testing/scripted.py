@@ -134,13 +134,13 @@ class ScriptedServer:
 
     @property
     def connection_count(self) -> int:
-        """How many connections were accepted so far."""
+        """The number of connections accepted so far."""
         with self._lock:
             return len(self._connections)
 
     @property
     def open_connection_count(self) -> int:
-        """How many of them neither side has closed."""
+        """The number of connections that neither side has closed."""
         with self._lock:
             return self._open
 
@@ -191,7 +191,7 @@ class ScriptedServer:
                 self._lock.notify_all()
 
     def _play(self, connection: ServerConnection) -> bool:
-        """One exchange on this connection; whether another may follow."""
+        """Serve one exchange on this connection; return whether another may follow."""
         exchange, body_follows = self._next_exchange(connection)
         for step in exchange.steps:
             if not self._perform(connection, step):

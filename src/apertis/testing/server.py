@@ -20,7 +20,7 @@ _STOP_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """What a client needs to reach the server."""
+    """The addresses and keys that a client needs to reach the server."""
 
     base_url: str
     api_key: str = field(repr=False)

@@ -49,7 +49,7 @@ _SERVED = {Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.MODELS, Endpoint.B
 
 
 class ConnectionCut(ConnectionError):
-    """The answer ends here: the client's connection is to be dropped."""
+    """The response ends here: the client's connection is to be dropped."""
 
 
 class StandIn:

@@ -1,4 +1,4 @@
-"""Whether a value fits a JSON Schema (2020-12, the keywords that tools and answers use)."""
+"""Validation of a value against a JSON Schema (2020-12, the keywords that tools and output use)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TYPES: dict[str, Callable[[object], bool]] = {
 
 
 def fits(value: object, schema: object, root: object) -> bool:
-    """Whether the value fits. `root` is the schema that references point into.
+    """Return whether the value fits. `root` is the schema that references point into.
 
     `format` describes and does not decide, as the standard has it. A schema that refers to itself
     without end fits nothing.
@@ -32,7 +32,7 @@ def fits(value: object, schema: object, root: object) -> bool:
 
 
 def _fits(value: object, schema: object, root: object, above: frozenset[int]) -> bool:
-    """`above` holds the schemas that this one stands in for the same value."""
+    """Check a value; `above` holds the schemas that this one stands in for the same value."""
     if schema is True:
         return True
     if not is_object(schema) or id(schema) in above:
@@ -97,7 +97,7 @@ def _string(value: str, schema: JsonObject) -> _Findings:
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Whether the pattern is found in the value; one that cannot be read is found nowhere."""
+    """Return whether the pattern matches in the value; an unreadable one never matches."""
     try:
         return re.search(pattern, value) is not None
     except (re.error, OverflowError, RecursionError):
@@ -153,7 +153,7 @@ def _object(
 
 
 def property_schemas(name: str, schema: JsonObject) -> list[object]:
-    """The schemas that a property of this name has to fit."""
+    """Return the schemas that a property of this name has to fit."""
     found: list[object] = []
     properties = schema.get("properties", {})
     if name in properties:

@@ -34,14 +34,14 @@ _TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 
 @dataclass(slots=True)
 class _Budget:
-    """How many more parts may be filled: schemas can be made that no end of trying satisfies."""
+    """A budget of parts to fill: some schemas cannot be satisfied by any number of attempts."""
 
     left: int = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a value goes: under which schema as a whole, with which name, how deep.
+    """The place of a value: the schema as a whole, its name, and its depth.
 
     `acts` says that a program carries the value out: then it must do nothing, and the prompt's
     words are not heard.
@@ -71,7 +71,7 @@ class _NothingFitsError(Exception):
 
 
 def fill(schema: object, words: Words, acts: bool = False) -> Any:
-    """A value that fits the schema, if one can be found; else the nearest one.
+    """Return a value that fits the schema, if one can be found; else the nearest one.
 
     The prompt's own words come first, then `default` and `examples`, then the plainest value. What
     a program would run (see `apertis.sandbox.inert`), and all of it when it `acts`, holds no words
@@ -110,7 +110,7 @@ def _candidates(schema: object, place: _Place) -> Iterator[Any]:
 
 
 def _in_turn(flat: list[JsonObject], place: _Place) -> Iterator[Any]:
-    """The first value of each variant, then the second of each, and so on."""
+    """Yield the first value of each variant, then the second of each, and so on."""
     streams = [_of_variant(variant, place) for variant in flat]
     while streams:
         going: list[Iterator[Any]] = []
@@ -126,7 +126,7 @@ _END = object()
 
 
 def _weight(variant: JsonObject) -> int:
-    """Scalars before arrays before objects: so a schema that contains itself comes to an end."""
+    """Rank scalars before arrays before objects: so a recursive schema comes to an end."""
     kinds = _types(variant)
     return max((2 - min(2, _TYPES.index(kind)) for kind in kinds[:1]), default=0)
 
@@ -237,7 +237,7 @@ def _extra(name: str, variant: JsonObject, place: _Place) -> Any:
 
 
 def _has_evidence(name: str, variant: JsonObject, place: _Place) -> bool:
-    """Whether the prompt says something about an optional property."""
+    """Return whether the prompt says something about an optional property."""
     schema = variant["properties"][name]
     place = place.inside(name, schema)
     for flat in variants(schema, place.root):
@@ -269,7 +269,7 @@ def _arrays(variant: JsonObject, place: _Place) -> Iterator[list[Any]]:
 
 
 def _items(variant: JsonObject, place: _Place, wanted: int, sparse: bool) -> list[Any]:
-    """So many items, more when the prompt names more; different ones when they must be."""
+    """Fill so many items, more when the prompt names more; different ones when required."""
     schema = variant.get("items", True)
     contained = variant.get("contains")
     items: list[Any] = []
@@ -290,7 +290,7 @@ def _items(variant: JsonObject, place: _Place, wanted: int, sparse: bool) -> lis
 
 
 def _said_items(schema: object, place: _Place) -> int:
-    """How many items of a list of strings the prompt holds."""
+    """Count the items of a list of strings that the prompt holds."""
     flat = next(variants(schema, place.root), None)
     if flat is not None and is_array(flat.get("enum")):
         return sum(is_said(value, place.words) for value in flat["enum"])

@@ -17,7 +17,7 @@ _MORE = 64
 def number_candidates(
     schema: JsonObject, kind: str, said: Iterable[int | float]
 ) -> Iterator[int | float]:
-    """Numbers that the schema may take: those that were said, its own, then those in its bounds."""
+    """Yield numbers for the schema: those in the prompt, its own, then those in its bounds."""
     whole = kind == "integer"
     for number in (*said, *_suggested(schema)):
         if not whole or number % 1 == 0:
@@ -36,7 +36,7 @@ def _suggested(schema: JsonObject) -> Iterator[int | float]:
 
 
 def _whole_step(step: float) -> int | float:
-    """The least whole multiple of a step, for integers that must be multiples of a fraction."""
+    """Return the least integer multiple of a step, for integers with a fractional `multipleOf`."""
     return next((step * n for n in range(1, 1001) if step * n % 1 == 0), step)
 
 
@@ -56,7 +56,7 @@ def _in_bounds(schema: JsonObject, step: float) -> Iterator[int | float]:
 
 
 def _between(schema: JsonObject, whole: bool) -> Iterator[int | float]:
-    """The middle of a range that is narrower than a step."""
+    """Yield the middle of a range that is narrower than a step."""
     low, high = _bounds(schema)
     if whole or low is None:
         return

@@ -27,7 +27,7 @@ class _UnreadableError(Exception):
 
 
 def example(pattern: str, at_least: int = 0, at_most: int | None = None) -> str | None:
-    """A string that the pattern describes, if possible of such a length, or None.
+    """Return a string that the pattern describes, if possible of such a length, or None.
 
     An open repetition is written as often as the length needs.
     """
@@ -127,7 +127,7 @@ class _Reader:
         return _first_of(self._escaped())
 
     def _escaped(self) -> str:
-        """The characters that an escape stands for; the backslash has been read."""
+        """Return the characters that an escape stands for; the backslash has been read."""
         if self.place >= len(self.pattern):
             raise _UnreadableError
         mark = self.pattern[self.place]
@@ -194,7 +194,7 @@ def _joined(pieces: Iterable[str]) -> str:
 
 
 def _repeated(atom: _Writer, times: int, rounds: int) -> str:
-    """So many of the same, the first of them with the open repetitions inside it written out."""
+    """Repeat an element; the first one has the open repetitions inside it written out."""
     if not times:
         return ""
     first = atom(rounds)
@@ -216,7 +216,7 @@ def _first_of(letters: str) -> _Writer:
 
 
 def _plainness(letter: str) -> tuple[int, str]:
-    """Letters before digits before the rest: an example reads better that way."""
+    """Rank letters before digits before the rest: an example reads better that way."""
     if letter in string.ascii_lowercase:
         return 0, letter
     if letter in string.ascii_uppercase:

@@ -18,7 +18,7 @@ _KEEP_LEAST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxPrope
 
 
 def resolve(reference: object, root: object) -> object:
-    """The schema that `#`, `#/$defs/...` or `#anchor` points to; True (anything) for a lost one."""
+    """Resolve `#`, `#/$defs/...` or `#anchor`; True (anything) for a missing schema."""
     if not isinstance(reference, str) or not reference.startswith("#"):
         return True
     pointer = unquote(reference[1:])
@@ -45,7 +45,7 @@ def _anchored(name: str, root: object) -> object:
 
 
 def variants(schema: object, root: object) -> Iterator[JsonObject]:
-    """The plain schemas, without references and alternatives, that this one allows.
+    """Yield the plain schemas, without references and alternatives, that this one allows.
 
     What fits the schema fits at least one of them; the other way round is for `fits` to say.
     There may be many: the first 24 of them are enough to find a value.
@@ -54,7 +54,7 @@ def variants(schema: object, root: object) -> Iterator[JsonObject]:
 
 
 def _variants(schema: object, root: object, above: frozenset[int]) -> Iterator[JsonObject]:
-    """`above` holds the schemas around this one: one that is its own part allows nothing."""
+    """Find references; `above` are the enclosing schemas: one inside itself allows nothing."""
     if schema is True:
         yield {}
     if not is_object(schema) or id(schema) in above or len(above) > _DEEPEST:
@@ -75,7 +75,7 @@ def _variants(schema: object, root: object, above: frozenset[int]) -> Iterator[J
 def _combined(
     merged: JsonObject, groups: list[list[object]], root: object, above: frozenset[int]
 ) -> Iterator[JsonObject]:
-    """The schema merged with one variant of one alternative from each group."""
+    """Yield the schema merged with one variant of one alternative from each group."""
     if not groups:
         yield merged
         return
@@ -92,7 +92,7 @@ def _list(value: object) -> list[Any]:
 
 
 def merge(one: JsonObject, other: JsonObject) -> JsonObject:
-    """A schema for what fits both, as far as one flat schema can say it."""
+    """Return a schema for what fits both, as far as one flat schema can say it."""
     merged = dict(one)
     for name, value in other.items():
         merged[name] = _merged(name, merged[name], value) if name in merged else value

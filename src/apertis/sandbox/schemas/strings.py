@@ -61,7 +61,7 @@ _BY_NAME = {
 
 
 def is_said(value: object, words: Words) -> bool:
-    """Whether the prompt holds a value of an enumeration, as words of their own."""
+    """Return whether the prompt holds a value of an enumeration, as words of their own."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return False
     text = str(value).replace("_", " ")
@@ -73,7 +73,7 @@ def is_said(value: object, words: Words) -> bool:
 def string_candidates(
     schema: JsonObject, name: str, words: Words, said_only: bool = False
 ) -> Iterator[str]:
-    """Strings that the schema may take, the likeliest first; without end unless `said_only`."""
+    """Yield strings for the schema, the likeliest first; without end unless `said_only`."""
     form = schema.get("format")
     if isinstance(form, str) and form in _FORMATS:
         yield from words.of_format(form)
@@ -97,7 +97,7 @@ def string_candidates(
 
 
 def inert_candidates(schema: JsonObject, name: str, _words: Words) -> Iterator[str]:
-    """Strings that the schema may take and that do nothing when a program carries them out."""
+    """Yield strings for the schema that do nothing when a program executes them."""
     least, most = min(int(schema.get("minLength", 0)), _LONGEST), schema.get("maxLength")
     for value in inert_strings(name, schema):
         yield value

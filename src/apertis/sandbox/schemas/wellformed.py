@@ -1,4 +1,4 @@
-"""Whether a JSON Schema is one: keywords whose values have the wrong form are refused."""
+"""Validation of JSON Schemas: keywords whose values have the wrong form are rejected."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _KEYWORDS: dict[str, Callable[[object], bool]] = {
 
 
 def schema_problems(path: str, schema: object) -> Iterator[str]:
-    """A complaint in the API's words when the value is no JSON Schema."""
+    """Yield a complaint in the API's words when the value is no JSON Schema."""
     if not _is_schema(schema, 0):
         yield (
             f"{path}: JSON schema is invalid. It must match JSON Schema draft 2020-12 "
