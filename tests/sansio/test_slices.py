@@ -18,6 +18,7 @@ from apertis.accounting.prices import price_of_dollars
 from apertis.gateway.errors import Refusal
 from apertis.gateway.request.body import Body, declared_edits, peek, read_object
 from apertis.gateway.routing.fallback import is_bound
+from apertis.models.json import with_sound_text
 from apertis.sansio.slices import (
     BATCH_BOUNDS,
     MAX_BATCH_REQUESTS,
@@ -28,7 +29,6 @@ from apertis.sansio.slices import (
     read_or_none,
     slices,
     structures,
-    with_sound_text,
 )
 
 JSON = st.recursive(

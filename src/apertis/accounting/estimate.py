@@ -22,8 +22,8 @@ from jiter import from_json
 
 from apertis.accounting.plain import PlainBody, read_plain, read_plain_part
 from apertis.accounting.prices import Price, cost_units
-from apertis.accounting.readers import UNREADABLE
 from apertis.accounting.tokens import Tokens
+from apertis.models.json import UNREADABLE
 
 __all__ = [
     "MAX_WINDOW",

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from apertis.accounting.readers import UNREADABLE
+from apertis.models.json import json_or_none
 
 __all__ = ["PlainBody", "read_plain", "read_plain_part"]
 
@@ -135,9 +135,8 @@ def read_plain(body: bytes) -> PlainBody | None:
     """Read a body that hides nothing; None for any other one."""
     asked = _Asked()
     _ASKED.set(asked)
-    try:
-        fields = _BODY.decode(body)
-    except UNREADABLE:
+    fields = json_or_none(body, _BODY)
+    if fields is None:
         return None
     return PlainBody(asked.cached, asked.hour, bool(fields.tools), bool(fields.output_config))
 
@@ -146,8 +145,7 @@ def read_plain_part(part: msgspec.Raw, *, is_tool: bool) -> PlainBody | None:
     """Read a message, or a tool, that hides nothing; None for any other one."""
     asked = _Asked()
     _ASKED.set(asked)
-    try:
-        (_TOOL if is_tool else _MESSAGE).decode(part)
-    except UNREADABLE:
+    read = json_or_none(part, _TOOL) if is_tool else json_or_none(part, _MESSAGE)
+    if read is None:
         return None
     return PlainBody(asked.cached, asked.hour, is_tool, schema=False)

@@ -15,13 +15,13 @@ import msgspec
 
 from apertis.accounting.counts import USAGE, UsageCounts
 from apertis.accounting.tokens import Use
-from apertis.sansio.slices import UNREADABLE, Shape, read_or_none, slices
+from apertis.sansio.slices import Shape, read_or_none, slices
 from apertis.sansio.sse import parse_events
 
 if TYPE_CHECKING:
     from apertis.accounting.tokens import Tokens
 
-__all__ = ["UNREADABLE", "Reading", "StreamReader", "read_message"]
+__all__ = ["Reading", "StreamReader", "read_message"]
 
 
 class _Start(msgspec.Struct):

@@ -9,6 +9,7 @@ import msgspec
 from apertis.endpoints.parameters import sort
 from apertis.errors import ParameterError
 from apertis.models import Malformed
+from apertis.models.json import UNREADABLE
 from apertis.sansio.request import render_json
 
 if TYPE_CHECKING:
@@ -43,5 +44,5 @@ def _read(response: Response) -> Any:
         return response.body.decode("utf-8", "replace")
     try:
         return msgspec.json.decode(response.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Malformed(str(error)) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
-from apertis.models.wire import without_half_characters
+from apertis.models.json import without_half_characters
 
 if TYPE_CHECKING:
     from apertis.models.citations import Citation

@@ -8,7 +8,6 @@ place of what is wrong. See `apertis.models.building` for the converter.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -29,6 +28,7 @@ from apertis.models.events import (
     TextDelta,
     ThinkingDelta,
 )
+from apertis.models.json import UNREADABLE, without_half_characters
 from apertis.models.message import Message
 from apertis.models.model import Model, Unknown, attach_wire, embedded
 from apertis.models.pages import Page
@@ -41,13 +41,6 @@ M = TypeVar("M", bound=Model)
 # Their JSON can be said from their fields alone, so it need not be kept.
 _TELLING: frozenset[type[Model]] = frozenset(
     (TextDelta, InputJSONDelta, ThinkingDelta, SignatureDelta)
-)
-
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-# An escape of JSON: a surrogate pair, half of one, or any other.
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
@@ -102,7 +95,7 @@ def decode_event(data: bytes) -> StreamEvent:
     """
     try:
         event = _decode_known_event(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         data = without_half_characters(data)
         return _with_event_wire(_by_slow_road(StreamEvent, data), data)
     if isinstance(event, ContentBlockDeltaEvent):
@@ -129,7 +122,7 @@ def decode(kind: type[M], data: bytes) -> M:
     """
     try:
         model = _decoder(kind).decode(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         data = without_half_characters(data)
         model = _by_slow_road(kind, data)
     attach_wire(model, data)
@@ -149,7 +142,7 @@ def decode_page(item: type[M], data: bytes) -> Page[M]:
     data = without_half_characters(data)
     try:
         parts: _PageParts = _decoder(_PageParts).decode(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise Malformed(_what_is_wrong_with_page(data)) from None
     items: list[M] = []
     for index, part in enumerate(parts.data):
@@ -242,20 +235,9 @@ def _of_whole_characters(value: Any) -> Any:
 def _by_slow_road(kind: Any, data: bytes) -> Any:
     try:
         document = msgspec.json.decode(data)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise Malformed(f"not JSON: {error}") from None
     return built(kind, document)
-
-
-def without_half_characters(data: bytes) -> bytes:
-    """Return the JSON with U+FFFD for each half of a surrogate pair that stands alone.
-
-    Gateways that count in UTF-16 cut a character in two; a half is no text in Python or in UTF-8.
-    """
-    text = bytes(data)
-    if b"\\ud" not in text and b"\\uD" not in text:
-        return text
-    return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], text)
 
 
 def _attach_block_wires(message: Message, data: bytes | msgspec.Raw) -> None:
@@ -286,7 +268,7 @@ def _with_event_wire(event: StreamEvent, data: bytes) -> StreamEvent:
 def _what_is_wrong_with_page(data: bytes) -> str:
     try:
         built(Page, msgspec.json.decode(data))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return f"not JSON: {error}"
     except Malformed as error:
         return error.reason

@@ -18,6 +18,7 @@ from apertis.errors import (
     status_error_class,
 )
 from apertis.models import ResponseInfo
+from apertis.models.json import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -232,7 +233,7 @@ def _connection_error(failure: Failure) -> APIError:
 def _document(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return beginning(body)
 
 

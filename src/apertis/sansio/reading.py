@@ -18,6 +18,7 @@ from apertis.models import (
     RawEvent,
     decode_event,
 )
+from apertis.models.json import UNREADABLE
 from apertis.sansio.outcome import (
     Failure,
     Outcome,
@@ -234,5 +235,5 @@ def _named(name: bytes, data: bytes) -> StreamEvent | None:
         if not name or not isinstance(document, dict) or "type" in document:
             return None
         return decode_event(msgspec.json.encode({"type": name.decode(), **document}))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Malformed):
+    except (*UNREADABLE, Malformed):
         return None

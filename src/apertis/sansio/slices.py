@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from apertis.models.wire import without_half_characters
+from apertis.models.json import UNREADABLE, json_or_none, with_sound_text, without_half_characters
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -24,18 +24,13 @@ __all__ = [
     "MAX_BATCH_REQUESTS",
     "MAX_FIELDS",
     "MAX_VALUES",
-    "UNREADABLE",
     "Bounds",
     "Shape",
     "items",
     "read_or_none",
     "slices",
     "structures",
-    "with_sound_text",
 ]
-
-# What a decoder raises; deep nesting ends in a RecursionError.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
 # The members to keep: a mapping for what to keep of an object, None for any value.
@@ -130,15 +125,7 @@ def _name(literal: bytes) -> str:
     text = literal[1:-1]
     if b"\\" not in text:
         return text.decode("utf-8", "replace")
-    try:
-        return msgspec.json.decode(without_half_characters(literal), type=str)
-    except UNREADABLE:
-        return ""
-
-
-def with_sound_text(data: bytes) -> bytes:
-    """Give JSON with U+FFFD for each byte, and each half of a surrogate pair, that is no text."""
-    return without_half_characters(data.decode("utf-8", "replace").encode())
+    return json_or_none(without_half_characters(literal), str) or ""
 
 
 def read_or_none(decoder: msgspec.json.Decoder[T], data: bytes, shape: Shape) -> T | None:
@@ -150,10 +137,7 @@ def read_or_none(decoder: msgspec.json.Decoder[T], data: bytes, shape: Shape) ->
         return decoder.decode(data)
     except UNREADABLE:
         reduced = _reduced(data, shape)
-    try:
-        return None if reduced is None else decoder.decode(reduced)
-    except UNREADABLE:
-        return None
+    return None if reduced is None else json_or_none(reduced, decoder)
 
 
 def _reduced(data: bytes, shape: Shape) -> bytes | None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
-
 from apertis.models import (
     CitationEvent,
     CitationsDelta,
@@ -38,7 +36,7 @@ from apertis.models import (
     build_message,
     parse_partial_json,
 )
-from apertis.models.wire import without_half_characters
+from apertis.models.json import json_or_none, without_half_characters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,9 +83,8 @@ class BlockProgress:
 def _parsed(text: str, start: object) -> object:
     if not text.strip():
         return start
-    try:
-        value: object = msgspec.json.decode(without_half_characters(text.encode()))
-    except (msgspec.DecodeError, RecursionError):
+    value = json_or_none(without_half_characters(text.encode()), object)
+    if value is None:
         # The model was cut off inside the input: what is whole of it is kept.
         value = parse_partial_json(text, trailing_strings=False)
     # An input is an object. What else a model writes goes back in the form that the API takes.

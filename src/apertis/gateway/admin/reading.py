@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request
-from apertis.sansio.slices import UNREADABLE
+from apertis.models.json import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,6 +15,7 @@ import msgspec
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
 from apertis.gateway.request.asked import NOTHING, Asked, read_asked
 from apertis.gateway.request.body import Body, declared_edits, peek, positions, read_object
+from apertis.models.json import json_or_none
 from apertis.sansio.slices import BATCH_BOUNDS, MAX_BATCH_REQUESTS
 
 if TYPE_CHECKING:
@@ -109,9 +110,8 @@ def read_batch(data: bytes) -> BatchBody | Refusal:
     if "requests" not in body:
         return missing_parameter("requests")
     start, end = body.span("requests")
-    try:
-        entries = _ENTRIES.decode(memoryview(data)[start:end])
-    except msgspec.DecodeError:
+    entries = json_or_none(memoryview(data)[start:end], _ENTRIES)
+    if entries is None:
         return invalid_parameter(
             "requests", "Invalid value for parameter 'requests': a list of requests"
         )

@@ -13,7 +13,8 @@ import msgspec
 
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.request.body import read_object
-from apertis.sansio.slices import Shape, read_or_none, with_sound_text
+from apertis.models.json import with_sound_text
+from apertis.sansio.slices import Shape, read_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,10 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-import msgspec
-
-from apertis.models.wire import without_half_characters
-from apertis.sansio.slices import UNREADABLE, slices
+from apertis.models.json import json_or_none, with_sound_text
+from apertis.sansio.slices import slices
 
 __all__ = ["MAX_LINE_BYTES", "LineFraming", "LineResult", "read_results"]
 
@@ -60,16 +58,6 @@ class LineResult(NamedTuple):
     """The answer of the model: b"" where it cannot be read, None where nothing was used."""
 
 
-class _Result(msgspec.Struct):
-    message: msgspec.Raw = msgspec.Raw()
-
-
-class _Line(msgspec.Struct):
-    custom_id: str
-    result: _Result
-
-
-_LINE = msgspec.json.Decoder(_Line)
 _NOTHING = (b"", b"null")
 # Where a line breaks off, its beginning still says whose it is.
 _ID = re.compile(rb'[ \t\r]*+\{[ \t\r]*+"custom_id"[ \t\r]*+:[ \t\r]*+("(?:[^"\\]|\\.)*+")')
@@ -81,29 +69,17 @@ def read_results(lines: bytes) -> list[LineResult]:
     What has a message was answered and is paid for, whatever its type is called: `errored`,
     `canceled` and `expired` have none.
     """
-    results: list[LineResult] = []
-    for line in lines.split(b"\n"):
-        try:
-            read = _LINE.decode(line)
-        except UNREADABLE:
-            result = _by_its_slices(line)
-            if result is not None:
-                results.append(result)
-        else:
-            message = bytes(read.result.message)
-            results.append(LineResult(read.custom_id, None if message in _NOTHING else message))
-    return results
+    read = (_read(line) for line in lines.split(b"\n") if line)
+    return [result for result in read if result is not None]
 
 
-def _by_its_slices(line: bytes) -> LineResult | None:
+def _read(line: bytes) -> LineResult | None:
     found = slices(line, ("custom_id", "result"))
     if found is None:
         beginning = _ID.match(line)
         found = {} if beginning is None else {"custom_id": beginning[1]}
-    try:
-        literal = found.get("custom_id", b"").decode("utf-8", "replace").encode()
-        custom_id = msgspec.json.decode(without_half_characters(literal), type=str)
-    except UNREADABLE:
+    custom_id = json_or_none(with_sound_text(found.get("custom_id", b"")), str)
+    if custom_id is None:
         return None
     result = slices(found.get("result", b""), ("message",))
     if result is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from apertis.models import Headers, Malformed
+from apertis.models.json import UNREADABLE
 from apertis.sansio.reading import EventReading
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def events_of(message: bytes) -> bytes | None:
         blocks = [_fields(block) for block in _ITEMS.decode(fields["content"])]
         usage = _fields(fields["usage"])
         events = b"".join(_events(fields, blocks, usage))
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (KeyError, *UNREADABLE):
         return None
     for character, escape in _SEPARATORS:
         events = events.replace(character, escape)

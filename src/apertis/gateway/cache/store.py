@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from apertis.gateway.cache.replay import events_of, message_of
+from apertis.models.json import UNREADABLE, json_or_none
 from apertis.sansio.sse import EventDecoder, EventTooLargeError
 
 if TYPE_CHECKING:
@@ -106,11 +107,8 @@ class _Kind(msgspec.Struct):
 
 
 def _end_of_message(body: bytes) -> str | None:
-    try:
-        message = msgspec.json.decode(body, type=_Message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return message.stop_reason
+    message = json_or_none(body, _Message)
+    return None if message is None else message.stop_reason
 
 
 def _end_of_stream(body: bytes) -> str | None:
@@ -126,7 +124,7 @@ def _end_of_stream(body: bytes) -> str | None:
                 kinds.append(kind)
             if kind == "message_delta":
                 reason = msgspec.json.decode(data, type=_MessageDelta).delta.stop_reason or reason
-    except (msgspec.DecodeError, UnicodeDecodeError, EventTooLargeError, RecursionError):
+    except (*UNREADABLE, EventTooLargeError):
         return None
     whole = kinds[:1] == ["message_start"] and kinds[-1:] == ["message_stop"]
     once = kinds.count("message_start") == kinds.count("message_stop") == 1

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from apertis.gateway.errors import Refusal, invalid_parameter
-from apertis.sansio.slices import UNREADABLE
+from apertis.models.json import json_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,11 +109,7 @@ def _text(document: Document, field: str) -> str:
 
 def _decoded(document: Document, field: str) -> object:
     raw = document.get(field)
-    try:
-        value: object = None if raw is None else msgspec.json.decode(raw)
-    except UNREADABLE:
-        return None
-    return value
+    return None if raw is None else json_or_none(raw, object)
 
 
 def _raw(value: str | int) -> msgspec.Raw:

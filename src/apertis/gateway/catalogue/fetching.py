@@ -15,7 +15,8 @@ from apertis.gateway.upstreams.contract import (
     UpstreamRequest,
     UpstreamTimeouts,
 )
-from apertis.sansio.slices import UNREADABLE, items, slices, with_sound_text
+from apertis.models.json import UNREADABLE, json_or_none, with_sound_text
+from apertis.sansio.slices import items, slices
 from apertis.version import __version__
 
 if TYPE_CHECKING:
@@ -90,10 +91,7 @@ def _document(entry: bytes) -> Document | None:
 
 
 def _text(literal: bytes) -> str:
-    try:
-        return msgspec.json.decode(literal, type=str)
-    except UNREADABLE:
-        return ""
+    return json_or_none(literal, str) or ""
 
 
 async def _get(upstream: Upstream, target: str) -> bytes | UpstreamFailure | None:

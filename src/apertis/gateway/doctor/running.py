@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,14 +10,13 @@ from apertis.gateway.doctor.asking import ask
 from apertis.gateway.doctor.finding import fail, ok, warn
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 from apertis.gateway.upstreams.contract import UpstreamFailure
+from apertis.models.json import json_or_none
 from apertis.version import __version__
 
 if TYPE_CHECKING:
     from apertis.gateway.doctor.finding import Finding
 
 __all__ = ["gateway_findings"]
-
-_T = TypeVar("_T")
 
 
 class _Home(msgspec.Struct):
@@ -56,7 +55,7 @@ async def _found(client: AnthropicUpstream, url: str, key: str | None) -> tuple[
         advice = "start it with 'apertis serve', or correct --url or APERTIS_BASE_URL"
         return (fail("gateway", f"{url} does not answer: {said.reason}", advice),)
     status, _, body = said
-    health = _decoded(body, _Ready)
+    health = json_or_none(body, _Ready)
     if status != 200 or health is None:
         advice = "check the address: something else may be there"
         return (fail("gateway", f"{url} is no Apertis gateway (status {status})", advice),)
@@ -65,7 +64,7 @@ async def _found(client: AnthropicUpstream, url: str, key: str | None) -> tuple[
 
 async def _version(client: AnthropicUpstream, url: str) -> Finding:
     said = await ask(client, "/")
-    home = None if isinstance(said, UpstreamFailure) else _decoded(said[2], _Home)
+    home = None if isinstance(said, UpstreamFailure) else json_or_none(said[2], _Home)
     if home is None or home.name != "apertis":
         return warn("gateway", f"{url} does not say its version", "update and restart it")
     message = f"{url} runs version {home.version[:50]}"
@@ -79,7 +78,7 @@ async def _readiness(client: AnthropicUpstream) -> Finding:
     if isinstance(said, UpstreamFailure):
         return fail("gateway ready", said.reason, "look into its log")
     status, _, body = said
-    ready = _decoded(body, _Ready)
+    ready = json_or_none(body, _Ready)
     if status == 200 and ready is not None:
         return ok("gateway ready", "requests are served")
     reason = ready.reason[:200] if ready is not None and ready.reason else f"status {status}"
@@ -96,17 +95,10 @@ async def _key(client: AnthropicUpstream, key: str | None) -> Finding:
     if status == 401:
         advice = "take the key of this gateway, or make one: apertis keys create"
         return fail("gateway key", "the key in APERTIS_API_KEY is refused (401)", advice)
-    models = _decoded(body, _List) if status == 200 else None
+    models = json_or_none(body, _List) if status == 200 else None
     if models is None:
         advice = "look into its log"
         return fail("gateway key", f"GET /v1/models is answered with status {status}", advice)
     if not models.data:
         return warn("gateway key", "the key may use no model", "see its models: apertis keys list")
     return ok("gateway key", f"the key may use {len(models.data)} models")
-
-
-def _decoded(body: bytes, kind: type[_T]) -> _T | None:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None

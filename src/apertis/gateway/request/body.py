@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
+from apertis.models.json import UNREADABLE, json_or_none
 from apertis.sansio.slices import BOUNDS, MAX_FIELDS, Bounds
 
 if TYPE_CHECKING:
@@ -105,10 +106,7 @@ class Body:
         raw = self.raw(name)
         if raw is None or raw == b"null":
             return None
-        try:
-            return msgspec.json.decode(raw, type=type_)
-        except msgspec.DecodeError:
-            return None
+        return json_or_none(raw, type_)
 
     def edited(
         self,
@@ -398,8 +396,6 @@ _INSTEAD = {
 }
 _OWN = frozenset({*FALLBACK_FIELDS, "compression", "stop", "user", *_WITHOUT_EFFECT})
 _MAX_STOPS = 4
-# Numbers of thousands of digits, and deep nesting.
-_UNREADABLE = (msgspec.DecodeError, RecursionError)
 _METADATA = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
@@ -426,7 +422,7 @@ def declared_edits(body: Body) -> Edits | Refusal:
             continue
         try:
             value = msgspec.json.decode(body.raw(name) or b"null")
-        except _UNREADABLE:
+        except UNREADABLE:
             return invalid_parameter(name, f"Invalid value for parameter '{name}': too large")
         if value is None:
             continue
@@ -489,7 +485,7 @@ def _user(body: Body, value: object, edits: Edits) -> Refusal | None:
     try:
         fields = _METADATA.decode(raw or b"null") or fields
         known = msgspec.json.decode(fields.get("user_id", b"null"))
-    except _UNREADABLE:
+    except UNREADABLE:
         # What is no object, or no name, is another one than this.
         known = 0
     own = msgspec.json.encode(value)

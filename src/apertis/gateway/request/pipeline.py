@@ -35,6 +35,7 @@ from apertis.gateway.routing.fallback import (
     is_bound,
 )
 from apertis.limiting.status import stricter
+from apertis.models.json import json_or_none
 from apertis.sansio.slices import read_or_none
 
 if TYPE_CHECKING:
@@ -525,10 +526,7 @@ def _target(request: Request) -> str:
 
 
 def _first_message(body: Body) -> bytes:
-    try:
-        messages = msgspec.json.decode(body.raw("messages") or b"[]", type=list[msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
-        return b""
+    messages = json_or_none(body.raw("messages") or b"[]", list[msgspec.Raw])
     return bytes(messages[0]) if messages else b""
 
 

@@ -11,10 +11,9 @@ import enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 from urllib.parse import quote
 
-import msgspec
-
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.routing.outcome import Outcome
+from apertis.models.json import json_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,10 +170,8 @@ def _decoded(raw: bytes | None, kind: type[T]) -> T | Refusal | None:
     """The value of a field; null is a field that is not there, as many clients write it."""
     if raw is None or raw == b"null":
         return None
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError:
-        return _invalid("", "")
+    value = json_or_none(raw, kind)
+    return _invalid("", "") if value is None else value
 
 
 def _invalid(param: str, expected: str) -> Refusal:
@@ -250,10 +247,7 @@ def is_bound(body: bytes) -> bool:
     """
     if not any(trace in body for trace in _TRACES):
         return False
-    try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return True
+    document = json_or_none(body, object)
     if not isinstance(document, dict):
         return True
     fields = cast("dict[str, Any]", document)

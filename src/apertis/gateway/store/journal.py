@@ -31,6 +31,7 @@ import msgspec
 from apertis.accounting.record import MAX_COST_UNITS, UsageRecord
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.held_directory import HeldDirectory, identity
+from apertis.models.json import json_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,6 @@ DAMAGED = ".damaged"
 _NAME = re.compile(r"usage-(\d{12})\.jsonl\Z")
 # Some hundred lines; one read and one decoding of them keep the event loop for a millisecond.
 _READ_BYTES = 256 * 1024
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # What stands before the checksum, as the last field of a record. In a text it cannot stand: the
 # quotes would be escaped.
 _CHECKSUM = b',"crc32":'
@@ -259,11 +259,8 @@ def _decode(line: bytes, kind: bytes) -> UsageRecord | None:
             return None
     elif not encoded.endswith(_ENDS_WITHOUT_CHECKSUM):
         return None
-    try:
-        record = _RECORD.decode(encoded)
-    except _UNREADABLE:
-        return None
-    return record if _is_possible(record) else None
+    record = json_or_none(encoded, _RECORD)
+    return record if record is not None and _is_possible(record) else None
 
 
 def _is_possible(record: UsageRecord) -> bool:
