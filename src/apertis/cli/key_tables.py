@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_origin
 
 from apertis.cli.terminal import cents, echo, is_terminal, printable
 
@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from apertis.gateway.admin.key_fields import KeyView
-
-__all__ = ["key_sheet", "key_table"]
+    from apertis.gateway.keys.record import Setting
 
 
 def key_table(keys: Sequence[KeyView]) -> None:
@@ -76,39 +75,25 @@ def key_sheet(key: KeyView) -> None:
 
 
 def _facts(key: KeyView) -> list[tuple[str, str]]:
+    from apertis.gateway.keys.record import SETTINGS
     from apertis.gateway.units import usd
 
-    quota, used, rate = key.quota_units, key.used_units, key.requests_limit
+    quota, used = key.quota_units, key.used_units
     left = "unlimited" if quota is None else f"${usd(max(quota - used, 0))} of ${usd(quota)}"
-    fallback = {None: "as configured", True: "on", False: "off"}[key.fallback_enabled]
-    facts = [
-        ("Name", key.name),
-        ("Id", key.id),
-        ("Secret", key.hint),
-        ("Status", _status(key)),
-        ("Administrator", "yes" if key.admin else "no"),
-        ("Owner", key.owner or "-"),
-        ("Tags", ", ".join(key.tags) or "-"),
-        ("Used", f"${usd(used)} ({used} units)"),
-        ("Left", left),
-        ("Models", "all" if key.models is None else ", ".join(key.models)),
-        ("Addresses", "all" if key.addresses is None else ", ".join(key.addresses)),
-        ("Expires", key.expires_at or "never"),
-        ("Fallback", ", ".join((fallback, *key.fallback_models))),
-        ("Fallback after", _or_configured(key.fallback_timeout_ms, " ms")),
-        ("Requests", "no limit" if rate == "0" else rate or "as configured"),
-        ("Tokens a minute", _or_configured(key.tokens_per_minute)),
-        ("In flight", _or_configured(key.in_flight)),
-        ("Response cache", "on" if key.response_cache else "off"),
-        ("Bill others", "allowed" if key.billing_policy else "no"),
-        ("Created", key.created_at),
-    ]
+    told = {name: _told(setting, getattr(key, name)) for name, setting in SETTINGS.items()}
+    told["fallback_models"] = ", ".join((told["fallback_enabled"], *key.fallback_models))
+    settings = {name: (s.title, told[name]) for name, s in SETTINGS.items() if s.title}
+    facts = [settings.pop("name"), ("Id", key.id), ("Secret", key.hint)]
     if isinstance(key.previous_secret_until, str):
-        facts.insert(3, ("Old secret until", key.previous_secret_until))
-    return facts
+        facts.append(("Old secret until", key.previous_secret_until))
+    facts += [("Status", _status(key)), settings.pop("admin")]
+    facts += [settings.pop("owner"), settings.pop("tags")]
+    facts += [("Used", f"${usd(used)} ({used} units)"), ("Left", left)]
+    return [*facts, *settings.values(), ("Created", key.created_at)]
 
 
-def _or_configured(value: int | None, unit: str = "") -> str:
-    if value is None:
-        return "as configured"
-    return f"{value}{unit}" if value else "no limit"
+def _told(setting: Setting, value: Any) -> str:
+    if value in setting.shown:
+        return setting.shown[value]
+    many = get_origin(setting.type) is tuple
+    return ", ".join(value) if many else f"{value}{setting.unit}"

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apertis.gateway.keys.validation import MAX_UNITS, problems_of
+from apertis.gateway.keys.record import problems_of
+from apertis.gateway.keys.validation import MAX_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Context, Decimal, Inexact, InvalidOperation
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -11,82 +11,78 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from apertis.gateway.admin.reading import read_body_as
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.keys.record import (
+    SETTINGS,
     KeyRecord,
+    KeySettings,
+    Setting,
     Status,
+    problems_of,
 )
 from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
-from apertis.gateway.keys.validation import MAX_UNITS, problems_of
+from apertis.gateway.keys.validation import MAX_UNITS, moment
 from apertis.gateway.units import UNITS_PER_DOLLAR, Time, iso, read_moment
 
-__all__ = [
-    "DEFAULT_GRACE_SECONDS",
-    "KeyFields",
-    "KeyPage",
-    "KeyView",
-    "RotateFields",
-    "changes_of",
-    "key_view",
-    "read_fields",
-    "refuse_invalid",
-    "units_of",
-]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 DEFAULT_GRACE_SECONDS = 24 * 3600
 
 _MAX_TOLD = 5
+_FIELDS_DOC = """The fields of a key that an administrator sets; what is left out stays as it is.
+
+`null` takes a limit away: no quota, all models, all addresses, no expiry, and for
+`fallback_*`, `requests_limit`, `tokens_per_minute` and `in_flight` the gateway's own setting.
+"""
 _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
 
-_Name = Annotated[str, Meta(min_length=1, max_length=200, description="Names the key to people.")]
-_Words = Annotated[tuple[str, ...], Meta(max_length=1000)]
-_Count = Annotated[int, Meta(ge=0, le=MAX_UNITS)]
+
+# Two ways to say one thing: `quota_usd` is given in place of `quota_units`.
+_QUOTA_USD = Setting(
+    meta=Meta(description="The quota in US dollars, instead of `quota_units`."),
+    option="--quota-usd",
+    metavar="USD",
+    help="The same in US dollars, such as 12.50.",
+    words={"unlimited": None},
+    type=Decimal,
+    nullable=True,
+)
 
 
-class KeyFields(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The fields of a key that an administrator sets; what is left out stays as it is.
-
-    `null` takes a limit away: no quota, all models, all addresses, no expiry, and for
-    `fallback_*`, `requests_limit`, `tokens_per_minute` and `in_flight` the gateway's own setting.
-    """
-
-    name: _Name | UnsetType = UNSET
-    owner: Annotated[str, Meta(max_length=200)] | UnsetType | None = UNSET
-    tags: _Words | UnsetType = UNSET
-    admin: bool | UnsetType = UNSET
-    quota_units: (
-        Annotated[_Count, Meta(description="Granted in all; 500,000 units are 1 US dollar.")]
-        | UnsetType
-        | None
-    ) = UNSET
-    quota_usd: (
-        Annotated[Decimal, Meta(description="The quota in US dollars, instead of `quota_units`.")]
-        | UnsetType
-        | None
-    ) = UNSET
-    models: _Words | UnsetType | None = UNSET
-    addresses: (
-        Annotated[_Words, Meta(description="Addresses and networks: 10.0.0.0/8, 2001:db8::/32.")]
-        | UnsetType
-        | None
-    ) = UNSET
-    expires_at: (
-        Annotated[str, Meta(description="ISO 8601; without a zone it is UTC.")] | UnsetType | None
-    ) = UNSET
-    fallback_models: _Words | UnsetType = UNSET
-    fallback_timeout_ms: int | UnsetType | None = UNSET
-    fallback_enabled: bool | UnsetType | None = UNSET
-    requests_limit: (
-        Annotated[str, Meta(description='As "3000/1m"; "0" for none.')] | UnsetType | None
-    ) = UNSET
-    tokens_per_minute: _Count | UnsetType | None = UNSET
-    in_flight: _Count | UnsetType | None = UNSET
-    response_cache: bool | UnsetType = UNSET
-    billing_policy: (
-        Annotated[bool, Meta(description="Whether its requests may let somebody else be billed.")]
-        | UnsetType
-    ) = UNSET
+def _with_dollars(settings: Mapping[str, Setting]) -> Iterator[tuple[str, Setting]]:
+    for name, setting in settings.items():
+        yield name, setting
+        if name == "quota_units":
+            yield "quota_usd", _QUOTA_USD
 
 
-_SETTABLE = KeyFields.__struct_fields__
+GIVEN = dict(_with_dollars(SETTINGS))
+
+
+def _field(name: str, setting: Setting) -> tuple[str, object, UnsetType]:
+    nothing = UnsetType | None if setting.nullable else UnsetType
+    return name, Annotated[setting.json or setting.type, setting.meta] | nothing, UNSET
+
+
+if TYPE_CHECKING:
+
+    class KeyFields(Struct, kw_only=True, frozen=True):
+        """The fields that somebody gave; those of `GIVEN`, of which two are read by name."""
+
+        name: str | UnsetType = UNSET
+        expires_at: str | UnsetType | None = UNSET
+
+else:
+    KeyFields = msgspec.defstruct(
+        "KeyFields",
+        [_field(name, setting) for name, setting in GIVEN.items()],
+        module=__name__,
+        namespace={"__doc__": _FIELDS_DOC},
+        kw_only=True,
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+
+
 _KEPT = "the gateway keeps it itself"
 _FORBIDDEN = {
     **dict.fromkeys((*KeyRecord.__struct_fields__, "remaining_units"), _KEPT),
@@ -109,7 +105,7 @@ def read_fields(body: bytes) -> KeyFields | Refusal:
 
 def changes_of(fields: KeyFields) -> dict[str, Any] | Refusal:
     """Turn the fields that were given into values of a `KeyRecord`, by its names."""
-    given = {name: value for name in _SETTABLE if (value := getattr(fields, name)) is not UNSET}
+    given = {name: value for name in GIVEN if (value := getattr(fields, name)) is not UNSET}
     if "quota_usd" in given:
         if "quota_units" in given:
             return invalid_parameter("quota_usd", "Give 'quota_units' or 'quota_usd', not both")
@@ -151,39 +147,68 @@ def units_of(usd: Decimal) -> int | Refusal:
     return invalid_parameter("quota_usd", message)
 
 
-class KeyView(Struct, kw_only=True, frozen=True):
-    """A key as administrators see it. Money is in units: 500,000 are 1 US dollar."""
-
-    id: str
-    name: str
-    owner: str | None
-    tags: tuple[str, ...]
-    hint: Annotated[str, Meta(description="The end of the secret.")]
-    admin: bool
-    status: Status
-    quota_units: int | None
-    used_units: int
-    remaining_units: Annotated[int | None, Meta(description="null: unlimited.")]
-    models: Annotated[tuple[str, ...] | None, Meta(description="null: all.")]
-    addresses: Annotated[tuple[str, ...] | None, Meta(description="null: all.")]
-    expires_at: Time | None
-    fallback_models: tuple[str, ...]
-    fallback_timeout_ms: int | None
-    fallback_enabled: bool | None
-    requests_limit: str | None
-    tokens_per_minute: int | None
-    in_flight: int | None
-    response_cache: bool
-    billing_policy: bool
-    created_at: Time
-    previous_secret_until: (
+# What a view shows besides the settings: after which of them, and as what.
+_SHOWN_AFTER: dict[str, tuple[tuple[Any, ...], ...]] = {
+    "tags": (("hint", Annotated[str, Meta(description="The end of the secret.")]),),
+    "admin": (("status", Status),),
+    "quota_units": (
+        ("used_units", int),
+        ("remaining_units", Annotated[int | None, Meta(description="null: unlimited.")]),
+    ),
+}
+_AT_THE_END: tuple[tuple[Any, ...], ...] = (
+    ("created_at", Time),
+    (
+        "previous_secret_until",
         Annotated[Time, Meta(description="After a rotation: the old secret works until then.")]
-        | UnsetType
-    ) = UNSET
-    secret: (
+        | UnsetType,
+        UNSET,
+    ),
+    (
+        "secret",
         Annotated[str, Meta(description="Only in the answer that makes or rotates the key.")]
-        | UnsetType
-    ) = UNSET
+        | UnsetType,
+        UNSET,
+    ),
+)
+
+
+def _shown() -> Iterator[tuple[Any, ...]]:
+    yield "id", str
+    for name, setting in SETTINGS.items():
+        shown: Any = Time if setting.rule is moment else setting.type
+        shown = shown | None if setting.nullable else shown
+        yield name, Annotated[shown, Meta(description=setting.view)] if setting.view else shown
+        yield from _SHOWN_AFTER.get(name, ())
+    yield from _AT_THE_END
+
+
+if TYPE_CHECKING:
+
+    class KeyView(KeySettings, kw_only=True, frozen=True):
+        """A key as administrators see it: its settings with times as text, and its state."""
+
+        id: str
+        hint: str
+        status: Status
+        used_units: int
+        remaining_units: int | None
+        expires_at: str | None  # type: ignore[assignment] # pyright: ignore[reportIncompatibleVariableOverride]
+        created_at: str
+        previous_secret_until: str | UnsetType = UNSET
+        secret: str | UnsetType = UNSET
+
+else:
+    KeyView = msgspec.defstruct(
+        "KeyView",
+        list(_shown()),
+        module=__name__,
+        namespace={
+            "__doc__": "A key as administrators see it. Money is in units: 500,000 are 1 US dollar."
+        },
+        kw_only=True,
+        frozen=True,
+    )
 
 
 class KeyPage(Struct, kw_only=True, frozen=True):
@@ -197,32 +222,18 @@ class KeyPage(Struct, kw_only=True, frozen=True):
 
 def key_view(record: KeyRecord, secret: str | None = None) -> KeyView:
     """Show a key; `secret` only in the answer to the request that made it."""
-    quota = record.quota_units
+    quota, until = record.quota_units, record.previous_until
+    settings: dict[str, Any] = {name: getattr(record, name) for name in SETTINGS}
+    if record.expires_at is not None:
+        settings["expires_at"] = iso(record.expires_at)
     return KeyView(
+        **settings,
         id=record.id,
-        name=record.name,
-        owner=record.owner,
-        tags=record.tags,
         hint=record.hint,
-        admin=record.admin,
         status=record.status,
-        quota_units=quota,
         used_units=record.used_units,
         remaining_units=None if quota is None else max(quota - record.used_units, 0),
-        models=record.models,
-        addresses=record.addresses,
-        expires_at=None if record.expires_at is None else iso(record.expires_at),
-        fallback_models=record.fallback_models,
-        fallback_timeout_ms=record.fallback_timeout_ms,
-        fallback_enabled=record.fallback_enabled,
-        requests_limit=record.requests_limit,
-        tokens_per_minute=record.tokens_per_minute,
-        in_flight=record.in_flight,
-        response_cache=record.response_cache,
-        billing_policy=record.billing_policy,
         created_at=iso(record.created_at),
-        previous_secret_until=(
-            UNSET if record.previous_until is None else iso(record.previous_until)
-        ),
+        previous_secret_until=UNSET if until is None else iso(until),
         secret=UNSET if secret is None else secret,
     )

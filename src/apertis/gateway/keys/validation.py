@@ -1,9 +1,10 @@
-"""What a key's record may say: every value that an administrator sets, held against its rule."""
+"""The rules of a key's settings: each takes a field and its value, and tells what is wrong."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,18 +12,7 @@ from apertis.gateway.keys.matching import parse_network
 from apertis.limiting.rates import parse_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from apertis.gateway.keys.record import KeyRecord
-
-__all__ = [
-    "MAX_FALLBACK_MODELS",
-    "MAX_FALLBACK_MS",
-    "MAX_UNITS",
-    "MIN_FALLBACK_MS",
-    "Problem",
-    "problems_of",
-]
+    from collections.abc import Iterable
 
 # The service's documented bounds for fallback.
 MAX_FALLBACK_MODELS = 5
@@ -32,7 +22,7 @@ MAX_FALLBACK_MS = 300_000
 MAX_UNITS = 2**62
 MAX_ENTRIES = 1_000
 _MAX_TAGS = 50
-_MAX_NAME_LENGTH = 200
+MAX_LABEL_LENGTH = 200
 _MAX_TAG_LENGTH = 100
 # 9999-12-31T23:59:59Z: the last second that ISO 8601 writes with four digits.
 _LAST_SECOND = 253_402_300_799
@@ -59,93 +49,89 @@ class Problem(msgspec.Struct, frozen=True):
         return f"'{self.field}' is {shown}: expected {self.expected}"
 
 
-def problems_of(record: KeyRecord) -> list[Problem]:
-    """Say everything that is wrong with a record that is about to be kept; empty: nothing is.
-
-    The values have the record's types already. An expiry in the past is allowed: it ends the key.
-    """
-    return [
-        *_label("name", record.name, _MAX_NAME_LENGTH),
-        *_name_is_no_id(record.name),
-        *([] if record.owner is None else _label("owner", record.owner, _MAX_NAME_LENGTH)),
-        *_tags(record.tags),
-        *_number("quota_units", record.quota_units, MAX_UNITS, "units (500,000 to the dollar)"),
-        *_number("expires_at", record.expires_at, _LAST_SECOND, "Unix seconds"),
-        *_models(record.models),
-        *_addresses(record.addresses),
-        *_fallback(record),
-        *_requests_limit(record.requests_limit),
-        *_number("tokens_per_minute", record.tokens_per_minute, MAX_UNITS, "tokens, 0 for any"),
-        *_number("in_flight", record.in_flight, MAX_UNITS, "requests at once, 0 for any"),
-    ]
+Rule = Callable[[str, Any], Iterator[Problem]]
 
 
-def _label(field: str, text: str, longest: int) -> Iterator[Problem]:
+def label(field: str, text: str, longest: int = MAX_LABEL_LENGTH) -> Iterator[Problem]:
+    """Allow one line of text."""
     if not (0 < len(text) <= longest and text.isprintable() and text == text.strip()):
         rule = f"1 to {longest} printable characters, without spaces at either end"
         yield Problem(field, text, rule)
 
 
-def _name_is_no_id(name: str) -> Iterator[Problem]:
+def key_name(field: str, name: str) -> Iterator[Problem]:
+    """Allow a label that nobody takes for an id."""
+    yield from label(field, name)
     if _KEY_ID.fullmatch(name):
-        yield Problem("name", name, "a name that does not look like a key's id")
+        yield Problem(field, name, "a name that does not look like a key's id")
 
 
-def _tags(tags: tuple[str, ...]) -> Iterator[Problem]:
-    if len(tags) > _MAX_TAGS:
-        yield Problem("tags", f"{len(tags)} tags", f"at most {_MAX_TAGS}")
-    for index, tag in enumerate(tags):
-        yield from _label(f"tags[{index}]", tag, _MAX_TAG_LENGTH)
-    yield from _repeated("tags", tags)
+def tags(field: str, values: tuple[str, ...]) -> Iterator[Problem]:
+    """Allow a few labels, each once."""
+    if len(values) > _MAX_TAGS:
+        yield Problem(field, f"{len(values)} tags", f"at most {_MAX_TAGS}")
+    for index, tag in enumerate(values):
+        yield from label(f"{field}[{index}]", tag, _MAX_TAG_LENGTH)
+    yield from _repeated(field, values)
 
 
-def _number(field: str, value: int | None, most: int, unit: str) -> Iterator[Problem]:
-    if value is not None and not 0 <= value <= most:
-        yield Problem(field, value, f"0 to {most} {unit}, or null")
+def at_most(most: int, unit: str) -> Rule:
+    """Allow counts from 0."""
+
+    def rule(field: str, value: int) -> Iterator[Problem]:
+        if not 0 <= value <= most:
+            yield Problem(field, value, f"0 to {most} {unit}, or null")
+
+    return rule
 
 
-def _models(models: tuple[str, ...] | None) -> Iterator[Problem]:
-    if models is None:
-        return
-    yield from _entry_count("models", models, "null for all models")
+moment = at_most(_LAST_SECOND, "Unix seconds")
+
+
+def models(field: str, entries: tuple[str, ...]) -> Iterator[Problem]:
+    """Allow ids of models and beginnings of them."""
+    yield from _entry_count(field, entries, "null for all models")
     rule = "a model's id, or the beginning of one and a star: claude-haiku-*"
-    for index, entry in enumerate(models):
+    for index, entry in enumerate(entries):
         if not (_MODEL.fullmatch(entry) or _PATTERN.fullmatch(entry)):
-            yield Problem(f"models[{index}]", entry, rule)
+            yield Problem(f"{field}[{index}]", entry, rule)
 
 
-def _addresses(addresses: tuple[str, ...] | None) -> Iterator[Problem]:
-    if addresses is None:
-        return
-    yield from _entry_count("addresses", addresses, "null for all addresses")
-    for index, entry in enumerate(addresses):
+def addresses(field: str, entries: tuple[str, ...]) -> Iterator[Problem]:
+    """Allow addresses and networks."""
+    yield from _entry_count(field, entries, "null for all addresses")
+    for index, entry in enumerate(entries):
         try:
             parse_network(entry)
         except ValueError as error:
             rule = f"an address or a network such as 10.0.0.0/8 or 2001:db8::/32 ({error})"
-            yield Problem(f"addresses[{index}]", entry, rule)
+            yield Problem(f"{field}[{index}]", entry, rule)
 
 
-def _fallback(record: KeyRecord) -> Iterator[Problem]:
-    models, timeout_ms = record.fallback_models, record.fallback_timeout_ms
-    if len(models) > MAX_FALLBACK_MODELS:
-        yield Problem("fallback_models", list(models), f"at most {MAX_FALLBACK_MODELS} models")
-    for index, entry in enumerate(models):
+def fallback_models(field: str, entries: tuple[str, ...]) -> Iterator[Problem]:
+    """Allow a few ids of models, each once."""
+    if len(entries) > MAX_FALLBACK_MODELS:
+        yield Problem(field, list(entries), f"at most {MAX_FALLBACK_MODELS} models")
+    for index, entry in enumerate(entries):
         if not _MODEL.fullmatch(entry):
-            yield Problem(f"fallback_models[{index}]", entry, "a model's id")
-    yield from _repeated("fallback_models", models)
-    if timeout_ms is not None and not MIN_FALLBACK_MS <= timeout_ms <= MAX_FALLBACK_MS:
+            yield Problem(f"{field}[{index}]", entry, "a model's id")
+    yield from _repeated(field, entries)
+
+
+def fallback_timeout(field: str, value: int) -> Iterator[Problem]:
+    """Allow what the service documents."""
+    if not MIN_FALLBACK_MS <= value <= MAX_FALLBACK_MS:
         rule = f"{MIN_FALLBACK_MS} to {MAX_FALLBACK_MS} milliseconds, or null"
-        yield Problem("fallback_timeout_ms", timeout_ms, rule)
+        yield Problem(field, value, rule)
 
 
-def _requests_limit(text: str | None) -> Iterator[Problem]:
+def requests_limit(field: str, text: str) -> Iterator[Problem]:
+    """Allow a rate."""
     try:
-        if text is not None:
-            parse_rate(text)
+        parse_rate(text)
     except ValueError as error:
         rule = f"a rate such as 3000/1m, 0 for no limit, or null ({error})"
-        yield Problem("requests_limit", text, rule)
+        yield Problem(field, text, rule)
 
 
 def _entry_count(field: str, entries: tuple[str, ...], instead: str) -> Iterator[Problem]:

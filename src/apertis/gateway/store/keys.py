@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_origin
 
 import msgspec
 from sqlalchemy import func, insert, or_, select, update
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.keys.record import KeyRecord
+from apertis.gateway.keys.record import SETTINGS, KeyRecord
 from apertis.gateway.store.records import UnknownKeyError
 from apertis.gateway.store.schema import key_usage, key_version, keys
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredKeys"]
 
-_LISTS = frozenset(("tags", "models", "addresses", "fallback_models"))
+_LISTS = frozenset(name for name, setting in SETTINGS.items() if get_origin(setting.type) is tuple)
 _KEPT_BY_STORE = frozenset(("id", "used_units", "created_at", "version"))
 _CHANGEABLE = frozenset(KeyRecord.__struct_fields__) - _KEPT_BY_STORE
 
