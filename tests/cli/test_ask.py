@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 from apertis.testing import Exchange, Reset, ScriptedServer, json_response, sandbox_server
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

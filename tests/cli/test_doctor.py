@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 from apertis.cli.group import run
 from apertis.gateway.doctor.finding import ok
 from apertis.testing import ScriptedServer, json_response

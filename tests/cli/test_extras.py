@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 

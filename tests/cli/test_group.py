@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 from apertis.cli.group import apertis
 from apertis.installation import install_command
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 from apertis.cli.group import apertis, run
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.store.database import Store

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Generator

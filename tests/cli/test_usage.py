@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import Tokens
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 from apertis.cli.group import run
 from apertis.cli.terminal import cents
 from apertis.cli.usage import fitting, short

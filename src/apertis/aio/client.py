@@ -9,7 +9,7 @@ from apertis import logs
 from apertis.aio.resources import AsyncMessages, AsyncModels
 from apertis.aio.sender import Sender
 from apertis.aio.wire import Transport, Wire
-from apertis.endpoints import anything
+from apertis.endpoints import raw
 from apertis.endpoints.parameters import takes
 from apertis.sansio.call import NOT_GIVEN, NotGiven
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
@@ -132,7 +132,7 @@ class AsyncApertis:
         self, method: str, path: str, *, json: Any = None, **options: Unpack[OptionParams]
     ) -> Any:
         """The decoded JSON of an endpoint that has no method yet, such as `/v1/files`."""
-        return await self._sender.send(anything.request(method, path, json, options))
+        return await self._sender.send(raw.request(method, path, json, options))
 
     async def close(self) -> None:
         """Close the connections that are kept; the client opens new ones when it is used again."""

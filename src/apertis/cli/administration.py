@@ -20,7 +20,7 @@ from urllib.parse import quote
 import click
 import msgspec
 
-from apertis.cli.opened_store import StoreFiles, failure, store_of, with_store
+from apertis.cli.store import StoreFiles, failure, store_of, with_store
 from apertis.cli.terminal import echo, printable
 from apertis.errors import (
     ApertisError,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 from apertis.cli.terminal import echo
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 from apertis.cli.terminal import echo, is_terminal
 from apertis.errors import ConfigurationError
 

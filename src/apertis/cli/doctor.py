@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from apertis.cli.administration import INSECURE_HELP, is_private
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 from apertis.cli.terminal import echo, echo_json, one_line
 from apertis.sansio.request import parse_base_url
 

@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from apertis.cli.exits import ExitCode, exit_code_of
+from apertis.cli.exit_codes import ExitCode, exit_code_of
 from apertis.cli.terminal import echo, one_line
 from apertis.errors import ApertisError, ConfigurationError
 

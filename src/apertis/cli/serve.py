@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 from apertis.cli.terminal import echo
 
 if TYPE_CHECKING:

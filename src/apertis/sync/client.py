@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from apertis import logs
-from apertis.endpoints import anything
+from apertis.endpoints import raw
 from apertis.endpoints.parameters import takes
 from apertis.sansio.call import NOT_GIVEN, NotGiven
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
@@ -133,7 +133,7 @@ class Apertis:
         self, method: str, path: str, *, json: Any = None, **options: Unpack[OptionParams]
     ) -> Any:
         """The decoded JSON of an endpoint that has no method yet, such as `/v1/files`."""
-        return self._sender.send(anything.request(method, path, json, options))
+        return self._sender.send(raw.request(method, path, json, options))
 
     def close(self) -> None:
         """Close the connections that are kept; the client opens new ones when it is used again."""

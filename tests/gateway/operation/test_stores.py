@@ -15,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
-from apertis.cli.exits import ExitCode
+from apertis.cli.exit_codes import ExitCode
 from tests.gateway.operation.conftest import question
 
 if TYPE_CHECKING:
