@@ -18,7 +18,7 @@ from apertis.gateway.errors import Refusal
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.request.charge import Prices
-from apertis.gateway.request.context import RequestContext
+from apertis.gateway.request.context import Progress, RequestContext
 from apertis.gateway.request.forward import WholeAnswer
 from apertis.gateway.routing.router import Router
 from apertis.gateway.serving.answers import LineAnswer
@@ -76,7 +76,9 @@ class Place:
     ) -> WholeAnswer | LineAnswer | Refusal:
         path = f"{PATH}/{name}{suffix}" if name else PATH
         request = Request("req_1", method, path, "", {"host": "here"}, body)
-        return await self.routes(RequestContext(method, path, 0.0), self.key, request, name)
+        return await self.routes(
+            Progress(RequestContext("req_1", 0.0, 0.0, method, path)), self.key, request, name
+        )
 
     async def make(self, *names: str) -> str:
         requests = [{"custom_id": name, "params": MESSAGE} for name in names]

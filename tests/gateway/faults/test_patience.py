@@ -12,7 +12,7 @@ import pytest
 
 from apertis.gateway.config import RoutingSettings, UpstreamSettings
 from apertis.gateway.request.body import Body, Edits, peek
-from apertis.gateway.request.context import RequestContext
+from apertis.gateway.request.context import Progress, RequestContext
 from apertis.gateway.request.forward import Forwarder, OutgoingRequest, StreamedAnswer, WholeAnswer
 from apertis.gateway.routing import FallbackPlan, RouteAttempts, Router
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
@@ -77,8 +77,10 @@ def ask(
             lambda: False,
         )
         message = OutgoingRequest("POST", "/v1/messages", [], body, Edits())
-        visit = RequestContext("POST", "/v1/messages", time.monotonic())
-        answer = await forwarder.send(visit, message, attempts, None)
+        progress = Progress(
+            RequestContext("req_1", time.time(), time.monotonic(), "POST", "/v1/messages")
+        )
+        answer = await forwarder.send(progress, message, attempts, None)
         blocks: list[bytes] = []
         if isinstance(answer, StreamedAnswer):
             while block := await answer.relay.next():

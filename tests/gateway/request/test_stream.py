@@ -15,7 +15,7 @@ from apertis.accounting.prices import PriceTable
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.request.charge import Charge, Ledger, Prices
-from apertis.gateway.request.context import RequestContext
+from apertis.gateway.request.context import Progress, RequestContext
 from apertis.gateway.request.stream import MAX_EVENT_BYTES, EventFraming, Relay, begins_events
 from apertis.gateway.routing.outcome import Outcome
 from apertis.sansio.sse import EventDecoder
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 RECORDED = Path(__file__).parents[3] / "shared" / "recorded"
 
 COMMENT = b": %b\n\n" % (b"." * 60_000)
+
+
+CONTEXT = RequestContext("req_1", 0.0, 0.0, "POST", "/v1/messages")
 
 
 class Chatter:
@@ -52,7 +55,7 @@ class Chatter:
 
 def test_a_stream_without_content_is_not_held_back_for_ever() -> None:
     answer = Chatter()
-    relay = Relay(answer, RequestContext("POST", "/v1/messages", 0.0), None, lambda _: None)
+    relay = Relay(answer, Progress(CONTEXT), None, lambda _: None)
     outcome = asyncio.run(asyncio.wait_for(relay.hold(None), 10))
     assert outcome is Outcome.OK
     assert answer.said < 2 * 2**20
@@ -111,14 +114,15 @@ def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str 
     )
     key = Directory([KEY]).get("key_a")
     assert key is not None
-    visit = RequestContext("POST", "/v1/messages", 0.0)
-    visit.id, visit.at, visit.model, visit.status = "req_1", 0.0, "claude-opus-4-5", 200
+    progress = Progress(CONTEXT)
+    progress.asks("claude-opus-4-5")
+    progress.answers(200)
 
     async def run(charge: Charge) -> bytes:
-        relay = Relay(Pieces(pieces), visit, charge, lambda _: None)
+        relay = Relay(Pieces(pieces), progress, charge, lambda _: None)
         if await relay.begin(30) is not Outcome.OK:
             relay.discard()
-            visit.status = 502
+            progress.ends(502, interrupted=False)
             charge.settle()
             return b""
         relay.committed()
@@ -128,11 +132,11 @@ def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str 
         relay.close()
         return received
 
-    charge = ledger.open(visit, key, ASKED, 500, ["claude-opus-4-5"])
+    charge = ledger.open(progress, key, ASKED, 500, ["claude-opus-4-5"])
     assert isinstance(charge, Charge)
     received = asyncio.run(run(charge))
     (record,) = books.records
-    return record, received, visit.reason
+    return record, received, progress.reason
 
 
 def booked(pieces: Iterable[bytes]) -> tuple[Any, ...]:

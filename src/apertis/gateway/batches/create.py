@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from apertis.gateway.batches.upstream import BatchCalls
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.request.charge import Prices
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
     from apertis.gateway.request.forward import WholeAnswer
     from apertis.gateway.routing.targets import Target
     from apertis.gateway.upstreams.contract import Request
@@ -57,7 +57,7 @@ Places = list[dict[str, "Target"]]
 class _Order:
     """A batch that is about to be sent."""
 
-    visit: RequestContext
+    progress: Progress
     key: Key
     request: Request
     body: BatchBody
@@ -82,17 +82,14 @@ class BatchCreation:
         self._now = wall_clock
         self._pick = pick
 
-    async def create(
-        self, visit: RequestContext, key: Key, request: Request
-    ) -> WholeAnswer | Refusal:
+    async def create(self, progress: Progress, key: Key, request: Request) -> WholeAnswer | Refusal:
         """Answer with the new batch as its upstream describes it."""
         large = len(request.body) > _LARGE_BYTES
         data = request.body
         body = await asyncio.to_thread(read_batch, data) if large else read_batch(data)
         if isinstance(body, Refusal):
             return body
-        visit.model = next(iter(body.models)) if len(body.models) == 1 else "several"
-        visit.requested_model = visit.model
+        progress.asks(next(iter(body.models)) if len(body.models) == 1 else "several")
         refusal = self._admit(key, body)
         if refusal is not None:
             return refusal
@@ -102,7 +99,7 @@ class BatchCreation:
         prices = self._prices(key, places)
         if isinstance(prices, str):
             return _of_model(unpriced_model(prices), body, prices)
-        order = _Order(visit, key, request, body, places, [], prices, large)
+        order = _Order(progress, key, request, body, places, [], prices, large)
         order.held = await self._holds(order)
         # A caller who leaves does not undo a batch that the upstream may have taken.
         return await self._books.through(self._place(order))
@@ -179,7 +176,7 @@ class BatchCreation:
 
     async def _place(self, order: _Order) -> WholeAnswer | Refusal:
         # What the store cannot keep is not to be sent.
-        await self._books.store.get(order.visit.id)
+        await self._books.store.get(order.progress.context.id)
         key, units = order.key, sum(order.held)
         if not key.account.reserve(units):
             if any(r.asked.thread is not None for r in order.body.requests):
@@ -212,7 +209,7 @@ class BatchCreation:
             large = len(body.data) > _LARGE_BYTES
             data = await asyncio.to_thread(body.to, names) if large else body.to(names)
             outcome, answer = await self._calls.post(
-                order.visit, next(iter(targets.values())), path, request.raw_headers, data
+                order.progress, next(iter(targets.values())), path, request.raw_headers, data
             )
             if outcome not in _NOT_TAKEN:
                 break
@@ -229,7 +226,7 @@ class BatchCreation:
             return upstream_error("it gave a new batch the id of another one")
         batch = Batch(
             id=description.id,
-            upstream=order.visit.upstream,
+            upstream=order.progress.upstream,
             key_id=order.key.record.id,
             created_at=int(self._now()),
         )
@@ -244,7 +241,7 @@ class BatchCreation:
         except StoreUnavailableError:
             # Nobody could ever ask for it.
             path = f"{batch_path(batch.id)}/cancel"
-            await self._calls.whole(order.visit, batch.upstream, "POST", path, order.request)
+            await self._calls.whole(order.progress, batch.upstream, "POST", path, order.request)
             raise
         return None
 

@@ -21,6 +21,7 @@ from apertis.gateway.batches.money import BatchBooks
 from apertis.gateway.batches.results_stream import BookedLines, PassedLines, refusal_of
 from apertis.gateway.batches.upstream import BatchCalls, Wiring
 from apertis.gateway.errors import Refusal, not_found, service_unavailable
+from apertis.gateway.request.context import Used
 from apertis.gateway.request.forward import WholeAnswer, passed_down
 from apertis.gateway.serving.answers import CutAnswer, LineAnswer
 from apertis.gateway.store.records import StoreUnavailableError, UnknownBatchError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from apertis.gateway.batches.money import BatchStore, Booked
     from apertis.gateway.batches.results import LineResult
     from apertis.gateway.keys.directory import Directory, Key
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
     from apertis.gateway.store.records import Batch
     from apertis.gateway.upstreams.contract import UpstreamAnswer
 
@@ -78,16 +79,16 @@ class BatchRoutes:
         await self._books.finish(patience_seconds)
 
     async def __call__(
-        self, visit: RequestContext, key: Key, request: Request, name: str
+        self, progress: Progress, key: Key, request: Request, name: str
     ) -> WholeAnswer | LineAnswer | Refusal:
         """Answer one request; `name` is the id of a batch, if the path has one."""
         try:
             if name:
-                return await self._of_batch(visit, key, request, name)
+                return await self._of_batch(progress, key, request, name)
             if request.method == "POST":
-                answer = await self._creation.create(visit, key, request)
+                answer = await self._creation.create(progress, key, request)
                 return self._own(request, answer)
-            return await self._list(visit, key, request)
+            return await self._list(progress, key, request)
         except StoreUnavailableError:
             return service_unavailable("The gateway's store does not answer at the moment")
         except UnknownBatchError:
@@ -95,7 +96,7 @@ class BatchRoutes:
             return _no_batch(name)
 
     async def _of_batch(
-        self, visit: RequestContext, key: Key, request: Request, name: str
+        self, progress: Progress, key: Key, request: Request, name: str
     ) -> WholeAnswer | LineAnswer | Refusal:
         batch = await self._store.get(name) if _may_be_id(name) else None
         if batch is None or not (key.record.admin or batch.key_id == key.record.id):
@@ -105,12 +106,12 @@ class BatchRoutes:
             return refusal
         path = batch_path(batch.id)
         if request.path.endswith("/results"):
-            return await self._results(visit, batch, request)
+            return await self._results(progress, batch, request)
         if request.method == "DELETE":
-            return await self._delete(visit, batch, request)
+            return await self._delete(progress, batch, request)
         if request.method == "POST":
             path += "/cancel"
-        answer = await self._calls.whole(visit, batch.upstream, request.method, path, request)
+        answer = await self._calls.whole(progress, batch.upstream, request.method, path, request)
         if isinstance(answer, WholeAnswer):
             await self._learn(batch, answer)
         return self._own(request, answer)
@@ -124,7 +125,7 @@ class BatchRoutes:
             await self._books.release(batch)
 
     async def _delete(
-        self, visit: RequestContext, batch: Batch, request: Request
+        self, progress: Progress, batch: Batch, request: Request
     ) -> WholeAnswer | Refusal:
         if batch.settled_lines < batch.lines:
             # Once it is deleted nobody can learn any more what it has used.
@@ -132,14 +133,12 @@ class BatchRoutes:
             if isinstance(collected, Refusal):
                 return collected
         path = batch_path(batch.id)
-        answer = await self._calls.whole(visit, batch.upstream, "DELETE", path, request)
+        answer = await self._calls.whole(progress, batch.upstream, "DELETE", path, request)
         if isinstance(answer, WholeAnswer) and (answer.status == 200 or answer.status in _GONE):
             await self._books.forget(batch)
         return answer
 
-    async def _list(
-        self, visit: RequestContext, key: Key, request: Request
-    ) -> WholeAnswer | Refusal:
+    async def _list(self, progress: Progress, key: Key, request: Request) -> WholeAnswer | Refusal:
         record = key.record
         page = page_of(
             await self._store.list(key_id=None if record.admin else record.id), request.query
@@ -155,7 +154,7 @@ class BatchRoutes:
                 unknown = self._calls.knows(batch.upstream)
                 path = batch_path(batch.id)
                 return unknown or self._own(
-                    alone, await self._calls.whole(visit, batch.upstream, "GET", path, alone)
+                    alone, await self._calls.whole(progress, batch.upstream, "GET", path, alone)
                 )
 
         described: list[bytes] = []
@@ -170,19 +169,19 @@ class BatchRoutes:
         return WholeAnswer(200, [(b"content-type", b"application/json")], body)
 
     async def _results(
-        self, visit: RequestContext, batch: Batch, request: Request
+        self, progress: Progress, batch: Batch, request: Request
     ) -> WholeAnswer | LineAnswer | Refusal:
         path = f"{batch_path(batch.id)}/results"
-        answer = await self._calls.open(visit, batch.upstream, "GET", path, request)
+        answer = await self._calls.open(progress, batch.upstream, "GET", path, request)
         if isinstance(answer, Refusal):
             return answer
         if answer.status != 200:
-            plain = await self._calls.read(visit, answer)
+            plain = await self._calls.read(progress, answer)
             return refusal_of(plain) if isinstance(plain, UpstreamFailure) else plain
-        headers = passed_down(visit, answer)
+        headers = passed_down(progress, answer)
         if batch.settled_lines >= batch.lines:
             return LineAnswer(200, headers, PassedLines(answer))
-        lines = self._booked(batch, answer, visit)
+        lines = self._booked(batch, answer, progress)
         try:
             refusal = await lines.begin()
         except BaseException:
@@ -194,12 +193,12 @@ class BatchRoutes:
         return LineAnswer(200, headers, lines)
 
     def _booked(
-        self, batch: Batch, answer: UpstreamAnswer, visit: RequestContext | None
+        self, batch: Batch, answer: UpstreamAnswer, progress: Progress | None
     ) -> BookedLines:
         async def settle(results: Iterable[LineResult]) -> None:
             booked = await self._books.settle(batch, results, self._calls.wiring.prices)
-            if visit is not None:
-                _note(visit, booked)
+            if progress is not None:
+                _note(progress, booked)
 
         async def end() -> None:
             await self._books.release(batch)
@@ -275,16 +274,20 @@ def _no_batch(name: str) -> Refusal:
     return not_found(f"There is no message batch {name[:200]!r}")
 
 
-def _note(visit: RequestContext, booked: Booked) -> None:
+def _note(progress: Progress, booked: Booked) -> None:
     """Add what was booked to what is told of the request in logs and metrics."""
+    used = progress.used
+    models = {record.model for record in booked.records}
+    tokens, estimated = used.tokens, used.estimated
     for record in booked.records:
-        if visit.kind is None:
-            visit.kind, visit.model = "batch", record.model
-        elif visit.model != record.model:
-            visit.model = "several"
-        visit.tokens = _sum(visit.tokens, record.tokens)
-        visit.estimated = visit.estimated or record.estimated
-    visit.cost_units += booked.cost_units
+        tokens = _sum(tokens, record.tokens)
+        estimated = estimated or record.estimated
+    if progress.kind is not None:
+        models.add(progress.model)
+    model = models.pop() if len(models) == 1 else "several"
+    if booked.records:
+        units = used.cost_units + booked.cost_units
+        progress.uses("batch", model, Used(tokens, units, estimated))
 
 
 def _sum(one: Tokens, other: Tokens) -> Tokens:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.matching import Networks
     from apertis.gateway.request.charge import Prices
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
     from apertis.gateway.routing.router import Router
     from apertis.gateway.upstreams.contract import (
         RawHeaders,
@@ -59,30 +59,30 @@ class BatchCalls:
         self._clock = clock
 
     async def open(
-        self, visit: RequestContext | None, upstream: str, method: str, path: str, request: Request
+        self, progress: Progress | None, upstream: str, method: str, path: str, request: Request
     ) -> UpstreamAnswer | Refusal:
         """Ask for something with the caller's own headers and query, without a body."""
         target = f"{path}?{request.query}" if request.query else path
         _, answer = await self._open(
-            visit, upstream, UpstreamRequest(method, target, request.raw_headers, b"")
+            progress, upstream, UpstreamRequest(method, target, request.raw_headers, b"")
         )
         return answer
 
     async def whole(
-        self, visit: RequestContext, upstream: str, method: str, path: str, request: Request
+        self, progress: Progress, upstream: str, method: str, path: str, request: Request
     ) -> WholeAnswer | Refusal:
         """Ask likewise, and read the whole answer."""
-        answer = await self.open(visit, upstream, method, path, request)
+        answer = await self.open(progress, upstream, method, path, request)
         if isinstance(answer, Refusal):
             return answer
-        plain = await self.read(visit, answer)
+        plain = await self.read(progress, answer)
         return refusal_of(plain) if isinstance(plain, UpstreamFailure) else plain
 
     async def read(
-        self, visit: RequestContext, answer: UpstreamAnswer
+        self, progress: Progress, answer: UpstreamAnswer
     ) -> WholeAnswer | UpstreamFailure:
         """Read an answer to its end."""
-        headers = passed_down(visit, answer)
+        headers = passed_down(progress, answer)
         try:
             body = await read_all(answer)
         finally:
@@ -92,35 +92,33 @@ class BatchCalls:
         )
 
     async def post(
-        self, visit: RequestContext, target: Target, path: str, headers: RawHeaders, body: bytes
+        self, progress: Progress, target: Target, path: str, headers: RawHeaders, body: bytes
     ) -> tuple[Outcome, WholeAnswer | Refusal]:
         """Send a body, and read the whole answer; what became of it, and the answer."""
         outcome, answer = await self._open(
-            visit, target.upstream, UpstreamRequest("POST", path, headers, body)
+            progress, target.upstream, UpstreamRequest("POST", path, headers, body)
         )
         if isinstance(answer, Refusal):
             return outcome, answer
-        plain = await self.read(visit, answer)
+        plain = await self.read(progress, answer)
         if isinstance(plain, UpstreamFailure):
             return outcome_of_fault(plain.kind), refusal_of(plain)
         return outcome, plain
 
     async def _open(
-        self, visit: RequestContext | None, name: str, request: UpstreamRequest
+        self, progress: Progress | None, name: str, request: UpstreamRequest
     ) -> tuple[Outcome, UpstreamAnswer | Refusal]:
         wiring = self.wiring
         upstream = wiring.upstreams[name]
-        if visit is not None:
-            visit.upstream = name
-            visit.attempts += 1
-            visit.sent = visit.sent or self._clock()
+        if progress is not None:
+            progress.tries(name, self._clock())
         opened = await upstream.open(request, wiring.timeouts)
         answer: UpstreamAnswer | Refusal
         if isinstance(opened, UpstreamFailure):
             outcome, answer = outcome_of_fault(opened.kind), refusal_of(opened)
         else:
             outcome = outcome_of_status(opened.status)
-            answer = _unfit(visit, opened) or opened
+            answer = _unfit(progress, opened) or opened
         # What batches are told of models says nothing about them: the target has none.
         wiring.router.report(Target(name, "", ""), outcome, self._wall_clock())
         return outcome, answer
@@ -132,13 +130,13 @@ class BatchCalls:
         return upstream_error(f"the upstream {upstream!r}, where the batch runs, is not configured")
 
 
-def _unfit(visit: RequestContext | None, answer: UpstreamAnswer) -> Refusal | None:
+def _unfit(progress: Progress | None, answer: UpstreamAnswer) -> Refusal | None:
     """What is said in place of an answer that is not for the caller."""
     refusal = None
     if 300 <= answer.status < 400:
         refusal = upstream_redirect(answer.status)
-        if visit is not None:
-            visit.reason = f"it redirects to {redirect_target(answer.headers)} ({answer.status})"
+        if progress is not None:
+            progress.fails(f"it redirects to {redirect_target(answer.headers)} ({answer.status})")
     elif outcome_of_status(answer.status) is Outcome.BAD_KEY:
         refusal = credential_refused()
     if refusal is not None:

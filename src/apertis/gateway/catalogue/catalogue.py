@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.directory import Key
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
     from apertis.gateway.routing.router import Router
     from apertis.gateway.upstreams.contract import Request
 
@@ -198,7 +198,7 @@ class ModelRoutes:
         self._catalogue = _catalogue(settings, upstreams)
 
     async def __call__(
-        self, _visit: RequestContext, key: Key, request: Request, name: str
+        self, _progress: Progress, key: Key, request: Request, name: str
     ) -> WholeAnswer | Refusal:
         """Answer with a page of models, or with the one of this name."""
         router = self._router

@@ -21,7 +21,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
 
 __all__ = ["EventHandler", "Log"]
 
@@ -120,14 +120,14 @@ class Log:
         on_terminal = descriptor is not None and os.isatty(descriptor)
         self._is_text = form == "text" or (form == "auto" and on_terminal)
 
-    def add(self, visit: RequestContext, finished: float) -> None:
+    def add(self, progress: Progress, finished: float) -> None:
         """Note a request that ended at `finished`, on the monotonic clock."""
         if not self.requests:
             return
         if self._is_text:
-            self._lines.append(_short_line(visit, finished))
+            self._lines.append(_short_line(progress, finished))
         else:
-            self._lines.append(_ENCODER.encode(_line(visit, finished)))
+            self._lines.append(_ENCODER.encode(_line(progress, finished)))
         if len(self._lines) >= _FLUSH_LINES:
             self.flush()
         elif self._timer is None:
@@ -243,68 +243,68 @@ class EventHandler(logging.Handler):
         self._log.event(record.levelname.lower(), text, **facts)
 
 
-def _line(visit: RequestContext, finished: float) -> _Line:
-    tokens = visit.tokens
-    key = visit.key
-    started = visit.started
+def _line(progress: Progress, finished: float) -> _Line:
+    context, used, key = progress.context, progress.used, progress.key
+    tokens, started = used.tokens, context.started
     # In the order of the fields: a name for each would cost as much as the line itself.
     return _Line(
-        _moment(visit.at),
-        visit.id,
-        visit.method,
-        visit.path[:_MAX_TEXT_LENGTH],
-        visit.status,
-        visit.code,
-        visit.reason,
-        visit.client_request_id,
-        visit.upstream_request_id,
-        visit.address,
+        _moment(context.at),
+        context.id,
+        context.method,
+        context.path[:_MAX_TEXT_LENGTH],
+        progress.status,
+        progress.code,
+        progress.reason,
+        context.client_request_id,
+        progress.upstream_request_id,
+        context.address,
         None if key is None else key.record.name,
         None if key is None else key.record.id,
-        visit.session,
-        visit.agent,
-        visit.request_class,
-        visit.model,
-        "" if visit.requested_model == visit.model else visit.requested_model,
-        visit.upstream,
-        0 if visit.attempts == 1 else visit.attempts,
-        visit.fallback_reason,
-        visit.streamed,
-        visit.cached,
-        visit.estimated,
-        visit.interrupted,
-        visit.bill_to,
+        context.session,
+        context.agent,
+        context.request_class,
+        progress.model,
+        "" if progress.requested_model == progress.model else progress.requested_model,
+        progress.upstream,
+        0 if progress.attempts == 1 else progress.attempts,
+        progress.fallback_reason,
+        progress.streamed,
+        progress.cached,
+        used.estimated,
+        progress.interrupted,
+        progress.bill_to,
         tokens.input,
         tokens.output,
         tokens.cache_read,
         tokens.cache_write_5m,
         tokens.cache_write_1h,
         tokens.web_search_requests,
-        visit.cost_units,
-        _milliseconds(visit.sent, started),
-        _milliseconds(visit.first_byte, started),
+        used.cost_units,
+        _milliseconds(progress.sent, started),
+        _milliseconds(progress.first_byte, started),
         round((finished - started) * 1000, 3),
     )
 
 
-def _short_line(visit: RequestContext, finished: float) -> bytes:
-    tokens = visit.tokens
+def _short_line(progress: Progress, finished: float) -> bytes:
+    context, tokens = progress.context, progress.used.tokens
     parts = [
-        _clock(visit.at),
-        visit.method,
-        visit.path[:_MAX_TEXT_LENGTH],
-        str(visit.status),
-        *([visit.code] if visit.code else []),
-        *([visit.model] if visit.model else []),
+        _clock(context.at),
+        context.method,
+        context.path[:_MAX_TEXT_LENGTH],
+        str(progress.status),
+        *([progress.code] if progress.code else []),
+        *([progress.model] if progress.model else []),
     ]
     if tokens.total:
         parts.append(f"{tokens.prompt} in {tokens.output} out")
-    if visit.cost_units:
-        parts.append(f"${visit.cost_dollars:.4f}")
-    parts += [word for word in ("cached", "estimated", "interrupted") if getattr(visit, word)]
-    parts.append(f"{(finished - visit.started) * 1000:.0f} ms")
-    if visit.key is not None:
-        parts.append(visit.key.record.name)
+    if progress.used.cost_units:
+        parts.append(f"${progress.cost_dollars:.4f}")
+    parts += ["cached"] * progress.cached + ["estimated"] * progress.used.estimated
+    parts += ["interrupted"] * progress.interrupted
+    parts.append(f"{(finished - context.started) * 1000:.0f} ms")
+    if progress.key is not None:
+        parts.append(progress.key.record.name)
     return _printable("  ".join(parts))
 
 

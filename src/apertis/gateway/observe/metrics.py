@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
 
 __all__ = ["Metrics"]
 
@@ -89,36 +89,36 @@ class Metrics:
         self._first_byte: defaultdict[str, _Histogram] = defaultdict(_Histogram)
         self._total: defaultdict[str, _Histogram] = defaultdict(_Histogram)
 
-    def add(self, visit: RequestContext, finished: float) -> None:
+    def add(self, progress: Progress, finished: float) -> None:
         """Count a request that ended at `finished`, on the monotonic clock."""
-        endpoint = visit.endpoint
-        model = self._model(visit.model) if visit.status < 400 else ""
-        self._requests[endpoint, model, visit.upstream, visit.status] += 1
-        if visit.code is not None:
-            self._errors[endpoint, _bounded(visit.code, self._codes)] += 1
-        if visit.fallback_reason is not None:
-            self._fallbacks[visit.fallback_reason] += 1
-        started = visit.started
+        endpoint = progress.context.endpoint
+        model = self._model(progress.model) if progress.status < 400 else ""
+        self._requests[endpoint, model, progress.upstream, progress.status] += 1
+        if progress.code is not None:
+            self._errors[endpoint, _bounded(progress.code, self._codes)] += 1
+        if progress.fallback_reason is not None:
+            self._fallbacks[progress.fallback_reason] += 1
+        started = progress.context.started
         self._total[endpoint].observe(finished - started)
-        if visit.sent is not None:
-            self._queue[endpoint].observe(visit.sent - started)
-        if visit.first_byte is not None:
-            self._first_byte[endpoint].observe(visit.first_byte - started)
-        if visit.cached:
+        if progress.sent is not None:
+            self._queue[endpoint].observe(progress.sent - started)
+        if progress.first_byte is not None:
+            self._first_byte[endpoint].observe(progress.first_byte - started)
+        if progress.cached:
             self._cached += 1
-        elif visit.kind is not None:
-            self._used(visit, self._model(visit.model))
+        elif progress.kind is not None:
+            self._used(progress, self._model(progress.model))
 
-    def _used(self, visit: RequestContext, model: str) -> None:
-        used = visit.tokens
+    def _used(self, progress: Progress, model: str) -> None:
+        used = progress.used.tokens
         for name, attribute in _TOKEN_CLASSES:
             number: int = getattr(used, attribute)
             if number:
                 self._tokens[model, name] += number
         if used.web_search_requests:
             self._searches[model] += used.web_search_requests
-        if visit.cost_units:
-            self._cost_units[model] += visit.cost_units
+        if progress.used.cost_units:
+            self._cost_units[model] += progress.used.cost_units
 
     def _model(self, name: str) -> str:
         if name in self.known_models or not name:

@@ -26,6 +26,7 @@ from apertis.gateway.errors import (
     thread_unsupported_request,
     unpriced_model,
 )
+from apertis.gateway.request.context import CLIENT_LEFT, Used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,15 +35,12 @@ if TYPE_CHECKING:
     from apertis.accounting.prices import Price, PriceTable
     from apertis.accounting.readers import StreamReader
     from apertis.gateway.keys.directory import Key
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
 
-__all__ = ["CLIENT_LEFT", "Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
+__all__ = ["Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
 
 # Names come from callers: what is remembered of them is bounded.
 _MAX_NAMES = 4096
-
-# The status under which a request is booked whose caller did not wait; nginx's own number.
-CLIENT_LEFT = 499
 
 # What upstreams call the counters.
 _COUNTERS = {
@@ -168,7 +166,7 @@ class Ledger:
 
     def open(
         self,
-        visit: RequestContext,
+        progress: Progress,
         key: Key,
         body: bytes,
         max_tokens: int,
@@ -206,7 +204,7 @@ class Ledger:
                     return thread_unsupported_request(shortage(key, most))
             return quota_exceeded(shortage(key, most))
         models += tuple(model for hop in chain for model in hop.models)
-        return Charge(self, visit, key, most, body, max_tokens, models, held, free=free)
+        return Charge(self, progress, key, most, body, max_tokens, models, held, free=free)
 
     def _prices_of(self, models: Iterable[str], key: Key) -> tuple[Price, ...] | Refusal:
         """The prices of models for a key with a quota, each once: alike names have one."""
@@ -220,40 +218,40 @@ class Ledger:
                 prices[price] = None
         return tuple(prices)
 
-    def begin(self, visit: RequestContext) -> None:
+    def begin(self, progress: Progress) -> None:
         """Keep the usage that a stream began with."""
-        self._journal.begin(self.record(visit))
+        self._journal.begin(self.record(progress))
 
-    def book(self, visit: RequestContext) -> None:
+    def book(self, progress: Progress) -> None:
         """Keep the record of a request that is over."""
-        self._journal.append(self.record(visit))
+        self._journal.append(self.record(progress))
 
-    def record(self, visit: RequestContext) -> UsageRecord:
+    def record(self, progress: Progress) -> UsageRecord:
         """Describe a request as it is booked."""
-        key = visit.key
-        first_byte = visit.first_byte
+        context, used, key = progress.context, progress.used, progress.key
+        first_byte, started = progress.first_byte, context.started
         return UsageRecord(
-            request_id=visit.id,
-            at_ms=int(visit.at * 1000),
+            request_id=context.id,
+            at_ms=int(context.at * 1000),
             key_id="" if key is None else key.record.id,
-            model=visit.model,
-            requested_model=visit.requested_model,
-            upstream=visit.upstream or None,
-            status=visit.status,
-            code=visit.code,
-            tokens=visit.tokens,
-            cost_units=visit.cost_units,
-            estimated=visit.estimated,
-            cached=visit.cached,
-            streamed=visit.streamed,
-            session=visit.session,
-            agent=visit.agent,
-            request_class=visit.request_class,
-            upstream_request_id=visit.upstream_request_id,
-            first_byte_ms=None if first_byte is None else int((first_byte - visit.started) * 1000),
-            total_ms=int((self._clock() - visit.started) * 1000),
-            interrupted=visit.interrupted,
-            bill_to=visit.bill_to,
+            model=progress.model,
+            requested_model=progress.requested_model,
+            upstream=progress.upstream or None,
+            status=progress.status,
+            code=progress.code,
+            tokens=used.tokens,
+            cost_units=used.cost_units,
+            estimated=used.estimated,
+            cached=progress.cached,
+            streamed=progress.streamed,
+            session=context.session,
+            agent=context.agent,
+            request_class=context.request_class,
+            upstream_request_id=progress.upstream_request_id,
+            first_byte_ms=None if first_byte is None else int((first_byte - started) * 1000),
+            total_ms=int((self._clock() - started) * 1000),
+            interrupted=progress.interrupted,
+            bill_to=progress.bill_to,
         )
 
 
@@ -268,9 +266,9 @@ class Charge:
         "_ledger",
         "_max_tokens",
         "_models",
+        "_progress",
         "_reserved",
         "_settled",
-        "_visit",
         "on_settled",
         "seen",
     )
@@ -278,7 +276,7 @@ class Charge:
     def __init__(
         self,
         ledger: Ledger,
-        visit: RequestContext,
+        progress: Progress,
         key: Key,
         reserved: int,
         body: bytes,
@@ -289,7 +287,7 @@ class Charge:
         free: bool = False,
     ) -> None:
         self._ledger = ledger
-        self._visit = visit
+        self._progress = progress
         self._key = key
         self._reserved = reserved
         self._body = body
@@ -319,11 +317,11 @@ class Charge:
 
     def begin(self, use: Use | None) -> None:
         """Note what a stream has used when its first bytes leave; None where it did not say."""
-        visit = self._visit
+        progress = self._progress
         if use is not None:
-            visit.tokens, _, cost = self._priced(use, visit.model, 0)
-            visit.cost_units = 0 if self._free else cost
-        self._ledger.begin(visit)
+            tokens, _, cost = self._priced(use, progress.model, 0)
+            progress.used = Used(tokens, 0 if self._free else cost)
+        self._ledger.begin(progress)
 
     def settle(
         self,
@@ -341,30 +339,32 @@ class Charge:
         """
         if self._settled:
             return
-        visit = self._visit
-        asked = visit.model
+        progress = self._progress
+        asked = progress.model
         if use.model is not None:
-            visit.model = self._ledger.prices.id_of(use.model, self._models)
+            progress.model = self._ledger.prices.id_of(use.model, self._models)
         tokens, unsure, cost = self._priced(use, asked, output_seen)
         for other in others:
             _, more, units = self._priced(other, asked, 0)
             unsure += more
             cost += units
-        if unsure and not interrupted and visit.reason is None:
-            visit.reason = f"its usage is missing or impossible, and estimated: {', '.join(unsure)}"
+        if unsure and not interrupted and progress.reason is None:
+            progress.reason = (
+                f"its usage is missing or impossible, and estimated: {', '.join(unsure)}"
+            )
         self._book(tokens, cost, estimated=estimated or bool(unsure), interrupted=interrupted)
 
     def settle_unread(self, output_seen: int) -> None:
         """Book the reservation of a whole answer that does not say what it used."""
         if self._settled:
             return
-        visit = self._visit
+        progress = self._progress
         cost = self._reserved
-        price = self._ledger.prices.of(visit.model)
+        price = self._ledger.prices.of(progress.model)
         if self._key.account.quota is None and price is not None:
             # Nothing was set aside.
             cost = reservation_units(self._body, self._max_tokens, price, held=self._held)
-        visit.reason = visit.reason or "its usage cannot be read: the reservation is booked"
+        progress.reason = progress.reason or "its usage cannot be read: the reservation is booked"
         self._book(self.guess(output_seen), cost, estimated=True, interrupted=False)
 
     def _likely_input(self) -> int:
@@ -397,15 +397,14 @@ class Charge:
 
     def _book(self, tokens: Tokens, cost: int, *, estimated: bool, interrupted: bool) -> None:
         self._settled = True
-        visit = self._visit
-        visit.tokens = tokens
-        visit.estimated = estimated
-        visit.interrupted = interrupted
-        visit.cost_units = cost = 0 if self._free else min(cost, MAX_COST_UNITS)
+        progress = self._progress
+        cost = 0 if self._free else min(cost, MAX_COST_UNITS)
+        progress.used = Used(tokens, cost, estimated)
+        progress.interrupted = interrupted
         self._key.account.settle(self._reserved, cost)
         if self.on_settled is not None:
             self.on_settled(tokens)
-        self._ledger.book(visit)
+        self._ledger.book(progress)
 
     def abandon(self) -> None:
         """End a request whose answer nobody saw; if it was sent, its input is booked as estimated.
@@ -414,13 +413,13 @@ class Charge:
         """
         if self._settled:
             return
-        if self._visit.sent is None:
+        if self._progress.sent is None:
             self._settled = True
             self._key.account.settle(self._reserved, 0)
             if self.on_settled is not None:
                 self.on_settled(NO_TOKENS)
             return
-        self._visit.status = CLIENT_LEFT
+        self._progress.status = CLIENT_LEFT
         seen = self.seen
         use = None if seen is None else seen.use
         if seen is None or use is None:

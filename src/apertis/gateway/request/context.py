@@ -1,25 +1,29 @@
-"""What is known of one request while it is served; logs, metrics and the usage record read it."""
+"""What arrived, and what has come of it so far; logs, metrics and the usage record read it."""
 
 from __future__ import annotations
 
 import secrets
 from itertools import count
-from time import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from apertis.accounting.prices import UNITS_PER_DOLLAR
-from apertis.accounting.tokens import Tokens
+from apertis.accounting.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
+    from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.directory import Key
     from apertis.limiting.status import LimitStatus
 
-__all__ = ["RequestContext", "new_request_id"]
+__all__ = ["CLIENT_LEFT", "NOTHING_USED", "Progress", "RequestContext", "Used", "new_request_id"]
+
+# The status under which a request is booked whose caller did not wait; nginx's own number.
+CLIENT_LEFT = 499
 
 # Time first, so that an index over ids grows at its end; then what makes it unique.
 _PROCESS = secrets.token_hex(4)
 _COUNTER = count(secrets.randbelow(2**31))
-_NO_TOKENS = Tokens()
 
 
 def new_request_id(now: float) -> str:
@@ -27,84 +31,85 @@ def new_request_id(now: float) -> str:
     return f"req_{int(now * 1000):012x}{_PROCESS}{next(_COUNTER) & 0xFFFFFFFF:08x}"
 
 
-class RequestContext:
-    """One request from its first byte to its line in the log."""
+class RequestContext(msgspec.Struct, frozen=True):
+    """One request as its head tells it. `at` is Unix seconds, `started` on the monotonic clock."""
+
+    id: str
+    at: float
+    started: float
+    method: str
+    path: str
+    endpoint: str = ""
+    # The client's, which a trusted proxy may have told.
+    address: str = ""
+    client_request_id: str | None = None
+    session: str | None = None
+    agent: str | None = None
+    request_class: str | None = None
+    # What lets a page in a browser read the answer.
+    page_headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Used(msgspec.Struct, frozen=True):
+    """What a request used, and what that costs. `estimated`: not all of it is the upstream's."""
+
+    tokens: Tokens = NO_TOKENS
+    cost_units: int = 0
+    estimated: bool = False
+
+
+NOTHING_USED = Used()
+
+
+class Progress:
+    """What has come of a request so far. Only this room assigns it; others tell it what happened.
+
+    It is there at every end: a caller may leave, and a server may stop, wherever a request is.
+    """
 
     __slots__ = (
-        "address",
-        "agent",
-        "at",
         "attempts",
         "bill_to",
         "cached",
-        "client_request_id",
         "code",
-        "cost_units",
-        "endpoint",
-        "estimated",
+        "context",
         "fallback_reason",
         "first_byte",
         "head_sent",
-        "id",
         "interrupted",
         "key",
         "kind",
-        "method",
         "model",
-        "page_headers",
-        "path",
         "reason",
-        "request_class",
         "requested_model",
         "sent",
-        "session",
         "standing",
-        "started",
         "status",
         "streamed",
-        "tokens",
         "upstream",
         "upstream_request_id",
+        "used",
     )
 
-    def __init__(self, method: str, path: str, started: float) -> None:
-        now = time()
-        self.id = new_request_id(now)
-        # Unix seconds, and the monotonic clock.
-        self.at = now
-        self.started = started
-        self.method = method
-        self.path = path
-        self.endpoint = ""
-        # What lets a page in a browser read the answer.
-        self.page_headers: tuple[tuple[bytes, bytes], ...] = ()
-        self.kind: str | None = None
-        self.address = ""
+    def __init__(self, context: RequestContext) -> None:
+        self.context = context
         self.key: Key | None = None
         self.standing: LimitStatus | None = None
-        self.client_request_id: str | None = None
-        self.session: str | None = None
-        self.agent: str | None = None
-        self.request_class: str | None = None
-        self.requested_model = ""
-        self.model = ""
+        self.kind: str | None = None
+        self.requested_model = self.model = ""
+        self.streamed = self.cached = False
+        # Who is billed, where it is somebody else.
+        self.bill_to: str | None = None
         self.upstream = ""
         self.upstream_request_id: str | None = None
         self.attempts = 0
         self.fallback_reason: str | None = None
-        self.head_sent = False
+        self.used = NOTHING_USED
         self.status = 0
         self.code: str | None = None
         # Why an upstream failed, for the log alone: it names the upstream's address.
         self.reason: str | None = None
-        self.streamed = False
-        self.cached = False
-        # Who is billed, where it is somebody else.
-        self.bill_to: str | None = None
-        self.estimated = False
-        self.interrupted = False
-        self.tokens = _NO_TOKENS
-        self.cost_units = 0
+        self.interrupted = self.head_sent = False
         # Monotonic moments: the request was sent on, the first byte of its answer left.
         self.sent: float | None = None
         self.first_byte: float | None = None
@@ -112,4 +117,52 @@ class RequestContext:
     @property
     def cost_dollars(self) -> float:
         """What it cost, for people to read; money is counted in units."""
-        return self.cost_units / UNITS_PER_DOLLAR
+        return self.used.cost_units / UNITS_PER_DOLLAR
+
+    def asks(self, model: str) -> None:
+        """Note the model that is asked for."""
+        self.model = self.requested_model = model
+
+    def tries(self, upstream: str, now: float) -> None:
+        """Note that the request is sent to an upstream now, on the monotonic clock."""
+        self.upstream = upstream
+        self.attempts += 1
+        if self.sent is None:
+            self.sent = now
+
+    def hears(self, upstream_request_id: str) -> None:
+        """Note what the upstream calls the request."""
+        self.upstream_request_id = upstream_request_id
+
+    def fails(self, reason: str) -> None:
+        """Note why an upstream gave no answer that can be handed on."""
+        self.reason = reason
+
+    def uses(self, kind: str, model: str, used: Used) -> None:
+        """Note what was used in all."""
+        self.kind, self.model, self.used = kind, model, used
+
+    def answers(self, status: int, now: float | None = None) -> None:
+        """Note that the head of the answer leaves; at `now`, where its first byte counts."""
+        self.status = status
+        self.head_sent = True
+        if now is not None:
+            self.first_byte = now
+
+    def refuses(self, refusal: Refusal) -> None:
+        """Note that the answer is an error of the gateway's own, and that it leaves."""
+        self.status, self.code = refusal.status, refusal.code
+        self.head_sent = True
+
+    def streams(self, now: float) -> None:
+        """Note that the first bytes of a streamed answer leave."""
+        self.streamed = True
+        self.first_byte = now
+
+    def ends(
+        self, status: int | None = None, code: str | None = None, *, interrupted: bool = True
+    ) -> None:
+        """Note an end that is not the answer's own: the caller left, or the answer cannot go on."""
+        self.status = self.status if status is None else status
+        self.code = self.code if code is None else code
+        self.interrupted = self.interrupted or interrupted

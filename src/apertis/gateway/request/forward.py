@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from apertis.accounting.readers import Reading
     from apertis.gateway.request.body import Body, Edits
     from apertis.gateway.request.charge import Charge
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
     from apertis.gateway.routing.attempts import RouteAttempts
     from apertis.gateway.routing.router import Router
     from apertis.gateway.routing.targets import Target
@@ -207,7 +207,7 @@ class Forwarder:
 
     async def send(
         self,
-        visit: RequestContext,
+        progress: Progress,
         message: OutgoingRequest,
         attempts: RouteAttempts,
         charge: Charge | None,
@@ -220,13 +220,11 @@ class Forwarder:
                 if step.delay_seconds:
                     await asyncio.sleep(step.delay_seconds)
                 target = step.target
-                visit.attempts += 1
-                visit.upstream = target.upstream
-                visit.upstream_request_id = None
-                visit.model = target.id
-                visit.sent = visit.sent or self._clock()
+                progress.tries(target.upstream, self._clock())
+                progress.upstream_request_id = None
+                progress.model = target.id
                 outcome, result = await self._limited(
-                    visit, message.to(target), target, attempts, charge
+                    progress, message.to(target), target, attempts, charge
                 )
                 if result is not None:
                     _discard(held)
@@ -247,7 +245,7 @@ class Forwarder:
 
     async def _limited(
         self,
-        visit: RequestContext,
+        progress: Progress,
         request: UpstreamRequest,
         target: Target,
         attempts: RouteAttempts,
@@ -257,9 +255,9 @@ class Forwarder:
         deadline = attempts.deadline
         try:
             if deadline is None:
-                return await self._try(visit, request, target, attempts, charge)
+                return await self._try(progress, request, target, attempts, charge)
             async with asyncio.timeout(max(deadline - self._wall_clock(), 0.0)):
-                return await self._try(visit, request, target, attempts, charge)
+                return await self._try(progress, request, target, attempts, charge)
         except TimeoutError:
             outcome = attempts.late(self._wall_clock())
             self._report(target, outcome)
@@ -270,7 +268,7 @@ class Forwarder:
 
     async def _try(
         self,
-        visit: RequestContext,
+        progress: Progress,
         request: UpstreamRequest,
         target: Target,
         attempts: RouteAttempts,
@@ -278,28 +276,28 @@ class Forwarder:
     ) -> _Tried:
         answer = await self._upstreams[target.upstream].open(request, self._timeouts)
         if isinstance(answer, UpstreamFailure):
-            visit.reason = answer.reason
+            progress.reason = answer.reason
             outcome = outcome_of_fault(answer.kind)
             self._report(target, outcome)
             return outcome, None
         if 300 <= answer.status < 400:
             answer.close()
-            visit.reason = f"it redirects to {redirect_target(answer.headers)} ({answer.status})"
+            progress.reason = f"it redirects to {redirect_target(answer.headers)} ({answer.status})"
             self._report(target, Outcome.SERVER_ERROR)
             return Outcome.SERVER_ERROR, upstream_redirect(answer.status)
         if answer.status > _MAX_STATUS:
             answer.close()
             self._report(target, Outcome.MALFORMED)
             return Outcome.MALFORMED, None
-        headers = passed_down(visit, answer)
+        headers = passed_down(progress, answer)
         outcome = outcome_of_status(answer.status)
-        if outcome is Outcome.OK and visit.streamed and not _is_stream(headers):
+        if outcome is Outcome.OK and progress.streamed and not _is_stream(headers):
             answer = begun = _Begun(answer)
             if await begun.is_stream():
                 headers = [header for header in headers if header[0] != b"content-type"]
                 headers.append(_EVENT_STREAM)
         if outcome is Outcome.OK and _is_stream(headers):
-            return await self._stream(visit, answer, headers, target, attempts, charge)
+            return await self._stream(progress, answer, headers, target, attempts, charge)
         body: bytes | UpstreamFailure | None = answer.whole()
         if body is None:
             try:
@@ -307,7 +305,7 @@ class Forwarder:
             finally:
                 answer.close()
         if isinstance(body, UpstreamFailure):
-            visit.reason = body.reason
+            progress.reason = body.reason
             outcome = outcome_of_fault(body.kind)
             self._report(target, outcome)
             return outcome, None
@@ -322,14 +320,14 @@ class Forwarder:
 
     async def _stream(
         self,
-        visit: RequestContext,
+        progress: Progress,
         answer: UpstreamAnswer,
         headers: RawHeaders,
         target: Target,
         attempts: RouteAttempts,
         charge: Charge | None,
     ) -> _Tried:
-        relay = Relay(answer, visit, charge, partial(self._report, target))
+        relay = Relay(answer, progress, charge, partial(self._report, target))
         try:
             if attempts.has_more:
                 # A caller's own deadline says how long; else pings must begin at some time.
@@ -377,7 +375,7 @@ async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
         parts.append(chunk)
 
 
-def passed_down(visit: RequestContext, answer: UpstreamAnswer) -> RawHeaders:
+def passed_down(progress: Progress, answer: UpstreamAnswer) -> RawHeaders:
     """The upstream's headers, without those that are the gateway's own to say."""
     headers: RawHeaders = []
     for header in answer.headers:
@@ -385,7 +383,7 @@ def passed_down(visit: RequestContext, answer: UpstreamAnswer) -> RawHeaders:
         if name in _OWN_TO_SAY:
             continue
         if name == b"request-id":
-            visit.upstream_request_id = header[1].decode("latin-1")
+            progress.upstream_request_id = header[1].decode("latin-1")
         headers.append(header)
     return headers
 

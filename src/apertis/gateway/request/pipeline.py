@@ -17,7 +17,7 @@ from apertis.gateway.errors import (
     model_not_found,
     rate_limit_exceeded,
 )
-from apertis.gateway.keys.admission import admit, client_address, credential_of
+from apertis.gateway.keys.admission import admit, credential_of
 from apertis.gateway.request.asked import NOTHING, read_asked
 from apertis.gateway.request.body import Body, Edits, declared_edits, peek
 from apertis.gateway.request.charge import Hop
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from apertis.gateway.limits.limiter import Limiter
     from apertis.gateway.request.asked import Asked, Chain, Thread
     from apertis.gateway.request.charge import Charge, Ledger
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
     from apertis.gateway.request.forward import Forwarder
     from apertis.gateway.request.threads import Threads
     from apertis.gateway.routing.router import Router
@@ -99,37 +99,35 @@ class Pipeline:
         self.ledger = ledger
         self.cache = cache
         self.threads = threads
-        self._trusted = trusted
+        self.trusted = trusted
         self._now = wall_clock
         self._pick = pick
 
-    def admit(self, visit: RequestContext, request: Request, peer: str) -> Refusal | None:
+    def admit(self, progress: Progress, request: Request) -> Refusal | None:
         """Say why a request with these headers is refused; None lets it in.
 
         Headers are enough, so that nobody without a key can make the gateway read a body.
         """
-        return self.admit_address(visit, request, peer) or self.admit_key(visit, request)
+        return self.admit_address(progress) or self.admit_key(progress, request)
 
-    def admit_key(self, visit: RequestContext, request: Request) -> Refusal | None:
+    def admit_key(self, progress: Progress, request: Request) -> Refusal | None:
         """Find the key of a request whose address is admitted, and count the request as its own."""
         now = self._now()
-        key = admit(self.directory, credential_of(request.headers), visit.address, now)
+        key = admit(self.directory, credential_of(request.headers), progress.context.address, now)
         if isinstance(key, Refusal):
             return key
-        visit.key = key
+        progress.key = key
         record = key.record
         own = self.limiter.admit_key(record.id, now, record.requests_limit)
-        visit.standing = stricter(visit.standing, own)
+        progress.standing = stricter(progress.standing, own)
         if own is not None and not own.allowed:
             return rate_limit_exceeded(own.retry_after_seconds, "requests of this API key")
         return None
 
-    def admit_address(self, visit: RequestContext, request: Request, peer: str) -> Refusal | None:
+    def admit_address(self, progress: Progress) -> Refusal | None:
         """Count a request of its client's address, or refuse it."""
-        visit.address = address = client_address(
-            peer, request.headers.get("x-forwarded-for"), self._trusted
-        )
-        visit.standing = standing = self.limiter.admit_address(address, self._now())
+        standing = self.limiter.admit_address(progress.context.address, self._now())
+        progress.standing = standing
         if standing is None or standing.allowed:
             return None
         return rate_limit_exceeded(standing.retry_after_seconds, "requests of this address")
@@ -146,23 +144,23 @@ class Pipeline:
         self.limiter.leave(key.record.id)
 
     async def messages(
-        self, visit: RequestContext, key: Key, request: Request
+        self, progress: Progress, key: Key, request: Request
     ) -> WholeAnswer | StreamedAnswer | Refusal:
         """Answer `POST /v1/messages`."""
         closed = self.ledger.closed(key)
         if closed is not None:
             return closed
-        admitted = self._admitted(visit, key, request)
+        admitted = self._admitted(progress, key, request)
         if isinstance(admitted, Refusal):
             return admitted
         held: Held | None = None
         if admitted.asked.thread is not None and admitted.asked.thread.continues:
             held, admitted = await self._continued(key, admitted, admitted.asked.thread)
         body, target, places = admitted.body, _target(request), admitted.places
-        keep = self._cached(visit, key, admitted, request)
+        keep = self._cached(progress, key, admitted, request)
         if not isinstance(keep, bytes | None):
             return keep
-        charge = self._charge(visit, key, admitted, held)
+        charge = self._charge(progress, key, admitted, held)
         if isinstance(charge, Refusal):
             return charge
         try:
@@ -170,36 +168,36 @@ class Pipeline:
                 request.method, target, request.raw_headers, body, admitted.edits, places or {}
             )
             attempts, affinity = self._attempts(body, admitted.plan, request, places)
-            answer = await self.forwarder.send(visit, message, attempts, charge)
+            answer = await self.forwarder.send(progress, message, attempts, charge)
         except BaseException:
             # Nearly always, the caller left: what the upstream made of it nobody will tell.
             charge.abandon()
             raise
-        visit.fallback_reason = None if attempts.reason is None else attempts.reason.value
-        visit.status = answer.status
+        progress.fallback_reason = None if attempts.reason is None else attempts.reason.value
+        progress.status = answer.status
         if isinstance(answer, Refusal):
-            visit.code = answer.code
+            progress.code = answer.code
             charge.settle()
             return answer.with_headers(attempts.headers)
         answer.headers += attempts.headers
         if affinity is not None and answer.status == 200 and attempts.target is not None:
             self.router.pin(affinity, attempts.model, attempts.target.upstream, self._now())
         if admitted.asked.thread is not None:
-            self._remember_end(visit, key, answer, body.data, held)
+            self._remember_end(progress, key, answer, body.data, held)
         if isinstance(answer, WholeAnswer):
-            self._settle(visit, charge, answer, keep)
+            self._settle(progress, charge, answer, keep)
         elif keep is not None:
-            self._record(visit, answer, keep)
+            self._record(progress, answer, keep)
         return answer
 
-    def _admitted(self, visit: RequestContext, key: Key, request: Request) -> _Admitted | Refusal:
+    def _admitted(self, progress: Progress, key: Key, request: Request) -> _Admitted | Refusal:
         """Read what is asked, and whether this key may ask it."""
         body = peek(request.body, needs_max_tokens=True)
         if isinstance(body, Refusal):
             return body
-        visit.kind = "messages"
-        visit.model = visit.requested_model = body.model
-        visit.streamed = body.stream
+        progress.kind = "messages"
+        progress.asks(body.model)
+        progress.streamed = body.stream
         edits = declared_edits(body)
         if isinstance(edits, Refusal):
             return edits
@@ -215,7 +213,7 @@ class Pipeline:
             return asked
         if asked.bill_to is not None and not key.record.billing_policy:
             return BILLING_POLICY_DENIED
-        visit.bill_to = asked.bill_to
+        progress.bill_to = asked.bill_to
         places = None if asked.chain is None else self._chain_places(key, body, asked.chain)
         if isinstance(places, Refusal):
             return places
@@ -244,14 +242,14 @@ class Pipeline:
 
     def _remember_end(
         self,
-        visit: RequestContext,
+        progress: Progress,
         key: Key,
         answer: WholeAnswer | StreamedAnswer,
         body: bytes,
         held: Held | None,
     ) -> None:
         """Remember an answer that its upstream holds, when all of it is known."""
-        upstream = visit.upstream
+        upstream = progress.upstream
 
         def remember(message_id: str | None, context: int) -> None:
             if message_id and context:
@@ -306,7 +304,7 @@ class Pipeline:
         return tuple(Hop(ids(hop.model), hop.max_tokens, hop.fast) for hop in chain.hops)
 
     def _charge(
-        self, visit: RequestContext, key: Key, admitted: _Admitted, held: Held | None
+        self, progress: Progress, key: Key, admitted: _Admitted, held: Held | None
     ) -> Charge | Refusal:
         """Set tokens and money aside for a request."""
         body = admitted.body
@@ -318,14 +316,14 @@ class Pipeline:
             models += self.router.ids(model)
         hops = self._hops(admitted.asked.chain)
         charge = self.ledger.open(
-            visit,
+            progress,
             key,
             body.data,
             body.max_tokens,
             models,
             hops,
             held,
-            free=visit.bill_to is not None and self.settings.money.billing_policy == "free",
+            free=progress.bill_to is not None and self.settings.money.billing_policy == "free",
         )
         if reserved is not None:
             correct = self._corrector(reserved)
@@ -336,13 +334,13 @@ class Pipeline:
         return charge
 
     async def count_tokens(
-        self, visit: RequestContext, key: Key, request: Request
+        self, progress: Progress, key: Key, request: Request
     ) -> WholeAnswer | StreamedAnswer | Refusal:
         """Answer `POST /v1/messages/count_tokens`: forwarded, or estimated and marked so."""
         body = peek(request.body, needs_max_tokens=False)
         if isinstance(body, Refusal):
             return body
-        visit.model = visit.requested_model = body.model
+        progress.asks(body.model)
         edits = declared_edits(body)
         if isinstance(edits, Refusal):
             return edits
@@ -360,7 +358,7 @@ class Pipeline:
             request.method, _target(request), request.raw_headers, body, edits
         )
         attempts, _ = self._attempts(body, NO_FALLBACK, request, admitted.places)
-        answer = await self.forwarder.send(visit, message, attempts, None)
+        answer = await self.forwarder.send(progress, message, attempts, None)
         if isinstance(answer, WholeAnswer) and _cannot_count(answer):
             likely = likely_input_tokens(request.body)
             if held is not None and held.known:
@@ -402,7 +400,7 @@ class Pipeline:
         )
 
     def _cached(
-        self, visit: RequestContext, key: Key, admitted: _Admitted, request: Request
+        self, progress: Progress, key: Key, admitted: _Admitted, request: Request
     ) -> WholeAnswer | Refusal | bytes | None:
         """The answer of an equal request; else the name to keep this one's under, if it may be."""
         asked, body = admitted.asked, admitted.body
@@ -418,15 +416,15 @@ class Pipeline:
         replayed = None if entry is None else entry.replay(streamed=body.stream)
         if entry is None or replayed is None:
             return name
-        visit.cached = True
+        progress.cached = True
         content_type = b"text/event-stream; charset=utf-8" if body.stream else b"application/json"
         headers = [
             (b"content-type", content_type),
             *hit_headers(entry.age_seconds(now)),
             *fallback_headers(body.model, self.router.model_id(body.model), None),
         ]
-        visit.status = 200
-        self.ledger.book(visit)
+        progress.status = 200
+        self.ledger.book(progress)
         return WholeAnswer(200, headers, replayed)
 
     def _reserve_tokens(
@@ -480,11 +478,11 @@ class Pipeline:
         return attempts, affinity
 
     def _settle(
-        self, visit: RequestContext, charge: Charge, answer: WholeAnswer, keep: bytes | None
+        self, progress: Progress, charge: Charge, answer: WholeAnswer, keep: bytes | None
     ) -> None:
         reading = answer.reading
         if reading is None or reading.is_error:
-            visit.code = _error_of(answer.body)[0]
+            progress.code = _error_of(answer.body)[0]
             charge.settle()
             return
         if reading.use is None:
@@ -494,20 +492,20 @@ class Pipeline:
         if keep is not None:
             recording = self.cache.recording(streamed=False)
             recording.add(answer.body)
-            self._put(visit, keep, recording.finish(self._now()))
+            self._put(progress, keep, recording.finish(self._now()))
             answer.headers += MISS
 
-    def _record(self, visit: RequestContext, answer: StreamedAnswer, name: bytes) -> None:
+    def _record(self, progress: Progress, answer: StreamedAnswer, name: bytes) -> None:
         recording = self.cache.recording(streamed=True)
         answer.relay.copy_to(
-            recording.add, lambda: self._put(visit, name, recording.finish(self._now()))
+            recording.add, lambda: self._put(progress, name, recording.finish(self._now()))
         )
         answer.headers += MISS
 
-    def _put(self, visit: RequestContext, name: bytes, entry: Entry | None) -> None:
+    def _put(self, progress: Progress, name: bytes, entry: Entry | None) -> None:
         # An answer of another model than the one asked for is no answer to the next request.
-        if entry is not None and visit.key is not None and visit.fallback_reason is None:
-            self.cache.put(name, visit.key.record.id, entry)
+        if entry is not None and progress.key is not None and progress.fallback_reason is None:
+            self.cache.put(name, progress.key.record.id, entry)
 
 
 # Without the endpoint an upstream does not know the path, or not the method.

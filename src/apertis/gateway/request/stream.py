@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.gateway.request.charge import Charge
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
     from apertis.gateway.upstreams.contract import UpstreamAnswer
 
 __all__ = ["MAX_EVENT_BYTES", "EventFraming", "Relay", "begins_events"]
@@ -123,21 +123,21 @@ class Relay:
         "_on_outcome",
         "_on_whole",
         "_pending",
+        "_progress",
         "_ready",
-        "_visit",
         "reader",
     )
 
     def __init__(
         self,
         answer: UpstreamAnswer,
-        visit: RequestContext,
+        progress: Progress,
         charge: Charge | None,
         on_outcome: Callable[[Outcome], None],
     ) -> None:
         self.reader = StreamReader()
         self._answer = answer
-        self._visit = visit
+        self._progress = progress
         self._charge = charge
         self._on_outcome: Callable[[Outcome], None] | None = on_outcome
         self._framing = EventFraming()
@@ -251,9 +251,9 @@ class Relay:
             # The regular end of the body, and no end of the message in it.
             self._broken = _cut()
         refusal = self._broken or _cut()
-        self._visit.code = refusal.code
+        self._progress.code = refusal.code
         self._finish()
-        return refusal.event(self._visit.id)
+        return refusal.event(self._progress.context.id)
 
     async def _pull(self) -> bytes | Refusal:
         """Read whole events; b"" at the end of the body, the refusal when it breaks off."""
@@ -261,7 +261,7 @@ class Relay:
         while True:
             chunk = await self._answer.read()
             if isinstance(chunk, UpstreamFailure):
-                self._visit.reason = chunk.reason
+                self._progress.reason = chunk.reason
                 self._broken = _refusal_of(chunk)
                 self._failed = outcome_of_fault(chunk.kind)
                 return self._broken
@@ -283,7 +283,7 @@ class Relay:
 
         How the upstream's bytes fall into pieces is chance, and must not decide who answers.
         """
-        self._visit.reason = reason
+        self._progress.reason = reason
         self._broken = upstream_error(f"its stream is malformed: {reason}")
         sound = block[: self.reader.sound_bytes]
         return sound if sound and (begun or b"content_block" in sound) else self._broken
@@ -340,8 +340,8 @@ class Relay:
     def _finish(self) -> None:
         """Book the stream, once."""
         reader, charge = self.reader, self._charge
-        if reader.error_type and self._visit.code is None:
-            self._visit.code = reader.error_type
+        if reader.error_type and self._progress.code is None:
+            self._progress.code = reader.error_type
         if charge is not None and not charge.settled:
             self._settle(charge)
         self._report(self._outcome())

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.gateway.errors import Refusal
-    from apertis.gateway.request.context import RequestContext
+    from apertis.gateway.request.context import Progress
     from apertis.gateway.request.forward import StreamedAnswer, WholeAnswer
     from apertis.gateway.serving.asgi import ClientConnection
     from apertis.gateway.upstreams.contract import RawHeaders
@@ -39,48 +39,47 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _BLOCKS_PER_TURN = 32
 
 
-def own_headers(visit: RequestContext, headers: RawHeaders) -> RawHeaders:
+def own_headers(progress: Progress, headers: RawHeaders) -> RawHeaders:
     """Add what the gateway says of a request itself; the head is sent next."""
-    own = visit.id.encode()
-    visit.head_sent = True
+    context = progress.context
+    own = context.id.encode()
     headers.append((b"x-apertis-request-id", own))
-    if visit.upstream_request_id is None:
+    if progress.upstream_request_id is None:
         headers.append((b"request-id", own))
-    if visit.client_request_id is not None:
-        headers.append((b"x-request-id", visit.client_request_id.encode("latin-1")))
-    if visit.standing is not None:
-        headers += visit.standing.headers()
-    headers += visit.page_headers
+    if context.client_request_id is not None:
+        headers.append((b"x-request-id", context.client_request_id.encode("latin-1")))
+    if progress.standing is not None:
+        headers += progress.standing.headers()
+    headers += context.page_headers
     return headers
 
 
-def send_refusal(visit: RequestContext, refusal: Refusal, connection: ClientConnection) -> None:
+def send_refusal(progress: Progress, refusal: Refusal, connection: ClientConnection) -> None:
     """Answer with an error of the gateway's own."""
-    visit.status, visit.code = refusal.status, refusal.code
-    standing = visit.standing
+    progress.refuses(refusal)
+    standing = progress.standing
     # The limit that was met says when it opens itself.
     met = None if standing is None or standing.allowed else standing.retry_after_seconds
-    headers = own_headers(visit, refusal.header_lines(met))
-    if visit.upstream_request_id is not None:
+    headers = own_headers(progress, refusal.header_lines(met))
+    if progress.upstream_request_id is not None:
         # An upstream was asked, but this is not its answer.
-        headers.append((b"request-id", visit.id.encode()))
-    connection.answer(refusal.status, headers, refusal.body(visit.id))
+        headers.append((b"request-id", progress.context.id.encode()))
+    connection.answer(refusal.status, headers, refusal.body(progress.context.id))
 
 
 def send_plain(
-    visit: RequestContext,
+    progress: Progress,
     answer: WholeAnswer,
     connection: ClientConnection,
     clock: Callable[[], float],
 ) -> None:
     """Answer with a whole body."""
-    visit.status = answer.status
-    visit.first_byte = clock()
-    connection.answer(answer.status, own_headers(visit, answer.headers), answer.body)
+    progress.answers(answer.status, clock())
+    connection.answer(answer.status, own_headers(progress, answer.headers), answer.body)
 
 
 async def send_stream(
-    visit: RequestContext,
+    progress: Progress,
     answer: StreamedAnswer,
     connection: ClientConnection,
     pings: Pings,
@@ -90,10 +89,11 @@ async def send_stream(
     relay = answer.relay
     watched = pings.watch(connection)
     try:
-        connection.start(answer.status, own_headers(visit, answer.headers))
+        progress.answers(answer.status)
+        connection.start(answer.status, own_headers(progress, answer.headers))
         block = await relay.next()
         relay.committed()
-        visit.first_byte = clock()
+        progress.answers(answer.status, clock())
         sent = 0
         while block:
             connection.write(block)
@@ -108,8 +108,8 @@ async def send_stream(
     except asyncio.CancelledError:
         # The server stops, unless it is the client that left.
         if not (relay.is_over or connection.is_lost):
-            visit.code = STOPPING.code
-            connection.write(STOPPING.event(visit.id))
+            progress.ends(code=STOPPING.code)
+            connection.write(STOPPING.event(progress.context.id))
         connection.end()
         raise
     finally:
@@ -193,17 +193,17 @@ class LineAnswer:
 
 
 async def send_lines(
-    visit: RequestContext,
+    progress: Progress,
     answer: LineAnswer,
     connection: ClientConnection,
     clock: Callable[[], float],
 ) -> None:
     """Hand lines out as they come, and no faster than the client takes them."""
     lines = answer.lines
-    visit.status, visit.streamed = answer.status, True
+    progress.answers(answer.status)
     try:
-        connection.start(answer.status, own_headers(visit, answer.headers))
-        visit.first_byte = clock()
+        connection.start(answer.status, own_headers(progress, answer.headers))
+        progress.streams(clock())
         while block := await lines.next():
             connection.write(block)
             if connection.is_full:

@@ -8,6 +8,7 @@ and one count of the metrics.
 from __future__ import annotations
 
 import asyncio
+from time import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,10 +21,14 @@ from apertis.gateway.errors import (
     invalid_request,
     request_too_large,
 )
-from apertis.gateway.keys.admission import UNKNOWN_KEY, refuse_repeated
+from apertis.gateway.keys.admission import UNKNOWN_KEY, client_address, refuse_repeated
 from apertis.gateway.keys.matching import is_loopback
-from apertis.gateway.request.charge import CLIENT_LEFT
-from apertis.gateway.request.context import RequestContext
+from apertis.gateway.request.context import (
+    CLIENT_LEFT,
+    Progress,
+    RequestContext,
+    new_request_id,
+)
 from apertis.gateway.request.forward import StreamedAnswer, WholeAnswer
 from apertis.gateway.serving.answers import (
     STOPPING,
@@ -49,7 +54,7 @@ from apertis.gateway.serving.home import home
 from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES, ClientLeft, Request, header_values
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.observe.log import Log
@@ -57,13 +62,16 @@ if TYPE_CHECKING:
     from apertis.gateway.request.pipeline import Pipeline
     from apertis.gateway.serving.answers import Pings
     from apertis.gateway.serving.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
+    from apertis.gateway.serving.endpoints import Resolved
     from apertis.gateway.upstreams.contract import RawHeaders
 
     Handler = Callable[
-        [RequestContext, Key, Request, str],
+        [Progress, Key, Request, str],
         Awaitable[WholeAnswer | StreamedAnswer | LineAnswer | Refusal],
     ]
     from apertis.gateway.keys.directory import Key
+
+PageHeaders = tuple[tuple[bytes, bytes], ...]
 
 __all__ = ["Application", "user_token"]
 
@@ -107,95 +115,125 @@ class Application:
         """Serve one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"this application speaks HTTP only, not {scope['type']}")
-        visit = RequestContext(scope["method"], scope["path"], self._clock())
+        resolved = resolve(scope["method"], scope["path"])
+        headers = header_values(scope["headers"])
+        endpoint = "" if isinstance(resolved, Refusal) else resolved[0].value
+        progress = Progress(self._context(scope, headers, endpoint))
         try:
-            await self._serve(visit, scope, receive, send)
+            await self._serve(progress, resolved, headers, scope, receive, send)
         except ClientLeft:
-            visit.status, visit.interrupted = CLIENT_LEFT, True
+            progress.ends(CLIENT_LEFT)
         except CutAnswer as cut:
-            visit.code, visit.interrupted = cut.refusal.code, True
+            progress.ends(code=cut.refusal.code)
             await abort(scope, receive)
         except asyncio.CancelledError:
             # The server stops, and this answer did not end in time.
-            visit.interrupted = True
-            if visit.head_sent:
+            progress.ends()
+            if progress.head_sent:
                 await abort(scope, receive)
             else:
-                send_refusal(visit, STOPPING, connection_of(scope))
+                send_refusal(progress, STOPPING, connection_of(scope))
         except BaseException:
             # A defect: the log has its trace, and the client learns as much as it may.
-            visit.status, visit.code = 500, "internal_error"
-            if visit.head_sent:
+            progress.ends(500, "internal_error", interrupted=False)
+            if progress.head_sent:
                 await abort(scope, receive)
             else:
-                send_refusal(visit, internal_error(), connection_of(scope))
+                send_refusal(progress, internal_error(), connection_of(scope))
             raise
         finally:
             finished = self._clock()
-            self._metrics.add(visit, finished)
-            self.log.add(visit, finished)
+            self._metrics.add(progress, finished)
+            self.log.add(progress, finished)
 
     async def _serve(
-        self, visit: RequestContext, scope: Scope, receive: Receive, send: Send
+        self,
+        progress: Progress,
+        resolved: Resolved | Refusal,
+        headers: Mapping[str, str],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
-        peer = scope["client"]
-        address: str = "" if peer is None else peer[0]
-        origins = self.pipeline.settings.server.allowed_origins
-        if origins and visit.path.startswith("/v1/"):
-            preflight = _let_page_read(visit, scope, origins)
+        context, pipeline = progress.context, self.pipeline
+        if context.page_headers:
+            preflight = _preflight(context.method, context.page_headers, headers)
             if preflight is not None:
-                visit.status, visit.head_sent = 204, True
+                progress.answers(204)
                 connection_of(scope).answer(204, preflight, b"")
                 return
-        resolved = resolve(visit.method, visit.path)
         if isinstance(resolved, Refusal):
-            if visit.path.startswith("/v1/"):
+            if context.path.startswith("/v1/"):
                 # Who guesses at paths of the API is counted like who uses them.
-                request = _request(visit, scope, visit.path, address)
-                resolved = self.pipeline.admit_address(visit, request, address) or resolved
-            send_refusal(visit, resolved, connection_of(scope))
+                resolved = pipeline.admit_address(progress) or resolved
+            send_refusal(progress, resolved, connection_of(scope))
             return
         endpoint, path, name = resolved
-        visit.endpoint = endpoint.value
         if endpoint in _OPEN:
-            await self._open_to_all(visit, endpoint, scope)
+            await self._open_to_all(progress, endpoint, scope)
             return
-        request = _request(visit, scope, path, address)
-        pipeline = self.pipeline
-        if endpoint in _ADMIN_ONLY and _is_local(address, scope):
-            self._scraped(visit, scope)
+        peer = _peer(scope)
+        if endpoint in _ADMIN_ONLY and _is_local(peer, scope):
+            self._scraped(progress, scope)
             return
-        refusal = pipeline.admit(visit, request, address)
+        query = scope["query_string"].decode("latin-1")
+        raw_headers: RawHeaders = scope["headers"]
+        request = Request(context.id, context.method, path, query, headers, b"", raw_headers, peer)
+        refusal = pipeline.admit(progress, request)
         if len(request.headers) < len(request.raw_headers):
             refusal = refuse_repeated(request.raw_headers) or refusal
         if refusal is UNKNOWN_KEY:
-            refusal = await self._admit_newer(visit, request)
-        key = visit.key
+            refusal = await self._admit_newer(progress, request)
+        key = progress.key
         if refusal is not None or key is None:
-            send_refusal(visit, refusal or internal_error(), connection_of(scope))
+            send_refusal(progress, refusal or internal_error(), connection_of(scope))
             return
         if endpoint in _ADMIN_ONLY:
             if key.record.admin:
-                self._scraped(visit, scope)
+                self._scraped(progress, scope)
             else:
-                send_refusal(visit, access_denied(), connection_of(scope))
+                send_refusal(progress, access_denied(), connection_of(scope))
             return
         if endpoint is Endpoint.ADMIN:
             if key.record.admin:
-                await self._administered(visit, key, request, scope, receive, send)
+                await self._administered(progress, key, request, scope, receive, send)
             else:
-                send_refusal(visit, ADMINISTRATORS_ONLY, connection_of(scope))
+                send_refusal(progress, ADMINISTRATORS_ONLY, connection_of(scope))
             return
-        await self._counted(visit, key, request, endpoint, name, scope, receive)
+        await self._counted(progress, key, request, endpoint, name, scope, receive)
 
-    async def _admit_newer(self, visit: RequestContext, request: Request) -> Refusal | None:
+    def _context(self, scope: Scope, headers: Mapping[str, str], endpoint: str) -> RequestContext:
+        now, path = time(), scope["path"]
+        request_class = headers.get("x-claude-code-request-class")
+        if request_class is not None and request_class not in _REQUEST_CLASSES:
+            request_class = "other"
+        page: PageHeaders = ()
+        origins = self.pipeline.settings.server.allowed_origins
+        if origins and path.startswith("/v1/"):
+            page = _page_headers(headers, origins)
+        return RequestContext(
+            new_request_id(now),
+            now,
+            self._clock(),
+            scope["method"],
+            path,
+            endpoint,
+            client_address(_peer(scope), headers.get("x-forwarded-for"), self.pipeline.trusted),
+            _id(headers.get("x-request-id")),
+            _id(headers.get("x-claude-code-session-id")),
+            _id(headers.get("x-claude-code-agent-id")),
+            request_class,
+            page,
+        )
+
+    async def _admit_newer(self, progress: Progress, request: Request) -> Refusal | None:
         """Admit a key that nobody knows: the command line may have made it a moment ago."""
         await self._newer_keys()
-        return self.pipeline.admit_key(visit, request)
+        return self.pipeline.admit_key(progress, request)
 
     async def _counted(
         self,
-        visit: RequestContext,
+        progress: Progress,
         key: Key,
         request: Request,
         endpoint: Endpoint,
@@ -207,7 +245,7 @@ class Application:
         pipeline = self.pipeline
         refusal = pipeline.enter(key)
         if refusal is not None:
-            send_refusal(visit, refusal, connection_of(scope))
+            send_refusal(progress, refusal, connection_of(scope))
             return
         self._metrics.in_flight += 1
         try:
@@ -215,9 +253,9 @@ class Application:
             if read is None:
                 read = await self._awaited_body(request, endpoint, scope, receive)
             if isinstance(read, Refusal):
-                send_refusal(visit, read, connection_of(scope))
+                send_refusal(progress, read, connection_of(scope))
                 return
-            work = self._answered(visit, key, read, endpoint, name, scope)
+            work = self._answered(progress, key, read, endpoint, name, scope)
             if not await while_connected(scope, work):
                 raise ClientLeft
         finally:
@@ -279,7 +317,7 @@ class Application:
 
     async def _answered(
         self,
-        visit: RequestContext,
+        progress: Progress,
         key: Key,
         request: Request,
         endpoint: Endpoint,
@@ -289,47 +327,47 @@ class Application:
         pipeline = self.pipeline
         answer: WholeAnswer | StreamedAnswer | LineAnswer | Refusal
         if endpoint is Endpoint.MESSAGES:
-            answer = await pipeline.messages(visit, key, request)
+            answer = await pipeline.messages(progress, key, request)
         elif endpoint is Endpoint.COUNT_TOKENS:
-            answer = await pipeline.count_tokens(visit, key, request)
+            answer = await pipeline.count_tokens(progress, key, request)
         else:
-            answer = await self._handlers[endpoint](visit, key, request, name)
+            answer = await self._handlers[endpoint](progress, key, request, name)
         if isinstance(answer, Refusal):
             if _is_claude_code(request):
                 answer = answer.for_claude_code()
-            send_refusal(visit, answer, connection_of(scope))
+            send_refusal(progress, answer, connection_of(scope))
         elif isinstance(answer, StreamedAnswer):
-            await send_stream(visit, answer, connection_of(scope), self._pings, self._clock)
+            await send_stream(progress, answer, connection_of(scope), self._pings, self._clock)
         elif isinstance(answer, LineAnswer):
-            await send_lines(visit, answer, connection_of(scope), self._clock)
+            await send_lines(progress, answer, connection_of(scope), self._clock)
         else:
-            send_plain(visit, answer, connection_of(scope), self._clock)
+            send_plain(progress, answer, connection_of(scope), self._clock)
 
-    async def _open_to_all(self, visit: RequestContext, endpoint: Endpoint, scope: Scope) -> None:
-        visit.status, body = 200, _ALIVE
+    async def _open_to_all(self, progress: Progress, endpoint: Endpoint, scope: Scope) -> None:
+        status, body = 200, _ALIVE
         if endpoint is Endpoint.OPENAPI:
             body = self._openapi()
         elif endpoint is Endpoint.READY:
             reason = await self._readiness()
             if reason is not None:
-                visit.status = 503
+                status = 503
                 body = msgspec.json.encode({"status": "unavailable", "reason": reason})
-        own = visit.id.encode()
+        own = progress.context.id.encode()
         kind: RawHeaders = [_JSON]
         if endpoint is Endpoint.HOME:
             kind, body = home(dict(scope["headers"]).get(b"accept", b"").decode("latin-1"))
         headers = [*kind, (b"x-apertis-request-id", own), (b"request-id", own)]
-        visit.head_sent = True
-        connection_of(scope).answer(visit.status, headers, body)
+        progress.answers(status)
+        connection_of(scope).answer(status, headers, body)
 
-    def _scraped(self, visit: RequestContext, scope: Scope) -> None:
-        visit.status = 200
+    def _scraped(self, progress: Progress, scope: Scope) -> None:
+        progress.answers(200)
         headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
         connection_of(scope).answer(200, headers, self._metrics.render())
 
     async def _administered(
         self,
-        visit: RequestContext,
+        progress: Progress,
         key: Key,
         request: Request,
         scope: Scope,
@@ -340,7 +378,7 @@ class Application:
         if read is None:
             read = await self._awaited_body(request, Endpoint.ADMIN, scope, receive)
         if isinstance(read, Refusal):
-            send_refusal(visit, read, connection_of(scope))
+            send_refusal(progress, read, connection_of(scope))
             return
         bodies: list[ASGIMessage] = [{"type": "http.request", "body": read.body}]
 
@@ -349,16 +387,15 @@ class Application:
 
         async def observed(message: ASGIMessage) -> None:
             if message["type"] == "http.response.start":
-                visit.head_sent = True
-                visit.status = message["status"]
-                own = [(b"x-apertis-request-id", visit.id.encode())]
-                if visit.standing is not None:
-                    own += visit.standing.headers()
+                progress.answers(message["status"])
+                own = [(b"x-apertis-request-id", progress.context.id.encode())]
+                if progress.standing is not None:
+                    own += progress.standing.headers()
                 message["headers"] = [*message["headers"], *own]
             await send(message)
 
         # The key that was let in goes along: headers that are read twice could be read differently.
-        decided = {"path": request.path, REQUEST_ID: visit.id, CALLER: key}
+        decided = {"path": request.path, REQUEST_ID: progress.context.id, CALLER: key}
         await self._admin()({**scope, **decided}, received, observed)
 
 
@@ -378,19 +415,6 @@ _REQUEST_CLASSES = frozenset({"main", "subagent", "workflow", "compaction", "aux
 _MAX_ID_LENGTH = 128
 
 
-def _request(visit: RequestContext, scope: Scope, path: str, peer: str) -> Request:
-    raw: list[tuple[bytes, bytes]] = scope["headers"]
-    headers = header_values(raw)
-    visit.session = _id(headers.get("x-claude-code-session-id"))
-    visit.agent = _id(headers.get("x-claude-code-agent-id"))
-    visit.client_request_id = _id(headers.get("x-request-id"))
-    request_class = headers.get("x-claude-code-request-class")
-    if request_class is not None:
-        visit.request_class = request_class if request_class in _REQUEST_CLASSES else "other"
-    query = scope["query_string"].decode("latin-1")
-    return Request(visit.id, visit.method, path, query, headers, b"", raw, peer)
-
-
 def _id(value: str | None) -> str | None:
     """An identification as a client sent it, as logs, tables and headers can bear it."""
     if value is None:
@@ -399,6 +423,12 @@ def _id(value: str | None) -> str | None:
     if value.isascii() and value.isprintable():
         return value
     return "".join(char if " " <= char <= "~" else "?" for char in value)
+
+
+def _peer(scope: Scope) -> str:
+    """The address at the other end of the connection; a Unix socket has none."""
+    client = scope["client"]
+    return "" if client is None else client[0]
 
 
 def _is_local(address: str, scope: Scope) -> bool:
@@ -419,35 +449,36 @@ def _is_claude_code(request: Request) -> bool:
     )
 
 
-def _let_page_read(
-    visit: RequestContext, scope: Scope, origins: tuple[str, ...]
-) -> RawHeaders | None:
-    """Let a page of an allowed origin read the answer; the headers that answer a preflight.
+def _page_headers(headers: Mapping[str, str], origins: tuple[str, ...]) -> PageHeaders:
+    """What lets a page of an allowed origin read the answer."""
+    origin = headers.get("origin", "")
+    if "*" in origins:
+        allowed = "*" if origin else ""
+        varies: PageHeaders = ()
+    else:
+        # Caches on the way must know that there are answers without what follows.
+        varies = ((b"vary", b"origin"),)
+        allowed = origin if origin in origins else ""
+    if not allowed:
+        return varies
+    return (*varies, (b"access-control-allow-origin", allowed.encode("latin-1")), _EXPOSED)
+
+
+def _preflight(method: str, page: PageHeaders, headers: Mapping[str, str]) -> RawHeaders | None:
+    """The headers that answer a preflight of an allowed origin; None for any other request.
 
     A preflight has no key, and is answered for every path, so that a page can read the errors too.
     https://fetch.spec.whatwg.org/#http-cors-protocol
     """
-    headers = header_values(scope["headers"])
-    origin = headers.get("origin", "")
-    if "*" in origins:
-        allowed = "*" if origin else ""
-    else:
-        # Caches on the way must know that there are answers without what follows.
-        visit.page_headers = ((b"vary", b"origin"),)
-        allowed = origin if origin in origins else ""
-    if not allowed:
+    if _EXPOSED not in page or method != "OPTIONS":
         return None
-    visit.page_headers += ((b"access-control-allow-origin", allowed.encode("latin-1")),)
-    if visit.method == "OPTIONS" and "access-control-request-method" in headers:
-        asked = headers.get("access-control-request-headers", "").encode("latin-1")
-        return [*visit.page_headers, *_PREFLIGHT, (b"access-control-allow-headers", asked)]
-    visit.page_headers += (_EXPOSED,)
-    return None
+    if "access-control-request-method" not in headers:
+        return None
+    asked = headers.get("access-control-request-headers", "").encode("latin-1")
+    return [*page[:-1], *_PREFLIGHT, (b"access-control-allow-headers", asked)]
 
 
-async def user_token(
-    _visit: RequestContext, key: Key, _request: Request, _name: str
-) -> WholeAnswer:
+async def user_token(_progress: Progress, key: Key, _request: Request, _name: str) -> WholeAnswer:
     """Answer with the key's name, quota, use and rest, in units of 1/500,000 US dollar.
 
     `remain_quota` counts what requests under way have set aside as used. An unlimited key has
