@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from apertis.accounting.record import UsageRecord
 
-RECORDED = Path(__file__).parents[3] / "shared" / "recorded"
+RECORDED = Path(__file__).parents[4] / "shared" / "recorded"
 
 COMMENT = b": %b\n\n" % (b"." * 60_000)
 
