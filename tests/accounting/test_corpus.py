@@ -13,7 +13,7 @@ from apertis.accounting.estimate import estimate_input_tokens, reservation_units
 from apertis.accounting.prices import PriceTable
 from apertis.accounting.readers import Reading, StreamReader, read_message
 
-RECORDED = Path(__file__).parents[4] / "shared" / "recorded"
+RECORDED = Path(__file__).parents[3] / "shared" / "recorded"
 pytestmark = pytest.mark.corpus
 TABLE = PriceTable()
 

@@ -7,8 +7,6 @@ from the first piece of its block, and only counted; everything else is decoded.
 from __future__ import annotations
 
 import re
-from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -16,7 +14,7 @@ import msgspec
 from apertis.accounting.counts import USAGE, UsageCounts
 from apertis.accounting.tokens import Use
 from apertis.sansio.slices import Shape, read_or_none, slices
-from apertis.sansio.sse import parse_events
+from apertis.sansio.sse import BYTE_ORDER_MARK, parse_events, split_events, start_of_event
 
 if TYPE_CHECKING:
     from apertis.accounting.tokens import Tokens
@@ -92,10 +90,6 @@ _PIECE = re.compile(
 )
 
 
-# A blank line: each of the two line ends is LF, CR LF or CR, and CR LF is always one.
-_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-
-
 class StreamReader:
     """Takes whole events, as many at a time as come, and knows what they said.
 
@@ -160,16 +154,7 @@ class StreamReader:
         """Take whole events: the block ends in a blank line. Lines may end in LF, CR LF or CR."""
         if self._over:
             return
-        if b"\r" in block:
-            # JSON has no raw carriage return, so each one belongs to a line's end.
-            events = [
-                event.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-                for event in _BLANK_LINE.split(block)
-            ]
-        else:
-            events = block.split(b"\n\n")
-        remaining = iter(events)
-        for event in remaining:
+        for place, event in enumerate(split_events(block)):
             if event.startswith(self._prefix):
                 # A piece ends in its text's quote and two braces; some upstreams pad with spaces.
                 text = event.rstrip(b"} ")
@@ -181,8 +166,7 @@ class StreamReader:
                 self._read(event)
                 if self._over:
                     if self.malformed is not None:
-                        place = len(events) - len(list(remaining)) - 1
-                        self.sound_bytes = _start_of(place, block)
+                        self.sound_bytes = start_of_event(block, place)
                     return
 
     @property
@@ -254,7 +238,7 @@ class StreamReader:
                 self.feed(event + b"\n\n")
             return
         if not self._started:
-            event = event.removeprefix(b"\xef\xbb\xbf")
+            event = event.removeprefix(BYTE_ORDER_MARK)
         for name, data in parse_events(event + b"\n\n"):
             if data:
                 self._take(name.decode("utf-8", "replace"), data, event)
@@ -376,12 +360,6 @@ class StreamReader:
         type_ = event.error.type if isinstance(event.error, _Error) else None
         self.error_type = (type_ or "api_error")[:_MAX_TYPE_LENGTH]
         self._over = True
-
-
-def _start_of(place: int, block: bytes) -> int:
-    """Where the event at this place in a block begins."""
-    before = deque(islice(_BLANK_LINE.finditer(block), place), maxlen=1)
-    return before[0].end() if before else 0
 
 
 def _model(hop: object) -> str | None:

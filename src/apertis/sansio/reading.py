@@ -29,7 +29,7 @@ from apertis.sansio.outcome import (
     error_from,
     request_id,
 )
-from apertis.sansio.sse import EventDecoder, EventTooLargeError
+from apertis.sansio.sse import BYTE_ORDER_MARK, EventDecoder, EventTooLargeError
 from apertis.sansio.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 # What comes before an answer by which proxies keep a connection open, at most.
 MAX_BLANK_BYTES = 64 * 1024
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DOCUMENT = {b"{", b"[", b"<"}
 
 
@@ -197,12 +196,12 @@ def says_events(headers: Headers) -> bool:
 
 def is_blank(beginning: bytes) -> bool:
     """Whether nothing has come yet that tells what an answer is."""
-    return not beginning.removeprefix(_BYTE_ORDER_MARK).strip()
+    return not beginning.removeprefix(BYTE_ORDER_MARK).strip()
 
 
 def begins_document(beginning: bytes) -> bool:
     """Whether an answer begins as JSON or HTML does, where events would begin with a field."""
-    return beginning.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] in _DOCUMENT
+    return beginning.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] in _DOCUMENT
 
 
 def stream_error(outcome: Outcome, *, now: float, retries: int) -> APIError:

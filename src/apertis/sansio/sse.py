@@ -9,10 +9,19 @@ complete shows when its JSON is read.
 
 from __future__ import annotations
 
+import re
 from typing import TypeAlias
 
 # Larger than any answer of the API: a request body may have 32 MB.
 MAX_EVENT_BYTES = 64 * 1024 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+# Each of the two line ends of a blank line is LF, CR LF or CR, and CR LF is always one.
+_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+# Those that nothing which follows can turn into the half of another one, bar CR CR, which may not
+# wait for a line feed: the event is whole.
+_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n")
+_LONGEST_END = 4
 
 
 # An event's name (empty when it had no `event:` line) and its data. A plain tuple, because there is
@@ -24,69 +33,116 @@ class EventTooLargeError(Exception):
     """An event grew past `MAX_EVENT_BYTES` without an end."""
 
 
-class EventDecoder:
-    """Cuts a byte stream into events: `feed` what came, `finish` at its end."""
+class EventFraming:
+    """Cuts a byte stream into blocks of whole events: `feed` what came, `drain` at its end."""
 
-    __slots__ = ("_after_cr", "_pieces", "_size", "_started")
+    __slots__ = ("_kept", "_seam", "_size")
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+        self._kept: list[bytes] = []
         self._size = 0
-        self._after_cr = False
-        self._started = False
-
-    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """The events that this chunk completes."""
-        if b"\r" in chunk or self._after_cr:
-            chunk = self._only_line_feeds(chunk)
-        # Without a line end no event can be complete, and joining would cost O(n) a chunk.
-        if b"\n" not in chunk:
-            return self._keep(chunk)
-        buffer = b"".join((*self._pieces, chunk)) if self._pieces else chunk
-        if not self._started:
-            self._started = True
-            buffer = buffer.removeprefix(b"\xef\xbb\xbf")
-        self._pieces, self._size = [], 0
-        if buffer.endswith(b"\n\n"):
-            return parse_events(buffer)
-        end = buffer.rfind(b"\n\n") + 2
-        self._keep(buffer[end:] if end > 1 else buffer)
-        return parse_events(buffer[:end]) if end > 1 else []
+        # The end of what is kept: a blank line may have begun there. Empty when nothing is kept.
+        self._seam = b""
 
     @property
     def left(self) -> bytes:
         """What came since the last whole event."""
-        return b"".join(self._pieces)
+        return b"".join(self._kept)
 
-    def finish(self) -> list[ServerSentEvent]:
-        """The event that the end of the stream left open, if there is one."""
-        rest = b"".join(self._pieces).strip(b"\n")
-        self._pieces, self._size = [], 0
-        if not self._started:
-            rest = rest.removeprefix(b"\xef\xbb\xbf")
-        return parse_events(rest + b"\n\n")
+    def feed(self, chunk: bytes) -> bytes:
+        """Return all whole events that are there now, each byte as it came; b"" for none.
 
-    def _keep(self, tail: bytes) -> list[ServerSentEvent]:
-        if tail:
-            self._pieces.append(tail)
-            self._size += len(tail)
+        Raises:
+            EventTooLargeError: One has grown larger than any can be.
+        """
+        seam = self._seam
+        if not seam and chunk.endswith(b"\n\n"):
+            return chunk
+        window = seam + chunk
+        end = window.rfind(b"\n\n") + 2
+        if b"\r" in window:
+            end = max(end, *(_end_of(blank, window) for blank in _ENDS))
+        if end < len(_ENDS[0]):
+            self._kept.append(chunk)
+            self._size += len(chunk)
+            self._seam = window[1 - _LONGEST_END :]
             if self._size > MAX_EVENT_BYTES:
                 raise EventTooLargeError
-        return []
+            return b""
+        end -= len(seam)
+        block = b"".join((*self._kept, chunk[:end])) if seam else chunk[:end]
+        tail = chunk[end:]
+        self._kept, self._size = [tail] if tail else [], len(tail)
+        self._seam = tail[1 - _LONGEST_END :]
+        return block
 
-    def _only_line_feeds(self, chunk: bytes) -> bytes:
-        if self._after_cr and chunk:
-            # The CR counted as a line end when it came; its LF must not count again.
-            chunk = chunk.removeprefix(b"\n")
-            self._after_cr = False
-        if chunk.endswith(b"\r"):
-            self._after_cr = True
-        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    def drain(self) -> bytes:
+        """Return what came since the last whole event, which nothing will complete."""
+        left = self.left
+        self._kept, self._size, self._seam = [], 0, b""
+        return left
+
+
+def _end_of(blank: bytes, data: bytes) -> int:
+    found = data.rfind(blank)
+    return found + len(blank) if found >= 0 else 0
+
+
+class EventDecoder:
+    """Reads the events of a byte stream: `feed` what came, `finish` at its end."""
+
+    __slots__ = ("_framing", "_started")
+
+    def __init__(self) -> None:
+        self._framing = EventFraming()
+        self._started = False
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """Return the events that this chunk completes."""
+        block = self._framing.feed(chunk)
+        if not block:
+            return []
+        if not self._started:
+            self._started = True
+            block = block.removeprefix(BYTE_ORDER_MARK)
+        return parse_events(block)
+
+    @property
+    def left(self) -> bytes:
+        """What came since the last whole event."""
+        return self._framing.left
+
+    def finish(self) -> list[ServerSentEvent]:
+        """Return the event that the end of the stream left open, if there is one."""
+        rest = self._framing.drain()
+        if not self._started:
+            rest = rest.removeprefix(BYTE_ORDER_MARK)
+        return parse_events(rest + b"\n\n")
+
+
+def split_events(block: bytes) -> list[bytes]:
+    """Return the events of whole ones, their lines parted by LF; an empty one stands for no event.
+
+    Where many blank lines stand together, an event may begin with line feeds.
+    """
+    return (_in_line_feeds(block) if b"\r" in block else block).split(b"\n\n")
+
+
+def start_of_event(block: bytes, place: int) -> int:
+    """Where the event begins that `split_events` has at this place."""
+    start = 0
+    for _, blank in zip(range(place), _BLANK_LINE.finditer(block), strict=False):
+        start = blank.end()
+    return start
+
+
+def _in_line_feeds(text: bytes) -> bytes:
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def parse_events(text: bytes) -> list[ServerSentEvent]:
-    """The events in whole ones: every line ends in LF, the last event in a blank line."""
-    lines = text.split(b"\n")
+    """Return the events in whole ones: the last ends in a blank line."""
+    lines = (_in_line_feeds(text) if b"\r" in text else text).split(b"\n")
     count = len(lines)
     if count % 3 != 1 or any(lines[2::3]):
         return _parse_lines(lines)
@@ -116,3 +172,23 @@ def _parse_lines(lines: list[bytes]) -> list[ServerSentEvent]:
         elif field == b"event" and colon:
             name = value
     return events
+
+
+_FIELDS = (b"event:", b"data:", b"id:", b"retry:", b":")
+_MAX_FIELD_LENGTH = 6
+# More white space than this stands before no event.
+_MAX_BLANK_BYTES = 64 * 1024
+
+
+def begins_events(beginning: bytes) -> bool | None:
+    """Whether a body that begins so is a stream of events, whatever its head calls it.
+
+    None while that cannot be said yet.
+    """
+    if BYTE_ORDER_MARK.startswith(beginning) and beginning != BYTE_ORDER_MARK:
+        return None
+    text = beginning.removeprefix(BYTE_ORDER_MARK).lstrip(b" \t\r\n")
+    if text.startswith(_FIELDS):
+        return True
+    undecided = len(text) < _MAX_FIELD_LENGTH and any(field.startswith(text) for field in _FIELDS)
+    return None if undecided and len(beginning) <= _MAX_BLANK_BYTES else False

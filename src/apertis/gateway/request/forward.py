@@ -11,7 +11,7 @@ import msgspec
 
 from apertis.accounting.readers import read_message
 from apertis.gateway.errors import Refusal, upstream_error, upstream_redirect
-from apertis.gateway.request.stream import Relay, begins_events
+from apertis.gateway.request.stream import Relay
 from apertis.gateway.routing.attempts import Stop
 from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
 from apertis.gateway.upstreams.contract import (
@@ -24,6 +24,7 @@ from apertis.gateway.upstreams.contract import (
 )
 from apertis.models import Headers
 from apertis.sansio.outcome import retry_after
+from apertis.sansio.sse import begins_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
