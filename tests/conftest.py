@@ -1,4 +1,4 @@
-"""What all tests share: what is skipped, and what is said of it."""
+"""What all tests share: the kit's fixtures, what is skipped, and what is said of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,26 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
+pytest.register_assert_rewrite("tests.kit")
+pytest_plugins = [
+    f"tests.kit.{name}"
+    for name in (
+        "administration",
+        "asking",
+        "commands",
+        "configuration",
+        "driving",
+        "environment",
+        "faulty",
+        "gateways",
+        "money",
+        "processes",
+        "recorded",
+        "responses",
+        "stores",
+    )
+]
 
 CORPUS = Path(__file__).parents[2] / "shared"
 NO_CORPUS = "the corpus is not beside the checkout (../shared)"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.cli.conftest import RunningGateway
+    from tests.kit.processes import Served
 
 
 class Command:
@@ -43,11 +43,17 @@ class Command:
         return done.stdout, done.stderr.splitlines()
 
 
+@pytest.fixture
+def administered(serve_process: Callable[..., Served]) -> Served:
+    """A gateway, and the key that administers it."""
+    return serve_process()
+
+
 def test_the_environments_gateway_is_administered_with_an_administrators_key(
-    gateway: RunningGateway, tmp_path: Path
+    administered: Served, tmp_path: Path
 ) -> None:
-    command = Command(tmp_path, **gateway.environment)
-    place = f"apertis: the gateway {gateway.base_url}"
+    command = Command(tmp_path, **administered.environment)
+    place = f"apertis: the gateway {administered.base_url}"
 
     def json_of(*arguments: str) -> Any:
         out, err = command(*arguments, "--json")
@@ -75,10 +81,8 @@ def test_the_environments_gateway_is_administered_with_an_administrators_key(
     assert err == [place]
 
 
-def test_what_a_gateway_refuses_speaks_of_the_options(
-    gateway: RunningGateway, tmp_path: Path
-) -> None:
-    command = Command(tmp_path, **gateway.environment)
+def test_what_a_gateway_refuses_speaks_of_the_options(administered: Served, tmp_path: Path) -> None:
+    command = Command(tmp_path, **administered.environment)
     for arguments, code, told in (
         (["keys", "create", "--name", "x", "--rate", "fast"], 2, "--rate is 'fast': expected"),
         (["keys", "create", "--name", "admin"], 2, "--name admin is taken"),
@@ -91,9 +95,9 @@ def test_what_a_gateway_refuses_speaks_of_the_options(
 
 
 def test_a_name_on_the_command_line_goes_before_the_environment(
-    gateway: RunningGateway, tmp_path: Path
+    administered: Served, tmp_path: Path
 ) -> None:
-    command = Command(tmp_path, **gateway.environment)
+    command = Command(tmp_path, **administered.environment)
     store = tmp_path / "other"
     _, err = command("keys", "create", "--name", "local", "--data", str(store))
     assert err[0] == f"apertis: the store {store / 'apertis.sqlite3'}"
@@ -102,25 +106,25 @@ def test_a_name_on_the_command_line_goes_before_the_environment(
     _, err = command("keys", "list", "--url", "x", "--data", str(store), code=ExitCode.USAGE)
     assert "--url names another place" in err[-1]
     elsewhere = Command(
-        tmp_path, APERTIS_BASE_URL="http://127.0.0.1:1", APERTIS_API_KEY=gateway.api_key
+        tmp_path, APERTIS_BASE_URL="http://127.0.0.1:1", APERTIS_API_KEY=administered.api_key
     )
-    out, err = elsewhere("keys", "list", "--url", gateway.base_url)
-    assert err == [f"apertis: the gateway {gateway.base_url}"]
+    out, err = elsewhere("keys", "list", "--url", administered.base_url)
+    assert err == [f"apertis: the gateway {administered.base_url}"]
     assert [line.split("\t")[1] for line in out.splitlines()] == ["admin"]
 
 
 def test_with_another_key_in_the_environment_it_is_the_local_store(
-    gateway: RunningGateway, tmp_path: Path
+    administered: Served, tmp_path: Path
 ) -> None:
-    out, _ = Command(tmp_path, **gateway.environment)("keys", "create", "--name", "ann")
+    out, _ = Command(tmp_path, **administered.environment)("keys", "create", "--name", "ann")
     for key in (out.strip(), "sk-unknown"):
-        variables = {**gateway.environment, "APERTIS_API_KEY": key}
-        command = Command(tmp_path, **variables, APERTIS_DATA=str(gateway.data))
+        variables = {**administered.environment, "APERTIS_API_KEY": key}
+        command = Command(tmp_path, **variables, APERTIS_DATA=str(tmp_path / "data"))
         out, err = command("keys", "list")
-        assert f"the store {gateway.data / 'apertis.sqlite3'}" in err[0]
+        assert f"the store {tmp_path / 'data' / 'apertis.sqlite3'}" in err[0]
         assert "is no administrator's" in err[0]
         assert len(out.splitlines()) == 2
-    _, err = command("keys", "list", "--url", gateway.base_url, code=ExitCode.SERVICE)
+    _, err = command("keys", "list", "--url", administered.base_url, code=ExitCode.SERVICE)
     assert "Invalid API key" in err[-1]
 
 
@@ -139,25 +143,25 @@ def test_a_gateway_that_does_not_answer_is_no_reason_to_change_another_store(
 
 @pytest.mark.parametrize("action", ["rotate", "disable", "delete"])
 def test_what_cuts_callers_off_is_asked_where_only_the_environment_names_the_gateway(
-    gateway: RunningGateway, tmp_path: Path, action: str, on_terminal: Callable[..., str]
+    administered: Served, tmp_path: Path, action: str, on_terminal: Callable[..., str]
 ) -> None:
-    command = Command(tmp_path, **gateway.environment)
+    command = Command(tmp_path, **administered.environment)
     command("keys", "create", "--name", "ci")
     _, err = command("keys", action, "ci", code=ExitCode.USAGE)
     assert "only APERTIS_BASE_URL names the gateway: add --yes" in err[-1]
     shown = on_terminal(
         *("keys", action, "ci"),
         typed=b"n\n",
-        environment=gateway.environment,
+        environment=administered.environment,
         code=ExitCode.INTERRUPTED,
     )
     assert "[y/N]" in shown
     out, _ = command("keys", "show", "ci", "--json")
     assert json.loads(out)["status"] == "enabled"
-    on_terminal("keys", action, "ci", typed=b"y\n", environment=gateway.environment)
+    on_terminal("keys", action, "ci", typed=b"y\n", environment=administered.environment)
     # Who names it is not asked again.
     if action != "delete":
-        command("keys", action, "ci", "--url", gateway.base_url)
+        command("keys", action, "ci", "--url", administered.base_url)
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -144,7 +144,7 @@ def test_a_picture_or_a_pdf_that_is_piped_in_is_attached(
     [
         b"PK\x03\x04\x14\x00\x00\x00",
         b"\x7fELF\x02\x01\x01\x00",
-        gzip.compress(b"text"),
+        gzip.compress(b"text", mtime=0),
         b"one\x00two\x00",
     ],
 )

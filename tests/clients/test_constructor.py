@@ -161,7 +161,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"default_headers": {"bad name": "x"}}, "default_headers"),
     ({"default_headers": {"x-a": "a\r\nx-b: c"}}, "default_headers"),
     ({"default_headers": {"x-a": 7}}, "default_headers"),
-    ({"http_client": object()}, "http_client"),
+    ({"http_client": "http"}, "http_client"),
 ]
 
 

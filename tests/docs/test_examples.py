@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis import Apertis
-from tests.serving import Served, apertis_serve
+from tests.kit.processes import Served, apertis_serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

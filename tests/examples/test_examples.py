@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.serving import Served, apertis_serve
+from tests.kit.processes import Served, apertis_serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from apertis.gateway.serving.asgi import Receive, Scope, Send
-    from tests.gateway.conftest import Response, RunningGateway
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.http import Response
 
     Start = Callable[..., RunningGateway]
 

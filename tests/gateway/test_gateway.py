@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import Client, Response
+    from tests.kit.http import Client, Response
 
 QUESTION = {
     "model": "claude-sonnet-4.5",

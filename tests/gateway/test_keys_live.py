@@ -14,7 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gateway.conftest import Client, Response, RunningGateway
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.http import Client, Response
 
 QUESTION = {
     "model": "claude-sonnet-4-5",

@@ -13,7 +13,7 @@ from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.keys.secrets import hash_secret
 
 if TYPE_CHECKING:
-    from tests.gateway.admin.conftest import Administration
+    from tests.kit.administration import Administration
 
 KEYS = "/admin/v1/keys"
 FIELDS = {

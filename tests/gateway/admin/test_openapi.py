@@ -15,8 +15,8 @@ from apertis.gateway.serving.endpoints import Endpoint, resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.gateway.admin.conftest import Administration, Answer
-    from tests.gateway.conftest import RunningGateway
+    from tests.kit.administration import Administration, Answer
+    from tests.kit.gateways import RunningGateway
 
 DOCUMENT = document()
 OPERATIONS = [

@@ -12,7 +12,7 @@ from apertis.accounting.tokens import Tokens
 from apertis.gateway.units import iso, read_moment, read_span, usd
 
 if TYPE_CHECKING:
-    from tests.gateway.admin.conftest import Administration
+    from tests.kit.administration import Administration
 
 USAGE = "/admin/v1/usage"
 DAY_MS = 86_400_000

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from apertis.testing import RecordedRequest
-    from tests.gateway.conftest import Client, Response, RunningGateway
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.http import Client, Response
 
 BATCHES = "/v1/messages/batches"
 MODEL = "claude-sonnet-4-5"

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.gateway.upstreams.contract import Upstream
-    from tests.gateway.conftest import Client, RunningGateway
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.http import Client
 
 NOW = 1_800_000_000.0
 

@@ -10,8 +10,8 @@ import pytest
 from apertis.testing import json_response
 
 if TYPE_CHECKING:
-    from tests.gateway.clients.conftest import Ran
-    from tests.gateway.conftest import RunningGateway
+    from tests.kit.driving import Ran
+    from tests.kit.gateways import RunningGateway
 
 BETAS = ["claude-code-20250219", "interleaved-thinking-2025-05-14", "context-management-2025-06-27"]
 HEADERS = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.gateway.clients.installing import CLAUDE_CODE
-from tests.serving import apertis_serve
+from tests.kit.processes import apertis_serve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def say(words: str, home: Path, key: str | None = None) -> Ran:
     # A stand-in for a model makes nobody's computer act.
     assert list(work.iterdir()) == []
     # The log is whole when the gateway has ended.
-    lines = map(json.loads, served.log.read_text(encoding="utf-8").splitlines())
+    lines = map(json.loads, served.log_file.read_text(encoding="utf-8").splitlines())
     requests = [line for line in lines if line.get("path") == "/v1/messages"]
     return Ran(done.returncode, done.stdout, requests)
 

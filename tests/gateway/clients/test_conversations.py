@@ -12,7 +12,7 @@ import pytest
 from apertis.testing import json_response
 
 if TYPE_CHECKING:
-    from tests.gateway.clients.conftest import Ran
+    from tests.kit.driving import Ran
 
 OLD, CURRENT = "claude-sonnet-4-5-20250929", "claude-opus-5"
 PNG = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import RunningGateway
+    from tests.kit.gateways import RunningGateway
 
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="curl is not there")
 

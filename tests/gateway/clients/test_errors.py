@@ -9,7 +9,7 @@ import pytest
 from apertis.testing import Close, Exchange, json_response
 
 if TYPE_CHECKING:
-    from tests.gateway.clients.conftest import Ran
+    from tests.kit.driving import Ran
 
 PARAMS: dict[str, Any] = {
     "model": "claude-scripted",

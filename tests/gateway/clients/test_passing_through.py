@@ -8,7 +8,7 @@ from apertis.testing import json_response
 
 if TYPE_CHECKING:
     from apertis.testing import RecordedRequest
-    from tests.gateway.clients.conftest import Ran
+    from tests.kit.driving import Ran
 
 PARAMS: dict[str, Any] = {
     "model": "claude-scripted",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.gateway.clients.conftest import World
+    from tests.kit.driving import World
 
 RECORDED = Path(__file__).resolve().parents[4] / "shared" / "recorded"
 # Made by the transport, or for the person who looks at the recording.

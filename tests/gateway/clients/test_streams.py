@@ -10,7 +10,7 @@ import pytest
 from apertis.testing import Exchange, Reset, http_chunk, sse_head
 
 if TYPE_CHECKING:
-    from tests.gateway.clients.conftest import Ran, World
+    from tests.kit.driving import Ran, World
 
 PARAMS: dict[str, Any] = {
     "model": "claude-scripted",

@@ -10,7 +10,7 @@ from apertis.gateway.config.settings import ModelSettings, PriceSettings, Upstre
 from apertis.gateway.config.sources import SECTIONS
 
 if TYPE_CHECKING:
-    from tests.gateway.config.conftest import Read
+    from tests.kit.configuration import Read
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 

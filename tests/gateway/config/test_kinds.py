@@ -14,7 +14,7 @@ from apertis.gateway.config.read import read
 from apertis.gateway.config.reader import SettingsError
 
 if TYPE_CHECKING:
-    from tests.gateway.config.conftest import Problems, Read
+    from tests.kit.configuration import Problems, Read
 
 
 def value_of(read_file: Read, setting: str, written: str) -> Any:

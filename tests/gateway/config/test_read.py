@@ -16,7 +16,7 @@ from apertis.gateway.config import (
 )
 
 if TYPE_CHECKING:
-    from tests.gateway.config.conftest import Problems, Read
+    from tests.kit.configuration import Problems, Read
 
 
 def test_the_defaults_listen_on_loopback_and_keep_data_where_the_platform_says() -> None:

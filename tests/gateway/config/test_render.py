@@ -8,7 +8,7 @@ from apertis.gateway.config.render import render
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.gateway.config.conftest import Read
+    from tests.kit.configuration import Read
 
 TEXT = """
 [server]

@@ -12,7 +12,7 @@ from apertis.gateway.config.settings import kinds_of
 from apertis.gateway.config.sources import SECTIONS
 
 if TYPE_CHECKING:
-    from tests.gateway.config.conftest import Problems, Read
+    from tests.kit.configuration import Problems, Read
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(read_file: Read) -> None:

@@ -12,7 +12,7 @@ from apertis.gateway.config.reader import SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.gateway.config.conftest import Problems, Read
+    from tests.kit.configuration import Problems, Read
 
 KEY = "sk-ant-0123456789"
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.testing import RecordedRequest
-    from tests.gateway.conftest import RunningGateway
+    from tests.kit.gateways import RunningGateway
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 

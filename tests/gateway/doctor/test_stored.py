@@ -14,7 +14,7 @@ from apertis.gateway.doctor import Finding, State
 from apertis.gateway.doctor.stored import store_findings
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.schema import HEAD
-from tests.gateway.postgresql import postgresql_server
+from tests.kit.postgresql import postgresql_server
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from apertis.testing import (
 
 if TYPE_CHECKING:
     from apertis.testing import Step
-    from tests.gateway.faults.conftest import Bench, Play
+    from tests.kit.faulty import Bench, Play
 
 START: dict[str, Any] = {
     "type": "message_start",

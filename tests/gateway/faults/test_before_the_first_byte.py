@@ -24,7 +24,7 @@ from apertis.testing import (
 
 if TYPE_CHECKING:
     from apertis.testing import Step
-    from tests.gateway.faults.conftest import Bench, Play
+    from tests.kit.faulty import Bench, Play
 
 MESSAGE = {
     "id": "msg_1",

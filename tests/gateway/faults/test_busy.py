@@ -11,7 +11,8 @@ from apertis.testing import Exchange, Gate, ScriptedServer, json_response
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gateway.conftest import Client, RunningGateway
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.http import Client
 
 CONFIG = """
 [routing]

@@ -10,7 +10,7 @@ import pytest
 from apertis.testing import json_response, sse_event, sse_head
 
 if TYPE_CHECKING:
-    from tests.gateway.faults.conftest import Bench, Play
+    from tests.kit.faulty import Bench, Play
 
 STATUSES = [400, 402, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504, 529]
 # Whatever it says, and however it is spaced: nothing of it is the gateway's to change.

@@ -10,7 +10,7 @@ from apertis.testing import Close, Exchange, ScriptedServer, http_chunk, sse_eve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gateway.conftest import RunningGateway
+    from tests.kit.gateways import RunningGateway
 
 CONFIG = """
 [[upstreams]]

@@ -20,7 +20,7 @@ from apertis.testing import (
 
 if TYPE_CHECKING:
     from apertis.testing import Step
-    from tests.gateway.faults.conftest import Bench, Play
+    from tests.kit.faulty import Bench, Play
 
 START: dict[str, Any] = {
     "type": "message_start",
@@ -175,7 +175,7 @@ def test_a_client_that_leaves_before_the_answer_ends_it(
     upstreams = play(patient, [Exchange(reached, AT_ONCE)])
     with contextlib.closing(patient.connect()) as connection:
         messages = [{"role": "user", "content": "x" * size}]
-        patient.send(connection, "one", stream=stream, messages=messages)
+        patient.post(connection, "one", stream=stream, messages=messages)
         assert reached.reached.wait(5)
     upstreams.first.wait_until_disconnected(1.0)
 
@@ -190,7 +190,7 @@ def test_a_client_that_leaves_a_stream_ends_it(
     chunks = [http_chunk(sse_event(event)) for event in events]
     upstreams = play(patient, [Exchange(sse_head(), *chunks, reached, AT_ONCE)])
     with contextlib.closing(patient.connect()) as connection:
-        patient.send(connection, "one", stream=True, **fields)
+        patient.post(connection, "one", stream=True, **fields)
         assert reached.reached.wait(5)
     upstreams.first.wait_until_disconnected(1.0)
 
@@ -201,7 +201,7 @@ def test_a_client_that_leaves_a_plain_answer_ends_it(patient: Bench, play: Play)
     half = json_response(200, {"type": "message"})[:-5]
     upstreams = play(patient, [Exchange(half, reached, AT_ONCE)])
     with contextlib.closing(patient.connect()) as connection:
-        patient.send(connection, "one")
+        patient.post(connection, "one")
         assert reached.reached.wait(5)
     upstreams.first.wait_until_disconnected(1.0)
 
@@ -213,7 +213,7 @@ def test_a_client_that_leaves_keeps_nobody_from_another_upstream(
     reached.open()
     upstreams = play(patient, [Exchange(json_response(529, {}))], [Exchange(reached, AT_ONCE)])
     with contextlib.closing(patient.connect()) as connection:
-        patient.send(connection, "one", **FALLBACK)
+        patient.post(connection, "one", **FALLBACK)
         assert reached.reached.wait(5)
     upstreams.second.wait_until_disconnected(1.0)
 
@@ -243,7 +243,7 @@ def test_a_slow_client_that_leaves_ends_its_stream(patient: Bench, play: Play) -
     opening = http_chunk(sse_event(START) + sse_event(BLOCK))
     upstreams = play(patient, [Exchange(sse_head(), opening, *[piece] * 48)])
     with contextlib.closing(patient.connect()) as connection:
-        patient.send(connection, "one", stream=True)
+        patient.post(connection, "one", stream=True)
         sock = connection.sock
         assert isinstance(sock, socket.socket)
         # The answer has begun, and none of it is taken.
@@ -257,7 +257,7 @@ def test_streams_of_one_connection_follow_each_other(patient: Bench, play: Play)
     upstreams = play(patient, [exchange] * 3)
     with contextlib.closing(patient.connect()) as connection:
         for _ in range(3):
-            patient.send(connection, "one", stream=True)
+            patient.post(connection, "one", stream=True)
             response = connection.getresponse()
             assert response.read() == b"".join(map(sse_event, [START, BLOCK, *END]))
     assert upstreams.first.connection_count == 1
@@ -267,7 +267,9 @@ def test_a_client_of_http_1_0_gets_the_stream_up_to_its_end(patient: Bench, play
     whole = b"".join(map(sse_event, [START, BLOCK, *END]))
     play(patient, [Exchange(sse_head(), http_chunk(whole), http_chunk(b""))])
     body = b'{"model":"one","max_tokens":1,"messages":[],"stream":true}'
-    head = f"POST /v1/messages HTTP/1.0\r\nx-api-key: {patient.key}\r\ncontent-length: {len(body)}"
+    head = (
+        f"POST /v1/messages HTTP/1.0\r\nx-api-key: {patient.api_key}\r\ncontent-length: {len(body)}"
+    )
     with socket.create_connection(("127.0.0.1", patient.port), timeout=10) as sock:
         sock.sendall(head.encode() + b"\r\n\r\n" + body)
         with sock.makefile("rb") as file:

@@ -11,8 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gateway.conftest import Client
-    from tests.gateway.money.conftest import Money
+    from tests.kit.http import Client
+    from tests.kit.money import Money
 
 OTHERS = {"type": "billing_policy", "bill_to": "user_profile"}
 OWN = {"type": "billing_policy", "bill_to": "self"}

@@ -12,14 +12,14 @@ import pytest
 
 from apertis.accounting.prices import LIST_PRICES
 from apertis.testing import Exchange, ScriptedServer, json_response
-from tests.gateway.money.conftest import Money, Upstream, call
+from tests.kit.money import Money, Upstream, call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from apertis.testing import RecordedRequest
-    from tests.gateway.conftest import RunningGateway
-    from tests.gateway.money.conftest import Answer
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.money import Answer
 
 CONFIG = """
 [limits]

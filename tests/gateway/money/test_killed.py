@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.gateway.money.conftest import Answer, Killable
+    from tests.kit.money import Answer, Killable
 
 ROUNDS = 5
 WORKERS = 24

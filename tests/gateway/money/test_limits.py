@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.gateway.money.conftest import Answer, Money
+    from tests.kit.money import Answer, Money
 
 
 def refusal_of(answer: Answer) -> tuple[int, str]:

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gateway.money.conftest import Answer, Money
+    from tests.kit.money import Answer, Money
 
 AT_ONCE, PAID_FOR = 200, 20
 

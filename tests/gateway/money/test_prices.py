@@ -16,7 +16,7 @@ from apertis.gateway.request.charge import Prices
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gateway.money.conftest import Money
+    from tests.kit.money import Money
 
 COUNTED = {
     "input_tokens": "input_tokens",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gateway.money.conftest import Money
+    from tests.kit.money import Money
 
 CLASSES = ["main", "subagent", "compaction"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.gateway.money.conftest import Answer, Money
+    from tests.kit.money import Answer, Money
 
 ON, OFF = {"x-response-cache": "on"}, {"x-response-cache": "off"}
 

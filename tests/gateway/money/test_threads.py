@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis.testing import Exchange, ScriptedServer, http_chunk, json_response, sse_event, sse_head
-from tests.gateway.money.conftest import call
+from tests.kit.money import call
 
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterator
 
     from apertis.testing import RecordedRequest
-    from tests.gateway.conftest import Client, RunningGateway
-    from tests.gateway.money.conftest import Answer
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.http import Client
+    from tests.kit.money import Answer
 
 CONFIG = """
 [limits]

@@ -14,8 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gateway.conftest import RunningGateway
-    from tests.gateway.operation.conftest import Served
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.processes import Served
 
 PROXY = "127.0.0.2"
 TRUSTING = f'[server]\ntrusted_proxies = ["{PROXY}", "10.0.0.0/8", "::1"]\n'
@@ -109,9 +109,9 @@ def test_ipv6_is_served(
     reached: tuple[str, ...],
 ) -> None:
     served = serve_process("--host", host)
-    assert served.url.startswith(url)
-    port = int(served.url.rpartition(":")[2])
-    assert served.key is not None
+    assert served.base_url.startswith(url)
+    port = int(served.base_url.rpartition(":")[2])
+    assert served.api_key is not None
     for target in reached:
         network = "::1/128" if ":" in target else "127.0.0.0/8"
         fields = {"name": target, "addresses": [network]}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import Client, RunningGateway
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.http import Client
 
 HIDDEN = b"GET /healthz HTTP/1.1\r\nhost: hidden\r\n\r\n"
 MAX_BYTES = 2 * 2**20

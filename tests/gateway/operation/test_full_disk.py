@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.gateway.operation.conftest import Served
+    from tests.kit.processes import Served
 
 _PATIENCE_SECONDS = 20
 # As many as were served, of which seven were booked, when nothing of this was there.
@@ -123,7 +123,7 @@ def test_room_during_a_stop_is_soon_enough(serve_process: Callable[..., Served])
     room(served)
     assert served.wait() == ExitCode.OK
     again = serve_process()
-    again.key = served.key
+    again.api_key = served.api_key
     assert booked(again) == MANY
 
 
@@ -137,7 +137,7 @@ def test_what_is_lost_at_the_end_is_said(serve_process: Callable[..., Served]) -
     assert lost["records"] == MANY
     assert lost["cost_units"] > 0
     again = serve_process()
-    again.key = served.key
+    again.api_key = served.api_key
     assert booked(again) == 0
 
 
@@ -146,18 +146,18 @@ def test_a_quota_does_not_come_back_while_nothing_can_be_written(
     serve_process: Callable[..., Served],
 ) -> None:
     served = serve_process()
-    admin = served.key
+    admin = served.api_key
     limited = limited_key(served, 25_000)
     no_room(served)
-    served.key = limited
+    served.api_key = limited
     statuses = [served.ask(max_tokens=1000).status for _ in range(60)]
     refused = statuses.index(402)
     assert statuses == [200] * refused + [402] * (60 - refused)
     assert refused > 0
     room(served)
-    served.key = admin
+    served.api_key = admin
     until(lambda: booked(served) == refused)
-    served.key = limited
+    served.api_key = limited
     assert served.ask(max_tokens=1000).status == 402
 
 
@@ -166,20 +166,20 @@ def test_keys_with_a_quota_wait_when_too_much_is_unwritten_and_others_go_on(
     serve_process: Callable[..., Served],
 ) -> None:
     served = serve_process(program=("-c", FORGETFUL))
-    admin = served.key
+    admin = served.api_key
     limited = limited_key(served, 10**9)
     no_room(served)
-    served.key = limited
+    served.api_key = limited
     assert [served.ask().status for _ in range(7)] == [200] * 5 + [503] * 2
     refused = served.ask()
     assert refused.error["code"] == "service_unavailable"
     assert refused.error["message"] == "Usage cannot be written, and too much of it waits already"
     assert "retry-after" in refused.headers
-    served.key = admin
+    served.api_key = admin
     assert [served.ask().status for _ in range(47)] == [200] * 45 + [503] * 2
     room(served)
     until(lambda: booked(served) == 50)
-    served.key = limited
+    served.api_key = limited
     assert served.ask().status == 200
 
 
@@ -225,7 +225,7 @@ def test_a_full_disk_has_room_for_what_the_gateway_has_to_write(
         assert served.stop() == ExitCode.OK
     ballast.unlink()
     again = serve_process()
-    again.key = served.key
+    again.api_key = served.api_key
     assert booked(again) == MANY
     assert ready(again) == (200, "")
 
@@ -240,7 +240,7 @@ def test_a_gateway_that_was_killed_starts_again_on_a_disk_that_is_still_full(
     served.process.kill()
     served.wait()
     again = serve_process()
-    again.key = served.key
+    again.api_key = served.api_key
     assert again.ask().status == 200
     ballast.unlink()
     until(lambda: booked(again) == 2)

@@ -11,7 +11,8 @@ import pytest
 from apertis.version import __version__
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import Client, Response, RunningGateway
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.http import Client, Response
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gateway.conftest import RunningGateway
+    from tests.kit.gateways import RunningGateway
 
 
 def test_a_key_ends_at_its_moment(sandbox_gateway: RunningGateway) -> None:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from apertis.testing import RecordedRequest
-    from tests.gateway.conftest import RunningGateway
-    from tests.gateway.operation.conftest import Served
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.processes import Served
 
 MARK = "xyzzy-"
 MESSAGE = {
@@ -118,7 +118,7 @@ def test_nothing_said_and_no_secret_is_ever_written(
             served.call("POST", f"/admin/v1/keys?secret={MARK}query", body.encode())
         made = json.loads(served.call("POST", "/admin/v1/keys", b'{"name": "another"}').body)
         sent += 1
-        port = int(served.url.rpartition(":")[2])
+        port = int(served.base_url.rpartition(":")[2])
         for head in (f"{MARK}method / HTTP/1.1\r\n\r\n", f"GET / HTTP/1.1\r\n{MARK}line\r\n\r\n"):
             with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
                 raw.sendall(head.encode())
@@ -127,7 +127,7 @@ def test_nothing_said_and_no_secret_is_ever_written(
     lines = served.log()
     assert len([line for line in lines if "path" in line]) == sent
     assert {line["path"] for line in lines if "path" in line} == {"/v1/messages", "/admin/v1/keys"}
-    secrets = (MARK, served.key or "", made["secret"])
+    secrets = (MARK, served.api_key or "", made["secret"])
     assert len(set(secrets)) == 3
     kept = {"the log": "".join(served.err.all()), "what it said": "".join(served.out.all()[1:])}
     for path in (tmp_path / "data").rglob("*"):

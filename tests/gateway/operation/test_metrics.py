@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.testing import RecordedRequest
-    from tests.gateway.conftest import Client, RunningGateway
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.http import Client
 
 UPSTREAM = """
 [limits]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.gateway.operation.conftest import Served
+    from tests.kit.processes import Served
 
 MESSAGE = {
     "id": "msg_1",

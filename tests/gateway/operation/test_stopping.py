@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.gateway.operation.conftest import Served
+    from tests.kit.processes import Served
 
 
 def upstream(server: ScriptedServer) -> dict[str, str]:
@@ -45,7 +45,7 @@ def tell(served: Served, number: signal.Signals) -> None:
     assert idle.getresponse().read() == b'{"status":"ok"}'
     served.send(number)
     assert idle.sock.recv(1) == b""
-    assert refuses_connections(served.url)
+    assert refuses_connections(served.base_url)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

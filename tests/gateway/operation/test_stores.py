@@ -16,14 +16,14 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 
 from apertis.cli.exit_codes import ExitCode
-from tests.gateway.operation.conftest import question
+from tests.kit.http import question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.gateway.operation.conftest import Served
-    from tests.gateway.postgresql import PostgreSQL
+    from tests.kit.postgresql import PostgreSQL
+    from tests.kit.processes import Served
 
 _PATIENCE_SECONDS = 20
 
@@ -41,11 +41,11 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_postgresql_is_a_store_from_start_to_end(
-    serve_process: Callable[..., Served], launch: Callable[..., Served], postgres: PostgreSQL
+    serve_process: Callable[..., Served], launch: Callable[..., Served], own_postgres: PostgreSQL
 ) -> None:
-    url: str = postgres.url
+    url: str = own_postgres.url
     served = serve_process(APERTIS_STORE_URL=url)
-    assert served.key is not None
+    assert served.api_key is not None
     made = json.loads(served.call("POST", "/admin/v1/keys", b'{"name": "ci"}').body)
     assert served.ask().status == 200
     until(lambda: requests_booked(served) == 1)
@@ -58,11 +58,11 @@ def test_postgresql_is_a_store_from_start_to_end(
     assert "PostgreSQL database" in line
 
     # Without its store it serves on, and says so.
-    postgres.stop()
+    own_postgres.stop()
     until(lambda: served.call("GET", "/readyz").status == 503)
     assert b"the store does not answer" in served.call("GET", "/readyz").body
     assert [served.ask().status for _ in range(3)] == [200] * 3
-    postgres.start()
+    own_postgres.start()
     until(lambda: served.call("GET", "/readyz").status == 200)
     until(lambda: requests_booked(served) == 4)
     assert served.stop() == 0
@@ -70,16 +70,16 @@ def test_postgresql_is_a_store_from_start_to_end(
     assert len([line for line in served.log() if line.get("path") == "/v1/messages"]) == 4
 
     again = serve_process(APERTIS_STORE_URL=url)
-    assert again.key is None
-    again.key = made["secret"]
+    assert again.told_key is None
+    again.api_key = made["secret"]
     assert again.ask().status == 200
     assert again.stop() == 0
 
 
 def test_the_database_is_named_without_its_password(
-    launch: Callable[..., Served], postgres: PostgreSQL
+    launch: Callable[..., Served], own_postgres: PostgreSQL
 ) -> None:
-    url = postgres.url.replace("postgres:", "postgres:xyzzy-password")
+    url = own_postgres.url.replace("postgres:", "postgres:xyzzy-password")
     assert "xyzzy" in url
     served = launch(APERTIS_STORE_URL=url, APERTIS_DATA="journal")
     line = served.out.next(lambda line: line.startswith("Data:"))
@@ -115,22 +115,22 @@ def test_a_store_of_an_earlier_version_is_copied_and_migrated(
     assert revision(data / "apertis.sqlite3.backup-0001") == "0001"
     assert revision(file) > "0001"
     again = serve_process()
-    assert again.key is None
+    assert again.told_key is None
     assert again.stop() == 0
 
 
 def test_a_gateway_whose_store_another_one_took_serves_no_quota(
-    serve_process: Callable[..., Served], launch: Callable[..., Served], postgres: PostgreSQL
+    serve_process: Callable[..., Served], launch: Callable[..., Served], own_postgres: PostgreSQL
 ) -> None:
     asyncpg: Any = pytest.importorskip("asyncpg")
-    url = urlsplit(postgres.url)._replace(path="/taken").geturl()
+    url = urlsplit(own_postgres.url)._replace(path="/taken").geturl()
 
     async def run(where: str, statement: str) -> None:
         connection = await asyncpg.connect(where)
         await connection.execute(statement)
         await connection.close()
 
-    asyncio.run(run(postgres.url, "CREATE DATABASE taken"))
+    asyncio.run(run(own_postgres.url, "CREATE DATABASE taken"))
     served = serve_process(APERTIS_STORE_URL=url)
     made = served.call("POST", "/admin/v1/keys", b'{"name": "limited", "quota_units": 500000000}')
     limited = {"x-api-key": json.loads(made.body)["secret"]}
@@ -141,7 +141,7 @@ def test_a_gateway_whose_store_another_one_took_serves_no_quota(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
         "AND database = (SELECT oid FROM pg_database WHERE datname = 'taken')"
     )
-    asyncio.run(run(postgres.url, cut))
+    asyncio.run(run(own_postgres.url, cut))
     other = launch("--json", "--data", "elsewhere", APERTIS_STORE_URL=url)
     assert "base_url" in json.loads(other.out.next(lambda line: line.startswith("{")))
     assert served.event("not ready")["reason"] == "another gateway has the store"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.gateway.operation.conftest import Served
+    from tests.kit.processes import Served
 
 EVERYTHING = """
 [server]
@@ -133,16 +133,18 @@ def test_https_serves_and_its_certificate_can_be_renewed(
     while not told.startswith("Ctrl-C"):
         told = served.out.next(lambda _: True)
         if told.startswith("  export APERTIS_BASE_URL="):
-            _, served.url, served.key = told.replace(" APERTIS_API_KEY", "").split("=")
-    served.key = (served.key or "").strip().strip("'")
-    assert served.url.startswith("https://127.0.0.1:")
+            _, served.base_url, served.api_key = told.replace(" APERTIS_API_KEY", "").split("=")
+    served.api_key = (served.api_key or "").strip().strip("'")
+    assert served.base_url.startswith("https://127.0.0.1:")
 
     question: dict[str, Any] = {
         "model": "house",
         "max_tokens": 50,
         "messages": [{"role": "user", "content": "Hello!"}],
     }
-    with Apertis(base_url=served.url, api_key=served.key, ssl_context=trusting(first)) as client:
+    with Apertis(
+        base_url=served.base_url, api_key=served.api_key, ssl_context=trusting(first)
+    ) as client:
         whole = client.messages.create(**question)
         with client.messages.stream(**question) as stream:
             text = "".join(stream.text_stream)
@@ -156,14 +158,14 @@ def test_https_serves_and_its_certificate_can_be_renewed(
     refused = served.event("the certificate stays as it was")
     served.event("the configuration was read again")
     assert "server.key is not the key of" in refused["event"]
-    assert is_taken_by(trusting(first), served.url)
+    assert is_taken_by(trusting(first), served.base_url)
     (tmp_path / "server.key").write_bytes(right)
 
     write_certificate(second, tmp_path)
     served.send(signal.SIGHUP)
     served.event("the configuration was read again")
-    assert is_taken_by(trusting(second), served.url)
-    assert not is_taken_by(trusting(first), served.url)
+    assert is_taken_by(trusting(second), served.base_url)
+    assert not is_taken_by(trusting(first), served.base_url)
     assert served.stop() == 0
     assert (tmp_path / "kept" / "apertis.sqlite3").exists()
     lines = [line for line in served.log() if line.get("path") == "/v1/messages"]
@@ -181,11 +183,11 @@ def test_plain_http_on_a_tls_port_is_no_trouble(
     served = serve_process(
         APERTIS_SERVER_TLS_CERTIFICATE="server.pem", APERTIS_SERVER_TLS_KEY="server.key"
     )
-    connection = http.client.HTTPConnection(served.url.removeprefix("https://"), timeout=10)
+    connection = http.client.HTTPConnection(served.base_url.removeprefix("https://"), timeout=10)
     connection.request("GET", "/healthz")
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         connection.getresponse()
     connection.close()
-    assert is_taken_by(trusting(authority), served.url)
+    assert is_taken_by(trusting(authority), served.base_url)
     assert served.stop() == 0
     assert [line["path"] for line in served.log()] == ["/healthz"]

@@ -14,7 +14,7 @@ from apertis.testing import ScriptedServer, http_chunk, json_response, sse_event
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gateway.conftest import RunningGateway
+    from tests.kit.gateways import RunningGateway
 
     Start = Callable[..., RunningGateway]
 

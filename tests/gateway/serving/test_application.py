@@ -14,7 +14,8 @@ from apertis.testing import ScriptedServer, json_response
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.gateway.conftest import Client, Response, RunningGateway
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.http import Client, Response
 
     Start = Callable[..., RunningGateway]
 

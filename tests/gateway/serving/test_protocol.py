@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from apertis.gateway.serving.asgi import Receive, Scope, Send
-    from tests.gateway.conftest import RunningGateway
+    from tests.kit.gateways import RunningGateway
 
     Start = Callable[..., RunningGateway]
 

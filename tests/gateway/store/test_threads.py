@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from apertis.gateway.store.records import ThreadMessage
 
 if TYPE_CHECKING:
-    from tests.gateway.store.conftest import Opened
+    from tests.kit.stores import Opened
 
 
 def message(message_id: str = "msg_1", **fields: Any) -> ThreadMessage:

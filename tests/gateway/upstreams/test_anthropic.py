@@ -29,7 +29,7 @@ from apertis.testing import (
 )
 
 if TYPE_CHECKING:
-    from tests.gateway.upstreams.conftest import Asker
+    from tests.kit.asking import Asker
 
 OK = json_response(200, {"ok": True}, {"request-id": "req_up"})
 OK_BODY = b'{"ok":true}'

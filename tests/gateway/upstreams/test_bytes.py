@@ -14,7 +14,7 @@ from apertis.gateway.upstreams.anthropic import AnthropicUpstream
 from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
 
 if TYPE_CHECKING:
-    from tests.gateway.upstreams.conftest import Asker
+    from tests.kit.asking import Asker
 
 Header = tuple[bytes, bytes]
 

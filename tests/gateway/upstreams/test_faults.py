@@ -26,7 +26,7 @@ from apertis.testing import (
 
 if TYPE_CHECKING:
     from apertis.gateway.upstreams.anthropic import AnthropicUpstream
-    from tests.gateway.upstreams.conftest import Asker, Heard
+    from tests.kit.asking import Asker, Heard
 
 OK = json_response(200, {"ok": True})
 OK_BODY = b'{"ok":true}'

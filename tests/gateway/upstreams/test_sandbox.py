@@ -16,7 +16,7 @@ from apertis.gateway.upstreams.contract import (
 from apertis.gateway.upstreams.sandbox import SandboxUpstream
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import Client
+    from tests.kit.http import Client
 
 QUESTION = {
     "model": "claude-sonnet-4.5",

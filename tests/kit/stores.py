@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 import pytest
 
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import Tokens
 from apertis.gateway.keys.record import KeyRecord
+from apertis.gateway.keys.secrets import hash_secret
 from apertis.gateway.store.database import Store
-from tests.gateway.postgresql import postgresql_server
+from tests.kit.postgresql import postgresql_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -104,5 +106,26 @@ def make_usage() -> Callable[..., UsageRecord]:
             "cost_units": 30,
         }
         return UsageRecord(**{**made, **fields})
+
+    return make
+
+
+class MakeRecord(Protocol):
+    def __call__(self, secret: str = "sk-first", **fields: object) -> KeyRecord: ...
+
+
+@pytest.fixture(scope="session")
+def make_record() -> MakeRecord:
+    """A record of a key with this secret; its id is `key_` and the secret's own end."""
+
+    def make(secret: str = "sk-first", **fields: object) -> KeyRecord:
+        plain = KeyRecord(
+            id=f"key_{secret[3:]}",
+            name=secret[3:],
+            sha256=hash_secret(secret),
+            hint="sk-...",
+            created_at=1_000,
+        )
+        return msgspec.structs.replace(plain, **fields)
 
     return make

@@ -4,38 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
 from apertis.testing import http_chunk, sse_event, sse_head
-from tests.gateway.postgresql import PostgreSQL, postgresql_server
+from tests.kit.environment import clean_environment
+from tests.kit.http import TIMEOUT_SECONDS, Client
+from tests.kit.postgresql import PostgreSQL, postgresql_server
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 60
+PROGRAM = ("-m", "apertis.cli")
 
 
 class Lines:
     """What a pipe gives, line by line, while the process runs and after it."""
 
-    def __init__(self, pipe: IO[str]) -> None:
+    def __init__(self, pipe: IO[str] | None) -> None:
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._ended = False
         self._seen = 0
-        self._thread = threading.Thread(target=self._read, args=(pipe,))
+        self._thread = threading.Thread(target=self._read, args=(pipe or (),))
         self._thread.start()
 
     def _read(self, pipe: IO[str]) -> None:
@@ -68,86 +69,41 @@ class Lines:
         return self._lines
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def error(self) -> dict[str, Any]:
-        error: dict[str, Any] = json.loads(self.body)["error"]
-        return error
-
-
-class Stream:
-    """An answer that is read event by event."""
-
-    def __init__(self, connection: http.client.HTTPConnection) -> None:
-        self._connection = connection
-        self._response = connection.getresponse()
-        self.status = self._response.status
-
-    def event(self) -> bytes:
-        """The next event with its blank line; b"" at the end."""
-        lines = b""
-        while line := self._response.readline():
-            lines += line
-            if line == b"\n":
-                break
-        return lines
-
-    def rest(self) -> bytes:
-        """Everything up to the regular end of the body."""
-        return self._response.read()
-
-
-@dataclass
-class Served:
+class Served(Client):
     """A gateway in a process of its own."""
 
-    process: subprocess.Popen[str]
-    out: Lines
-    err: Lines
-    url: str = ""
-    key: str | None = None
-    tls: ssl.SSLContext | None = None
-    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, repr=False)
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        super().__init__(0)
+        self.process = process
+        self.out = Lines(process.stdout)
+        self.err = Lines(process.stderr)
+        self.base_url = ""
+        # The administrator's key is told when the store is made.
+        self.told_key: str | None = None
+        self.tls: ssl.SSLContext | None = None
+        self.log_file = Path(os.devnull)
+        self._stack = contextlib.ExitStack()
+
+    def wait_until_it_serves(self) -> None:
+        """Wait for the line of `--json` that says where, and with which key."""
+        told = json.loads(self.out.next(lambda line: line.startswith("{")))
+        self.base_url, self.told_key = told["base_url"], told["api_key"]
+        self.api_key = self.told_key or self.api_key
 
     def connect(self) -> http.client.HTTPConnection:
-        host = self.url.partition("://")[2]
+        host = self.base_url.partition("://")[2]
         if self.tls is not None:
             made: http.client.HTTPConnection = http.client.HTTPSConnection(
-                host, timeout=_PATIENCE_SECONDS, context=self.tls
+                host, timeout=TIMEOUT_SECONDS, context=self.tls
             )
         else:
-            made = http.client.HTTPConnection(host, timeout=_PATIENCE_SECONDS)
+            made = http.client.HTTPConnection(host, timeout=TIMEOUT_SECONDS)
         return self._stack.enter_context(contextlib.closing(made))
 
-    def call(
-        self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> Answer:
-        connection = self.connect()
-        sent = {"x-api-key": self.key or "", "content-type": "application/json"}
-        connection.request(method, target, body or None, sent | (headers or {}))
-        response = connection.getresponse()
-        fields = {name.lower(): value for name, value in response.getheaders()}
-        answer = Answer(response.status, fields, response.read())
-        connection.close()
-        return answer
-
-    def ask(self, **fields: Any) -> Answer:
-        return self.call("POST", "/v1/messages", question(**fields))
-
-    def begin(self, **fields: Any) -> http.client.HTTPConnection:
-        """Ask without waiting for the answer."""
-        connection = self.connect()
-        headers = {"x-api-key": self.key or "", "content-type": "application/json"}
-        connection.request("POST", "/v1/messages", question(**fields), headers)
-        return connection
-
-    def stream(self, **fields: Any) -> Stream:
-        return Stream(self.begin(stream=True, **fields))
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of somebody who administers it."""
+        return {"APERTIS_BASE_URL": self.base_url, "APERTIS_API_KEY": self.api_key}
 
     def event(self, text: str) -> dict[str, Any]:
         """The next event of the log that is called so; it must come."""
@@ -173,20 +129,51 @@ class Served:
         return [json.loads(line) for line in self.err.all()]
 
     def close(self) -> None:
+        """End it at once, as a machine that runs out of memory would."""
         self.process.kill()
-        self.process.wait(_PATIENCE_SECONDS)
         self._stack.close()
-        self.out.all()
-        self.err.all()
+        self.wait()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
-def question(**fields: Any) -> bytes:
-    asked = {"model": "claude-sonnet-4.5", "max_tokens": 100}
-    return json.dumps({**asked, "messages": [{"role": "user", "content": "Hi"}], **fields}).encode()
+def start_serving(
+    *options: str,
+    home: Path,
+    program: tuple[str, ...] = PROGRAM,
+    log: int | IO[bytes] = subprocess.PIPE,
+    environment: dict[str, str],
+) -> Served:
+    """Start `apertis serve` in a folder with options; it is not waited for."""
+    return Served(
+        subprocess.Popen(
+            [sys.executable, *program, "serve", "--port", "0", *options],
+            env=clean_environment(**environment),
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            encoding="utf-8",
+        )
+    )
 
 
-def clean_environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith(("APERTIS_", "ANTHROPIC_"))}
+@contextlib.contextmanager
+def apertis_serve(home: Path) -> Iterator[Served]:
+    """Start it for the first time with nothing set, as the pages tell a reader; stop it at the end.
+
+    It logs to the file `gateway.log` in its home.
+    """
+    log_file = home / "gateway.log"
+    with log_file.open("wb") as log:
+        own = {"HOME": str(home), "XDG_DATA_HOME": str(home / "share")}
+        served = start_serving("--json", home=home, log=log, environment=own)
+    with contextlib.closing(served):
+        served.log_file = log_file
+        served.wait_until_it_serves()
+        yield served
+        assert served.stop() == 0
 
 
 @pytest.fixture
@@ -196,25 +183,14 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
         def start(
             *options: str,
-            program: tuple[str, ...] = ("-m", "apertis.cli"),
+            program: tuple[str, ...] = PROGRAM,
             log: int = subprocess.PIPE,
             **environment: str,
         ) -> Served:
-            process = subprocess.Popen(
-                [sys.executable, *program, "serve", "--port", "0", *options],
-                env=clean_environment() | environment,
-                cwd=tmp_path,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                encoding="utf-8",
+            served = start_serving(
+                *options, home=tmp_path, program=program, log=log, environment=environment
             )
-            stack.enter_context(process)
-            assert process.stdout is not None
-            errors = process.stderr or io.StringIO()
-            served = Served(process, Lines(process.stdout), Lines(errors))
-            stack.callback(served.close)
-            return served
+            return stack.enter_context(contextlib.closing(served))
 
         yield start
 
@@ -225,8 +201,7 @@ def serve_process(launch: Callable[..., Served], tmp_path: Path) -> Callable[...
 
     def start(*options: str, **more: Any) -> Served:
         served = launch("--json", "--data", str(tmp_path / "data"), *options, **more)
-        told = json.loads(served.out.next(lambda line: line.startswith("{")))
-        served.url, served.key = told["base_url"], told["api_key"]
+        served.wait_until_it_serves()
         return served
 
     return start
@@ -289,7 +264,7 @@ def second_half() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgreSQL]:
-    """A PostgreSQL server of its own, which a test may stop and start again."""
+def own_postgres() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server of a module's own, which a test may stop and start again."""
     with postgresql_server() as server:
         yield server

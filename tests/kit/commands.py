@@ -1,72 +1,28 @@
-"""A running service, and the command against it."""
+"""The `apertis` command: as a program, at a terminal, and before a gateway that it administers."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from apertis.testing import RunningServer, sandbox_server
+from tests.kit.environment import clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
-
-@pytest.fixture(scope="session")
-def service() -> Iterator[RunningServer]:
-    with sandbox_server() as server:
-        yield server
-
-
-@dataclass(frozen=True)
-class RunningGateway:
-    """A real `apertis serve`, and its administrator's key."""
-
-    base_url: str
-    api_key: str
-    data: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"APERTIS_BASE_URL": self.base_url, "APERTIS_API_KEY": self.api_key}
-
-
-def _clean_environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith(("APERTIS_", "ANTHROPIC_"))}
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
-    data = tmp_path / "gateway"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "apertis.cli", "serve", "--json", "--port", "0"),
-            *("--data", str(data)),
-        ],
-        env=_clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    with process:
-        assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        yield RunningGateway(told["base_url"], told["api_key"], data)
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+    from apertis.testing import RunningServer
 
 
 @pytest.fixture(scope="session")
 def on_terminal() -> Callable[..., str]:
+    """What a command shows to a person at a terminal."""
     return _on_terminal
 
 
@@ -85,12 +41,7 @@ def _on_terminal(
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={
-            **_clean_environment(),
-            **(environment or {}),
-            "COLUMNS": str(columns),
-            "TERM": "xterm",
-        },
+        env=clean_environment(**(environment or {}), COLUMNS=str(columns), TERM="xterm"),
     ) as process:
         os.close(theirs)
         shown = b""
@@ -106,13 +57,9 @@ def _on_terminal(
 @pytest.fixture
 def environment(service: RunningServer) -> dict[str, str]:
     """The variables of a user who has set up the command for the service."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("APERTIS_")}
-    return {
-        **kept,
-        "APERTIS_BASE_URL": service.base_url,
-        "APERTIS_API_KEY": service.api_key,
-        "COLUMNS": "100",
-    }
+    return clean_environment(
+        APERTIS_BASE_URL=service.base_url, APERTIS_API_KEY=service.api_key, COLUMNS="100"
+    )
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Clients of others, and the gateways that they talk to.
 
-Each test module of this folder says in `CASES` what its clients are to do, and in `SCRIPTS` what
-the upstream answers to a case where the exact bytes matter. Each client is started once, with all
-cases of the session; tests look at what came of them.
+Each test module of tests/gateway/clients says in `CASES` what its clients are to do, and in
+`SCRIPTS` what the upstream answers to a case where the exact bytes matter. Each client is started
+once, with all cases of the session; tests look at what came of them.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from apertis.testing import RecordedRequest, RunningServer
-    from tests.gateway.conftest import RunningGateway
+    from tests.kit.gateways import RunningGateway
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "gateway" / "clients"
 DRIVERS = HERE / "drivers"
 RUN_SECONDS = 60
 
@@ -189,7 +189,7 @@ class World:
 
 
 def declared(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
-    """What the test modules of this folder that take part in the session declare."""
+    """What the test modules of tests/gateway/clients that take part in the session declare."""
     items = [item for item in request.session.items if item.path.parent == HERE]
     modules = {item.module for item in items if isinstance(item, pytest.Function)}
     found: dict[str, Any] = {}

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
 import json
-import os
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -36,6 +33,7 @@ from apertis.testing import (
     sse_event,
     sse_head,
 )
+from tests.kit.processes import start_serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +41,8 @@ if TYPE_CHECKING:
 
     from apertis.gateway.keys.account import Account
     from apertis.testing import RecordedRequest, Step
-    from tests.gateway.conftest import RunningGateway
+    from tests.kit.gateways import RunningGateway
+    from tests.kit.processes import Served
 
 UNITS_PER_DOLLAR = 500_000
 # Dollars per million tokens, and per thousand searches; no two numbers are alike.
@@ -438,55 +437,48 @@ class Killable:
 
     def __init__(self, folder: Path, base_url: str) -> None:
         self.data = folder / "data"
-        self._file = folder / "apertis.toml"
+        self._home = folder
+        self._secret = ""
         whole = CONFIG.format(url=base_url, third='["beta"]') + _tables(PRICES)
-        self._file.write_text(whole)
-        self.port = 0
-        self.secret = ""
-        self.process: subprocess.Popen[str] | None = None
+        (folder / "apertis.toml").write_text(whole)
+        self.served: Served | None = None
 
     def start(self, *, wait: bool = True) -> None:
         """Start it; the administrator's secret is told at the first start."""
-        own = ("serve", "--config", str(self._file), "--data", str(self.data), "--port", "0")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "apertis.cli", *own, "--json"],
-            env={**os.environ, **ENVIRONMENT, "APERTIS_LOG_REQUESTS": "false"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="utf-8",
+        self.served = start_serving(
+            *("--config", "apertis.toml", "--data", "data", "--json"),
+            home=self._home,
+            log=subprocess.DEVNULL,
+            environment={**ENVIRONMENT, "APERTIS_LOG_REQUESTS": "false"},
         )
         if wait:
-            assert self.process.stdout is not None
-            started = json.loads(self.process.stdout.readline())
-            self.port = int(started["base_url"].rpartition(":")[2])
-            self.secret = started["api_key"] or self.secret
+            self.served.wait_until_it_serves()
+            self._secret = self.served.api_key = self.served.api_key or self._secret
+
+    @property
+    def port(self) -> int:
+        assert self.served is not None
+        return int(self.served.base_url.rpartition(":")[2])
 
     def kill(self) -> None:
         """End it at once, as a machine that runs out of memory would."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(20)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        assert self.served is not None
+        self.served.close()
 
     def stop(self) -> int:
         """Ask it to end, and give its exit code."""
-        assert self.process is not None
-        self.process.terminate()
-        with self.process as process:
-            return process.wait(20)
+        assert self.served is not None
+        with contextlib.closing(self.served):
+            return self.served.stop()
 
     def admin(self, method: str, target: str, **fields: Any) -> dict[str, Any]:
         """Call the admin API."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        with contextlib.closing(connection):
-            headers = {"x-api-key": self.secret, "content-type": "application/json"}
-            body = json.dumps(fields) if fields else None
-            connection.request(method, f"/admin/v1/{target}", body, headers)
-            response = connection.getresponse()
-            answer: dict[str, Any] = json.loads(response.read())
-            assert response.status == 200, answer
-            return answer
+        assert self.served is not None
+        body = json.dumps(fields).encode() if fields else b""
+        response = self.served.call(method, f"/admin/v1/{target}", body)
+        assert response.status == 200, response.body
+        answer: dict[str, Any] = response.json
+        return answer
 
     call = staticmethod(call)
     price_of = staticmethod(price_of)
@@ -507,7 +499,7 @@ def killable(tmp_path: Path) -> Iterator[Killable]:
     with ScriptedServer(Upstream(), require_all=False) as server:
         gateway = Killable(tmp_path, server.base_url)
         yield gateway
-        if gateway.process is not None and gateway.process.poll() is None:
+        if gateway.served is not None:
             gateway.kill()
 
 
@@ -532,7 +524,7 @@ def open_money(start_gateway: Callable[..., RunningGateway]) -> Iterator[Callabl
         yield start
 
 
-class Stage:
+class UpstreamStage:
     """One server, on which each test puts the upstream that it wants."""
 
     upstream: Upstream
@@ -545,9 +537,9 @@ class Stage:
 def lasting(
     run_gateways: Callable[..., contextlib.AbstractContextManager[RunningGateway]],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[RunningGateway, Stage]]:
+) -> Iterator[tuple[RunningGateway, UpstreamStage]]:
     """A gateway for all tests that leave it as it was."""
-    stage = Stage()
+    stage = UpstreamStage()
     with ScriptedServer(stage, require_all=False) as server:
         config = CONFIG.format(url=server.base_url, third='["beta"]') + _tables(PRICES)
         with run_gateways(tmp_path_factory.mktemp("money"), config, ENVIRONMENT) as gateway:
@@ -555,7 +547,7 @@ def lasting(
 
 
 @pytest.fixture
-def money(lasting: tuple[RunningGateway, Stage]) -> Money:
+def money(lasting: tuple[RunningGateway, UpstreamStage]) -> Money:
     """A counting upstream of the test's own, behind a gateway that others use as well."""
     gateway, stage = lasting
     stage.upstream = Upstream()

@@ -1,9 +1,8 @@
-"""Real servers on free loopback ports, for the tests of this folder."""
+"""Whole gateways, the sandbox and single applications on free loopback ports."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import threading
@@ -16,6 +15,7 @@ from apertis.gateway.config import read_settings
 from apertis.gateway.gateway import Gateway
 from apertis.gateway.serving.server import Server, bind
 from apertis.testing import RunningServer, sandbox_server
+from tests.kit.http import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,34 +23,26 @@ if TYPE_CHECKING:
 
     from apertis.gateway.serving.asgi import ASGIApp, Receive, Scope, Send
 
-
-@dataclass(frozen=True)
-class Response:
-    status: int
-    headers: dict[str, str]
-    body: bytes
+_WAIT_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Client:
-    """A plain HTTP client that knows nothing of the service."""
-
-    port: int
-    api_key: str = ""
-
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-
-    def call(
-        self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> Response:
-        if headers is None:
-            headers = {"x-api-key": self.api_key, "content-type": "application/json"}
-        with contextlib.closing(self.connect()) as connection:
-            connection.request(method, target, body or None, headers)
-            response = connection.getresponse()
-            fields = {name.lower(): value for name, value in response.getheaders()}
-            return Response(response.status, fields, response.read())
+@contextlib.contextmanager
+def serving(app: ASGIApp) -> Iterator[int]:
+    """Serve an application, or a gateway, from a thread; give the port."""
+    service = app if isinstance(app, Gateway) else None
+    with bind("127.0.0.1", 0) as listener:
+        port: int = listener.getsockname()[1]
+        server = Server(app, listener, service=service, stop_seconds=5)
+        ready = threading.Event()
+        thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
+        thread.start()
+        try:
+            assert ready.wait(_WAIT_SECONDS), "it did not start"
+            yield port
+        finally:
+            server.stop(drop_connections=service is None)
+            thread.join(_WAIT_SECONDS)
+    assert not thread.is_alive(), "it did not stop"
 
 
 @dataclass(frozen=True)
@@ -70,10 +62,9 @@ class RunningGateway:
     def make_key(self, **fields: Any) -> tuple[str, Client]:
         """Make a key over the admin API: its id, and a client that uses it."""
         body = json.dumps({"name": f"key {os.urandom(4).hex()}", **fields}).encode()
-        answer = self.client.call("POST", "/admin/v1/keys", body)
-        assert answer.status == 200, answer.body
-        made = json.loads(answer.body)
-        return made["id"], Client(self.client.port, made["secret"])
+        response = self.client.call("POST", "/admin/v1/keys", body)
+        assert response.status == 200, response.body
+        return response.json["id"], Client(self.client.port, response.json["secret"])
 
     def log_lines(self) -> list[dict[str, Any]]:
         """What the log says so far; lines are written some time after their request."""
@@ -82,9 +73,9 @@ class RunningGateway:
     def usage(self, **query: str) -> dict[str, Any]:
         """The report of the admin API, for what has reached the store."""
         parts = "&".join(f"{name}={value}" for name, value in query.items())
-        answer = self.client.call("GET", f"/admin/v1/usage?{parts}")
-        assert answer.status == 200, answer.body
-        report: dict[str, Any] = json.loads(answer.body)
+        response = self.client.call("GET", f"/admin/v1/usage?{parts}")
+        assert response.status == 200, response.body
+        report: dict[str, Any] = response.json
         return report
 
 
@@ -100,30 +91,18 @@ def running_gateway(
     data = folder / "data"
     given = environment or {}
     settings = read_settings(given, config=file, data=data, port=0)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    gateway = Gateway(
-        settings,
-        reread=lambda: read_settings(given, config=file, data=data, port=0),
-        log_descriptor=descriptor,
-    )
-    listener = bind("127.0.0.1", 0)
-    port = listener.getsockname()[1]
-    server = Server(gateway, listener, service=gateway, stop_seconds=5)
-    ready = threading.Event()
-    thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
-    thread.start()
-    try:
-        assert ready.wait(20), "the gateway did not start"
-        secret_file = data / "secret"
-        if gateway.secret is not None:
-            secret_file.write_text(gateway.secret)
-        client = Client(port, secret_file.read_text())
-        yield RunningGateway(gateway, client, f"http://127.0.0.1:{port}", data, log)
-    finally:
-        server.stop()
-        thread.join(20)
-        os.close(descriptor)
-    assert not thread.is_alive(), "the gateway did not stop"
+    with log.open("ab") as written:
+        gateway = Gateway(
+            settings,
+            reread=lambda: read_settings(given, config=file, data=data, port=0),
+            log_descriptor=written.fileno(),
+        )
+        with serving(gateway) as port:
+            secret_file = data / "secret"
+            if gateway.secret is not None:
+                secret_file.write_text(gateway.secret)
+            client = Client(port, secret_file.read_text())
+            yield RunningGateway(gateway, client, f"http://127.0.0.1:{port}", data, log)
 
 
 @pytest.fixture
@@ -168,12 +147,14 @@ def sandbox_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[RunningServer]:
+    """The sandbox as a server, with a key."""
     with sandbox_server() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def client(service: RunningServer) -> Client:
+    """A client of that server."""
     return Client(int(service.base_url.rpartition(":")[2]), service.api_key)
 
 
@@ -191,17 +172,8 @@ class Stage:
 @pytest.fixture(scope="session")
 def stage() -> Iterator[tuple[Stage, Client]]:
     stage = Stage()
-    listener = bind("127.0.0.1", 0)
-    port = listener.getsockname()[1]
-    server = Server(stage, listener)
-    ready = threading.Event()
-    thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
-    thread.start()
-    assert ready.wait(10)
-    yield stage, Client(port)
-    server.stop(drop_connections=True)
-    thread.join(10)
-    assert not thread.is_alive()
+    with serving(stage) as port:
+        yield stage, Client(port)
 
 
 @pytest.fixture

@@ -105,10 +105,3 @@ def asker(request: pytest.FixtureRequest) -> Iterator[Asker]:
         asker = Asker(runner)
         yield asker
         asker.close()
-
-
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
-import json
 import os
 import socket
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +14,9 @@ import pytest
 
 from apertis.gateway.config import read_settings
 from apertis.gateway.gateway import Gateway
-from apertis.gateway.serving.server import Server, bind
 from apertis.testing import ScriptedServer
+from tests.kit.gateways import serving
+from tests.kit.http import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -57,54 +55,6 @@ priority = 1
 ENVIRONMENT = {"FIRST_KEY": "sk-upstream-first", "SECOND_KEY": "sk-upstream-second"}
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    raw_headers: list[tuple[str, str]] = field(repr=False)
-
-    @property
-    def error(self) -> dict[str, Any]:
-        document = json.loads(self.body)
-        assert document["type"] == "error"
-        assert document["request_id"] == self.headers["request-id"]
-        error: dict[str, Any] = document["error"]
-        return error
-
-    @property
-    def fallback(self) -> tuple[str | None, ...]:
-        names = ("x-fallback-used", "x-fallback-from", "x-actual-model", "x-fallback-reason")
-        return tuple(self.headers.get(name) for name in names)
-
-
-class Stream:
-    """An answer that is read event by event."""
-
-    def __init__(self, connection: http.client.HTTPConnection) -> None:
-        self._connection = connection
-        self._response = connection.getresponse()
-        self.status = self._response.status
-        self.headers = {name.lower(): value for name, value in self._response.getheaders()}
-
-    def event(self) -> bytes:
-        """The next event with its blank line; b"" at the end."""
-        lines = b""
-        while line := self._response.readline():
-            lines += line
-            if line == b"\n":
-                break
-        return lines
-
-    def rest(self) -> bytes:
-        return self._response.read()
-
-    def leave(self) -> None:
-        """Close the connection, with an answer under way or without."""
-        self._response.close()
-        self._connection.close()
-
-
 class Faulty(Gateway):
     """A gateway whose event loop a test can reach."""
 
@@ -121,15 +71,14 @@ def configuration(folder: Path, ping_seconds: float, first: str, second: str, ro
     (folder / "apertis.toml").write_text(text)
 
 
-@dataclass
-class Bench:
-    """A running gateway, and what it is asked."""
+class Bench(Client):
+    """A client of a running gateway, whose upstreams it exchanges."""
 
-    gateway: Faulty
-    port: int
-    folder: Path
-    ping_seconds: float
-    key: str = ""
+    def __init__(self, gateway: Faulty, port: int, folder: Path, ping_seconds: float) -> None:
+        super().__init__(port, gateway.secret or "")
+        self.gateway = gateway
+        self.folder = folder
+        self.ping_seconds = ping_seconds
 
     def configure(self, first: str, second: str, routing: str) -> None:
         configuration(self.folder, self.ping_seconds, first, second, routing)
@@ -139,30 +88,6 @@ class Bench:
             first,
             second,
         ]
-
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-
-    def send(self, connection: http.client.HTTPConnection, model: str, **fields: Any) -> None:
-        body = {"model": model, "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]}
-        headers = {"x-api-key": self.key, "content-type": "application/json"}
-        connection.request("POST", "/v1/messages", json.dumps(body | fields), headers)
-
-    def ask(self, model: str, **fields: Any) -> Answer:
-        """Ask, and read the whole answer, streamed or not."""
-        with contextlib.closing(self.connect()) as connection:
-            self.send(connection, model, **fields)
-            response = connection.getresponse()
-            raw = [(name.lower(), value) for name, value in response.getheaders()]
-            return Answer(response.status, dict(raw), response.read(), raw)
-
-    @contextlib.contextmanager
-    def stream(self, model: str, **fields: Any) -> Generator[Stream]:
-        with contextlib.closing(self.connect()) as connection:
-            self.send(connection, model, stream=True, **fields)
-            stream = Stream(connection)
-            yield stream
-            stream.leave()
 
 
 @contextlib.contextmanager
@@ -174,21 +99,10 @@ def running(folder: Path, ping_seconds: float) -> Generator[Bench]:
 
     nowhere = "http://127.0.0.1:9"
     configuration(folder, ping_seconds, nowhere, nowhere, "")
-    with Path(os.devnull).open("wb") as log, bind("127.0.0.1", 0) as listener:
+    with Path(os.devnull).open("wb") as log:
         gateway = Faulty(read(), reread=read, log_descriptor=log.fileno())
-        server = Server(gateway, listener, service=gateway, stop_seconds=5)
-        ready = threading.Event()
-        thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
-        thread.start()
-        try:
-            assert ready.wait(20), "the gateway did not start"
-            assert gateway.secret is not None
-            port = listener.getsockname()[1]
-            yield Bench(gateway, port, folder, ping_seconds, gateway.secret)
-        finally:
-            server.stop()
-            thread.join(20)
-        assert not thread.is_alive(), "the gateway did not stop"
+        with serving(gateway) as port:
+            yield Bench(gateway, port, folder, ping_seconds)
 
 
 @pytest.fixture(scope="session")
