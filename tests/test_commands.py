@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.environment import MACHINE
+
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = shutil.which("make")
 pytestmark = pytest.mark.skipif(MAKE is None, reason="make is not installed")
@@ -22,7 +24,7 @@ def make(*arguments: str, path: Path | None = None) -> subprocess.CompletedProce
     return subprocess.run(
         [MAKE, *arguments],
         cwd=ROOT,
-        env=None if path is None else {"PATH": str(path)},
+        env=MACHINE if path is None else {"PATH": str(path)},
         capture_output=True,
         encoding="utf-8",
         timeout=60,

@@ -9,7 +9,7 @@ import pytest
 # As it is for what a test starts that needs the network of the machine.
 MACHINE = dict(os.environ)
 
-_SETTINGS = ("APERTIS_", "ANTHROPIC_")
+_SETTINGS = ("APERTIS_", "ANTHROPIC_", "XDG_")
 _PROXIES = {f"{kind}_PROXY" for kind in ("HTTP", "HTTPS", "ALL", "NO")}
 SET_HERE = [
     name

@@ -167,8 +167,7 @@ def apertis_serve(home: Path) -> Iterator[Served]:
     """
     log_file = home / "gateway.log"
     with log_file.open("wb") as log:
-        own = {"HOME": str(home), "XDG_DATA_HOME": str(home / "share")}
-        served = start_serving("--json", home=home, log=log, environment=own)
+        served = start_serving("--json", home=home, log=log, environment={"HOME": str(home)})
     with contextlib.closing(served):
         served.log_file = log_file
         served.wait_until_it_serves()
