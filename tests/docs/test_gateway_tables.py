@@ -59,14 +59,14 @@ def every_refusal() -> list[Refusal]:
 def test_the_table_of_errors_has_every_code() -> None:
     shown = {
         (int(row[0]), row[1].strip("`"), row[2].strip("`"))
-        for row in rows("api", "Errors of its own")
+        for row in rows("api", "Errors")
     }
     made = {(each.status, each.code, each.type) for each in every_refusal()}
     assert shown == made
 
 
 def test_the_table_of_the_log_has_every_field() -> None:
-    shown = set().union(*(words(row[0]) for row in rows("operating", "The log")))
+    shown = set().union(*(words(row[0]) for row in rows("operating", "Logs")))
     assert shown == set(_Line.__struct_fields__)
 
 
@@ -87,10 +87,10 @@ def test_the_table_of_metrics_has_every_one() -> None:
         ("compression", '{"enabled": false}'),
     ],
 )
-def test_what_the_table_of_edits_takes_out_is_taken_out(field: str, value: str) -> None:
+def test_what_the_table_of_edits_removes_is_removed(field: str, value: str) -> None:
     shown = {name: row[1] for row in rows("api", "Edits of the body") for name in words(row[0])}
     assert value in shown[field]
-    assert "is taken out" in shown[field]
+    assert "is removed" in shown[field]
     taken = peek(
         b'{"model":"m","messages":[],"%b":%b}' % (field.encode(), value.encode()),
         needs_max_tokens=False,
@@ -102,7 +102,7 @@ def test_what_the_table_of_edits_takes_out_is_taken_out(field: str, value: str) 
 
 
 def test_the_table_of_decisions_is_what_is_decided() -> None:
-    decided = {row[0]: row[1:3] for row in rows("routing", "When an upstream fails")}
+    decided = {row[0]: row[1:3] for row in rows("routing", "Failover")}
     for shown, statuses in (
         ("400, 413, 422 and other 4xx", (400, 413, 418, 422)),
         ("401", (401,)),
