@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from harness.comparison import Row
 
-_HEADINGS = ("", "ours", "theirs", "times less", "rounds' spread", "target", "met")
+_HEADINGS = ("", "ours", "theirs", "ratio", "rounds' spread", "target", "met")
 
 
 def table(rows: Iterable[Row]) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _INTRODUCTION = """\
 `apertis` beside `anthropic`, measured in one run by `make bench` on {date}, in turns.
 Microseconds are CPU time of the client process (user and system, all its threads), divided by
-the calls or by the deltas of the stream. A value is the median of the rounds; "times less" is the
+the calls or by the deltas of the stream. A value is the median of the rounds; "ratio" is the
 median of the rounds' own ratios, and the spread is their lowest and highest. Only the ratios carry
 over to other machines. [README.md](README.md) says what each row does."""
 
