@@ -57,10 +57,7 @@ def every_refusal() -> list[Refusal]:
 
 
 def test_the_table_of_errors_has_every_code() -> None:
-    shown = {
-        (int(row[0]), row[1].strip("`"), row[2].strip("`"))
-        for row in rows("api", "Errors")
-    }
+    shown = {(int(row[0]), row[1].strip("`"), row[2].strip("`")) for row in rows("api", "Errors")}
     made = {(each.status, each.code, each.type) for each in every_refusal()}
     assert shown == made
 
