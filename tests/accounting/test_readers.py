@@ -104,6 +104,26 @@ def test_a_whole_stream_says_everything() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("behind", "ends"),
+    [
+        (b"", True),
+        (PING, True),
+        (b": bye\n\n", True),
+        (b'data: {"type":"ping"}\n\n', True),
+        (b"data: [DONE]\n\n", False),
+        (START, False),
+        (event("error", error={"type": "api_error"}), False),
+    ],
+)
+def test_what_stands_behind_the_message_in_its_last_piece_is_told(
+    behind: bytes, ends: bool
+) -> None:
+    assert read(START, STOP + behind).ends_block is ends
+    assert not read(START).ends_block
+    assert not read(START + event("error", error={"type": "api_error"})).ends_block
+
+
 def test_nothing_is_known_before_the_first_event() -> None:
     reader = read()
     assert reader.tokens is None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apertis.endpoints import anything, batches, messages, models
+from apertis.endpoints import batches, messages, models, raw
 from apertis.endpoints.parameters import path_part, sort
 from apertis.errors import ParameterError
 from apertis.sansio.call import NOT_GIVEN
@@ -93,7 +93,7 @@ def test_what_leads_elsewhere_is_no_id(value: Any) -> None:
         (batches.results("b", {}), "GET", "/v1/messages/batches/b/results", False),
         (models.list_({}), "GET", "/v1/models", False),
         (models.retrieve("m", {}), "GET", "/v1/models/m", False),
-        (anything.request("put", "/x", None, {}), "PUT", "/x", False),
+        (raw.request("put", "/x", None, {}), "PUT", "/x", False),
     ],
 )
 def test_a_call_is_data(call: Any, method: str, path: str, streamed: bool) -> None:

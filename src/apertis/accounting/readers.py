@@ -97,7 +97,8 @@ class StreamReader:
     begun, so that the caller has seen content. `stopped`: `message_stop` came. `error_type`: the
     type of an error event. `malformed`: what was against the protocol, in words without content;
     `sound_bytes` is then how much of the last block came before that. Nothing is taken behind the
-    first of these three. So facts do not depend on how events are grouped into blocks.
+    first of these three. So facts do not depend on how events are grouped into blocks, but for
+    `ends_block`: nothing but comments and pings stood behind `message_stop`.
     """
 
     __slots__ = (
@@ -115,6 +116,7 @@ class StreamReader:
         "_started",
         "content_started",
         "deltas",
+        "ends_block",
         "error_type",
         "id",
         "malformed",
@@ -133,6 +135,7 @@ class StreamReader:
         self.error_type: str | None = None
         self.malformed: str | None = None
         self.sound_bytes = 0
+        self.ends_block = False
         self.deltas = 0
         self._bytes = 0
         self._over = False
@@ -154,7 +157,8 @@ class StreamReader:
         """Take whole events: the block ends in a blank line. Lines may end in LF, CR LF or CR."""
         if self._over:
             return
-        for place, event in enumerate(split_events(block)):
+        events = split_events(block)
+        for place, event in enumerate(events):
             if event.startswith(self._prefix):
                 # A piece ends in its text's quote and two braces; some upstreams pad with spaces.
                 text = event.rstrip(b"} ")
@@ -167,6 +171,8 @@ class StreamReader:
                 if self._over:
                     if self.malformed is not None:
                         self.sound_bytes = start_of_event(block, place)
+                    elif self.stopped:
+                        self.ends_block = not any(map(_says_something, events[place + 1 :]))
                     return
 
     @property
@@ -360,6 +366,16 @@ class StreamReader:
         type_ = event.error.type if isinstance(event.error, _Error) else None
         self.error_type = (type_ or "api_error")[:_MAX_TYPE_LENGTH]
         self._over = True
+
+
+def _says_something(event: bytes) -> bool:
+    return any(
+        (decoded.type or name) != "ping"
+        for name, decoded in (
+            (name.decode("utf-8", "replace"), read_or_none(_EVENT, data, _SHAPE) or _Event())
+            for name, data in parse_events(event + b"\n\n")
+        )
+    )
 
 
 def _model(hop: object) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apertis.accounting.readers import StreamReader
 from apertis.gateway.cache import Entry, Recording, events_of, message_of
 from apertis.sansio.sse import EventDecoder
 
@@ -278,9 +279,10 @@ def test_recorded_streams_of_the_usual_form_are_kept() -> None:
     streams = [param.values[0] for param in recordings(events=True)]
     kept = 0
     for data in streams:
-        recording = Recording(streamed=True, max_entry_bytes=len(data))
+        recording, reader = Recording(len(data)), StreamReader()
         recording.add(data)
-        entry = recording.finish(0.0)
+        reader.feed(data)
+        entry = recording.finish(reader, 0.0)
         usual = data.count(b"event: message_start") == 1 and b"message_delta" in data
         assert (entry is not None) >= (usual and data.strip().endswith(b'"message_stop"}'))
         kept += entry is not None

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.gateway.cache import FINAL_STOP_REASONS, Entry, Recording, ResponseCache, events_of
+from apertis.accounting.readers import StreamReader
+from apertis.gateway.cache import (
+    FINAL_STOP_REASONS,
+    Entry,
+    Recording,
+    ResponseCache,
+    events_of,
+    message_entry,
+)
 from apertis.gateway.config import CacheSettings
 
 
@@ -95,9 +103,12 @@ def test_a_purge_forgets_the_answers_to_one_key() -> None:
 
 
 def test_a_recording_keeps_to_the_largest_entry() -> None:
-    recording = cache(entry=3).recording(streamed=False)
+    recording = cache(entry=3).recording()
     recording.add(b"1234")
-    assert recording.finish(0.0) is None
+    assert repr(recording) == "Recording(4 bytes)"
+    reader = StreamReader()
+    reader.feed(stream())
+    assert recording.finish(reader, 0.0) is None
 
 
 def test_its_repr_shows_sizes_alone() -> None:
@@ -162,10 +173,16 @@ def stream(**changes: Any) -> bytes:
 
 
 def recorded(data: bytes, *, streamed: bool, limit: int = 10_000) -> Entry | None:
-    recording = Recording(streamed=streamed, max_entry_bytes=limit)
+    if not streamed:
+        entry = message_entry(data, 50.0)
+        kept = cache(max_bytes=10**6, entry=limit)
+        return entry if entry is not None and kept.put(b"a", "key_1", entry) else None
+    recording, reader = Recording(limit), StreamReader()
     for start in range(0, len(data), 7):
         recording.add(data[start : start + 7])
-    return recording.finish(50.0)
+    # However it was cut: the reader's own tests show that this makes no difference to it.
+    reader.feed(data.removesuffix(b"\n\n") + b"\n\n")
+    return recording.finish(reader, 50.0)
 
 
 @pytest.mark.parametrize("streamed", [True, False])
@@ -256,8 +273,8 @@ def test_its_age_is_in_whole_seconds_and_never_negative() -> None:
 
 
 def test_no_repr_shows_what_was_said() -> None:
-    recording = Recording(streamed=False, max_entry_bytes=10_000)
-    recording.add(encoded())
-    entry = recording.finish(0.0)
+    recording = Recording(10_000)
+    recording.add(stream())
+    entry = recorded(stream(), streamed=True)
     assert entry is not None
     assert "secret" not in repr(entry) + repr(recording)

@@ -15,7 +15,13 @@ from apertis.gateway.cache.request import (
     hit_headers,
     wants_cache,
 )
-from apertis.gateway.cache.store import FINAL_STOP_REASONS, Entry, Recording, ResponseCache
+from apertis.gateway.cache.store import (
+    FINAL_STOP_REASONS,
+    Entry,
+    Recording,
+    ResponseCache,
+    message_entry,
+)
 
 __all__ = [
     "CACHE_HEADER",
@@ -28,6 +34,7 @@ __all__ = [
     "cache_key",
     "events_of",
     "hit_headers",
+    "message_entry",
     "message_of",
     "wants_cache",
 ]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from apertis.gateway.cache.replay import events_of, message_of
-from apertis.models.json import UNREADABLE, json_or_none
-from apertis.sansio.sse import EventDecoder, EventTooLargeError
+from apertis.models.json import json_or_none
 
 if TYPE_CHECKING:
+    from apertis.accounting.readers import StreamReader
     from apertis.gateway.config import CacheSettings
 
-__all__ = ["FINAL_STOP_REASONS", "Entry", "Recording", "ResponseCache"]
+__all__ = ["FINAL_STOP_REASONS", "Entry", "Recording", "ResponseCache", "message_entry"]
 
 # `pause_turn` asks the caller to go on, and what is not known yet may mean the same.
 FINAL_STOP_REASONS: Final = frozenset(
@@ -53,12 +53,11 @@ class Entry:
 
 
 class Recording:
-    """Copies one answer as it passes: `add` its bytes, `finish` at its regular end."""
+    """Copies one stream as it passes: `add` its bytes, `finish` at its regular end."""
 
-    __slots__ = ("_limit", "_pieces", "_size", "_streamed")
+    __slots__ = ("_limit", "_pieces", "_size")
 
-    def __init__(self, *, streamed: bool, max_entry_bytes: int) -> None:
-        self._streamed = streamed
+    def __init__(self, max_entry_bytes: int) -> None:
         self._limit = max_entry_bytes
         self._pieces: list[bytes] = []
         self._size = 0
@@ -74,18 +73,15 @@ class Recording:
         else:
             self._pieces.clear()
 
-    def finish(self, now: float) -> Entry | None:
-        """The entry to keep; None unless it is a whole message that came to its own end.
+    def finish(self, reader: StreamReader, now: float) -> Entry | None:
+        """The entry to keep; None unless its reader saw a whole message that came to its own end.
 
         To be called only for a 200 of the model that was asked for.
         """
-        if self._size > self._limit:
+        is_final = reader.ends_block and reader.stop_reason in FINAL_STOP_REASONS
+        if not is_final or self._size > self._limit:
             return None
-        body = b"".join(self._pieces)
-        reason = _end_of_stream(body) if self._streamed else _end_of_message(body)
-        if reason not in FINAL_STOP_REASONS:
-            return None
-        return Entry(body, self._streamed, now)
+        return Entry(b"".join(self._pieces), True, now)
 
 
 class _Message(msgspec.Struct, tag_field="type", tag="message"):
@@ -94,41 +90,15 @@ class _Message(msgspec.Struct, tag_field="type", tag="message"):
     stop_reason: str | None = None
 
 
-class _Ending(msgspec.Struct):
-    stop_reason: str | None = None
+def message_entry(body: bytes, now: float) -> Entry | None:
+    """The entry to keep of a whole answer; None unless it is a message that came to its own end.
 
-
-class _MessageDelta(msgspec.Struct):
-    delta: _Ending
-
-
-class _Kind(msgspec.Struct):
-    type: str = ""
-
-
-def _end_of_message(body: bytes) -> str | None:
+    To be called only for a 200 of the model that was asked for.
+    """
     message = json_or_none(body, _Message)
-    return None if message is None else message.stop_reason
-
-
-def _end_of_stream(body: bytes) -> str | None:
-    """The stop reason of a stream that went from `message_start` to `message_stop`."""
-    decoder = EventDecoder()
-    reason: str | None = None
-    kinds: list[str] = []
-    try:
-        for name, data in decoder.feed(body) + decoder.finish():
-            # Read also where the name says it: a stream may be cut inside its last event.
-            kind = msgspec.json.decode(data, type=_Kind).type or name.decode()
-            if kind != "ping":
-                kinds.append(kind)
-            if kind == "message_delta":
-                reason = msgspec.json.decode(data, type=_MessageDelta).delta.stop_reason or reason
-    except (*UNREADABLE, EventTooLargeError):
+    if message is None or message.stop_reason not in FINAL_STOP_REASONS:
         return None
-    whole = kinds[:1] == ["message_start"] and kinds[-1:] == ["message_stop"]
-    once = kinds.count("message_start") == kinds.count("message_stop") == 1
-    return reason if whole and once and "error" not in kinds else None
+    return Entry(body, False, now)
 
 
 # What an entry costs besides its body: keys, tables, objects.
@@ -165,9 +135,9 @@ class ResponseCache:
         """The memory that is taken."""
         return self._size
 
-    def recording(self, *, streamed: bool) -> Recording:
-        """What copies an answer that may be kept; `streamed` tells an event stream."""
-        return Recording(streamed=streamed, max_entry_bytes=self._settings.max_entry_bytes)
+    def recording(self) -> Recording:
+        """What copies a stream that may be kept."""
+        return Recording(self._settings.max_entry_bytes)
 
     def get(self, cache_key: bytes, now: float) -> Entry | None:
         """The answer to an equal request, if there was one not too long ago (Unix seconds)."""

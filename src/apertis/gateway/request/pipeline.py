@@ -8,7 +8,14 @@ import msgspec
 
 from apertis.accounting.estimate import held_after, likely_input_tokens, unknown_held
 from apertis.accounting.tokens import NO_TOKENS, Tokens
-from apertis.gateway.cache import MISS, Entry, cache_key, hit_headers, wants_cache
+from apertis.gateway.cache import (
+    MISS,
+    Entry,
+    cache_key,
+    hit_headers,
+    message_entry,
+    wants_cache,
+)
 from apertis.gateway.errors import (
     BILLING_POLICY_DENIED,
     Refusal,
@@ -490,15 +497,14 @@ class Pipeline:
         else:
             charge.settle(reading.use, reading.others, output_seen=reading.output_estimate)
         if keep is not None:
-            recording = self.cache.recording(streamed=False)
-            recording.add(answer.body)
-            self._put(progress, keep, recording.finish(self._now()))
+            self._put(progress, keep, message_entry(answer.body, self._now()))
             answer.headers += MISS
 
     def _record(self, progress: Progress, answer: StreamedAnswer, name: bytes) -> None:
-        recording = self.cache.recording(streamed=True)
-        answer.relay.copy_to(
-            recording.add, lambda: self._put(progress, name, recording.finish(self._now()))
+        recording, relay = self.cache.recording(), answer.relay
+        relay.copy_to(
+            recording.add,
+            lambda: self._put(progress, name, recording.finish(relay.reader, self._now())),
         )
         answer.headers += MISS
 
