@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeGuard, cast
 
 import msgspec
 
-from apertis.accounting.tokens import NO_TOKENS, Tokens, Use
+from apertis.accounting.tokens import MAX_COUNT, NO_TOKENS, PROMPT_CLASSES, Tokens, Use, add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["USAGE", "UsageCounts", "completed"]
 
-# No answer comes near it; what is larger is no count.
-_MAX_COUNT = 10**12
 # No answer comes near it; more of them would make any count seem possible.
 _MAX_ITERATIONS = 256
 # It is kept with the record.
@@ -52,8 +50,6 @@ _MAX_OUTPUT = 128_000
 _MAX_SEARCHES = 100
 # The API's own limit of rounds in one request.
 _LIKELY_SEARCHES = 10
-# The classes that make up a prompt, the one that has the rest first.
-_PROMPT = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
 _ATTEMPTS = ("message", "fallback_message")
 
 
@@ -170,7 +166,7 @@ class UsageCounts:
                 unknown = frozenset[str]()
             attempts = own
         for entry in summaries:
-            tokens = _sum(tokens, _entry_use(entry).tokens)
+            tokens = add(tokens, _entry_use(entry).tokens)
         return Use(tokens, model, unknown, max(len(attempts) + len(summaries), 1))
 
     def others(self) -> tuple[Use, ...]:
@@ -261,7 +257,7 @@ def completed(
     if possible and not use.unknown and searches <= _MAX_SEARCHES:
         return tokens, ()
     estimates: dict[str, int] = {}
-    counts: dict[str, int] = {name: getattr(tokens, name) for name in _PROMPT}
+    counts: dict[str, int] = {name: getattr(tokens, name) for name in PROMPT_CLASSES}
     for name, count in counts.items():
         if name in use.unknown or count > largest_prompt:
             estimates[name] = 0
@@ -291,25 +287,12 @@ def _with_prompt_and_output(top: Tokens, entries: Iterable[Tokens]) -> Tokens:
     """What entries say of the prompt and the output, and what the top level says of all else."""
     total = NO_TOKENS
     for tokens in entries:
-        total = _sum(total, tokens)
+        total = add(total, tokens)
     return msgspec.structs.replace(
         total,
         web_search_requests=top.web_search_requests,
         fast=top.fast,
         us_only=top.us_only,
-    )
-
-
-def _sum(one: Tokens, other: Tokens) -> Tokens:
-    return Tokens(
-        min(one.input + other.input, _MAX_COUNT),
-        min(one.output + other.output, _MAX_COUNT),
-        min(one.cache_read + other.cache_read, _MAX_COUNT),
-        min(one.cache_write_5m + other.cache_write_5m, _MAX_COUNT),
-        min(one.cache_write_1h + other.cache_write_1h, _MAX_COUNT),
-        min(one.web_search_requests + other.web_search_requests, _MAX_COUNT),
-        one.fast,
-        one.us_only,
     )
 
 
@@ -320,7 +303,7 @@ def _is_object(value: object) -> TypeGuard[Mapping[str, object]]:
 def _count(value: object) -> int | None:
     """Give a count in any form that JSON has for a number: `1000`, `1000.0`, `1e3`."""
     if type(value) is int:
-        return value if 0 <= value <= _MAX_COUNT else None
+        return value if 0 <= value <= MAX_COUNT else None
     if type(value) is float and value.is_integer():
         return _count(int(value))
     return None

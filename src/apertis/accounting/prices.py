@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Protocol
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec import Struct
 
+from apertis.accounting.tokens import CLASSES, classes_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from apertis.accounting.tokens import Tokens, Use
 
@@ -54,20 +57,29 @@ class Price(Struct, frozen=True, kw_only=True):
     max_output: int = 0
 
 
+_prices_of: Callable[[Price], tuple[int, ...]] = operator.attrgetter(*CLASSES)
+
+# What a token costs that is read from or written to the prompt cache, in terms of one of input,
+# where nobody says.
+# https://platform.claude.com/docs/en/build-with-claude/prompt-caching
+OF_INPUT = {
+    "cache_read": Decimal("0.1"),
+    "cache_write_5m": Decimal("1.25"),
+    "cache_write_1h": Decimal(2),
+}
+
+
 def price_of_dollars(
     input: Decimal,
     output: Decimal,
     *,
-    cache_read: Decimal | None = None,
-    cache_write_5m: Decimal | None = None,
-    cache_write_1h: Decimal | None = None,
     web_search: Decimal = Decimal(10),
+    **others: Decimal | None,
 ) -> Price:
     """Make a price of dollars per million tokens (searches: per thousand).
 
-    Cache prices that are not given follow from `input` as the API's do: a tenth to read, 1.25
-    times to write for five minutes, twice for an hour. What is finer than a unit per million
-    tokens is rounded up.
+    Prices of other classes that are not given follow from `input`. What is finer than a unit per
+    million tokens is rounded up.
     """
 
     def units(dollars: Decimal) -> int:
@@ -76,22 +88,17 @@ def price_of_dollars(
     return Price(
         input=units(input),
         output=units(output),
-        cache_read=units(input / 10 if cache_read is None else cache_read),
-        cache_write_5m=units(input * 5 / 4 if cache_write_5m is None else cache_write_5m),
-        cache_write_1h=units(input * 2 if cache_write_1h is None else cache_write_1h),
         web_search=units(web_search * 1000),
+        **{
+            name: units(input * part if (said := others.get(name)) is None else said)
+            for name, part in OF_INPUT.items()
+        },
     )
 
 
 def cost_units(tokens: Tokens, price: Price, batch: bool = False) -> int:
     """What an answer costs: one exact sum, rounded up once."""
-    sum_ = (
-        tokens.input * price.input
-        + tokens.output * price.output
-        + tokens.cache_read * price.cache_read
-        + tokens.cache_write_5m * price.cache_write_5m
-        + tokens.cache_write_1h * price.cache_write_1h
-    )
+    sum_: int = sum(map(operator.mul, classes_of(tokens), _prices_of(price)))
     searches = tokens.web_search_requests * price.web_search
     long = 0 < price.long_prompt < tokens.prompt
     if not (batch or long or tokens.fast or tokens.us_only):
@@ -187,18 +194,15 @@ _VERSION = re.compile(r"(?:[-@]20\d{6}|-latest|-0)\Z")
 
 
 class DollarPrices(Protocol):
-    """A model's prices, in dollars per million tokens unless it says otherwise."""
+    """A model's prices, in dollars per million tokens unless it says otherwise.
+
+    Those of the classes in `OF_INPUT` are among them.
+    """
 
     @property
     def input(self) -> Decimal: ...
     @property
     def output(self) -> Decimal: ...
-    @property
-    def cache_read(self) -> Decimal: ...
-    @property
-    def cache_write_5m(self) -> Decimal: ...
-    @property
-    def cache_write_1h(self) -> Decimal: ...
     @property
     def web_search(self) -> Decimal:
         """A thousand of them."""
@@ -266,10 +270,8 @@ def _configured_price(dollars: DollarPrices, listed: Price | None) -> Price:
     price = price_of_dollars(
         dollars.input,
         dollars.output,
-        cache_read=dollars.cache_read,
-        cache_write_5m=dollars.cache_write_5m,
-        cache_write_1h=dollars.cache_write_1h,
         web_search=dollars.web_search,
+        **{name: getattr(dollars, name) for name in OF_INPUT},
     )
     price = msgspec.structs.replace(price, batch_percent=dollars.batch_percent)
     if listed is None:

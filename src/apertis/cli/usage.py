@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 import msgspec
 
+from apertis.accounting.tokens import CLASSES, COLUMNS, COUNTED
 from apertis.cli.administration import GatewayOptions, administration_of, place_options
 from apertis.cli.terminal import cents, echo, echo_json, is_terminal, printable
 from apertis.errors import ParameterError
@@ -47,27 +48,20 @@ _TITLES = {
     "kind": "Kind",
     "requests": "Requests",
     "errors": "Errors",
-    "input_tokens": "Input",
-    "output_tokens": "Output",
-    "cache_read_tokens": "Cache read",
-    "cache_write_5m_tokens": "Write 5m",
-    "cache_write_1h_tokens": "Write 1h",
-    "web_search_requests": "Searches",
+    **{COLUMNS[name]: counted.title for name, counted in COUNTED.items()},
     "cost_units": "Cost",
 }
 _OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "key", "model", "limit")}
 # Columns that are left out when they would only show zeros.
-_RARE = frozenset({"errors", "cache_write_1h_tokens", "web_search_requests"})
+_RARE = frozenset({"errors", *(COLUMNS[name] for name, counted in COUNTED.items() if counted.rare)})
 # What gives way on a narrow terminal, in this order: first columns, then digits, then columns that
 # a report is read for.
+_LAST_TO_GO = ("input_tokens", "output_tokens", "requests")
 _FIRST_TO_GO = (
-    "cache_write_1h_tokens",
-    "cache_write_5m_tokens",
-    "cache_read_tokens",
+    *(COLUMNS[name] for name in reversed(CLASSES) if COLUMNS[name] not in _LAST_TO_GO),
     "web_search_requests",
     "errors",
 )
-_LAST_TO_GO = ("input_tokens", "output_tokens", "requests")
 # Between two columns of the table.
 _GAP_COLUMNS = 2
 

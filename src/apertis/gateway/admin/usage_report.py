@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from apertis.accounting.tokens import COLUMNS
 from apertis.gateway.admin.keys import find_key
 from apertis.gateway.admin.reading import nearest
 from apertis.gateway.errors import Refusal, invalid_parameter
@@ -39,9 +41,7 @@ __all__ = [
 ]
 
 
-class UsageSums(Struct, kw_only=True, frozen=True):
-    """The exact sums of one group; of the group's own fields only those that were asked for."""
-
+class _Requests(Struct, kw_only=True, frozen=True):
     key: str | UnsetType | None = UNSET
     key_name: str | UnsetType | None = UNSET
     model: str | UnsetType | None = UNSET
@@ -56,12 +56,23 @@ class UsageSums(Struct, kw_only=True, frozen=True):
     cached: int
     estimated: int
     interrupted: int
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_5m_tokens: int
-    cache_write_1h_tokens: int
-    web_search_requests: int
+
+
+if TYPE_CHECKING:
+    _Tokens = _Requests
+else:
+    _Tokens = msgspec.defstruct(
+        "_Tokens",
+        [(column, int) for column in COLUMNS.values()],
+        bases=(_Requests,),
+        kw_only=True,
+        frozen=True,
+    )
+
+
+class UsageSums(_Tokens, kw_only=True, frozen=True):
+    """The exact sums of one group; of the group's own fields only those that were asked for."""
+
     cost_units: int
     cost_usd: Dollars
 
@@ -256,13 +267,14 @@ def _moment(
 
 
 def _sums(row: UsageRow, groups: Sequence[Dimension], names: Mapping[str, str]) -> UsageSums:
-    shown: dict[str, str | None] = {
+    shown: dict[str, Any] = {
         "class_" if word == "class" else word: getattr(row, dimension)
         for word, dimension in GROUPS.items()
         if dimension in groups
     }
     if "key" in groups:
         shown["key_name"] = names.get(row.key or "")
+    shown |= {column: getattr(row, column) for column in COLUMNS.values()}
     return UsageSums(
         **shown,
         requests=row.requests,
@@ -270,12 +282,6 @@ def _sums(row: UsageRow, groups: Sequence[Dimension], names: Mapping[str, str]) 
         cached=row.cached,
         estimated=row.estimated,
         interrupted=row.interrupted,
-        input_tokens=row.input_tokens,
-        output_tokens=row.output_tokens,
-        cache_read_tokens=row.cache_read_tokens,
-        cache_write_5m_tokens=row.cache_write_5m_tokens,
-        cache_write_1h_tokens=row.cache_write_1h_tokens,
-        web_search_requests=row.web_search_requests,
         cost_units=row.cost_units,
         cost_usd=usd(row.cost_units),
     )

@@ -17,7 +17,7 @@ from apertis.accounting.counts import completed
 from apertis.accounting.estimate import reservation_units
 from apertis.accounting.readers import read_message
 from apertis.accounting.record import UsageRecord
-from apertis.accounting.tokens import Use
+from apertis.accounting.tokens import CLASSES, Use
 from apertis.gateway.store.records import BatchResult
 
 if TYPE_CHECKING:
@@ -181,11 +181,7 @@ def _batch_price(price: Price) -> Price:
     # Each price is rounded up by itself, so that their sum is still a bound.
     return msgspec.structs.replace(
         price,
-        input=_share(price.input, percent),
-        output=_share(price.output, percent),
-        cache_read=_share(price.cache_read, percent),
-        cache_write_5m=_share(price.cache_write_5m, percent),
-        cache_write_1h=_share(price.cache_write_1h, percent),
+        **{name: _share(getattr(price, name), percent) for name in CLASSES},
     )
 
 

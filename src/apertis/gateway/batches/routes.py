@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.accounting.tokens import Tokens
+from apertis.accounting.tokens import add
 from apertis.gateway.batches.create import BatchCreation
 from apertis.gateway.batches.links import batch_path, describe, origin_of, page_of, with_own_links
 from apertis.gateway.batches.money import BatchBooks
@@ -280,7 +280,7 @@ def _note(progress: Progress, booked: Booked) -> None:
     models = {record.model for record in booked.records}
     tokens, estimated = used.tokens, used.estimated
     for record in booked.records:
-        tokens = _sum(tokens, record.tokens)
+        tokens = add(tokens, record.tokens)
         estimated = estimated or record.estimated
     if progress.kind is not None:
         models.add(progress.model)
@@ -288,14 +288,3 @@ def _note(progress: Progress, booked: Booked) -> None:
     if booked.records:
         units = used.cost_units + booked.cost_units
         progress.uses("batch", model, Used(tokens, units, estimated))
-
-
-def _sum(one: Tokens, other: Tokens) -> Tokens:
-    return Tokens(
-        one.input + other.input,
-        one.output + other.output,
-        one.cache_read + other.cache_read,
-        one.cache_write_5m + other.cache_write_5m,
-        one.cache_write_1h + other.cache_write_1h,
-        one.web_search_requests + other.web_search_requests,
-    )

@@ -8,6 +8,7 @@ from decimal import ROUND_UP, Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from apertis.accounting.prices import OF_INPUT
 from apertis.gateway.config.kinds import Location, UnfitError
 from apertis.gateway.config.origin import Named, Origin, RawSetting
 from apertis.gateway.config.quantities import MONEY_STEP
@@ -190,15 +191,6 @@ def found_upstream(reader: Reader) -> tuple[UpstreamSettings, str]:
     return UpstreamSettings("sandbox", "sandbox"), "default"
 
 
-# What the prompt cache costs in terms of the input's price, where the table does not say.
-# https://platform.claude.com/docs/en/build-with-claude/prompt-caching
-_OF_INPUT = {
-    "cache_read": Decimal("0.1"),
-    "cache_write_5m": Decimal("1.25"),
-    "cache_write_1h": Decimal(2),
-}
-
-
 def read_prices(given: RawSetting, reader: Reader) -> Mapping[str, PriceSettings]:
     """The price of each model; those that cannot be are left out."""
     tables = reader.table(given, (given.table or {}).keys()) or {}
@@ -217,7 +209,7 @@ def _price(given: RawSetting, reader: Reader) -> PriceSettings | None:
     values = reader.values(fields, kinds)
     if not {"input", "output"} <= values.keys():
         return None
-    for name, part in _OF_INPUT.items():
+    for name, part in OF_INPUT.items():
         values.setdefault(name, _stepped(values["input"] * part))
     return PriceSettings(**values)
 

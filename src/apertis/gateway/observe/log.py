@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
+from apertis.accounting.tokens import COLUMNS, counts_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -40,7 +42,7 @@ _MAX_TEXT_LENGTH = 300
 _ENCODER = msgspec.json.Encoder()
 
 
-class _Line(msgspec.Struct, omit_defaults=True):
+class _LineStart(msgspec.Struct, omit_defaults=True):
     time: str
     request_id: str
     method: str
@@ -66,16 +68,27 @@ class _Line(msgspec.Struct, omit_defaults=True):
     estimated: bool = False
     interrupted: bool = False
     bill_to: str | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_5m_tokens: int = 0
-    cache_write_1h_tokens: int = 0
-    web_search_requests: int = 0
+
+
+if TYPE_CHECKING:
+    _Counts = _LineStart
+else:
+    _Counts = msgspec.defstruct(
+        "_Counts",
+        [(column, int, 0) for column in COLUMNS.values()],
+        bases=(_LineStart,),
+        omit_defaults=True,
+    )
+
+
+class _Line(_Counts, omit_defaults=True):
     cost_units: int = 0
     queue_ms: float | None = None
     first_byte_ms: float | None = None
     total_ms: float = 0.0
+
+
+_line_of: Callable[..., _Line] = _Line
 
 
 class Log:
@@ -245,9 +258,9 @@ class EventHandler(logging.Handler):
 
 def _line(progress: Progress, finished: float) -> _Line:
     context, used, key = progress.context, progress.used, progress.key
-    tokens, started = used.tokens, context.started
+    started = context.started
     # In the order of the fields: a name for each would cost as much as the line itself.
-    return _Line(
+    return _line_of(
         _moment(context.at),
         context.id,
         context.method,
@@ -273,12 +286,7 @@ def _line(progress: Progress, finished: float) -> _Line:
         used.estimated,
         progress.interrupted,
         progress.bill_to,
-        tokens.input,
-        tokens.output,
-        tokens.cache_read,
-        tokens.cache_write_5m,
-        tokens.cache_write_1h,
-        tokens.web_search_requests,
+        *counts_of(used.tokens),
         used.cost_units,
         _milliseconds(progress.sent, started),
         _milliseconds(progress.first_byte, started),

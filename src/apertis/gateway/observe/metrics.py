@@ -10,6 +10,8 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from apertis.accounting.tokens import CLASSES, classes_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -23,13 +25,6 @@ _MAX_STRANGERS = 100
 _BOUNDS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
-_TOKEN_CLASSES = (
-    ("input", "input"),
-    ("output", "output"),
-    ("cache_read", "cache_read"),
-    ("cache_write_5m", "cache_write_5m"),
-    ("cache_write_1h", "cache_write_1h"),
-)
 
 
 class _Histogram:
@@ -111,8 +106,7 @@ class Metrics:
 
     def _used(self, progress: Progress, model: str) -> None:
         used = progress.used.tokens
-        for name, attribute in _TOKEN_CLASSES:
-            number: int = getattr(used, attribute)
+        for name, number in zip(CLASSES, classes_of(used), strict=True):
             if number:
                 self._tokens[model, name] += number
         if used.web_search_requests:

@@ -18,7 +18,7 @@ from apertis.accounting.estimate import (
 )
 from apertis.accounting.prices import UNITS_PER_DOLLAR, cost_units
 from apertis.accounting.record import MAX_COST_UNITS, UsageRecord
-from apertis.accounting.tokens import NO_TOKENS, Tokens, Use
+from apertis.accounting.tokens import COUNTED, NO_TOKENS, Tokens, Use
 from apertis.gateway.errors import (
     Refusal,
     quota_exceeded,
@@ -42,15 +42,6 @@ __all__ = ["Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
 # Names come from callers: what is remembered of them is bounded.
 _MAX_NAMES = 4096
 
-# What upstreams call the counters.
-_COUNTERS = {
-    "input": "input_tokens",
-    "output": "output_tokens",
-    "cache_read": "cache_read_input_tokens",
-    "cache_write_5m": "cache_creation_input_tokens",
-    "cache_write_1h": "cache_creation.ephemeral_1h_input_tokens",
-    "web_search_requests": "server_tool_use.web_search_requests",
-}
 _NOTHING = Use()
 
 
@@ -389,7 +380,7 @@ class Charge:
         if "output" in names and tokens.output > self._max_tokens:
             # Few tokens can be many bytes. No answer has more of them than it may.
             tokens = msgspec.structs.replace(tokens, output=self._max_tokens)
-        unsure = tuple(_COUNTERS[name] for name in names)
+        unsure = tuple(COUNTED[name].counter for name in names)
         if use.model is not None and prices.of(model) is None:
             unsure += (f"the price of {model!r}",)
             return tokens, unsure, prices.dearest(tokens, self._models)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from apertis.accounting.tokens import COLUMNS, counts_of
 from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_daily, usage_sessions
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ _Row = tuple[Any, ...]
 # How to take what is needed from a row of `usage`.
 _PLACES = {column.name: place for place, column in enumerate(usage.columns)}
 _AT, _STATUS = _PLACES["at_ms"], _PLACES["status"]
-_COUNTS = slice(_PLACES["input_tokens"], _PLACES["cost_units"] + 1)
+_COUNTS = slice(_PLACES[next(iter(COLUMNS.values()))], _PLACES["cost_units"] + 1)
 
 
 def _pick(*names: str) -> Callable[[_Row], _Row]:
@@ -122,7 +123,6 @@ async def _known(connection: AsyncConnection, request_ids: Sequence[str]) -> lis
 
 
 def _row(record: UsageRecord) -> _Row:
-    tokens = record.tokens
     return (
         record.request_id,
         record.at_ms,
@@ -133,12 +133,7 @@ def _row(record: UsageRecord) -> _Row:
         _text(record.upstream),
         record.status,
         _text(record.code),
-        min(tokens.input, _MOST),
-        min(tokens.output, _MOST),
-        min(tokens.cache_read, _MOST),
-        min(tokens.cache_write_5m, _MOST),
-        min(tokens.cache_write_1h, _MOST),
-        min(tokens.web_search_requests, _MOST),
+        *(min(count, _MOST) for count in counts_of(record.tokens)),
         min(record.cost_units, _MOST),
         record.estimated,
         record.cached,

@@ -29,6 +29,7 @@ from zlib import crc32
 import msgspec
 
 from apertis.accounting.record import MAX_COST_UNITS, UsageRecord
+from apertis.accounting.tokens import counts_of
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.held_directory import HeldDirectory, identity
 from apertis.models.json import json_or_none
@@ -264,16 +265,10 @@ def _decode(line: bytes, kind: bytes) -> UsageRecord | None:
 
 
 def _is_possible(record: UsageRecord) -> bool:
-    tokens = record.tokens
     counts = (
         record.at_ms,
         record.total_ms,
-        tokens.input,
-        tokens.output,
-        tokens.cache_read,
-        tokens.cache_write_5m,
-        tokens.cache_write_1h,
-        tokens.web_search_requests,
+        *counts_of(record.tokens),
     )
     return 0 <= record.cost_units <= MAX_COST_UNITS and all(0 <= n <= _MAX_COUNT for n in counts)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from apertis.accounting.estimate import Held
 from apertis.accounting.record import UsageRecord  # noqa: TC001 - msgspec reads it.
+from apertis.accounting.tokens import COLUMNS
 from apertis.errors import ApertisError
 
 __all__ = [
@@ -62,8 +63,16 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
 
 
-class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The exact sums of one group.
+if TYPE_CHECKING:
+    _TokenSums = msgspec.Struct
+else:
+    _TokenSums = msgspec.defstruct(
+        "_TokenSums", [(column, int, 0) for column in COLUMNS.values()], frozen=True, kw_only=True
+    )
+
+
+class UsageRow(_TokenSums, frozen=True, kw_only=True):
+    """The exact sums of one group: of its requests, their tokens by class, and their cost.
 
     A dimension that was not asked for is None; so is one that its records do not have. `day` is
     an ISO 8601 date in UTC, `key` a key's id. `failed` counts the requests that ended with status
@@ -84,12 +93,6 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
     cached: int = 0
     estimated: int = 0
     interrupted: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_5m_tokens: int = 0
-    cache_write_1h_tokens: int = 0
-    web_search_requests: int = 0
     cost_units: int = 0
 
 

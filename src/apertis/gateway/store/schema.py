@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -15,6 +17,11 @@ from sqlalchemy import (
     Text,
     false,
 )
+
+from apertis.accounting.tokens import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "HEAD",
@@ -35,7 +42,7 @@ __all__ = [
 # up to date need not load Alembic. Revisions are numbers of four digits, and so in order.
 HEAD = "0003"
 
-# What is added up for each group of requests. The counts from `input_tokens` on are columns of
+# What is added up for each group of requests. The counts of tokens and the cost are columns of
 # `usage`, in this order.
 SUMS = (
     "requests",
@@ -43,16 +50,16 @@ SUMS = (
     "cached",
     "estimated",
     "interrupted",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "web_search_requests",
+    *COLUMNS.values(),
     "cost_units",
 )
 
 metadata = MetaData()
+
+
+def _sums(names: Iterable[str]) -> list[Column[int]]:
+    return [Column(name, BigInteger, nullable=False) for name in names]
+
 
 keys = Table(
     "keys",
@@ -117,12 +124,7 @@ usage = Table(
     Column("upstream", Text),
     Column("status", Integer, nullable=False),
     Column("code", Text),
-    Column("input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("cache_read_tokens", BigInteger, nullable=False),
-    Column("cache_write_5m_tokens", BigInteger, nullable=False),
-    Column("cache_write_1h_tokens", BigInteger, nullable=False),
-    Column("web_search_requests", BigInteger, nullable=False),
+    *_sums(COLUMNS.values()),
     Column("cost_units", BigInteger, nullable=False),
     Column("estimated", Boolean, nullable=False),
     Column("cached", Boolean, nullable=False),
@@ -146,17 +148,13 @@ def _dimensions(*names: str) -> list[Column[str]]:
     return [Column(name, Text, primary_key=True) for name in names]
 
 
-def _sums() -> list[Column[int]]:
-    return [Column(name, BigInteger, nullable=False) for name in SUMS]
-
-
 # `usage` added up by day (days since 1970 in UTC), so that reports need not read every request.
 usage_daily = Table(
     "usage_daily",
     metadata,
     Column("day", Integer, primary_key=True, autoincrement=False),
     *_dimensions("key_id", "model", "kind", "request_class", "upstream"),
-    *_sums(),
+    *_sums(SUMS),
     sqlite_with_rowid=False,
 )
 
@@ -166,7 +164,7 @@ usage_sessions = Table(
     metadata,
     Column("day", Integer, primary_key=True, autoincrement=False),
     *_dimensions("key_id", "model", "kind", "request_class", "upstream", "session", "agent"),
-    *_sums(),
+    *_sums(SUMS),
     sqlite_with_rowid=False,
 )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from apertis.accounting.record import UsageRecord
-from apertis.accounting.tokens import Tokens
+from apertis.accounting.tokens import COLUMNS, Tokens
 from apertis.gateway.store.booking import book
 from apertis.gateway.store.report import report_statement, rows_of
 from apertis.gateway.store.schema import usage
@@ -25,14 +25,7 @@ __all__ = ["StoredUsage"]
 # gateway from seeing that a key was revoked.
 _REPORTS_AT_ONCE = 2
 
-_TOKENS = {
-    "input": usage.c.input_tokens,
-    "output": usage.c.output_tokens,
-    "cache_read": usage.c.cache_read_tokens,
-    "cache_write_5m": usage.c.cache_write_5m_tokens,
-    "cache_write_1h": usage.c.cache_write_1h_tokens,
-    "web_search_requests": usage.c.web_search_requests,
-}
+_TOKENS = {name: usage.c[column] for name, column in COLUMNS.items()}
 _REST = tuple(name for name in UsageRecord.__struct_fields__ if name != "tokens")
 
 
