@@ -43,13 +43,21 @@ def arguments() -> argparse.Namespace:
         metavar="PART",
         help="measure this part of one suite (may be repeated); writes no RESULTS.md",
     )
+    parser.add_argument(
+        "--side",
+        action="append",
+        metavar="NAME",
+        help="measure this side of the gateway's suite (may be repeated); writes no RESULTS.md",
+    )
     return parser.parse_args()
 
 
-def chosen_parts(only: list[str] | None, there: tuple[str, ...]) -> list[str]:
+def chosen_parts(
+    only: list[str] | None, there: tuple[str, ...], what: str = "part"
+) -> list[str]:
     wrong = [name for name in only or () if name not in there]
     if wrong:
-        raise SystemExit(f"no part is named {wrong[0]!r}; there are {', '.join(there)}")
+        raise SystemExit(f"no {what} is named {wrong[0]!r}; there are {', '.join(there)}")
     return list(only or there)
 
 
@@ -71,16 +79,17 @@ def run_sdk(quick: bool, only: list[str] | None) -> str:
     return page(rows, sides, limits, loop)
 
 
-def run_gateway(quick: bool, only: list[str] | None) -> str:
+def run_gateway(quick: bool, only: list[str] | None, sides: list[str] | None) -> str:
     if sys.platform != "linux" or cores() is None:
         raise UnsupportedMachineError("the gateway's suite needs Linux and two cores")
     # It needs Linux down to its imports.
     from gateway.running_suite import PARTS as GATEWAY_PARTS
-    from gateway.running_suite import run
+    from gateway.running_suite import SIDES, run
 
     names = chosen_parts(only, GATEWAY_PARTS)
+    chosen = chosen_parts(sides, SIDES, "side")
     tell = Progress()
-    measured = run(quick, names, tell)
+    measured = run(quick, names, chosen, tell)
     tell("")
     print(measured.printed)
     return measured.page
@@ -110,15 +119,20 @@ def publish(suite: str, part: str) -> None:
 
 def main() -> int:
     chosen = arguments()
-    suites = {"sdk": run_sdk, "gateway": run_gateway}
     if chosen.only and chosen.suite == "all":
         raise SystemExit("--only needs a suite: sdk or gateway")
+    if chosen.side and chosen.suite != "gateway":
+        raise SystemExit("--side is for the suite gateway")
     try:
-        for name, run in suites.items():
-            if chosen.suite in {name, "all"}:
-                part = run(chosen.quick, chosen.only)
-                if not (chosen.quick or chosen.only):
-                    publish(name, part)
+        for name in ("sdk", "gateway"):
+            if chosen.suite not in {name, "all"}:
+                continue
+            if name == "sdk":
+                part = run_sdk(chosen.quick, chosen.only)
+            else:
+                part = run_gateway(chosen.quick, chosen.only, chosen.side)
+            if not (chosen.quick or chosen.only or chosen.side):
+                publish(name, part)
     except (
         InstallError,
         ProcessFailedError,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway import growth, suite
 from gateway.limits import BareRelay, Nginx
 from gateway.measuring import DIRECT, KILOBYTE, LOAD, bench
+from gateway.ours import NAME as OURS
 from gateway.ours import Ours
 from gateway.peers import LiteLLM, Portkey
 from gateway.results import NOT_INSTALLED, page, printed
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.launching import Side
 
 PARTS = (*suite.NAMES, *growth.TABLES)
+_EVERYBODY: tuple[Side, ...] = (Ours(), BareRelay(), Nginx(), LiteLLM(), Portkey())
+SIDES = tuple(side.name for side in _EVERYBODY)
 # 1,000 streams are 2,000 connections of a gateway.
 _OPEN_FILES = 8_192
 _CEILING_SECONDS = 1.0
@@ -34,10 +37,15 @@ class Measured:
     page: str
 
 
-def run(quick: bool, names: list[str], tell: Callable[[str], None]) -> Measured:
-    """Measure these parts. A peer that cannot be installed is left out and named."""
+def run(
+    quick: bool, names: list[str], sides: list[str], tell: Callable[[str], None]
+) -> Measured:
+    """Measure these parts of these sides, of ours in any case.
+
+    A peer that cannot be installed is left out and named.
+    """
     _allow_open_files()
-    everybody: list[Side] = [Ours(), BareRelay(), Nginx(), LiteLLM(), Portkey()]
+    everybody: list[Side] = [side for side in _EVERYBODY if side.name in {OURS, *sides}]
     present, notes = _installed(everybody)
     with bench(quick) as running:
         ceiling = running.calls(DIRECT, KILOBYTE, _CEILING_SECONDS, IN_FLIGHT, counts_cpu=False)
