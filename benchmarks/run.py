@@ -52,9 +52,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen_parts(
-    only: list[str] | None, there: tuple[str, ...], what: str = "part"
-) -> list[str]:
+def chosen_parts(only: list[str] | None, there: tuple[str, ...], what: str = "part") -> list[str]:
     wrong = [name for name in only or () if name not in there]
     if wrong:
         raise SystemExit(f"no {what} is named {wrong[0]!r}; there are {', '.join(there)}")

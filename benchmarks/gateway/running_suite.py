@@ -37,9 +37,7 @@ class Measured:
     page: str
 
 
-def run(
-    quick: bool, names: list[str], sides: list[str], tell: Callable[[str], None]
-) -> Measured:
+def run(quick: bool, names: list[str], sides: list[str], tell: Callable[[str], None]) -> Measured:
     """Measure these parts of these sides, of ours in any case.
 
     A peer that cannot be installed is left out and named.

@@ -36,7 +36,7 @@ def extra(name: str) -> set[str]:
 
 
 def test_the_gateways_libraries_are_known() -> None:
-    assert {"sqlalchemy", "uvicorn", "starlette"} <= extra("gateway")
+    assert {"sqlalchemy", "uvloop", "starlette"} <= extra("gateway")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from apertis.testing import AwaitDisconnect, Exchange, Gate, ScriptedServer, jso
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from apertis.gateway.serving.asgi import Receive, Scope, Send
+    from apertis.gateway.serving.protocol import ClientExchange
     from tests.kit.gateways import RunningGateway
     from tests.kit.http import Response
 
@@ -389,7 +389,7 @@ class Hasty(HttpProtocol):
 class Nothing:
     """The application of a server that never has a whole head."""
 
-    async def __call__(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
+    async def __call__(self, _exchange: ClientExchange) -> None:
         raise AssertionError
 
 
@@ -399,7 +399,7 @@ def hasty() -> Iterator[int]:
 
     listener = bind("127.0.0.1", 0)
     server = Server(Nothing(), listener)
-    server.config.http = Hasty
+    server.protocol = Hasty
     ready = threading.Event()
     thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
     thread.start()

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from apertis.gateway.serving.asgi import ASGIApp, Receive, Scope, Send
+    from apertis.gateway.serving.protocol import ClientExchange, Handler
 
 _WAIT_SECONDS = 60
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp) -> Iterator[int]:
+def serving(app: Handler) -> Iterator[int]:
     """Serve an application, or a gateway, from a thread; give the port."""
     service = app if isinstance(app, Gateway) else None
     with bind("127.0.0.1", 0) as listener:
@@ -162,11 +162,11 @@ class Stage:
     """One running server, on which each test puts the application that it wants."""
 
     def __init__(self) -> None:
-        self.app: ASGIApp | None = None
+        self.app: Handler | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: ClientExchange) -> None:
         assert self.app is not None
-        await self.app(scope, receive, send)
+        await self.app(exchange)
 
 
 @pytest.fixture(scope="session")
@@ -177,10 +177,10 @@ def stage() -> Iterator[tuple[Stage, Client]]:
 
 
 @pytest.fixture
-def serve(stage: tuple[Stage, Client]) -> Callable[[ASGIApp], Client]:
+def serve(stage: tuple[Stage, Client]) -> Callable[[Handler], Client]:
     """Serve an application until the test ends."""
 
-    def put_on(app: ASGIApp) -> Client:
+    def put_on(app: Handler) -> Client:
         stage[0].app = app
         return stage[1]
 

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-SERVER = ["apertis.gateway", "apertis.cli", "apertis.sandbox", "click", "rich", "uvicorn"]
+SERVER = ["apertis.gateway", "apertis.cli", "apertis.sandbox", "click", "rich", "uvloop"]
 HEAVY = ["asyncio", *SERVER]
 OPTIONAL = ["httpx2", "httpx", "jiter", "pydantic", "email", "urllib.request"]
 

@@ -49,7 +49,7 @@ def test_the_key_is_not_in_the_repr() -> None:
 def test_without_the_server_it_says_what_to_install() -> None:
     program = (
         "import sys\n"
-        "sys.modules['uvicorn'] = None\n"
+        "sys.modules['platformdirs'] = None\n"
         "from apertis.errors import ApertisError\n"
         "from apertis.testing import ScriptedServer, sandbox_server\n"
         "try:\n"

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from apertis.gateway.config import Settings
-    from apertis.gateway.serving.asgi import ASGIApp, Receive, Scope, Send
+    from apertis.gateway.serving.asgi import ASGIApp
+    from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import Upstream
 
 __all__ = ["Gateway", "batch_wiring", "build_pipeline", "build_router", "known_models"]
@@ -172,11 +173,11 @@ class Gateway:
         # The closing of upstreams that a reload took out.
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: ClientExchange) -> None:
         """Serve one request; the gateway must have been started."""
         if self._application is None:
             raise RuntimeError("the gateway is not started")
-        await self._application(scope, receive, send)
+        await self._application(exchange)
 
     async def start(self) -> None:
         """Open the store and the journal, book what an earlier process left, and wire all parts.

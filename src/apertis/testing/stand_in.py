@@ -18,14 +18,7 @@ from apertis.gateway.errors import (
     request_too_large,
 )
 from apertis.gateway.keys.admission import credential_of, refuse_repeated
-from apertis.gateway.serving.asgi import (
-    abort,
-    coding_of,
-    connection_of,
-    decoded_body,
-    read_body,
-    while_connected,
-)
+from apertis.gateway.serving.bodies import coding_of, decoded_body, read_body
 from apertis.gateway.serving.endpoints import Endpoint, resolve
 from apertis.gateway.upstreams.contract import (
     ClientLeft,
@@ -36,7 +29,7 @@ from apertis.gateway.upstreams.contract import (
 )
 
 if TYPE_CHECKING:
-    from apertis.gateway.serving.asgi import ASGIMessage, Receive, Scope, Send
+    from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import Upstream
 
 __all__ = ["StandIn"]
@@ -53,59 +46,51 @@ class ConnectionCut(ConnectionError):
 
 
 class StandIn:
-    """The ASGI application: one key, one upstream, and nothing in between."""
+    """The application: one key, one upstream, and nothing in between."""
 
     def __init__(self, upstream: Upstream, secret: str, max_body_bytes: int) -> None:
         self._upstream = upstream
         self._secret = secret.encode()
         self._max_body_bytes = max_body_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: ClientExchange) -> None:
         """Serve one request."""
-        started = False
-
-        async def tracked(message: ASGIMessage) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         request_id = f"req_{secrets.token_hex(12)}"
         try:
-            await self._serve(scope, receive, tracked, request_id)
+            await self._serve(exchange, request_id)
         except ClientLeft:
             return
         except (ConnectionCut, asyncio.CancelledError):
-            # A demanded cut, or a server that stops with this answer under way.
-            await abort(scope, receive)
+            # A demanded cut, a client who left, or a server that stops with this answer under way.
+            exchange.gave_up()
+            exchange.drop()
         except BaseException:
-            if not started:
-                _refuse(internal_error(), request_id, scope)
+            _refuse(internal_error(), request_id, exchange)
             raise
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        method: str = scope["method"]
-        resolved = resolve(method, scope["path"])
+    async def _serve(self, exchange: ClientExchange, request_id: str) -> None:
+        resolved = resolve(exchange.method, exchange.path)
         if isinstance(resolved, Refusal):
-            _refuse(resolved, request_id, scope)
+            _refuse(resolved, request_id, exchange)
             return
         endpoint, path, _ = resolved
         if endpoint not in _SERVED:
-            connection_of(scope).answer(200, [_JSON], b'{"status":"ok"}')
+            exchange.answer(200, [_JSON], b'{"status":"ok"}')
             return
-        body = self._stranger(scope) or await self._body(scope, receive)
+        body = self._stranger(exchange) or await self._body(exchange)
         if isinstance(body, Refusal):
-            _refuse(body, request_id, scope)
+            _refuse(body, request_id, exchange)
             return
-        query = scope["query_string"].decode("latin-1")
-        target = f"{path}?{query}" if query else path
-        request = UpstreamRequest(method, target, list(scope["headers"]), body)
-        await while_connected(scope, self._answer(request, request_id, send))
+        target = f"{path}?{exchange.query}" if exchange.query else path
+        request = UpstreamRequest(exchange.method, target, exchange.headers, body)
+        exchange.ends_with_client = True
+        await self._answer(request, request_id, exchange)
 
-    def _stranger(self, scope: Scope) -> Refusal | None:
-        repeated = refuse_repeated(scope["headers"])
+    def _stranger(self, exchange: ClientExchange) -> Refusal | None:
+        repeated = refuse_repeated(exchange.headers)
         if repeated is not None:
             return repeated
-        headers = header_values(scope["headers"])
+        headers = header_values(exchange.headers)
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._max_body_bytes:
             return request_too_large(self._max_body_bytes)
@@ -116,15 +101,17 @@ class StandIn:
             return invalid_api_key()
         return None
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | Refusal:
+    async def _body(self, exchange: ClientExchange) -> bytes | Refusal:
         limit = self._max_body_bytes
-        coding = coding_of(header_values(scope["headers"]).get("content-encoding", ""))
+        coding = coding_of(header_values(exchange.headers).get("content-encoding", ""))
         if isinstance(coding, Refusal):
             return coding
-        body = await read_body(scope, receive, limit, _BODY_SECONDS, _WHOLE_BODY_SECONDS)
+        body = await read_body(exchange, limit, _BODY_SECONDS, _WHOLE_BODY_SECONDS)
         return body if isinstance(body, Refusal) else await decoded_body(body, coding, limit)
 
-    async def _answer(self, request: UpstreamRequest, request_id: str, send: Send) -> None:
+    async def _answer(
+        self, request: UpstreamRequest, request_id: str, exchange: ClientExchange
+    ) -> None:
         answer = await self._upstream.open(request, _FOR_EVER)
         if isinstance(answer, UpstreamFailure):
             raise ConnectionCut
@@ -132,17 +119,18 @@ class StandIn:
         if not any(name == b"request-id" for name, _ in headers):
             headers.append((b"request-id", request_id.encode()))
         try:
-            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            exchange.start(answer.status, headers)
             sent = 0
             while chunk := await answer.read():
                 if isinstance(chunk, UpstreamFailure):
                     raise ConnectionCut
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                exchange.write(chunk)
+                await exchange.drain()
                 sent += 1
                 if sent % _CHUNKS_PER_TURN == 0:
                     # Sending alone does not let others have their turn.
                     await asyncio.sleep(0)
-            await send({"type": "http.response.body", "body": b""})
+            exchange.end()
         finally:
             answer.close()
 
@@ -150,6 +138,6 @@ class StandIn:
 _JSON = (b"content-type", b"application/json")
 
 
-def _refuse(refusal: Refusal, request_id: str, scope: Scope) -> None:
+def _refuse(refusal: Refusal, request_id: str, exchange: ClientExchange) -> None:
     headers = [*refusal.header_lines(), (b"request-id", request_id.encode())]
-    connection_of(scope).answer(refusal.status, headers, refusal.body(request_id))
+    exchange.answer(refusal.status, headers, refusal.body(request_id))

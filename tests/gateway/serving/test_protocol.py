@@ -20,7 +20,7 @@ from apertis.testing import ScriptedServer, json_response
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from apertis.gateway.serving.asgi import Receive, Scope, Send
+    from apertis.gateway.serving.protocol import ClientExchange
     from tests.kit.gateways import RunningGateway
 
     Start = Callable[..., RunningGateway]
@@ -357,16 +357,15 @@ class Impatient(HttpProtocol):
     rest_seconds = 0.2
 
 
-async def answering_at_once(scope: Scope, receive: Receive, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 401, "headers": []})
-    await send({"type": "http.response.body", "body": b"no"})
+async def answering_at_once(exchange: ClientExchange) -> None:
+    exchange.answer(401, [], b"no")
 
 
 @pytest.fixture
 def impatient() -> Iterator[int]:
     listener = bind("127.0.0.1", 0)
     server = Server(answering_at_once, listener)
-    server.config.http = Impatient
+    server.protocol = Impatient
     ready = threading.Event()
     thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
     thread.start()

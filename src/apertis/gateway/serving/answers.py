@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from apertis.gateway.errors import Refusal
     from apertis.gateway.request.context import Progress
     from apertis.gateway.request.forward import StreamedAnswer, WholeAnswer
-    from apertis.gateway.serving.asgi import ClientConnection
+    from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import RawHeaders
 
 __all__ = [
@@ -54,7 +54,7 @@ def own_headers(progress: Progress, headers: RawHeaders) -> RawHeaders:
     return headers
 
 
-def send_refusal(progress: Progress, refusal: Refusal, connection: ClientConnection) -> None:
+def send_refusal(progress: Progress, refusal: Refusal, connection: ClientExchange) -> None:
     """Answer with an error of the gateway's own."""
     progress.refuses(refusal)
     standing = progress.standing
@@ -70,7 +70,7 @@ def send_refusal(progress: Progress, refusal: Refusal, connection: ClientConnect
 def send_plain(
     progress: Progress,
     answer: WholeAnswer,
-    connection: ClientConnection,
+    connection: ClientExchange,
     clock: Callable[[], float],
 ) -> None:
     """Answer with a whole body."""
@@ -81,7 +81,7 @@ def send_plain(
 async def send_stream(
     progress: Progress,
     answer: StreamedAnswer,
-    connection: ClientConnection,
+    connection: ClientExchange,
     pings: Pings,
     clock: Callable[[], float],
 ) -> None:
@@ -122,7 +122,7 @@ class _Watched:
 
     __slots__ = ("connection", "last")
 
-    def __init__(self, connection: ClientConnection, now: float) -> None:
+    def __init__(self, connection: ClientExchange, now: float) -> None:
         self.connection = connection
         self.last = now
 
@@ -138,7 +138,7 @@ class Pings:
         self._clock = clock
         self._streams: set[_Watched] = set()
 
-    def watch(self, connection: ClientConnection) -> _Watched:
+    def watch(self, connection: ClientExchange) -> _Watched:
         """Begin to look after a stream; its head is sent next."""
         watched = _Watched(connection, self._clock())
         self._streams.add(watched)
@@ -195,7 +195,7 @@ class LineAnswer:
 async def send_lines(
     progress: Progress,
     answer: LineAnswer,
-    connection: ClientConnection,
+    connection: ClientExchange,
     clock: Callable[[], float],
 ) -> None:
     """Hand lines out as they come, and no faster than the client takes them."""

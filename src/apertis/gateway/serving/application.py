@@ -1,4 +1,4 @@
-"""The ASGI application: finds what is behind a path, and tells one story for each request.
+"""The application: finds what is behind a path, and tells one story for each request.
 
 In the order in which a request meets them: the path, the limits of its address, its key, the
 key's limits, its body, and then what is behind the path. Each request ends in one line of the log
@@ -39,16 +39,8 @@ from apertis.gateway.serving.answers import (
     send_refusal,
     send_stream,
 )
-from apertis.gateway.serving.asgi import (
-    CALLER,
-    REQUEST_ID,
-    abort,
-    coding_of,
-    connection_of,
-    decoded_body,
-    read_body,
-    while_connected,
-)
+from apertis.gateway.serving.asgi import CALLER, REQUEST_ID, serve
+from apertis.gateway.serving.bodies import coding_of, decoded_body, read_body
 from apertis.gateway.serving.endpoints import Endpoint, resolve
 from apertis.gateway.serving.home import home
 from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES, ClientLeft, Request, header_values
@@ -61,8 +53,9 @@ if TYPE_CHECKING:
     from apertis.gateway.observe.metrics import Metrics
     from apertis.gateway.request.pipeline import Pipeline
     from apertis.gateway.serving.answers import Pings
-    from apertis.gateway.serving.asgi import ASGIApp, ASGIMessage, Receive, Scope, Send
+    from apertis.gateway.serving.asgi import ASGIApp
     from apertis.gateway.serving.endpoints import Resolved
+    from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import RawHeaders
 
     Handler = Callable[
@@ -84,7 +77,7 @@ _ADMIN_ONLY = frozenset({Endpoint.METRICS})
 
 
 class Application:
-    """The gateway as ASGI. `pipeline` is replaced when the configuration is read again."""
+    """What answers each exchange. `pipeline` is replaced when the configuration is read again."""
 
     def __init__(
         self,
@@ -111,35 +104,36 @@ class Application:
         self._admin = admin
         self._openapi = openapi
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: ClientExchange) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            raise RuntimeError(f"this application speaks HTTP only, not {scope['type']}")
-        resolved = resolve(scope["method"], scope["path"])
-        headers = header_values(scope["headers"])
+        resolved = resolve(exchange.method, exchange.path)
+        headers = header_values(exchange.headers)
         endpoint = "" if isinstance(resolved, Refusal) else resolved[0].value
-        progress = Progress(self._context(scope, headers, endpoint))
+        progress = Progress(self._context(exchange, headers, endpoint))
         try:
-            await self._serve(progress, resolved, headers, scope, receive, send)
+            await self._serve(progress, resolved, headers, exchange)
         except ClientLeft:
             progress.ends(CLIENT_LEFT)
         except CutAnswer as cut:
             progress.ends(code=cut.refusal.code)
-            await abort(scope, receive)
+            exchange.drop()
         except asyncio.CancelledError:
-            # The server stops, and this answer did not end in time.
-            progress.ends()
-            if progress.head_sent:
-                await abort(scope, receive)
+            if exchange.gave_up():
+                progress.ends(CLIENT_LEFT)
+            elif progress.head_sent:
+                # The server stops, and this answer did not end in time.
+                progress.ends()
+                exchange.drop()
             else:
-                send_refusal(progress, STOPPING, connection_of(scope))
+                progress.ends()
+                send_refusal(progress, STOPPING, exchange)
         except BaseException:
             # A defect: the log has its trace, and the client learns as much as it may.
             progress.ends(500, "internal_error", interrupted=False)
             if progress.head_sent:
-                await abort(scope, receive)
+                exchange.drop()
             else:
-                send_refusal(progress, internal_error(), connection_of(scope))
+                send_refusal(progress, internal_error(), exchange)
             raise
         finally:
             finished = self._clock()
@@ -151,34 +145,32 @@ class Application:
         progress: Progress,
         resolved: Resolved | Refusal,
         headers: Mapping[str, str],
-        scope: Scope,
-        receive: Receive,
-        send: Send,
+        exchange: ClientExchange,
     ) -> None:
         context, pipeline = progress.context, self.pipeline
         if context.page_headers:
             preflight = _preflight(context.method, context.page_headers, headers)
             if preflight is not None:
                 progress.answers(204)
-                connection_of(scope).answer(204, preflight, b"")
+                exchange.answer(204, preflight, b"")
                 return
         if isinstance(resolved, Refusal):
             if context.path.startswith("/v1/"):
                 # Who guesses at paths of the API is counted like who uses them.
                 resolved = pipeline.admit_address(progress) or resolved
-            send_refusal(progress, resolved, connection_of(scope))
+            send_refusal(progress, resolved, exchange)
             return
         endpoint, path, name = resolved
         if endpoint in _OPEN:
-            await self._open_to_all(progress, endpoint, scope)
+            await self._open_to_all(progress, endpoint, exchange)
             return
-        peer = _peer(scope)
-        if endpoint in _ADMIN_ONLY and _is_local(peer, scope):
-            self._scraped(progress, scope)
+        if endpoint in _ADMIN_ONLY and _is_local(exchange):
+            self._scraped(progress, exchange)
             return
-        query = scope["query_string"].decode("latin-1")
-        raw_headers: RawHeaders = scope["headers"]
-        request = Request(context.id, context.method, path, query, headers, b"", raw_headers, peer)
+        raw = exchange.headers
+        request = Request(
+            context.id, context.method, path, exchange.query, headers, b"", raw, exchange.peer
+        )
         refusal = pipeline.admit(progress, request)
         if len(request.headers) < len(request.raw_headers):
             refusal = refuse_repeated(request.raw_headers) or refusal
@@ -186,24 +178,26 @@ class Application:
             refusal = await self._admit_newer(progress, request)
         key = progress.key
         if refusal is not None or key is None:
-            send_refusal(progress, refusal or internal_error(), connection_of(scope))
+            send_refusal(progress, refusal or internal_error(), exchange)
             return
         if endpoint in _ADMIN_ONLY:
             if key.record.admin:
-                self._scraped(progress, scope)
+                self._scraped(progress, exchange)
             else:
-                send_refusal(progress, access_denied(), connection_of(scope))
+                send_refusal(progress, access_denied(), exchange)
             return
         if endpoint is Endpoint.ADMIN:
             if key.record.admin:
-                await self._administered(progress, key, request, scope, receive, send)
+                await self._administered(progress, key, request, exchange)
             else:
-                send_refusal(progress, ADMINISTRATORS_ONLY, connection_of(scope))
+                send_refusal(progress, ADMINISTRATORS_ONLY, exchange)
             return
-        await self._counted(progress, key, request, endpoint, name, scope, receive)
+        await self._counted(progress, key, request, endpoint, name, exchange)
 
-    def _context(self, scope: Scope, headers: Mapping[str, str], endpoint: str) -> RequestContext:
-        now, path = time(), scope["path"]
+    def _context(
+        self, exchange: ClientExchange, headers: Mapping[str, str], endpoint: str
+    ) -> RequestContext:
+        now, path = time(), exchange.path
         request_class = headers.get("x-claude-code-request-class")
         if request_class is not None and request_class not in _REQUEST_CLASSES:
             request_class = "other"
@@ -215,10 +209,10 @@ class Application:
             new_request_id(now),
             now,
             self._clock(),
-            scope["method"],
+            exchange.method,
             path,
             endpoint,
-            client_address(_peer(scope), headers.get("x-forwarded-for"), self.pipeline.trusted),
+            client_address(exchange.peer, headers.get("x-forwarded-for"), self.pipeline.trusted),
             _id(headers.get("x-request-id")),
             _id(headers.get("x-claude-code-session-id")),
             _id(headers.get("x-claude-code-agent-id")),
@@ -238,26 +232,25 @@ class Application:
         request: Request,
         endpoint: Endpoint,
         name: str,
-        scope: Scope,
-        receive: Receive,
+        exchange: ClientExchange,
     ) -> None:
         """Serve a request of the API, counted as one that is under way."""
         pipeline = self.pipeline
         refusal = pipeline.enter(key)
         if refusal is not None:
-            send_refusal(progress, refusal, connection_of(scope))
+            send_refusal(progress, refusal, exchange)
             return
         self._metrics.in_flight += 1
         try:
-            read = self._body_at_hand(request, endpoint, scope)
+            read = self._body_at_hand(request, endpoint, exchange)
             if read is None:
-                read = await self._awaited_body(request, endpoint, scope, receive)
+                read = await self._awaited_body(request, endpoint, exchange)
             if isinstance(read, Refusal):
-                send_refusal(progress, read, connection_of(scope))
+                send_refusal(progress, read, exchange)
                 return
-            work = self._answered(progress, key, read, endpoint, name, scope)
-            if not await while_connected(scope, work):
-                raise ClientLeft
+            # From here on nobody but the client wants what is done.
+            exchange.ends_with_client = True
+            await self._answered(progress, key, read, endpoint, name, exchange)
         finally:
             self._metrics.in_flight -= 1
             pipeline.leave(key)
@@ -267,7 +260,7 @@ class Application:
         return limit * _BATCH_FACTOR if endpoint is Endpoint.BATCHES else limit
 
     def _body_at_hand(
-        self, request: Request, endpoint: Endpoint, scope: Scope
+        self, request: Request, endpoint: Endpoint, exchange: ClientExchange
     ) -> Request | Refusal | None:
         """Take the body, which nearly always came with its head; None when it must be awaited."""
         limit = self._limit(endpoint)
@@ -285,7 +278,7 @@ class Application:
         if "content-encoding" in headers:
             # Rare: it is read with those that are awaited.
             return None
-        body = connection_of(scope).take_body()
+        body = exchange.take_body()
         if body is None:
             return None
         if len(body) > limit:
@@ -294,7 +287,7 @@ class Application:
         return request
 
     async def _awaited_body(
-        self, request: Request, endpoint: Endpoint, scope: Scope, receive: Receive
+        self, request: Request, endpoint: Endpoint, exchange: ClientExchange
     ) -> Request | Refusal:
         server = self.pipeline.settings.server
         limit = self._limit(endpoint)
@@ -302,7 +295,7 @@ class Application:
         if isinstance(coding, Refusal):
             return coding
         body = await read_body(
-            scope, receive, limit, server.body_timeout_seconds, server.body_total_timeout_seconds
+            exchange, limit, server.body_timeout_seconds, server.body_total_timeout_seconds
         )
         if isinstance(body, bytes):
             body = await decoded_body(body, coding, limit)
@@ -322,7 +315,7 @@ class Application:
         request: Request,
         endpoint: Endpoint,
         name: str,
-        scope: Scope,
+        exchange: ClientExchange,
     ) -> None:
         pipeline = self.pipeline
         answer: WholeAnswer | StreamedAnswer | LineAnswer | Refusal
@@ -335,15 +328,17 @@ class Application:
         if isinstance(answer, Refusal):
             if _is_claude_code(request):
                 answer = answer.for_claude_code()
-            send_refusal(progress, answer, connection_of(scope))
+            send_refusal(progress, answer, exchange)
         elif isinstance(answer, StreamedAnswer):
-            await send_stream(progress, answer, connection_of(scope), self._pings, self._clock)
+            await send_stream(progress, answer, exchange, self._pings, self._clock)
         elif isinstance(answer, LineAnswer):
-            await send_lines(progress, answer, connection_of(scope), self._clock)
+            await send_lines(progress, answer, exchange, self._clock)
         else:
-            send_plain(progress, answer, connection_of(scope), self._clock)
+            send_plain(progress, answer, exchange, self._clock)
 
-    async def _open_to_all(self, progress: Progress, endpoint: Endpoint, scope: Scope) -> None:
+    async def _open_to_all(
+        self, progress: Progress, endpoint: Endpoint, exchange: ClientExchange
+    ) -> None:
         status, body = 200, _ALIVE
         if endpoint is Endpoint.OPENAPI:
             body = self._openapi()
@@ -355,48 +350,38 @@ class Application:
         own = progress.context.id.encode()
         kind: RawHeaders = [_JSON]
         if endpoint is Endpoint.HOME:
-            kind, body = home(dict(scope["headers"]).get(b"accept", b"").decode("latin-1"))
+            kind, body = home(dict(exchange.headers).get(b"accept", b"").decode("latin-1"))
         headers = [*kind, (b"x-apertis-request-id", own), (b"request-id", own)]
         progress.answers(status)
-        connection_of(scope).answer(status, headers, body)
+        exchange.answer(status, headers, body)
 
-    def _scraped(self, progress: Progress, scope: Scope) -> None:
+    def _scraped(self, progress: Progress, exchange: ClientExchange) -> None:
         progress.answers(200)
         headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
-        connection_of(scope).answer(200, headers, self._metrics.render())
+        exchange.answer(200, headers, self._metrics.render())
 
     async def _administered(
         self,
         progress: Progress,
         key: Key,
         request: Request,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
+        exchange: ClientExchange,
     ) -> None:
-        read = self._body_at_hand(request, Endpoint.ADMIN, scope)
+        read = self._body_at_hand(request, Endpoint.ADMIN, exchange)
         if read is None:
-            read = await self._awaited_body(request, Endpoint.ADMIN, scope, receive)
+            read = await self._awaited_body(request, Endpoint.ADMIN, exchange)
         if isinstance(read, Refusal):
-            send_refusal(progress, read, connection_of(scope))
+            send_refusal(progress, read, exchange)
             return
-        bodies: list[ASGIMessage] = [{"type": "http.request", "body": read.body}]
 
-        async def received() -> ASGIMessage:
-            return bodies.pop() if bodies else await receive()
-
-        async def observed(message: ASGIMessage) -> None:
-            if message["type"] == "http.response.start":
-                progress.answers(message["status"])
-                own = [(b"x-apertis-request-id", progress.context.id.encode())]
-                if progress.standing is not None:
-                    own += progress.standing.headers()
-                message["headers"] = [*message["headers"], *own]
-            await send(message)
+        def started(status: int, headers: RawHeaders) -> RawHeaders:
+            progress.answers(status)
+            own = [*headers, (b"x-apertis-request-id", progress.context.id.encode())]
+            return own if progress.standing is None else [*own, *progress.standing.headers()]
 
         # The key that was let in goes along: headers that are read twice could be read differently.
-        decided = {"path": request.path, REQUEST_ID: progress.context.id, CALLER: key}
-        await self._admin()({**scope, **decided}, received, observed)
+        facts = {REQUEST_ID: progress.context.id, CALLER: key}
+        await serve(self._admin(), exchange, request.path, read.body, facts, started)
 
 
 _PREFLIGHT = (
@@ -425,20 +410,13 @@ def _id(value: str | None) -> str | None:
     return "".join(char if " " <= char <= "~" else "?" for char in value)
 
 
-def _peer(scope: Scope) -> str:
-    """The address at the other end of the connection; a Unix socket has none."""
-    client = scope["client"]
-    return "" if client is None else client[0]
-
-
-def _is_local(address: str, scope: Scope) -> bool:
+def _is_local(exchange: ClientExchange) -> bool:
     """Whether somebody on this machine asks, and not for somebody else."""
-    if not is_loopback(address):
+    if not is_loopback(exchange.peer):
         return False
-    names: list[bytes] = [name for name, _ in scope["headers"]]
     return not any(
         name == b"via" or name in TOLD_BY_PROXIES or name.startswith(b"x-forwarded-")
-        for name in names
+        for name, _ in exchange.headers
     )
 
 

@@ -1,42 +1,54 @@
-"""uvicorn's HTTP/1.1 protocol with additions.
+"""HTTP/1.1 with one client: its connection, and the requests that come over it in turn.
 
-Answers can be cut, a client's departure is told at once, errors are JSON, heads are limited in
-size and time, and upgrades are ignored.
+Theory of operation: httptools parses what comes and calls the methods `on_*` of `HttpProtocol`, in
+this order for each message: `on_message_begin`, `on_url`, `on_header` for each field,
+`on_headers_complete`, `on_body` for each piece, `on_header` for each trailer,
+`on_message_complete`. `_within_message` and `_within_head` say where in this row the bytes are.
+
+With the end of its head a request becomes a `ClientExchange`, which holds the body as it comes
+and writes the answer. If the answer before is complete, the exchange is `_active`, and the handler
+runs in a task of its own; else it waits in `_queue`, and nothing more is read meanwhile.
+`ClientExchange.answer` and `end` complete an answer; `_answered` then starts the next one.
+Reading stops while a body is larger than anybody asked for, while requests wait, and while a
+complete answer is not taken; it goes on with what ends these.
+
+A connection ends in three ways. `hang_up` closes behind the last answer; while the client still
+sends, it reads on for a while, so that the answer is not lost with a reset. `_refuse` answers what
+is no HTTP, too large or too slow, and hangs up. A client that leaves is told to its exchanges, and
+ends the task of one whose answer only it could want.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
-import time
-from typing import TYPE_CHECKING, cast
+from collections import deque
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from time import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 
 from apertis.gateway.errors import (
     Refusal,
     head_too_large,
+    internal_error,
     invalid_request,
     not_implemented,
     request_timeout,
     trailers_too_large,
 )
 from apertis.gateway.request.context import new_request_id
-from apertis.gateway.serving.asgi import CONNECTION
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-
-    from apertis.gateway.serving.asgi import Scope
     from apertis.gateway.upstreams.contract import RawHeaders
 
-__all__ = ["HttpProtocol"]
-
+__all__ = ["ClientExchange", "Connections", "Handler", "HttpProtocol"]
 
 # The parser itself would keep a head of any length, before any key has been seen.
 _MAX_HEAD_BYTES = 64 * 1024
@@ -44,10 +56,20 @@ _HEAD_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
 # How long the rest of a body may come whose request is answered already.
 _REST_SECONDS = 30.0
+# Longer than clients keep an idle connection, so that it is they who close it.
+_KEEP_ALIVE_SECONDS = 120.0
 # Each request that waits behind an answer costs far more memory than its bytes.
 _MAX_WAITING = 100
+# How much of a body is taken before anybody asks for it.
+_MAX_UNASKED_BYTES = 64 * 1024
+# Most requests have one of few targets; longer ones are not kept.
+_MAX_KEPT_TARGET_BYTES = 256
 # RFC 9110, section 7.2: a name or an address, and perhaps a port.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Za-z.:_%~-]+\])(?::[0-9]{0,5})?")
+
+_logger = logging.getLogger("apertis.gateway")
+
+Handler = Callable[["ClientExchange"], Coroutine[Any, Any, None]]
 
 
 class _RefusedError(Exception):
@@ -58,59 +80,197 @@ class _RefusedError(Exception):
         self.refusal = refusal
 
 
+class Connections:
+    """What the connections of a server share: who answers, who is there, how heads begin.
+
+    `on_idle` is called whenever the last connection is closed and the last request over.
+    """
+
+    __slots__ = ("_second", "_starts", "handler", "on_idle", "open", "under_way")
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.open: set[HttpProtocol] = set()
+        self.under_way: set[ClientExchange] = set()
+        self.on_idle: Callable[[], object] = bool
+        self._second = 0
+        self._starts: dict[int, bytes] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is there."""
+        return not (self.open or self.under_way)
+
+    def start_of_head(self, status: int) -> bytes:
+        """Give the status line and the date, which answers of a second have in common."""
+        second = int(time())
+        if second != self._second:
+            self._second = second
+            self._starts.clear()
+        start = self._starts.get(status)
+        if start is None:
+            try:
+                phrase = HTTPStatus(status).phrase
+            except ValueError:
+                phrase = ""
+            date = formatdate(second, usegmt=True)
+            start = f"HTTP/1.1 {status} {phrase}\r\ndate: {date}\r\n".encode("ascii")
+            self._starts[status] = start
+        return start
+
+    def forget(self, connection: HttpProtocol | None, exchange: ClientExchange | None) -> None:
+        """Take note that a connection is closed, or a request over."""
+        if connection is not None:
+            self.open.discard(connection)
+        if exchange is not None:
+            self.under_way.discard(exchange)
+        if not (self.open or self.under_way):
+            self.on_idle()
+
+
 class ClientExchange:
-    """One request of a connection, as the application meets it beside ASGI's messages."""
+    """One request of a connection and its answer.
 
-    __slots__ = ("_chunked", "_cycle", "_on_lost", "_protocol")
+    `headers` are as they came, names in lower case; `task` is who answers. With `ends_with_client`
+    that task is cancelled when the client leaves.
+    """
 
-    def __init__(self, protocol: HttpProtocol, cycle: RequestResponseCycle) -> None:
+    __slots__ = (
+        "_chunked",
+        "_expects_continue",
+        "_is_http_1_0",
+        "_max_unasked",
+        "_pieces",
+        "_protocol",
+        "_waiter",
+        "ended",
+        "ends_with_client",
+        "headers",
+        "is_lost",
+        "is_whole",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "received_bytes",
+        "started",
+        "task",
+    )
+
+    def __init__(
+        self,
+        protocol: HttpProtocol,
+        method: str,
+        target: tuple[str, str],
+        headers: RawHeaders,
+        *,
+        is_http_1_0: bool,
+        keep_alive: bool,
+        expects_continue: bool,
+    ) -> None:
         self._protocol = protocol
-        self._cycle = cycle
-        self._on_lost: Callable[[], object] | None = None
+        self.method = method
+        self.path, self.query = target
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.task: asyncio.Task[None] | None = None
+        self.ends_with_client = False
+        # Whether the client left before its answer was complete.
+        self.is_lost = False
+        # Whether the head of the answer was written, and all of it.
+        self.started = False
+        self.ended = False
+        # Whether all of the body came, and how much of it was not taken.
+        self.is_whole = False
+        self.received_bytes = 0
+        self._pieces: list[bytes] = []
+        self._max_unasked = _MAX_UNASKED_BYTES
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_http_1_0 = is_http_1_0
+        self._expects_continue = expects_continue
         self._chunked = False
 
     @property
-    def on_lost(self) -> Callable[[], object] | None:
-        """What is called when the client leaves."""
-        return self._on_lost
-
-    @on_lost.setter
-    def on_lost(self, call: Callable[[], object] | None) -> None:
-        self._on_lost = call
-        if call is None:
-            self._protocol.exchanges.discard(self)
-        else:
-            self._protocol.exchanges.add(self)
-
-    def want_body(self, limit_bytes: int) -> None:
-        """Let `receive` give the body as a whole, or what there is once it exceeds the limit."""
-        cycle = self._cycle
-        self._protocol.wanted = cycle, limit_bytes
-        if cycle.more_body and not cycle.disconnected and len(cycle.body) <= limit_bytes:
-            cycle.message_event.clear()
+    def peer(self) -> str:
+        """The address at the other end of the connection; empty where it has none."""
+        return self._protocol.peer[0]
 
     @property
-    def received_bytes(self) -> int:
-        """How much of the body is there and was not taken."""
-        return len(self._cycle.body) + self._protocol.wanted_size
+    def connection(self) -> dict[str, Any]:
+        """What ASGI's scope says of the connection."""
+        protocol = self._protocol
+        return {
+            "http_version": "1.0" if self._is_http_1_0 else "1.1",
+            "scheme": "http"
+            if protocol.transport.get_extra_info("sslcontext") is None
+            else "https",
+            "client": protocol.peer,
+            "server": None,
+        }
 
     def take_body(self) -> bytes | None:
         """Give the request's body if all of it is there, so that nothing need be awaited."""
-        cycle = self._cycle
-        if cycle.more_body or cycle.disconnected:
+        if not self.is_whole or self.is_lost:
             return None
-        # As `receive` does, so that it tells of the client's departure from here on.
-        cycle.message_event.clear()
-        if not self._protocol.pipeline:
-            cycle.flow.resume_reading()
-        body = bytes(cycle.body)
-        cycle.body = bytearray()
-        return body
+        pieces, self._pieces = self._pieces, []
+        self.received_bytes = 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the client left."""
-        return self._cycle.disconnected
+    async def more_body(self, max_bytes: int) -> None:
+        """Wait until all of the body is there, or more than `max_bytes`, or the client has left.
+
+        To keep one value and grow it by each piece would copy a large body over and over.
+        """
+        self._max_unasked = max_bytes
+        protocol = self._protocol
+        if self._expects_continue and not (self.started or protocol.transport.is_closing()):
+            self._expects_continue = False
+            protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        protocol.resume_reading()
+        if not (self.is_whole or self.is_lost or self.received_bytes > max_bytes):
+            await self._change()
+
+    async def left(self) -> None:
+        """Wait until the client has left, or its answer is complete."""
+        while not (self.is_lost or self.ended):
+            await self._change()
+
+    async def _change(self) -> None:
+        self._waiter = self._protocol.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        """Let who waits look again."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def add(self, data: bytes) -> None:
+        """Keep a piece of the body."""
+        if self.ended:
+            return
+        self._pieces.append(data)
+        self.received_bytes += len(data)
+        if self.received_bytes > self._max_unasked:
+            self._protocol.pause_reading()
+            self.wake()
+
+    def lose(self) -> None:
+        """Take note that nobody waits for the answer any more."""
+        if self.ended or self.is_lost:
+            return
+        self.is_lost = True
+        self.wake()
+        if self.ends_with_client and self.task is not None:
+            self.task.cancel()
+
+    def gave_up(self) -> bool:
+        """Whether the cancellation of the task that just came is that of a client who left."""
+        task = self.task
+        return self.ends_with_client and self.is_lost and task is not None and task.uncancel() == 0
 
     def drop(self) -> None:
         """Deliver what was written, and end the connection."""
@@ -119,39 +279,38 @@ class ClientExchange:
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Write a whole answer; to `HEAD`, its head only.
 
-        This and what follows do the same as the messages of ASGI. What those are checked for on
-        the way is settled for these headers: they were parsed before, or are the gateway's own.
+        The headers are not checked here: they were parsed before, or are the gateway's own.
         """
-        cycle = self._cycle
-        if cycle.disconnected or cycle.response_complete:
+        if self.is_lost or self.started:
             return
         if status != 204:
             headers.append((b"content-length", b"%d" % len(body)))
         if status == 408:
             # It says that what is still to come is not awaited any more.
-            cycle.keep_alive = False
+            self.keep_alive = False
         parts = self._head(status, headers)
-        if cycle.scope["method"] != "HEAD":
+        if self.method != "HEAD":
             parts.append(body)
         self._protocol.transport.write(b"".join(parts))
         self._complete()
 
     def start(self, status: int, headers: RawHeaders) -> None:
         """Write the head of an answer whose body is still to come."""
-        cycle = self._cycle
-        if cycle.disconnected or cycle.response_started:
+        if self.is_lost or self.started:
             return
-        if cycle.scope["http_version"] == "1.1":
-            self._chunked = True
-            headers.append((b"transfer-encoding", b"chunked"))
-        else:
+        if any(name == b"content-length" for name, _ in headers):
+            self._chunked = False
+        elif self._is_http_1_0:
             # The end of the connection is the end of the body, which HTTP/1.0 knows.
-            cycle.keep_alive = False
+            self.keep_alive = False
+        else:
+            self._chunked = self.method != "HEAD"
+            headers.append((b"transfer-encoding", b"chunked"))
         self._protocol.transport.write(b"".join(self._head(status, headers)))
 
     def write(self, data: bytes) -> None:
         """Write a piece of its body."""
-        if self._cycle.disconnected or not data:
+        if self.is_lost or self.ended or not data or self.method == "HEAD":
             return
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
@@ -159,7 +318,7 @@ class ClientExchange:
 
     def end(self) -> None:
         """Write the end of its body."""
-        if self._cycle.disconnected or self._cycle.response_complete:
+        if self.is_lost or self.ended:
             return
         if self._chunked:
             self._protocol.transport.write(b"0\r\n\r\n")
@@ -168,77 +327,133 @@ class ClientExchange:
     @property
     def is_full(self) -> bool:
         """Whether the client reads more slowly than is written."""
-        return self._cycle.flow.write_paused and not self._cycle.disconnected
+        return self._protocol.write_paused and not self.is_lost
 
     async def drain(self) -> None:
-        """Wait until the client has read on."""
-        await self._cycle.flow.drain()
+        """Wait until the client has read on, or left."""
+        await self._protocol.writable.wait()
 
     def _head(self, status: int, headers: RawHeaders) -> list[bytes]:
-        cycle = self._cycle
-        parts = [STATUS_LINE[status]]
-        for name, value in cycle.default_headers:
-            parts += (name, b": ", value, b"\r\n")
+        parts = [self._protocol.connections.start_of_head(status)]
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
-        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-        cycle.response_started = True
-        cycle.waiting_for_100_continue = False
+        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        self.started = True
         return parts
 
     def _complete(self) -> None:
-        cycle = self._cycle
-        cycle.response_complete = True
-        cycle.message_event.set()
-        if not cycle.keep_alive:
+        self.ended = True
+        self.wake()
+        if not self.keep_alive:
             self._protocol.hang_up()
-        cycle.on_response()
+        self._protocol.answered()
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(asyncio.Protocol):
     """One client's connection."""
 
     head_seconds = _HEAD_SECONDS
-    _within_message = False
-    _within_head = False
-    _refused = False
-    _head_bytes = 0
     rest_seconds = _REST_SECONDS
-    # Whether what came may hold a head that is too large.
-    _much_came = False
-    # What came of a message behind its head without any byte of a body: it frames the body.
-    _framing_bytes = 0
-    _body_came = False
-    # An answer is complete, and its client does not take it: nothing more is read of it.
-    _stalled = False
-    _head_timer: asyncio.TimerHandle | None = None
-    _rest_timer: asyncio.TimerHandle | None = None
-    # The request whose body is wanted as a whole, and how large it may become.
-    wanted: tuple[RequestResponseCycle, int] | None = None
-    wanted_size = 0
+    keep_alive_seconds = _KEEP_ALIVE_SECONDS
+
+    def __init__(self, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
+        self.connections = connections
+        self.loop = loop
+        self.write_paused = False
+        # Clear while the client has not read what was written.
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.parser = self._new_parser()
+        self._reading = True
+        self._url = b""
+        self._headers: RawHeaders = []
+        self._within_message = False
+        self._within_head = False
+        self._refused = False
+        self._head_bytes = 0
+        # Whether what came may hold a head that is too large.
+        self._much_came = False
+        # What came of a message behind its head without any byte of a body: it frames the body.
+        self._framing_bytes = 0
+        self._body_came = False
+        # An answer is complete, and its client does not take it: nothing more is read of it.
+        self._stalled = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._rest_timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
+        # The request that is answered, those that wait, and the one whose body comes.
+        self._active: ClientExchange | None = None
+        self._queue: deque[ClientExchange] = deque()
+        self._newest: ClientExchange | None = None
+
+    def _new_parser(self) -> HttpRequestParser:
+        parser = HttpRequestParser(self)
+        # What follows a request that says `connection: close` must not spoil its answer.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, but not for ever."""
-        super().connection_made(transport)
-        # More than one when a client does not wait for its answers.
-        self.exchanges: set[ClientExchange] = set()
-        self._pieces: list[bytes] = []
+        self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self.peer: tuple[str, int] = (str(peer[0]), int(peer[1])) if peer else ("", 0)
+        self.connections.open.add(self)
         self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """Tell the application that nobody waits for its answer any more."""
-        self._stop_head_timer()
-        self._stop_rest_timer()
-        super().connection_lost(exc)
-        for exchange in list(self.exchanges):
-            if exchange.on_lost is not None:
-                exchange.on_lost()
+        for timer in (self._head_timer, self._rest_timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+        self._refused = True
+        self.write_paused = False
+        self.writable.set()
+        for exchange in (self._active, *self._queue):
+            if exchange is not None:
+                exchange.lose()
+        self._queue.clear()
+        # The parser and its protocol know each other.
+        del self.parser
+        self.connections.forget(self, None)
+
+    def pause_reading(self) -> None:
+        """Let what the client sends wait in the system."""
+        if self._reading and not self.transport.is_closing():
+            self._reading = False
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take it again."""
+        if not self._reading and not self.transport.is_closing():
+            self._reading = True
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """Take note that the client reads more slowly than is written."""
+        self.write_paused = True
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        """Go on when the client has read on."""
+        self.write_paused = False
+        self.writable.set()
+        if self._stalled:
+            self._stalled = False
+            self.answered()
+
+    def shut_down(self) -> None:
+        """Close an idle connection now, another one behind its last answer."""
+        last = self._queue[-1] if self._queue else self._active
+        if last is None or last.ended:
+            self.transport.close()
+        else:
+            last.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
         if self._refused:
             return
-        self._unset_keepalive_if_required()
         self._much_came = self._head_bytes + len(data) > _MAX_HEAD_BYTES
         self._parse(data)
         if self._refused:
@@ -252,7 +467,8 @@ class HttpProtocol(HttpToolsProtocol):
                 self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
             return
         if self._head_timer is not None:
-            self._stop_head_timer()
+            self._head_timer.cancel()
+            self._head_timer = None
         if self._within_message:
             # Extensions of chunks, and trailers, could go on for ever.
             self._framing_bytes = 0 if self._body_came else self._framing_bytes + len(data)
@@ -267,7 +483,7 @@ class HttpProtocol(HttpToolsProtocol):
             except HttpParserUpgrade as offer:
                 # The parser takes it to end with its head, and what follows for something else.
                 data = self._without_offer() + data[offer.args[0] :]
-                self.parser = HttpRequestParser(self)
+                self.parser = self._new_parser()
             except HttpParserError as error:
                 cause = error.__context__
                 if isinstance(cause, _RefusedError):
@@ -285,104 +501,153 @@ class HttpProtocol(HttpToolsProtocol):
         """
         line = b"%b %b HTTP/%b" % (
             self.parser.get_method(),
-            self.url,
+            self._url,
             self.parser.get_http_version().encode("ascii"),
         )
-        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        fields = [b"%b: %b" % field for field in self._headers if field[0] != b"upgrade"]
         return b"\r\n".join([line, *fields, b"", b""])
+
+    def on_message_begin(self) -> None:
+        """Note that a head begins."""
+        self._within_message = self._within_head = True
+        self._head_bytes = 0
+        self._url = b""
+        self._headers = []
+
+    def on_url(self, url: bytes) -> None:
+        """Keep the target, or a piece of it."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header or a trailer."""
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Start the request; its body is limited by the application."""
+        headers = self._headers
         if self._much_came and self._head_size() > _MAX_HEAD_BYTES:
             raise _RefusedError(head_too_large(_MAX_HEAD_BYTES))
         parser = self.parser
-        refusal = _fault_of(parser.get_http_version(), self.headers)
+        version = parser.get_http_version()
+        values = dict(headers)
+        refusal = _fault_of(version, headers, values)
         if refusal is not None:
             raise _RefusedError(refusal)
+        method = parser.get_method()
         if parser.should_upgrade():
-            if parser.get_method() == b"CONNECT":
+            if method == b"CONNECT":
                 raise _RefusedError(not_implemented("The method CONNECT"))
             # It is read again without the offer.
             return
-        super().on_headers_complete()
+        url = self._url
+        target = _kept_target(url) if len(url) <= _MAX_KEPT_TARGET_BYTES else _target(url)
+        is_http_1_0 = version == "1.0"
+        exchange = ClientExchange(
+            self,
+            method.decode("ascii"),
+            target,
+            headers,
+            is_http_1_0=is_http_1_0,
+            keep_alive=not is_http_1_0 and parser.should_keep_alive(),
+            expects_continue=values.get(b"expect", b"").lower() == b"100-continue",
+        )
         self._within_head = False
         self._framing_bytes = 0
         # Trailers are no headers: what a request says is said before its body.
-        self.headers = []
-        if len(self.pipeline) > _MAX_WAITING:
+        self._headers = []
+        self._newest = exchange
+        if self._active is None or self._active.ended:
+            self._start(exchange)
+            return
+        self.pause_reading()
+        self._queue.append(exchange)
+        if len(self._queue) > _MAX_WAITING:
             raise _RefusedError(invalid_request("Too many requests wait for their answers."))
-        # The application's task is made by now, and runs later.
-        cast("Scope", self.scope)["extensions"] = {CONNECTION: ClientExchange(self, self.cycle)}
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of a body; one that is wanted as a whole wakes nobody before its end."""
-        cycle = self.cycle
         self._body_came = True
-        if self.wanted is None or self.wanted[0] is not cycle:
-            super().on_body(body)
-        elif not cycle.response_complete:
-            # To grow one value by each piece would copy a large body over and over.
-            self._pieces.append(body)
-            self.wanted_size += len(body)
-            if len(cycle.body) + self.wanted_size > self.wanted[1]:
-                self._join_body()
-                self.flow.pause_reading()
-                cycle.message_event.set()
-
-    def _join_body(self) -> None:
-        cycle = self.cycle
-        # `receive` makes bytes of it, and bytes as they are.
-        cycle.body = b"".join((cycle.body, *self._pieces))  # type: ignore[assignment]
-        self._pieces.clear()
-        self.wanted_size = 0
+        if self._newest is not None:
+            self._newest.add(body)
 
     def on_message_complete(self) -> None:
         """Note that what comes next is a head."""
         if self._within_head:
             # Only the parser takes an offer to upgrade for the end of its request.
             return
-        if self.headers and self._head_size() > _MAX_HEAD_BYTES:
+        if self._headers and self._head_size() > _MAX_HEAD_BYTES:
             raise _RefusedError(trailers_too_large(_MAX_HEAD_BYTES))
-        self._stop_rest_timer()
-        if self._pieces:
-            self._join_body()
-        super().on_message_complete()
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
         self._within_message = False
-        self.wanted = None
-        if not self.pipeline:
+        exchange = self._newest
+        if exchange is not None:
+            exchange.is_whole = True
+            exchange.wake()
+        if not self._queue:
             # A large body may have stopped the reading, and only who reads sees a client leave.
-            self.flow.resume_reading()
-
-    def on_response_complete(self) -> None:
-        """Go on with the next request, once the client takes the answer to this one."""
-        if self._within_message and not self.pipeline and self._rest_timer is None:
-            # What still comes of it is not read by anybody, and must come to an end.
-            self._rest_timer = self.loop.call_later(self.rest_seconds, self.transport.close)
-        if self.flow.write_paused and not self.transport.is_closing():
-            self._stalled = True
-            self.flow.pause_reading()
-            return
-        super().on_response_complete()
-        if self.pipeline:
-            # More may come in when all that waits was answered.
-            self.flow.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Go on when the client has read on."""
-        super().resume_writing()
-        if self._stalled:
-            self._stalled = False
-            self.on_response_complete()
-
-    def on_message_begin(self) -> None:
-        """Note that a head begins."""
-        super().on_message_begin()
-        self._within_message = self._within_head = True
-        self._head_bytes = 0
+            self.resume_reading()
 
     def _head_size(self) -> int:
         # Four bytes of each field are its colon, its space and its line's end.
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+
+    def _start(self, exchange: ClientExchange) -> None:
+        self._active = exchange
+        self.connections.under_way.add(exchange)
+        exchange.task = self.loop.create_task(self._serve(exchange))
+
+    async def _serve(self, exchange: ClientExchange) -> None:
+        try:
+            await self.connections.handler(exchange)
+        except Exception:
+            _logger.exception("a request was not served: a defect")
+            if not exchange.started:
+                refusal = internal_error()
+                body = refusal.body(new_request_id(time()))
+                exchange.answer(refusal.status, refusal.header_lines(), body)
+        finally:
+            exchange.task = None
+            if not (exchange.ended or exchange.is_lost):
+                # Whoever gave the answer up must not seem to have ended it.
+                self.transport.close()
+            self.connections.forget(None, exchange)
+
+    def answered(self) -> None:
+        """Go on with the next request, once the client takes the answer to this one."""
+        if self._within_message and not self._queue and self._rest_timer is None:
+            # What still comes of it is not read by anybody, and must come to an end.
+            self._rest_timer = self.loop.call_later(self.rest_seconds, self.transport.close)
+        if self.transport.is_closing():
+            return
+        if self.write_paused:
+            self._stalled = True
+            self.pause_reading()
+            return
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.keep_alive_seconds, self._look_if_idle)
+        self.resume_reading()
+        if self._queue and not self._refused:
+            self._start(self._queue.popleft())
+            if self._queue:
+                # More may come in when all that waits was answered.
+                self.pause_reading()
+
+    def _look_if_idle(self) -> None:
+        """Close a connection that nobody used for long.
+
+        One timer that looks now and then costs less than one for each request.
+        """
+        self._idle_timer = None
+        rest = self._idle_since + self.keep_alive_seconds - self.loop.time()
+        if self._within_message or (self._active is not None and not self._active.ended):
+            rest = self.keep_alive_seconds
+        if rest <= 0:
+            self.transport.close()
+        else:
+            self._idle_timer = self.loop.call_later(rest, self._look_if_idle)
 
     def _too_slow(self) -> None:
         self._head_timer = None
@@ -391,16 +656,6 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             # Nothing came at all: there is nobody to be answered.
             self.transport.close()
-
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _stop_rest_timer(self) -> None:
-        if self._rest_timer is not None:
-            self._rest_timer.cancel()
-            self._rest_timer = None
 
     def hang_up(self) -> None:
         """Close the connection when the client has what was written.
@@ -411,6 +666,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._within_message and self.transport.can_write_eof():
             self._refused = True
             self.transport.write_eof()
+            self.resume_reading()
             self._head_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
         else:
             self.transport.close()
@@ -418,19 +674,19 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer what cannot be read any further, and hang up."""
         self._refused = True
-        self._stop_head_timer()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         if not self._awaits_this:
             self.transport.close()
             return
-        if self._within_message and not self._within_head:
-            # The application reads the body; for it, the client is gone.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        request_id = new_request_id(time.time())
+        if self._within_message and not self._within_head and self._newest is not None:
+            # Somebody reads its body; for them, the client is gone.
+            self._newest.lose()
+        request_id = new_request_id(time())
         body = refusal.body(request_id)
         head = [
-            STATUS_LINE[refusal.status],
-            *(b"%s: %s\r\n" % header for header in self.server_state.default_headers),
+            self.connections.start_of_head(refusal.status),
             *(b"%s: %s\r\n" % header for header in refusal.header_lines()),
             b"content-length: %d\r\n" % len(body),
             b"request-id: %s\r\n" % request_id.encode(),
@@ -445,28 +701,37 @@ class HttpProtocol(HttpToolsProtocol):
     def _awaits_this(self) -> bool:
         """Whether the next answer that the client awaits is that to what it sends now."""
         if self._within_message and not self._within_head:
-            return not (self.pipeline or self.cycle.response_started)
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        return cycle is None or cycle.response_complete
+            return not (self._queue or self._newest is None or self._newest.started)
+        return self._active is None or self._active.ended
 
 
-def _fault_of(version: str, headers: RawHeaders) -> Refusal | None:
+def _fault_of(version: str, headers: RawHeaders, values: dict[bytes, bytes]) -> Refusal | None:
     """What is wrong with how a head frames its request and names its host (RFC 9112)."""
     if version not in {"1.0", "1.1"}:
         return not_implemented(f"HTTP/{version}")
-    host: bytes | None = None
-    for name, value in headers:
-        if name == b"host":
-            if host is not None:
-                return invalid_request("The header 'host' is there more than once")
-            host = value
-            if not _HOST.fullmatch(value):
-                return invalid_request("The header 'host' is invalid")
-        elif name == b"transfer-encoding":
-            if version == "1.0":
-                return invalid_request("HTTP/1.0 has no 'transfer-encoding'")
-            if value.lower() != b"chunked":
-                return not_implemented("A 'transfer-encoding' other than 'chunked'")
-    if host is None and version != "1.0":
-        return invalid_request("The header 'host' is missing")
+    host = values.get(b"host")
+    if host is None:
+        if version != "1.0":
+            return invalid_request("The header 'host' is missing")
+    elif len(values) < len(headers) and sum(name == b"host" for name, _ in headers) > 1:
+        return invalid_request("The header 'host' is there more than once")
+    elif not _HOST.fullmatch(host):
+        return invalid_request("The header 'host' is invalid")
+    if b"transfer-encoding" not in values:
+        return None
+    if version == "1.0":
+        return invalid_request("HTTP/1.0 has no 'transfer-encoding'")
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if any(coding.lower() != b"chunked" for coding in codings):
+        return not_implemented("A 'transfer-encoding' other than 'chunked'")
     return None
+
+
+def _target(url: bytes) -> tuple[str, str]:
+    """The path of a request, decoded, and its query as it came."""
+    parsed = parse_url(url)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, (parsed.query or b"").decode("latin-1")
+
+
+_kept_target = lru_cache(maxsize=256)(_target)

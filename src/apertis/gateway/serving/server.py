@@ -1,4 +1,4 @@
-"""Runs the application: a listening socket, uvicorn on it, a clean stop."""
+"""Runs the application: a listening socket, connections from it, a clean stop."""
 
 from __future__ import annotations
 
@@ -11,29 +11,25 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-import uvicorn
-
 from apertis.errors import ConfigurationError
 from apertis.gateway.serving.certificate import CertificateError, server_context
-from apertis.gateway.serving.protocol import HttpProtocol
+from apertis.gateway.serving.protocol import Connections, HttpProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    import ssl
+    from collections.abc import Callable, Coroutine, Generator
     from pathlib import Path
+    from typing import Any
 
-    from apertis.gateway.serving.asgi import ASGIApp
+    from apertis.gateway.serving.protocol import ClientExchange
 
 __all__ = ["Server", "Service", "bind", "url_of"]
 
 _BACKLOG = 2048
-# Longer than clients keep an idle connection, so that it is they who close it.
-_KEEP_ALIVE_SECONDS = 120
 _STOP_SECONDS = 10.0
 # How long answers may take to end that are told to, and connections to deliver their last bytes.
 _END_SECONDS = 2.0
 _HURRIED_SECONDS = 0.2
-# How often a stop looks whether the last answer is over.
-_LOOK_SECONDS = 0.05
 
 _logger = logging.getLogger("apertis.gateway")
 
@@ -87,7 +83,7 @@ class Service(Protocol):
         ...
 
 
-class Server(uvicorn.Server):
+class Server:
     """Serves one application until `stop()`, or until SIGINT or SIGTERM in the main thread.
 
     A stop lets answers that are under way finish, for `stop_seconds`; a second signal does not.
@@ -97,107 +93,101 @@ class Server(uvicorn.Server):
     `ConfigurationError` says which of those files cannot be used.
     """
 
+    protocol: type[HttpProtocol] = HttpProtocol
+
     def __init__(
         self,
-        app: ASGIApp,
+        app: Callable[[ClientExchange], Coroutine[Any, Any, None]],
         listener: socket.socket,
         *,
         service: Service | None = None,
         stop_seconds: float = _STOP_SECONDS,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
+        self._connections = Connections(app)
         self._listener = listener
-        self._ready: Callable[[], None] | None = None
         self._service = service
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_seconds = stop_seconds
         self._tls = tls
-        certificate, key = tls or (None, None)
-        if tls is not None:
-            _check_certificate(*tls)
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=HttpProtocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                # Whose forwarded addresses to believe is this server's decision, not a default.
-                proxy_headers=False,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                ssl_certfile=certificate,
-                ssl_keyfile=key,
-            )
-        )
+        self._context: ssl.SSLContext | None = None if tls is None else _context(*tls)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
+        self._hurried = False
+        # Set when one of these two changes, or nobody is there any more.
+        self._changed = asyncio.Event()
 
     def serve_until_stopped(self, ready: Callable[[], None] | None = None) -> None:
         """Block and serve; `ready` is called when the first request can be answered."""
-        self._ready = ready
-        # uvicorn speaks of its own starting and stopping; ours is told by the command.
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         # The reader of PDFs quotes from the files that it complains about: not into a log.
         logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-        self.run(sockets=[self._listener])
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._serve(ready))
 
     def stop(self, *, drop_connections: bool = False) -> None:
         """Ask for the stop, from any thread; answers under way finish unless they are dropped."""
-        self.force_exit = drop_connections
-        self.should_exit = True
+        self._hurried = drop_connections
+        self._stopping = True
+        loop = self._loop
+        if loop is not None:
+            # A loop that is closed has nothing more to stop.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._changed.set)
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell it."""
-        self._loop = asyncio.get_running_loop()
-        if self._service is not None:
-            await self._service.start()
-        try:
-            await super().startup(sockets)
-            if self._ready is not None:
-                self._ready()
-        except BaseException:
+    async def _serve(self, ready: Callable[[], None] | None) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        connections = self._connections
+        connections.on_idle = self._changed.set
+        with self._signals():
             if self._service is not None:
-                await self._service.stop()
-            raise
+                await self._service.start()
+            try:
+                accepting = await loop.create_server(
+                    lambda: self.protocol(connections, loop),
+                    sock=self._listener,
+                    ssl=self._context,
+                    backlog=_BACKLOG,
+                )
+                if ready is not None:
+                    ready()
+            except BaseException:
+                if self._service is not None:
+                    await self._service.stop()
+                raise
+            await self._until(lambda: self._stopping, None)
+            accepting.close()
+            self._listener.close()
+            await self._shut_down()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, let answers finish or end them, and then stop the service."""
-        for server in self.servers:
-            server.close()
-        for listener in sockets or []:
-            listener.close()
-        state = self.server_state
-        for connection in list(state.connections):
+    async def _shut_down(self) -> None:
+        """Let answers finish or end them, and then stop the service."""
+        connections = self._connections
+        for connection in list(connections.open):
             # One that is idle closes now, others behind their answer.
-            connection.shutdown()
-        await self._until(lambda: self._is_idle or self.force_exit, self._stop_seconds)
-        late = [task for task in state.tasks if not task.done()]
+            connection.shut_down()
+        await self._until(lambda: connections.is_idle or self._hurried, self._stop_seconds)
+        late = [exchange.task for exchange in connections.under_way if exchange.task is not None]
         for task in late:
             task.cancel()
         if late:
             _logger.warning("%d answers were ended that did not end in time", len(late))
             await asyncio.wait(late, timeout=_END_SECONDS)
         # What an answer ended with may still be on its way.
-        seconds = _HURRIED_SECONDS if self.force_exit else _END_SECONDS
-        await self._until(lambda: self._is_idle, seconds)
+        seconds = _HURRIED_SECONDS if self._hurried else _END_SECONDS
+        await self._until(lambda: connections.is_idle, seconds)
         if self._service is not None:
             await self._service.stop()
 
-    @property
-    def _is_idle(self) -> bool:
-        return not (self.server_state.connections or self.server_state.tasks)
-
-    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+    async def _until(self, condition: Callable[[], bool], seconds: float | None) -> None:
         """Wait until a condition holds, so long at most."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        # uvicorn keeps connections and tasks in sets, which tell nobody that they are empty.
-        while not condition() and loop.time() < end:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Take the stop signals for requests to stop; unlike uvicorn's, do not die of them."""
+    def _signals(self) -> Generator[None]:
+        """Take the stop signals for requests to stop."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -223,22 +213,30 @@ class Server(uvicorn.Server):
             self._service.reload()
 
     def _renew_certificate(self) -> None:
-        if self._tls is None or self.config.ssl is None:
+        if self._tls is None or self._context is None:
             return
         try:
             # Tried elsewhere first: a key that does not fit would spoil the context in use.
-            _check_certificate(*self._tls)
-            self.config.ssl.load_cert_chain(*self._tls)
+            _context(*self._tls)
+            self._context.load_cert_chain(*self._tls)
         except (ConfigurationError, OSError) as error:
             _logger.error("the certificate stays as it was: %s", error)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = True
+        self.stop(drop_connections=self._stopping)
 
 
-def _check_certificate(certificate: Path, key: Path) -> None:
+def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     try:
-        server_context(certificate, key)
+        return server_context(certificate, key)
     except CertificateError as error:
         raise ConfigurationError(f"cannot serve HTTPS: {error}; {error.advice}") from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        # Neither Windows nor PyPy has it.
+        return None
+    return uvloop.new_event_loop
