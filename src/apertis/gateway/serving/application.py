@@ -356,9 +356,10 @@ class Application:
         exchange.answer(status, headers, body)
 
     def _scraped(self, progress: Progress, exchange: ClientExchange) -> None:
+        metrics = self._metrics.render()
         progress.answers(200)
         headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
-        exchange.answer(200, headers, self._metrics.render())
+        exchange.answer(200, headers, metrics)
 
     async def _administered(
         self,

@@ -401,7 +401,7 @@ class HttpProtocol(asyncio.Protocol):
         self.connections.open.add(self)
         self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell the application that nobody waits for its answer any more."""
         for timer in (self._head_timer, self._rest_timer, self._idle_timer):
             if timer is not None:
