@@ -36,11 +36,13 @@ async def read_body(
     end = time.monotonic() + total_seconds
     before = exchange.received_bytes
     while not (exchange.is_whole or exchange.received_bytes > limit_bytes or exchange.is_lost):
+        rest = end - time.monotonic()
         try:
-            async with asyncio.timeout(min(timeout_seconds, end - time.monotonic())):
+            async with asyncio.timeout(min(timeout_seconds, rest)):
                 await exchange.more_body(limit_bytes)
         except TimeoutError:
-            if time.monotonic() >= end:
+            # A timer can be a millisecond early: what it was set to says which one it was.
+            if rest <= timeout_seconds:
                 return request_timeout("body", total_seconds, whole=True)
             if exchange.received_bytes == before:
                 return request_timeout("body", timeout_seconds)
