@@ -89,7 +89,7 @@ def place_options(command: Callable[..., object]) -> Callable[..., object]:
         click.option(
             "--config",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="A gateway's configuration file, for the place of its data.",
+            help="A gateway's configuration file, for the location of its data.",
         ),
         click.option(
             "--url",

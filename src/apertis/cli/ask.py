@@ -37,7 +37,7 @@ Examples:
   apertis ask --thinking "Is 3599 prime?"
   git diff | apertis ask "Review this change."
   apertis ask "What is on it?" < photo.jpg
-  apertis ask --no-stream "Name a colour." > answer.txt
+  apertis ask --no-stream "Name a color." > answer.txt
 
 \b
 Text that is piped in follows the question; a picture or a PDF comes before it. On a terminal the
@@ -62,7 +62,7 @@ answer is rendered as Markdown, in a pipe it stays plain text; thinking goes to 
     "images",
     multiple=True,
     metavar="PATH|URL",
-    help="Image to look at; may be given several times.",
+    help="Image; repeatable.",
 )
 @click.option(
     "-f",
@@ -70,22 +70,24 @@ answer is rendered as Markdown, in a pipe it stays plain text; thinking goes to 
     "files",
     multiple=True,
     metavar="PATH|URL",
-    help="PDF, text or image to read; may be given several times.",
+    help="PDF, text or image; repeatable.",
 )
-@click.option("--stream/--no-stream", default=True, help="Show the answer while it comes.")
-@click.option("--thinking", is_flag=True, help="Let the model think first, and show it.")
+@click.option(
+    "--stream/--no-stream", default=True, help="Print the response while it is generated."
+)
+@click.option("--thinking", is_flag=True, help="Use extended thinking, and show it.")
 @click.option(
     "--thinking-budget",
     metavar="TOKENS|adaptive",
-    help="How much it may think: models before Claude Opus 4.7 take a number, newer ones "
+    help="Thinking budget: models before Claude Opus 4.7 take a number, newer ones "
     "'adaptive' only.  [default: adaptive] Implies --thinking.",
 )
 @click.option(
     "--max-tokens",
     type=click.IntRange(min=1),
-    help=f"Limit of the answer.  [default: {_DEFAULT_MAX_TOKENS}, beside the thinking]",
+    help=f"Maximum output tokens.  [default: {_DEFAULT_MAX_TOKENS}, plus the thinking]",
 )
-@click.option("-u", "--usage", "with_usage", is_flag=True, help="Show the tokens used, on stderr.")
+@click.option("-u", "--usage", "with_usage", is_flag=True, help="Print the tokens used, on stderr.")
 def command(
     *,
     question: tuple[str, ...],

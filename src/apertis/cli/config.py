@@ -43,7 +43,7 @@ def command() -> None:
 @command.command("check")
 @_file
 def check(*, config: Path | None) -> int:
-    """Say whether the gateway could start with these settings.
+    """Check whether the gateway could start with these settings.
 
     Every problem is a line: the file's line or the variable, the value, and what is expected.
     Exit code 3 if there is any. Nothing is started, and no upstream is asked: that is what
@@ -60,7 +60,7 @@ def check(*, config: Path | None) -> int:
 @command.command("show")
 @_file
 def show(*, config: Path | None) -> int:
-    """Print the settings in effect as TOML, each with where it came from.
+    """Print the settings in effect as TOML, each with its origin.
 
     What is printed is a complete configuration file. It has no secrets: keys stay in the variables
     and files that it names.

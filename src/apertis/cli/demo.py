@@ -64,7 +64,7 @@ class Started(msgspec.Struct, frozen=True):
 
 @click.command("demo", epilog=_EPILOG)
 @click.argument("names", nargs=-1)
-@click.option("--list", "only_list", is_flag=True, help="Say what there is, and run nothing.")
+@click.option("--list", "only_list", is_flag=True, help="List the examples without running them.")
 def command(*, names: tuple[str, ...], only_list: bool) -> int:
     """Run the examples against the sandbox, over real HTTP, offline.
 

@@ -46,7 +46,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 )
 @click.option(
     "--url",
-    help="Look at the gateway that runs there too.  [default: APERTIS_BASE_URL, if it is set]",
+    help="Check the gateway running there too.  [default: APERTIS_BASE_URL, if it is set]",
 )
 @click.option("--insecure", is_flag=True, help=INSECURE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -31,11 +31,11 @@ _EPILOG = """\b
 Examples:
   apertis demo                         run the examples, offline
   apertis serve                        the gateway, on port 8000
-  apertis ask "What is recursion?"     ask, and see the answer come
+  apertis ask "What is recursion?"     ask, and stream the response
   git diff | apertis ask "Review this" ask about what is piped in
   apertis models --json                list the models
-  apertis keys create --name ci        make a key for the gateway
-  apertis usage --by model --from 7d   what was used, and what it cost
+  apertis keys create --name ci        create a key for the gateway
+  apertis usage --by model --from 7d   usage and cost of the last week
 
 \b
 Environment:
@@ -47,12 +47,12 @@ Environment:
 \b
 Exit codes:
   0    done
-  1    the service refused or failed, an example of the demo did, or writing did
+  1    the service rejected the request or failed; an example failed; writing failed
   2    wrong arguments
-  3    configuration: no key, a missing extra, a bad setting, a port in use
+  3    configuration: no key, a missing extra, an invalid setting, a port in use
   4    the server is unreachable, or the connection broke
   130  interrupted with Ctrl-C
-  141  the reader of the output went away
+  141  the output pipe was closed
 """
 
 
@@ -109,7 +109,7 @@ def _version() -> str:
 )
 @click.version_option(_version(), prog_name="apertis", message="%(prog)s %(version)s")
 def apertis() -> None:
-    """Claude's Messages API from the command line, and the gateway that hands it out."""
+    """Call Claude's Messages API, or share it with your team through the gateway."""
 
 
 def run(arguments: list[str]) -> int:

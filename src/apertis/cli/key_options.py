@@ -33,7 +33,7 @@ def _options() -> Iterator[Callable[[Any], Any]]:
             word = option.removeprefix("--")
             other = "Do as the gateway is configured."
             yield click.option(option, name, flag_value="on", help=text)
-            yield click.option(f"--no-{word}", name, flag_value="off", help="Do not.")
+            yield click.option(f"--no-{word}", name, flag_value="off", help="Do not fall back.")
             yield click.option(f"--default-{word}", name, flag_value="default", help=other)
         elif setting.type is bool:
             yield click.option(option, name, default=None, help=text)

@@ -44,21 +44,21 @@ if APERTIS_API_KEY is an administrator's key there; else it is the data on this 
 
 @click.group("keys", epilog=_EPILOG)
 def command() -> None:
-    """Make, list and change the gateway's keys."""
+    """Create, list and change the gateway's keys."""
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 _key = click.argument("key")
 
 
 @command.command("create")
-@click.option("--name", required=True, metavar="NAME", help="What people call it.")
+@click.option("--name", required=True, metavar="NAME", help="Name of the key.")
 @key_options
 @_json
 @place_options
 def create(*, as_json: bool, place: GatewayOptions, **options: object) -> None:
-    """Make a key, and show its secret: only now, since only its hash is kept.
+    """Create a key and show its secret, once: only its hash is stored.
 
     Options you leave out set no limit: no quota, all models, all addresses, no expiry.
     """
@@ -70,7 +70,7 @@ def create(*, as_json: bool, place: GatewayOptions, **options: object) -> None:
 
 
 @command.command("list")
-@click.option("--all", "with_deleted", is_flag=True, help="Deleted ones too.")
+@click.option("--all", "with_deleted", is_flag=True, help="Include deleted keys.")
 @_json
 @place_options
 def list_keys(*, with_deleted: bool, as_json: bool, place: GatewayOptions) -> None:
@@ -93,12 +93,12 @@ def show(*, key: str, as_json: bool, place: GatewayOptions) -> None:
 
 @command.command("update")
 @_key
-@click.option("--name", metavar="NAME", help="Another name.")
+@click.option("--name", metavar="NAME", help="New name.")
 @key_options
 @_json
 @place_options
 def update(*, key: str, as_json: bool, place: GatewayOptions, **options: object) -> None:
-    """Change the options you give; everything else stays as it is."""
+    """Change the given options of a key."""
     fields = fields_of(options)
     administration = _open(place)
     found = administration.find(key)
@@ -114,13 +114,13 @@ def update(*, key: str, as_json: bool, place: GatewayOptions, **options: object)
     default="24h",
     show_default=True,
     metavar="SPAN",
-    help="How long the old secret still works; 0 ends it at once.",
+    help="Time that the old secret still works; 0 for none.",
 )
 @_yes
 @_json
 @place_options
 def rotate(*, key: str, grace: str, yes: bool, as_json: bool, place: GatewayOptions) -> None:
-    """Give a key another secret, and show it: only now."""
+    """Give a key a new secret, and show it once."""
     from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
     from apertis.gateway.units import read_span
 
@@ -140,7 +140,7 @@ def rotate(*, key: str, grace: str, yes: bool, as_json: bool, place: GatewayOpti
 @_json
 @place_options
 def disable(*, key: str, yes: bool, as_json: bool, place: GatewayOptions) -> None:
-    """Disable a key; 'enable' undoes it."""
+    """Disable a key; 'enable' reverses it."""
     administration = _open(place)
     found = administration.find(key)
     confirm(administration, f"Disable {_called(found)}?", yes=yes, always=False)
@@ -152,7 +152,7 @@ def disable(*, key: str, yes: bool, as_json: bool, place: GatewayOptions) -> Non
 @_json
 @place_options
 def enable(*, key: str, as_json: bool, place: GatewayOptions) -> None:
-    """Let a disabled key in again."""
+    """Enable a disabled key."""
     administration = _open(place)
     found = administration.find(key)
     _tell(administration.set_status(found.id, "enabled"), as_json=as_json)

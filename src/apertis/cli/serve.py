@@ -26,14 +26,14 @@ _EPILOG = """\b
 Examples:
   apertis serve
   apertis serve --config apertis.toml     upstreams, limits, prices, TLS
-  apertis serve --port 0 --json           a free port, told as JSON
+  apertis serve --port 0 --json           a free port, printed as JSON
   apertis serve --new-key                 a new secret for the administrator
-  apertis serve --tokens-per-second 40    let the sandbox answer as slowly as a model
+  apertis serve --tokens-per-second 40    a sandbox as slow as a model
 
 \b
-The administrator's key is made at the first start and shown once; only its hash is kept.
-Keys for others: apertis keys create --name NAME. Where ANTHROPIC_API_KEY is set, requests go
-to Anthropic, else to the sandbox. Every setting can also come from the environment, such as
+The administrator's key is created at the first start and shown once; only its hash is stored.
+Keys for others: apertis keys create --name NAME. If ANTHROPIC_API_KEY is set, requests go to
+Anthropic, else to the sandbox. Every setting can also come from the environment, such as
 APERTIS_HOST, APERTIS_PORT, APERTIS_DATA, APERTIS_LIMITS_PER_KEY.
 """
 
@@ -48,32 +48,32 @@ APERTIS_HOST, APERTIS_PORT, APERTIS_DATA, APERTIS_LIMITS_PER_KEY.
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    help="Port to listen on; 0 takes a free one.  [default: 8000]",
+    help="Port to listen on; 0 picks a free one.  [default: 8000]",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Directory, or .sqlite file, for what is kept.  [default: the platform's data directory]",
+    help="Directory or .sqlite file of the data.  [default: the platform's data directory]",
 )
 @click.option("--new-key", is_flag=True, help="Give the administrator's key a new secret.")
 @click.option(
     "--first-token-seconds",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How long the sandbox thinks before its first token.",
+    help="Delay of the sandbox's first token.",
 )
 @click.option(
     "--tokens-per-second",
     type=click.FloatRange(min=0),
     metavar="TOKENS",
-    help="How fast the sandbox speaks; 0 is as fast as it can.",
+    help="Speed of the sandbox; 0 is as fast as possible.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the address and a new key as JSON.")
 def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
-    """Hand Claude out behind keys, quotas and limits.
+    """Share one Anthropic account: an API key and a budget for each person.
 
     Without an upstream of its own it answers from the sandbox, a deterministic stand-in for
-    Claude: it speaks the whole protocol, and is no model.
+    Claude: it implements the whole API, and is not a model.
     """
     from apertis.gateway.config import read_settings
     from apertis.gateway.gateway import Gateway

@@ -74,18 +74,18 @@ _GAP_COLUMNS = 2
     metavar="GROUP",
     help="key, model, day, session, class, agent, upstream, kind; or several, with commas.",
 )
-@click.option("--from", metavar="WHEN", help="Since when: a date, a time, or a span ago (7d).")
-@click.option("--to", metavar="WHEN", help="Until when.")
-@click.option("--key", metavar="KEY", help="Of this key only: its id or name.")
-@click.option("--model", metavar="MODEL", help="Of this model only.")
+@click.option("--from", metavar="WHEN", help="Beginning: a date, a time, or a span ago (7d).")
+@click.option("--to", metavar="WHEN", help="End: a date, a time, or a span ago.")
+@click.option("--key", metavar="KEY", help="This key only: its id or name.")
+@click.option("--model", metavar="MODEL", help="This model only.")
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), help="At most so many rows.  [default: 1000]"
+    "--limit", type=click.IntRange(1, 10_000), help="Maximum number of rows.  [default: 1000]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @place_options
 def command(*, as_json: bool, as_csv: bool, place: GatewayOptions, **asked: object) -> None:
-    """Add up what was used: requests, errors, tokens by class, cost."""
+    """Report usage: requests, errors, tokens by class, cost."""
     from apertis.gateway.admin.usage_report import UsageFields
 
     if as_json and as_csv:

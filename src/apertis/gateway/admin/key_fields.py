@@ -41,7 +41,7 @@ _QUOTA_USD = Setting(
     meta=Meta(description="The quota in US dollars, instead of `quota_units`."),
     option="--quota-usd",
     metavar="USD",
-    help="The same in US dollars, such as 12.50.",
+    help="Total budget in US dollars, such as 12.50.",
     words={"unlimited": None},
     type=Decimal,
     nullable=True,

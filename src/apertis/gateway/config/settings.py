@@ -65,7 +65,7 @@ class ServerSettings:
     """Address to listen on. The default is reached from this machine only; `0.0.0.0` and `::`
     are all addresses of the machine."""
     port: Annotated[int, Whole(0, 65535, "a port")] = 8000
-    """Port to listen on; 0 takes a free one."""
+    """Port to listen on; 0 picks a free one."""
     tls_certificate: Annotated[Path | None, Location("the path of a PEM file")] = None
     """Certificate chain (PEM) to serve HTTPS with. Needs `tls_key`."""
     tls_key: Annotated[Path | None, Location("the path of a PEM file")] = None
