@@ -28,6 +28,7 @@ from apertis.models.json import UNREADABLE
 __all__ = [
     "MAX_WINDOW",
     "Attempt",
+    "Estimate",
     "Held",
     "estimate_input_tokens",
     "held_after",
@@ -277,6 +278,72 @@ class _Prompt:
             self.hour = self.hour or control.ttl == "1h"
 
 
+class Estimate:
+    """What a request may use. Its body is read once, whatever is asked of it then."""
+
+    __slots__ = ("_fields", "_prompt", "likely_tokens")
+
+    def __init__(self, body: bytes) -> None:
+        self._prompt, self._fields = _measure(body)
+        # About how many tokens the prompt comes to, where nobody can count it: no bound.
+        self.likely_tokens = self._prompt.likely()
+
+    def reservation_units(
+        self,
+        max_tokens: int,
+        prices: tuple[Price, ...],
+        chain: tuple[Attempt, ...] = (),
+        held: Held | None = None,
+    ) -> int:
+        """What the request costs at the most, in units, when its answer has `max_tokens` at most.
+
+        That is at the dearest of the prices, and the sum with what each attempt of the chain may
+        cost on top; without any it is nothing. All of the prompt counts at its dearest: as written
+        to the cache for an hour if the body asks for that anywhere, for five minutes if it caches
+        at all or goes on with what the upstream holds, else as plain input. Fast mode and computing
+        in the US count when the body asks for them. The bound of tokens is the module's.
+        """
+        if not (prices or chain):
+            return 0
+        prompt, fields = self._prompt, self._fields
+        tokens, searches = prompt.largest(), prompt.searches
+        cached, hour = prompt.cached, prompt.hour
+        if held is not None:
+            # The upstream decides how it caches what it holds.
+            cached, hour = True, hour or held.hour
+            tokens = min(tokens + held.tokens + held.allowance, MAX_WINDOW)
+            searches += held.searches
+        used = Tokens(
+            input=tokens,
+            output=max(max_tokens, 0),
+            web_search_requests=searches,
+            fast=fields.speed == "fast",
+            us_only=fields.inference_geo not in (None, "global"),
+        )
+        most = _most(used, prices, cached=cached, hour=hour)
+        for attempt in chain:
+            own = msgspec.structs.replace(
+                used,
+                output=used.output if attempt.max_tokens is None else attempt.max_tokens,
+                fast=used.fast if attempt.fast is None else attempt.fast,
+            )
+            most += _most(own, attempt.prices, cached=cached, hour=hour)
+        return most
+
+    def held_after(self, tokens: int, before: Held | None) -> Held:
+        """What the upstream holds when this was answered, and the answer reported so many tokens.
+
+        Tools and the way of caching are said when a conversation begins, and hold on.
+        """
+        prompt, known = self._prompt, before or Held(0)
+        return Held(
+            tokens,
+            max(prompt.searches, known.searches),
+            max(prompt.allowance(), known.allowance),
+            prompt.hour or known.hour,
+        )
+
+
 def estimate_input_tokens(body: bytes) -> int:
     """Most tokens that the prompt of this body comes to, as the module says; never an error."""
     return _measure(body)[0].largest()
@@ -287,7 +354,7 @@ def likely_input_tokens(body: bytes) -> int:
 
     Three and a half bytes of JSON or ten of a PDF's Base64 for a token, 1,600 for a picture.
     """
-    return _measure(body)[0].likely()
+    return Estimate(body).likely_tokens
 
 
 def reservation_units(
@@ -297,56 +364,15 @@ def reservation_units(
     chain: tuple[Attempt, ...] = (),
     held: Held | None = None,
 ) -> int:
-    """What a request costs at the most, in units, when its answer has at most `max_tokens`.
-
-    That is at the dearest of the prices, and the sum with what each attempt of the chain may cost
-    on top; without any it is nothing. The body is read once for all. All of the prompt counts at
-    its dearest: as written to the cache for an hour if the body asks for that anywhere, for five
-    minutes if it caches at all or goes on with what the upstream holds, else as plain input. Fast
-    mode and computing in the US count when the body asks for them. The bound of tokens is the
-    module's.
-    """
+    """What a body costs at the most: `Estimate.reservation_units`, where nothing else is asked."""
     if not (prices or chain):
         return 0
-    prompt, fields = _measure(body)
-    tokens, searches = prompt.largest(), prompt.searches
-    if held is not None:
-        # The upstream decides how it caches what it holds.
-        prompt.cached = True
-        prompt.hour = prompt.hour or held.hour
-        tokens = min(tokens + held.tokens + held.allowance, MAX_WINDOW)
-        searches += held.searches
-    used = Tokens(
-        input=tokens,
-        output=max(max_tokens, 0),
-        web_search_requests=searches,
-        fast=fields.speed == "fast",
-        us_only=fields.inference_geo not in (None, "global"),
-    )
-    most = max((_most(used, prompt, price) for price in prices), default=0)
-    for attempt in chain:
-        own = msgspec.structs.replace(
-            used,
-            output=used.output if attempt.max_tokens is None else attempt.max_tokens,
-            fast=used.fast if attempt.fast is None else attempt.fast,
-        )
-        most += max((_most(own, prompt, price) for price in attempt.prices), default=0)
-    return most
+    return Estimate(body).reservation_units(max_tokens, prices, chain, held)
 
 
 def held_after(body: bytes, tokens: int, before: Held | None) -> Held:
-    """What the upstream holds when this body was answered, and the answer reported so many tokens.
-
-    Tools and the way of caching are said when a conversation begins, and hold on.
-    """
-    prompt, _ = _measure(body)
-    known = before or Held(0)
-    return Held(
-        tokens,
-        max(prompt.searches, known.searches),
-        max(prompt.allowance(), known.allowance),
-        prompt.hour or known.hour,
-    )
+    """What the upstream holds when this body was answered: `Estimate.held_after`."""
+    return Estimate(body).held_after(tokens, before)
 
 
 def unknown_held(window: int) -> Held:
@@ -354,15 +380,20 @@ def unknown_held(window: int) -> Held:
     return Held(window, searches=_SEARCHES, known=False)
 
 
-def _most(used: Tokens, prompt: _Prompt, price: Price) -> int:
-    # A price list may make reading dearer than input; the bound must not depend on that.
-    dearest = max(
-        price.input,
-        price.cache_read,
-        price.cache_write_5m if prompt.cached else 0,
-        price.cache_write_1h if prompt.hour else 0,
-    )
-    return cost_units(used, msgspec.structs.replace(price, input=dearest))
+def _most(used: Tokens, prices: tuple[Price, ...], *, cached: bool, hour: bool) -> int:
+    most = 0
+    for price in prices:
+        # A price list may make reading dearer than input; the bound must not depend on that.
+        dearest = max(
+            price.input,
+            price.cache_read,
+            price.cache_write_5m if cached else 0,
+            price.cache_write_1h if hour else 0,
+        )
+        if dearest != price.input:
+            price = msgspec.structs.replace(price, input=dearest)  # noqa: PLW2901
+        most = max(most, cost_units(used, price))
+    return most
 
 
 def _measure(body: bytes) -> tuple[_Prompt, _Body]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
 
@@ -58,39 +58,65 @@ _DECISIVE = frozenset(
     }
 )
 
+# Names that are the same in every case, in which they are nearly always written.
+_PLAIN_NAMES = _DECISIVE | {
+    "context_management",
+    "metadata",
+    "output_config",
+    "service_tier",
+    "stop_sequences",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "top_k",
+    "top_p",
+}
+_ENCODER = msgspec.json.Encoder()
+
+# Of a field: its name, where its key begins, and where its value begins and ends.
+Span: TypeAlias = tuple[str, int, int, int]
 T = TypeVar("T")
 
 
 class Body:
     """A JSON object as it came, with its top-level fields as slices of its bytes."""
 
-    __slots__ = ("_fields", "_spans", "data", "max_tokens", "model", "stream")
+    __slots__ = ("_known_spans", "data", "fields", "max_tokens", "model", "stream")
 
     def __init__(
         self,
         data: bytes,
         fields: Mapping[str, msgspec.Raw],
-        spans: list[tuple[str, int, int, int]],
+        spans: list[Span] | None = None,
     ) -> None:
         self.data = data
-        self._fields = fields
-        # Of each field in its order: name, start of the key, start and end of the value.
-        self._spans = spans
+        self.fields = fields
+        # Known from the start where they had to be found to tell whether a name stands twice.
+        self._known_spans = spans
         self.model = ""
         self.max_tokens = 0
         self.stream = False
 
+    @property
+    def _spans(self) -> list[Span]:
+        spans = self._known_spans
+        if spans is None:
+            found = _spans(self.data, self.fields)
+            # That no name stands twice is known by now.
+            spans = self._known_spans = [] if isinstance(found, Refusal) else found
+        return spans
+
     def __contains__(self, name: str) -> bool:
-        return name in self._fields
+        return name in self.fields
 
     @property
     def names(self) -> Collection[str]:
         """The names of the top-level fields."""
-        return self._fields.keys()
+        return self.fields.keys()
 
     def raw(self, name: str) -> bytes | None:
         """Give a field's value as its bytes; None when the body has no such field."""
-        value = self._fields.get(name)
+        value = self.fields.get(name)
         return None if value is None else bytes(value)
 
     def span(self, name: str) -> tuple[int, int]:
@@ -172,6 +198,9 @@ def read_object(data: bytes, bounds: Bounds = BOUNDS) -> Body | Refusal:
         return invalid_request(f"Invalid request format: {error}")
     except RecursionError:
         return invalid_request("Invalid request format: the JSON is nested too deeply")
+    if fields.keys() <= _PLAIN_NAMES and _ENCODER.encode(fields) == data:
+        # Written without a gap, each field once, and all names as the API writes them.
+        return Body(data, fields)
     if len(fields) > MAX_FIELDS:
         return invalid_request(
             f"Invalid request format: an object has at most {MAX_FIELDS} fields here, "
@@ -276,10 +305,8 @@ def _not_utf8(data: bytes) -> int | None:
     return None
 
 
-def _spans(
-    data: bytes, fields: Mapping[str, msgspec.Raw]
-) -> list[tuple[str, int, int, int]] | Refusal:
-    spans: list[tuple[str, int, int, int]] = []
+def _spans(data: bytes, fields: Mapping[str, msgspec.Raw]) -> list[Span] | Refusal:
+    spans: list[Span] = []
     seen: set[str] = set()
     match = _KEY.match
     end = 0
@@ -352,27 +379,31 @@ def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
     body = read_object(data)
     if isinstance(body, Refusal):
         return body
-    if "model" not in body:
+    raw = body.fields.get
+    model_raw = raw("model")
+    if model_raw is None:
         return missing_parameter("model")
-    model = _string(body.raw("model"))
+    model = _string(bytes(model_raw))
     if not model or len(model) > _MAX_MODEL_LENGTH:
         return invalid_parameter(
             "model",
             f"Invalid value for parameter 'model': a string of 1 to {_MAX_MODEL_LENGTH} characters",
         )
     body.model = model
-    if "messages" not in body:
+    if raw("messages") is None:
         return missing_parameter("messages")
     if needs_max_tokens:
-        if "max_tokens" not in body:
+        max_tokens_raw = raw("max_tokens")
+        if max_tokens_raw is None:
             return missing_parameter("max_tokens")
-        max_tokens = _count(body.raw("max_tokens"))
+        max_tokens = _count(bytes(max_tokens_raw))
         if max_tokens is None:
             return invalid_parameter(
                 "max_tokens", "Invalid value for parameter 'max_tokens': a whole number from 1"
             )
         body.max_tokens = max_tokens
-        body.stream = body.raw("stream") == b"true"
+        stream = raw("stream")
+        body.stream = stream is not None and bytes(stream) == b"true"
     return body
 
 
