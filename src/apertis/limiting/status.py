@@ -41,6 +41,8 @@ def stricter(one: LimitStatus | None, other: LimitStatus | None) -> LimitStatus 
     """
     if one is None or other is None:
         return other if one is None else one
+    if one.allowed and other.allowed and one.remaining != other.remaining:
+        return one if one.remaining < other.remaining else other
     return one if _tightness(one) >= _tightness(other) else other
 
 

@@ -93,16 +93,23 @@ class Windows:
     def take(self, who: str, now: float) -> LimitStatus:
         """Let a request of this party in and count it, or refuse it and count nothing."""
         time = self._time.at(now)
-        self._sweep(time, _SWEPT_PER_TAKE)
-        log = self._logs.get(who)
+        logs = self._logs
+        if len(logs) > 1:
+            self._sweep(time, _SWEPT_PER_TAKE)
+        log = logs.get(who)
         if log is None:
-            log = _Log()
-            self._logs[who] = log
+            log = logs[who] = _Log()
         used = self._used(log, time)
         if used >= self._count:
             return self._standing(False, log, used, time)
-        self._add(log, time)
-        self._logs.move_to_end(who)
+        ends = log.ends
+        if ends and log.filled < self._block:
+            ends[-1] = time
+            log.filled += 1
+        else:
+            ends.append(time)
+            log.filled = 1
+        logs.move_to_end(who)
         return self._standing(True, log, used + 1, time)
 
     def peek(self, who: str, now: float) -> LimitStatus:
@@ -122,14 +129,6 @@ class Windows:
         if ends and ends[0] <= edge:
             del ends[: bisect_right(ends, edge)]
         return (len(ends) - 1) * self._block + log.filled if ends else 0
-
-    def _add(self, log: _Log, time: int) -> None:
-        if log.ends and log.filled < self._block:
-            log.ends[-1] = time
-            log.filled += 1
-        else:
-            log.ends.append(time)
-            log.filled = 1
 
     def _standing(self, allowed: bool, log: _Log, used: int, time: int) -> LimitStatus:
         reset = log.ends[0] + self._length if log.ends else time

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from apertis.accounting.prices import PriceTable
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
+from apertis.gateway.request.body import Body, peek
 from apertis.gateway.request.charge import Charge, Ledger, Prices
 from apertis.gateway.request.context import Progress, RequestContext
 from apertis.gateway.request.stream import Relay
@@ -131,7 +132,9 @@ def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str 
         relay.close()
         return received
 
-    charge = ledger.open(progress, key, ASKED, 500, ["claude-opus-4-5"])
+    body = peek(ASKED, needs_max_tokens=True)
+    assert isinstance(body, Body)
+    charge = ledger.open(progress, key, body, ("claude-opus-4-5",))
     assert isinstance(charge, Charge)
     received = asyncio.run(run(charge))
     (record,) = books.records

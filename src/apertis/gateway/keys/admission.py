@@ -71,9 +71,11 @@ def credential_of(headers: Mapping[str, str]) -> str | None:
 
     Header names are lower-case. None: the request presents no key at all.
     """
-    scheme, _, token = headers.get("authorization", "").strip().partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
+    authorization = headers.get("authorization")
+    if authorization is not None:
+        scheme, _, token = authorization.strip().partition(" ")
+        if scheme.lower() == "bearer" and (token := token.strip()):
+            return token
     return headers.get("x-api-key", "").strip() or None
 
 
@@ -105,7 +107,7 @@ def client_address(peer: str, x_forwarded_for: str | None, trusted: Networks | N
     nothing. If all hops are trusted, the leftmost of them is the client. An entry that is no
     address ends the walk; the proxy that passed it on is the client then.
     """
-    client = normal_address(peer)
+    client = normal_address(peer) if ":" in peer else peer
     if trusted is None or not x_forwarded_for or client not in trusted:
         return client
     for hop in reversed(x_forwarded_for.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]):

@@ -87,7 +87,7 @@ class Limiter:
         """
         if self._per_address is None:
             return None
-        return self._per_address.take(_party(address), now)
+        return self._per_address.take(_party(address) if ":" in address else address, now)
 
     def admit_key(
         self, key_id: str, now: float, requests_limit: str | None = None
@@ -155,8 +155,7 @@ def _windows(rate: Rate | None) -> Windows | None:
 
 
 def _party(address: str) -> str:
-    if ":" not in address:
-        return address
+    """Who is counted where the address is of IPv6."""
     try:
         parsed = IPv6Address(address)
     except AddressValueError:

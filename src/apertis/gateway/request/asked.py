@@ -82,7 +82,7 @@ NOTHING: Final = Asked()
 
 def read_asked(body: Body) -> Asked | Refusal:
     """Read the fields, or say which one cannot be."""
-    if _MARKS.isdisjoint(body.names):
+    if _MARKS.isdisjoint(body.fields):
         return NOTHING
     thread = _thread(_given(body, "thread"))
     if isinstance(thread, Refusal):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
 
+from apertis.accounting.estimate import Estimate
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
 from apertis.models.json import UNREADABLE, json_or_none
 from apertis.sansio.slices import BOUNDS, MAX_FIELDS, Bounds
@@ -81,7 +82,7 @@ T = TypeVar("T")
 class Body:
     """A JSON object as it came, with its top-level fields as slices of its bytes."""
 
-    __slots__ = ("_known_spans", "data", "fields", "max_tokens", "model", "stream")
+    __slots__ = ("_estimate", "_known_spans", "data", "fields", "max_tokens", "model", "stream")
 
     def __init__(
         self,
@@ -93,9 +94,18 @@ class Body:
         self.fields = fields
         # Known from the start where they had to be found to tell whether a name stands twice.
         self._known_spans = spans
+        self._estimate: Estimate | None = None
         self.model = ""
         self.max_tokens = 0
         self.stream = False
+
+    @property
+    def estimate(self) -> Estimate:
+        """What the request may use; the body is read for that when it is first asked."""
+        estimate = self._estimate
+        if estimate is None:
+            estimate = self._estimate = Estimate(self.data)
+        return estimate
 
     @property
     def _spans(self) -> list[Span]:
@@ -444,7 +454,7 @@ _NONE = Edits()
 
 def declared_edits(body: Body) -> Edits | Refusal:
     """Say what of a body is to be edited, or which field cannot be honoured."""
-    own = _OWN.intersection(body.names)
+    own = _OWN.intersection(body.fields)
     if not own:
         return _NONE
     edits = Edits(tuple(sorted(own)))

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from apertis.accounting.counts import completed
-from apertis.accounting.estimate import (
-    MAX_WINDOW,
-    Attempt,
-    likely_input_tokens,
-    reservation_units,
-)
+from apertis.accounting.estimate import MAX_WINDOW, Attempt
 from apertis.accounting.prices import UNITS_PER_DOLLAR, cost_units
 from apertis.accounting.record import MAX_COST_UNITS, UsageRecord
 from apertis.accounting.tokens import COUNTED, NO_TOKENS, Tokens, Use
@@ -34,7 +29,9 @@ if TYPE_CHECKING:
     from apertis.accounting.estimate import Held
     from apertis.accounting.prices import Price, PriceTable
     from apertis.accounting.readers import StreamReader
+    from apertis.gateway.keys.account import Account
     from apertis.gateway.keys.directory import Key
+    from apertis.gateway.request.body import Body
     from apertis.gateway.request.context import Progress
 
 __all__ = ["Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
@@ -76,7 +73,7 @@ class Prices:
         other_names: Callable[[str], Iterable[str]] = lambda _: (),
     ) -> None:
         self._table = table
-        self._unpriced_is_free = unpriced_is_free
+        self.unpriced_is_free = unpriced_is_free
         # The id that an alias stands for, and what upstreams call the model.
         self._other_names = other_names
         self._known: dict[str, Price | None] = {}
@@ -102,7 +99,7 @@ class Prices:
 
     def may_be_used(self, model: str, key: Key) -> bool:
         """Whether this key may use the model, as far as its price is concerned."""
-        return self._unpriced_is_free or key.account.quota is None or self.of(model) is not None
+        return self.unpriced_is_free or key.account.quota is None or self.of(model) is not None
 
     def id_of(self, name: str, models: Iterable[str]) -> str:
         """Give the one of these models that an upstream calls so; else the name itself."""
@@ -147,6 +144,8 @@ class Ledger:
         self.prices = prices
         self._journal = journal
         self._clock = clock
+        # Each once: alike names have one.
+        self._of_models: dict[tuple[tuple[str, ...], bool], tuple[Price, ...] | Refusal] = {}
         # Why keys with a quota (True), or without one, are not served; None when they are.
         self._standstill = standstill
 
@@ -159,9 +158,8 @@ class Ledger:
         self,
         progress: Progress,
         key: Key,
-        body: bytes,
-        max_tokens: int,
-        models: Iterable[str],
+        body: Body,
+        models: tuple[str, ...],
         chain: tuple[Hop, ...] = (),
         held: Held | None = None,
         *,
@@ -173,40 +171,49 @@ class Ledger:
         top. `held` is what the upstream holds of the conversation already. `free`: somebody else
         pays, and nothing is set aside or booked.
         """
-        models = tuple(models)
-        prices = self._prices_of(models, key)
+        account = key.account
+        limited = account.quota is not None
+        prices = self._prices_of(models, limited=limited)
         if isinstance(prices, Refusal):
             return prices
-        attempts: list[Attempt] = []
+        attempts: tuple[Attempt, ...] = ()
         for hop in chain:
-            found = self._prices_of(hop.models, key)
+            found = self._prices_of(hop.models, limited=limited)
             if isinstance(found, Refusal):
                 return found
             if found:
-                attempts.append(Attempt(found, hop.max_tokens, hop.fast))
+                attempts += (Attempt(found, hop.max_tokens, hop.fast),)
         most = 0
-        if not free:
-            most = reservation_units(body, max_tokens, *prices, chain=tuple(attempts), held=held)
-        if not key.account.reserve(most):
+        if (prices or attempts) and not free:
+            most = body.estimate.reservation_units(body.max_tokens, prices, attempts, held)
+        if not account.reserve(most):
             if held is not None and most:
-                alone = reservation_units(body, max_tokens, *prices, chain=tuple(attempts))
-                if alone <= (key.account.remaining or 0):
+                alone = body.estimate.reservation_units(body.max_tokens, prices, attempts)
+                if alone <= (account.remaining or 0):
                     # With the whole conversation in the body, it is counted and not assumed.
                     return thread_unsupported_request(shortage(key, most))
             return quota_exceeded(shortage(key, most))
-        models += tuple(model for hop in chain for model in hop.models)
-        return Charge(self, progress, key, most, body, max_tokens, models, held, free=free)
+        for hop in chain:
+            models += hop.models
+        return Charge(self, progress, account, most, body, models, held, free=free)
 
-    def _prices_of(self, models: Iterable[str], key: Key) -> tuple[Price, ...] | Refusal:
-        """The prices of models for a key with a quota, each once: alike names have one."""
+    def _prices_of(self, models: tuple[str, ...], *, limited: bool) -> tuple[Price, ...] | Refusal:
+        """What a key with a quota (`limited`) has to pay for models; any other key nothing."""
+        found = self._of_models.get((models, limited))
+        if found is None:
+            found = self._found_prices(models) if limited else ()
+            if len(self._of_models) < _MAX_NAMES:
+                self._of_models[models, limited] = found
+        return found
+
+    def _found_prices(self, models: tuple[str, ...]) -> tuple[Price, ...] | Refusal:
         prices: dict[Price, None] = {}
-        limited = key.account.quota is not None
         for model in models:
-            if not self.prices.may_be_used(model, key):
-                return unpriced_model(model)
             price = self.prices.of(model)
-            if limited and price is not None:
+            if price is not None:
                 prices[price] = None
+            elif not self.prices.unpriced_is_free:
+                return unpriced_model(model)
         return tuple(prices)
 
     def begin(self, progress: Progress) -> None:
@@ -250,12 +257,11 @@ class Charge:
     """A request's reservation. It is settled exactly once; further calls change nothing."""
 
     __slots__ = (
+        "_account",
         "_body",
         "_free",
         "_held",
-        "_key",
         "_ledger",
-        "_max_tokens",
         "_models",
         "_progress",
         "_reserved",
@@ -268,10 +274,9 @@ class Charge:
         self,
         ledger: Ledger,
         progress: Progress,
-        key: Key,
+        account: Account,
         reserved: int,
-        body: bytes,
-        max_tokens: int,
+        body: Body,
         models: tuple[str, ...],
         held: Held | None = None,
         *,
@@ -279,10 +284,9 @@ class Charge:
     ) -> None:
         self._ledger = ledger
         self._progress = progress
-        self._key = key
+        self._account = account
         self._reserved = reserved
         self._body = body
-        self._max_tokens = max_tokens
         self._held = held
         self._free = free
         # All that the reservation was made for.
@@ -304,7 +308,7 @@ class Charge:
 
     def guess(self, output_tokens: int) -> Tokens:
         """About what was used, when the upstream does not say it; within the reservation."""
-        return Tokens(input=self._likely_input(), output=min(output_tokens, self._max_tokens))
+        return Tokens(input=self._likely_input(), output=min(output_tokens, self._body.max_tokens))
 
     def begin(self, use: Use | None) -> None:
         """Note what a stream has used when its first bytes leave; None where it did not say."""
@@ -352,14 +356,15 @@ class Charge:
         progress = self._progress
         cost = self._reserved
         price = self._ledger.prices.of(progress.model)
-        if self._key.account.quota is None and price is not None:
+        if self._account.quota is None and price is not None:
             # Nothing was set aside.
-            cost = reservation_units(self._body, self._max_tokens, price, held=self._held)
+            body = self._body
+            cost = body.estimate.reservation_units(body.max_tokens, (price,), held=self._held)
         progress.reason = progress.reason or "its usage cannot be read: the reservation is booked"
         self._book(self.guess(output_seen), cost, estimated=True, interrupted=False)
 
     def _likely_input(self) -> int:
-        likely = likely_input_tokens(self._body)
+        likely = self._body.estimate.likely_tokens
         if self._held is not None and self._held.known:
             likely += self._held.tokens
         return likely
@@ -370,21 +375,24 @@ class Charge:
         """Give what a model used, what of it is not sure, and what it costs."""
         prices = self._ledger.prices
         model = asked if use.model is None else prices.id_of(use.model, self._models)
+        price, max_tokens = prices.of(model), self._body.max_tokens
         tokens, names = completed(
             use,
-            prices.of(model),
-            max_tokens=self._max_tokens,
+            price,
+            max_tokens=max_tokens,
             likely_input=self._likely_input,
             output_seen=output_seen,
         )
-        if "output" in names and tokens.output > self._max_tokens:
+        if "output" in names and tokens.output > max_tokens:
             # Few tokens can be many bytes. No answer has more of them than it may.
-            tokens = msgspec.structs.replace(tokens, output=self._max_tokens)
-        unsure = tuple(COUNTED[name].counter for name in names)
-        if use.model is not None and prices.of(model) is None:
-            unsure += (f"the price of {model!r}",)
-            return tokens, unsure, prices.dearest(tokens, self._models)
-        return tokens, unsure, prices.cost(model, tokens)
+            tokens = msgspec.structs.replace(tokens, output=max_tokens)
+        unsure = tuple([COUNTED[name].counter for name in names])
+        if price is not None:
+            return tokens, unsure, min(cost_units(tokens, price), MAX_COST_UNITS)
+        if use.model is None:
+            return tokens, unsure, 0
+        unsure += (f"the price of {model!r}",)
+        return tokens, unsure, prices.dearest(tokens, self._models)
 
     def _book(self, tokens: Tokens, cost: int, *, estimated: bool, interrupted: bool) -> None:
         self._settled = True
@@ -392,7 +400,7 @@ class Charge:
         cost = 0 if self._free else min(cost, MAX_COST_UNITS)
         progress.used = Used(tokens, cost, estimated)
         progress.interrupted = interrupted
-        self._key.account.settle(self._reserved, cost)
+        self._account.settle(self._reserved, cost)
         if self.on_settled is not None:
             self.on_settled(tokens)
         self._ledger.book(progress)
@@ -406,7 +414,7 @@ class Charge:
             return
         if self._progress.sent is None:
             self._settled = True
-            self._key.account.settle(self._reserved, 0)
+            self._account.settle(self._reserved, 0)
             if self.on_settled is not None:
                 self.on_settled(NO_TOKENS)
             return

@@ -1,4 +1,16 @@
-"""Sends a request on: to one target after the other, until an answer may be handed out."""
+"""Sends a request on: to one target after the other, until an answer may be handed out.
+
+Theory of operation. `RouteAttempts` decides what is tried, and what comes behind each outcome;
+`Forwarder.send` is the loop around it. One attempt (`_try`) opens the request at the target's
+upstream and comes to an outcome: a failure without an answer, a status, a whole body, or the first
+events of a stream. The router is told of each outcome once: at once of a whole answer, by its relay
+of a stream that is handed out. Where another model may stand in, an attempt has a deadline; nearly
+always there is none, and the attempt is awaited as it is.
+
+An answer that is not the last word (an error while there is more to try) is kept until there is a
+better one. What a target gets (`OutgoingRequest.to`) differs by the model's name there; where
+nothing differs, it is the very body that came.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +54,7 @@ if TYPE_CHECKING:
     _Tried = tuple[Outcome, "WholeAnswer | StreamedAnswer | Refusal | None"]
 
 __all__ = [
+    "NO_FIELDS",
     "Forwarder",
     "OutgoingRequest",
     "StreamedAnswer",
@@ -86,7 +99,7 @@ _OWN_TO_SAY = frozenset(
 MAX_ANSWER_BYTES = 64 * 2**20
 _NO_HEADERS: RawHeaders = []
 _EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
-_NO_FIELDS: Mapping[str, Mapping[str, bytes]] = {}
+NO_FIELDS: Mapping[str, Mapping[str, bytes]] = {}
 
 
 class _Begun:
@@ -162,7 +175,7 @@ class OutgoingRequest:
         headers: RawHeaders,
         body: Body,
         edits: Edits,
-        own: Mapping[str, Mapping[str, bytes]] = _NO_FIELDS,
+        own: Mapping[str, Mapping[str, bytes]] = NO_FIELDS,
     ) -> None:
         self.method = method
         self.target = target
@@ -174,14 +187,15 @@ class OutgoingRequest:
 
     def to(self, target: Target) -> UpstreamRequest:
         """The request with the names that the models have there."""
-        key = (target.model, target.upstream if target.upstream in self._own else "")
+        own = self._own.get(target.upstream)
+        key = (target.model, "" if own is None else target.upstream)
         body = self._bodies.get(key)
         if body is None:
             replace: Mapping[str, bytes] = self._edits.replace
             if target.model != self._body.model:
                 replace = {**replace, "model": msgspec.json.encode(target.model)}
-            if target.upstream in self._own:
-                replace = {**replace, **self._own[target.upstream]}
+            if own is not None:
+                replace = {**replace, **own}
             body = self._body.edited(replace, self._edits.remove, self._edits.add)
             self._bodies[key] = body
         return UpstreamRequest(self.method, self.target, self.headers, body)
@@ -224,48 +238,38 @@ class Forwarder:
                 progress.tries(target.upstream, self._clock())
                 progress.upstream_request_id = None
                 progress.model = target.id
-                outcome, result = await self._limited(
-                    progress, message.to(target), target, attempts, charge
-                )
+                request, deadline = message.to(target), attempts.deadline
+                try:
+                    if deadline is None:
+                        outcome, result = await self._try(
+                            progress, request, target, attempts, charge
+                        )
+                    else:
+                        async with asyncio.timeout(max(deadline - self._wall_clock(), 0.0)):
+                            outcome, result = await self._try(
+                                progress, request, target, attempts, charge
+                            )
+                except TimeoutError:
+                    outcome, result = attempts.late(self._wall_clock()), None
+                    self._report(target, outcome)
+                except asyncio.CancelledError:
+                    self._report(target, Outcome.LEFT)
+                    raise
+                if outcome is Outcome.OK and result is not None:
+                    attempts.commit()
+                    return result
                 if result is not None:
                     _discard(held)
                     held = result
-                if outcome is Outcome.OK:
-                    attempts.commit()
-                    answer, held = held, None
-                    assert answer is not None  # noqa: S101 - a good outcome has its answer.
-                    return answer
                 step = attempts.after(outcome, self._wall_clock())
-            answer, held = held, None
-            if step.refusal is not None or answer is None:
-                _discard(answer)
+            answer = None if step.refusal is not None else held
+            if answer is None:
                 return step.refusal or upstream_error("no answer came")
+            held = None
             return answer
         finally:
-            _discard(held)
-
-    async def _limited(
-        self,
-        progress: Progress,
-        request: UpstreamRequest,
-        target: Target,
-        attempts: RouteAttempts,
-        charge: Charge | None,
-    ) -> _Tried:
-        """One attempt, within the time that the model has if another one may stand in."""
-        deadline = attempts.deadline
-        try:
-            if deadline is None:
-                return await self._try(progress, request, target, attempts, charge)
-            async with asyncio.timeout(max(deadline - self._wall_clock(), 0.0)):
-                return await self._try(progress, request, target, attempts, charge)
-        except TimeoutError:
-            outcome = attempts.late(self._wall_clock())
-            self._report(target, outcome)
-            return outcome, None
-        except asyncio.CancelledError:
-            self._report(target, Outcome.LEFT)
-            raise
+            if held is not None:
+                _discard(held)
 
     async def _try(
         self,
@@ -350,8 +354,9 @@ class Forwarder:
         return outcome, StreamedAnswer(answer.status, headers, relay)
 
     def _report(self, target: Target, outcome: Outcome, headers: RawHeaders = _NO_HEADERS) -> None:
-        now = self._wall_clock()
-        wait = None if outcome is Outcome.OK else retry_after(Headers(headers), now)
+        now, wait = self._wall_clock(), None
+        if headers and outcome is not Outcome.OK:
+            wait = retry_after(Headers(headers), now)
         self._router.report(target, outcome, now, wait)
 
 

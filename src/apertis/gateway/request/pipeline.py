@@ -1,4 +1,26 @@
-"""The story of one request: admit, read, route, reserve, forward, settle."""
+"""The story of one request: admit, read, route, reserve, forward, settle.
+
+Theory of operation. `serving/application` does HTTP: it finds what is behind the path, makes the
+context of what arrived, takes the body and writes the answer. In between it calls, in this order:
+
+    admit       the limits of the address, then the key, then the key's own limit; by headers alone
+    enter       the key's requests under way; `leave` is called at every end
+    messages    all the rest, which gives the answer:
+        _admitted       the body: its model, its edits, whether the key may use it, its fallbacks
+        _cached         an equal request's answer, or the name under which to keep this one's
+        _reserve_tokens, Ledger.open    tokens a minute, then money: set aside, or refused
+        _attempts       the model's targets, best first, and what comes behind them
+        Forwarder.send  one target after the other, until there is an answer (see `forward`)
+        _settle         of a whole answer: what it used is booked before its first byte leaves
+
+A streamed answer leaves `messages` unsettled: its `Relay` reads the usage beside the bytes, and
+books it before the last of them leaves (see `stream`). An exception here means that the caller
+left, or a defect: then what the upstream may have done is booked as a guess (`Charge.abandon`).
+
+What arrived (`RequestContext`) never changes. What comes of it is put into its `Progress`, from
+which the usage record, the log line and the metrics are made, each once and at the end. A refusal
+is a value; whoever gets one hands it back.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +28,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from apertis.accounting.estimate import held_after, likely_input_tokens, unknown_held
+from apertis.accounting.estimate import unknown_held
 from apertis.accounting.tokens import NO_TOKENS, Tokens
 from apertis.gateway.cache import (
+    CACHE_HEADER,
     MISS,
     Entry,
     cache_key,
@@ -28,7 +51,7 @@ from apertis.gateway.keys.admission import admit, credential_of
 from apertis.gateway.request.asked import NOTHING, read_asked
 from apertis.gateway.request.body import Body, Edits, declared_edits, peek
 from apertis.gateway.request.charge import Hop
-from apertis.gateway.request.forward import OutgoingRequest, StreamedAnswer, WholeAnswer
+from apertis.gateway.request.forward import NO_FIELDS, OutgoingRequest, StreamedAnswer, WholeAnswer
 from apertis.gateway.routing.affinity import affinity_of
 from apertis.gateway.routing.attempts import RouteAttempts
 from apertis.gateway.routing.fallback import (
@@ -48,7 +71,7 @@ from apertis.sansio.slices import read_or_none
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from apertis.accounting.estimate import Held
+    from apertis.accounting.estimate import Estimate, Held
     from apertis.gateway.cache import ResponseCache
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.directory import Directory, Key
@@ -148,7 +171,7 @@ class Pipeline:
 
     def leave(self, key: Key) -> None:
         """Count a request as over."""
-        self.limiter.leave(key.record.id)
+        self.limiter.in_flight.leave(key.record.id)
 
     async def messages(
         self, progress: Progress, key: Key, request: Request
@@ -163,24 +186,34 @@ class Pipeline:
         held: Held | None = None
         if admitted.asked.thread is not None and admitted.asked.thread.continues:
             held, admitted = await self._continued(key, admitted, admitted.asked.thread)
-        body, target, places = admitted.body, _target(request), admitted.places
-        keep = self._cached(progress, key, admitted, request)
-        if not isinstance(keep, bytes | None):
-            return keep
+        body, places = admitted.body, admitted.places
+        keep: bytes | None = None
+        if self.cache.enabled and (key.record.response_cache or CACHE_HEADER in request.headers):
+            cached = self._cached(progress, key, admitted, request)
+            if not isinstance(cached, bytes | None):
+                return cached
+            keep = cached
         charge = self._charge(progress, key, admitted, held)
         if isinstance(charge, Refusal):
             return charge
         try:
             message = OutgoingRequest(
-                request.method, target, request.raw_headers, body, admitted.edits, places or {}
+                request.method,
+                _target(request),
+                request.raw_headers,
+                body,
+                admitted.edits,
+                places or NO_FIELDS,
             )
-            attempts, affinity = self._attempts(body, admitted.plan, request, places)
+            affinity = self._affinity(body, request)
+            attempts = self._attempts(body, admitted.plan, affinity, places)
             answer = await self.forwarder.send(progress, message, attempts, charge)
         except BaseException:
             # Nearly always, the caller left: what the upstream made of it nobody will tell.
             charge.abandon()
             raise
-        progress.fallback_reason = None if attempts.reason is None else attempts.reason.value
+        if attempts.reason is not None:
+            progress.fallback_reason = attempts.reason.value
         progress.status = answer.status
         if isinstance(answer, Refusal):
             progress.code = answer.code
@@ -190,7 +223,7 @@ class Pipeline:
         if affinity is not None and answer.status == 200 and attempts.target is not None:
             self.router.pin(affinity, attempts.model, attempts.target.upstream, self._now())
         if admitted.asked.thread is not None:
-            self._remember_end(progress, key, answer, body.data, held)
+            self._remember_end(progress, key, answer, body.estimate, held)
         if isinstance(answer, WholeAnswer):
             self._settle(progress, charge, answer, keep)
         elif keep is not None:
@@ -208,9 +241,12 @@ class Pipeline:
         edits = declared_edits(body)
         if isinstance(edits, Refusal):
             return edits
-        if not self._allows(key, body.model):
+        record = key.record
+        if record.models is not None and not self._allows(key, body.model):
             return model_access_denied(body.model)
-        plan = self._plan(key, body, request, own_fields=bool(edits.remove))
+        plan: FallbackPlan | Refusal = NO_FALLBACK
+        if edits.remove or record.fallback_models:
+            plan = self._plan(key, body, request)
         if isinstance(plan, Refusal):
             return plan
         asked = read_asked(body)
@@ -218,7 +254,7 @@ class Pipeline:
             return _Admitted(body, edits, plan, NOTHING, None)
         if isinstance(asked, Refusal):
             return asked
-        if asked.bill_to is not None and not key.record.billing_policy:
+        if asked.bill_to is not None and not record.billing_policy:
             return BILLING_POLICY_DENIED
         progress.bill_to = asked.bill_to
         places = None if asked.chain is None else self._chain_places(key, body, asked.chain)
@@ -252,7 +288,7 @@ class Pipeline:
         progress: Progress,
         key: Key,
         answer: WholeAnswer | StreamedAnswer,
-        body: bytes,
+        estimate: Estimate,
         held: Held | None,
     ) -> None:
         """Remember an answer that its upstream holds, when all of it is known."""
@@ -260,7 +296,7 @@ class Pipeline:
 
         def remember(message_id: str | None, context: int) -> None:
             if message_id and context:
-                after = held_after(body, context, held)
+                after = estimate.held_after(context, held)
                 self.threads.remember(key.record.id, message_id, upstream, after)
 
         if isinstance(answer, WholeAnswer):
@@ -302,9 +338,7 @@ class Pipeline:
             "Invalid value for parameter 'fallbacks': no upstream has the model and all of these",
         )
 
-    def _hops(self, chain: Chain | None) -> tuple[Hop, ...]:
-        if chain is None:
-            return ()
+    def _hops(self, chain: Chain) -> tuple[Hop, ...]:
         if chain.any_model:
             return tuple(Hop((model,)) for model in self.ledger.prices.models)
         ids = self.router.ids
@@ -315,20 +349,21 @@ class Pipeline:
     ) -> Charge | Refusal:
         """Set tokens and money aside for a request."""
         body = admitted.body
-        reserved = self._reserve_tokens(key, body, held)
+        reserved: Reservation | Refusal | None = None
+        if key.record.tokens_per_minute or self.settings.limits.tokens_per_minute:
+            reserved = self._reserve_tokens(key, body, held)
         if isinstance(reserved, Refusal):
             return reserved
-        models = self.router.ids(body.model)
+        models = self.router.group(body.model).ids
         for model in admitted.plan.models:
             models += self.router.ids(model)
-        hops = self._hops(admitted.asked.chain)
+        chain = admitted.asked.chain
         charge = self.ledger.open(
             progress,
             key,
-            body.data,
-            body.max_tokens,
+            body,
             models,
-            hops,
+            () if chain is None else self._hops(chain),
             held,
             free=progress.bill_to is not None and self.settings.money.billing_policy == "free",
         )
@@ -364,10 +399,11 @@ class Pipeline:
         message = OutgoingRequest(
             request.method, _target(request), request.raw_headers, body, edits
         )
-        attempts, _ = self._attempts(body, NO_FALLBACK, request, admitted.places)
+        affinity = self._affinity(body, request)
+        attempts = self._attempts(body, NO_FALLBACK, affinity, admitted.places)
         answer = await self.forwarder.send(progress, message, attempts, None)
         if isinstance(answer, WholeAnswer) and _cannot_count(answer):
-            likely = likely_input_tokens(request.body)
+            likely = body.estimate.likely_tokens
             if held is not None and held.known:
                 likely += held.tokens
             estimate = {"input_tokens": likely}
@@ -378,12 +414,8 @@ class Pipeline:
     def _allows(self, key: Key, model: str) -> bool:
         return key.record.models is None or key.allows(model, (self.router.model_id(model),))
 
-    def _plan(
-        self, key: Key, body: Body, request: Request, *, own_fields: bool
-    ) -> FallbackPlan | Refusal:
+    def _plan(self, key: Key, body: Body, request: Request) -> FallbackPlan | Refusal:
         record = key.record
-        if not (own_fields or record.fallback_models):
-            return NO_FALLBACK
         asked = FallbackFields(
             body.raw("fallback_models"),
             body.raw("fallback_timeout"),
@@ -414,7 +446,7 @@ class Pipeline:
         if asked.thread is not None or asked.chain is not None:
             # Each answer is one that the upstream holds; or another model's than was asked for.
             return None
-        wanted = self.cache.enabled and wants_cache(request.headers, key.record.response_cache)
+        wanted = wants_cache(request.headers, key.record.response_cache)
         if not wanted or isinstance(wanted, Refusal):
             return wanted or None
         now = self._now()
@@ -438,9 +470,7 @@ class Pipeline:
         self, key: Key, body: Body, held: Held | None
     ) -> Reservation | Refusal | None:
         record = key.record
-        if not (record.tokens_per_minute or self.settings.limits.tokens_per_minute):
-            return None
-        estimate = likely_input_tokens(body.data) + body.max_tokens
+        estimate = body.estimate.likely_tokens + body.max_tokens
         if held is not None and held.known:
             estimate += held.tokens
         reserved = self.limiter.reserve_tokens(
@@ -458,22 +488,25 @@ class Pipeline:
 
         return correct
 
+    def _affinity(self, body: Body, request: Request) -> str | None:
+        """What the conversation is recognised by, where that makes a difference."""
+        if not self.router.chooses(body.model):
+            return None
+        return affinity_of(
+            request.headers,
+            body.raw("system") or b"",
+            body.raw("tools") or b"",
+            _first_message(body),
+        )
+
     def _attempts(
         self,
         body: Body,
         plan: FallbackPlan,
-        request: Request,
-        places: Mapping[str, Mapping[str, bytes]] | None = None,
-    ) -> tuple[RouteAttempts, str | None]:
+        affinity: str | None,
+        places: Mapping[str, Mapping[str, bytes]] | None,
+    ) -> RouteAttempts:
         router = self.router
-        affinity: str | None = None
-        if router.chooses(body.model):
-            affinity = affinity_of(
-                request.headers,
-                body.raw("system") or b"",
-                body.raw("tools") or b"",
-                _first_message(body),
-            )
 
         def targets_of(model: str) -> tuple[Target, ...]:
             found = router.candidates(model, affinity, self._now(), self._pick())
@@ -481,8 +514,7 @@ class Pipeline:
                 return found
             return tuple(target for target in found if target.upstream in places)
 
-        attempts = RouteAttempts(body.model, plan, targets_of, lambda: is_bound(body.data))
-        return attempts, affinity
+        return RouteAttempts(body.model, plan, targets_of, lambda: is_bound(body.data))
 
     def _settle(
         self, progress: Progress, charge: Charge, answer: WholeAnswer, keep: bytes | None

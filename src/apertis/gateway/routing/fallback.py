@@ -8,6 +8,7 @@ fallback is off.
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 from urllib.parse import quote
 
@@ -210,6 +211,8 @@ def reason_of(outcome: Outcome) -> FallbackReason:
     return _REASONS.get(outcome, FallbackReason.FAILED)
 
 
+# Nearly all requests ask for one of few models, and are answered by it.
+@lru_cache(maxsize=1024)
 def fallback_headers(
     asked: str, answered: str, reason: FallbackReason | None
 ) -> tuple[tuple[bytes, bytes], ...]:

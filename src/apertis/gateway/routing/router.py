@@ -88,35 +88,35 @@ class Router:
         from 0 up to 1, without 1. The first target may be the one probe of a breaker that is half
         open, so call this only for a request that is about to be sent.
         """
-        group = self._groups.get(model) or self._group(model)
+        group = self.group(model)
         if len(group.routes) < 2:
             return group.targets
         return tuple([route.target for route in self._ranked(group, affinity, now, pick)])
 
     def at(self, model: str) -> dict[str, Target]:
         """What a model is at each upstream that has it, by the names of those."""
-        return {target.upstream: target for target in reversed(self._group(model).targets)}
+        return {target.upstream: target for target in reversed(self.group(model).targets)}
 
     def serves(self, model: str) -> bool:
         """Whether any upstream has the model."""
-        return bool(self._group(model).routes)
+        return bool(self.group(model).routes)
 
     def model_id(self, model: str) -> str:
         """The id of the model that a name stands for; a name that stands for none is its own."""
-        return self._group(model).id
+        return self.group(model).id
 
     def ids(self, model: str) -> tuple[str, ...]:
         """The ids of the models that may answer when a name is asked for: one, as a rule."""
-        return self._group(model).ids
+        return self.group(model).ids
 
     def names(self, model: str) -> tuple[str, ...]:
         """The id of a model, and then what its upstreams call it, in the order of the settings."""
-        group = self._group(model)
+        group = self.group(model)
         return (group.id, *dict.fromkeys(target.model for target in group.targets))
 
     def chooses(self, model: str) -> bool:
         """Whether there is more than one upstream, so that affinity makes a difference."""
-        return self._pins and len(self._group(model).routes) > 1
+        return self._pins and len(self.group(model).routes) > 1
 
     def report(
         self, target: Target, outcome: Outcome, now: float, retry_after: float | None = None
@@ -152,7 +152,8 @@ class Router:
             for name, breaker in self._breakers.items()
         )
 
-    def _group(self, model: str) -> Group:
+    def group(self, model: str) -> Group:
+        """What is known of a model by any of its names; an empty group: no upstream has it."""
         group = self._groups.get(model)
         if group is None:
             if len(self._groups) >= _MAX_GROUPS:
