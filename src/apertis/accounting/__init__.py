@@ -1,1 +1,1 @@
-"""What requests use and cost: counts, tokens, prices, and bounds before anything is sent. Pure."""
+"""Token counts, prices and upper bounds of requests, before and after they are sent. Pure."""

@@ -20,7 +20,7 @@ __all__ = ["PlainBody", "read_plain", "read_plain_part"]
 
 
 class PlainBody(NamedTuple):
-    """What a plain body has besides text."""
+    """The contents of a plain body besides text."""
 
     cached: bool
     hour: bool
@@ -29,7 +29,7 @@ class PlainBody(NamedTuple):
 
 
 class _Asked:
-    """What the objects of a body ask of the cache."""
+    """Cache control found in the objects of a body."""
 
     cached = False
     hour = False
@@ -91,7 +91,7 @@ class _Tool(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 class _Body(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """At the top no name stands twice: such a body is refused before anybody asks for its price."""
+    """At the top no name occurs twice: such a body is rejected before its price is asked for."""
 
     cache_control: _CacheControl | None = None
     compression: msgspec.Raw = _RAW

@@ -38,7 +38,7 @@ class Price(Struct, frozen=True, kw_only=True):
     `web_search` is in units per million searches. The percentages apply to all tokens of a
     request, and to nothing else: in a batch; in fast mode; computed in the US alone; with a
     prompt of more than `long_prompt` tokens, cached ones included (0: no such step). `window` and
-    `max_output` are the most tokens that a prompt and an answer of the model can have (0: nobody
+    `max_output` are the most tokens that a prompt and a response of the model can have (0: nobody
     said).
     """
 
@@ -97,7 +97,7 @@ def price_of_dollars(
 
 
 def cost_units(tokens: Tokens, price: Price, batch: bool = False) -> int:
-    """What an answer costs: one exact sum, rounded up once."""
+    """Return the cost of a response: one exact sum, rounded up once."""
     sum_: int = sum(map(operator.mul, classes_of(tokens), _prices_of(price)))
     searches = tokens.web_search_requests * price.web_search
     long = 0 < price.long_prompt < tokens.prompt
@@ -245,7 +245,7 @@ class PriceTable:
         others: Iterable[Use] = (),
         batch: bool = False,
     ) -> int | None:
-        """What an answer costs with all models that took part; None when its own has no price.
+        """Return the cost with all models that took part; None when its own has no price.
 
         Another model without a price is charged as the one that answered.
         """

@@ -22,7 +22,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `at_ms` is when the request arrived (Unix milliseconds). `cost_units` are integers of
     1/500,000 US dollar. `model` is the one that answered, `requested_model` the one asked for.
     `estimated` says that the tokens are not the upstream's own final count, `interrupted` that
-    the answer did not reach its end. `session`, `agent` and `request_class` come from the
+    the response did not reach its end. `session`, `agent` and `request_class` come from the
     headers with which Claude Code identifies its requests. `bill_to` says who pays where it is not
     the gateway's own account, as the request put it.
     """

@@ -23,10 +23,10 @@ class Counted:
 
 
 class Tokens(Struct, frozen=True, omit_defaults=True):
-    """What one answer used: five classes of tokens that do not overlap, and paid searches.
+    """Usage of one response: five classes of tokens that do not overlap, and paid searches.
 
     `input` excludes what was read from or written to the prompt cache. `output` includes
-    thinking. Counts are never negative. `fast` and `us_only` say that the answer came in fast
+    thinking. Counts are never negative. `fast` and `us_only` say that the response came in fast
     mode, and that it was computed in the US alone: both change the price of every token.
     """
 
@@ -50,7 +50,7 @@ class Tokens(Struct, frozen=True, omit_defaults=True):
 
     @property
     def total(self) -> int:
-        """All tokens of the prompt and of the answer."""
+        """All tokens of the prompt and of the response."""
         return sum(classes_of(self))
 
 
@@ -84,7 +84,7 @@ def add(one: Tokens, other: Tokens) -> Tokens:
 
 
 class Use(Struct, frozen=True):
-    """What one model used for an answer, as far as the upstream said it.
+    """Usage of one model for a response, as far as the upstream reported it.
 
     `model` is None for the model that was asked. `unknown` names the fields of `tokens` that were
     left out, or said as something that is no count. `iterations` is how often the model was run.

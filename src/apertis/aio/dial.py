@@ -1,4 +1,4 @@
-"""How an asyncio connection comes about: the name, TCP, the proxy and TLS."""
+"""Opening an asyncio connection: the name, TCP, the proxy and TLS."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNLIMITED = Limits(None, None, None)
 async def dial(
     origin: Origin, proxy: Proxy | None, tls: ssl.SSLContext | None, limits: Limits
 ) -> Connection | Failure:
-    """A new connection to the origin, through the proxy if there is one."""
+    """Return a new connection to the origin, through the proxy if there is one."""
     loop = asyncio.get_running_loop()
     seconds, total = limits.remaining(limits.connect, loop.time())
     # The name of the other side: first it is the proxy, and the origin once there is a tunnel.
@@ -68,7 +68,7 @@ async def _connect(
 async def _through(
     connection: Connection, proxy: Proxy, origin: Origin, tls: ssl.SSLContext | None
 ) -> Connection | Failure:
-    """A tunnel to the origin; for one without TLS, a connection to a proxy that gives none."""
+    """Open a tunnel to the origin; without TLS, a connection to a proxy that has no tunnels."""
     where = f"{origin.host}:{origin.port}"
     transport = await _connect(connection, proxy.host, proxy.port, None)
     # The answer to CONNECT has no body, whatever its head says (RFC 9110, section 9.3.6).

@@ -46,15 +46,15 @@ class AsyncPage(Generic[T]):
 
     @property
     def response(self) -> ResponseInfo:
-        """What the service told of this page's answer."""
+        """Status, headers and timing of the response that held this page."""
         return self._page.response
 
     def has_next_page(self) -> bool:
-        """Whether another page follows."""
+        """Return whether another page follows."""
         return following(self._params, self._page) is not None
 
     async def get_next_page(self) -> AsyncPage[T]:
-        """The page after this one."""
+        """Return the page after this one."""
         params = following(self._params, self._page)
         if params is None:
             raise ApertisError("there is no page after this one; has_next_page() tells")
@@ -79,7 +79,7 @@ async def first_page(
     endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
     params: Mapping[str, Any],
 ) -> AsyncPage[T]:
-    """The page that these parameters ask for."""
+    """Return the page that these parameters ask for."""
     return AsyncPage(sender, endpoint, params, await sender.send(endpoint(params)))
 
 

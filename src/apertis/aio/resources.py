@@ -48,24 +48,24 @@ class AsyncBatches:
 
     @takes("BatchCreateParams")
     async def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
-        """A new batch; its results come within a day."""
+        """Create a batch; its results come within a day."""
         return await self._sender.send(batches.create(params))
 
     @takes("OptionParams")
     async def retrieve(
         self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> MessageBatch:
-        """A batch as it stands."""
+        """Return the current state of a batch."""
         return await self._sender.send(batches.retrieve(message_batch_id, options))
 
     @takes("ListParams")
     def list(self, **params: Unpack[ListParams]) -> AsyncPages[MessageBatch]:
-        """The batches, newest first; iterating goes on over all pages."""
+        """List the batches, newest first; iterating continues over all pages."""
         return AsyncPages(self._sender, batches.list_, params)
 
     @takes("OptionParams")
     async def cancel(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
-        """The batch, on its way to be canceled."""
+        """Cancel a batch; it is returned in its new state."""
         return await self._sender.send(batches.cancel(message_batch_id, options))
 
     @takes("OptionParams")
@@ -79,7 +79,7 @@ class AsyncBatches:
     async def results(
         self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> AsyncIterator[MessageBatchIndividualResponse]:
-        """The results of a batch that has ended, one at a time as they are read; in no order."""
+        """Return the results of an ended batch, one at a time as they are read; in no order."""
         return await self._sender.lines(batches.results(message_batch_id, options))
 
     @takes("OptionParams")
@@ -91,7 +91,7 @@ class AsyncBatches:
         max_wait: float | None = None,
         **options: Unpack[OptionParams],
     ) -> MessageBatch:
-        """The batch, once it has ended. Asks every `poll_interval` seconds.
+        """Wait until the batch has ended and return it; ask every `poll_interval` seconds.
 
         Raises:
             APITimeoutError: It has not ended after `max_wait` seconds; `deadline` is "total".
@@ -137,7 +137,7 @@ class AsyncMessages:
     async def create(
         self, *, stream: bool | None = None, **params: Unpack[CreateParams]
     ) -> Message | AsyncStream:
-        """The model's answer; with `stream=True` its events as they come.
+        """Send a request and return the model's message; with `stream=True`, its events.
 
         `max_tokens` above 21,333 is streamed underneath, so that no proxy cuts a silent
         connection; what comes back is the same. The parameters are those of
@@ -145,9 +145,9 @@ class AsyncMessages:
 
         Raises:
             ParameterError: A parameter is missing or cannot be sent.
-            APIStatusError: The service refused or failed.
+            APIStatusError: The service rejected or failed.
             APIConnectionError: No complete answer came.
-            APIResponseError: The answer cannot be read.
+            APIResponseError: The response cannot be read.
         """
         if stream is True:
             return AsyncStream(await open_events(self._sender, messages.stream(params)))
@@ -164,7 +164,7 @@ class AsyncMessages:
 
     @takes("StreamParams")
     def stream(self, **params: Unpack[StreamParams]) -> AsyncMessageStreamManager:
-        """The stream helper, for an `async with` block: text, events, and the message as it grows.
+        """Open the stream helper in an `async with` block: text, events, and the growing message.
 
         Raises, when the block begins or while it is read, what `create` raises, and
         `StreamTruncatedError` for a stream that ends early.
@@ -178,12 +178,12 @@ class AsyncMessages:
 
     @takes("CountTokensParams")
     async def count_tokens(self, **params: Unpack[CountTokensParams]) -> MessageTokensCount:
-        """The number of input tokens that a request would have."""
+        """Count the input tokens that a request would have."""
         return await self._sender.send(messages.count_tokens(params))
 
 
 async def open_events(sender: Sender, call: Call[Message]) -> EventSource:
-    """The events of a streamed call."""
+    """Return the events of a streamed call."""
     answer = await sender.open(call)
     if isinstance(answer, EventSource):
         return answer
@@ -198,10 +198,10 @@ class AsyncModels:
 
     @takes("ModelListParams")
     def list(self, **params: Unpack[ModelListParams]) -> AsyncPages[ModelInfo]:
-        """The models that the key may use; iterating goes on over all pages."""
+        """List the models that the key may use; iterating continues over all pages."""
         return AsyncPages(self._sender, models.list_, params)
 
     @takes("OptionParams")
     async def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> ModelInfo:
-        """One model."""
+        """Return one model."""
         return await self._sender.send(models.retrieve(model_id, options))

@@ -1,4 +1,4 @@
-"""What a caller iterates over: raw events, and the helper that adds what follows of them."""
+"""Iterables for callers: raw events, and the helper that builds text and messages from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EventSource:
     async def read_ahead(self, beginning: bytes | Failure | None = None) -> None:
         """Read until the content begins, or the stream ends or fails; nothing is delivered.
 
-        `beginning` is what was read of the answer already.
+        `beginning` is what was read of the response already.
         """
         reading = self.reading
         if beginning is not None:
@@ -51,7 +51,7 @@ class EventSource:
         return self.reading.receive(data) if data else self.reading.finish()
 
     async def next_batch(self) -> list[StreamEvent] | None:
-        """The events that come next, several at a time; None after the last.
+        """Return the events that come next, several at a time; None after the last.
 
         Raises:
             APIError: What the stream ended in.
@@ -69,7 +69,7 @@ class EventSource:
             reading.pending = await self._next()
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
-        """The API's own events."""
+        """Yield the API's own events."""
         self.reading.forget_parts()
         feed = self.reading.transcript.feed
         try:
@@ -83,7 +83,7 @@ class EventSource:
             await self.close()
 
     async def raw_events(self) -> AsyncGenerator[RawEvent, None]:
-        """The events as they came, pings and errors too, before their data is read."""
+        """Yield the events as received, pings and errors too, before their data is read."""
         reading = self.reading
         try:
             while True:
@@ -104,7 +104,7 @@ class EventSource:
             await self.close()
 
     async def helper_events(self) -> AsyncGenerator[MessageStreamEvent, None]:
-        """The API's events, each followed by what it means for the message."""
+        """Yield the API's events, each followed by what it means for the message."""
         self.reading.forget_parts()
         tell = self.reading.transcript.tell
         try:
@@ -117,14 +117,14 @@ class EventSource:
             await self.close()
 
     def final_message(self) -> Message:
-        """The whole message; the error that the stream ended in, if it has none."""
+        """Return the whole message; the error that the stream ended in, if it has none."""
         if not self.reading.transcript.ended:
             self.reading.fail(Failure("the stream was closed before its end"))
             raise self.error()
         return self.reading.transcript.message()
 
     def error(self) -> APIError:
-        """The exception for what the stream ended in."""
+        """Return the exception for what the stream ended in."""
         return self.reading.error(now=time.time(), retries=self.info.retries)
 
     def _unreadable(self, error: Malformed) -> Exception:
@@ -136,7 +136,7 @@ class EventSource:
         self._answer.interrupt()
 
     async def close(self) -> None:
-        """Close the connection, or keep it if the answer was read to its end."""
+        """Close the connection, or keep it if the response was read to its end."""
         await self._answer.close()
 
 
@@ -144,7 +144,7 @@ class AsyncStream:
     """The events of `create(stream=True)`, as the API sends them.
 
     Iterating ends after `message_stop`, or raises what the stream ended in. `response` tells of the
-    answer's head. Leaving an `async with` block, or `close()`, hangs up.
+    response's head. Leaving an `async with` block, or `close()`, hangs up.
     """
 
     def __init__(self, source: EventSource) -> None:
@@ -170,7 +170,7 @@ class AsyncStream:
         await self.close()
 
     def raw_events(self) -> AsyncIterator[RawEvent]:
-        """The same stream before its data is read: names and texts, pings and errors too.
+        """Return the same stream before its data is read: names and texts, pings and errors too.
 
         Take either this or the stream itself. It ends as the stream does.
         """
@@ -241,12 +241,12 @@ class AsyncMessageStream:
             pass
 
     async def get_final_message(self) -> Message:
-        """The whole message; reads what is left of the stream."""
+        """Read what is left of the stream and return the whole message."""
         await self.until_done()
         return self._source.final_message()
 
     async def get_final_text(self) -> str:
-        """The text of the whole message; an error when it has none."""
+        """Read what is left of the stream and return its text; raise when it has none."""
         message = await self.get_final_message()
         if not any(block.type == "text" for block in message.content):
             raise no_text_error(message)

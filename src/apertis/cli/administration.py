@@ -63,7 +63,7 @@ _HINT = "name the gateway with --url, or its data with --data"
 
 @dataclass(frozen=True, slots=True)
 class GatewayOptions:
-    """What the options say of where the keys are."""
+    """Options that say where the keys are."""
 
     data: Path | None
     config: Path | None
@@ -109,15 +109,15 @@ def place_options(command: Callable[..., object]) -> Callable[..., object]:
 
 
 class Administration(Protocol):
-    """What a command can do with keys and usage; what is refused is raised."""
+    """Everything a command can do with keys and usage; a rejected request is raised."""
 
     @property
     def asks(self) -> bool:
-        """Whether nothing on the command line names it, so that a person is asked first."""
+        """True if no option names the gateway, so that a person is asked first."""
         ...
 
     def create(self, fields: KeyFields) -> KeyView:
-        """Make a key; its secret is in the answer."""
+        """Create a key; its secret is in the response."""
         ...
 
     def all_keys(self) -> list[KeyView]:
@@ -133,7 +133,7 @@ class Administration(Protocol):
         ...
 
     def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
-        """Give a key another secret; it is in the answer."""
+        """Give a key a new secret; it is in the response."""
         ...
 
     def set_status(self, key_id: str, status: Literal["enabled", "disabled"]) -> KeyView:
@@ -213,7 +213,7 @@ def _remote(
 
 
 def is_private(origin: Origin) -> bool:
-    """Whether a key that goes there can be read by nobody on the way."""
+    """Return whether a key that goes there can be read by nobody on the way."""
     if origin.tls:
         return True
     try:
@@ -233,7 +233,7 @@ class LocalAdministration:
         self._may_make = may_make
 
     def create(self, fields: KeyFields) -> KeyView:
-        """Make a key; its secret is in the answer."""
+        """Create a key; its secret is in the response."""
         return _made(self._do(lambda keys: keys.create(fields)))
 
     def all_keys(self) -> list[KeyView]:
@@ -254,7 +254,7 @@ class LocalAdministration:
         return _view(self._do(lambda keys: keys.change(key_id, fields)))
 
     def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
-        """Give a key another secret; it is in the answer."""
+        """Give a key a new secret; it is in the response."""
         return _made(self._do(lambda keys: keys.rotate(key_id, grace_seconds)))
 
     def set_status(self, key_id: str, status: Literal["enabled", "disabled"]) -> KeyView:
@@ -309,7 +309,7 @@ class RemoteAdministration:
         echo(f"apertis: the gateway {self.url}", err=True)
 
     def is_administrators(self) -> bool:
-        """Whether the key may administer the gateway; one that does not answer is an error."""
+        """Return whether the key may administer the gateway; raise if there is no response."""
         try:
             self._client.request("GET", _KEYS, extra_query={"limit": "1"})
         except (AuthenticationError, PermissionDeniedError, NotFoundError):
@@ -320,7 +320,7 @@ class RemoteAdministration:
         return True
 
     def create(self, fields: KeyFields) -> KeyView:
-        """Make a key; its secret is in the answer."""
+        """Create a key; its secret is in the response."""
         return self._key("POST", _KEYS, fields)
 
     def all_keys(self) -> list[KeyView]:
@@ -345,7 +345,7 @@ class RemoteAdministration:
         return self._key("PATCH", _path(key_id), fields)
 
     def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
-        """Give a key another secret; it is in the answer."""
+        """Give a key a new secret; it is in the response."""
         from apertis.gateway.admin.key_fields import RotateFields
 
         return self._key(

@@ -1,4 +1,4 @@
-"""`apertis ask`: one question, its answer as it comes."""
+"""`apertis ask`: one question, its response as it comes."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _content(question: str, attached: list[ContentBlockParam]) -> str | list[Con
 def _text(data: bytes) -> str | None:
     """Decode piped text; None for what is none.
 
-    Bytes of an older encoding are shown as such, not refused.
+    Bytes of an older encoding are shown as such, not rejected.
     """
     if data.startswith(_BYTE_ORDER_MARKS):
         return data.decode("utf-16", errors="replace")

@@ -56,7 +56,7 @@ Examples:
 
 
 class Started(msgspec.Struct, frozen=True):
-    """What `apertis serve --json` tells."""
+    """The output of `apertis serve --json`."""
 
     base_url: str
     api_key: str
@@ -150,7 +150,7 @@ def show(program: Path, started: Started) -> bool:
 
 
 def indented(text: str, columns: int | None, first: str = _INDENT) -> str:
-    """The text below its heading; long lines are broken between words for so many columns."""
+    """Return the text below its heading; long lines are wrapped between words at a width."""
     lines: list[str] = []
     for line in text.splitlines():
         words = line.lstrip()

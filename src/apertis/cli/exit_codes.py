@@ -1,4 +1,4 @@
-"""What the command's exit codes mean, and which one an error gets."""
+"""The command's exit codes, and the one that an error gets."""
 
 from __future__ import annotations
 

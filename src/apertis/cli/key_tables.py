@@ -59,7 +59,7 @@ def _row(key: KeyView, dollars: Callable[[int], str]) -> tuple[str, ...]:
 
 
 def _status(key: KeyView) -> str:
-    """Tell an enabled key whose time is over from one that is let in."""
+    """Tell an expired key from one that is enabled."""
     if key.status == "enabled" and key.expires_at is not None:
         expires_at = datetime.fromisoformat(key.expires_at).timestamp()
         return "expired" if expires_at <= time.time() else key.status

@@ -176,7 +176,7 @@ def _open(place: GatewayOptions, *, may_make: bool = False) -> Administration:
 
 
 def _refuse_past(fields: KeyFields) -> None:
-    """Refuse to make a key that nobody could use."""
+    """Reject the creation of a key that nobody could use."""
     from apertis.gateway.units import iso, read_moment
 
     if not isinstance(fields.expires_at, str):
@@ -189,7 +189,7 @@ def _refuse_past(fields: KeyFields) -> None:
 
 
 def _refuse_taken(administration: Administration, fields: KeyFields) -> None:
-    """Refuse a name that another key has: commands could not tell the two apart."""
+    """Reject a name that another key has: commands could not tell the two apart."""
     for key in administration.all_keys():
         if key.name == fields.name and key.status != "deleted":
             raise ParameterError(

@@ -1,4 +1,4 @@
-"""How an answer appears: Markdown on a terminal while it comes, plain text in a pipe."""
+"""Output of a response: streamed Markdown on a terminal, plain text in a pipe."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ECHO_COLUMNS = 4
 
 
 class Output(Protocol):
-    """Takes an answer piece by piece."""
+    """A writer that takes a response in parts."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *exception: object) -> None: ...
     def text(self, piece: str) -> None:
-        """Show a piece of the answer."""
+        """Show a piece of the response."""
 
     def thinking(self, piece: str) -> None:
         """Show a piece of the thinking before it."""
@@ -55,7 +55,7 @@ class PlainOutput:
             echo(err=self._open_line)
 
     def text(self, piece: str) -> None:
-        """Write a piece of the answer, at once."""
+        """Write a piece of the response, at once."""
         self._write(piece, err=False)
 
     def thinking(self, piece: str) -> None:
@@ -72,7 +72,7 @@ class PlainOutput:
 class TerminalOutput:
     """Renders Markdown block by block: finished blocks stay, the one that grows is redrawn.
 
-    Only one block is ever redrawn, so an answer longer than the screen scrolls like any output.
+    Only one block is ever redrawn, so a response longer than the screen scrolls like any output.
     """
 
     def __init__(self, console: Console) -> None:
@@ -89,7 +89,7 @@ class TerminalOutput:
         self._finish(len(self._block))
 
     def text(self, piece: str) -> None:
-        """Show a piece of the answer."""
+        """Show a piece of the response."""
         self._end_thought()
         self._block += clean(piece)
         finished, _ = split_blocks(self._block)
@@ -135,7 +135,7 @@ _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "ta
 
 
 class _Markdown(Markdown):
-    """Markdown as an answer means it: a line end is one, a tag is text, a link shows its target."""
+    """Markdown as a model means it: a line end is one, a tag is text, a link shows its target."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, hyperlinks=False)

@@ -24,7 +24,7 @@ _BAD_REQUEST = 400
 
 @dataclass(frozen=True, slots=True)
 class StoreFiles:
-    """Which gateway's data a command is about; without either it is as for `apertis serve`."""
+    """The gateway data that a command works on; without either option, that of `apertis serve`."""
 
     data: Path | None
     config: Path | None
@@ -72,7 +72,7 @@ def _settings(files: StoreFiles, *, may_make: bool) -> StoreSettings:
 
 
 class Refused(Protocol):
-    """What a gateway says when it refuses: by HTTP, or in this process."""
+    """A gateway's rejection, received by HTTP or raised in this process."""
 
     @property
     def status(self) -> int:
@@ -86,7 +86,7 @@ class Refused(Protocol):
 
     @property
     def param(self) -> str | None:
-        """Which field."""
+        """The rejected field."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What reaches a terminal: no character that a terminal takes for an order.
+"""Text for a terminal, without characters that a terminal would interpret.
 
 Answers of models, names of keys and messages of services can hold escape sequences, which move
 the cursor, rename the window or fill the clipboard, and marks that reverse the reading order. All
@@ -42,7 +42,7 @@ def printable(text: str | None) -> str:
 
 
 def is_terminal(stream: IO[str] | None = None) -> bool:
-    """Whether people read a stream, by default stdout."""
+    """Return whether people read a stream, by default stdout."""
     stream = sys.stdout if stream is None else stream
     return stream is not None and stream.isatty()
 

@@ -29,7 +29,7 @@ _PATH = "/v1/messages/batches"
 
 
 def create(params: Mapping[str, Any]) -> Call[MessageBatch]:
-    """A new batch of requests."""
+    """Return a new batch of requests."""
     requests: object = params.get("requests")
     if isinstance(requests, str | bytes | dict) or not hasattr(requests, "__iter__"):
         raise ParameterError(
@@ -47,22 +47,22 @@ def create(params: Mapping[str, Any]) -> Call[MessageBatch]:
 
 
 def retrieve(batch_id: str, options: Mapping[str, Any]) -> Call[MessageBatch]:
-    """A batch as it stands."""
+    """Return the current state of a batch."""
     return _call("GET", _of(batch_id), options, _batch)
 
 
 def list_(params: Mapping[str, Any]) -> Call[Page[MessageBatch]]:
-    """A page of batches, newest first."""
+    """Return a page of batches, newest first."""
     return listing(_PATH, params, lambda response: decode_page(MessageBatch, response.body))
 
 
 def cancel(batch_id: str, options: Mapping[str, Any]) -> Call[MessageBatch]:
-    """The batch, on its way to be canceled."""
+    """Cancel a batch; it is returned in its new state."""
     return _call("POST", f"{_of(batch_id)}/cancel", options, _batch)
 
 
 def delete(batch_id: str, options: Mapping[str, Any]) -> Call[DeletedMessageBatch]:
-    """The batch's id, as a receipt."""
+    """Return the batch's id, as a receipt."""
 
     def read(response: Response) -> DeletedMessageBatch:
         return decode(DeletedMessageBatch, response.body)
@@ -71,7 +71,7 @@ def delete(batch_id: str, options: Mapping[str, Any]) -> Call[DeletedMessageBatc
 
 
 def results(batch_id: str, options: Mapping[str, Any]) -> Call[MessageBatchIndividualResponse]:
-    """The results as JSON lines; `read` takes one line."""
+    """Return the results as JSON lines; `read` takes one line."""
 
     def read(response: Response) -> MessageBatchIndividualResponse:
         return decode(MessageBatchIndividualResponse, response.body)
@@ -80,12 +80,12 @@ def results(batch_id: str, options: Mapping[str, Any]) -> Call[MessageBatchIndiv
 
 
 def ended(batch: MessageBatch) -> bool:
-    """Whether nothing of the batch is still to come."""
+    """Return whether nothing of the batch is still to come."""
     return batch.processing_status == "ended"
 
 
 def check_wait(poll_interval: float, max_wait: float | None) -> None:
-    """Refuse what is no time to wait."""
+    """Reject what is no time to wait."""
     for name, value in (("poll_interval", poll_interval), ("max_wait", max_wait)):
         known = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
         if not known and (value is not None or name == "poll_interval"):
@@ -95,7 +95,7 @@ def check_wait(poll_interval: float, max_wait: float | None) -> None:
 
 
 def not_ended_error(batch: MessageBatch, seconds: float) -> APITimeoutError:
-    """The exception for a batch that takes longer than its caller wants to wait."""
+    """Return the exception for a batch that takes longer than its caller wants to wait."""
     return APITimeoutError(
         f"batch {batch.id} is {batch.processing_status} after {seconds:g} seconds; "
         "it goes on, and retrieve() or wait() can ask again"
@@ -103,7 +103,7 @@ def not_ended_error(batch: MessageBatch, seconds: float) -> APITimeoutError:
 
 
 def listing(path: str, params: Mapping[str, Any], read: Callable[[Response], Any]) -> Call[Any]:
-    """A call for one page of a list; the parameters go into the query."""
+    """Return a call for one page of a list; the parameters go into the query."""
     given = sort(params)
     query = {**{k: v for k, v in given.body.items() if v is not None}, **(given.query or {})}
     return given._replace(query=query or None).call("GET", path, read)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def list_(params: Mapping[str, Any]) -> Call[Page[ModelInfo]]:
-    """A page of the models that the key may use."""
+    """Return a page of the models that the key may use."""
     return listing("/v1/models", params, lambda response: decode_page(ModelInfo, response.body))
 
 
 def retrieve(model_id: str, options: Mapping[str, Any]) -> Call[ModelInfo]:
-    """One model."""
+    """Return one model."""
     path = f"/v1/models/{path_part('model_id', model_id)}"
     return sort(options).call("GET", path, lambda response: decode(ModelInfo, response.body))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def following(params: Mapping[str, Any], page: Page[Any]) -> dict[str, Any] | None:
-    """The parameters of the page after this one; None after the last.
+    """Return the parameters of the page after this one; None after the last.
 
     A list that was asked for with `before_id` goes on backwards. A service that does not heed the
     place it was asked for gives the same page again: that one is the last.

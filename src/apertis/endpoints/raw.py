@@ -1,4 +1,4 @@
-"""What has no method yet: any method, any path."""
+"""Requests to endpoints without a method of their own: any method, any path."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
 
 def request(method: str, path: str, json: Any, options: Mapping[str, Any]) -> Call[Any]:
-    """The decoded JSON of the answer; its text where it is none; None where it is empty."""
+    """Return the decoded JSON of the response; its text if it is not JSON; None if empty."""
     verb = method.upper() if isinstance(method, str) else method
     if verb not in _METHODS:
         raise ParameterError(f"method: {method!r} is none of {sorted(_METHODS)}", param="method")

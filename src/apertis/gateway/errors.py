@@ -1,7 +1,7 @@
 """The errors that the gateway itself answers, in one envelope for all clients.
 
 The envelope is Anthropic's, with the service's own `code` and `param` inside `error`, so that
-Anthropic's SDKs and Apertis's read the same body. Errors of an upstream pass as they came.
+Anthropic's SDKs and Apertis's read the same body. Errors of an upstream pass as received.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _CHALLENGE: Headers = (("www-authenticate", "Bearer"),)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not answered by an upstream."""
+    """The reason that the gateway itself rejects a request."""
 
     status: int
     type: str
@@ -74,7 +74,7 @@ class Refusal:
     lasting: bool = False
 
     def header_lines(self, wait_seconds: int | None = None) -> RawHeaders:
-        """Its headers as they are sent.
+        """Return its headers as they are sent.
 
         `wait_seconds` is what another `retry-after` says, which is sent in place of its own.
         """
@@ -128,52 +128,52 @@ class Refusal:
 
 
 def invalid_request(message: str, param: str | None = None) -> Refusal:
-    """Refuse what is not HTTP, or not a request that can be read."""
+    """Reject what is not HTTP, or not a request that can be read."""
     return Refusal(400, "invalid_request_error", "invalid_request", message, param)
 
 
 def invalid_parameter(param: str, message: str) -> Refusal:
-    """Refuse a field whose value cannot be."""
+    """Reject a field with an invalid value."""
     return Refusal(400, "invalid_request_error", "invalid_parameter", message, param)
 
 
 def missing_parameter(param: str) -> Refusal:
-    """Refuse a body without a field that the gateway itself needs."""
+    """Reject a body without a field that the gateway itself needs."""
     message = f"Missing required parameter '{param}'"
     return Refusal(400, "invalid_request_error", "missing_parameter", message, param)
 
 
 def thread_unsupported_request(reason: str) -> Refusal:
-    """Refuse to go on with a conversation that the upstream holds; in full it may be let in."""
+    """Reject the continuation of an upstream's thread; in full the conversation may be allowed."""
     message = f"{reason}; send the whole conversation without 'thread' instead"
     code = "thread_unsupported_request"
     return Refusal(400, "invalid_request_error", code, message, "thread", error_code=code)
 
 
 def missing_api_key() -> Refusal:
-    """Refuse a request that carries no key."""
+    """Reject a request that carries no key."""
     message = "API key is missing: send it as 'Authorization: Bearer sk-...' or 'x-api-key: sk-...'"
     return Refusal(401, "authentication_error", "missing_api_key", message, headers=_CHALLENGE)
 
 
 def invalid_api_key(message: str = "Invalid API key provided") -> Refusal:
-    """Refuse a key that is not known here, or is disabled."""
+    """Reject a key that is not known here, or is disabled."""
     return Refusal(401, "authentication_error", "invalid_api_key", message, headers=_CHALLENGE)
 
 
 def expired_api_key(expired_at: str) -> Refusal:
-    """Refuse a key whose time is over."""
+    """Reject an expired key."""
     message = f"API key has expired (at {expired_at})"
     return Refusal(401, "authentication_error", "expired_api_key", message, headers=_CHALLENGE)
 
 
 def quota_exceeded(message: str = "You have exceeded your quota") -> Refusal:
-    """Refuse what the key's quota cannot pay for."""
+    """Reject what the key's quota cannot pay for."""
     return Refusal(402, "billing_error", "quota_exceeded", message)
 
 
 def access_denied(message: str = "Access denied to this resource") -> Refusal:
-    """Refuse what this key may not do at all."""
+    """Reject what this key may not do at all."""
     return Refusal(403, "permission_error", "access_denied", message)
 
 
@@ -181,23 +181,23 @@ BILLING_POLICY_DENIED = access_denied(
     "This API key may not let somebody else be billed: leave 'billing_policy' out, or have its "
     "administrator allow it"
 )
-"""What becomes of a `billing_policy` that bills somebody else, sent with a key that may not."""
+"""Error for a `billing_policy` that bills somebody else, sent with a key that may not."""
 
 
 ADMINISTRATORS_ONLY = access_denied(
     "This needs an administrator's key; the one that was sent is none"
 )
-"""What becomes of a request to the admin API with any other key."""
+"""Error for a request to the admin API with any other key."""
 
 
 def model_access_denied(model: str) -> Refusal:
-    """Refuse a model that the key may not use."""
+    """Reject a model that the key may not use."""
     message = f"Your API key does not have access to this model: '{model[:200]}'"
     return Refusal(403, "permission_error", "model_access_denied", message, "model")
 
 
 def unpriced_model(model: str) -> Refusal:
-    """Refuse a model whose price is unknown to a key that has a quota."""
+    """Reject a model whose price is unknown to a key that has a quota."""
     message = (
         f"The model '{model[:200]}' has no price here, so a key with a quota may not use it; "
         "its administrator can add a price"
@@ -206,30 +206,30 @@ def unpriced_model(model: str) -> Refusal:
 
 
 def ip_not_allowed(address: str) -> Refusal:
-    """Refuse an address that is not in the key's list."""
+    """Reject an address that is not in the key's list."""
     message = f"Request from this IP is not allowed: {address}"
     return Refusal(403, "permission_error", "ip_not_allowed", message)
 
 
 def model_not_found(model: str) -> Refusal:
-    """Refuse a model that no upstream has."""
+    """Reject a model that no upstream has."""
     message = f"The model '{model[:200]}' does not exist"
     return Refusal(404, "not_found_error", "model_not_found", message, "model")
 
 
 def endpoint_not_found(method: str, path: str, hint: str = "") -> Refusal:
-    """Refuse a path that the server does not have; `hint` says which one may be meant."""
+    """Reject a path that the server does not have; `hint` says which one may be meant."""
     message = f"The requested endpoint does not exist: {method} {path[:200]}{hint}"
     return Refusal(404, "not_found_error", "endpoint_not_found", message)
 
 
 def not_found(message: str) -> Refusal:
-    """Refuse an object that does not exist, or is not this key's."""
+    """Reject an object that does not exist, or is not this key's."""
     return Refusal(404, "not_found_error", "not_found", message)
 
 
 def method_not_allowed(method: str, path: str, allowed: tuple[str, ...]) -> Refusal:
-    """Refuse a method that the path does not have."""
+    """Reject a method that the path does not have."""
     allow = ", ".join(allowed)
     message = f"{method} is not allowed on {path[:200]}; allowed: {allow}"
     headers = (("allow", allow),)
@@ -237,7 +237,7 @@ def method_not_allowed(method: str, path: str, allowed: tuple[str, ...]) -> Refu
 
 
 def request_timeout(part: str, seconds: float, *, whole: bool = False) -> Refusal:
-    """Refuse a request whose head or body does not come, or not as a `whole` in time."""
+    """Reject a request whose head or body does not come, or not as a `whole` in time."""
     message = f"The request's {part} stopped coming: it was awaited for {seconds:g} seconds"
     if whole:
         message = f"The request's {part} did not come as a whole within {seconds:g} seconds"
@@ -245,19 +245,19 @@ def request_timeout(part: str, seconds: float, *, whole: bool = False) -> Refusa
 
 
 def conflict(message: str, param: str | None = None) -> Refusal:
-    """Refuse a change that contradicts what is there."""
+    """Reject a change that contradicts what is there."""
     return Refusal(409, "conflict_error", "conflict", message, param)
 
 
 def request_too_large(limit_bytes: int) -> Refusal:
-    """Refuse a body above the limit."""
+    """Reject a body above the limit."""
     shown = f"{limit_bytes // 2**20} MB" if limit_bytes >= 2**20 else f"{limit_bytes} bytes"
     message = f"Request exceeds the maximum size of {shown}"
     return Refusal(413, "request_too_large", "request_too_large", message)
 
 
 def unsupported_encoding(coding: str, understood: tuple[str, ...]) -> Refusal:
-    """Refuse a body whose `content-encoding` is not understood."""
+    """Reject a body whose `content-encoding` is not understood."""
     accepted = ", ".join(understood)
     message = f"The content-encoding {coding[:100]!r} is not understood; understood: {accepted}"
     headers = (("accept-encoding", accepted),)
@@ -265,7 +265,7 @@ def unsupported_encoding(coding: str, understood: tuple[str, ...]) -> Refusal:
 
 
 def rate_limit_exceeded(retry_after_seconds: int, what: str) -> Refusal:
-    """Refuse what comes too fast; `what` names the limit that was met."""
+    """Reject what comes too fast; `what` names the limit that was met."""
     message = (
         f"Rate limit exceeded ({what}). Please wait {retry_after_seconds} s before making more "
         "requests."
@@ -275,19 +275,19 @@ def rate_limit_exceeded(retry_after_seconds: int, what: str) -> Refusal:
 
 
 def head_too_large(limit_bytes: int) -> Refusal:
-    """Refuse a head above the limit."""
+    """Reject a head above the limit."""
     message = f"The request's head exceeds {limit_bytes} bytes"
     return Refusal(431, "invalid_request_error", "headers_too_large", message)
 
 
 def trailers_too_large(limit_bytes: int) -> Refusal:
-    """Refuse trailers, or what else frames a body, above the limit."""
+    """Reject trailers, or what else frames a body, above the limit."""
     message = f"The request's trailers, or the extensions of its chunks, exceed {limit_bytes} bytes"
     return Refusal(431, "invalid_request_error", "headers_too_large", message)
 
 
 def not_implemented(what: str) -> Refusal:
-    """Refuse a part of HTTP that is not to be had here."""
+    """Reject an unsupported part of HTTP."""
     message = f"{what} is not supported"
     return Refusal(501, "invalid_request_error", "invalid_request", message)
 
@@ -298,7 +298,7 @@ def internal_error() -> Refusal:
 
 
 def upstream_error(reason: str) -> Refusal:
-    """Answer for an upstream that gave no answer, or broke one off."""
+    """Answer for an upstream that gave no response, or broke one off."""
     message = f"Error communicating with upstream provider: {reason}"
     return Refusal(502, "api_error", "upstream_error", message)
 

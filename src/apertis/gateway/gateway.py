@@ -102,7 +102,7 @@ def build_pipeline(
 def batch_wiring(
     settings: Settings, pipeline: Pipeline, upstreams: Mapping[str, Upstream]
 ) -> Wiring:
-    """What the batches' routes need of the same settings."""
+    """Return the same settings as the batches' routes need them."""
     return Wiring(
         settings=settings,
         router=pipeline.router,
@@ -114,7 +114,7 @@ def batch_wiring(
 
 
 def known_models(settings: Settings) -> frozenset[str]:
-    """The names that the gateway itself knows, by configuration or price."""
+    """Return the names that the gateway itself knows, by configuration or price."""
     models = [model for upstream in settings.upstreams for model in upstream.models]
     names = (name for model in models for name in (model.id, *model.aliases))
     return frozenset((*LIST_PRICES, *settings.prices, *names))
@@ -311,7 +311,7 @@ class Gateway:
                 self.log.event("error", "batches cannot be looked after", reason=str(error))
 
     async def _readiness(self) -> str | None:
-        """Why requests should go elsewhere now; None when they need not."""
+        """Return the reason that requests should go elsewhere now; None when they need not."""
         trouble = self._data_trouble() or self._journal.trouble() or await self._store_trouble()
         if trouble is not None:
             return trouble
@@ -347,7 +347,7 @@ class Gateway:
             before = trouble
 
     def _standstill(self, limited: bool) -> str | None:
-        """Why keys with a quota (`limited`), or without one, are not served; None when they are."""
+        """Return the reason that keys with (`limited`) or without a quota are rejected, if any."""
         if self._journal.is_full(limited=limited):
             return "Usage cannot be written, and too much of it waits already"
         if limited and self._lock_is_lost:
@@ -383,7 +383,7 @@ class Gateway:
         return self._admin
 
     def states(self, now: float) -> tuple[Any, ...]:
-        """How each upstream fares."""
+        """Return the health of each upstream."""
         return self._router.states(now)
 
     def reload(self) -> None:
@@ -462,7 +462,7 @@ class Gateway:
 
 
 def _told_when_broken(task: asyncio.Task[None]) -> None:
-    """Nobody awaits a background task: what ends it is told at once."""
+    """Log what ends a background task at once: nobody awaits it."""
     if not task.cancelled() and (error := task.exception()) is not None:
         _LOGGER.critical("%s ended", task.get_coro(), exc_info=error)
 

@@ -20,13 +20,13 @@ class Rate:
     seconds: int
 
     def __str__(self) -> str:
-        """The rate as it is written, in the largest unit that has no fraction."""
+        """Return the rate as it is written, in the largest unit that has no fraction."""
         unit = next(u for u in ("d", "h", "m", "s") if self.seconds % _SECONDS[u] == 0)
         return f"{self.count}/{self.seconds // _SECONDS[unit]}{unit}"
 
 
 def parse_rate(text: str) -> Rate | None:
-    """The rate that `text` writes: `1500/3m`, `3000/m`, `20/90s`; None for `0`, no limit.
+    """Return the rate that `text` writes: `1500/3m`, `3000/m`, `20/90s`; None for `0`, no limit.
 
     Units are `s`, `m`, `h` and `d`. `ValueError` for anything else, for a window of no length,
     and for one of more than a week.

@@ -19,7 +19,7 @@ _SWEPT_PER_RESERVATION = 2
 
 
 class Reservation:
-    """What a request has been counted with; hand it to `TokenWindow.correct` afterwards."""
+    """Tokens counted for a request; pass it to `TokenWindow.correct` afterwards."""
 
     __slots__ = ("at", "standing", "tokens", "who")
 
@@ -44,7 +44,7 @@ class _Log:
 class TokenWindow:
     """Never lets in more than `limit` tokens of a party in any minute, by what is known then.
 
-    A request is counted with its estimate from the moment it is let in. When its real number is
+    A request is counted with its estimate from the moment it is allowed. When its real number is
     known, `correct` puts that in place of the estimate: less makes room at once; what was used
     above the estimate counts too, and keeps later requests out. So the limit is passed by at most
     what the estimates were too low by.
@@ -56,13 +56,13 @@ class TokenWindow:
         self._logs: OrderedDict[str, _Log] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many parties are remembered."""
+        """Return the number of remembered parties."""
         return len(self._logs)
 
     def reserve(self, who: str, tokens: int, limit: int, now: float) -> Reservation:
         """Count an estimate for a request, or refuse it and count nothing.
 
-        Look at `standing.allowed`. A request that alone needs more than `limit` is refused
+        Look at `standing.allowed`. A request that alone needs more than `limit` is rejected
         whenever it comes; its `retry_after_seconds` is a minute. `now` is the clock at the
         moment of the call, in Unix seconds.
         """
@@ -82,7 +82,7 @@ class TokenWindow:
         """Put the real number in place of what the request is counted with.
 
         It may be called more than once while the number grows. An excess that becomes known when
-        the estimate has left the minute is counted now. A refused reservation is not counted.
+        the estimate has left the minute is counted now. A rejected reservation is not counted.
         """
         excess = tokens - reservation.tokens
         if not reservation.standing.allowed or excess == 0:

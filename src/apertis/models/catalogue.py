@@ -98,7 +98,7 @@ class ModelInfo(Result):
 
 
 class MessageTokensCount(Result):
-    """The number of input tokens that a request would have."""
+    """Count the input tokens that a request would have."""
 
     input_tokens: int
     context_management: CountedContext | None = None

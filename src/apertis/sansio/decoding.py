@@ -31,22 +31,22 @@ class _Part(Protocol):
 
     @property
     def eof(self) -> bool:
-        """Whether its end came."""
+        """True once its end has come."""
         ...
 
     @property
     def unused_data(self) -> bytes:
-        """What came after the end."""
+        """Bytes after the end."""
         ...
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        """What these bytes stand for, so much of it at the most."""
+        """Decompress these bytes, up to a maximum of output."""
         ...
 
 
 @cache
 def _zstd() -> Any:
-    """The standard library's zstd: since Python 3.14, where the interpreter was built with it."""
+    """Import the standard library's zstd: since Python 3.14, where it was built in."""
     try:
         return import_module("compression.zstd")
     except ImportError:
@@ -55,7 +55,7 @@ def _zstd() -> Any:
 
 @cache
 def codings() -> tuple[str, ...]:
-    """The codings that are understood here, by their names in `content-encoding`."""
+    """Return the codings that are understood here, by their names in `content-encoding`."""
     return ("gzip", "x-gzip", "deflate", *(("zstd",) if _zstd() else ()))
 
 
@@ -99,7 +99,7 @@ class Decoder:
         self._came = self._given = self._parts = 0
 
     def feed(self, data: bytes) -> bytes:
-        """What these bytes stand for; what came before a problem is given out too."""
+        """Decode these bytes; what came before a problem is returned too."""
         self._came += len(data)
         if self._part is None:
             # Two bytes tell the formats apart.
@@ -114,7 +114,7 @@ class Decoder:
 
     @property
     def whole(self) -> bool:
-        """Whether the body came to its end; one without any byte is empty."""
+        """True once the body is complete; one without any byte is empty."""
         if self._part is None:
             return not self._start
         return self._part.eof and not self.problem
@@ -143,14 +143,14 @@ class Decoder:
 
     @property
     def _room(self) -> int:
-        """How much more may be given out for what came so far."""
+        """The number of bytes that may still be decoded for the input so far."""
         bounds = [_UNBOUNDED if self._max_bytes is None else self._max_bytes]
         if self._max_ratio is not None:
             bounds.append(max(_FREE_OF_RATIO_BYTES, self._came * self._max_ratio))
         return min(bounds) - self._given
 
     def _next_part(self, start: bytes = b"\x1f\x8b") -> _Part | None:
-        """The part that begins here; the first one may be a `deflate` body, others are gzip's."""
+        """Return the part that begins here; the first may be `deflate`, others are gzip."""
         self._parts += 1
         if self._parts > _MAX_PARTS:
             self.problem = "damaged"
@@ -168,7 +168,7 @@ _UNBOUNDED = 2**62
 
 
 def _window_bits(start: bytes) -> int:
-    """What zlib must be told of a body that begins so: gzip, zlib, or a bare deflate stream.
+    """Return zlib's window bits for a body that begins so: gzip, zlib, or bare deflate.
 
     Senders use the last as `deflate` although the name means the second (RFC 9110, 8.4.1.2).
     """

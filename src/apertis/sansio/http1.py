@@ -4,16 +4,16 @@ Theory of operation. The shell writes the bytes of a request and calls `begin`. 
 socket gave to `receive`, and calls `end_of_input` when the peer closed its side. After each call it
 looks at the facts:
 
-`started`        any byte of the answer came
+`started`        any byte of the response came
 `head_complete`  `status` and `headers` are there, `take_body` gives the decoded body as it comes
 `surplus`        more came than was asked for, or the end did: no other request may follow
-`complete`       the answer is whole; `reusable` says whether the connection may serve another one
-`failure`        the answer cannot be whole; the sentence says why, the connection must be closed
+`complete`       the response is whole; `reusable` says whether the connection may serve another one
+`failure`        the response cannot be whole; the sentence says why, the connection must be closed
 
 Interim answers (1xx) are read over. Chunked, length-delimited and close-delimited bodies are
 told apart by RFC 9112, section 6.3; a body that ends early is a failure, never a shorter body.
 `gzip` and `deflate` are undone within bounds, or not at all: `codings` says which were asked for.
-`malformed` is true of a failure that a second try cannot mend. No exception leaves this module for
+`malformed` is true of a failure that a second try cannot fix. No exception leaves this module for
 any input.
 """
 
@@ -29,9 +29,9 @@ from apertis.sansio.outcome import Failure
 MAX_HEAD_BYTES = 64 * 1024
 
 CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
-"""The codings that an answer may come in, where they are asked for."""
+"""The codings that a response may come in, where they are asked for."""
 MAX_RATIO = 100
-"""What a compressed answer may expand to, for each byte that came; JSON comes to 3 to 20."""
+"""Maximum expansion of a compressed response, for each byte received; JSON comes to 3 to 20."""
 
 
 class Http1Connection:
@@ -65,7 +65,7 @@ class Http1Connection:
         self.begin("GET")
 
     def begin(self, method: str) -> None:
-        """A request was written; its answer is awaited."""
+        """Note that a request was written; its response is awaited."""
         self._method = method
         self.body: list[bytes] = []
         self._chunked = False
@@ -83,7 +83,7 @@ class Http1Connection:
         self.status = 0
 
     def receive(self, data: bytes) -> None:
-        """Bytes came from the peer."""
+        """Receive bytes from the peer."""
         if not data:
             return
         if self.complete:
@@ -110,11 +110,11 @@ class Http1Connection:
                 self._fail(f"the answer cannot be read: {what} larger than {MAX_HEAD_BYTES} bytes")
 
     def cut_request(self) -> None:
-        """The answer came before the request was sent whole: no other one may follow it."""
+        """Handle a response that came before the request was sent whole: no other may follow it."""
         self.surplus = True
 
     def end_of_input(self) -> None:
-        """The peer will send no more."""
+        """Handle the peer's end of sending."""
         self.surplus = True
         if self.complete or self.failure:
             return
@@ -129,18 +129,18 @@ class Http1Connection:
 
     @property
     def reusable(self) -> bool:
-        """Whether the next request may go over this connection."""
+        """True if the next request may use this connection."""
         return self.complete and self.keep_alive and not self.surplus and not self.failure
 
     def failed(self, where: str) -> Failure | None:
-        """The failure of the exchange with the server at this address, if there is one."""
+        """Return the failure of the exchange with the server at this address, if there is one."""
         if self.failure is None:
             return None
         failure = Failure(f"{where}: {self.failure}", where, malformed=self.malformed)
         return failure.of(self.status, Headers(self.headers))
 
     def take_body(self) -> bytes:
-        """The part of the body that came since the last call."""
+        """Return the part of the body that came since the last call."""
         body = self.body
         if len(body) == 1:
             data = body[0]
@@ -163,12 +163,12 @@ class Http1Connection:
     # httptools calls what follows from inside feed_data.
 
     def on_message_begin(self) -> None:
-        """An answer begins."""
+        """Handle the beginning of a response."""
         if self.complete:
             self.surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header or trailer came."""
+        """Handle a header or trailer."""
         if self.head_complete:
             # A trailer: the API documents none, and a late header must not change the meaning.
             return
@@ -182,7 +182,7 @@ class Http1Connection:
                 self._fail("the server used a transfer coding other than chunked")
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """Handle the end of the head."""
         if self.complete:
             return
         status = self._parser.get_status_code()
@@ -221,7 +221,7 @@ class Http1Connection:
         self._chunked = self._length_known = False
 
     def on_body(self, data: bytes) -> None:
-        """A part of the body came."""
+        """Handle a part of the body."""
         if self.complete:
             return
         if self.failure is not None:
@@ -238,7 +238,7 @@ class Http1Connection:
             self.body.append(data)
 
     def on_message_complete(self) -> None:
-        """The answer is whole."""
+        """Handle the end of the response."""
         if self._informational:
             self._informational = False
         elif not self.complete:

@@ -6,7 +6,7 @@ from apertis.sansio.outcome import MAX_ANSWER_BYTES
 
 
 class LineTooLargeError(Exception):
-    """A line grew past the size of any whole answer."""
+    """A line grew past the size of any whole response."""
 
 
 class LineDecoder:
@@ -19,7 +19,7 @@ class LineDecoder:
         self._size = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that this chunk completes, without empty ones."""
+        """Return the lines that this chunk completes, without empty ones."""
         first, *rest = chunk.split(b"\n")
         self._pieces.append(first)
         if not rest:
@@ -34,7 +34,7 @@ class LineDecoder:
         return [line for line in map(bytes.strip, lines) if line]
 
     def finish(self) -> list[bytes]:
-        """The line that the end of the stream left open, if there is one."""
+        """Return the line that the end of the stream left open, if there is one."""
         rest = b"".join(self._pieces).strip()
         self._pieces = []
         return [rest] if rest else []

@@ -46,7 +46,7 @@ class EventReading:
 
     Each gives the events that are new. `failure` is set when nothing more will come because
     something went wrong, `complete` when `message_stop` came. `begun` turns true with the first
-    event of the content: up to there another try can replace the stream unnoticed. `decided` is
+    event of the content: up to there another attempt can replace the stream unnoticed. `decided` is
     true when it has begun, or never will.
     """
 
@@ -79,7 +79,7 @@ class EventReading:
         self.keeps_parts = True
 
     def receive(self, data: bytes) -> list[StreamEvent]:
-        """The events that these bytes complete."""
+        """Return the events that these bytes complete."""
         if self.complete or self.failure is not None:
             return []
         try:
@@ -88,7 +88,7 @@ class EventReading:
             return self.fail(_malformed("an event of the stream is too large"))
 
     def finish(self) -> list[StreamEvent]:
-        """The stream's bytes are at their end."""
+        """Handle the end of the stream's bytes."""
         if self.complete or self.failure is not None:
             return []
         left = self._decoder.left.strip()
@@ -100,14 +100,14 @@ class EventReading:
         return events
 
     def fail(self, failure: Failure | StreamError) -> list[StreamEvent]:
-        """The stream broke, and no event is new."""
+        """Handle a broken stream; no event is new."""
         if self.failure is None:
             self.failure = failure
             self.decided = True
         return []
 
     def _no_stream(self, body: bytes) -> Failure | StreamError:
-        """What it means that JSON or HTML came where events belong."""
+        """Return the error for JSON or HTML in place of events."""
         document = error_document(body)
         if document is not None:
             return StreamError(document, self.headers)
@@ -143,16 +143,16 @@ class EventReading:
         return events
 
     def take_parts(self) -> list[RawEvent]:
-        """The events as they came since the last call."""
+        """Return the events as received since the last call."""
         parts, self.parts = self.parts, []
         return [RawEvent(_text(name), _text(data)) for name, data in parts]
 
     def forget_parts(self) -> None:
-        """Nobody will ask for the events as they came."""
+        """Stop keeping the raw events: nobody will ask for them."""
         self.parts, self.keeps_parts = [], False
 
     def error(self, *, now: float, retries: int) -> APIError:
-        """The exception for `failure`, with the message so far."""
+        """Return the exception for `failure`, with the message so far."""
         assert self.failure is not None  # noqa: S101 - only asked for after a failure.
         error = stream_error(self.failure, now=now, retries=retries)
         error.request_id = error.request_id or request_id(self.headers)
@@ -160,12 +160,12 @@ class EventReading:
         return blanked(error, self.secrets)
 
     def unreadable(self, cause: Malformed, *, now: float, retries: int) -> APIError:
-        """The exception for an event that does not fit those before it."""
+        """Return the exception for an event that does not fit those before it."""
         self.failure, self.complete = _malformed(cause.reason), False
         return self.error(now=now, retries=retries)
 
     def partial(self) -> Message | None:
-        """The message as far as it came, if it began."""
+        """Return the message as far as received, if it began."""
         pending, self.pending = self.pending, []
         try:
             for event in pending:
@@ -176,7 +176,7 @@ class EventReading:
 
 
 def no_text_error(message: Message) -> ApertisError:
-    """The exception for a message without a text block, where text was asked for."""
+    """Return the exception for a message without a text block, where text was asked for."""
     kinds = ", ".join(block.type for block in message.content) or "no blocks"
     return ApertisError(
         f"the message has no text: it holds {kinds} and ended with {message.stop_reason}"
@@ -184,28 +184,28 @@ def no_text_error(message: Message) -> ApertisError:
 
 
 def not_begun_error() -> ApertisError:
-    """The exception for a look at a message of which nothing has been iterated over."""
+    """Return the exception for a look at a message of which nothing has been iterated over."""
     return ApertisError("no event has been read yet, so there is no message to look at")
 
 
 def says_events(headers: Headers) -> bool:
-    """Whether an answer is said to be an event stream; what is not said may still be one."""
+    """Return whether a response is declared an event stream; an undeclared one may be one too."""
     kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
     return kind == "text/event-stream"
 
 
 def is_blank(beginning: bytes) -> bool:
-    """Whether nothing has come yet that tells what an answer is."""
+    """Return whether nothing has come yet that tells what a response is."""
     return not beginning.removeprefix(BYTE_ORDER_MARK).strip()
 
 
 def begins_document(beginning: bytes) -> bool:
-    """Whether an answer begins as JSON or HTML does, where events would begin with a field."""
+    """Return whether a response begins like JSON or HTML in place of an event's field."""
     return beginning.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] in _DOCUMENT
 
 
 def stream_error(outcome: Outcome, *, now: float, retries: int) -> APIError:
-    """The exception for a stream that broke."""
+    """Return the exception for a stream that broke."""
     if not isinstance(outcome, Failure) or outcome.malformed:
         return error_from(outcome, now=now, retries=retries)
     error: StreamTruncatedError
@@ -228,7 +228,7 @@ def _malformed(reason: str) -> Failure:
 
 
 def _named(name: bytes, data: bytes) -> StreamEvent | None:
-    """The event whose type stands only in its `event:` line."""
+    """Return the event whose type stands only in its `event:` line."""
     try:
         document = msgspec.json.decode(data)
         if not name or not isinstance(document, dict) or "type" in document:

@@ -1,6 +1,6 @@
 """The few members of a JSON object that the gateway needs, whatever stands in all others.
 
-What an upstream says passes as it came, and much of it need not be understood. A parser refuses
+What an upstream says passes as received, and much of it need not be understood. A parser refuses
 half a surrogate pair, bytes that are not UTF-8, and nesting beyond the recursion limit, wherever
 they stand. So where it refuses, values are skipped by their quotes and brackets alone: in one
 pass, without recursion.
@@ -184,7 +184,7 @@ _OPENING = frozenset(b"[{")
 
 
 class Bounds(NamedTuple):
-    """What a body may have. `elements` are those of all arrays and objects at its second level."""
+    """Limits of a body. `elements` are those of all arrays and objects at its second level."""
 
     values: int | None = MAX_VALUES
     fields: int = MAX_FIELDS
@@ -233,7 +233,7 @@ BATCH_BOUNDS = Bounds(values=None, elements=MAX_BATCH_REQUESTS + MAX_FIELDS)
 
 
 def structures(data: bytes, piece_bytes: int = _PIECE_BYTES) -> Iterator[bytes]:
-    """The commas and brackets outside of strings, piece by piece."""
+    """Yield the commas and brackets outside of strings, piece by piece."""
     inside = False
     start = 0
     while start < len(data):

@@ -46,11 +46,11 @@ class EventFraming:
 
     @property
     def left(self) -> bytes:
-        """What came since the last whole event."""
+        """Bytes received since the last whole event."""
         return b"".join(self._kept)
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return all whole events that are there now, each byte as it came; b"" for none.
+        """Return all whole events that are there now, each byte as received; b"" for none.
 
         Raises:
             EventTooLargeError: One has grown larger than any can be.
@@ -109,7 +109,7 @@ class EventDecoder:
 
     @property
     def left(self) -> bytes:
-        """What came since the last whole event."""
+        """Bytes received since the last whole event."""
         return self._framing.left
 
     def finish(self) -> list[ServerSentEvent]:
@@ -129,7 +129,7 @@ def split_events(block: bytes) -> list[bytes]:
 
 
 def start_of_event(block: bytes, place: int) -> int:
-    """Where the event begins that `split_events` has at this place."""
+    """Return where the event begins that `split_events` has at this place."""
     start = 0
     for _, blank in zip(range(place), _BLANK_LINE.finditer(block), strict=False):
         start = blank.end()
@@ -181,7 +181,7 @@ _MAX_BLANK_BYTES = 64 * 1024
 
 
 def begins_events(beginning: bytes) -> bool | None:
-    """Whether a body that begins so is a stream of events, whatever its head calls it.
+    """Return whether a body that begins so is a stream of events, whatever its head calls it.
 
     None while that cannot be said yet.
     """

@@ -18,10 +18,10 @@ DRAIN_SECONDS = 0.2
 
 
 class Timeout(msgspec.Struct, frozen=True):
-    """How long a call may wait, in seconds; None waits without limit.
+    """Timeouts of a call, in seconds; None waits without limit.
 
     `connect` for a connection (name look-up, TCP, proxy and TLS), `response` for the first byte of
-    the answer, `idle` between two pieces of it, `total` for everything, over all retries.
+    the response, `idle` between two pieces of it, `total` for everything, over all retries.
     """
 
     connect: float | None = 10.0
@@ -40,7 +40,7 @@ class Timeout(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, value: float | Timeout | None, *, streamed: bool = False) -> Timeout:
-        """What `timeout=` stands for.
+        """Convert `timeout=` to a `Timeout`.
 
         A number limits every wait, and the whole of a call that is not streamed: a stream may run
         as long as it goes on. None lifts all limits.
@@ -57,13 +57,13 @@ class Timeout(msgspec.Struct, frozen=True):
         return cls(min(value, 10.0), value, value, None if streamed else value)
 
     def limits(self, now: float) -> Limits:
-        """The deadlines of a call that begins now."""
+        """Return the deadlines of a call that begins now."""
         until = None if self.total is None else now + self.total
         return Limits(self.connect, self.response, self.idle, until)
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The deadlines of one try: three durations and, on the caller's clock, one moment."""
+    """The deadlines of one attempt: three durations and, on the caller's clock, one moment."""
 
     connect: float | None
     response: float | None
@@ -71,14 +71,14 @@ class Limits(msgspec.Struct, frozen=True):
     until: float | None = None
 
     def remaining(self, limit: float | None, now: float) -> tuple[float | None, str | None]:
-        """The seconds that a wait may take, and "total" if that is what limits it."""
+        """Return the seconds that a wait may take, and "total" if that is what limits it."""
         if self.until is None:
             return limit, None
         left = max(self.until - now, 0.0)
         return (left, "total") if limit is None or left < limit else (limit, None)
 
     def allow(self, delay: float, now: float) -> bool:
-        """Whether there is time left after waiting so long."""
+        """Return whether there is time left after waiting so long."""
         return self.until is None or now + delay < self.until
 
 

@@ -61,7 +61,7 @@ class BlockProgress:
         self.finished: ContentBlock | None = None
 
     def data(self) -> dict[str, Any]:
-        """The block as the API would have sent it whole."""
+        """Return the block as the API would have sent it whole."""
         block = dict(self.start)
         if self.text:
             block["text"] = "".join(self.text)
@@ -76,7 +76,7 @@ class BlockProgress:
         return block
 
     def block(self) -> ContentBlock:
-        """The block so far."""
+        """Return the block so far."""
         return self.finished or build_block(self.data())
 
 
@@ -108,16 +108,16 @@ class Transcript:
 
     @property
     def begun(self) -> bool:
-        """Whether `message_start` came."""
+        """True once `message_start` has come."""
         return self._message is not None
 
     def tell(self, events: Iterable[StreamEvent]) -> Iterator[MessageStreamEvent]:
-        """What a reader of the stream helper sees for these events, one step at a time."""
+        """Yield the helper's events for these events, one step at a time."""
         for event in events:
             yield from self.feed(event)
 
     def feed(self, event: StreamEvent) -> tuple[MessageStreamEvent, ...]:
-        """What a reader of the stream helper sees for this event: it, and what follows from it.
+        """Return the helper's events for this event: itself, and what follows from it.
 
         Raises:
             Malformed: The event does not fit those before it.
@@ -147,7 +147,7 @@ class Transcript:
         return (event,)
 
     def message(self) -> Message:
-        """The message as far as it came.
+        """Return the message as far as received.
 
         Raises:
             Malformed: There was no `message_start`.

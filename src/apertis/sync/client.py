@@ -34,7 +34,7 @@ class Apertis:
         base_url: Else `APERTIS_BASE_URL`, else the hosted service; with or without `/v1`.
         timeout: Seconds, or a `Timeout` of four deadlines. A number limits every wait, and a call
             that is not streamed as a whole. None lifts all limits.
-        max_retries: How often a call is tried again, before anything of it was delivered.
+        max_retries: How often a call is retried, before anything of it was delivered.
         max_retry_after: The longest wait in seconds that a service may ask for; above it the error
             is raised at once.
         default_headers: Sent with every request. None as a value leaves a header out.
@@ -107,7 +107,7 @@ class Apertis:
 
     @property
     def base_url(self) -> str:
-        """Where the requests go, without `/v1`."""
+        """The URL that requests go to, without `/v1`."""
         origin = self._sender.settings.origin
         return origin.url + origin.prefix
 
@@ -122,7 +122,7 @@ class Apertis:
         default_headers: Mapping[str, str | None] | NotGiven = NOT_GIVEN,
         anthropic_version: str | NotGiven = NOT_GIVEN,
     ) -> Self:
-        """A copy with other settings that shares the connections; headers are added."""
+        """Return a copy with other settings that shares the connections; headers are added."""
         changes = {name: value for name, value in locals().items() if name != "self"}
         copy = object.__new__(type(self))
         copy._use(self._sender.settings.changed(**changes), self._sender.transport)
@@ -132,7 +132,7 @@ class Apertis:
     def request(
         self, method: str, path: str, *, json: Any = None, **options: Unpack[OptionParams]
     ) -> Any:
-        """The decoded JSON of an endpoint that has no method yet, such as `/v1/files`."""
+        """Call an endpoint that has no method yet, such as `/v1/files`; return the decoded JSON."""
         return self._sender.send(raw.request(method, path, json, options))
 
     def close(self) -> None:

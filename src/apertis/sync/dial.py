@@ -1,4 +1,4 @@
-"""How a blocking connection comes about: the name, TCP, the proxy and TLS."""
+"""Opening a blocking connection: the name, TCP, the proxy and TLS."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def dial(
     origin: Origin, proxy: Proxy | None, tls: ssl.SSLContext | None, limits: Limits
 ) -> Connection | Failure:
-    """A new connection to the origin, through the proxy if there is one."""
+    """Return a new connection to the origin, through the proxy if there is one."""
     started = time.monotonic()
     seconds, total = limits.remaining(limits.connect, started)
 
@@ -70,7 +70,7 @@ def dial(
 def _through(
     proxy: Proxy, origin: Origin, left: Callable[[], float | None]
 ) -> socket.socket | Connection | Failure:
-    """A tunnel to the origin; for one without TLS, a connection to a proxy that gives none."""
+    """Open a tunnel to the origin; without TLS, a connection to a proxy that has no tunnels."""
     sock = _connect(proxy.host, proxy.port, left)
     try:
         http = Http1Connection()
@@ -121,7 +121,7 @@ def _connect_to(address: Any, sock: socket.socket, seconds: float | None) -> soc
 
 
 def _resolve(host: str, port: int, seconds: float | None) -> list[Any]:
-    """The host's addresses. A look-up cannot be interrupted, so a thread of its own does it."""
+    """Resolve the host. A look-up cannot be interrupted, so it has a thread of its own."""
     found: list[Any] = []
     done = threading.Event()
 

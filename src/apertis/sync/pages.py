@@ -47,15 +47,15 @@ class Page(Generic[T]):
 
     @property
     def response(self) -> ResponseInfo:
-        """What the service told of this page's answer."""
+        """Status, headers and timing of the response that held this page."""
         return self._page.response
 
     def has_next_page(self) -> bool:
-        """Whether another page follows."""
+        """Return whether another page follows."""
         return following(self._params, self._page) is not None
 
     def get_next_page(self) -> Page[T]:
-        """The page after this one."""
+        """Return the page after this one."""
         params = following(self._params, self._page)
         if params is None:
             raise ApertisError("there is no page after this one; has_next_page() tells")
@@ -79,5 +79,5 @@ def first_page(
     endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
     params: Mapping[str, Any],
 ) -> Page[T]:
-    """The page that these parameters ask for."""
+    """Return the page that these parameters ask for."""
     return Page(sender, endpoint, params, sender.send(endpoint(params)))

@@ -49,22 +49,22 @@ class Batches:
 
     @takes("BatchCreateParams")
     def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
-        """A new batch; its results come within a day."""
+        """Create a batch; its results come within a day."""
         return self._sender.send(batches.create(params))
 
     @takes("OptionParams")
     def retrieve(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
-        """A batch as it stands."""
+        """Return the current state of a batch."""
         return self._sender.send(batches.retrieve(message_batch_id, options))
 
     @takes("ListParams")
     def list(self, **params: Unpack[ListParams]) -> Page[MessageBatch]:
-        """The batches, newest first; iterating goes on over all pages."""
+        """List the batches, newest first; iterating continues over all pages."""
         return first_page(self._sender, batches.list_, params)
 
     @takes("OptionParams")
     def cancel(self, message_batch_id: str, **options: Unpack[OptionParams]) -> MessageBatch:
-        """The batch, on its way to be canceled."""
+        """Cancel a batch; it is returned in its new state."""
         return self._sender.send(batches.cancel(message_batch_id, options))
 
     @takes("OptionParams")
@@ -76,7 +76,7 @@ class Batches:
     def results(
         self, message_batch_id: str, **options: Unpack[OptionParams]
     ) -> Iterator[MessageBatchIndividualResponse]:
-        """The results of a batch that has ended, one at a time as they are read; in no order."""
+        """Return the results of an ended batch, one at a time as they are read; in no order."""
         return self._sender.lines(batches.results(message_batch_id, options))
 
     @takes("OptionParams")
@@ -88,7 +88,7 @@ class Batches:
         max_wait: float | None = None,
         **options: Unpack[OptionParams],
     ) -> MessageBatch:
-        """The batch, once it has ended. Asks every `poll_interval` seconds.
+        """Wait until the batch has ended and return it; ask every `poll_interval` seconds.
 
         Raises:
             APITimeoutError: It has not ended after `max_wait` seconds; `deadline` is "total".
@@ -130,7 +130,7 @@ class Messages:
     def create(
         self, *, stream: bool | None = None, **params: Unpack[CreateParams]
     ) -> Message | Stream:
-        """The model's answer; with `stream=True` its events as they come.
+        """Send a request and return the model's message; with `stream=True`, its events.
 
         `max_tokens` above 21,333 is streamed underneath, so that no proxy cuts a silent
         connection; what comes back is the same. The parameters are those of
@@ -138,9 +138,9 @@ class Messages:
 
         Raises:
             ParameterError: A parameter is missing or cannot be sent.
-            APIStatusError: The service refused or failed.
+            APIStatusError: The service rejected or failed.
             APIConnectionError: No complete answer came.
-            APIResponseError: The answer cannot be read.
+            APIResponseError: The response cannot be read.
         """
         if stream is True:
             return Stream(open_events(self._sender, messages.stream(params)))
@@ -157,7 +157,7 @@ class Messages:
 
     @takes("StreamParams")
     def stream(self, **params: Unpack[StreamParams]) -> MessageStreamManager:
-        """The stream helper, for a `with` block: text, events, and the message as it grows.
+        """Open the stream helper in a `with` block: text, events, and the growing message.
 
         Raises, when the block begins or while it is read, what `create` raises, and
         `StreamTruncatedError` for a stream that ends early.
@@ -171,12 +171,12 @@ class Messages:
 
     @takes("CountTokensParams")
     def count_tokens(self, **params: Unpack[CountTokensParams]) -> MessageTokensCount:
-        """The number of input tokens that a request would have."""
+        """Count the input tokens that a request would have."""
         return self._sender.send(messages.count_tokens(params))
 
 
 def open_events(sender: Sender, call: Call[Message]) -> EventSource:
-    """The events of a streamed call."""
+    """Return the events of a streamed call."""
     answer = sender.open(call)
     if isinstance(answer, EventSource):
         return answer
@@ -191,10 +191,10 @@ class Models:
 
     @takes("ModelListParams")
     def list(self, **params: Unpack[ModelListParams]) -> Page[ModelInfo]:
-        """The models that the key may use; iterating goes on over all pages."""
+        """List the models that the key may use; iterating continues over all pages."""
         return first_page(self._sender, models.list_, params)
 
     @takes("OptionParams")
     def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> ModelInfo:
-        """One model."""
+        """Return one model."""
         return self._sender.send(models.retrieve(model_id, options))

@@ -1,1 +1,1 @@
-"""What administrators do with keys, usage and the cache: shared by admin API and command line."""
+"""Administration of keys, usage and the cache, shared by the admin API and the command line."""

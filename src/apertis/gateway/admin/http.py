@@ -58,7 +58,7 @@ _MAX_BODY_BYTES = 2**20
 
 
 class AdminApi:
-    """What is behind each path: a request in, a JSON object or a `Refusal` out."""
+    """The admin API's operations: a request in, a JSON object or a `Refusal` out."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class AdminApi:
         )
 
     async def create_key(self, request: Request) -> Result:
-        """Make a key; its secret is in this answer only."""
+        """Create a key; its secret is in this response only."""
         body = await _body(request)
         fields = body if isinstance(body, Refusal) else read_fields(body)
         return self._shown(
@@ -120,7 +120,7 @@ class AdminApi:
         return self._shown(await self._keys.delete(_key_id(request)))
 
     async def rotate_key(self, request: Request) -> Result:
-        """Give a key another secret, shown in this answer only."""
+        """Give a key a new secret, shown in this response only."""
         body = await _body(request)
         if isinstance(body, Refusal):
             return body

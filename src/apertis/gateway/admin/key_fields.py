@@ -1,4 +1,4 @@
-"""What may be said of a key when it is made or changed: the JSON fields, read and checked."""
+"""The JSON fields that create or change a key, read and validated."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ _FORBIDDEN = {
 
 
 class RotateFields(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """How long the secret before a rotation is still let in."""
+    """Grace period in which the secret before a rotation is still accepted."""
 
     grace_seconds: Annotated[int, Meta(ge=0, le=MAX_GRACE_SECONDS)] = DEFAULT_GRACE_SECONDS
 
@@ -134,7 +134,7 @@ def refuse_invalid(record: KeyRecord) -> Refusal | None:
 
 
 def units_of(usd: Decimal) -> int | Refusal:
-    """Convert dollars to units exactly; what is finer than a unit is refused."""
+    """Convert dollars to units exactly; what is finer than a unit is rejected."""
     try:
         units = _EXACT.multiply(usd, Decimal(UNITS_PER_DOLLAR))
         if 0 <= units <= MAX_UNITS and units == int(units):
@@ -221,7 +221,7 @@ class KeyPage(Struct, kw_only=True, frozen=True):
 
 
 def key_view(record: KeyRecord, secret: str | None = None) -> KeyView:
-    """Show a key; `secret` only in the answer to the request that made it."""
+    """Show a key; `secret` only in the response to the request that made it."""
     quota, until = record.quota_units, record.previous_until
     settings: dict[str, Any] = {name: getattr(record, name) for name in SETTINGS}
     if record.expires_at is not None:

@@ -34,7 +34,7 @@ _ROTATED = ("sha256", "hint", "previous_sha256", "previous_until")
 
 
 class KeyStore(Protocol):
-    """Where keys are kept."""
+    """The store of keys."""
 
     async def insert(self, record: KeyRecord) -> KeyRecord:
         """Keep a new key."""
@@ -124,7 +124,7 @@ class KeyAdministration:
         return await self._change(key_id, {"status": "deleted"})
 
     async def rotate(self, key_id: str, grace_seconds: int) -> Made | Refusal:
-        """Give a key another secret; the old one is let in for `grace_seconds` more."""
+        """Give a key another secret; the old one is accepted for `grace_seconds` more."""
         async with self._one_at_a_time:
             record = await self._living(key_id)
             if isinstance(record, Refusal):
@@ -186,7 +186,7 @@ async def _nothing_to_do() -> None:
 def find_key(records: Sequence[_Key], named: str) -> _Key | Refusal:
     """Find a key by its id or by its name; a name that a living key has never means a deleted one.
 
-    Upper and lower case differ. A name of several keys is refused with their ids.
+    Upper and lower case differ. A name of several keys is rejected with their ids.
     """
     shown = named[:100]
     by_id = [record for record in records if record.id == named]
@@ -215,7 +215,7 @@ ADMIN_NAME = "admin"
 
 
 class AdministratorStore(Protocol):
-    """Where keys are kept."""
+    """The store of keys."""
 
     async def insert(self, record: KeyRecord) -> KeyRecord:
         """Keep a new key."""
@@ -264,7 +264,7 @@ async def ensure_administrator(
 
 
 def _administrator(directory: Directory) -> KeyRecord | None:
-    """The key that was made at the first start, or else the first that may administer."""
+    """Return the key that was made at the first start, or else the first that may administer."""
     enabled = [
         key.record for key in directory.all() if key.record.admin and key.record.status == "enabled"
     ]

@@ -1,4 +1,4 @@
-"""The shapes in the gateway's OpenAPI document, and the answers that many endpoints share."""
+"""The shapes in the gateway's OpenAPI document, and the responses that many endpoints share."""
 
 from __future__ import annotations
 

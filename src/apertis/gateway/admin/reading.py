@@ -102,7 +102,7 @@ def _in_words(message: str) -> str:
 
 
 class ListFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which keys are listed: oldest first, without deleted ones unless `status` asks for them."""
+    """Filters for listing keys: oldest first, deleted ones only if `status` asks for them."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     after_id: str | None = None
@@ -114,7 +114,7 @@ class ListFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 
 
 class CacheFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Whose kept answers are dropped: those of one key (its id), or without it all."""
+    """The cached responses to drop: those of one key (by id), or all of them."""
 
     key: str | None = None
 

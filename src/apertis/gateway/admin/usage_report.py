@@ -106,7 +106,7 @@ _MAX_DAYS = 36_525
 
 
 class UsageFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which usage to add up (`from` until before `to`, of a key or a model), and by what."""
+    """A usage query: from `from` until before `to`, of a key or a model, and how to group it."""
 
     by: Annotated[str, Meta(description="One of the groups, or several with commas.")] = "key"
     from_: (
@@ -119,7 +119,7 @@ class UsageFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
 
 
 class UsageStore(Protocol):
-    """Where usage is kept."""
+    """The store of usage."""
 
     async def report(self, query: UsageQuery) -> Sequence[UsageRow]:
         """Add up."""

@@ -1,4 +1,4 @@
-"""How keys, usage and money are shown: the JSON shapes of the admin API and of `--json`."""
+"""JSON representations of keys, usage and money, for the admin API and `--json`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class UpstreamView(Struct, kw_only=True, frozen=True):
-    """How an upstream fares, by what requests saw of it."""
+    """The health of an upstream, as observed by requests."""
 
     name: str
     breaker: Annotated[str, Meta(description="closed, open or half_open.")]
@@ -49,7 +49,7 @@ class UpstreamList(Struct, kw_only=True, frozen=True):
 
 
 class Purged(Struct, kw_only=True, frozen=True):
-    """How many answers the response cache forgot."""
+    """The number of responses removed from the response cache."""
 
     purged: int
 
@@ -66,7 +66,7 @@ def upstream_view(state: UpstreamState) -> UpstreamView:
 
 
 class Keys(KeyStore, Protocol):
-    """Where keys are kept."""
+    """The store of keys."""
 
     async def changes_since(self, version: int) -> Sequence[KeyRecord]:
         """Read all keys that were made or changed after this version."""
@@ -74,7 +74,7 @@ class Keys(KeyStore, Protocol):
 
 
 class Store(Protocol):
-    """Where keys and usage are kept."""
+    """The store of keys and usage."""
 
     @property
     def keys(self) -> Keys:
@@ -83,12 +83,12 @@ class Store(Protocol):
 
     @property
     def usage(self) -> UsageStore:
-        """What was used."""
+        """The usage records."""
         ...
 
 
 class LiveAccount(Protocol):
-    """What a key has used by now."""
+    """Current usage of a key."""
 
     @property
     def used(self) -> int:
@@ -101,7 +101,7 @@ class LiveKey(Protocol):
 
     @property
     def record(self) -> KeyRecord:
-        """What is kept of it."""
+        """The stored record."""
         ...
 
     @property
@@ -123,7 +123,7 @@ class Directory(Protocol):
         ...
 
     def all(self) -> Iterable[LiveKey]:
-        """All keys, deleted ones too."""
+        """Return all keys, deleted ones too."""
         ...
 
     def get(self, key_id: str) -> LiveKey | None:
@@ -132,36 +132,36 @@ class Directory(Protocol):
 
 
 class UpstreamState(Protocol):
-    """How one upstream fares."""
+    """The health of one upstream."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The upstream's name."""
         ...
 
     @property
     def breaker(self) -> enum.Enum:
-        """Whether requests pass."""
+        """The state of its circuit breaker."""
         ...
 
     @property
     def cause(self) -> enum.Enum | None:
-        """Why they do not."""
+        """The reason it is open."""
         ...
 
     @property
     def failures(self) -> int:
-        """How many failed in a row."""
+        """Consecutive failures."""
         ...
 
     @property
     def usable(self) -> bool:
-        """Whether it is asked before all others have failed."""
+        """True if it is tried before all others have failed."""
         ...
 
 
 class Upstreams(Protocol):
-    """What is known of the upstreams' health."""
+    """The health of all upstreams."""
 
     def states(self, now: float) -> Sequence[UpstreamState]:
         """Describe each breaker, in the order of the settings."""
@@ -172,11 +172,11 @@ class Cache(Protocol):
     """The response cache."""
 
     def __len__(self) -> int:
-        """How many answers are kept."""
+        """Return the number of cached responses."""
         ...
 
     def purge(self, key_id: str) -> int:
-        """Forget all answers to a key, and say how many there were."""
+        """Forget all responses to a key, and say how many there were."""
         ...
 
     def clear(self) -> None:
@@ -185,9 +185,9 @@ class Cache(Protocol):
 
 
 class Caller(Protocol):
-    """Who asks: a key that was let in."""
+    """The caller: an authenticated key."""
 
     @property
     def record(self) -> KeyRecord:
-        """What is kept of the key."""
+        """The stored record of the key."""
         ...

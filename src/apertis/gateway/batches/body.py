@@ -39,12 +39,12 @@ class BatchRequest(NamedTuple):
     start: int
     end: int
     edits: Edits | None
-    """What is to be edited besides the model's name; None for nothing."""
+    """Edits besides the model's name; None for none."""
     asked: Asked = NOTHING
 
 
 class BatchBody:
-    """A batch as it came. Nothing but its bytes and a few facts of each request is kept."""
+    """A batch as received. Nothing but its bytes and a few facts of each request is kept."""
 
     __slots__ = ("data", "fallbacks", "models", "requests")
 
@@ -63,7 +63,7 @@ class BatchBody:
                     self.fallbacks.setdefault(hop.model, place)
 
     def params(self, request: BatchRequest) -> bytes:
-        """Give the `params` of a request as they came."""
+        """Give the `params` of a request as received."""
         return self.data[request.start : request.end]
 
     def to(self, names: Mapping[str, str]) -> bytes:
@@ -181,7 +181,7 @@ def _edits(params: Body) -> Edits | Refusal | None:
 
 
 def _within(place: str, refusal: Refusal) -> Refusal:
-    """The refusal of a part of the batch, as one that names the part."""
+    """Return the refusal of a part of the batch, as one that names the part."""
     if refusal.param is None:
         return replace(invalid_request(f"{place}: {refusal.message}"), param=place)
     param = f"{place}.{refusal.param}"

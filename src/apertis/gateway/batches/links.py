@@ -83,7 +83,7 @@ class Description(msgspec.Struct, frozen=True):
 
     @property
     def is_over(self) -> bool:
-        """Whether the batch has ended and nothing of it can be billed any more.
+        """True if the batch has ended and nothing of it can be billed any more.
 
         Either no request of it succeeded, or its results are gone for good.
         """
@@ -149,7 +149,7 @@ class PageOfBatches(NamedTuple, Generic[T]):
 
     entries: Sequence[T]
     has_more: bool
-    """Whether there are more in the direction that was asked for."""
+    """True if there are more in the direction that was asked for."""
 
     @property
     def first_id(self) -> str | None:
@@ -165,7 +165,7 @@ class PageOfBatches(NamedTuple, Generic[T]):
 def page_of(entries: Sequence[T], query: str) -> PageOfBatches[T] | Refusal:
     """Cut the page that a query asks for: `limit` (1 to 1,000, else 20), `after_id`, `before_id`.
 
-    An id that is not in the list is refused: whoever goes on from there would miss something.
+    An id that is not in the list is rejected: whoever goes on from there would miss something.
     """
     given = {name: values[-1] for name, values in parse_qs(query).items()}
     limit = _limit(given.get("limit"))

@@ -28,7 +28,7 @@ class LineFraming:
 
     @property
     def overflowed(self) -> bool:
-        """Whether a line has no end within any sensible length."""
+        """True if a line has no end within the maximum length."""
         return self._size > MAX_LINE_BYTES
 
     def feed(self, chunk: bytes) -> bytes:
@@ -51,11 +51,11 @@ class LineFraming:
 
 
 class LineResult(NamedTuple):
-    """How one request of the batch ended."""
+    """The result of one request of the batch."""
 
     custom_id: str
     message: bytes | None
-    """The answer of the model: b"" where it cannot be read, None where nothing was used."""
+    """The response of the model: b"" where it cannot be read, None where nothing was used."""
 
 
 _NOTHING = (b"", b"null")

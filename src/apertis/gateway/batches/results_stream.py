@@ -27,7 +27,7 @@ _COMPANY_SECONDS = 0.02
 
 
 class BookedLines:
-    """Lines whose usage is booked. `begin` before the answer's head, then `next` until b"".
+    """Lines whose usage is booked. `begin` before the response's head, then `next` until b"".
 
     `settle` books the lines of a block; `on_end` is awaited when the results came to their end.
     """
@@ -122,7 +122,7 @@ class BookedLines:
         return b"".join(blocks)
 
     async def _chunk(self, patience_seconds: float | None) -> bytes | UpstreamFailure | None:
-        """The next piece of the body; None when it does not come in time, and is still awaited."""
+        """Return the next chunk of the body; None when it is late, and is still awaited."""
         if self._pending is None:
             self._pending = asyncio.get_running_loop().create_task(self._answer.read())
         done, _ = await asyncio.wait({self._pending}, timeout=patience_seconds)
@@ -161,7 +161,7 @@ class PassedLines:
 
 
 def refusal_of(failure: UpstreamFailure) -> Refusal:
-    """What a client is told of an upstream that gave no answer, or not all of it."""
+    """Return the error for an upstream that gave no response, or not all of it."""
     # The reason names the address of the upstream, which callers need not know.
     if failure.kind is Fault.TIMEOUT:
         return upstream_timeout("its answer stopped, or never came")

@@ -53,7 +53,7 @@ _SEPARATORS = (
 
 
 def events_of(message: bytes) -> bytes | None:
-    """The event stream of a message; None when the bytes hold no message of the API's form."""
+    """Return a message as an event stream; None when the bytes are not an API message."""
     # A line end in JSON can only be white space; in an event it would be more.
     message = message.replace(b"\n", b" ").replace(b"\r", b" ")
     try:
@@ -69,7 +69,7 @@ def events_of(message: bytes) -> bytes | None:
 
 
 def message_of(events: bytes) -> bytes | None:
-    """The message that an event stream adds up to; None when it is not whole, or not sound."""
+    """Build the message of an event stream; None when it is incomplete or invalid."""
     reading = EventReading(Headers([]))
     reading.keeps_parts = False
     heard = reading.receive(events) + reading.finish()
@@ -103,7 +103,7 @@ def _events(fields: _Fields, blocks: list[_Fields], usage: _Fields) -> Iterator[
 
 
 def _beginning(fields: _Fields, usage: _Fields) -> _Fields:
-    """The message before its first block."""
+    """Return the message before its first block."""
     changed: dict[str, bytes] = dict.fromkeys(_ENDING[:3], b"null")
     written = usage.get("output_tokens", b"")
     started = {"output_tokens": b"1"} if written.isdigit() and written != b"0" else {}
@@ -112,7 +112,7 @@ def _beginning(fields: _Fields, usage: _Fields) -> _Fields:
 
 
 def _growing(block: _Fields, empty: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The fields of a block that arrive piece by piece, with what they start as.
+    """Return the fields of a block that arrive piece by piece, with what they start as.
 
     One that does not hold what it should, or nothing, is there from the start.
     """

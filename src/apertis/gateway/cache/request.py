@@ -1,4 +1,4 @@
-"""What two requests must have in common for one answer to serve both."""
+"""The cache key: everything two requests must have in common for one response to serve both."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class TopLevel(Protocol):
         ...
 
     def raw(self, name: str) -> bytes | None:
-        """The JSON of a field."""
+        """Return the JSON of a field."""
         ...
 
 
 def cache_key(key_id: str, target: str, body: TopLevel, headers: Mapping[str, str]) -> bytes:
-    """The name of an answer in the cache: a hash that is the same only for equal requests.
+    """Return the name of a response in the cache: a hash that is the same only for equal requests.
 
     `key_id` is part of it, so nobody is served, or learns of, what another key was answered.
     `target` is path and query; names of headers are lower-case. The order of the fields does not
@@ -66,7 +66,7 @@ MISS: Final = ((b"x-response-cache", b"miss"),)
 
 
 def wants_cache(headers: Mapping[str, str], key_setting: bool) -> bool | Refusal:
-    """Whether a request is to be answered from the cache, and its answer kept there.
+    """Return whether a request is to be answered from the cache, and its response kept there.
 
     Its header `x-response-cache: on` or `off` wins over the key's setting.
     """
@@ -82,5 +82,5 @@ def wants_cache(headers: Mapping[str, str], key_setting: bool) -> bool | Refusal
 
 
 def hit_headers(age_seconds: int) -> tuple[tuple[bytes, bytes], ...]:
-    """The header pairs of an answer from the cache."""
+    """Return the header pairs of a response from the cache."""
     return (b"x-response-cache", b"hit"), (b"age", b"%d" % age_seconds)

@@ -1,4 +1,4 @@
-"""The answers that are kept: in memory, for a while, and no more than so many bytes of them."""
+"""The responses that are kept: in memory, for a while, and no more than so many bytes of them."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Entry:
     stored_at: float
 
     def age_seconds(self, now: float) -> int:
-        """How old it is, in whole seconds."""
+        """Return its age in whole seconds."""
         return max(int(now - self.stored_at), 0)
 
     def replay(self, *, streamed: bool) -> bytes | None:
-        """The answer as events or as a message; the bytes that came, if it came in that form.
+        """Return the response as events or a message; the bytes as received in the same form.
 
         None when it cannot be had in the other form, which makes it a miss.
         """
@@ -66,7 +66,7 @@ class Recording:
         return f"Recording({self._size} bytes)"
 
     def add(self, data: bytes) -> None:
-        """Keep the next bytes; an answer that becomes too large is let go."""
+        """Keep the next bytes; a response that becomes too large is let go."""
         self._size += len(data)
         if self._size <= self._limit:
             self._pieces.append(data)
@@ -74,7 +74,7 @@ class Recording:
             self._pieces.clear()
 
     def finish(self, reader: StreamReader, now: float) -> Entry | None:
-        """The entry to keep; None unless its reader saw a whole message that came to its own end.
+        """Return the entry to cache; None unless its reader saw a complete message.
 
         To be called only for a 200 of the model that was asked for.
         """
@@ -91,7 +91,7 @@ class _Message(msgspec.Struct, tag_field="type", tag="message"):
 
 
 def message_entry(body: bytes, now: float) -> Entry | None:
-    """The entry to keep of a whole answer; None unless it is a message that came to its own end.
+    """Return the entry to cache of a whole response; None unless it is a complete message.
 
     To be called only for a 200 of the model that was asked for.
     """
@@ -127,7 +127,7 @@ class ResponseCache:
 
     @property
     def enabled(self) -> bool:
-        """Whether anything is kept at all."""
+        """True if anything is cached at all."""
         return self._settings.max_bytes > 0
 
     @property
@@ -136,11 +136,11 @@ class ResponseCache:
         return self._size
 
     def recording(self) -> Recording:
-        """What copies a stream that may be kept."""
+        """Return a recorder of a cacheable stream."""
         return Recording(self._settings.max_entry_bytes)
 
     def get(self, cache_key: bytes, now: float) -> Entry | None:
-        """The answer to an equal request, if there was one not too long ago (Unix seconds)."""
+        """Return the response to an equal request, if there is a fresh one (Unix seconds)."""
         self.sweep(now)
         kept = self._entries.get(cache_key)
         if kept is None:
@@ -149,7 +149,7 @@ class ResponseCache:
         return kept[0]
 
     def put(self, cache_key: bytes, key_id: str, entry: Entry) -> bool:
-        """Keep an answer to a request of a key, in place of an older one; False: no room for it."""
+        """Cache a response to a key's request, in place of an older one; False: no room for it."""
         size = len(entry.body) + _OVERHEAD_BYTES
         self.sweep(entry.stored_at)
         self.remove(cache_key)
@@ -164,7 +164,7 @@ class ResponseCache:
         return True
 
     def remove(self, cache_key: bytes) -> None:
-        """Forget an answer."""
+        """Forget a response."""
         kept = self._entries.pop(cache_key, None)
         if kept is None:
             return
@@ -177,7 +177,7 @@ class ResponseCache:
             del self._of_key[key_id]
 
     def purge(self, key_id: str) -> int:
-        """Forget all answers to a key, and say how many there were."""
+        """Forget all responses to a key, and say how many there were."""
         own = [*self._of_key.get(key_id, ())]
         for cache_key in own:
             self.remove(cache_key)

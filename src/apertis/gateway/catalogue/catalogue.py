@@ -1,4 +1,4 @@
-"""Which models there are, for those who may use them."""
+"""The models that exist, for callers who may use them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Catalogue:
         self._sources = [_Source(own.models, upstreams[own.name], documents) for own in ordered]
 
     async def list(self, query: str, allows: Allows, now: float) -> bytes | Refusal:
-        """The page of models that a query asks for, as JSON, or why it cannot be answered.
+        """Return the page of models that a query asks for, as JSON, or why it cannot be answered.
 
         Only models that `allows` admits by their id or an alias are there. `now` is in seconds.
         """
@@ -78,7 +78,7 @@ class Catalogue:
         return page([*entries.values()], query)
 
     async def retrieve(self, name: str, allows: Allows, now: float) -> bytes | Refusal:
-        """One model by its id or an alias, as JSON, or why there is none for this caller."""
+        """Return one model by its id or an alias, as JSON, or why there is none for this caller."""
         failed = False
         for source in self._sources:
             found = await source.find(name, now)
@@ -108,7 +108,7 @@ class _Source:
         self._looked_up: dict[str, tuple[float, Document | None]] = {}
 
     async def entries(self, now: float) -> tuple[bool, list[Entry]]:
-        """All models, and whether these are known to be all."""
+        """Return all models, and whether these are known to be all."""
         known = await self._list.get(now)
         if self._models:
             return True, [_configured(model, known) for model in self._models]
@@ -118,7 +118,7 @@ class _Source:
         return False, []
 
     async def find(self, name: str, now: float) -> Entry | UpstreamFailure | None:
-        """The model of this name."""
+        """Return the model of this name."""
         model = self._by_name.get(name)
         if self._models and model is None:
             return None

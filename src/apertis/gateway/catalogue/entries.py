@@ -40,33 +40,33 @@ class Entry:
 
     @property
     def lifecycle(self) -> str:
-        """Whether it is `active`, `deprecated` or `retired`."""
+        """One of `active`, `deprecated` and `retired`."""
         return _text(self.document, "lifecycle") or "active"
 
 
 def configured_entry(id: str, aliases: tuple[str, ...], known: Document | None) -> Entry:
-    """A model of the configuration; `known` is what its upstream says of it."""
+    """Return a model of the configuration; `known` is what its upstream says of it."""
     return Entry(id, aliases, _whole(id, {**(known or {}), "id": _raw(id)}))
 
 
 def listed_entry(document: Document) -> Entry | None:
-    """A model of an upstream's own list; None for what has no id."""
+    """Return a model of an upstream's own list; None for what has no id."""
     name = id_of(document)
     return None if name is None else Entry(name, (), _whole(name, document))
 
 
 def document_of(id: str) -> Document:
-    """What is known of a model of which nobody says more than its id."""
+    """Build the entry of a model that is known only by its id."""
     return {"id": _raw(id)}
 
 
 def id_of(document: Document) -> str | None:
-    """The id of a model as an upstream describes it."""
+    """Return the id of a model as an upstream describes it."""
     return _text(document, "id") or None
 
 
 def _whole(id: str, given: Document) -> Document:
-    """What was given, and what of the superset is missing from it."""
+    """Return the given fields, completed by the missing ones of the superset."""
     created = _created(id, given)
     name = _text(given, "display_name") or _text(given, "name") or id
     known_owner = "claude" in id or "anthropic" in id
@@ -122,7 +122,7 @@ _DEFAULT_LIMIT = MAX_LIMIT
 
 
 def page(entries: Sequence[Entry], query: str) -> bytes | Refusal:
-    """The page that a query asks for: `limit`, `after_id` or `before_id`, `lifecycle`.
+    """Return the page that a query asks for: `limit`, `after_id` or `before_id`, `lifecycle`.
 
     `has_more` says whether models are left in the direction of the paging, `first_id` and `last_id`
     are the cursors for the pages before and after; null on an empty page.
@@ -165,7 +165,7 @@ def _limit(given: Mapping[str, str]) -> int | Refusal:
 def _span(
     ids: Sequence[str], given: Mapping[str, str], limit: int
 ) -> tuple[int, int, bool] | Refusal:
-    """The first place of the page, the one behind its last, and whether more follow."""
+    """Return the first place of the page, the one behind its last, and whether more follow."""
     if "after_id" in given and "before_id" in given:
         return invalid_parameter("before_id", "only one of after_id and before_id may be given")
     for name in ("after_id", "before_id"):

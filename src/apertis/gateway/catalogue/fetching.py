@@ -45,7 +45,7 @@ _decode_model = msgspec.json.Decoder(Document).decode
 
 
 async def fetch_list(upstream: Upstream) -> dict[str, Document] | UpstreamFailure:
-    """All models of an upstream by id, in its order; `NO_LIST` itself where it has no list."""
+    """Fetch all models of an upstream by id, in its order; `NO_LIST` if it has no list."""
     found: dict[str, Document] = {}
     target = "/v1/models?limit=1000"
     while True:
@@ -73,7 +73,7 @@ async def fetch_list(upstream: Upstream) -> dict[str, Document] | UpstreamFailur
 
 
 async def fetch_model(upstream: Upstream, name: str) -> Document | UpstreamFailure | None:
-    """One model by its id or alias; None where the upstream does not know it."""
+    """Return one model by its id or alias; None where the upstream does not know it."""
     body = await _get(upstream, f"/v1/models/{quote(name, safe='')}")
     if body is None or isinstance(body, UpstreamFailure):
         return body
@@ -95,7 +95,7 @@ def _text(literal: bytes) -> str:
 
 
 async def _get(upstream: Upstream, target: str) -> bytes | UpstreamFailure | None:
-    """The body of a 200; None where there is no such thing."""
+    """Return the body of a 200; None where there is no such thing."""
     answer = await upstream.open(UpstreamRequest("GET", target, _HEADERS, b""), _TIMEOUTS)
     if isinstance(answer, UpstreamFailure):
         return answer
@@ -147,7 +147,7 @@ class Kept(Generic[T]):
         self._next_at = 0.0
 
     async def get(self, now: float) -> T | UpstreamFailure | None:
-        """The value, as old as it may have to be; None when it does not come in time.
+        """Return the value, as old as it may have to be; None when it does not come in time.
 
         `now` is in seconds. A failure is told when there was never a value.
         """

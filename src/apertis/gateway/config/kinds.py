@@ -1,4 +1,4 @@
-"""How the value of a setting may be written: in TOML, and as a variable of the environment."""
+"""Value syntax of settings: in TOML, and as an environment variable."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class UnfitError(ValueError):
 
 
 class Kind(abc.ABC):
-    """What a setting takes."""
+    """The type of a setting's values."""
 
     # Whether None can be written, as zero is for a limit.
     has_none = False
@@ -46,35 +46,35 @@ class Kind(abc.ABC):
     @property
     @abc.abstractmethod
     def expected(self) -> str:
-        """What it takes, to follow "must be"."""
+        """The accepted values, as a phrase that follows "must be"."""
 
     @abc.abstractmethod
     def read(self, given: object, base: Path) -> Any:
-        """The setting's value for what TOML or JSON gave; `UnfitError` if it cannot be.
+        """Return the setting's value for what TOML or JSON gave; `UnfitError` if it cannot be.
 
         Paths are relative to `base`.
         """
 
     def parse(self, text: str) -> object:
-        """What a variable's text stands for, in TOML's terms."""
+        """Parse a variable's text into TOML's terms."""
         return text
 
     @abc.abstractmethod
     def write(self, value: Any) -> str:
-        """The value as TOML, without a secret that may be in it."""
+        """Return the value as TOML, without a secret that may be in it."""
 
     def show(self, given: object) -> str:
-        """What was given, for a message."""
+        """Show the given value in a message."""
         return shown(given)
 
 
 def quoted(text: str) -> str:
-    """A string of TOML: JSON's form is one, save for the character 127."""
+    """Return a string of TOML: JSON's form is one, save for the character 127."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def shown(given: object) -> str:
-    """A value for a message: short, on one line."""
+    """Return a value for a message: short, on one line."""
     if isinstance(given, bool):
         return "true" if given else "false"
     if isinstance(given, dict):
@@ -96,11 +96,11 @@ class Text(Kind):
 
     @property
     def expected(self) -> str:
-        """What it takes."""
+        """The accepted values."""
         return self.description
 
     def read(self, given: object, base: Path) -> str:  # noqa: ARG002
-        """The text."""
+        """Return the text."""
         if not isinstance(given, str) or not re.fullmatch(self.pattern, given):
             raise UnfitError
         if not given.isprintable():
@@ -108,7 +108,7 @@ class Text(Kind):
         return given
 
     def write(self, value: str) -> str:
-        """The text in quotes."""
+        """Return the text in quotes."""
         return quoted(value)
 
 
@@ -124,13 +124,13 @@ class Choice(Kind):
         return " or ".join(quoted(word) for word in self.words)
 
     def read(self, given: object, base: Path) -> str:  # noqa: ARG002
-        """The word."""
+        """Return the word."""
         if not isinstance(given, str) or given not in self.words:
             raise UnfitError
         return given
 
     def write(self, value: str) -> str:
-        """The word in quotes."""
+        """Return the word in quotes."""
         return quoted(value)
 
 
@@ -144,18 +144,18 @@ class Flag(Kind):
         return "true or false"
 
     def read(self, given: object, base: Path) -> bool:  # noqa: ARG002
-        """The answer."""
+        """Return the response."""
         if not isinstance(given, bool):
             raise UnfitError
         return given
 
     def parse(self, text: str) -> object:
-        """The answer that a word stands for."""
+        """Return the response that a word stands for."""
         word = text.lower()
         return True if word in _YES else False if word in _NO else text
 
     def write(self, value: bool) -> str:
-        """The word."""
+        """Return the word."""
         return "true" if value else "false"
 
 
@@ -168,11 +168,11 @@ class Names(Kind):
 
     @property
     def expected(self) -> str:
-        """What the list has."""
+        """The elements of the list."""
         return f"a list of {self.noun}"
 
     def read(self, given: object, base: Path) -> tuple[str, ...]:
-        """The texts."""
+        """Return the texts."""
         if not isinstance(given, list):
             raise UnfitError
         read: list[str] = []
@@ -185,7 +185,7 @@ class Names(Kind):
         return tuple(read)
 
     def parse(self, text: str) -> object:
-        """A JSON array, or the texts between commas."""
+        """Return a JSON array, or the texts between commas."""
         if not text.lstrip().startswith("["):
             return [part.strip() for part in text.split(",") if part.strip()]
         try:
@@ -194,7 +194,7 @@ class Names(Kind):
             return text
 
     def write(self, value: tuple[str, ...]) -> str:
-        """The list."""
+        """Return the list."""
         return f"[{', '.join(self.item.write(item) for item in value)}]"
 
 
@@ -211,11 +211,11 @@ class Location(Kind):
 
     @property
     def expected(self) -> str:
-        """What it takes."""
+        """The accepted values."""
         return self.description
 
     def read(self, given: object, base: Path) -> Path:
-        """The path, joined to `base` where it is relative."""
+        """Return the path, joined to `base` where it is relative."""
         if not isinstance(given, str) or not given.strip() or "\0" in given:
             raise UnfitError
         try:
@@ -224,7 +224,7 @@ class Location(Kind):
             raise UnfitError("names a home directory that cannot be found") from None
 
     def write(self, value: Path) -> str:
-        """The absolute path in quotes."""
+        """Return the absolute path in quotes."""
         return quoted(str(value.absolute()))
 
 
@@ -234,11 +234,11 @@ class Network(Kind):
 
     @property
     def expected(self) -> str:
-        """How it is written."""
+        """The accepted syntax."""
         return "an IP address or a network such as 10.0.0.0/8"
 
     def read(self, given: object, base: Path) -> str:  # noqa: ARG002
-        """The address or network as it was written."""
+        """Return the address or network as it was written."""
         if not isinstance(given, str):
             raise UnfitError
         try:
@@ -250,21 +250,21 @@ class Network(Kind):
         return given
 
     def write(self, value: str) -> str:
-        """The network in quotes."""
+        """Return the network in quotes."""
         return quoted(value)
 
 
 @dataclass(frozen=True)
 class BaseUrl(Kind):
-    """Where an upstream's API is, without the `/v1` of its paths."""
+    """The URL of an upstream's API, without the `/v1` of its paths."""
 
     @property
     def expected(self) -> str:
-        """How it is written."""
+        """The accepted syntax."""
         return "an http:// or https:// URL such as https://api.anthropic.com"
 
     def read(self, given: object, base: Path) -> str:  # noqa: ARG002
-        """The URL without a slash or `/v1` at its end."""
+        """Return the URL without a slash or `/v1` at its end."""
         if not isinstance(given, str):
             raise UnfitError
         try:
@@ -285,11 +285,11 @@ class BaseUrl(Kind):
         return f"{parts.scheme}://{parts.netloc}{path}"
 
     def write(self, value: str) -> str:
-        """The URL in quotes."""
+        """Return the URL in quotes."""
         return quoted(value)
 
     def show(self, given: object) -> str:
-        """What was given, without a credential."""
+        """Show the given value without a credential."""
         return shown(without_password(given) if isinstance(given, str) else given)
 
 
@@ -299,11 +299,11 @@ class WebOrigin(Kind):
 
     @property
     def expected(self) -> str:
-        """How it is written."""
+        """The accepted syntax."""
         return "an origin such as https://chat.example.com, without a path, or *"
 
     def read(self, given: object, base: Path) -> str:  # noqa: ARG002
-        """The origin, in lower case and without a port that goes without saying."""
+        """Return the origin, in lower case and without a port that goes without saying."""
         if not isinstance(given, str):
             raise UnfitError
         if given == "*":
@@ -317,24 +317,24 @@ class WebOrigin(Kind):
         return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS.get(scheme) else port}"
 
     def write(self, value: str) -> str:
-        """The origin in quotes."""
+        """Return the origin in quotes."""
         return quoted(value)
 
 
 @dataclass(frozen=True)
 class DatabaseUrl(Kind):
-    """Where a PostgreSQL database is."""
+    """The URL of a PostgreSQL database."""
 
     @property
     def expected(self) -> str:
-        """How it is written."""
+        """The accepted syntax."""
         return (
             "a URL such as postgresql://user@host/database; for SQLite leave it out, "
             "and name the file or its directory by store.data"
         )
 
     def read(self, given: object, base: Path) -> str:  # noqa: ARG002
-        """The URL."""
+        """Return the URL."""
         if not isinstance(given, str):
             raise UnfitError
         scheme, separator, rest = given.partition("://")
@@ -343,15 +343,15 @@ class DatabaseUrl(Kind):
         return f"postgresql://{rest}"
 
     def write(self, value: str) -> str:
-        """The URL in quotes, without its password."""
+        """Return the URL in quotes, without its password."""
         return quoted(without_password(value))
 
     def show(self, given: object) -> str:
-        """What was given, without its password."""
+        """Show the given value without its password."""
         return shown(without_password(given) if isinstance(given, str) else given)
 
 
 def without_password(url: str) -> str:
-    """The URL with its password blanked, in the part before the host and in the query."""
+    """Return the URL with its password blanked, in the part before the host and in the query."""
     url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
     return re.sub(r"([?&]password=)[^&#]*", r"\1***", url)

@@ -28,19 +28,19 @@ class Source(Protocol):
 
     @property
     def base(self) -> Path:
-        """What its relative paths are relative to."""
+        """The directory that its relative paths are relative to."""
         ...
 
     def label(self, path: TomlPath) -> str:
-        """How a message about a value begins."""
+        """Return the beginning of a message about a value."""
         ...
 
     def origin(self, path: TomlPath) -> str:
-        """Where the value was read, in a few words."""
+        """Return a few words that say where the value was read."""
         ...
 
     def line(self, path: TomlPath) -> int:
-        """The line of the value, 0 where there are no lines."""
+        """Return the line of the value, 0 where there are no lines."""
         ...
 
 
@@ -57,15 +57,15 @@ class FileSource:
         return self.path.parent
 
     def label(self, path: TomlPath) -> str:
-        """The file, the line, and the setting's dotted name."""
+        """Return the file, the line, and the setting's dotted name."""
         return f"{self.path}:{self.line(path)}: {dotted(path)}"
 
     def origin(self, path: TomlPath) -> str:
-        """The file and the line."""
+        """Return the file and the line."""
         return f"{self.path.name}:{self.line(path)}"
 
     def line(self, path: TomlPath) -> int:
-        """The line of the value."""
+        """Return the line of the value."""
         return self.lines.of(path)
 
 
@@ -81,23 +81,23 @@ class Named:
     base: Path = Path()
 
     def label(self, path: TomlPath) -> str:
-        """Its name, and where inside of it."""
+        """Return its name, and where inside of it."""
         inside = dotted(path[len(self.path) :])
         joint = "." if inside and not inside.startswith("[") else ""
         return f"{self.name}{joint}{inside}"
 
     def origin(self, path: TomlPath) -> str:  # noqa: ARG002
-        """Its name."""
+        """Return its name."""
         return self.name
 
     def line(self, path: TomlPath) -> int:  # noqa: ARG002
-        """None of its own."""
+        """Return no line."""
         return 0
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value stands in a source."""
+    """The place of a value in a source."""
 
     source: Source
     path: TomlPath
@@ -107,12 +107,12 @@ class Origin:
 
     @property
     def label(self) -> str:
-        """How a message about the value begins."""
+        """The beginning of a message about the value."""
         return self.source.label(self.path)
 
     @property
     def origin(self) -> str:
-        """Where the value was read, in a few words."""
+        """Return a few words that say where the value was read."""
         return self.source.origin(self.path)
 
 
@@ -141,7 +141,7 @@ class RawSetting:
 
 
 def dotted(path: TomlPath) -> str:
-    """`upstreams[0].models`, as messages name a setting."""
+    """Return `upstreams[0].models`, as messages name a setting."""
     parts = [f"[{key}]" if isinstance(key, int) else f".{_key(key)}" for key in path]
     return "".join(parts).removeprefix(".")
 
@@ -180,7 +180,7 @@ class TomlLines:
         self._read()
 
     def of(self, path: TomlPath) -> int:
-        """The line of a value; for one that is not there, of the nearest table around it."""
+        """Return the line of a value; for one that is not there, of the nearest table around it."""
         while path and path not in self._found:
             path = path[:-1]
         return self._found.get(path, 1)
@@ -227,7 +227,7 @@ class TomlLines:
         return path
 
     def _keys(self, end: str) -> list[str]:
-        """The parts of a dotted key."""
+        """Return the parts of a dotted key."""
         keys: list[str] = []
         while self._token not in {end, ""}:
             token = self._advance()
@@ -256,7 +256,7 @@ class TomlLines:
             self._advance()
 
     def _elements(self, path: TomlPath, end: str) -> None:
-        """What an array or an inline table has, up to its end."""
+        """Yield the elements of an array or an inline table."""
         index = 0
         while self._token not in {end, ""}:
             if self._token in {",", "\n"}:
@@ -271,7 +271,7 @@ class TomlLines:
 
 
 def _tokens(text: str) -> Iterator[tuple[int, str]]:
-    """The tokens without comments, each with the line on which it begins."""
+    """Yield the tokens without comments, each with the line on which it begins."""
     line, counted = 1, 0
     for match in _TOKEN.finditer(text):
         line += text.count("\n", counted, match.start())

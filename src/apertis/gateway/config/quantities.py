@@ -26,7 +26,7 @@ _MAX_DOLLARS = Decimal(1_000_000)
 
 
 def _numeric(text: str) -> object:
-    """A number where the text is one."""
+    """Return a number where the text is one."""
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         return int(text)
     try:
@@ -56,7 +56,7 @@ class Whole(Kind):
         return f"{self.noun} from {self.least} to {self.most}{self.note}"
 
     def read(self, given: object, base: Path) -> int:  # noqa: ARG002
-        """The number."""
+        """Return the number."""
         if not isinstance(given, int) or isinstance(given, bool) or given < self.least:
             raise UnfitError
         if self.most is not None and given > self.most:
@@ -64,11 +64,11 @@ class Whole(Kind):
         return given
 
     def parse(self, text: str) -> object:
-        """The number that the text writes."""
+        """Return the number that the text writes."""
         return _numeric(text)
 
     def write(self, value: int) -> str:
-        """Its digits."""
+        """Return its digits."""
         return str(value)
 
 
@@ -84,7 +84,7 @@ class Number(Kind):
         return "a number, 0 or more (0: none)"
 
     def read(self, given: object, base: Path) -> float | None:  # noqa: ARG002
-        """The number, None for zero."""
+        """Return the number, None for zero."""
         if not _is_number(given):
             raise UnfitError
         number = float(given)  # type: ignore[arg-type]
@@ -93,11 +93,11 @@ class Number(Kind):
         return number or None
 
     def parse(self, text: str) -> object:
-        """The number that the text writes."""
+        """Return the number that the text writes."""
         return _numeric(text)
 
     def write(self, value: float | None) -> str:
-        """Its digits."""
+        """Return its digits."""
         return _digits(value or 0.0)
 
 
@@ -110,12 +110,12 @@ class Duration(Kind):
 
     @property
     def expected(self) -> str:
-        """How it is written."""
+        """The accepted syntax."""
         bound = "above 0" if self.positive else "0 or more"
         return f'a number of seconds {bound}, or a text such as "500ms", "90s", "5m" or "1h"'
 
     def read(self, given: object, base: Path) -> float:  # noqa: ARG002
-        """The seconds."""
+        """Return the seconds."""
         if isinstance(given, str) and (match := _DURATION.fullmatch(given)):
             seconds = float(match[1]) * _DURATIONS[match[2]]
         elif _is_number(given):
@@ -127,11 +127,11 @@ class Duration(Kind):
         return seconds
 
     def parse(self, text: str) -> object:
-        """The number that the text writes, or the text with its unit."""
+        """Return the number that the text writes, or the text with its unit."""
         return _numeric(text)
 
     def write(self, value: float) -> str:
-        """The seconds."""
+        """Return the seconds."""
         return _digits(value)
 
 
@@ -147,11 +147,11 @@ class Size(Kind):
 
     @property
     def expected(self) -> str:
-        """How it is written."""
+        """The accepted syntax."""
         return f'a number of bytes, {self.least} or more, or a text such as "32MB" or "64MiB"'
 
     def read(self, given: object, base: Path) -> int:  # noqa: ARG002
-        """The bytes."""
+        """Return the bytes."""
         if isinstance(given, str) and (match := _SIZE.fullmatch(given)):
             size = int(Decimal(match[1]) * _SIZES[(match[2] or "").lower()])
         elif isinstance(given, int) and not isinstance(given, bool):
@@ -163,7 +163,7 @@ class Size(Kind):
         return size
 
     def write(self, value: int) -> str:
-        """The bytes, in a unit where that is exact."""
+        """Return the bytes, in a unit where that is exact."""
         for unit in ("gi", "mi", "ki"):
             if value and value % _SIZES[unit] == 0:
                 return quoted(f"{value // _SIZES[unit]}{unit.capitalize()}B")
@@ -178,11 +178,11 @@ class RateLimit(Kind):
 
     @property
     def expected(self) -> str:
-        """How it is written."""
+        """The accepted syntax."""
         return 'a rate such as "1500/3m" (units s, m, h, d), or "0" for no limit'
 
     def read(self, given: object, base: Path) -> Rate | None:  # noqa: ARG002
-        """The rate."""
+        """Return the rate."""
         if given == 0 and not isinstance(given, bool):
             return None
         if not isinstance(given, str):
@@ -193,7 +193,7 @@ class RateLimit(Kind):
             raise UnfitError from None
 
     def write(self, value: Rate | None) -> str:
-        """The rate as it is written."""
+        """Return the rate as it is written."""
         return quoted("0" if value is None else str(value))
 
 
@@ -207,7 +207,7 @@ class Money(Kind):
         return f"an amount of dollars from 0 to {_MAX_DOLLARS:,}, a multiple of {MONEY_STEP:f}"
 
     def read(self, given: object, base: Path) -> Decimal:  # noqa: ARG002
-        """The amount."""
+        """Return the amount."""
         # A float has been rounded already; the readers keep the digits that were written.
         if isinstance(given, bool) or not isinstance(given, str | int | Decimal):
             raise UnfitError
@@ -220,9 +220,9 @@ class Money(Kind):
         return abs(amount)
 
     def parse(self, text: str) -> object:
-        """The digits that were written."""
+        """Return the digits that were written."""
         return text
 
     def write(self, value: Decimal) -> str:
-        """The digits, as text so that nobody rounds them."""
+        """Return the digits, as text so that nobody rounds them."""
         return quoted(f"{value:f}")

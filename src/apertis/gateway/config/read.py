@@ -114,7 +114,7 @@ def read_settings(
     first_token_seconds: float | None = None,
     tokens_per_second: float | None = None,
 ) -> Settings:
-    """The settings: what is given here wins over the environment, that over the file.
+    """Return the settings: what is given here wins over the environment, that over the file.
 
     The file is `config`, else the one that `APERTIS_CONFIG` names, else none. Variables are
     `APERTIS_<SECTION>_<FIELD>`, lists and tables as JSON; `APERTIS_HOST`, `APERTIS_PORT` and
@@ -135,7 +135,7 @@ def read_settings(
 def read_store_settings(
     environment: Mapping[str, str], *, config: Path | None = None, data: Path | None = None
 ) -> StoreSettings:
-    """The settings of the store alone, from the same sources.
+    """Return the settings of the store alone, from the same sources.
 
     For commands beside the gateway: who runs them need not have the upstreams' credentials.
     """
@@ -150,7 +150,7 @@ def read_store_settings(
 def read(
     environment: Mapping[str, str], config: Path | None = None, options: Layer | None = None
 ) -> Reading:
-    """As `read_settings`, with the origins of the values."""
+    """Read the settings, with the origins of the values."""
     reader = Reader(environment)
     file = _file(environment, config)
     given = _gathered(file, options or {}, reader)
@@ -179,7 +179,7 @@ def _file(environment: Mapping[str, str], config: Path | None) -> Path | None:
 
 
 def _gathered(file: Path | None, options: Layer, reader: Reader) -> Layer:
-    """What was given, of each setting by the source that wins."""
+    """Merge the sources: of each setting, the value from the source that wins."""
     return (from_file(file, reader) if file else {}) | from_environment(reader) | options
 
 

@@ -27,7 +27,7 @@ class SettingsError(ConfigurationError):
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known name that a misspelled one most likely stands for."""
+    """Return the known name that a misspelled one most likely stands for."""
     return next(iter(difflib.get_close_matches(name, list(known), 1, cutoff)), None)
 
 
@@ -54,7 +54,7 @@ class Reader:
             raise SettingsError([sentence for _, sentence in ordered])
 
     def value(self, given: RawSetting, kind: Kind) -> Any:
-        """The value; None, with a problem kept, if it cannot be."""
+        """Return the value; None, with a problem kept, if it cannot be."""
         try:
             return kind.read(given.value, given.place.source.base)
         except UnfitError as error:
@@ -66,7 +66,7 @@ class Reader:
             return None
 
     def values(self, given: Mapping[str, RawSetting], kinds: Mapping[str, Kind]) -> dict[str, Any]:
-        """The values that could be read, by name."""
+        """Return the values that could be read, by name."""
         found: dict[str, Any] = {}
         for name in given.keys() & kinds.keys():
             before = len(self._problems)
@@ -76,7 +76,7 @@ class Reader:
         return found
 
     def table(self, given: RawSetting, known: Collection[str]) -> dict[str, RawSetting] | None:
-        """What a table gives; unknown names are problems. None if it is no table."""
+        """Read a table; unknown names are problems. None if it is not a table."""
         table = given.table
         if table is None:
             self.problem(given.place, f"must be a table, not {shown(given.value)}")
@@ -86,7 +86,7 @@ class Reader:
         return {n: RawSetting(v, given / n) for n, v in table.items() if n in known}
 
     def array(self, given: RawSetting) -> list[RawSetting]:
-        """The elements of an array; none, with a problem kept, if it is no array."""
+        """Return the elements of an array; none, with a problem kept, if it is no array."""
         elements = given.array
         if elements is None:
             self.problem(given.place, f"must be an array, not {shown(given.value)}")

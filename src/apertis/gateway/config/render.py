@@ -26,7 +26,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def render(reading: Reading) -> str:
-    """The whole document.
+    """Return the whole document.
 
     Read again, from a file in the same directory and with the same variables for the keys, it
     gives the same settings. Of a database's URL the password is blanked.

@@ -22,7 +22,7 @@ class Secret:
         self.source = source
 
     def reveal(self) -> str:
-        """The credential itself."""
+        """Return the credential itself."""
         return self._text
 
     def __repr__(self) -> str:

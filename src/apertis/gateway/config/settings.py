@@ -59,7 +59,7 @@ _PER_KEY = Rate(3000, 60)
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where the gateway listens, and how it deals with connections."""
+    """Listening addresses, TLS, connections and limits of requests."""
 
     host: Annotated[str, Text("an address or a host name")] = "127.0.0.1"
     """Address to listen on. The default is reached from this machine only; `0.0.0.0` and `::`
@@ -86,7 +86,7 @@ class ServerSettings:
     body_total_timeout_seconds: Annotated[float, Duration()] = 600.0
     """Longest time that a request's body may take as a whole."""
     stop_seconds: Annotated[float, Duration(positive=False)] = 30.0
-    """How long a stop lets answers that are under way finish."""
+    """Time that a stop allows for running requests to finish."""
     workers: Annotated[int, Whole(1)] = 1
     """Processes. Only 1 works: limits and quotas are counted inside the process."""
     ping_seconds: Annotated[float, Duration()] = 15.0
@@ -99,7 +99,7 @@ class ServerSettings:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach the address."""
+        """True if only this machine can reach the address."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -107,13 +107,13 @@ class ServerSettings:
 
     @property
     def has_tls(self) -> bool:
-        """Whether HTTPS is served."""
+        """True if HTTPS is served."""
         return self.tls_certificate is not None
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """What the gateway keeps, and where."""
+    """The location of the gateway's data."""
 
     data: Annotated[Path, Location()]
     """Directory of the database, the usage journal and the lock. A path that ends in `.db`,
@@ -139,7 +139,7 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """How many requests are let in. A key may have limits of its own."""
+    """Rate limits. A key may have limits of its own."""
 
     per_address: Annotated[Rate | None, RateLimit()] = _PER_ADDRESS
     """Requests of one client address."""
@@ -153,39 +153,39 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class MoneySettings:
-    """What happens when the price of a request is not known, or somebody else pays it."""
+    """Billing of requests with an unknown price, and of those that somebody else pays for."""
 
     unpriced: Annotated[Literal["refuse", "free"], Choice(("refuse", "free"))] = "refuse"
-    """What a key with a quota gets for a model that has no price: `refuse` answers an error,
-    `free` lets it through at no cost."""
+    """Response to a key with a quota for a model that has no price: `refuse` returns an error,
+    `free` allows the request at no cost."""
     billing_policy: Annotated[Literal["booked", "free"], Choice(("booked", "free"))] = "booked"
-    """What a request costs its key whose `billing_policy` bills somebody else: `booked` is what it
-    would cost otherwise, `free` is nothing. It is marked in either case."""
+    """Cost of a request to a key whose `billing_policy` bills somebody else: `booked` is the
+    usual cost, `free` is nothing. The record is marked in either case."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingSettings:
-    """How upstreams are chosen, waited for and given up."""
+    """Selection of upstreams, timeouts and failover."""
 
     connect_timeout_seconds: Annotated[float, Duration()] = 10.0
     """Longest wait for a connection to an upstream, TLS included."""
     first_byte_timeout_seconds: Annotated[float, Duration()] = 600.0
-    """Longest wait for the first byte of an upstream's answer."""
+    """Longest wait for the first byte of an upstream's response."""
     idle_timeout_seconds: Annotated[float, Duration()] = 300.0
-    """Longest silence within an upstream's answer."""
+    """Longest silence within an upstream's response."""
     fallback_timeout_ms: Annotated[int, Whole(5000, 300_000, "milliseconds")] = 30_000
-    """Wait for the first content of a model's answer before the next fallback model is tried,
+    """Wait for the first content of a model's response before the next fallback model is tried,
     where neither the request nor the key says it."""
     fallback_enabled: Annotated[bool, Flag()] = False
-    """Whether `fallback_models` are used where neither the request nor the key says it."""
+    """Use `fallback_models` where neither the request nor the key decides it."""
     affinity: Annotated[bool, Flag()] = True
-    """Whether a conversation stays with its upstream, so that prompt caches are hit."""
+    """Keep a conversation on its upstream, so that prompt caches are hit."""
     affinity_seconds: Annotated[int, Whole(1, noun="seconds")] = 3600
-    """How long a conversation's upstream is remembered after its last request."""
+    """Time that a conversation's upstream is remembered after its last request."""
     breaker_failures: Annotated[int, Whole(1)] = 5
     """Failures in a row after which an upstream is left alone."""
     breaker_open_seconds: Annotated[float, Duration()] = 30.0
-    """How long it is left alone before one request tries it again."""
+    """Time that an open breaker waits before one request probes the upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,32 +193,32 @@ class CacheSettings:
     """The response cache, for keys that have it switched on and requests that ask for it."""
 
     max_bytes: Annotated[int, Size(0)] = 64 * 2**20
-    """Memory for cached answers; 0 switches the cache off."""
+    """Memory for cached responses; 0 switches the cache off."""
     ttl_seconds: Annotated[float, Duration()] = 300.0
-    """Age at which an answer is forgotten."""
+    """Age at which a response is forgotten."""
     max_entry_bytes: Annotated[int, Size()] = 2**20
     """Largest answer that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """What is written to stderr. Never what was said, never a secret."""
+    """The log on stderr. It never has prompts, responses or secrets."""
 
     requests: Annotated[bool, Flag()] = True
-    """Whether each request is one line."""
+    """Log one line for each request."""
     format: Annotated[Literal["auto", "json", "text"], Choice(("auto", "json", "text"))] = "auto"
-    """How a line is written: `json` with all there is to say, `text` short and for people; `auto`
-    is `text` on a terminal and `json` elsewhere."""
+    """Format of a line: `json` has every field, `text` is short and for people; `auto` is `text`
+    on a terminal and `json` elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """How fast the sandbox speaks, the deterministic stand-in for Claude."""
+    """Speed of the sandbox, the deterministic stand-in for Claude."""
 
     first_token_seconds: Annotated[float, Duration(positive=False)] = 0.0
-    """How long it thinks before its first token."""
+    """Delay before the first token."""
     tokens_per_second: Annotated[float | None, Number()] = None
-    """How fast it speaks; 0 is as fast as it can."""
+    """Speed of the output in tokens per second; 0 is as fast as possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,17 +250,17 @@ class UpstreamSettings:
     kind: Annotated[Literal["anthropic", "sandbox"], Choice(("anthropic", "sandbox"))] = "anthropic"
     """`anthropic` speaks the Messages API over HTTP; `sandbox` is the built-in stand-in."""
     base_url: Annotated[str | None, BaseUrl()] = None
-    """Where its API is, with or without `/v1` at the end. Default for `anthropic`:
+    """URL of its API, with or without `/v1` at the end. Default for `anthropic`:
     `https://api.anthropic.com`."""
     api_key: Secret | None = None
     """Its credential: `api_key_env` names the variable of the environment that has it,
     `api_key_file` a file that has nothing else, relative to the configuration's. The credential
-    itself is refused here. `https://api.anthropic.com` needs one."""
+    itself is rejected here. `https://api.anthropic.com` needs one."""
     auth: Annotated[Literal["x-api-key", "bearer"], Choice(("x-api-key", "bearer"))] = "x-api-key"
-    """How the key is sent: in the header `x-api-key`, or as `Authorization: Bearer`."""
+    """Header that carries the key: `x-api-key`, or `Authorization: Bearer`."""
     models: tuple[ModelSettings, ...] = ()
-    """What it serves: names, or tables `[[upstreams.models]]` as below. Default: every model name
-    passes as it is."""
+    """The models it serves: names, or tables `[[upstreams.models]]` as below. Default: every
+    model name is passed on unchanged."""
     priority: Annotated[int, Whole(-1000, 1000)] = 0
     """Upstreams of a lower number are tried first."""
     weight: Annotated[int, Whole(1, 1_000_000)] = 1
@@ -289,7 +289,7 @@ class PriceSettings:
     web_search: Annotated[Decimal, Money()] = Decimal(10)
     """A thousand web searches by the server's tool."""
     batch_percent: Annotated[int, Whole(0, 100)] = 50
-    """What a request in a batch costs, in percent."""
+    """Price of a request in a batch, in percent."""
 
 
 _SANDBOX = UpstreamSettings("sandbox", "sandbox")
@@ -312,7 +312,7 @@ class Settings:
 
 
 def kinds_of(section: type[Any]) -> Mapping[str, Kind]:
-    """What the settings of a section take, by name; without those of a form of their own."""
+    """Return the kinds of a section's settings by name; without those of a form of their own."""
     hints = get_type_hints(section, include_extras=True)
     found = {item.name: getattr(hints[item.name], "__metadata__", ()) for item in fields(section)}
     return {name: kinds[0] for name, kinds in found.items() if kinds}

@@ -1,4 +1,4 @@
-"""What each source gives: the file, the environment, the command line."""
+"""The settings from each source: the file, the environment, the command line."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _NEARLY_THE_SAME = 0.9
 
 
 def from_file(path: Path, reader: Reader) -> Layer:
-    """What a TOML file gives; `SettingsError` if it cannot be read at all."""
+    """Read a TOML file; raise `SettingsError` if it cannot be read at all."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -102,7 +102,7 @@ def _not_toml(path: Path, text: str, said: str) -> str:
 
 
 def from_environment(reader: Reader) -> Layer:
-    """What the variables give; one that is empty gives nothing."""
+    """Read the environment; an empty variable sets nothing."""
     known = _variables()
     layer: Layer = {}
     for name, text in reader.environment.items():
@@ -119,7 +119,7 @@ def from_environment(reader: Reader) -> Layer:
 
 
 def _variables() -> dict[str, tuple[str, ...]]:
-    """Every variable, with the setting that it gives."""
+    """Return every variable, with the setting that it gives."""
     found = dict[str, tuple[str, ...]](_SHORT)
     for section, kind in SECTIONS.items():
         for name in kinds_of(kind):
@@ -161,7 +161,7 @@ def _check_unknown(name: str, known: Mapping[str, object], reader: Reader) -> No
 
 
 def from_options(options: Mapping[str, tuple[tuple[str, str], object]]) -> Layer:
-    """What the command line gives: by an option's name, its setting and value (None: not given)."""
+    """Read the command line: an option's name to its setting and value (None: not given)."""
     return {
         path: RawSetting(
             str(value) if isinstance(value, Path) else value, Origin(Named(name, path), path)

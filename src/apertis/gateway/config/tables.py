@@ -30,7 +30,7 @@ _KEY = re.compile(r"[!-~]+")
 def read_upstreams(
     given: RawSetting, reader: Reader
 ) -> tuple[tuple[UpstreamSettings, Origin], ...]:
-    """The upstreams, each with the place of its table; those that cannot be are left out."""
+    """Return the upstreams, each with the place of its table; those that cannot be are left out."""
     found: list[tuple[UpstreamSettings, Origin]] = []
     names: dict[str, Origin] = {}
     for element in reader.array(given):
@@ -132,7 +132,7 @@ def _key_of_file(given: RawSetting, name: str, reader: Reader) -> Secret | None:
 
 
 def _flaw(text: str) -> str | None:
-    """Why a text cannot be sent as a key; nothing of it is shown."""
+    """Return the reason that a text cannot be sent as a key; nothing of it is shown."""
     if not text:
         return "is empty"
     if not _KEY.fullmatch(text):
@@ -170,7 +170,7 @@ def _model(given: RawSetting, reader: Reader) -> ModelSettings | None:
 
 
 def found_upstream(reader: Reader) -> tuple[UpstreamSettings, str]:
-    """The upstream of a gateway that has none configured, and what it was found by.
+    """Return the upstream of a gateway that has none configured, and what it was found by.
 
     Anthropic, with the key of the variables that its SDK reads; without one the sandbox.
     """
@@ -192,7 +192,7 @@ def found_upstream(reader: Reader) -> tuple[UpstreamSettings, str]:
 
 
 def read_prices(given: RawSetting, reader: Reader) -> Mapping[str, PriceSettings]:
-    """The price of each model; those that cannot be are left out."""
+    """Return the price of each model; those that cannot be are left out."""
     tables = reader.table(given, (given.table or {}).keys()) or {}
     found = {model: _price(table, reader) for model, table in tables.items()}
     return MappingProxyType({model: price for model, price in found.items() if price is not None})
@@ -215,5 +215,5 @@ def _price(given: RawSetting, reader: Reader) -> PriceSettings | None:
 
 
 def _stepped(amount: Decimal) -> Decimal:
-    """The amount in whole units of money, rounded up."""
+    """Return the amount in whole units of money, rounded up."""
     return (amount / MONEY_STEP).to_integral_value(ROUND_UP) * MONEY_STEP

@@ -1,4 +1,4 @@
-"""One request of the doctor, with an answer that is bounded, whatever is at the other end."""
+"""One request of the doctor, with a response that is bounded, whatever is at the other end."""
 
 from __future__ import annotations
 

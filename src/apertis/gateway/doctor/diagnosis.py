@@ -20,7 +20,7 @@ __all__ = ["configuration_findings", "diagnose"]
 
 
 def configuration_findings(error: SettingsError) -> tuple[Finding, ...]:
-    """What is to be said when the settings cannot be read: nothing else can be tried then."""
+    """Return the findings for unreadable settings: nothing else can be checked then."""
     advice = "correct it; `apertis config check` says whether that is done"
     return tuple(fail("configuration", problem, advice) for problem in error.problems)
 

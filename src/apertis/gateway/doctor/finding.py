@@ -1,4 +1,4 @@
-"""What the doctor says of one thing."""
+"""A finding of the doctor."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ __all__ = ["Finding", "State", "fail", "ok", "warn"]
 
 
 class State(enum.Enum):
-    """How a thing is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARN = "warn"
-    """It works, and may not be what is wanted."""
+    """Report something that works and may not be intended."""
     FAIL = "fail"
     """The gateway cannot start, or cannot serve, like this."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """How one thing is, in a line; `advice` says what to do about it."""
+    """The result of one check, in a line; `advice` says what to do about it."""
 
     subject: str
     state: State
@@ -29,15 +29,15 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def ok(subject: str, message: str) -> Finding:
-    """Nothing is wrong."""
+    """Report that nothing is wrong."""
     return Finding(subject, State.OK, message)
 
 
 def warn(subject: str, message: str, advice: str) -> Finding:
-    """It works, and may not be what is wanted."""
+    """Report something that works and may not be intended."""
     return Finding(subject, State.WARN, message, advice)
 
 
 def fail(subject: str, message: str, advice: str) -> Finding:
-    """It does not work."""
+    """Report something that does not work."""
     return Finding(subject, State.FAIL, message, advice)

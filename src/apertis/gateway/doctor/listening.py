@@ -19,7 +19,7 @@ _SOON_DAYS = 14
 
 
 def tls_finding(server: ServerSettings, now: float) -> Finding:
-    """Whether the certificate can be used, and for how long; `now` is Unix time."""
+    """Return whether the certificate can be used, and for how long; `now` is Unix time."""
     if server.tls_certificate is None or server.tls_key is None:
         return ok("tls", "not configured: plain HTTP is served")
     try:
@@ -35,7 +35,7 @@ def tls_finding(server: ServerSettings, now: float) -> Finding:
 
 
 def address_finding(server: ServerSettings) -> Finding:
-    """Who can reach the gateway, and whether what they send can be read on the way."""
+    """Report who can reach the gateway, and whether the traffic is encrypted."""
     where = f"{server.host}:{server.port}"
     if server.is_loopback:
         return ok("address", f"{where} is reached from this machine only")
@@ -52,7 +52,7 @@ def address_finding(server: ServerSettings) -> Finding:
 
 
 def proxies_finding(server: ServerSettings) -> Finding:
-    """Whose word is taken for the address of a client."""
+    """Report the proxies that are trusted for the client's address."""
     networks = [ipaddress.ip_network(text, strict=False) for text in server.trusted_proxies]
     everybody = [str(network) for network in networks if network.prefixlen == 0]
     if everybody:

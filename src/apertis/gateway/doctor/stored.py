@@ -29,7 +29,7 @@ _NO_BYTES = 50 * 10**6
 
 
 async def store_findings(store: StoreSettings) -> tuple[Finding, ...]:
-    """The database, and the disk below the data directory."""
+    """Return the database, and the disk below the data directory."""
     database = await (_server_finding(store.url) if store.url else _file_finding(store))
     disk = _disk_finding(store.directory)
     return database, *([disk] if disk else [])
@@ -79,7 +79,7 @@ async def _database_finding(location: Path | str, name: str, size: str | None) -
 
 
 def _disk_finding(directory: Path) -> Finding | None:
-    """Room for, and leave to write, the journal and the database; None on a directory-less path."""
+    """Check space and write access for the journal and the database; None without a directory."""
     existing = next(path for path in (directory, *directory.absolute().parents) if path.is_dir())
     if not os.access(existing, os.W_OK | os.X_OK):
         advice = (

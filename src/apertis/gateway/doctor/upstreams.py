@@ -31,9 +31,9 @@ _SLOW_SECONDS = 2.0
 async def upstream_findings(
     settings: Settings, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[Finding, ...]:
-    """A finding for each upstream, in their order; they are asked at the same time.
+    """Return a finding for each upstream, in their order; they are asked at the same time.
 
-    `clock` tells seconds, to measure how long an answer takes.
+    `clock` tells seconds, to measure how long a response takes.
     """
     found = await asyncio.gather(*(_finding(each, settings, clock) for each in settings.upstreams))
     exposed = [_exposed_key(each) for each in settings.upstreams]
@@ -75,7 +75,7 @@ def _judged(
     headers: Sequence[tuple[bytes, bytes]],
     body: bytes,
 ) -> Finding | None:
-    """What is wrong with the answer; None if it is a list of models."""
+    """Return the problem with the response; None if it is a list of models."""
     where = upstream.base_url
     if status in {401, 403}:
         return _refused(subject, upstream, status)
@@ -137,7 +137,7 @@ def _is_local(host: str) -> bool:
 
 
 def _exposed_key(upstream: UpstreamSettings) -> Finding | None:
-    """Whether other users of the machine can read the key's file."""
+    """Return whether other users of the machine can read the key's file."""
     key = upstream.api_key
     if key is None or key.setting != "api_key_file" or os.name != "posix":
         return None

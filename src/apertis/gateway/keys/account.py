@@ -25,16 +25,16 @@ class Account:
 
     @property
     def remaining(self) -> int | None:
-        """What may still be reserved; None without a quota. Below zero after an overshoot."""
+        """Units that can still be reserved; None without a quota. Below zero after an overshoot."""
         return None if self.quota is None else self.quota - self.used - self.set_aside
 
     @property
     def set_aside(self) -> int:
-        """What is promised to requests and batches together."""
+        """Units reserved for requests and batches together."""
         return self.reserved + self.held
 
     def reserve(self, units: int) -> bool:
-        """Set `units` aside for a request; False, and nothing is set aside, if they are not there.
+        """Reserve `units` for a request; False, and nothing is reserved, if they are not left.
 
         A reservation of 0 is granted as long as the quota is not overspent.
         """
@@ -63,7 +63,7 @@ class Account:
     def settle(self, reserved: int, actual: int) -> None:
         """Give a reservation back and book what the request cost.
 
-        A `ValueError` means that more was given back than is set aside: a reservation was settled
+        A `ValueError` means that more was given back than is reserved: a reservation was settled
         twice. Nothing is booked then.
         """
         if reserved > self.reserved:

@@ -22,7 +22,7 @@ class Key:
     """A key that lives: its record as it is now, its account, and what it may reach.
 
     A change of the record is seen at once by whoever holds the key, and never touches what the
-    account has spent or set aside.
+    account has spent or reserved.
     """
 
     __slots__ = ("_models", "_networks", "account", "record")
@@ -45,7 +45,7 @@ class Key:
         self._networks = None
 
     def allows(self, model: str, aliases: Iterable[str] = ()) -> bool:
-        """Whether the key may use a model, by this name or by one of its other names.
+        """Return whether the key may use a model, by this name or by one of its other names.
 
         How names are compared: `apertis.gateway.keys.matching.ModelList`.
         """
@@ -59,7 +59,7 @@ class Key:
         return allowed.allows(model) or any(allowed.allows(alias) for alias in aliases)
 
     def allows_address(self, address: str) -> bool:
-        """Whether the key may be used from an address; what is no address is in no list."""
+        """Return whether the key may be used from an address; what is no address is in no list."""
         entries = self.record.addresses
         if entries is None:
             return True
@@ -127,7 +127,7 @@ class Directory:
         return self._by_id.get(key_id)
 
     def all(self) -> ValuesView[Key]:
-        """All keys, deleted ones too, in the order in which they came."""
+        """Return all keys, deleted ones too, in the order in which they came."""
         return self._by_id.values()
 
     def _index_hashes(self, key: Key) -> None:

@@ -58,12 +58,12 @@ def normal_address(text: str) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether this is an IPv4 or IPv6 address."""
+    """Return whether this is an IPv4 or IPv6 address."""
     return _locate(text) is not None
 
 
 def is_loopback(text: str) -> bool:
-    """Whether this is an address of this machine alone, in whatever family."""
+    """Return whether this is an address of this machine alone, in whatever family."""
     address = _parse_address(text)
     return address is not None and _unmapped(address).is_loopback
 
@@ -166,7 +166,7 @@ class ModelList:
         self._prefixes = tuple(_plain(entry[:-1]) for entry in entries if entry.endswith("*"))
 
     def allows(self, model: str) -> bool:
-        """Whether the list admits this name."""
+        """Return whether the list admits this name."""
         name = _plain(model)
         if name in self._exact or (self._prefixes and name.startswith(self._prefixes)):
             return True

@@ -54,7 +54,7 @@ def rotated(
 ) -> KeyRecord:
     """Give the record of the key with a new secret, whose hash and hint are passed.
 
-    The secret that it had is let in for `grace_seconds` more, 0 to 366 days; 0 ends it at once,
+    The secret that it had is allowed for `grace_seconds` more, 0 to 366 days; 0 ends it at once,
     which is right after a leak. One that was in grace from an earlier rotation ends at once. All
     else stays, and so does what is spent. `ValueError` for a grace out of range, and for a
     deleted key.

@@ -1,1 +1,1 @@
-"""Limits: how many requests and tokens are let in, and how many at once. No clock inside."""
+"""Limits: how many requests and tokens are allowed, and how many at once. No clock inside."""

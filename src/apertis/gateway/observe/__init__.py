@@ -1,1 +1,1 @@
-"""What the gateway tells of its work: a line of the log and counts for each request."""
+"""Observability: a log line and counters for each request."""

@@ -123,7 +123,7 @@ class Log:
 
     @property
     def form(self) -> Literal["auto", "json", "text"]:
-        """How lines are written; `auto` is text on a terminal, JSON elsewhere."""
+        """The format of a line; `auto` is text on a terminal, JSON elsewhere."""
         return self._form
 
     @form.setter
@@ -326,14 +326,14 @@ def _short_event(level: str, text: str, facts: Mapping[str, object]) -> bytes:
 
 
 def _printable(text: str) -> bytes:
-    """A line that gives no orders to a terminal, whatever callers and upstreams call things."""
+    """Return a line without control characters, whatever callers and upstreams call things."""
     if not text.isprintable():
         text = "".join(char if char.isprintable() else "?" for char in text)
     return text.encode("utf-8", "replace")
 
 
 def _clock(at: float) -> str:
-    """The time of day as this machine's clock on the wall shows it."""
+    """Return the time of day as this machine's clock on the wall shows it."""
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
@@ -343,7 +343,7 @@ def _second(seconds: int) -> str:
 
 
 def _moment(at: float) -> str:
-    """A time in UTC, to the millisecond; most requests share their second with others."""
+    """Return a time in UTC, to the millisecond; most requests share their second with others."""
     seconds = int(at)
     return f"{_second(seconds)}.{int((at - seconds) * 1000):03d}Z"
 

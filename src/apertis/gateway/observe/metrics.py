@@ -1,4 +1,4 @@
-"""What Prometheus reads: counted in plain dicts while requests run, laid out when it asks.
+"""Prometheus metrics: counted in plain dicts while requests run, rendered when scraped.
 
 The sets of labels are bounded: models that nobody configured or priced have names of their own
 until there are a hundred of them, and count as `other` from then on; codes of upstreams likewise.
@@ -48,7 +48,7 @@ class _Histogram:
 
 
 def _bounded(name: str, known: set[str]) -> str:
-    """The name, or `other` when it is new and there are too many already."""
+    """Return the name, or `other` when it is new and there are too many already."""
     if name not in known:
         if len(known) >= _MAX_STRANGERS:
             return "other"

@@ -116,7 +116,7 @@ class Progress:
 
     @property
     def cost_dollars(self) -> float:
-        """What it cost, for people to read; money is counted in units."""
+        """The cost in dollars, for people to read; money is counted in units."""
         return self.used.cost_units / UNITS_PER_DOLLAR
 
     def asks(self, model: str) -> None:
@@ -135,7 +135,7 @@ class Progress:
         self.upstream_request_id = upstream_request_id
 
     def fails(self, reason: str) -> None:
-        """Note why an upstream gave no answer that can be handed on."""
+        """Note why an upstream gave no response that can be handed on."""
         self.reason = reason
 
     def uses(self, kind: str, model: str, used: Used) -> None:
@@ -143,19 +143,19 @@ class Progress:
         self.kind, self.model, self.used = kind, model, used
 
     def answers(self, status: int, now: float | None = None) -> None:
-        """Note that the head of the answer leaves; at `now`, where its first byte counts."""
+        """Note that the head of the response leaves; at `now`, where its first byte counts."""
         self.status = status
         self.head_sent = True
         if now is not None:
             self.first_byte = now
 
     def refuses(self, refusal: Refusal) -> None:
-        """Note that the answer is an error of the gateway's own, and that it leaves."""
+        """Note that the response is an error of the gateway's own, and that it leaves."""
         self.status, self.code = refusal.status, refusal.code
         self.head_sent = True
 
     def streams(self, now: float) -> None:
-        """Note that the first bytes of a streamed answer leave."""
+        """Note that the first bytes of a streamed response leave."""
         self.streamed = True
         self.first_byte = now
 

@@ -1,7 +1,7 @@
-"""A streamed answer on its way: the upstream's own bytes, whole events at a time, and its usage.
+"""A streamed response on its way: the upstream's own bytes, whole events at a time, and its usage.
 
 The bytes are copied, never rebuilt. A reader beside them takes the usage, and tells whether the
-stream came to its end. One that breaks off ends in an `error` event; what was used is booked
+stream came to its end. One that is truncated ends in an `error` event; what was used is booked
 before the last bytes are handed out, however the stream ends.
 """
 
@@ -77,7 +77,7 @@ class Relay:
     async def hold(self, patience_seconds: float | None) -> Outcome:
         """Read up to the first content, keeping what came; nothing of it was handed out yet.
 
-        After `patience_seconds` without content the stream is handed out as far as it came: a
+        After `patience_seconds` without content the stream is handed out as far as received: a
         caller who hears nothing for long gives up. None waits for as long as this task is let.
         """
         reader = self.reader
@@ -122,7 +122,7 @@ class Relay:
         return Outcome.OK
 
     def committed(self) -> None:
-        """The first bytes are about to leave: keep the usage that the stream began with."""
+        """Keep the usage that the stream began with, as its first bytes are about to leave."""
         if self._charge is not None and not self._charge.settled:
             self._charge.begin(self.reader.use)
 
@@ -137,7 +137,7 @@ class Relay:
 
     @property
     def is_over(self) -> bool:
-        """Whether what was given out has an end: that of the message, or an error."""
+        """True if the caller has received the stream's end: that of the message, or an error."""
         if self._broken is not None:
             # An end that the reader saw behind a fault is not given out.
             return self._ended
@@ -180,7 +180,7 @@ class Relay:
         return refusal.event(self._progress.context.id)
 
     async def _pull(self) -> bytes | Refusal:
-        """Read whole events; b"" at the end of the body, the refusal when it breaks off."""
+        """Read whole events; b"" at the end of the body, the refusal when it is truncated."""
         framing, reader = self._framing, self.reader
         while True:
             chunk = await self._answer.read()
@@ -240,7 +240,7 @@ class Relay:
         return rest if ended else b""
 
     async def _tail(self) -> bytes:
-        """What follows the end of the message, as it came: a comment, or nothing."""
+        """Yield what follows the end of the message, as received: a comment, or nothing."""
         kept = self._framing.drain()
         if kept:
             return kept

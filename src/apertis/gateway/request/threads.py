@@ -1,6 +1,6 @@
 """The conversations that upstreams hold: how much is in them, so that going on can be paid for.
 
-An answer is remembered at once, and written to the store behind it. One that was lost on the way,
+A response is remembered at once, and written to the store behind it. One that was lost on the way,
 with the process or with the store, is only unknown: then a whole window counts.
 """
 
@@ -29,7 +29,7 @@ _DROP_SECONDS = 600.0
 
 
 class ThreadStore(Protocol):
-    """Where they are kept. `StoreUnavailableError` when it fails."""
+    """The store of threads. Raises `StoreUnavailableError` when it fails."""
 
     async def add(self, messages: Iterable[ThreadMessage], /) -> None:
         """Keep these."""
@@ -62,7 +62,7 @@ class Threads:
         self._dropped = 0.0
 
     def remember(self, key_id: str, message_id: str, upstream: str, held: Held) -> None:
-        """Take note of an answer before its last byte leaves."""
+        """Take note of a response before its last byte leaves."""
         message = ThreadMessage(
             key_id=key_id,
             message_id=message_id,

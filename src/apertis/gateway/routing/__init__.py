@@ -1,4 +1,4 @@
-"""Where a request goes, and what happens when that fails. Pure: time and chance are arguments."""
+"""Choice of an upstream, retries and failover. Pure: time and randomness are arguments."""
 
 from __future__ import annotations
 

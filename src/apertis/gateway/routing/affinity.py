@@ -1,4 +1,4 @@
-"""Which conversation stays with which upstream, so that its prompt cache is hit."""
+"""Session affinity: a conversation stays with its upstream, so that its prompt cache is hit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SAMPLE_BYTES = 1024
 def affinity_of(
     headers: Mapping[str, str], system: bytes, tools: bytes, first_message: bytes
 ) -> str | None:
-    """What a conversation is recognised by.
+    """Return the identity of a conversation.
 
     That is Claude Code's session, or else a hash of the prompt's prefix, which is what a prompt
     cache goes by: the raw JSON of `system`, of `tools` and of the first of the `messages`, each
@@ -57,7 +57,7 @@ class AffinityTable:
         return len(self._entries)
 
     def get(self, conversation: str, model: str, now: float) -> str | None:
-        """The upstream of a conversation; None when there is none, or it was too long ago."""
+        """Return the upstream of a conversation; None when there is none, or it has expired."""
         entry = self._entries.get((conversation, model))
         if entry is None:
             return None

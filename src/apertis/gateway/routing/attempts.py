@@ -2,7 +2,7 @@
 
 The loop around it sends, waits and reports; this decides. Targets of the model come first, each of
 them once; a connection that was never made is tried a second time when there is no other target;
-then come the fallback models. Nothing moves once the answer is committed, which is at its first
+then come the fallback models. Nothing moves once the response is committed, which is at its first
 content event.
 """
 
@@ -39,16 +39,16 @@ _KEEPS_MODEL = _STAYS | {Outcome.BAD_KEY, Outcome.UNPAID, Outcome.FORBIDDEN}
 
 
 def may_move(outcome: Outcome) -> bool:
-    """Whether another upstream of the model may be tried after this.
+    """Return whether another upstream of the model may be tried after this.
 
-    What the upstream refuses for the request's own sake (400, 413, ...) stays. A refused
+    What the upstream refuses for the request's own sake (400, 413, ...) stays. A rejected
     credential (401, 402, 403) is the gateway's own, so it may move like a broken upstream.
     """
     return outcome not in _STAYS
 
 
 def may_change_model(outcome: Outcome) -> bool:
-    """Whether another model may stand in after this: no violation of a rule (400 to 403) does."""
+    """Return whether another model may answer after this: not after a rule violation (400-403)."""
     return outcome not in _KEEPS_MODEL
 
 
@@ -62,7 +62,7 @@ class Try(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Nothing more is tried: answer with this refusal, or hand on the answer that is at hand."""
+    """Nothing more is tried: answer with this refusal, or hand on the response that is at hand."""
 
     refusal: Refusal | None
 
@@ -114,7 +114,7 @@ class RouteAttempts:
 
     @property
     def deadline(self) -> float | None:
-        """When the first content must be there for the model to keep its turn.
+        """The time by which the first content must have come for the model to keep its turn.
 
         None when no other model is left: then the gateway's own timeouts hold alone.
         """
@@ -122,7 +122,7 @@ class RouteAttempts:
 
     @property
     def has_more(self) -> bool:
-        """Whether anything is left that could answer in place of what is being tried."""
+        """True if another target is left that could answer in place of the current one."""
         return bool(self._targets or self._models)
 
     @property
@@ -132,7 +132,7 @@ class RouteAttempts:
         return fallback_headers(self.asked, answered, self.reason)
 
     def start(self, now: float) -> Try | Stop:
-        """The first thing to do."""
+        """Return the first thing to do."""
         self._targets = self._targets_of(self.asked)
         self._entered = now
         if not self._targets:
@@ -140,7 +140,7 @@ class RouteAttempts:
         return self._next_target(now) or Stop(None)
 
     def after(self, outcome: Outcome, now: float) -> Try | Stop:
-        """What to do after the attempt that is under way came to this."""
+        """Decide the next step after the current attempt's outcome."""
         if self._committed or not may_move(outcome):
             return Stop(None)
         deadline = self.deadline
@@ -152,7 +152,7 @@ class RouteAttempts:
         return other or Stop(_refusal(outcome, self.model))
 
     def late(self, now: float) -> Outcome:
-        """How an attempt ended that did not keep the deadline; for `after` and for the router."""
+        """Return the outcome of an attempt that missed its deadline, for `after` and the router."""
         waited = now - self._sent
         return Outcome.TIMEOUT if waited >= self._plan.patience_seconds else Outcome.LATE
 
@@ -192,7 +192,7 @@ class RouteAttempts:
 
 
 def _refusal(outcome: Outcome, model: str) -> Refusal | None:
-    """What the gateway says itself; None where the upstream's own answer says it."""
+    """Return the gateway's own error; None where the upstream's response is passed on."""
     if outcome is Outcome.BUSY:
         return model_overloaded(model)
     if outcome is Outcome.BAD_KEY:

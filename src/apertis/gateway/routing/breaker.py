@@ -1,4 +1,4 @@
-"""Whether an upstream is worth asking, by what the requests before saw.
+"""Circuit breakers: an upstream's health, judged by the outcome of earlier requests.
 
 A breaker is closed while all is well. It opens after so many failures of the host in a row, or at
 the first refusal of the gateway's credential or of its account; then the upstream is left alone
@@ -35,7 +35,7 @@ _SOUND = frozenset({Outcome.OK, Outcome.CLIENT_FAULT, Outcome.RATE_LIMITED})
 
 
 class BreakerState(enum.Enum):
-    """What a breaker lets through: everything, nothing that can go elsewhere, or one probe."""
+    """The state of a breaker: allow everything, nothing that can go elsewhere, or one probe."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -43,7 +43,7 @@ class BreakerState(enum.Enum):
 
 
 class Cause(enum.Enum):
-    """Why a breaker is not closed."""
+    """The reason that a breaker is not closed."""
 
     BAD_HOST = "bad host"
     BAD_KEY = "bad key"
@@ -65,7 +65,7 @@ class Breaker:
         self.probing = False
 
     def state(self, now: float) -> BreakerState:
-        """What it lets through now."""
+        """Return the current state."""
         if self.cause is None:
             return BreakerState.CLOSED
         if self.probing or now >= self.until:
@@ -73,7 +73,7 @@ class Breaker:
         return BreakerState.OPEN
 
     def is_due(self, now: float) -> bool:
-        """Whether it is half open, and its probe is still to be had."""
+        """Return whether it is half open, and its probe is still to be had."""
         return self.cause is not None and now >= self.until
 
     def probe(self, now: float) -> None:

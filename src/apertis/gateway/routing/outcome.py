@@ -1,4 +1,4 @@
-"""What became of one attempt at an upstream, and whose fault it was."""
+"""The outcome of one attempt at an upstream, and who is at fault."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Outcome", "outcome_of_error", "outcome_of_fault", "outcome_of_status
 
 
 class Outcome(enum.Enum):
-    """How an attempt ended."""
+    """The outcome of an attempt."""
 
     OK = enum.auto()
-    """An answer of the model."""
+    """A response of the model."""
     CLIENT_FAULT = enum.auto()
     """The upstream refuses the request itself: another place would refuse it too."""
     MODEL_MISSING = enum.auto()
@@ -31,7 +31,7 @@ class Outcome(enum.Enum):
     OVERLOADED = enum.auto()
     """503 or 529."""
     SERVER_ERROR = enum.auto()
-    """Any other status that is no answer: 408, 500, 502, 504 among them."""
+    """Any other status that is no response: 408, 500, 502, 504 among them."""
     UNREACHABLE = enum.auto()
     """No connection came about: the request never left."""
     BUSY = enum.auto()
@@ -41,7 +41,7 @@ class Outcome(enum.Enum):
     LATE = enum.auto()
     """Nothing came within the caller's `fallback_timeout`, which says little about the host."""
     MALFORMED = enum.auto()
-    """The answer broke off, or is none."""
+    """The response was truncated, or is none."""
     LEFT = enum.auto()
     """The caller left before anything was known."""
 
@@ -80,7 +80,7 @@ _OF_FAULT = {
 
 
 def outcome_of_status(status: int) -> Outcome:
-    """What the status of an upstream's answer stands for.
+    """Map the status of an upstream's response to an outcome.
 
     A 404 on the Messages endpoints means the model: the paths are the gateway's own.
     """
@@ -92,10 +92,10 @@ def outcome_of_status(status: int) -> Outcome:
 
 
 def outcome_of_error(error_type: str | None) -> Outcome:
-    """What the `error` event of a stream stands for, by its `error.type`."""
+    """Map the `error` event of a stream to an outcome, by its `error.type`."""
     return _OF_ERROR.get(error_type or "", Outcome.SERVER_ERROR)
 
 
 def outcome_of_fault(fault: Fault) -> Outcome:
-    """What a failure without an answer stands for."""
+    """Map a failure without a response to an outcome."""
     return _OF_FAULT[fault]

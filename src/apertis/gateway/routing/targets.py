@@ -47,7 +47,7 @@ class Group(NamedTuple):
 
 
 def dashed(name: str) -> str:
-    """The spelling of a model's name with dashes in its version: `claude-sonnet-4-5`."""
+    """Return the spelling of a model's name with dashes in its version: `claude-sonnet-4-5`."""
     return _DOT_IN_NUMBER.sub("-", name) if "." in name else name
 
 
@@ -67,7 +67,7 @@ class Names:
         self._known = {dashed(known): known for known in reversed([*known_ids])}
 
     def group(self, model: str) -> Group:
-        """The upstreams that serve a model; without any, the group is empty."""
+        """Return the upstreams that serve a model; without any, the group is empty."""
         found = [names.get(model) for names in self._exact]
         if not any(found):
             folded = dashed(model)

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 STOPPING = service_unavailable("The gateway is being stopped")
-"""What becomes of a request that takes longer than a stop waits."""
+"""Error for a request that takes longer than a stop waits."""
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 # A burst lets other requests run now and then; sending alone does not yield.
@@ -161,7 +161,7 @@ class Pings:
 
 
 class CutAnswer(ConnectionError):
-    """An answer that has begun cannot go on: the client is to see that it is not whole.
+    """A response that has begun cannot go on: the client is to see that it is not whole.
 
     LineSource have no place for an error, so the connection is dropped.
     """
@@ -172,7 +172,7 @@ class CutAnswer(ConnectionError):
 
 
 class LineSource(Protocol):
-    """The body of such an answer."""
+    """The body of such a response."""
 
     async def next(self) -> bytes:
         """Give the next whole lines, b"" at the end; `CutAnswer` when they do not come."""
@@ -185,7 +185,7 @@ class LineSource(Protocol):
 
 @dataclass(slots=True)
 class LineAnswer:
-    """An answer of lines that goes on."""
+    """A response of lines that goes on."""
 
     status: int
     headers: RawHeaders

@@ -402,7 +402,7 @@ _MAX_ID_LENGTH = 128
 
 
 def _id(value: str | None) -> str | None:
-    """An identification as a client sent it, as logs, tables and headers can bear it."""
+    """Return an identification as a client sent it, as logs, tables and headers can bear it."""
     if value is None:
         return None
     value = value[:_MAX_ID_LENGTH]
@@ -412,7 +412,7 @@ def _id(value: str | None) -> str | None:
 
 
 def _is_local(exchange: ClientExchange) -> bool:
-    """Whether somebody on this machine asks, and not for somebody else."""
+    """Return whether somebody on this machine asks, and not for somebody else."""
     if not is_loopback(exchange.peer):
         return False
     return not any(
@@ -429,7 +429,7 @@ def _is_claude_code(request: Request) -> bool:
 
 
 def _page_headers(headers: Mapping[str, str], origins: tuple[str, ...]) -> PageHeaders:
-    """What lets a page of an allowed origin read the answer."""
+    """Return the headers that let a page of an allowed origin read the response."""
     origin = headers.get("origin", "")
     if "*" in origins:
         allowed = "*" if origin else ""
@@ -444,7 +444,7 @@ def _page_headers(headers: Mapping[str, str], origins: tuple[str, ...]) -> PageH
 
 
 def _preflight(method: str, page: PageHeaders, headers: Mapping[str, str]) -> RawHeaders | None:
-    """The headers that answer a preflight of an allowed origin; None for any other request.
+    """Return the headers that answer a preflight of an allowed origin; None for any other request.
 
     A preflight has no key, and is answered for every path, so that a page can read the errors too.
     https://fetch.spec.whatwg.org/#http-cors-protocol
@@ -460,7 +460,7 @@ def _preflight(method: str, page: PageHeaders, headers: Mapping[str, str]) -> Ra
 async def user_token(_progress: Progress, key: Key, _request: Request, _name: str) -> WholeAnswer:
     """Answer with the key's name, quota, use and rest, in units of 1/500,000 US dollar.
 
-    `remain_quota` counts what requests under way have set aside as used. An unlimited key has
+    `remain_quota` counts what requests under way have reserved as used. An unlimited key has
     `unlimited_quota` true and no rest.
     """
     record, account = key.record, key.account

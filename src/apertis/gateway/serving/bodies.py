@@ -28,7 +28,7 @@ _SMALL_BODY_BYTES = 4 * 1024
 async def read_body(
     exchange: ClientExchange, limit_bytes: int, timeout_seconds: float, total_seconds: float
 ) -> bytes | Refusal:
-    """Read the whole body, or say why it is refused.
+    """Read the whole body, or say why it is rejected.
 
     `timeout_seconds` bounds the wait for each piece, `total_seconds` that for all of them.
     `ClientLeft` when the client closes its connection before the end.
@@ -55,7 +55,7 @@ async def read_body(
 
 
 def coding_of(content_encoding: str) -> str | Refusal:
-    """The one coding that a body is in, `identity` if none; a refusal if it is not understood."""
+    """Return the body's single coding, `identity` if none; a refusal if it is unsupported."""
     words = [word.strip().lower() for word in content_encoding.split(",")]
     names = [word for word in words if word not in {"", "identity"}]
     if not names:
@@ -67,7 +67,7 @@ def coding_of(content_encoding: str) -> str | Refusal:
 
 
 async def decoded_body(body: bytes, coding: str, limit_bytes: int) -> bytes | Refusal:
-    """What a compressed body holds; a refusal if that is too large, or damaged."""
+    """Decompress a body; a refusal if it is too large, or damaged."""
     if coding == "identity":
         return body
     if len(body) <= _SMALL_BODY_BYTES:

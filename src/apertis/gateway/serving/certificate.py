@@ -26,7 +26,7 @@ class Certificate:
 
 
 class CertificateError(Exception):
-    """Why it cannot be used, and what to do."""
+    """A certificate that cannot be used; the message says why, and what to do."""
 
     def __init__(self, message: str, advice: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class CertificateError(Exception):
 
 
 def read_certificate(certificate: Path, key: Path) -> Certificate:
-    """The certificate of two PEM files; `CertificateError` if no client would take it."""
+    """Return the certificate of two PEM files; `CertificateError` if no client would take it."""
     found = _shake_hands(server_context(certificate, key), certificate)
     # Pairs of a kind and a name: ("DNS", "gateway.example.com").
     names = found.get("subjectAltName", ())
@@ -44,7 +44,7 @@ def read_certificate(certificate: Path, key: Path) -> Certificate:
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What a server shows of two PEM files; `CertificateError` if they cannot be used."""
+    """Create a server's context from two PEM files; `CertificateError` if they are unusable."""
     asked = False
 
     def no_password() -> str:
@@ -76,7 +76,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def _shake_hands(server_context: ssl.SSLContext, certificate: Path) -> Mapping[str, Any]:
-    """What a client is shown that trusts exactly this certificate."""
+    """Return the problem that a client sees which trusts exactly this certificate."""
     client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client_context.check_hostname = False
     client_context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

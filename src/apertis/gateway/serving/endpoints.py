@@ -1,4 +1,4 @@
-"""Which paths and methods the gateway has."""
+"""The gateway's paths and methods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Endpoint", "Resolved", "resolve"]
 
 
 class Endpoint(enum.Enum):
-    """What is behind a path; the value names it in logs and metrics."""
+    """The handler of a path; the value is its name in logs and metrics."""
 
     MESSAGES = "messages"
     COUNT_TOKENS = "count_tokens"
@@ -28,7 +28,7 @@ class Endpoint(enum.Enum):
     HELLO = "hello"
     """The probe that Claude Code sends before its first request; open to everybody."""
     HOME = "home"
-    """What this is; open to everybody."""
+    """A description of the gateway; open to everybody."""
     METRICS = "metrics"
     OPENAPI = "openapi"
 
@@ -98,7 +98,7 @@ _OTHER_APIS = ("/complete", "/chat/completions", "/completions", "/responses")
 
 
 def _hint(path: str) -> str:
-    """Which path may be meant, and what is to be changed in the client for it."""
+    """Suggest the intended path, and the change in the client for it."""
     tidy = re.sub(r"/{2,}", "/", path[:_MAX_PATH_LENGTH]).rstrip("/")
     if tidy.endswith(_OTHER_APIS):
         return "; this is Claude's Messages API: POST /v1/messages"

@@ -1,4 +1,4 @@
-"""What `GET /` says: what this is and where to go on. Anybody may read it, so nothing is secret."""
+"""The response to `GET /`: what this is and where to go on. Public, so without secrets."""
 
 from __future__ import annotations
 

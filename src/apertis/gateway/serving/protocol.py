@@ -5,17 +5,17 @@ this order for each message: `on_message_begin`, `on_url`, `on_header` for each 
 `on_headers_complete`, `on_body` for each piece, `on_header` for each trailer,
 `on_message_complete`. `_within_message` and `_within_head` say where in this row the bytes are.
 
-With the end of its head a request becomes a `ClientExchange`, which holds the body as it comes
-and writes the answer. If the answer before is complete, the exchange is `_active`, and the handler
+With the end of its head a request becomes a `ClientExchange`, which holds the body as it comes and
+writes the response. If the response before is complete, the exchange is `_active`, and the handler
 runs in a task of its own; else it waits in `_queue`, and nothing more is read meanwhile.
-`ClientExchange.answer` and `end` complete an answer; `_answered` then starts the next one.
-Reading stops while a body is larger than anybody asked for, while requests wait, and while a
-complete answer is not taken; it goes on with what ends these.
+`ClientExchange.answer` and `end` complete a response; `_answered` then starts the next one. Reading
+stops while a body is larger than anybody asked for, while requests wait, and while a complete
+answer is not taken; it goes on with what ends these.
 
-A connection ends in three ways. `hang_up` closes behind the last answer; while the client still
-sends, it reads on for a while, so that the answer is not lost with a reset. `_refuse` answers what
-is no HTTP, too large or too slow, and hangs up. A client that leaves is told to its exchanges, and
-ends the task of one whose answer only it could want.
+A connection ends in three ways. `hang_up` closes behind the last response; while the client still
+sends, it reads on for a while, so that the response is not lost with a reset. `_refuse` answers
+what is no HTTP, too large or too slow, and hangs up. A client that leaves is told to its exchanges,
+and ends the task of one whose answer only it could want.
 """
 
 from __future__ import annotations
@@ -129,9 +129,9 @@ class Connections:
 
 
 class ClientExchange:
-    """One request of a connection and its answer.
+    """One request of a connection and its response.
 
-    `headers` are as they came, names in lower case; `task` is who answers. With `ends_with_client`
+    `headers` are as received, names in lower case; `task` is who answers. With `ends_with_client`
     that task is cancelled when the client leaves.
     """
 
@@ -231,7 +231,7 @@ class ClientExchange:
             await self._change()
 
     async def left(self) -> None:
-        """Wait until the client has left, or its answer is complete."""
+        """Wait until the client has left, or its response is complete."""
         while not (self.is_lost or self.ended):
             await self._change()
 
@@ -259,7 +259,7 @@ class ClientExchange:
             self.wake()
 
     def lose(self) -> None:
-        """Take note that nobody waits for the answer any more."""
+        """Take note that nobody waits for the response any more."""
         if self.ended or self.is_lost:
             return
         self.is_lost = True
@@ -268,7 +268,7 @@ class ClientExchange:
             self.task.cancel()
 
     def gave_up(self) -> bool:
-        """Whether the cancellation of the task that just came is that of a client who left."""
+        """Return whether the cancellation that just came is that of a client who left."""
         task = self.task
         return self.ends_with_client and self.is_lost and task is not None and task.uncancel() == 0
 
@@ -277,7 +277,7 @@ class ClientExchange:
         self._protocol.transport.close()
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        """Write a whole answer; to `HEAD`, its head only.
+        """Write a whole response; to `HEAD`, its head only.
 
         The headers are not checked here: they were parsed before, or are the gateway's own.
         """
@@ -295,7 +295,7 @@ class ClientExchange:
         self._complete()
 
     def start(self, status: int, headers: RawHeaders) -> None:
-        """Write the head of an answer whose body is still to come."""
+        """Write the head of a response whose body is still to come."""
         if self.is_lost or self.started:
             return
         if any(name == b"content-length" for name, _ in headers):
@@ -326,7 +326,7 @@ class ClientExchange:
 
     @property
     def is_full(self) -> bool:
-        """Whether the client reads more slowly than is written."""
+        """True if the client reads more slowly than the gateway writes."""
         return self._protocol.write_paused and not self.is_lost
 
     async def drain(self) -> None:
@@ -402,7 +402,7 @@ class HttpProtocol(asyncio.Protocol):
         self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Tell the application that nobody waits for its answer any more."""
+        """Tell the application that nobody waits for its response any more."""
         for timer in (self._head_timer, self._rest_timer, self._idle_timer):
             if timer is not None:
                 timer.cancel()
@@ -443,7 +443,7 @@ class HttpProtocol(asyncio.Protocol):
             self.answered()
 
     def shut_down(self) -> None:
-        """Close an idle connection now, another one behind its last answer."""
+        """Close an idle connection now, another one behind its last response."""
         last = self._queue[-1] if self._queue else self._active
         if last is None or last.ended:
             self.transport.close()
@@ -495,7 +495,7 @@ class HttpProtocol(asyncio.Protocol):
                 return
 
     def _without_offer(self) -> bytes:
-        """The head without its offer to upgrade, which a server may ignore (RFC 9110, 7.8).
+        """Return the head without its offer to upgrade, which a server may ignore (RFC 9110, 7.8).
 
         Java's own client offers HTTP/2 in every request that it sends without TLS.
         """
@@ -615,7 +615,7 @@ class HttpProtocol(asyncio.Protocol):
             self.connections.forget(None, exchange)
 
     def answered(self) -> None:
-        """Go on with the next request, once the client takes the answer to this one."""
+        """Go on with the next request, once the client takes the response to this one."""
         if self._within_message and not self._queue and self._rest_timer is None:
             # What still comes of it is not read by anybody, and must come to an end.
             self._rest_timer = self.loop.call_later(self.rest_seconds, self.transport.close)
@@ -660,7 +660,7 @@ class HttpProtocol(asyncio.Protocol):
     def hang_up(self) -> None:
         """Close the connection when the client has what was written.
 
-        A connection that is closed with bytes unread is reset, and a reset takes the answer away
+        A connection that is closed with bytes unread is reset, and a reset takes the response away
         from a client that still sends; so what comes is read for a while, and thrown away.
         """
         if self._within_message and self.transport.can_write_eof():
@@ -699,14 +699,14 @@ class HttpProtocol(asyncio.Protocol):
 
     @property
     def _awaits_this(self) -> bool:
-        """Whether the next answer that the client awaits is that to what it sends now."""
+        """True if the client's next response is the one being sent now."""
         if self._within_message and not self._within_head:
             return not (self._queue or self._newest is None or self._newest.started)
         return self._active is None or self._active.ended
 
 
 def _fault_of(version: str, headers: RawHeaders, values: dict[bytes, bytes]) -> Refusal | None:
-    """What is wrong with how a head frames its request and names its host (RFC 9112)."""
+    """Return the problem with a head's framing and host (RFC 9112)."""
     if version not in {"1.0", "1.1"}:
         return not_implemented(f"HTTP/{version}")
     host = values.get(b"host")
@@ -728,7 +728,7 @@ def _fault_of(version: str, headers: RawHeaders, values: dict[bytes, bytes]) -> 
 
 
 def _target(url: bytes) -> tuple[str, str]:
-    """The path of a request, decoded, and its query as it came."""
+    """Return the path of a request, decoded, and its query as received."""
     parsed = parse_url(url)
     path = parsed.path.decode("ascii")
     return unquote(path) if "%" in path else path, (parsed.query or b"").decode("latin-1")

@@ -68,7 +68,7 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
 
 
 class Service(Protocol):
-    """What an application does around its serving."""
+    """An application's startup and shutdown around its serving."""
 
     async def start(self) -> None:
         """Get ready for the first request."""

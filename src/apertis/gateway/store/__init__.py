@@ -1,1 +1,1 @@
-"""What the server keeps between two runs."""
+"""Persistent data: everything the server keeps between two runs."""

@@ -70,7 +70,7 @@ class StoredBatches:
         return tuple(_batch(row) for row in rows)
 
     async def held_by_key(self) -> dict[str, int]:
-        """The units that are held for batches, by the keys' ids."""
+        """Return the units that are held for batches, by the keys' ids."""
         held = func.sum(batches.c.held_units)
         statement = select(batches.c.key_id, held).group_by(batches.c.key_id).having(held > 0)
         async with self._database.reading() as connection:

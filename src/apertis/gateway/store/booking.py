@@ -99,7 +99,7 @@ _DAILY_WIDTH = len(usage_daily.primary_key)
 
 
 async def book(connection: AsyncConnection, records: Iterable[UsageRecord]) -> list[UsageRecord]:
-    """Book the records whose request ids are new, once each; those are the answer."""
+    """Book the records whose request ids are new, once each; those are the response."""
     distinct: dict[str, UsageRecord] = {}
     for record in records:
         distinct.setdefault(record.request_id, record)

@@ -87,7 +87,7 @@ class Database:
 
 
 def reason(error: Exception) -> str:
-    """What the database said, on one line, without the statement and its values."""
+    """Return the database's message on one line, without the statement and its values."""
     told: BaseException = error
     if isinstance(error, DBAPIError) and error.orig is not None:
         told = error.orig

@@ -47,7 +47,7 @@ class Store:
         """Open the store, and bring its tables to the newest form.
 
         `location` is a folder, a SQLite file (`.db`, `.sqlite`, `.sqlite3`) or a `postgresql://`
-        URL. `exclusive` is for the gateway: a second one is refused, while command line tools open
+        URL. `exclusive` is for the gateway: a second one is rejected, while command line tools open
         beside it. When tables have to change, nobody else may be there: another one that is just
         changing them is waited for. `ConfigurationError` says in one line why it cannot be opened.
         """

@@ -28,7 +28,7 @@ class HeldDirectory:
         self._identity = identity(self.path)
 
     def is_lost(self) -> bool:
-        """Whether its path leads elsewhere or nowhere: it was deleted, moved or unmounted."""
+        """Return whether its path now leads elsewhere: it was deleted, moved or unmounted."""
         return leads_elsewhere(self.path, self._identity)
 
     def close(self) -> None:
@@ -39,13 +39,13 @@ class HeldDirectory:
 
 
 def identity(path: Path) -> Identity:
-    """What tells a file or directory from any other that has, or had, the same path."""
+    """Return the identity of a file or directory, whatever had the same path before."""
     found = path.stat()
     return found.st_dev, found.st_ino
 
 
 def directory_trouble(path: Path, known: Identity) -> str | None:
-    """What keeps files in the directory that a path led to from being written; None: nothing."""
+    """Return the reason that files in the directory cannot be written; None if they can."""
     try:
         found = identity(path)
     except OSError:
@@ -56,7 +56,7 @@ def directory_trouble(path: Path, known: Identity) -> str | None:
 
 
 def leads_elsewhere(path: Path, known: Identity) -> bool:
-    """Whether a path leads to something else than it did, or to nothing."""
+    """Return whether a path leads to something else than it did, or to nothing."""
     try:
         return identity(path) != known
     except OSError:

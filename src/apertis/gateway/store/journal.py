@@ -1,4 +1,4 @@
-"""The usage journal: one line of JSON for each record, written before an answer's last byte.
+"""The usage journal: one line of JSON for each record, written before a response's last byte.
 
 What is promised: a record that `append` has written survives the death of this process at any
 moment, `kill -9` included, because it is in the system's hands. A crash of the whole machine loses
@@ -9,7 +9,7 @@ in the ledger; what is left at the next start is read again from its beginning, 
 books no request twice. A line that was damaged is not booked; its file is kept.
 
 What the disk does not take is kept in memory and given out from there, so that it is booked all
-the same, and is tried again. Each file has room of its own, taken when it is made, so that a disk
+the same, and is retried. Each file has room of its own, taken when it is made, so that a disk
 that others fill up is not at once the end of writing.
 """
 
@@ -421,16 +421,16 @@ class Journal:
 
     @property
     def unwritten(self) -> int:
-        """How many records are in memory only."""
+        """Records that are in memory only."""
         return len(self._unwritten)
 
     def is_full(self, *, limited: bool) -> bool:
-        """Whether no more may be added for keys with a quota (`limited`), or for any."""
+        """Return whether no more may be added for keys with a quota (`limited`), or for any."""
         most = self._max_unwritten
         return len(self._unwritten) >= (most if limited else most * _UNLIMITED_FACTOR)
 
     def trouble(self) -> str | None:
-        """What keeps records from being written, or soon will; None when nothing does."""
+        """Return the reason that records cannot be written, or soon cannot; None without one."""
         if self._failure is not None:
             return "the usage journal cannot be written"
         if self._needs_room:
@@ -485,7 +485,7 @@ class Journal:
         self._drop_moved()
 
     def lag(self) -> tuple[int, float]:
-        """How many records the ledger does not have yet, and the age of the oldest in seconds."""
+        """Return the number of unbooked records, and the age of the oldest in seconds."""
         while len(self._marks) > 1 and self._marks[1][0] <= self._moved:
             self._marks.popleft()
         waiting = self._appended - self._moved

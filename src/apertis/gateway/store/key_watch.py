@@ -26,7 +26,7 @@ _PATIENCE_SECONDS = 1.0
 
 
 class _Keys(Protocol):
-    """What is asked of the store."""
+    """The queries that the key watch makes."""
 
     async def current_version(self) -> int: ...
 

@@ -43,12 +43,12 @@ class StoredKeys:
         self._database = database
 
     async def current_version(self) -> int:
-        """The version of the newest change, for a cheap look whether there was one."""
+        """Return the version of the newest change, for a cheap look whether there was one."""
         async with self._database.reading() as connection:
             return int((await connection.execute(_VERSION)).scalar_one())
 
     async def changes_since(self, version: int) -> list[KeyRecord]:
-        """All keys that were made or changed after this version, in the order of their changes.
+        """Return all keys created or changed after this version, in the order of changes.
 
         What requests use up is no change.
         """

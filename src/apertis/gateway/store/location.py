@@ -1,4 +1,4 @@
-"""Where a store is kept: a SQLite file, or a PostgreSQL database."""
+"""The location of a store: a SQLite file, or a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _OLDEST_SQLITE = (3, 24, 0)
 
 
 class StoreLocation(Protocol):
-    """What differs between the databases before one is open."""
+    """The differences between databases before one is open."""
 
     @property
     def name(self) -> str:
-        """What messages call it; without secrets."""
+        """The name for messages; without secrets."""
         ...
 
     @property
     def is_shared(self) -> bool:
-        """Whether other programs may keep tables beside ours."""
+        """True if other programs may keep tables beside ours."""
         ...
 
     def prepare(self) -> None:
@@ -51,7 +51,7 @@ class StoreLocation(Protocol):
         ...
 
     def lock(self) -> Lock:
-        """The lock that belongs to it."""
+        """Return the lock that belongs to it."""
         ...
 
     def copy(self, revision: str) -> None:
@@ -77,7 +77,7 @@ def location_of(location: Path | str) -> StoreLocation:
 
 
 def sqlite_file(data: Path) -> Path:
-    """The SQLite file for this path: itself when it ends like one, or else one in that folder."""
+    """Return the SQLite file for this path: the path if it ends like one, else one inside it."""
     return data if data.suffix in _FILE_SUFFIXES else data / FILE_NAME
 
 
@@ -108,7 +108,7 @@ class SQLiteFile:
         return open_sqlite(self._path)
 
     def lock(self) -> FileLock:
-        """The lock beside the file."""
+        """Return the lock beside the file."""
         # Every name of the file has the same lock.
         path = self._path.resolve()
         return FileLock(path.with_name(f"{path.name}.lock"))
@@ -154,18 +154,18 @@ class PostgresDatabase:
         self.name = f"the PostgreSQL database {parts.path.lstrip('/') or 'postgres'!r} on {host}"
 
     def prepare(self) -> None:
-        """Nothing: whoever runs the server makes the database."""
+        """Do nothing: whoever runs the server creates the database."""
 
     def connect(self) -> Database:
         """Prepare connections."""
         return open_postgres(self._url)
 
     def lock(self) -> AdvisoryLock:
-        """The lock in the database itself."""
+        """Return the lock in the database itself."""
         return AdvisoryLock(self._url)
 
     def copy(self, revision: str) -> None:
-        """Nothing: the server's own backups are the copy."""
+        """Do nothing: the server's own backups are the copy."""
 
     def explain(self, failure: str) -> str:
         """Pass on what the driver or the server said."""

@@ -33,7 +33,7 @@ class Lock(Protocol):
         ...
 
     async def is_held(self) -> bool:
-        """Whether this process has it, or still has it."""
+        """Return whether this process has it, or still has it."""
         ...
 
     def holder(self) -> str:
@@ -87,7 +87,7 @@ class FileLock:
             self._directory = None
 
     async def is_held(self) -> bool:
-        """Whether directory and file are those that were locked."""
+        """Return whether directory and file are those that were locked."""
         if self._descriptor is None or self._directory is None or self._directory.is_lost():
             return False
         try:
@@ -152,7 +152,7 @@ class AdvisoryLock:
             self._session = None
 
     async def is_held(self) -> bool:
-        """Whether the session that has it still lives; the server is asked, as it may be gone."""
+        """Return whether the session that holds it is alive; ask the server, as it may be gone."""
         session = self._session
         if session is None:
             return False

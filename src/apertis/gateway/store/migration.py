@@ -24,7 +24,7 @@ _REVISION = text("SELECT version_num FROM alembic_version")
 
 
 async def is_at_head(database: Database, place: StoreLocation) -> bool:
-    """Whether the tables are in the newest form; a database without any is not.
+    """Return whether the tables are in the newest form; a database without any is not.
 
     `ConfigurationError` when a newer version made them, or another program.
     """

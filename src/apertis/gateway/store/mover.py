@@ -21,7 +21,7 @@ _RECORDS_AT_ONCE = 500
 
 
 class UsageSink(Protocol):
-    """Where records are booked."""
+    """The sink that usage records are booked in."""
 
     async def add(self, records: Sequence[UsageRecord], /) -> int:
         """Book those whose request id is new, all or none; give their number.
@@ -32,7 +32,7 @@ class UsageSink(Protocol):
 
 
 class Mover:
-    """Books what the journal has, in its order and in batches; what fails is tried again.
+    """Books what the journal has, in its order and in batches; what fails is retried.
 
     `on_change` is told the error when it begins to fail, and None when it works again. One `Mover`
     reads a journal.
@@ -57,7 +57,7 @@ class Mover:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last batch could not be booked."""
+        """True if the last batch could not be booked."""
         return self._failures > 0
 
     async def run(self) -> None:

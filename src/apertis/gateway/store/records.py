@@ -1,4 +1,4 @@
-"""What the store is asked and what it answers, as values; importing this loads no database code."""
+"""Queries to the store and their results, as values; importing this loads no database code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DIMENSIONS: tuple[Dimension, ...] = (
 
 
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which usage to add up, and by what.
+    """A usage query: which records to add up, and how to group them.
 
     From `since_ms` until before `until_ms` (Unix milliseconds; None: no limit). One row for each
     combination of `group_by` that occurs; one row in all when that is empty. Each filter names
@@ -97,7 +97,7 @@ class UsageRow(_TokenSums, frozen=True, kw_only=True):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose batch it is, where it runs, and what of its reservation is still held.
+    """A batch: its owner, its upstream, and what is still held of its reservation.
 
     `created_at` is in Unix seconds. `held_units`, `lines` and `settled_lines` are kept by the
     store: they follow from the lines.
@@ -122,14 +122,14 @@ class BatchLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How one line ended: its usage, or None when it used nothing."""
+    """The result of one line: its usage, or None when it used nothing."""
 
     custom_id: str
     record: UsageRecord | None = None
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a settlement changed: the lines that were settled now, and never before.
+    """The effect of a settlement: the lines that were settled now, and never before.
 
     `released_units` were held for them and are free again; `cost_units` were booked instead.
     """
@@ -140,7 +140,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThreadMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that a conversation can go on from, and what its upstream holds by then.
+    """A response that a conversation can go on from, and what its upstream holds by then.
 
     `at` is when it was given, in Unix seconds.
     """
@@ -156,7 +156,7 @@ class ThreadMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def held(self) -> Held:
-        """What the upstream holds."""
+        """Tokens that the upstream holds."""
         return Held(self.tokens, self.searches, self.allowance, self.hour)
 
 

@@ -1,4 +1,4 @@
-"""What upstreams hold of conversations, by the ids of their last answers."""
+"""Conversations that upstreams hold, by the ids of their last responses."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _REST = tuple(name for name in UsageRecord.__struct_fields__ if name != "tokens"
 
 
 class StoredUsage:
-    """What requests used. A record that was added is never changed."""
+    """Usage of requests. A record that was added is never changed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,1 +1,1 @@
-"""Where answers come from."""
+"""Upstreams: the services that answer requests."""

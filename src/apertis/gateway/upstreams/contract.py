@@ -1,4 +1,4 @@
-"""One request and its answer, as the parts of the gateway hand them to each other."""
+"""One request and its response, as the parts of the gateway hand them to each other."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TOLD_BY_PROXIES = frozenset(
         b"x-real-ip",
     }
 )
-"""What proxies in front of the gateway tell of who asks, beside `x-forwarded-*`."""
+"""Headers in which proxies in front of the gateway identify the client, beside `x-forwarded-*`."""
 
 _MAX_SHOWN_LENGTH = 200
 
@@ -50,7 +50,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 @dataclass(slots=True)
 class Request:
-    """What a client asked. Header names are lower-case; the query is not decoded.
+    """A client's request. Header names are lower-case; the query is not decoded.
 
     The body comes last: who may ask is decided before it is read.
     """
@@ -71,7 +71,7 @@ class ClientLeft(ConnectionError):
 
 
 class Fault(enum.Enum):
-    """How an upstream failed without an answer of its own."""
+    """A failure of an upstream that gave no response."""
 
     CONNECT = enum.auto()
     """No connection came about: the request never left."""
@@ -80,12 +80,12 @@ class Fault(enum.Enum):
     TIMEOUT = enum.auto()
     """No byte came in time."""
     BROKEN = enum.auto()
-    """The connection or the answer broke off, or is not HTTP."""
+    """The connection or the response was truncated, or is not HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamFailure:
-    """Why there is no (more) answer; the reason names no secret and no content."""
+    """The reason that there is no (further) response; it names no secret and no content."""
 
     kind: Fault
     reason: str
@@ -93,7 +93,7 @@ class UpstreamFailure:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTimeouts:
-    """How long to wait, in seconds: for a connection, the first byte, and between two bytes."""
+    """Timeouts in seconds: for a connection, the first byte, and between two bytes."""
 
     connect: float
     first_byte: float
@@ -102,9 +102,9 @@ class UpstreamTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """What is sent on: the caller's own headers and bytes; an upstream filters and adds its own.
+    """An outgoing request: the caller's headers and bytes; upstreams filter and add their own.
 
-    `target` is path and query as they came: `/v1/messages?beta=true`. Names of headers are
+    `target` is path and query as received: `/v1/messages?beta=true`. Names of headers are
     lower-case.
     """
 
@@ -115,11 +115,11 @@ class UpstreamRequest:
 
 
 class UpstreamAnswer(Protocol):
-    """An answer whose head is there. Hop-by-hop headers are gone, names are lower-case."""
+    """A response whose head is there. Hop-by-hop headers are gone, names are lower-case."""
 
     @property
     def status(self) -> int:
-        """The status of the answer."""
+        """The status of the response."""
         ...
 
     @property
@@ -136,22 +136,22 @@ class UpstreamAnswer(Protocol):
         ...
 
     def close(self) -> None:
-        """Keep the connection if the answer is whole, else drop it at once."""
+        """Keep the connection if the response is whole, else drop it at once."""
         ...
 
 
 class Upstream(Protocol):
-    """What answers requests."""
+    """A service that answers requests."""
 
     @property
     def name(self) -> str:
-        """What the configuration calls it."""
+        """The name from the configuration."""
         ...
 
     async def open(
         self, request: UpstreamRequest, timeouts: UpstreamTimeouts
     ) -> UpstreamAnswer | UpstreamFailure:
-        """Send one request, and wait for the head of its answer."""
+        """Send one request, and wait for the head of its response."""
         ...
 
     async def close(self) -> None:
@@ -160,7 +160,7 @@ class Upstream(Protocol):
 
 
 def header_values(headers: RawHeaders) -> dict[str, str]:
-    """The values by name; a field that repeats is one value (RFC 9110, section 5.3)."""
+    """Return the values by name; a field that repeats is one value (RFC 9110, section 5.3)."""
     values = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
     if len(values) < len(headers):
         values.clear()
@@ -171,7 +171,7 @@ def header_values(headers: RawHeaders) -> dict[str, str]:
 
 
 def redirect_target(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Where a redirect leads, for the administrator: without what may be secret in it."""
+    """Return the target of a redirect for the administrator, without secrets in it."""
     location = next((value for name, value in headers if name == b"location"), b"")
     address = location.decode("latin-1").partition("?")[0].partition("#")[0]
     scheme, slashes, rest = address.rpartition("//")

@@ -1,4 +1,4 @@
-"""Which headers pass through the gateway, and how a request's head is written.
+"""Headers that pass through the gateway, and the head of an outgoing request.
 
 Both directions are open lists: what is not named here passes, unknown headers included. Names come
 in lower case. Hop-by-hop headers are those of RFC 9110, section 7.6.1.
@@ -53,14 +53,14 @@ def _passes_up(name: bytes) -> bool:
 
 @lru_cache(maxsize=1024)
 def _name_down(name: bytes) -> bytes:
-    """The name in lower case; nothing for a header that stays here."""
+    """Return the name in lower case; nothing for a header that stays here."""
     lowered = name.lower()
     stays = lowered in _NEVER_DOWN or lowered.startswith(b"proxy-")
     return b"" if stays else lowered
 
 
 def request_target(target: str) -> bytes:
-    """The path and query as they can stand in a request line; legal ones stay as they are."""
+    """Return the path and query, legal in a request line; legal ones are unchanged."""
     if _TARGET.fullmatch(target):
         return target.encode("latin-1")
     return quote(target or "/", safe=_VISIBLE).encode("ascii")
@@ -69,7 +69,7 @@ def request_target(target: str) -> bytes:
 def request_head(
     method: str, target: bytes, own: bytes, headers: Sequence[Header], default: bytes, length: int
 ) -> bytes:
-    """The head of a request: its line, the gateway's `own` lines, and what passes of `headers`.
+    """Write the head of a request: its line, the `own` lines, and the allowed `headers`.
 
     `default` is one line, `name: value` with its line end, that is left out where the caller
     sends the header. A header that could be read as more than one is not sent at all.
@@ -101,7 +101,7 @@ def _is_sound(name: bytes, value: bytes) -> bool:
 
 
 def passed_down(headers: Sequence[Header]) -> list[Header]:
-    """What the caller gets of an answer's headers, names in lower case."""
+    """Return the response headers that are passed to the caller, names in lower case."""
     passed: list[Header] = []
     named = False
     for name, value in headers:
@@ -117,7 +117,7 @@ def passed_down(headers: Sequence[Header]) -> list[Header]:
 
 
 def _unnamed(headers: Sequence[Header]) -> list[Header]:
-    """The headers that no `connection` header names."""
+    """Return the headers that no `connection` header names."""
     named = {
         word.strip().lower()
         for name, value in headers

@@ -44,7 +44,7 @@ class SandboxAnswer:
             self._read_ahead()
 
     def _read_ahead(self) -> None:
-        """A plain answer is one piece of a known length, unless it pauses or is cut."""
+        """Send a plain response as one chunk of a known length, unless it pauses or is cut."""
         rest = list(self._steps)
         self._steps = iter(rest)
         pieces = [self._next, *(step for step in rest if isinstance(step, bytes))]
@@ -54,7 +54,7 @@ class SandboxAnswer:
             self.headers.append((b"content-length", b"%d" % len(self._next)))
 
     async def read(self) -> bytes | UpstreamFailure:
-        """The next bytes of the body, b"" at its regular end."""
+        """Return the next bytes of the body, b"" at its regular end."""
         if self._next:
             data, self._next = self._next, b""
             return data
@@ -66,11 +66,11 @@ class SandboxAnswer:
         return self._failure
 
     def whole(self) -> bytes | None:
-        """The rest of the body is read like any other."""
+        """Read the rest of the body like any other."""
         return None
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Do nothing: nothing more comes."""
         self._next, self._steps = b"", iter(())
 
 
@@ -96,8 +96,8 @@ class SandboxUpstream:
     ) -> SandboxAnswer | UpstreamFailure:
         """Get the sandbox's answer.
 
-        Pauses before the first byte delay the whole answer, its headers included; a cut there is a
-        failure.
+        Pauses before the first byte delay the whole response, its headers included; a cut there is
+        a failure.
         """
         path, _, query = request.target.partition("?")
         headers = _heard(request.headers)
@@ -109,7 +109,7 @@ class SandboxUpstream:
         return SandboxAnswer(reply, first, steps, timeouts.idle)
 
     async def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: nothing is kept."""
 
 
 def _heard(headers: RawHeaders) -> dict[str, str]:
@@ -121,7 +121,7 @@ def _is_stream(reply: Reply) -> bool:
 
 
 async def _next_bytes(steps: Iterator[Step], patience_seconds: float) -> bytes | UpstreamFailure:
-    """The next bytes, after the pauses before them; b"" when there are none."""
+    """Return the next bytes, after the pauses before them; b"" when there are none."""
     for step in steps:
         if isinstance(step, bytes):
             if step:
