@@ -19,7 +19,7 @@ def folded(*objects: object) -> Tokens:
     counts = UsageCounts()
     for usage in objects:
         counts.update(usage)
-    return counts.tokens()
+    return counts.use().tokens
 
 
 def test_the_last_value_that_is_there_wins_and_nothing_is_added_up() -> None:
@@ -46,7 +46,7 @@ def test_what_is_no_object_is_not_seen(nothing: object) -> None:
     counts = UsageCounts()
     counts.update(nothing)
     assert not counts.seen
-    assert counts.tokens() == Tokens()
+    assert counts.use().tokens == Tokens()
 
 
 def write(total: int | None = None, m5: int | None = None, h1: int | None = None) -> object:
@@ -123,7 +123,7 @@ def test_an_advisor_is_told_apart_with_its_model() -> None:
             "iterations": [entry("message", 1051, 35), advisor, entry("message", 1363, 55)],
         }
     )
-    assert counts.tokens() == Tokens(input=2414, output=90)
+    assert counts.use().tokens == Tokens(input=2414, output=90)
     assert counts.others() == (Use(Tokens(input=2728, output=874), "claude-opus-4-7"),)
 
 
@@ -131,7 +131,7 @@ def test_an_advisor_is_told_apart_with_its_model() -> None:
 def test_iterations_of_another_shape_are_harmless(iterations: object) -> None:
     counts = UsageCounts()
     counts.update({"input_tokens": 1, "iterations": iterations})
-    assert counts.tokens() == Tokens(input=1)
+    assert counts.use().tokens == Tokens(input=1)
     assert counts.others() == ()
 
 

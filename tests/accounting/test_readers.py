@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apertis.accounting.counts import completed
 from apertis.accounting.readers import Reading, StreamReader, read_message
 from apertis.accounting.tokens import Tokens, Use
 
@@ -53,10 +54,16 @@ def read(*events: bytes) -> StreamReader:
     return reader
 
 
+def booked(reader: StreamReader) -> Tokens:
+    """What a stream is booked with that ends now."""
+    assert reader.use is not None
+    seen = reader.output_seen
+    return completed(reader.use, None, max_tokens=1000, likely_input=lambda: 0, output_seen=seen)[0]
+
+
 def facts(reader: StreamReader) -> dict[str, Any]:
     names = (
         "tokens",
-        "delivered",
         "others",
         "model",
         "id",
@@ -67,7 +74,6 @@ def facts(reader: StreamReader) -> dict[str, Any]:
         "malformed",
         "final",
         "deltas",
-        "output_estimate",
         "use",
         "estimated",
     )
@@ -87,7 +93,6 @@ def test_a_whole_stream_says_everything() -> None:
     )
     assert facts(reader) == {
         "tokens": Tokens(input=10, output=17),
-        "delivered": Tokens(input=10, output=17),
         "others": (),
         "model": "claude-opus-4-5",
         "id": "msg_1",
@@ -98,7 +103,6 @@ def test_a_whole_stream_says_everything() -> None:
         "malformed": None,
         "final": True,
         "deltas": 2,
-        "output_estimate": 17,
         "use": Use(Tokens(input=10, output=17)),
         "estimated": False,
     }
@@ -127,7 +131,7 @@ def test_what_stands_behind_the_message_in_its_last_piece_is_told(
 def test_nothing_is_known_before_the_first_event() -> None:
     reader = read()
     assert reader.tokens is None
-    assert reader.delivered is None
+    assert reader.use is None
     assert not reader.content_started
 
 
@@ -167,24 +171,24 @@ def test_a_count_without_a_stop_reason_is_not_the_final_one() -> None:
 
 def test_a_cut_stream_is_booked_by_the_largest_of_what_was_said_and_seen() -> None:
     pieces = [piece("x") for _ in range(9)]
-    assert read(START, block_start(), *pieces).delivered == Tokens(input=10, output=9)
+    assert booked(read(START, block_start(), *pieces)) == Tokens(input=10, output=9)
     long = read(START, block_start(), piece("a" * 401))
-    assert long.delivered == Tokens(input=10, output=101)
+    assert booked(long) == Tokens(input=10, output=101)
     assert long.tokens == Tokens(input=10, output=1)
     said = message_delta({"output_tokens": 500}, stop_reason=None)
-    assert read(START, block_start(), piece("x"), said).output_estimate == 500
+    assert booked(read(START, block_start(), piece("x"), said)).output == 500
 
 
 def test_a_final_count_is_never_replaced_by_an_estimate() -> None:
     reader = read(START, block_start(), *[piece("x")] * 50, message_delta({"output_tokens": 3}))
-    assert reader.delivered == Tokens(input=10, output=3)
+    assert booked(reader) == Tokens(input=10, output=3)
 
 
 @pytest.mark.parametrize("kind", ["text", "thinking", "partial_json"])
 def test_every_kind_of_piece_counts(kind: str) -> None:
     reader = read(START, block_start(), *(piece("abcd" * 4, kind=kind) for _ in range(10)))
     assert reader.deltas == 10
-    assert reader.output_estimate == 40
+    assert booked(reader).output == 40
     assert reader.malformed is None
 
 
@@ -458,7 +462,7 @@ def test_every_piece_is_counted_once_with_all_its_bytes(texts: list[str]) -> Non
     assert reader.malformed is None
     assert reader.deltas == len(texts)
     written = sum(len(msgspec.json.encode(text)) - 2 for text in texts)
-    assert reader.output_estimate == max(1, len(texts), -(-written // 4))
+    assert booked(reader).output == max(1, len(texts), -(-written // 4))
 
 
 def test_a_message_says_its_model_id_reason_and_usage() -> None:

@@ -137,11 +137,6 @@ class UsageCounts:
             parts = (self._write_5m or 0) + (self._write_1h or 0) if parted else 0
             self._cache_write = max(total or 0, parts)
 
-    def tokens(self, output: int | None = None) -> Tokens:
-        """Give what was used by the model that answered; `output` replaces the counted output."""
-        used = self.use().tokens
-        return used if output is None else msgspec.structs.replace(used, output=output)
-
     def use(self) -> Use:
         """Give what was used by the model that answered.
 

@@ -204,7 +204,7 @@ class StreamReader:
     @property
     def tokens(self) -> Tokens | None:
         """What the upstream counted so far; None when it never said."""
-        return self._counts.tokens() if self._counts.seen else None
+        return self._counts.use().tokens if self._counts.seen else None
 
     @property
     def context(self) -> int:
@@ -223,18 +223,6 @@ class StreamReader:
         The number of pieces (each is a token or more), or a token for every four bytes of them.
         """
         return max(self.deltas - self._hop_deltas, (self._bytes - self._hop_bytes + 3) // 4)
-
-    @property
-    def output_estimate(self) -> int:
-        """Output tokens when the final count never came: at least what was said or seen."""
-        return max(self._counts.output or 0, self.output_seen)
-
-    @property
-    def delivered(self) -> Tokens | None:
-        """What was used when the stream ends now: the final count, else the estimated output."""
-        if self._final or not self._counts.seen:
-            return self.tokens
-        return self._counts.tokens(self.output_estimate)
 
     def _read(self, event: bytes) -> None:
         if event.startswith(b"\n"):

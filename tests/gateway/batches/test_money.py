@@ -155,7 +155,7 @@ def test_what_the_store_did_not_book_is_not_booked_at_all(tmp_path: Path) -> Non
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
             store, directory = await opened(stack, tmp_path)
-            flaky = FlakyStore(store.batches, directory)
+            flaky: Any = FlakyStore(store.batches, directory)
             books = BatchBooks(flaky, directory, lambda: 0.0)
             account = directory.all().__iter__().__next__().account
             flaky.fails = True
@@ -185,7 +185,8 @@ def test_a_key_that_is_read_anew_while_its_batch_is_booked_is_not_charged_twice(
                     directory.apply(await store.keys.list())
                     return settlement
 
-            books = BatchBooks(Reread(store.batches, directory), directory, lambda: 0.0)
+            reread: Any = Reread(store.batches, directory)
+            books = BatchBooks(reread, directory, lambda: 0.0)
             await books.settle(BATCH, [answered("a"), answered("b")], PRICES)
             (key,) = directory.all()
             assert key.record.name == "new"

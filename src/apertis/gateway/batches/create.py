@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from apertis.accounting.estimate import MAX_WINDOW, Attempt, unknown_held
 from apertis.gateway.batches.body import read_batch
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchCreation"]
 
-# Above this a body is read in a thread, so that others do not wait for it.
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _LARGE_BYTES = 256 * 1024
 _SHOWN_MODELS = 10
 # The upstream did not take the batch, and another one may.
@@ -64,7 +66,6 @@ class _Order:
     places: Places
     held: list[int]
     prices: Mapping[str, list[Price]]
-    large: bool
 
 
 class BatchCreation:
@@ -84,9 +85,7 @@ class BatchCreation:
 
     async def create(self, progress: Progress, key: Key, request: Request) -> WholeAnswer | Refusal:
         """Answer with the new batch as its upstream describes it."""
-        large = len(request.body) > _LARGE_BYTES
-        data = request.body
-        body = await asyncio.to_thread(read_batch, data) if large else read_batch(data)
+        body = await _beside(request, read_batch, request.body)
         if isinstance(body, Refusal):
             return body
         progress.asks(next(iter(body.models)) if len(body.models) == 1 else "several")
@@ -99,7 +98,7 @@ class BatchCreation:
         prices = self._prices(key, places)
         if isinstance(prices, str):
             return _of_model(unpriced_model(prices), body, prices)
-        order = _Order(progress, key, request, body, places, [], prices, large)
+        order = _Order(progress, key, request, body, places, [], prices)
         order.held = await self._holds(order)
         # A caller who leaves does not undo a batch that the upstream may have taken.
         return await self._books.through(self._place(order))
@@ -167,12 +166,8 @@ class BatchCreation:
         return found
 
     async def _holds(self, order: _Order, *, threads: bool = True) -> list[int]:
-        prices = self._calls.wiring.prices
-        if order.large:
-            return await asyncio.to_thread(
-                _holds, order.body, order.prices, prices, threads=threads
-            )
-        return _holds(order.body, order.prices, prices, threads=threads)
+        known = self._calls.wiring.prices
+        return await _beside(order.request, _holds, order.body, order.prices, known, threads)
 
     async def _place(self, order: _Order) -> WholeAnswer | Refusal:
         # What the store cannot keep is not to be sent.
@@ -206,8 +201,7 @@ class BatchCreation:
         targets: Mapping[str, Target] = {}
         for targets in order.places:
             names = {model: target.model for model, target in targets.items()}
-            large = len(body.data) > _LARGE_BYTES
-            data = await asyncio.to_thread(body.to, names) if large else body.to(names)
+            data = await _beside(request, body.to, names)
             outcome, answer = await self._calls.post(
                 order.progress, next(iter(targets.values())), path, request.raw_headers, data
             )
@@ -246,8 +240,15 @@ class BatchCreation:
         return None
 
 
+async def _beside(request: Request, read: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Do what takes as long as a body is large: in a thread, so that others do not wait for it."""
+    if len(request.body) <= _LARGE_BYTES:
+        return read(*given, **named)
+    return await asyncio.to_thread(read, *given, **named)
+
+
 def _holds(
-    body: BatchBody, prices: Mapping[str, list[Price]], known: Prices, *, threads: bool
+    body: BatchBody, prices: Mapping[str, list[Price]], known: Prices, threads: bool
 ) -> list[int]:
     """The units to set aside for each request; without those that upstreams hold for it, too."""
     return [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ from apertis.accounting.tokens import CLASSES, Use
 from apertis.gateway.store.records import BatchResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from apertis.accounting.estimate import Attempt, Held
     from apertis.accounting.prices import Price
@@ -29,47 +29,16 @@ if TYPE_CHECKING:
     from apertis.gateway.batches.results import LineResult
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.request.charge import Prices
-    from apertis.gateway.store.records import Batch, BatchLine, Settlement
+    from apertis.gateway.store.batches import StoredBatches
+    from apertis.gateway.store.records import Batch, BatchLine
 
-__all__ = ["BatchBooks", "BatchStore", "Booked", "hold_units"]
+__all__ = ["BatchBooks", "Booked", "hold_units"]
 
 T = TypeVar("T")
 
 # What a beta header allows in batches, to models that else say less:
 # https://platform.claude.com/docs/en/build-with-claude/batch-processing
 _MAX_OUTPUT = 300_000
-
-
-class BatchStore(Protocol):
-    """Where batches are kept."""
-
-    async def insert(self, batch: Batch, lines: Sequence[BatchLine]) -> Batch:
-        """Keep a new batch with its lines."""
-        ...
-
-    async def get(self, batch_id: str) -> Batch | None:
-        """Read one batch."""
-        ...
-
-    async def list(self, *, key_id: str | None = None) -> tuple[Batch, ...]:
-        """Read all batches, or those of one key; the newest first."""
-        ...
-
-    async def find_lines(self, batch_id: str, custom_ids: Iterable[str]) -> dict[str, BatchLine]:
-        """Read those of a batch's lines that have one of these ids."""
-        ...
-
-    async def settle(self, batch_id: str, results: Iterable[BatchResult]) -> Settlement:
-        """Book the lines that were not settled before, and give up what was held for them."""
-        ...
-
-    async def release(self, batch_id: str) -> int:
-        """Give up what is still held; how many units it was."""
-        ...
-
-    async def delete(self, batch_id: str) -> int:
-        """Forget a batch; how many units were still held for it."""
-        ...
 
 
 @dataclass(slots=True)
@@ -87,7 +56,7 @@ class BatchBooks:
     """
 
     def __init__(
-        self, store: BatchStore, directory: Directory, wall_clock: Callable[[], float]
+        self, store: StoredBatches, directory: Directory, wall_clock: Callable[[], float]
     ) -> None:
         self.store = store
         self._directory = directory

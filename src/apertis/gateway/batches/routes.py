@@ -18,22 +18,23 @@ from apertis.accounting.tokens import add
 from apertis.gateway.batches.create import BatchCreation
 from apertis.gateway.batches.links import batch_path, describe, origin_of, page_of, with_own_links
 from apertis.gateway.batches.money import BatchBooks
-from apertis.gateway.batches.results_stream import BookedLines, PassedLines, refusal_of
+from apertis.gateway.batches.results_stream import BookedLines, PassedLines
 from apertis.gateway.batches.upstream import BatchCalls, Wiring
 from apertis.gateway.errors import Refusal, not_found, service_unavailable
 from apertis.gateway.request.context import Used
 from apertis.gateway.request.forward import WholeAnswer, passed_down
 from apertis.gateway.serving.answers import CutAnswer, LineAnswer
 from apertis.gateway.store.records import StoreUnavailableError, UnknownBatchError
-from apertis.gateway.upstreams.contract import Request, UpstreamFailure
+from apertis.gateway.upstreams.contract import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from apertis.gateway.batches.money import BatchStore, Booked
+    from apertis.gateway.batches.money import Booked
     from apertis.gateway.batches.results import LineResult
     from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.request.context import Progress
+    from apertis.gateway.store.batches import StoredBatches
     from apertis.gateway.store.records import Batch
     from apertis.gateway.upstreams.contract import UpstreamAnswer
 
@@ -54,7 +55,7 @@ class BatchRoutes:
 
     def __init__(
         self,
-        store: BatchStore,
+        store: StoredBatches,
         directory: Directory,
         wiring: Wiring,
         *,
@@ -176,8 +177,7 @@ class BatchRoutes:
         if isinstance(answer, Refusal):
             return answer
         if answer.status != 200:
-            plain = await self._calls.read(progress, answer)
-            return refusal_of(plain) if isinstance(plain, UpstreamFailure) else plain
+            return (await self._calls.read(progress, answer))[1]
         headers = passed_down(progress, answer)
         if batch.settled_lines >= batch.lines:
             return LineAnswer(200, headers, PassedLines(answer))
@@ -200,10 +200,7 @@ class BatchRoutes:
             if progress is not None:
                 _note(progress, booked)
 
-        async def end() -> None:
-            await self._books.release(batch)
-
-        return BookedLines(answer, settle, end)
+        return BookedLines(answer, settle, lambda: self._books.release(batch))
 
     async def _collect(self, batch: Batch, request: Request) -> Refusal | int:
         """Read the results of a batch for nobody, to book them; the status that they came with."""

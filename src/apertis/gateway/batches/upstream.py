@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apertis.gateway.batches.results_stream import refusal_of
-from apertis.gateway.errors import (
-    Refusal,
-    credential_refused,
-    upstream_error,
-    upstream_redirect,
-)
+from apertis.gateway.errors import Refusal, credential_refused, upstream_error, upstream_redirect
 from apertis.gateway.request.forward import WholeAnswer, passed_down, read_all
 from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
 from apertis.gateway.routing.targets import Target
@@ -75,21 +70,20 @@ class BatchCalls:
         answer = await self.open(progress, upstream, method, path, request)
         if isinstance(answer, Refusal):
             return answer
-        plain = await self.read(progress, answer)
-        return refusal_of(plain) if isinstance(plain, UpstreamFailure) else plain
+        return (await self.read(progress, answer))[1]
 
     async def read(
         self, progress: Progress, answer: UpstreamAnswer
-    ) -> WholeAnswer | UpstreamFailure:
-        """Read an answer to its end."""
+    ) -> tuple[Outcome, WholeAnswer | Refusal]:
+        """Read an answer to its end; what became of it, and the whole of it."""
         headers = passed_down(progress, answer)
         try:
             body = await read_all(answer)
         finally:
             answer.close()
-        return (
-            body if isinstance(body, UpstreamFailure) else WholeAnswer(answer.status, headers, body)
-        )
+        if isinstance(body, UpstreamFailure):
+            return outcome_of_fault(body.kind), refusal_of(body)
+        return outcome_of_status(answer.status), WholeAnswer(answer.status, headers, body)
 
     async def post(
         self, progress: Progress, target: Target, path: str, headers: RawHeaders, body: bytes
@@ -98,12 +92,9 @@ class BatchCalls:
         outcome, answer = await self._open(
             progress, target.upstream, UpstreamRequest("POST", path, headers, body)
         )
-        if isinstance(answer, Refusal):
-            return outcome, answer
-        plain = await self.read(progress, answer)
-        if isinstance(plain, UpstreamFailure):
-            return outcome_of_fault(plain.kind), refusal_of(plain)
-        return outcome, plain
+        return (
+            (outcome, answer) if isinstance(answer, Refusal) else await self.read(progress, answer)
+        )
 
     async def _open(
         self, progress: Progress | None, name: str, request: UpstreamRequest
