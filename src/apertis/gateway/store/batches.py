@@ -48,8 +48,8 @@ class StoredBatches:
         async with self._database.writing() as connection:
             values = {name: getattr(kept, name) for name in _FIELDS}
             await connection.execute(insert(batches).values(values))
-            await _LINES.run(
-                connection,
+            await connection.run_sync(
+                _LINES.run,
                 [(batch.id, line.custom_id, line.model, line.held_units, False) for line in lines],
             )
         return kept
@@ -102,7 +102,9 @@ class StoredBatches:
             await _take_turn(connection, batch_id)
             lines = await _find_lines(connection, batch_id, list(by_id))
             fresh = [r for r in by_id.values() if not _is_settled(lines, r.custom_id)]
-            booked = await book(connection, [r.record for r in fresh if r.record is not None])
+            booked = await connection.run_sync(
+                book, [r.record for r in fresh if r.record is not None]
+            )
             settled = Settlement(
                 custom_ids=tuple(result.custom_id for result in fresh),
                 released_units=sum(
@@ -194,7 +196,9 @@ async def _mark(
             .where(batch_lines.c.batch_id == batch_id, named)
             .values(settled=True)
         )
-    await _LINES.run(connection, [(batch_id, custom_id, "", 0, True) for custom_id in other])
+    await connection.run_sync(
+        _LINES.run, [(batch_id, custom_id, "", 0, True) for custom_id in other]
+    )
     await connection.execute(
         update(batches)
         .where(batches.c.id == batch_id)

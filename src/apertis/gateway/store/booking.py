@@ -14,8 +14,7 @@ from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_daily, us
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Table
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection, Table
 
     from apertis.accounting.record import UsageRecord
 
@@ -42,13 +41,13 @@ class BulkInsert:
         self._numbered = self._head + row + self._tail
         self._unnumbered = f"({', '.join('?' * self._width)})"
 
-    async def run(self, connection: AsyncConnection, rows: Sequence[tuple[object, ...]]) -> None:
+    def run(self, connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
         """Insert the rows as a part of the connection's transaction."""
         if not rows:
             return
         if connection.dialect.name != "sqlite":
             # The driver sends all rows in one go.
-            await connection.exec_driver_sql(self._numbered, list(rows))
+            connection.exec_driver_sql(self._numbered, list(rows))
             return
         # SQLite's driver gives up the interpreter's lock at every statement and waits to get it
         # back: with a statement a row, a busy event loop would make that seconds.
@@ -56,7 +55,7 @@ class BulkInsert:
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             statement = self._head + ", ".join([self._unnumbered] * len(part)) + self._tail
-            await connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
+            connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
 
 
 def _addition(table: Table, sums: Sequence[str]) -> str:
@@ -98,26 +97,24 @@ _group = _pick("key_id", "model", "kind", "request_class", "upstream", "session"
 _DAILY_WIDTH = len(usage_daily.primary_key)
 
 
-async def book(connection: AsyncConnection, records: Iterable[UsageRecord]) -> list[UsageRecord]:
+def book(connection: Connection, records: Iterable[UsageRecord]) -> list[UsageRecord]:
     """Book the records whose request ids are new, once each; those are the response."""
     distinct: dict[str, UsageRecord] = {}
     for record in records:
         distinct.setdefault(record.request_id, record)
-    for request_id in await _known(connection, list(distinct)):
+    for request_id in _known(connection, list(distinct)):
         del distinct[request_id]
     rows = [_row(record) for record in distinct.values()]
-    await _RECORDS.run(connection, rows)
-    await _add_up(connection, rows)
+    _RECORDS.run(connection, rows)
+    _add_up(connection, rows)
     return list(distinct.values())
 
 
-async def _known(connection: AsyncConnection, request_ids: Sequence[str]) -> list[str]:
+def _known(connection: Connection, request_ids: Sequence[str]) -> list[str]:
     known: list[str] = []
     for start in range(0, len(request_ids), _KNOWN_AT_ONCE):
         asked = request_ids[start : start + _KNOWN_AT_ONCE]
-        found = await connection.execute(
-            select(usage.c.request_id).where(usage.c.request_id.in_(asked))
-        )
+        found = connection.execute(select(usage.c.request_id).where(usage.c.request_id.in_(asked)))
         known.extend(found.scalars())
     return known
 
@@ -156,7 +153,7 @@ def _text(text: str | None) -> str | None:
     return text
 
 
-async def _add_up(connection: AsyncConnection, rows: Iterable[_Row]) -> None:
+def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     sessions = _sums_by_session(rows)
     daily: dict[_Row, list[int]] = {}
     spent: dict[_Row, list[int]] = {}
@@ -164,9 +161,9 @@ async def _add_up(connection: AsyncConnection, rows: Iterable[_Row]) -> None:
         _add(daily, group[:_DAILY_WIDTH], sums)
         _add(spent, group[1:2], sums[-1:])
     # Always in one order, so that two transactions never wait for each other.
-    await _DAILY.run(connection, _rows_of(daily))
-    await _SESSIONS.run(connection, _rows_of(sessions))
-    await _KEYS.run(connection, _rows_of(spent))
+    _DAILY.run(connection, _rows_of(daily))
+    _SESSIONS.run(connection, _rows_of(sessions))
+    _KEYS.run(connection, _rows_of(spent))
 
 
 def _sums_by_session(rows: Iterable[_Row]) -> dict[_Row, list[int]]:

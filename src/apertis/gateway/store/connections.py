@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import URL, event
+from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import asyncpg
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
     from sqlalchemy.pool import ConnectionPoolEntry
@@ -32,6 +33,9 @@ _READERS = 4
 # Those that insert many rows at once are large: with the usual 128, they would fill 40 MB.
 _PREPARED = 16
 _BEGIN = "apertis_begin"
+_WRITES = "BEGIN IMMEDIATE"
+
+_Result = TypeVar("_Result")
 
 
 class Database:
@@ -41,11 +45,15 @@ class Database:
         self,
         readers: AsyncEngine,
         writer: AsyncEngine,
+        bulk_writer: Engine | None = None,
         *,
         is_lost: Callable[[], bool] = lambda: False,
     ) -> None:
         self._readers = readers
         self._writer = writer
+        # Where the asyncio driver hands each statement to a thread: does all of them in one.
+        self._bulk_writer = bulk_writer
+        self._turn = asyncio.Lock()
         # Whether what is open is not what a new connection would open.
         self._is_lost = is_lost
 
@@ -66,8 +74,21 @@ class Database:
         `StoreUnavailableError` when the database fails.
         """
         with self._failures():
-            async with self._writer.begin() as connection:
+            async with self._turn, self._writer.begin() as connection:
                 yield connection
+
+    async def write(self, work: Callable[[Connection], _Result]) -> _Result:
+        """Do a whole transaction in one go, with one hand-over to another thread at most.
+
+        `StoreUnavailableError` when the database fails.
+        """
+        writer = self._bulk_writer
+        if writer is None:
+            async with self.writing() as connection:
+                return await connection.run_sync(work)
+        with self._failures():
+            async with self._turn:
+                return await asyncio.to_thread(_in_transaction, writer, work)
 
     @contextlib.contextmanager
     def _failures(self) -> Generator[None]:
@@ -84,6 +105,13 @@ class Database:
         """Close all connections."""
         await self._readers.dispose()
         await self._writer.dispose()
+        if self._bulk_writer is not None:
+            await asyncio.to_thread(self._bulk_writer.dispose)
+
+
+def _in_transaction(writer: Engine, work: Callable[[Connection], _Result]) -> _Result:
+    with writer.begin() as connection:
+        return work(connection)
 
 
 def reason(error: Exception) -> str:
@@ -103,28 +131,41 @@ def open_sqlite(path: Path) -> Database:
     opened = identity(path)
     return Database(
         _sqlite_engine(path, _READERS, begin=None),
-        _sqlite_engine(path, 1, begin="BEGIN IMMEDIATE"),
+        _sqlite_engine(path, 1, begin=_WRITES),
+        _set_up(create_engine(**_sqlite_options(path, "pysqlite", 1, begin=_WRITES))),
         is_lost=lambda: leads_elsewhere(path, opened),
     )
 
 
 def _sqlite_engine(path: Path, connections: int, *, begin: str | None) -> AsyncEngine:
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
+    engine = create_async_engine(**_sqlite_options(path, "aiosqlite", connections, begin=begin))
+    _set_up(engine.sync_engine)
+    return engine
+
+
+def _sqlite_options(
+    path: Path, driver: str, connections: int, *, begin: str | None
+) -> dict[str, Any]:
+    return {
+        "url": URL.create(f"sqlite+{driver}", database=str(path)),
         # Without an isolation level the driver begins nothing by itself: a transaction that turns
         # from reading to writing could fail at once, so one that writes says so when it begins.
-        connect_args={
+        "connect_args": {
             "timeout": _BUSY_SECONDS,
             "isolation_level": None,
             "cached_statements": _PREPARED,
+            "check_same_thread": False,
         },
-        pool_size=connections,
-        max_overflow=0,
-        hide_parameters=True,
-        execution_options={_BEGIN: begin},
-    )
-    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        "pool_size": connections,
+        "max_overflow": 0,
+        "hide_parameters": True,
+        "execution_options": {_BEGIN: begin},
+    }
+
+
+def _set_up(engine: Engine) -> Engine:
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 

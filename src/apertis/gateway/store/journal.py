@@ -270,7 +270,9 @@ def _is_possible(record: UsageRecord) -> bool:
         record.total_ms,
         *counts_of(record.tokens),
     )
-    return 0 <= record.cost_units <= MAX_COST_UNITS and all(0 <= n <= _MAX_COUNT for n in counts)
+    return (
+        0 <= record.cost_units <= MAX_COST_UNITS and 0 <= min(counts) <= max(counts) <= _MAX_COUNT
+    )
 
 
 if sys.platform == "win32":

@@ -54,6 +54,8 @@ class Mover:
         self._on_change = on_change
         self._failures = 0
         self._moving = asyncio.Lock()
+        # How many records the last batch had.
+        self._moved = 0
 
     @property
     def is_failing(self) -> bool:
@@ -61,9 +63,13 @@ class Mover:
         return self._failures > 0
 
     async def run(self) -> None:
-        """Keep moving until cancelled; a batch that was cancelled in between comes again."""
+        """Keep moving until cancelled; a batch that was cancelled in between comes again.
+
+        A small batch costs the store nearly what a large one does. So it is followed by a pause,
+        in which the next one grows.
+        """
         while True:
-            await self._move_all()
+            await self._move_all(small_ones=False)
             await self._pause()
 
     async def flush(self, timeout_seconds: float) -> bool:
@@ -85,15 +91,18 @@ class Mover:
             chunk = self._journal.read(self._records_at_once)
             if chunk is None:
                 return False
+            self._moved = len(chunk.records)
             if chunk.records:
                 await self._ledger.add(chunk.records)
             self._journal.moved(chunk)
             return True
 
-    async def _move_all(self) -> bool:
+    async def _move_all(self, *, small_ones: bool = True) -> bool:
         try:
             while await self.move_once():
                 self._works()
+                if not small_ones and 0 < self._moved < self._records_at_once // 2:
+                    break
         except (StoreUnavailableError, OSError) as error:
             self._failures += 1
             if self._failures == 1:

@@ -44,7 +44,7 @@ class StoredThreads:
                     of_key = thread_messages.c.key_id == key_id
                     await connection.execute(delete(thread_messages).where(of_key, of_these))
             rows = [tuple(getattr(by_id[id_], name) for name in _FIELDS) for id_ in sorted(by_id)]
-            await _ROWS.run(connection, rows)
+            await connection.run_sync(_ROWS.run, rows)
 
     async def find(self, key_id: str, message_ids: Iterable[str]) -> dict[str, ThreadMessage]:
         """Read those of a key's answers that have one of these ids, by their ids."""

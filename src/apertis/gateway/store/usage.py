@@ -44,8 +44,7 @@ class StoredUsage:
         """
         if not records:
             return 0
-        async with self._database.writing() as connection:
-            return len(await book(connection, records))
+        return len(await self._database.write(lambda connection: book(connection, records)))
 
     async def get(self, request_id: str) -> UsageRecord | None:
         """Read one record."""
