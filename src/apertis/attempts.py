@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from apertis import logs
-from apertis.errors import APIResponseError
-from apertis.models import ResponseInfo, Result, attach_response
-from apertis.sansio.outcome import Failure, blanked, error_from, request_id
+from apertis.models import Malformed, ResponseInfo, Result, attach_response
+from apertis.sansio.outcome import blanked, error_from, request_id, response_error
 
 if TYPE_CHECKING:
     from apertis.errors import APIError
@@ -23,18 +23,31 @@ T = TypeVar("T")
 
 
 class RetryState(Generic[T]):
-    """Counts the tries of a call and says when the next is due; the shells wait."""
+    """Counts the tries of a call and says when the next is due; the shells wait.
 
-    __slots__ = ("_call", "_policy", "_settings", "_started", "limits", "retries")
+    `request` is what a transport is given in every try: where it goes, method, head, body.
+    """
+
+    __slots__ = (
+        "_call",
+        "_policy",
+        "_settings",
+        "_started",
+        "limits",
+        "request",
+        "retries",
+    )
 
     def __init__(self, call: Call[T], settings: ClientSettings) -> None:
         self._started = time.monotonic()
-        self.limits: Limits = settings.timeout_of(call).limits(self._started)
         self._settings = settings
         self._call = call
+        self.request = (settings.origin, call.method, settings.head(call), call.body or b"")
         self._policy = settings.retry_of(call)
+        self.limits: Limits = settings.timeout_of(call).limits(self._started)
         self.retries = 0
-        logs.sending(call, settings)
+        if logs.logger.isEnabledFor(DEBUG):
+            logs.sending(call, settings)
 
     def delay(self, outcome: Outcome) -> float | None:
         """The seconds to wait before another try; None when this outcome is the last."""
@@ -51,9 +64,9 @@ class RetryState(Generic[T]):
 
     def info(self, status: int, headers: Headers) -> ResponseInfo:
         """What is told of an answer whose head came."""
-        headers.blank(self.secrets)
         elapsed = time.monotonic() - self._started
-        logs.answered(self._call, status, headers, elapsed)
+        if logs.logger.isEnabledFor(INFO):
+            logs.answered(self._call, status, headers, elapsed)
         return ResponseInfo(status, headers, self.retries, elapsed)
 
     def result(self, response: Response) -> T:
@@ -67,16 +80,14 @@ class RetryState(Generic[T]):
     def read(self, response: Response) -> T:
         """What the caller gets of an answer, or of one line of it."""
         try:
-            return self._call.result(response)
-        except APIResponseError as error:
+            return self._call.read(response)
+        except Malformed as malformed:
+            error = response_error(response, malformed.reason)
             error.retries = self.retries
-            blanked(error, self.secrets())
-            raise
+            raise blanked(error, self.secrets()) from malformed
 
     def error(self, outcome: Outcome, headers: Headers | None = None) -> APIError:
         """The exception for the last outcome; `headers` are those of an answer that broke off."""
-        if not isinstance(outcome, Failure):
-            outcome.headers.blank(self.secrets)
         logs.failed(self._call, outcome, time.monotonic() - self._started)
         error = error_from(outcome, now=time.time(), retries=self.retries)
         if headers is not None:

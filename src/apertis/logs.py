@@ -7,6 +7,7 @@ a user or a model said is never in them, and neither is a key.
 from __future__ import annotations
 
 import logging
+from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any
 
 from apertis.errors import ConfigurationError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("apertis")
 
-_LEVELS = {"info": logging.INFO, "debug": logging.DEBUG}
+_LEVELS = {"info": INFO, "debug": DEBUG}
 
 
 def configure(environ: Mapping[str, str]) -> None:
@@ -41,23 +42,22 @@ def configure(environ: Mapping[str, str]) -> None:
 
 
 def sending(call: Call[Any], settings: ClientSettings) -> None:
-    """Log the beginning of a call."""
-    if logger.isEnabledFor(logging.DEBUG):
-        headers = shown_headers(settings.request_headers(call).items())
-        logger.debug("%s %s, %d bytes, %s", call.method, call.path, len(call.body or b""), headers)
+    """Log the beginning of a call; ask for the level `DEBUG` before."""
+    headers = shown_headers(settings.request_headers(call).items())
+    logger.debug("%s %s, %d bytes, %s", call.method, call.path, len(call.body or b""), headers)
 
 
 def answered(call: Call[Any], status: int, headers: Headers, seconds: float) -> None:
-    """Log the head of a response."""
-    if logger.isEnabledFor(logging.INFO):
-        name = request_id(headers) or "-"
-        logger.info("%s %s %d in %.3f s (%s)", call.method, call.path, status, seconds, name)
+    """Log the head of a response; ask for the level `INFO` before."""
+    name = request_id(headers) or "-"
+    logger.info("%s %s %d in %.3f s (%s)", call.method, call.path, status, seconds, name)
+    if logger.isEnabledFor(DEBUG):
         logger.debug("answer headers %s", shown_headers(headers.items()))
 
 
 def retrying(call: Call[Any], outcome: Outcome, delay: float, retries: int) -> None:
     """Log a failure that is retried."""
-    if logger.isEnabledFor(logging.INFO):
+    if logger.isEnabledFor(INFO):
         why = _named(outcome)
         tries = retries + 1
         logger.info("%s %s again in %.2f s, try %d: %s", call.method, call.path, delay, tries, why)
@@ -65,9 +65,11 @@ def retrying(call: Call[Any], outcome: Outcome, delay: float, retries: int) -> N
 
 def failed(call: Call[Any], outcome: Outcome, seconds: float) -> None:
     """Log a failure that is not retried."""
+    if not logger.isEnabledFor(INFO):
+        return
     if isinstance(outcome, Response):
         answered(call, outcome.status, outcome.headers, seconds)
-    elif logger.isEnabledFor(logging.INFO):
+    else:
         logger.info("%s %s failed in %.3f s: %s", call.method, call.path, seconds, _named(outcome))
 
 

@@ -68,19 +68,19 @@ def failure_of(error: OSError, where: str, deadline: str = "connect") -> Failure
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = f"the certificate of {where} is not trusted: {error.verify_message}"
-        return Failure(reason, where, permanent=True, cause=error)
+        return Failure(reason, where, permanent=True, unsent=True, cause=error)
     if isinstance(error, ssl.SSLError):
         plain = error.reason in _NO_TLS
         said = "it does not speak it; is its URL http://?" if plain else error.reason or error
         reason = f"cannot speak TLS with {where}: {said}"
-        return Failure(reason, where, permanent=plain, cause=error)
+        return Failure(reason, where, permanent=plain, unsent=True, cause=error)
     if isinstance(error, TimeoutError):
         reason = f"cannot connect to {where}: it did not answer (timeout: {deadline})"
-        return Failure(reason, where, deadline, cause=error)
+        return Failure(reason, where, deadline, unsent=True, cause=error)
     # Who cannot reach a proxy needs another one, not a server.
     hint = "" if where.startswith("the proxy ") else SERVER_HINT
     reason = f"cannot connect to {where}: {_said(error)}{hint}"
-    return Failure(reason, where, cause=error)
+    return Failure(reason, where, unsent=True, cause=error)
 
 
 def _said(error: OSError) -> str:

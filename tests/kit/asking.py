@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from apertis.gateway.upstreams.anthropic import AnthropicUpstream
+from apertis.gateway.upstreams.anthropic import AnthropicAnswer, AnthropicUpstream
 from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from apertis.gateway.upstreams.wire import WireAnswer
 
 T = TypeVar("T")
 
@@ -60,7 +59,7 @@ class Asker:
 
     async def opened(
         self, upstream: AnthropicUpstream, timeouts: UpstreamTimeouts = GENEROUS, **request: Any
-    ) -> WireAnswer:
+    ) -> AnthropicAnswer:
         """An answer whose head is there."""
         answer = await upstream.open(self.request(**request), timeouts)
         assert not isinstance(answer, UpstreamFailure), answer

@@ -173,7 +173,7 @@ plain: st.SearchStrategy[Any] = st.recursive(
 )
 by_hand = st.sampled_from(
     [TextBlock(text="Hi"), ToolUseBlock(id="t", name="n", input={"a": 1}), build_block(CALL)]
-)
+).map(deepcopy)
 
 
 def edit(data: st.DataObject, message: Message) -> None:

@@ -47,7 +47,9 @@ class Both:
         return Exchange(*self.pieces, Close)
 
     def ours(self) -> Seen:
-        answer = self._wire.open(self._call, self._settings, Timeout(5.0, 5.0, 5.0).limits(0.0))
+        limits = Timeout(5.0, 5.0, 5.0).limits(0.0)
+        head = self._settings.head(self._call)
+        answer = self._wire.open(self._settings.origin, "GET", head, b"", limits)
         outcome = answer if isinstance(answer, Failure) else read_all(answer)
         if isinstance(outcome, Failure):
             return None

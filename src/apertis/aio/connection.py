@@ -70,7 +70,10 @@ class Connection(asyncio.Protocol):
         self._buffered += len(data)
         if self._buffered > HIGH_WATER_BYTES and not self._paused:
             self._pause()
-        self._wake()
+        if (waiter := self._waiter) is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def eof_received(self) -> None:
         """The peer closed its side."""
@@ -120,16 +123,25 @@ class Connection(asyncio.Protocol):
             http.cut_request()
         return None
 
+    def lost_while_idle(self, failure: Failure) -> bool:
+        """Whether the peer closed a kept connection, and never saw the request that failed."""
+        return self.used and not self.http.started and failure.deadline is None
+
     async def wait(self, limit: float | None, name: str, limits: Limits) -> Failure | None:
         """Wait for the next bytes; `name` is the deadline that `limit` stands for."""
-        if (failed := self.http.failed(self.where)) is not None:
-            return failed
+        http = self.http
+        if http.failure is not None:
+            return http.failed(self.where)
         if self._lost is not None:
             return self._lost
-        seconds, total = limits.remaining(limit, self._loop.time())
-        if seconds == 0:
-            return too_late(self.where, "total")
-        self._resume()
+        seconds, total = limit, None
+        if limits.until is not None:
+            seconds, total = limits.remaining(limit, self._loop.time())
+            if seconds == 0:
+                return too_late(self.where, "total")
+        self._buffered = 0
+        if self._paused:
+            self._resume()
         waiter = self._waiter = self._loop.create_future()
         self._limit(seconds)
         try:
@@ -140,9 +152,9 @@ class Connection(asyncio.Protocol):
         if self._late:
             self._late = False
             return too_late(self.where, total or name)
-        if (failed := self.http.failed(self.where)) is not None:
-            return failed
-        return None if self.http.complete or self.http.started else self._lost
+        if http.failure is not None:
+            return http.failed(self.where)
+        return None if http.complete or http.started else self._lost
 
     def _limit(self, seconds: float | None) -> None:
         # One timer outlives many waits: to cancel and set one for each costs more than they do.
@@ -172,8 +184,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        self._buffered = 0
-        if self._paused and self._transport is not None and not self.closed:
+        if self._transport is not None and not self.closed:
             self._paused = False
             self._transport.resume_reading()
 

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from apertis.errors import ApertisError, ConfigurationError
-from apertis.models import Headers
 from apertis.sansio.injection import (
     Failures,
     expect_body,
@@ -18,9 +17,8 @@ from apertis.sansio.injection import (
 from apertis.sansio.timeouts import DRAIN_SECONDS
 
 if TYPE_CHECKING:
-    from apertis.sansio.call import Call
     from apertis.sansio.outcome import Failure
-    from apertis.sansio.settings import ClientSettings
+    from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
 
 
@@ -32,11 +30,12 @@ def _anyio() -> Any:
 class InjectedAnswer:
     """An answer that the caller's client reads."""
 
-    __slots__ = ("_failures", "_parts", "_response", "headers", "status")
+    __slots__ = ("_failures", "_parts", "_response", "ended", "headers", "status")
 
     def __init__(self, response: Any, failures: Failures) -> None:
         self.status: int = response.status_code
-        self.headers = Headers(response.headers.raw)
+        self.headers: list[tuple[bytes, bytes]] = response.headers.raw
+        self.ended = False
         self._response = response
         self._failures = failures
         self._parts = response.aiter_bytes()
@@ -60,6 +59,7 @@ class InjectedAnswer:
         except BaseException:
             await self.close()
             raise
+        self.ended = True
         await self.close()
         return b""
 
@@ -90,15 +90,15 @@ class InjectedTransport:
         self._package = importlib.import_module(package_of(client))
 
     async def open(
-        self, call: Call[Any], settings: ClientSettings, limits: Limits
+        self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
     ) -> InjectedAnswer | Failure:
         """Send the request and wait for the head of the answer."""
         if getattr(self._client, "is_closed", False):
             raise ConfigurationError("http_client is closed; it is its owner's to keep open")
         package = self._package
-        where = f"{settings.origin.host}:{settings.origin.port}"
+        where = f"{origin.host}:{origin.port}"
         failures = Failures(package, where, limits)
-        arguments = request_arguments(call, settings, limits, time.monotonic())
+        arguments = request_arguments(origin, method, head, body, limits, time.monotonic())
         try:
             timeout = package.Timeout(**arguments.pop("timeout"))
             request = self._client.build_request(**arguments, timeout=timeout)

@@ -95,16 +95,16 @@ class Pool:
             if connection is None:
                 self._free_place()
             else:
-                self.release(connection)
+                self.release(connection, reusable=True)
 
-    def release(self, connection: Connection) -> None:
-        """Take back a connection whose answer is whole."""
-        if self._closed or connection.closed or not connection.http.reusable:
+    def release(self, connection: Connection, *, reusable: bool) -> None:
+        """Take back a connection, to be kept if another request may go over it."""
+        if self._closed or connection.closed or not reusable:
             self.discard(connection)
             return
         connection.used = True
         connection.idle_since = self._loop.time()
-        if (waiter := self._next_waiter()) is not None:
+        if self._waiting and (waiter := self._next_waiter()) is not None:
             waiter.set_result(connection)
         else:
             self._idle.append(connection)
@@ -113,10 +113,13 @@ class Pool:
         """Take back a connection whose answer nobody holds any more."""
         try:
             # The garbage collector may run at any moment, and in any thread.
-            self._loop.call_soon_threadsafe(self.release, connection)
+            self._loop.call_soon_threadsafe(self._release_unread, connection)
         except RuntimeError:
             # The loop is closed, and the connection with it.
             connection.closed = True
+
+    def _release_unread(self, connection: Connection) -> None:
+        self.release(connection, reusable=connection.http.reusable)
 
     def discard(self, connection: Connection) -> None:
         """Close a connection."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from apertis.aio.stream import EventSource
 from apertis.aio.wire import read_all, read_beginning
 from apertis.attempts import RetryState
+from apertis.models import Headers
 from apertis.sansio.lines import LineDecoder, LineTooLargeError
 from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, begins_document, says_events
@@ -32,8 +33,12 @@ class Sender:
         """The result of a call, or the error that it ended in."""
         attempts = RetryState(call, self.settings)
         while True:
-            answer = await self.transport.open(call, self.settings, attempts.limits)
-            outcome = answer if isinstance(answer, Failure) else judged(await read_all(answer))
+            answer = await self.transport.open(*attempts.request, attempts.limits)
+            outcome: Outcome = (
+                answer
+                if isinstance(answer, Failure)
+                else judged(await read_all(answer, attempts.secrets))
+            )
             if isinstance(outcome, Response) and outcome.ok:
                 return attempts.result(outcome)
             await self._wait(attempts, outcome)
@@ -45,7 +50,7 @@ class Sender:
         """
         attempts = RetryState(call, self.settings)
         while True:
-            outcome = await self._begin(call, attempts)
+            outcome = await self._begin(attempts)
             if isinstance(outcome, EventSource):
                 failure = outcome.reading.failure
                 if failure is None or outcome.reading.begun:
@@ -64,25 +69,28 @@ class Sender:
         """What each line of an answer stands for, as they come; the head is there already."""
         attempts = RetryState(call, self.settings)
         while True:
-            answer = await self.transport.open(call, self.settings, attempts.limits)
-            if not isinstance(answer, Failure) and answer.status == 200:
-                attempts.info(answer.status, answer.headers)
-                return _lines(answer, attempts)
-            await self._wait(
-                attempts, answer if isinstance(answer, Failure) else await read_all(answer)
-            )
+            answer = await self.transport.open(*attempts.request, attempts.limits)
+            if isinstance(answer, Failure):
+                await self._wait(attempts, answer)
+            elif answer.status == 200:
+                headers = Headers(answer.headers, attempts.secrets)
+                attempts.info(answer.status, headers)
+                return _lines(answer, headers, attempts)
+            else:
+                await self._wait(attempts, await read_all(answer, attempts.secrets))
 
-    async def _begin(self, call: Call[Any], attempts: RetryState[Any]) -> EventSource | Outcome:
-        answer = await self.transport.open(call, self.settings, attempts.limits)
+    async def _begin(self, attempts: RetryState[Any]) -> EventSource | Outcome:
+        answer = await self.transport.open(*attempts.request, attempts.limits)
         if isinstance(answer, Failure):
             return answer
         if answer.status != 200:
-            return judged(await read_all(answer))
-        beginning = None if says_events(answer.headers) else await read_beginning(answer)
+            return judged(await read_all(answer, attempts.secrets))
+        headers = Headers(answer.headers, attempts.secrets)
+        beginning = None if says_events(headers) else await read_beginning(answer)
         if isinstance(beginning, bytes) and begins_document(beginning):
-            return judged(await read_all(answer, beginning))
-        info = attempts.info(answer.status, answer.headers)
-        source = EventSource(answer, EventReading(answer.headers, attempts.secrets()), info)
+            return judged(await read_all(answer, attempts.secrets, beginning))
+        info = attempts.info(answer.status, headers)
+        source = EventSource(answer, EventReading(headers, attempts.secrets()), info)
         await source.read_ahead(beginning)
         return source
 
@@ -93,9 +101,9 @@ class Sender:
         await self.transport.sleep(delay)
 
 
-async def _lines(answer: Answer, attempts: RetryState[T]) -> AsyncIterator[T]:
+async def _lines(answer: Answer, headers: Headers, attempts: RetryState[T]) -> AsyncIterator[T]:
     decoder = LineDecoder()
-    status, headers = answer.status, answer.headers
+    status = answer.status
     try:
         while data := await answer.read():
             if isinstance(data, Failure):

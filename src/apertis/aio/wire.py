@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from apertis.aio.dial import dial
 from apertis.aio.pool import Pool
 from apertis.errors import ConfigurationError
 from apertis.models import Headers
+from apertis.sansio.http1 import CODINGS
 from apertis.sansio.outcome import MAX_ANSWER_BYTES, TOO_LARGE, Failure, Response
 from apertis.sansio.proxy import checked_options, choose_proxy
 from apertis.sansio.reading import MAX_BLANK_BYTES, is_blank
@@ -19,20 +20,22 @@ from apertis.tls import checked_context, default_context
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from apertis.aio.connection import Connection
-    from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
-    from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
 
 
 class Answer(Protocol):
-    """An answer whose head is there: `read` gives the next part of the body, b"" at its end."""
+    """An answer whose head is there: `read` gives the next part of the body, b"" at its end.
+
+    `ended` is true as soon as its last byte was read.
+    """
 
     status: int
-    headers: Headers
+    headers: list[tuple[bytes, bytes]]
+    ended: bool
 
     async def read(self) -> bytes | Failure:
         """The next bytes of the body."""
@@ -55,7 +58,7 @@ class Transport(Protocol):
     """What a client needs of HTTP: one try of a call. Failures are values."""
 
     async def open(
-        self, call: Call[Any], settings: ClientSettings, limits: Limits
+        self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
     ) -> Answer | Failure:
         """Send the request and wait for the head of the answer."""
         ...
@@ -72,20 +75,22 @@ class Transport(Protocol):
 class WireAnswer:
     """An answer on a connection of the pool."""
 
-    __slots__ = ("_connection", "_limits", "_pool", "headers", "status")
+    __slots__ = ("_connection", "_failure", "_limits", "_pool", "ended", "headers", "status")
 
     def __init__(self, connection: Connection, pool: Pool, limits: Limits) -> None:
         self.status = connection.http.status
-        self.headers = Headers(connection.http.headers)
+        self.headers = connection.http.headers
+        self.ended = False
         self._connection: Connection | None = connection
+        self._failure: Failure | None = None
         self._pool = pool
         self._limits = limits
 
     async def read(self) -> bytes | Failure:
-        """The next bytes of the body."""
+        """The next bytes of the body at the moment they come, b"" at its regular end."""
         connection = self._connection
         if connection is None:
-            return b""
+            return self._failure or b""
         http = connection.http
         while True:
             if not (http.body or http.complete):
@@ -95,7 +100,8 @@ class WireAnswer:
             data = http.take_body()
             if http.complete:
                 self._connection = None
-                self._pool.release(connection)
+                self.ended = True
+                self._pool.release(connection, reusable=http.reusable)
                 return data
             if data:
                 return data
@@ -104,11 +110,23 @@ class WireAnswer:
         try:
             failure = await connection.wait(idle, "idle", self._limits)
         except BaseException:
+            self._failure = GIVEN_UP
             self.hang_up()
             raise
         if failure is not None:
+            self._failure = failure
             self.hang_up()
         return failure
+
+    def whole(self) -> bytes | None:
+        """The rest of the body if all of it is here already; None where it must be read."""
+        connection = self._connection
+        if connection is None or not connection.http.complete:
+            return None
+        data = connection.http.take_body()
+        self.ended = True
+        self.hang_up()
+        return data
 
     async def drain(self) -> None:
         """Read the end of the body, if it comes at once, so that the connection can be kept."""
@@ -129,7 +147,7 @@ class WireAnswer:
         """The same, without a moment's wait."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._pool.release(connection)
+            self._pool.release(connection, reusable=connection.http.reusable)
 
     def interrupt(self) -> None:
         """Let a `read` end that somebody else waits in; who reads gives the connection back."""
@@ -143,51 +161,65 @@ class WireAnswer:
             self._pool.release_from_finalizer(connection)
 
 
+GIVEN_UP = Failure("the answer was given up")
+# Below this size a body is cheaper to copy behind its head than to write by itself.
+MAX_COPIED_BYTES = 16 * 1024
+
+
 class Wire:
-    """Connections to wherever the settings point, shared by a client and its copies.
+    """Connections to wherever requests go: those of a client and its copies, or of an upstream.
 
     A connection belongs to the event loop that it was made in, so each loop has pools of its own;
-    they close when their loop ends.
+    they close when their loop ends. `codings` are those that the requests ask for.
     """
 
     def __init__(
-        self, *, proxy: str | None, tls: ssl.SSLContext | None, max_connections: int
+        self,
+        *,
+        proxy: str | None,
+        tls: ssl.SSLContext | None,
+        max_connections: int,
+        codings: frozenset[str] = CODINGS,
     ) -> None:
         checked_options(proxy, max_connections)
         self._proxy = proxy
         self._tls = checked_context(tls)
         self._limit = max_connections
+        self._codings = codings
+        self._closed = False
         self._pools: dict[tuple[asyncio.AbstractEventLoop, Origin], Pool] = {}
         self._guards: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}
 
     async def open(
-        self, call: Call[Any], settings: ClientSettings, limits: Limits
+        self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
     ) -> WireAnswer | Failure:
-        """Send the request and wait for the head of the answer."""
-        origin = settings.origin
+        """Send one request and wait for the head of its answer.
+
+        `head` ends in its blank line. With a kept connection nothing is waited for but the answer.
+        A kept connection that turns out to be closed, with nothing of an answer, is replaced by a
+        new one, once.
+        """
         loop = _running_loop()
         pool = self._pools.get((loop, origin)) or await self._pool(loop, origin)
-        data = settings.head(call) + (call.body or b"")
-        failure: Failure | None = None
-        for fresh in (False, True):
-            connection = (None if fresh else pool.take()) or await pool.acquire(limits, fresh=fresh)
+        if len(body) <= MAX_COPIED_BYTES:
+            head, body = head + body, b""
+        connection: Connection | Failure | None = pool.take()
+        while True:
+            if connection is None:
+                connection = await pool.acquire(limits)
             if isinstance(connection, Failure):
                 return connection
             try:
-                failure = await connection.request(call.method, data, limits)
+                failure = await connection.request(method, head, limits, body)
             except BaseException:
                 pool.discard(connection)
                 raise
             if failure is None:
                 return WireAnswer(connection, pool, limits)
-            lost_while_idle = (
-                connection.used and not connection.http.started and failure.deadline is None
-            )
             pool.discard(connection)
-            if not lost_while_idle:
-                break
-        assert failure is not None  # noqa: S101 - the loop ends with one.
-        return failure
+            if not connection.lost_while_idle(failure):
+                return failure
+            connection = await pool.acquire(limits, fresh=True)
 
     async def _pool(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Pool:
         proxy = choose_proxy(origin, self._proxy, os.environ)
@@ -197,9 +229,16 @@ class Wire:
             await anext(guard)
 
         async def connect(limits: Limits) -> Connection | Failure:
-            return await dial(origin, proxy, self._context() if origin.tls else None, limits)
+            context = self._context() if origin.tls else None
+            connection = await dial(origin, proxy, context, limits)
+            if not isinstance(connection, Failure):
+                connection.http.codings = self._codings
+            return connection
 
-        return self._pools.setdefault((loop, origin), Pool(connect, self._limit, loop))
+        pool = self._pools.setdefault((loop, origin), Pool(connect, self._limit, loop))
+        if self._closed:
+            pool.close()
+        return pool
 
     async def _until_loop_ends(self, loop: asyncio.AbstractEventLoop) -> AsyncIterator[None]:
         # `asyncio.run` finalizes the asynchronous generators before it closes its loop: the one
@@ -226,8 +265,13 @@ class Wire:
             self._tls = default_context()
         return self._tls
 
-    async def close(self) -> None:
-        """Close the connections that are kept in this event loop, and let the loop see it."""
+    async def close(self, *, for_good: bool = False) -> None:
+        """Close the connections that are kept in this event loop, and let the loop see it.
+
+        One that is in use is closed behind its answer. After a close `for_good` a request still
+        gets its answer, and nothing is kept any more.
+        """
+        self._closed = self._closed or for_good
         self._close_pools(_running_loop())
         await asyncio.sleep(0)
 
@@ -261,17 +305,22 @@ async def read_beginning(answer: Answer) -> bytes | Failure:
     return beginning
 
 
-async def read_all(answer: Answer, beginning: bytes = b"") -> Response | Failure:
-    """The whole answer, of which `beginning` was read; an error of a larger one has its head."""
+async def read_all(
+    answer: Answer, secrets: Callable[[], tuple[str, ...]] | None = None, beginning: bytes = b""
+) -> Response | Failure:
+    """The whole answer, of which `beginning` was read; an error of a larger one has its head.
+
+    Its headers show none of the `secrets`.
+    """
     parts = [beginning] if beginning else list[bytes]()
     size = len(beginning)
-    while data := await answer.read():
+    while not answer.ended and (data := await answer.read()):
         if isinstance(data, Failure):
             return data
         size += len(data)
         if size > MAX_ANSWER_BYTES:
             await answer.close()
-            return TOO_LARGE.of(answer.status, answer.headers)
+            return TOO_LARGE.of(answer.status, Headers(answer.headers, secrets))
         parts.append(data)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    return Response(answer.status, answer.headers, body)
+    return Response(answer.status, Headers(answer.headers, secrets), body)

@@ -5,15 +5,14 @@ https://docs.claude.com/en/api/messages
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from apertis.endpoints.parameters import require_count, require_text, sort
+from apertis.endpoints.parameters import require_count, require_messages, require_text, sort
 from apertis.errors import APIResponseError, ParameterError
 from apertis.models import Message, MessageTokensCount, decode, decode_message
-from apertis.sansio.request import render_body
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from apertis.sansio.call import Call
     from apertis.sansio.outcome import Response
@@ -32,54 +31,32 @@ def create(params: Mapping[str, Any]) -> Call[Message]:
     if long and params.get("stream") is None:
         return stream(params)
     given = sort(params)
-    return given.call("POST", _PATH, read_message, body=render_body(given.body))
+    return given.call("POST", _PATH, read_message, has_body=True)
 
 
 def stream(params: Mapping[str, Any]) -> Call[Message]:
     """A message as an event stream."""
     check_message(params)
     given = sort({**params, "stream": True})
-    return given.call("POST", _PATH, read_message, body=render_body(given.body), streamed=True)
+    return given.call("POST", _PATH, read_message, has_body=True, streamed=True)
 
 
 def count_tokens(params: Mapping[str, Any]) -> Call[MessageTokensCount]:
     """The number of tokens that a request would have."""
     require_text(params, "model")
-    check_messages(params)
+    require_messages(params)
     given = sort(params)
-    return given.call("POST", f"{_PATH}/count_tokens", read_count, body=render_body(given.body))
+    return given.call("POST", f"{_PATH}/count_tokens", read_count, has_body=True)
 
 
 def check_message(params: Mapping[str, Any]) -> None:
     """Refuse what cannot be a request, naming the parameter; the rest is the service's to judge."""
     require_text(params, "model", " (for example 'claude-sonnet-5-5')")
     require_count(params, "max_tokens", " (the most tokens to generate, for example 1024)")
-    check_messages(params)
+    require_messages(params)
     wish = params.get("stream")
     if wish is not None and not isinstance(wish, bool):
         raise ParameterError("stream: expected True or False", param="stream")
-
-
-def check_messages(params: Mapping[str, Any]) -> None:
-    """Refuse what cannot be a conversation."""
-    if "messages" not in params:
-        raise ParameterError(
-            "messages: required, and missing (for example [{'role': 'user', 'content': 'Hello'}])",
-            param="messages",
-        )
-    value: object = params["messages"]
-    name = type(value).__name__
-    if value is None or isinstance(value, str | bytes | dict) or not hasattr(value, "__iter__"):
-        raise ParameterError(f"messages: expected a list of messages, got {name}", param="messages")
-    if not isinstance(value, list | tuple):
-        return
-    for index, message in enumerate(cast("Sequence[object]", value)):
-        if isinstance(message, str | bytes | int | float) or message is None:
-            raise ParameterError(
-                f"messages[{index}]: expected a message with role and content, "
-                f"got {type(message).__name__}",
-                param=f"messages[{index}]",
-            )
 
 
 def not_streamed_error(message: Message) -> APIResponseError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from apertis.errors import ParameterError
 from apertis.sansio.call import NOT_GIVEN, Call, NotGiven
+from apertis.sansio.request import render_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from apertis.sansio.outcome import Response
     from apertis.sansio.timeouts import Timeout
@@ -24,6 +25,8 @@ _HEADERS = {
     "user_profile_id": "anthropic-user-profile-id",
     "workspace_id": "anthropic-workspace-id",
 }
+
+_NOT_IN_BODY = _OPTIONS | _HEADERS.keys() | {"betas"}
 
 
 class Sorted(NamedTuple):
@@ -42,14 +45,15 @@ class Sorted(NamedTuple):
         read: Callable[[Response], T],
         *,
         body: bytes | None = None,
+        has_body: bool = False,
         streamed: bool = False,
     ) -> Call[T]:
-        """The call that these parameters ask for; `body` is what became of those in the body."""
+        """The call that these parameters ask for; `body` is what else is sent than those in it."""
         return Call(
             method,
             path,
             read,
-            body=body,
+            body=render_body(self.body) if has_body else body,
             query=self.query,
             headers=self.headers,
             streamed=streamed,
@@ -63,7 +67,7 @@ def sort(params: Mapping[str, Any]) -> Sorted:
 
     A parameter that is not known here goes into the body as it is: the service answers for it.
     """
-    if not (_OPTIONS | _HEADERS.keys() | {"betas"}) & params.keys():
+    if _NOT_IN_BODY.isdisjoint(params):
         return Sorted(dict(params), None, None, NOT_GIVEN, None)
     body = {k: v for k, v in params.items() if k not in _OPTIONS and k not in _HEADERS}
     headers: dict[str, str | None] = {}
@@ -129,6 +133,32 @@ def require_count(params: Mapping[str, Any], name: str, hint: str = "") -> int:
     if value < 0:
         raise ParameterError(f"{name}: {value} is below 0", param=name)
     return value
+
+
+def require_messages(params: Mapping[str, Any]) -> None:
+    """Refuse what cannot be a conversation."""
+    if "messages" not in params:
+        raise ParameterError(
+            "messages: required, and missing (for example [{'role': 'user', 'content': 'Hello'}])",
+            param="messages",
+        )
+    value: object = params["messages"]
+    if not isinstance(value, (list, tuple)):
+        name = type(value).__name__
+        if isinstance(value, str | bytes | dict) or not hasattr(value, "__iter__"):
+            raise ParameterError(
+                f"messages: expected a list of messages, got {name}", param="messages"
+            )
+        return
+    for index, message in enumerate(cast("Sequence[object]", value)):
+        if type(message) is dict:
+            continue
+        if isinstance(message, str | bytes | int | float) or message is None:
+            raise ParameterError(
+                f"messages[{index}]: expected a message with role and content, "
+                f"got {type(message).__name__}",
+                param=f"messages[{index}]",
+            )
 
 
 def path_part(name: str, value: object) -> str:

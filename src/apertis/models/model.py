@@ -30,7 +30,7 @@ from typing import (
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from apertis.models.response import ResponseInfo
 
@@ -202,6 +202,12 @@ class Tagged(Model, tag_field="type"):
 def attach_wire(model: Model, wire: Wire) -> None:
     """Let a model know what it was decoded from."""
     model.__dict__["_wire"] = wire
+
+
+def attach_wires(models: Sequence[Model], wires: Sequence[Wire]) -> None:
+    """Let each of these models know what it was decoded from."""
+    for model, wire in zip(models, wires, strict=True):
+        model.__dict__["_wire"] = wire
 
 
 def attach_response(model: Model, info: ResponseInfo) -> None:

@@ -27,17 +27,17 @@ class Headers(Mapping[str, str]):
 
     __slots__ = ("_index", "_pairs", "_secrets")
 
-    def __init__(self, headers: Iterable[_Pair] | Mapping[str, str] = ()) -> None:
-        if isinstance(headers, Mapping):
+    def __init__(
+        self,
+        headers: Iterable[_Pair] | Mapping[str, str] = (),
+        secrets: Callable[[], tuple[str, ...]] | None = None,
+    ) -> None:
+        if type(headers) is not list and isinstance(headers, Mapping):
             headers = cast("Mapping[str, str]", headers).items()
-        self._pairs: Iterable[_Pair] = headers
+        self._pairs = cast("Iterable[_Pair]", headers)
         self._index: dict[str, list[str]] | None = None
-        self._secrets: Callable[[], tuple[str, ...]] | None = None
-
-    def blank(self, secrets: Callable[[], tuple[str, ...]]) -> None:
-        """Show nobody what the request had to keep secret, should the response echo it."""
+        # What the request had to keep secret is shown to nobody, should the answer echo it.
         self._secrets = secrets
-        self._index = None
 
     def _values(self) -> dict[str, list[str]]:
         # Made at first use: most answers are read without a look at their headers.

@@ -30,7 +30,7 @@ from apertis.models.events import (
 )
 from apertis.models.json import UNREADABLE, without_half_characters
 from apertis.models.message import Message
-from apertis.models.model import Model, Unknown, attach_wire, embedded
+from apertis.models.model import Model, Unknown, attach_wire, attach_wires, embedded
 from apertis.models.pages import Page
 
 if TYPE_CHECKING:
@@ -125,10 +125,11 @@ def decode(kind: type[M], data: bytes) -> M:
     except UNREADABLE:
         data = without_half_characters(data)
         model = _by_slow_road(kind, data)
+    if type(model) is Message:
+        _attach_message_wires(model, data)
+        return model  # type: ignore[return-value]  # M is Message here.
     attach_wire(model, data)
-    if isinstance(model, Message):
-        _attach_block_wires(model, data)
-    elif isinstance(model, MessageBatchIndividualResponse):
+    if isinstance(model, MessageBatchIndividualResponse):
         _attach_result_wires(model, data)
     return model  # type: ignore[no-any-return]
 
@@ -240,17 +241,15 @@ def _by_slow_road(kind: Any, data: bytes) -> Any:
     return built(kind, document)
 
 
-def _attach_block_wires(message: Message, data: bytes | msgspec.Raw) -> None:
+def _attach_message_wires(message: Message, data: bytes | msgspec.Raw) -> None:
     parts: _MessageParts = _decoder(_MessageParts).decode(data)
-    for block, part in zip(message.content, parts.content, strict=True):
-        attach_wire(block, part)
+    attach_wires([message, *message.content], [data, *parts.content])
 
 
 def _attach_result_wires(response: MessageBatchIndividualResponse, data: bytes) -> None:
     if isinstance(response.result, SucceededResult):
         parts: _ResultParts = _decoder(_ResultParts).decode(data)
-        attach_wire(response.result.message, parts.result.message)
-        _attach_block_wires(response.result.message, parts.result.message)
+        _attach_message_wires(response.result.message, parts.result.message)
 
 
 def _with_event_wire(event: StreamEvent, data: bytes) -> StreamEvent:
@@ -260,8 +259,7 @@ def _with_event_wire(event: StreamEvent, data: bytes) -> StreamEvent:
             attach_wire(event.content_block, _decoder(_BlockPart).decode(data).content_block)
     elif isinstance(event, MessageStartEvent | MessageStopEvent) and event.message is not None:
         part: msgspec.Raw = _decoder(_MessagePart).decode(data).message
-        attach_wire(event.message, part)
-        _attach_block_wires(event.message, part)
+        _attach_message_wires(event.message, part)
     return event
 
 

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from apertis.models import Malformed
-from apertis.sansio.outcome import Response, response_error
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from apertis.sansio.outcome import Response
     from apertis.sansio.timeouts import Timeout
 
 T = TypeVar("T")
@@ -48,10 +46,3 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     def __repr__(self) -> str:
         # The rest is what a user said, and may be secret.
         return f"Call({self.method} {self.path})"
-
-    def result(self, response: Response) -> T:
-        """What the caller gets of a successful answer, or the error that it is none."""
-        try:
-            return self.read(response)
-        except Malformed as error:
-            raise response_error(response, error.reason) from error

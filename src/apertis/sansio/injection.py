@@ -11,24 +11,23 @@ from apertis.sansio.outcome import Failure
 from apertis.sansio.settings import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
-    from apertis.sansio.call import Call
-    from apertis.sansio.settings import ClientSettings
+    from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
 
 
 def request_arguments(
-    call: Call[Any], settings: ClientSettings, limits: Limits, now: float
+    origin: Origin, method: str, head: bytes, body: bytes, limits: Limits, now: float
 ) -> dict[str, Any]:
     """The arguments of `build_request`; `timeout` stands for those of `Timeout`."""
-    headers = settings.request_headers(call)
-    if headers.get("host") == settings.origin.authority:
-        # The client sets its own, which HTTP/2 needs.
-        del headers["host"]
+    start, *lines = head[:-4].split(b"\r\n")
+    # The client sets its own: the length as it sends the body, the host as HTTP/2 needs it.
+    own = {b"content-length: %d" % len(body), b"host: " + origin.authority.encode("ascii")}
+    headers = [tuple(line.split(b": ", 1)) for line in lines if line not in own]
     return {
-        "method": call.method,
-        "url": settings.origin.url + settings.request_target(call),
+        "method": method,
+        "url": origin.url + start.split(b" ")[1].decode("ascii"),
         "headers": headers,
-        "content": call.body,
+        "content": body or None,
         "timeout": {
             "connect": limits.remaining(limits.connect, now)[0],
             "read": limits.remaining(limits.response, now)[0],

@@ -53,9 +53,10 @@ class Failure(msgspec.Struct, frozen=True):
     """No whole answer: why, as a sentence, and which deadline passed, if one did.
 
     `where` is the server's address as a person would type it. `permanent` marks what a second try
-    cannot mend: a certificate that does not fit, a host name that is none. `busy`: there was no
-    connection to be had, and so nothing is known of the server. `status` and `headers` are those
-    of an answer that is `malformed`, where its head came.
+    cannot mend: a certificate that does not fit, a host name that is none. `unsent`: no connection
+    came about, and the request never left. `busy`: there was none to be had, and so nothing is
+    known of the server. `status` and `headers` are those of an answer that is `malformed`, where
+    its head came.
     """
 
     reason: str
@@ -63,6 +64,7 @@ class Failure(msgspec.Struct, frozen=True):
     deadline: str | None = None
     permanent: bool = False
     malformed: bool = False
+    unsent: bool = False
     busy: bool = False
     cause: BaseException | None = None
     status: int = 200
@@ -94,7 +96,7 @@ def broken(where: str, error: Exception) -> Failure:
 def all_in_use(limit: int, deadline: str) -> Failure:
     """The failure of a wait for one of so many connections."""
     reason = f"all {limit} connections are in use (timeout: {deadline})"
-    return Failure(reason, deadline=deadline, busy=True)
+    return Failure(reason, deadline=deadline, unsent=True, busy=True)
 
 
 class StreamError(msgspec.Struct, frozen=True):

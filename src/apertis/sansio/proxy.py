@@ -61,7 +61,7 @@ class Proxy(msgspec.Struct, frozen=True):
             why += "; it takes other credentials, as in http://user:password@host:port"
         reason = f"the proxy {where} opened no tunnel to {origin.host}:{origin.port}: {why}"
         permanent = http.status in _NO_TUNNELS | _OTHER_CREDENTIALS
-        return Failure(reason, where, permanent=permanent)
+        return Failure(reason, where, permanent=permanent, unsent=True)
 
 
 def may_forward(origin: Origin, http: Http1Connection) -> bool:

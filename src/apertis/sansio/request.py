@@ -24,7 +24,7 @@ _FRAMING_HEADERS = frozenset(
 _SECRET_HEADER = re.compile("auth|cookie|key|token(?!s)|secret|password|credential", re.IGNORECASE)
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """Where requests go: the scheme, host and port, and the path before `/v1`."""
 
     scheme: str
@@ -194,8 +194,11 @@ def render_body(params: Mapping[str, Any]) -> bytes:
     """The JSON of the parameters; answers of the API stand in it as the bytes that came."""
     written: dict[str, Any] = {}
     try:
-        for name, value in params.items():
-            written[name] = wire_form(value, name)
+        if _is_plain(params):
+            written = cast("dict[str, Any]", params)
+        else:
+            for name, value in params.items():
+                written[name] = wire_form(value, name)
         return _encode(written)
     except _UNWRITABLE as error:
         raise _unwritable(error, written, "") from error
@@ -254,6 +257,17 @@ def _encodes(text: str) -> bool:
 
 
 _PLAIN = frozenset({str, int, bool, type(None)})
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the encoder can have the value as it is, as nearly all are."""
+    kind = cast("type[object]", type(value))
+    if kind is not dict and kind is not list:
+        return False
+    for part in value.values() if kind is dict else value:
+        if type(part) not in _PLAIN and not _is_plain(part):
+            return False
+    return True
 
 
 def wire_form(value: Any, path: str) -> Any:

@@ -118,6 +118,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
     def timeout_of(self, call: Call[Any]) -> Timeout:
         """The deadlines of the call."""
         given = self.timeout if isinstance(call.timeout, NotGiven) else call.timeout
+        if isinstance(given, Timeout):
+            return given
         return Timeout.of(given, streamed=call.streamed)
 
     def retry_of(self, call: Call[Any]) -> RetryPolicy:

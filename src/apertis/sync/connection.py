@@ -104,9 +104,13 @@ class Connection:
             received = self.receive(limit, name, limits)
             if received is not None:
                 return failure or received
-            if (failed := http.failed(self.where)) is not None:
-                return failure or failed
+            if http.failure is not None:
+                return failure or http.failed(self.where)
         return None
+
+    def lost_while_idle(self, failure: Failure) -> bool:
+        """Whether the peer closed a kept connection, and never saw the request that failed."""
+        return self.used and not self.http.started and failure.deadline is None
 
     def _send(self, data: bytes, limits: Limits) -> Failure | None:
         try:

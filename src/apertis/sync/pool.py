@@ -112,9 +112,9 @@ class Pool:
             self._hand_on()
         return left
 
-    def release(self, connection: Connection) -> None:
-        """Take back a connection, to be kept if its answer is whole."""
-        if not connection.http.reusable:
+    def release(self, connection: Connection, *, reusable: bool) -> None:
+        """Take back a connection, to be kept if another request may go over it."""
+        if not reusable:
             self.discard(connection)
             return
         connection.used = True
@@ -132,7 +132,7 @@ class Pool:
 
     def _hand_on(self) -> None:
         # Who finds the lock taken leaves the rest to its holder, who looks here after letting go.
-        while self._returned and self._lock.acquire(blocking=False):
+        while self._returned and self._lock.acquire(False):
             try:
                 if self._returned:
                     self._place(self._returned.popleft())

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from apertis.attempts import RetryState
+from apertis.models import Headers
 from apertis.sansio.lines import LineDecoder, LineTooLargeError
 from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, begins_document, says_events
@@ -33,8 +34,12 @@ class Sender:
         """The result of a call, or the error that it ended in."""
         attempts = RetryState(call, self.settings)
         while True:
-            answer = self.transport.open(call, self.settings, attempts.limits)
-            outcome = answer if isinstance(answer, Failure) else judged(read_all(answer))
+            answer = self.transport.open(*attempts.request, attempts.limits)
+            outcome: Outcome = (
+                answer
+                if isinstance(answer, Failure)
+                else judged(read_all(answer, attempts.secrets))
+            )
             if isinstance(outcome, Response) and outcome.ok:
                 return attempts.result(outcome)
             self._wait(attempts, outcome)
@@ -46,7 +51,7 @@ class Sender:
         """
         attempts = RetryState(call, self.settings)
         while True:
-            outcome = self._begin(call, attempts)
+            outcome = self._begin(attempts)
             if isinstance(outcome, EventSource):
                 failure = outcome.reading.failure
                 if failure is None or outcome.reading.begun:
@@ -65,23 +70,28 @@ class Sender:
         """What each line of an answer stands for, as they come; the head is there already."""
         attempts = RetryState(call, self.settings)
         while True:
-            answer = self.transport.open(call, self.settings, attempts.limits)
-            if not isinstance(answer, Failure) and answer.status == 200:
-                attempts.info(answer.status, answer.headers)
-                return _lines(answer, attempts)
-            self._wait(attempts, answer if isinstance(answer, Failure) else read_all(answer))
+            answer = self.transport.open(*attempts.request, attempts.limits)
+            if isinstance(answer, Failure):
+                self._wait(attempts, answer)
+            elif answer.status == 200:
+                headers = Headers(answer.headers, attempts.secrets)
+                attempts.info(answer.status, headers)
+                return _lines(answer, headers, attempts)
+            else:
+                self._wait(attempts, read_all(answer, attempts.secrets))
 
-    def _begin(self, call: Call[Any], attempts: RetryState[Any]) -> EventSource | Outcome:
-        answer = self.transport.open(call, self.settings, attempts.limits)
+    def _begin(self, attempts: RetryState[Any]) -> EventSource | Outcome:
+        answer = self.transport.open(*attempts.request, attempts.limits)
         if isinstance(answer, Failure):
             return answer
         if answer.status != 200:
-            return judged(read_all(answer))
-        beginning = None if says_events(answer.headers) else read_beginning(answer)
+            return judged(read_all(answer, attempts.secrets))
+        headers = Headers(answer.headers, attempts.secrets)
+        beginning = None if says_events(headers) else read_beginning(answer)
         if isinstance(beginning, bytes) and begins_document(beginning):
-            return judged(read_all(answer, beginning))
-        info = attempts.info(answer.status, answer.headers)
-        source = EventSource(answer, EventReading(answer.headers, attempts.secrets()), info)
+            return judged(read_all(answer, attempts.secrets, beginning))
+        info = attempts.info(answer.status, headers)
+        source = EventSource(answer, EventReading(headers, attempts.secrets()), info)
         source.read_ahead(beginning)
         return source
 
@@ -92,9 +102,9 @@ class Sender:
         self.transport.sleep(delay)
 
 
-def _lines(answer: Answer, attempts: RetryState[T]) -> Iterator[T]:
+def _lines(answer: Answer, headers: Headers, attempts: RetryState[T]) -> Iterator[T]:
     decoder = LineDecoder()
-    status, headers = answer.status, answer.headers
+    status = answer.status
     try:
         while data := answer.read():
             if isinstance(data, Failure):

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from apertis.models import Headers
 from apertis.sansio.outcome import MAX_ANSWER_BYTES, TOO_LARGE, Failure, Response
@@ -19,19 +19,22 @@ from apertis.tls import checked_context, default_context
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
-    from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
-    from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
     from apertis.sync.connection import Connection
 
 
 class Answer(Protocol):
-    """An answer whose head is there: `read` gives the next part of the body, b"" at its end."""
+    """An answer whose head is there: `read` gives the next part of the body, b"" at its end.
+
+    `ended` is true as soon as its last byte was read.
+    """
 
     status: int
-    headers: Headers
+    headers: list[tuple[bytes, bytes]]
+    ended: bool
 
     def read(self) -> bytes | Failure:
         """The next bytes of the body."""
@@ -53,7 +56,9 @@ class Answer(Protocol):
 class Transport(Protocol):
     """What a client needs of HTTP: one try of a call. Failures are values."""
 
-    def open(self, call: Call[Any], settings: ClientSettings, limits: Limits) -> Answer | Failure:
+    def open(
+        self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
+    ) -> Answer | Failure:
         """Send the request and wait for the head of the answer."""
         ...
 
@@ -69,20 +74,22 @@ class Transport(Protocol):
 class WireAnswer:
     """An answer on a connection of the pool."""
 
-    __slots__ = ("_connection", "_limits", "_pool", "headers", "status")
+    __slots__ = ("_connection", "_failure", "_limits", "_pool", "ended", "headers", "status")
 
     def __init__(self, connection: Connection, pool: Pool, limits: Limits) -> None:
         self.status = connection.http.status
-        self.headers = Headers(connection.http.headers)
+        self.headers = connection.http.headers
+        self.ended = False
         self._connection: Connection | None = connection
+        self._failure: Failure | None = None
         self._pool = pool
         self._limits = limits
 
     def read(self) -> bytes | Failure:
-        """The next bytes of the body."""
+        """The next bytes of the body at the moment they come, b"" at its regular end."""
         connection = self._connection
         if connection is None:
-            return b""
+            return self._failure or b""
         http = connection.http
         while True:
             if not (http.body or http.complete):
@@ -92,7 +99,8 @@ class WireAnswer:
             data = http.take_body()
             if http.complete:
                 self._connection = None
-                self._pool.release(connection)
+                self.ended = True
+                self._pool.release(connection, reusable=http.reusable)
                 return data
             if data:
                 return data
@@ -101,10 +109,12 @@ class WireAnswer:
         try:
             failure = connection.receive(idle, "idle", self._limits)
         except BaseException:
+            self._failure = GIVEN_UP
             self.close()
             raise
         failure = failure or connection.http.failed(connection.where)
         if failure is not None:
+            self._failure = failure
             self.close()
         return failure
 
@@ -123,7 +133,7 @@ class WireAnswer:
         """Give the connection back if the answer is whole, else close it."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._pool.release(connection)
+            self._pool.release(connection, reusable=connection.http.reusable)
 
     def interrupt(self) -> None:
         """Let a `read` end that somebody else waits in; who reads gives the connection back."""
@@ -133,6 +143,9 @@ class WireAnswer:
 
     def __del__(self) -> None:
         self.close()
+
+
+GIVEN_UP = Failure("the answer was given up")
 
 
 class Wire:
@@ -150,32 +163,29 @@ class Wire:
         _wires.add(self)
 
     def open(
-        self, call: Call[Any], settings: ClientSettings, limits: Limits
+        self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
     ) -> WireAnswer | Failure:
-        """Send the request and wait for the head of the answer."""
-        origin = settings.origin
+        """Send one request and wait for the head of its answer.
+
+        `head` ends in its blank line. A kept connection that turns out to be closed, with nothing
+        of an answer, is replaced by a new one, once.
+        """
         pool = self._pools.get(origin) or self._pool(origin)
-        data = settings.head(call) + (call.body or b"")
-        failure: Failure | None = None
-        for fresh in (False, True):
-            connection = pool.acquire(limits, fresh=fresh)
-            if isinstance(connection, Failure):
-                return connection
+        data = head + body
+        connection = pool.acquire(limits)
+        while not isinstance(connection, Failure):
             try:
-                failure = connection.request(call.method, data, limits)
+                failure = connection.request(method, data, limits)
             except BaseException:
                 pool.discard(connection)
                 raise
             if failure is None:
                 return WireAnswer(connection, pool, limits)
-            lost_while_idle = (
-                connection.used and not connection.http.started and failure.deadline is None
-            )
             pool.discard(connection)
-            if not lost_while_idle:
-                break
-        assert failure is not None  # noqa: S101 - the loop ends with one.
-        return failure
+            if not connection.lost_while_idle(failure):
+                return failure
+            connection = pool.acquire(limits, fresh=True)
+        return connection
 
     def _pool(self, origin: Origin) -> Pool:
         proxy = choose_proxy(origin, self._proxy, os.environ)
@@ -237,17 +247,22 @@ def read_beginning(answer: Answer) -> bytes | Failure:
     return beginning
 
 
-def read_all(answer: Answer, beginning: bytes = b"") -> Response | Failure:
-    """The whole answer, of which `beginning` was read; an error of a larger one has its head."""
+def read_all(
+    answer: Answer, secrets: Callable[[], tuple[str, ...]] | None = None, beginning: bytes = b""
+) -> Response | Failure:
+    """The whole answer, of which `beginning` was read; an error of a larger one has its head.
+
+    Its headers show none of the `secrets`.
+    """
     parts = [beginning] if beginning else list[bytes]()
     size = len(beginning)
-    while data := answer.read():
+    while not answer.ended and (data := answer.read()):
         if isinstance(data, Failure):
             return data
         size += len(data)
         if size > MAX_ANSWER_BYTES:
             answer.close()
-            return TOO_LARGE.of(answer.status, answer.headers)
+            return TOO_LARGE.of(answer.status, Headers(answer.headers, secrets))
         parts.append(data)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    return Response(answer.status, answer.headers, body)
+    return Response(answer.status, Headers(answer.headers, secrets), body)

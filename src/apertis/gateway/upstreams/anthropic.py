@@ -2,31 +2,58 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal
 
+from apertis.aio.wire import Wire
 from apertis.errors import ConfigurationError, ParameterError
-from apertis.gateway.upstreams.headers import request_head, request_target
+from apertis.gateway.upstreams.contract import Fault, UpstreamFailure
+from apertis.gateway.upstreams.headers import passed_down, request_head, request_target
 from apertis.gateway.upstreams.sandbox import SandboxUpstream
-from apertis.gateway.upstreams.wire import Wire, WireAnswer
-from apertis.sansio.proxy import checked_options
+from apertis.sansio.outcome import Failure
+from apertis.sansio.proxy import choose_proxy
 from apertis.sansio.request import checked_value, parse_base_url
 from apertis.sansio.timeouts import Limits
+from apertis.tls import SERVER_HINT
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
+    from apertis.aio.wire import WireAnswer
     from apertis.gateway.config import Settings, UpstreamSettings
-    from apertis.gateway.upstreams.contract import (
-        Upstream,
-        UpstreamFailure,
-        UpstreamRequest,
-        UpstreamTimeouts,
-    )
+    from apertis.gateway.upstreams.contract import Upstream, UpstreamRequest, UpstreamTimeouts
 
-__all__ = ["ANTHROPIC_URL", "AnthropicUpstream", "build_upstreams"]
+__all__ = ["ANTHROPIC_URL", "AnthropicAnswer", "AnthropicUpstream", "build_upstreams"]
 
 ANTHROPIC_URL = "https://api.anthropic.com"
+
+
+class AnthropicAnswer:
+    """An answer on a connection of the wire: its head as callers get it, its failures by kind.
+
+    A task that is cancelled in `read` drops the connection, and so does `close` before the end.
+    """
+
+    __slots__ = ("_answer", "headers", "status")
+
+    def __init__(self, answer: WireAnswer) -> None:
+        self._answer = answer
+        self.status = answer.status
+        self.headers = passed_down(answer.headers)
+
+    async def read(self) -> bytes | UpstreamFailure:
+        """The next bytes of the body at the moment they come, b"" at its regular end."""
+        data = await self._answer.read()
+        return _failed(data) if isinstance(data, Failure) else data
+
+    def whole(self) -> bytes | None:
+        """The rest of the body, if all of it is here already."""
+        return self._answer.whole()
+
+    def close(self) -> None:
+        """Keep the connection if the answer is whole, else drop it at once."""
+        self._answer.hang_up()
 
 
 class AnthropicUpstream:
@@ -53,13 +80,14 @@ class AnthropicUpstream:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.name = name
-        checked_options(None, max_connections)
         origin = parse_base_url(
             base_url or ANTHROPIC_URL, name=f"the base_url of the upstream {name!r}"
         )
-        self._wire = Wire(origin, max_connections=max_connections, tls=tls)
-        self._prefix = origin.prefix
         # The gateway reads usage from the bytes, so they must not be compressed.
+        self._wire = Wire(proxy=None, tls=tls, max_connections=max_connections, codings=frozenset())
+        self._origin = origin
+        # A proxy that cannot be is said now, not with the first request.
+        choose_proxy(origin, None, os.environ)
         own = f"host: {origin.authority}\r\naccept-encoding: identity\r\n"
         if api_key is not None:
             own += _credential(name, api_key, auth)
@@ -74,8 +102,12 @@ class AnthropicUpstream:
 
     async def open(
         self, request: UpstreamRequest, timeouts: UpstreamTimeouts
-    ) -> WireAnswer | UpstreamFailure:
-        """Send one request, and wait for the head of its answer."""
+    ) -> AnthropicAnswer | UpstreamFailure:
+        """Send one request, and wait for the head of its answer.
+
+        Over a kept connection it waits for nothing else, so it needs no task of its own. Ask the
+        answer for `whole()` before `read()`: a short one is there with its head.
+        """
         if timeouts is not self._timeouts:
             # Nearly every request has the same ones.
             self._timeouts = timeouts
@@ -83,17 +115,29 @@ class AnthropicUpstream:
         body = request.body
         head = request_head(
             request.method,
-            request_target(self._prefix + request.target),
+            request_target(self._origin.prefix + request.target),
             self._own,
             request.headers,
             self._default_version,
             len(body),
         )
-        return await self._wire.open(request.method, head, body, self._limits)
+        answer = await self._wire.open(self._origin, request.method, head, body, self._limits)
+        return _failed(answer) if isinstance(answer, Failure) else AnthropicAnswer(answer)
 
     async def close(self) -> None:
         """Close the connections that are kept; answers under way come to their end."""
-        await self._wire.close()
+        await self._wire.close(for_good=True)
+
+
+def _failed(failure: Failure) -> UpstreamFailure:
+    kind = Fault.BROKEN
+    if failure.busy:
+        kind = Fault.BUSY
+    elif failure.unsent:
+        kind = Fault.CONNECT
+    elif failure.deadline is not None:
+        kind = Fault.TIMEOUT
+    return UpstreamFailure(kind, failure.reason.removesuffix(SERVER_HINT))
 
 
 def _credential(name: str, api_key: str, auth: Literal["x-api-key", "bearer"]) -> str:
