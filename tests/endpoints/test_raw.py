@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from apertis.endpoints import raw
-from apertis.errors import APIResponseError, ParameterError
-from apertis.models import Headers
+from apertis.errors import ParameterError
+from apertis.models import Headers, Malformed
 from apertis.sansio.outcome import Response
 
 
@@ -53,9 +53,9 @@ def test_what_cannot_be_sent_is_named(
     ],
 )
 def test_an_answer_is_what_its_type_says(response: Response, result: object) -> None:
-    assert raw.request("GET", "/x", None, {}).result(response) == result
+    assert raw.request("GET", "/x", None, {}).read(response) == result
 
 
 def test_json_that_cannot_be_read_is_an_error_of_the_answer() -> None:
-    with pytest.raises(APIResponseError):
-        raw.request("GET", "/x", None, {}).result(answer(b"{"))
+    with pytest.raises(Malformed):
+        raw.request("GET", "/x", None, {}).read(answer(b"{"))
