@@ -1,7 +1,6 @@
-"""The README as it is shown with a distribution: away from the repository.
+"""The README for a package index: away from the repository.
 
-Its links into the repository become the names of what they lead to, which the source distribution
-has.
+Links into the repository become the names of their targets, which the source distribution has.
 """
 
 from __future__ import annotations
@@ -12,12 +11,13 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
+_IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)\n*")
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 
 
 def standing_alone(readme: str) -> str:
-    """The text, with links to addresses only."""
-    return _LINK.sub(_link, readme)
+    """Return the text with links to URLs only, and without pictures."""
+    return _LINK.sub(_link, _IMAGE.sub("", readme))
 
 
 def _link(found: re.Match[str]) -> str:
@@ -29,7 +29,7 @@ def _link(found: re.Match[str]) -> str:
 
 
 class ReadmeHook(MetadataHookInterface):
-    """Gives the distribution its long description."""
+    """The hook that sets the long description of the distribution."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Add it to what pyproject.toml says."""

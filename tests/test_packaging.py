@@ -98,7 +98,8 @@ def test_what_an_index_shows_of_it_leads_nowhere_wrong(wheel: zipfile.ZipFile) -
     text = metadata.get_payload()
     assert isinstance(text, str)
     assert "# Apertis" in text
-    assert "What is different in the gateway" in text
+    assert "## The gateway" in text
+    assert "terminal.svg" not in text
     targets = re.findall(r"\]\(([^)]+)\)", text)
     assert "<https://apertis.ai/token>" in text
     assert [target for target in targets if not target.startswith("https://")] == []

@@ -71,11 +71,17 @@ def test_the_navigation_lists_every_page_once() -> None:
     assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
 
 
-def test_the_site_has_pages_only() -> None:
-    """What else lies beside them makes them, and is no page."""
+def test_the_site_has_pages_and_their_pictures_only() -> None:
+    """Everything else beside them makes them, and is excluded."""
     configuration = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
     left_out = configuration["project"]["exclude_docs"].split()
-    others = {path for path in DOCS.rglob("*.*") if path.suffix != ".md"}
+    pages = list(DOCS.rglob("*.md"))
+    pictures = {
+        page.parent / target
+        for page in pages
+        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    }
+    others = set(DOCS.rglob("*.*")) - set(pages) - pictures
     shown = {path for path in others if not any(path.match(each) for each in left_out)}
     assert {path for path in shown if "__pycache__" not in path.parts} == set()
 
