@@ -89,7 +89,7 @@ def build_pipeline(
             time.time,
             time.monotonic,
         ),
-        ledger=Ledger(prices, journal, time.monotonic, standstill),
+        ledger=Ledger(prices, journal, time.monotonic, time.time, standstill),
         cache=cache,
         threads=threads,
         trusted=trusted_networks(settings.server.trusted_proxies),

@@ -19,15 +19,22 @@ _SWEPT_PER_RESERVATION = 2
 
 
 class Reservation:
-    """Tokens counted for a request; pass it to `TokenWindow.correct` afterwards."""
+    """Tokens counted for a request; `correct` it afterwards."""
 
-    __slots__ = ("at", "standing", "tokens", "who")
+    __slots__ = ("_window", "at", "standing", "tokens", "who")
 
-    def __init__(self, who: str, at: int, tokens: int, standing: LimitStatus) -> None:
+    def __init__(
+        self, window: TokenWindow, who: str, at: int, tokens: int, standing: LimitStatus
+    ) -> None:
+        self._window = window
         self.who = who
         self.at = at
         self.tokens = tokens
         self.standing = standing
+
+    def correct(self, tokens: int, now: float) -> None:
+        """Put the real number of tokens in place of the estimate, as `TokenWindow.correct` does."""
+        self._window.correct(self, tokens, now)
 
 
 class _Log:
@@ -67,16 +74,18 @@ class TokenWindow:
         moment of the call, in Unix seconds.
         """
         time = self._time.at(now)
-        self._sweep(time)
+        if len(self._logs) > 1:
+            self._sweep(time)
         log = self._logs.get(who)
         if log is None:
             log = self._logs[who] = _Log()
-        _expire(log, time - _LENGTH)
+        elif log.times and log.times[0] <= time - _LENGTH:
+            _expire(log, time - _LENGTH)
         if log.total + tokens > limit:
-            return Reservation(who, time, 0, self._refused(log, tokens, limit, time))
+            return Reservation(self, who, time, 0, self._refused(log, tokens, limit, time))
         _add(log, time, tokens)
         self._logs.move_to_end(who)
-        return Reservation(who, time, tokens, self._standing(log, limit, time, 0))
+        return Reservation(self, who, time, tokens, self._standing(log, limit, time, 0))
 
     def correct(self, reservation: Reservation, tokens: int, now: float) -> None:
         """Put the real number in place of what the request is counted with.

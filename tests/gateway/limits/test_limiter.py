@@ -98,7 +98,7 @@ def test_tokens_are_reserved_and_corrected() -> None:
     reservation = limiter.reserve_tokens("key_a", 90, START)
     assert reservation is not None
     assert reservation.standing.allowed
-    limiter.correct_tokens(reservation, 20, START + 1)
+    reservation.correct(20, START + 1)
     second = limiter.reserve_tokens("key_a", 80, START + 1)
     assert second is not None
     assert second.standing.allowed

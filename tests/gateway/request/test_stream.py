@@ -110,7 +110,11 @@ def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str 
     """The same, and the reason that the log has."""
     books = Books()
     ledger = Ledger(
-        Prices(PriceTable(), unpriced_is_free=False), books, lambda: 1.0, lambda _: None
+        Prices(PriceTable(), unpriced_is_free=False),
+        books,
+        lambda: 1.0,
+        lambda: 1.0,
+        lambda _: None,
     )
     key = Directory([KEY]).get("key_a")
     assert key is not None

@@ -55,7 +55,7 @@ class Entry:
 class Recording:
     """Copies one stream as it passes: `add` its bytes, `finish` at its regular end."""
 
-    __slots__ = ("_limit", "_pieces", "_size")
+    __slots__ = ("_limit", "_pieces", "_size", "enabled")
 
     def __init__(self, max_entry_bytes: int) -> None:
         self._limit = max_entry_bytes
@@ -108,10 +108,12 @@ _OVERHEAD_BYTES: Final = 512
 class ResponseCache:
     """Answers by `cache_key`: the least recently used make room, the old are forgotten."""
 
-    __slots__ = ("_ages", "_entries", "_of_key", "_settings", "_size")
+    __slots__ = ("_ages", "_entries", "_of_key", "_settings", "_size", "enabled")
 
     def __init__(self, settings: CacheSettings) -> None:
         self._settings = settings
+        # Whether anything is kept at all.
+        self.enabled = settings.max_bytes > 0
         # Least recently used first, with the id of the key that each entry belongs to.
         self._entries: OrderedDict[bytes, tuple[Entry, str]] = OrderedDict()
         # Oldest first: all live equally long.
@@ -124,11 +126,6 @@ class ResponseCache:
 
     def __repr__(self) -> str:
         return f"ResponseCache({len(self)} entries, {self._size} bytes)"
-
-    @property
-    def enabled(self) -> bool:
-        """True if anything is cached at all."""
-        return self._settings.max_bytes > 0
 
     @property
     def size_bytes(self) -> int:

@@ -110,10 +110,6 @@ class Limiter:
         limit = self._settings.tokens_per_minute if own is None else own
         return self._tokens.reserve(key_id, tokens, limit, now) if limit else None
 
-    def correct_tokens(self, reservation: Reservation, tokens: int, now: float) -> None:
-        """Put the real number of tokens in place of the estimate."""
-        self._tokens.correct(reservation, tokens, now)
-
     def enter(self, key_id: str, in_flight: int | None = None) -> bool:
         """Count a request as under way, or refuse it; `in_flight` is what the record says.
 

@@ -16,9 +16,9 @@ from apertis.gateway.request.body import Body, positions, read_object
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NOTHING", "Asked", "Chain", "Hop", "Thread", "read_asked"]
+__all__ = ["ASKING", "NOTHING", "Asked", "Chain", "Hop", "Thread", "read_asked"]
 
-_MARKS = frozenset({"thread", "fallbacks", "billing_policy"})
+ASKING: Final = frozenset({"thread", "fallbacks", "billing_policy"})
 _MAX_NAME_LENGTH = 256
 # The API takes three. Whoever sends thousands must not keep all others waiting.
 _MAX_HOPS = 20
@@ -82,7 +82,7 @@ NOTHING: Final = Asked()
 
 def read_asked(body: Body) -> Asked | Refusal:
     """Read the fields, or say which one cannot be."""
-    if _MARKS.isdisjoint(body.fields):
+    if ASKING.isdisjoint(body.fields):
         return NOTHING
     thread = _thread(_given(body, "thread"))
     if isinstance(thread, Refusal):

@@ -9,19 +9,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from apertis.accounting.estimate import Estimate
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
 from apertis.models.json import UNREADABLE, json_or_none
-from apertis.sansio.slices import BOUNDS, MAX_FIELDS, Bounds
+from apertis.sansio.slices import BOUNDS, MAX_FIELDS, MAX_VALUES, Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = ["FALLBACK_FIELDS", "Body", "Edits", "declared_edits", "peek", "positions", "read_object"]
+__all__ = [
+    "FALLBACK_FIELDS",
+    "NO_EDITS",
+    "Body",
+    "Edits",
+    "declared_edits",
+    "peek",
+    "positions",
+    "read_object",
+]
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # A key and what stands around it, from the end of the value before it (or the start of the object)
@@ -33,6 +42,8 @@ _MAX_MODEL_LENGTH = 256
 # No API has names near it; one is decoded, folded and compared.
 _MAX_NAME_CHARACTERS = 256
 _CHECKED_BYTES = 2**20
+# What is not longer cannot have too much of anything.
+_FEW_BYTES = min(MAX_FIELDS, MAX_VALUES)
 _MAX_COUNT = 16
 _GAP = re.compile(rb"[ \t\n\r]*+")
 # They decide who answers, and what it costs. In another case they would be read by a server that
@@ -195,7 +206,7 @@ def read_object(data: bytes, bounds: Bounds = BOUNDS) -> Body | Refusal:
         if _RAW_HALF.match(data, fault):
             return _half_pair(data, fault, "which is not UTF-8")
         return invalid_request(f"Invalid request format: the body is not UTF-8 (byte {fault})")
-    if (excess := bounds.excess(data)) is not None:
+    if len(data) > _FEW_BYTES and (excess := bounds.excess(data)) is not None:
         return invalid_request(f"Invalid request format: a body has {excess} here")
     try:
         fields = _FIELDS.decode(data)
@@ -449,14 +460,14 @@ class Edits:
     add: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
 
-_NONE = Edits()
+NO_EDITS: Final = Edits()
 
 
 def declared_edits(body: Body) -> Edits | Refusal:
     """Say what of a body is to be edited, or which field cannot be honoured."""
     own = _OWN.intersection(body.fields)
     if not own:
-        return _NONE
+        return NO_EDITS
     edits = Edits(tuple(sorted(own)))
     for name in edits.remove:
         if name in FALLBACK_FIELDS:

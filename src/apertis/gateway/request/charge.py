@@ -13,7 +13,7 @@ from apertis.accounting.counts import completed
 from apertis.accounting.estimate import MAX_WINDOW, Attempt
 from apertis.accounting.prices import UNITS_PER_DOLLAR, cost_units
 from apertis.accounting.record import MAX_COST_UNITS, UsageRecord
-from apertis.accounting.tokens import COUNTED, NO_TOKENS, Tokens, Use
+from apertis.accounting.tokens import COUNTED, Tokens, Use
 from apertis.gateway.errors import (
     Refusal,
     quota_exceeded,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.request.body import Body
     from apertis.gateway.request.context import Progress
+    from apertis.limiting.tokens import Reservation
 
 __all__ = ["Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
 
@@ -139,11 +140,13 @@ class Ledger:
         prices: Prices,
         journal: Journal,
         clock: Callable[[], float],
+        wall_clock: Callable[[], float],
         standstill: Callable[[bool], str | None] = lambda _: None,
     ) -> None:
         self.prices = prices
         self._journal = journal
         self._clock = clock
+        self.now = wall_clock
         # Each once: alike names have one.
         self._of_models: dict[tuple[tuple[str, ...], bool], tuple[Price, ...] | Refusal] = {}
         # Why keys with a quota (True), or without one, are not served; None when they are.
@@ -266,7 +269,7 @@ class Charge:
         "_progress",
         "_reserved",
         "_settled",
-        "on_settled",
+        "reservation",
         "seen",
     )
 
@@ -294,7 +297,8 @@ class Charge:
         self._settled = False
         # The stream of an answer that was given up before anything of it was handed out.
         self.seen: StreamReader | None = None
-        self.on_settled: Callable[[Tokens], None] | None = None
+        # What counts in the limit of tokens a minute until the real number is known.
+        self.reservation: Reservation | None = None
 
     @property
     def held(self) -> Held | None:
@@ -401,8 +405,8 @@ class Charge:
         progress.used = Used(tokens, cost, estimated)
         progress.interrupted = interrupted
         self._account.settle(self._reserved, cost)
-        if self.on_settled is not None:
-            self.on_settled(tokens)
+        if self.reservation is not None:
+            self.reservation.correct(tokens.total, self._ledger.now())
         self._ledger.book(progress)
 
     def abandon(self) -> None:
@@ -415,8 +419,8 @@ class Charge:
         if self._progress.sent is None:
             self._settled = True
             self._account.settle(self._reserved, 0)
-            if self.on_settled is not None:
-                self.on_settled(NO_TOKENS)
+            if self.reservation is not None:
+                self.reservation.correct(0, self._ledger.now())
             return
         self._progress.status = CLIENT_LEFT
         seen = self.seen

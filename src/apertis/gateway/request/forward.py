@@ -15,7 +15,6 @@ nothing differs, it is the very body that came.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ import msgspec
 
 from apertis.accounting.readers import read_message
 from apertis.gateway.errors import Refusal, upstream_error, upstream_redirect
+from apertis.gateway.request.body import NO_EDITS
 from apertis.gateway.request.stream import Relay
 from apertis.gateway.routing.attempts import Stop
 from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
@@ -141,8 +141,7 @@ class _Begun:
         self._answer.close()
 
 
-@dataclass(slots=True)
-class WholeAnswer:
+class WholeAnswer(msgspec.Struct):
     """A whole answer."""
 
     status: int
@@ -151,8 +150,7 @@ class WholeAnswer:
     reading: Reading | None = None
 
 
-@dataclass(slots=True)
-class StreamedAnswer:
+class StreamedAnswer(msgspec.Struct):
     """An answer that goes on."""
 
     status: int
@@ -188,6 +186,8 @@ class OutgoingRequest:
     def to(self, target: Target) -> UpstreamRequest:
         """The request with the names that the models have there."""
         own = self._own.get(target.upstream)
+        if own is None and target.model == self._body.model and self._edits is NO_EDITS:
+            return UpstreamRequest(self.method, self.target, self.headers, self._body.data)
         key = (target.model, "" if own is None else target.upstream)
         body = self._bodies.get(key)
         if body is None:
@@ -235,9 +235,11 @@ class Forwarder:
                 if step.delay_seconds:
                     await asyncio.sleep(step.delay_seconds)
                 target = step.target
-                progress.tries(target.upstream, self._clock())
+                if progress.sent is None:
+                    progress.sent = self._clock()
+                progress.attempts += 1
+                progress.upstream, progress.model = target.upstream, target.id
                 progress.upstream_request_id = None
-                progress.model = target.id
                 request, deadline = message.to(target), attempts.deadline
                 try:
                     if deadline is None:
@@ -295,13 +297,14 @@ class Forwarder:
             self._report(target, Outcome.MALFORMED)
             return Outcome.MALFORMED, None
         headers = passed_down(progress, answer)
-        outcome = outcome_of_status(answer.status)
-        if outcome is Outcome.OK and progress.streamed and not _is_stream(headers):
+        is_good = 200 <= answer.status < 300
+        outcome = Outcome.OK if is_good else outcome_of_status(answer.status)
+        if is_good and progress.streamed and not _is_stream(headers):
             answer = begun = _Begun(answer)
             if await begun.is_stream():
                 headers = [header for header in headers if header[0] != b"content-type"]
                 headers.append(_EVENT_STREAM)
-        if outcome is Outcome.OK and _is_stream(headers):
+        if is_good and _is_stream(headers):
             return await self._stream(progress, answer, headers, target, attempts, charge)
         body: bytes | UpstreamFailure | None = answer.whole()
         if body is None:

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from apertis.accounting.estimate import unknown_held
-from apertis.accounting.tokens import NO_TOKENS, Tokens
 from apertis.gateway.cache import (
     CACHE_HEADER,
     MISS,
@@ -48,7 +47,7 @@ from apertis.gateway.errors import (
     rate_limit_exceeded,
 )
 from apertis.gateway.keys.admission import admit, credential_of
-from apertis.gateway.request.asked import NOTHING, read_asked
+from apertis.gateway.request.asked import ASKING, NOTHING, read_asked
 from apertis.gateway.request.body import Body, Edits, declared_edits, peek
 from apertis.gateway.request.charge import Hop
 from apertis.gateway.request.forward import NO_FIELDS, OutgoingRequest, StreamedAnswer, WholeAnswer
@@ -236,7 +235,7 @@ class Pipeline:
         if isinstance(body, Refusal):
             return body
         progress.kind = "messages"
-        progress.asks(body.model)
+        progress.model = progress.requested_model = body.model
         progress.streamed = body.stream
         edits = declared_edits(body)
         if isinstance(edits, Refusal):
@@ -249,7 +248,7 @@ class Pipeline:
             plan = self._plan(key, body, request)
         if isinstance(plan, Refusal):
             return plan
-        asked = read_asked(body)
+        asked = NOTHING if ASKING.isdisjoint(body.fields) else read_asked(body)
         if asked is NOTHING:
             return _Admitted(body, edits, plan, NOTHING, None)
         if isinstance(asked, Refusal):
@@ -367,12 +366,11 @@ class Pipeline:
             held,
             free=progress.bill_to is not None and self.settings.money.billing_policy == "free",
         )
-        if reserved is not None:
-            correct = self._corrector(reserved)
-            if isinstance(charge, Refusal):
-                correct(NO_TOKENS)
-            else:
-                charge.on_settled = correct
+        if isinstance(charge, Refusal):
+            if reserved is not None:
+                reserved.correct(0, self._now())
+            return charge
+        charge.reservation = reserved
         return charge
 
     async def count_tokens(
@@ -481,12 +479,6 @@ class Pipeline:
         return rate_limit_exceeded(
             reserved.standing.retry_after_seconds, "tokens a minute of this API key"
         )
-
-    def _corrector(self, reserved: Reservation) -> Callable[[Tokens], None]:
-        def correct(tokens: Tokens) -> None:
-            self.limiter.correct_tokens(reserved, tokens.total, self._now())
-
-        return correct
 
     def _affinity(self, body: Body, request: Request) -> str | None:
         """What the conversation is recognised by, where that makes a difference."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,8 +50,7 @@ Headers = tuple[tuple[str, str], ...]
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """A client's request. Header names are lower-case; the query is not decoded.
 
     The body comes last: who may ask is decided before it is read.
@@ -61,7 +62,7 @@ class Request:
     query: str
     headers: Mapping[str, str]
     body: bytes
-    raw_headers: RawHeaders = field(default_factory=list[tuple[bytes, bytes]])
+    raw_headers: RawHeaders = msgspec.field(default_factory=list[tuple[bytes, bytes]])
     # The address at the other end of the connection: the client's, or that of a proxy.
     peer: str = ""
 
@@ -100,8 +101,7 @@ class UpstreamTimeouts:
     idle: float
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(msgspec.Struct, frozen=True):
     """An outgoing request: the caller's headers and bytes; upstreams filter and add their own.
 
     `target` is path and query as received: `/v1/messages?beta=true`. Names of headers are
