@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -176,7 +176,7 @@ def test_a_batch_that_is_gone_holds_nothing_after_a_day(tmp_path: Path) -> None:
     async def work(place: Place) -> None:
         batch_id = await place.make("a")
         await place.call("GET", batch_id)
-        request = replace(place.upstream.requests[-1], method="DELETE")
+        request = msgspec.structs.replace(place.upstream.requests[-1], method="DELETE")
         answer = await place.upstream.open(request, UpstreamTimeouts(1.0, 1.0, 1.0))
         assert not isinstance(answer, UpstreamFailure)
         place.now += 30 * HOUR
