@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from apertis.accounting.counts import completed
-from apertis.accounting.estimate import estimate_input_tokens, reservation_units
+from apertis.accounting.estimate import Estimate
 from apertis.accounting.prices import PriceTable
 from apertis.accounting.readers import Reading, StreamReader, read_message
 
@@ -127,9 +127,9 @@ def test_no_recorded_request_uses_more_than_would_have_been_reserved(
         cost = TABLE.cost(reading.tokens, reading.model, others=reading.others)
         assert cost is not None
         most = request.get("max_tokens", reading.tokens.output)
-        assert reservation_units(body, most, price) >= cost, answer["id"]
+        assert Estimate(body).reservation_units(most, (price,)) >= cost, answer["id"]
         # Not only because nobody used all of `max_tokens`: each half is a bound by itself.
-        assert estimate_input_tokens(body) >= reading.tokens.prompt, answer["id"]
+        assert Estimate(body).input_tokens >= reading.tokens.prompt, answer["id"]
         checked += 1
         with_tools += any(name in body for name in OWN_TOOLS)
     assert checked > 200

@@ -12,11 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.accounting.estimate import (
-    estimate_input_tokens,
-    likely_input_tokens,
-    reservation_units,
-)
+from apertis.accounting.estimate import Estimate
 from apertis.accounting.prices import Price, PriceTable, cost_units, price_of_dollars
 from apertis.accounting.tokens import Tokens
 
@@ -30,6 +26,10 @@ PICTURE = base64.b64encode(bytes(300_000)).decode()
 def body(content: object = "Hi", **fields: Any) -> bytes:
     given = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
     return msgspec.json.encode({**given, **fields})
+
+
+def reserved(body: bytes, max_tokens: int, price: Price) -> int:
+    return Estimate(body).reservation_units(max_tokens, (price,))
 
 
 def image(**source: Any) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def pdf(size: int) -> dict[str, Any]:
 
 def test_text_counts_for_a_token_in_two_bytes() -> None:
     small, large = body("a" * 1000), body("a" * 3000)
-    assert estimate_input_tokens(large) - estimate_input_tokens(small) == 1000
-    assert estimate_input_tokens(small) >= len(small) // 2
+    assert Estimate(large).input_tokens - Estimate(small).input_tokens == 1000
+    assert Estimate(small).input_tokens >= len(small) // 2
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_text_counts_for_a_token_in_two_bytes() -> None:
     ],
 )
 def test_a_picture_counts_for_what_it_is_scaled_to_not_for_its_bytes(content: object) -> None:
-    assert 5_000 <= estimate_input_tokens(body(content)) < 5_500
-    assert 1_600 <= likely_input_tokens(body(content)) < 2_000
+    assert 5_000 <= Estimate(body(content)).input_tokens < 5_500
+    assert 1_600 <= Estimate(body(content)).likely_tokens < 2_000
 
 
 def test_text_that_is_named_like_a_picture_is_text() -> None:
@@ -77,34 +77,34 @@ def test_text_that_is_named_like_a_picture_is_text() -> None:
     }
     text = {"type": "document", "source": {"type": "text", "data": PICTURE}}
     for content in ([tool], [text], PICTURE):
-        assert estimate_input_tokens(body(content)) >= len(PICTURE) // 2
+        assert Estimate(body(content)).input_tokens >= len(PICTURE) // 2
 
 
 def test_a_document_counts_for_its_bytes_and_an_unseen_one_for_a_whole_context() -> None:
-    assert estimate_input_tokens(body([pdf(100)])) >= 8_000
-    assert 400_000 <= estimate_input_tokens(body([pdf(300_000)])) < 410_000
+    assert Estimate(body([pdf(100)])).input_tokens >= 8_000
+    assert 400_000 <= Estimate(body([pdf(300_000)])).input_tokens < 410_000
     unseen = {"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf"}}
-    assert estimate_input_tokens(body([unseen])) == 1_000_000
-    assert likely_input_tokens(body([unseen])) < 10_000
+    assert Estimate(body([unseen])).input_tokens == 1_000_000
+    assert Estimate(body([unseen])).likely_tokens < 10_000
 
 
 def test_no_prompt_is_larger_than_the_largest_context() -> None:
-    assert estimate_input_tokens(body("a" * 5_000_000)) == 1_000_000
-    assert estimate_input_tokens(body([pdf(3_000_000)])) == 1_000_000
+    assert Estimate(body("a" * 5_000_000)).input_tokens == 1_000_000
+    assert Estimate(body([pdf(3_000_000)])).input_tokens == 1_000_000
 
 
 def test_what_the_api_adds_is_allowed_for() -> None:
-    plain = estimate_input_tokens(body())
+    plain = Estimate(body()).input_tokens
     tool = {"name": "a", "input_schema": {}}
     own = {"type": "bash_20250124", "name": "bash"}
-    assert estimate_input_tokens(body(tools=[tool])) > plain + 1_000
-    assert estimate_input_tokens(body(tools=[own])) > plain + 7_000
+    assert Estimate(body(tools=[tool])).input_tokens > plain + 1_000
+    assert Estimate(body(tools=[own])).input_tokens > plain + 7_000
     callers = {**tool, "allowed_callers": ["code_execution_20260120"]}
-    assert estimate_input_tokens(body(tools=[callers])) > plain + 7_000
-    assert estimate_input_tokens(body(output_config={"format": {}})) > plain + 1_000
-    assert estimate_input_tokens(body(mcp_servers=[{"type": "url"}])) > plain + 6_000
+    assert Estimate(body(tools=[callers])).input_tokens > plain + 7_000
+    assert Estimate(body(output_config={"format": {}})).input_tokens > plain + 1_000
+    assert Estimate(body(mcp_servers=[{"type": "url"}])).input_tokens > plain + 6_000
     cited = {"type": "text", "text": "a", "citations": {"enabled": True}}
-    assert estimate_input_tokens(body([cited])) > plain + 1_000
+    assert Estimate(body([cited])).input_tokens > plain + 1_000
 
 
 EPHEMERAL = {"type": "ephemeral"}
@@ -127,14 +127,14 @@ def test_a_body_that_caches_pays_the_price_of_writing(
         "nested": body([{"type": "tool_result", "tool_use_id": "t", "content": [block]}]),
         "tool": body(tools=[{"name": "a", "input_schema": {}, "cache_control": control}]),
     }[place]
-    tokens = estimate_input_tokens(given)
+    tokens = Estimate(given).input_tokens
     price = price_of_dollars(Decimal(5) * Decimal(factor), Decimal(25))
-    assert reservation_units(given, 0, PRICE) == cost_units(Tokens(input=tokens), price)
+    assert reserved(given, 0, PRICE) == cost_units(Tokens(input=tokens), price)
 
 
 def test_the_answer_counts_with_all_its_tokens() -> None:
-    assert reservation_units(body(), 100, PRICE) - reservation_units(body(), 0, PRICE) == 1250
-    assert reservation_units(body(), -5, PRICE) == reservation_units(body(), 0, PRICE)
+    assert reserved(body(), 100, PRICE) - reserved(body(), 0, PRICE) == 1250
+    assert reserved(body(), -5, PRICE) == reserved(body(), 0, PRICE)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_dearer_ways_to_answer_are_reserved_when_they_are_asked_for(
     price = PriceTable().find("claude-opus-5")
     assert price is not None
     given = body(**fields)
-    tokens = Tokens(input=estimate_input_tokens(given), output=1000)
+    tokens = Tokens(input=Estimate(given).input_tokens, output=1000)
     # Of this price an input token is 2.5 units, so both sides are whole.
-    assert reservation_units(given, 1000, price) == -(-cost_units(tokens, price) * percent // 100)
+    assert reserved(given, 1000, price) == -(-cost_units(tokens, price) * percent // 100)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,7 @@ def test_searches_are_reserved(max_uses: object, searches: int) -> None:
     free = msgspec.structs.replace(PRICE, web_search=0)
     tool = {"type": "web_search_20250305", "name": "web_search", "max_uses": max_uses}
     given = json.dumps({"messages": [], "tools": [tool]}).encode()
-    assert (
-        reservation_units(given, 1, PRICE) - reservation_units(given, 1, free) == 5_000 * searches
-    )
+    assert reserved(given, 1, PRICE) - reserved(given, 1, free) == 5_000 * searches
 
 
 @pytest.mark.parametrize(
@@ -200,8 +198,8 @@ def test_searches_are_reserved(max_uses: object, searches: int) -> None:
 def test_a_body_of_another_shape_is_reserved_at_the_dearest(strange: bytes) -> None:
     # What cannot be read may name documents of any size, and ask for searches.
     tokens = Tokens(cache_write_1h=1_000_000, output=10, web_search_requests=10)
-    assert reservation_units(strange, 10, PRICE) >= cost_units(tokens, PRICE)
-    assert likely_input_tokens(strange) > 0
+    assert reserved(strange, 10, PRICE) >= cost_units(tokens, PRICE)
+    assert Estimate(strange).likely_tokens > 0
 
 
 LETTERS = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -268,8 +266,8 @@ def test_no_tokenizer_within_the_bound_makes_a_request_cost_more_than_was_reserv
         cache_write_5m=shares.get("cache_write_5m", 0),
         cache_write_1h=shares.get("cache_write_1h", 0),
     )
-    assert estimate_input_tokens(encoded) >= used.prompt
-    assert reservation_units(encoded, max_tokens, price) >= cost_units(used, price)
+    assert Estimate(encoded).input_tokens >= used.prompt
+    assert reserved(encoded, max_tokens, price) >= cost_units(used, price)
 
 
 class Members(list[tuple[str, Any]]):
@@ -354,11 +352,13 @@ def test_no_reading_of_a_body_costs_more_than_was_reserved(
     messages: list[Members], tools: list[Members], system: list[Members]
 ) -> None:
     document = Members([("messages", messages), ("tools", tools), ("system", system)])
-    reserved = reservation_units(written(document).encode(), 10, PRICE)
+    units = reserved(written(document).encode(), 10, PRICE)
     for first in (True, False):
         one = json.dumps(taken(document, first=first), separators=(",", ":")).encode()
         # Both sides are rounded up to a token.
-        assert reserved + PRICE.cache_write_1h // 1000 >= reservation_units(one, 10, PRICE), one
+        assert units + PRICE.cache_write_1h // 1000 >= Estimate(one).reservation_units(
+            10, (PRICE,)
+        ), one
 
 
 @pytest.mark.parametrize(
@@ -377,18 +377,18 @@ def test_no_reading_of_a_body_costs_more_than_was_reserved(
     ],
 )
 def test_what_a_body_hides_is_reserved(hidden: str) -> None:
-    assert estimate_input_tokens(hidden.encode()) == 1_000_000
+    assert Estimate(hidden.encode()).input_tokens == 1_000_000
 
 
 def test_a_cached_block_that_is_hidden_is_reserved_as_cached() -> None:
     block = b'{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"1h"}}'
     shown = b'{"messages":[{"content":"x","content":[%b]}]}' % block
     hidden = b'{"messages":[{"content":[%b],"content":"x"}]}' % block
-    assert reservation_units(hidden, 10, PRICE) == reservation_units(shown, 10, PRICE)
+    assert reserved(hidden, 10, PRICE) == reserved(shown, 10, PRICE)
 
 
 def test_names_in_schemas_and_inputs_are_nobodys() -> None:
     tool = {"name": "t", "input_schema": {"Type": 1, "SOURCE": {}, "Max_uses": 1}}
     use = {"type": "tool_use", "id": "t", "name": "t", "input": {"Content": [{"Type": "document"}]}}
     given = body([use, image()], tools=[tool])
-    assert estimate_input_tokens(given) < 10_000
+    assert Estimate(given).input_tokens < 10_000

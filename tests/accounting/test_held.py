@@ -10,14 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apertis.accounting.counts import UsageCounts
-from apertis.accounting.estimate import (
-    Attempt,
-    Held,
-    estimate_input_tokens,
-    held_after,
-    reservation_units,
-    unknown_held,
-)
+from apertis.accounting.estimate import Attempt, Estimate, Held, unknown_held
 from apertis.accounting.prices import LIST_PRICES, Price, cost_units
 from apertis.accounting.tokens import Tokens
 
@@ -55,10 +48,10 @@ def split(data: st.DataObject, tokens: int, *, hour: bool) -> Tokens:
 def test_no_turn_of_a_conversation_costs_more_than_was_set_aside(
     data: st.DataObject, first: bytes, reported: int, price: Price, most: int, speed: str | None
 ) -> None:
-    held = held_after(first, reported, None)
+    held = Estimate(first).held_after(reported, None)
     for turn in range(3):
         asked = body(max_tokens=most, **({} if speed is None else {"speed": speed}))
-        reserved = reservation_units(asked, most, price, held=held)
+        reserved = Estimate(asked).reservation_units(most, (price,), held=held)
         prompt = held.tokens + len(asked) // 2 + held.allowance
         used = msgspec.structs.replace(
             split(data, min(prompt, 1_000_000), hour=held.hour),
@@ -67,7 +60,7 @@ def test_no_turn_of_a_conversation_costs_more_than_was_set_aside(
             fast=speed == "fast",
         )
         assert cost_units(used, price) <= reserved, turn
-        following = held_after(asked, used.total, held)
+        following = Estimate(asked).held_after(used.total, held)
         # What was said when it began holds on.
         assert (following.searches, following.hour) == (held.searches, held.hour)
         held = following
@@ -76,10 +69,10 @@ def test_no_turn_of_a_conversation_costs_more_than_was_set_aside(
 @given(PRICES, st.integers(0, 500))
 def test_an_unknown_conversation_is_a_whole_window_and_may_search(price: Price, most: int) -> None:
     asked = body(max_tokens=most)
-    reserved = reservation_units(asked, most, price, held=unknown_held(200_000))
+    reserved = Estimate(asked).reservation_units(most, (price,), held=unknown_held(200_000))
     used = Tokens(cache_write_5m=200_000, output=most, web_search_requests=10)
     assert cost_units(used, price) <= reserved
-    assert reserved > reservation_units(asked, most, price, held=Held(199_000, 10))
+    assert reserved > Estimate(asked).reservation_units(most, (price,), held=Held(199_000, 10))
 
 
 @given(
@@ -92,7 +85,7 @@ def test_a_chain_is_set_aside_model_by_model(
 ) -> None:
     asked = body(**({} if speed is None else {"speed": speed}))
     chain = tuple(Attempt((price,), most, fast) for price, most, fast in hops)
-    reserved = reservation_units(asked, 50, price, chain=chain)
+    reserved = Estimate(asked).reservation_units(50, (price,), chain=chain)
     prompt = -(-len(asked) // 2)
     spent = cost_units(Tokens(input=prompt, output=50, fast=speed == "fast"), price)
     for own, most, fast in hops:
@@ -101,7 +94,7 @@ def test_a_chain_is_set_aside_model_by_model(
         spent += cost_units(used, own)
     assert spent <= reserved
     for end in range(len(chain)):
-        shorter = reservation_units(asked, 50, price, chain=chain[:end])
+        shorter = Estimate(asked).reservation_units(50, (price,), chain=chain[:end])
         assert shorter < reserved
 
 
@@ -139,13 +132,13 @@ def test_of_the_turns_of_an_answer_the_last_is_what_is_held() -> None:
 def test_each_tool_that_reads_on_its_own_has_its_allowance(
     fields: dict[str, Any], tokens: int
 ) -> None:
-    assert held_after(body(**fields), 1, None).allowance == tokens
-    more = estimate_input_tokens(body(**fields)) - estimate_input_tokens(body())
+    assert Estimate(body(**fields)).held_after(1, None).allowance == tokens
+    more = Estimate(body(**fields)).input_tokens - Estimate(body()).input_tokens
     # The text of the fields counts besides, and so does what the API puts around tools.
     assert tokens <= more <= tokens + 1_100
 
 
 def test_the_price_of_an_allowance_holds_on_in_a_conversation() -> None:
     first = body(tools=[{"type": "code_execution_20250825", "name": "c"}])
-    held = held_after(body(), 50, held_after(first, 10, None))
+    held = Estimate(body()).held_after(50, Estimate(first).held_after(10, None))
     assert held == Held(50, allowance=20_000)

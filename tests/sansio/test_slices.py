@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.accounting.estimate import reservation_units
+from apertis.accounting.estimate import Estimate
 from apertis.accounting.prices import price_of_dollars
 from apertis.gateway.errors import Refusal
 from apertis.gateway.request.body import Body, declared_edits, peek, read_object
@@ -304,7 +304,7 @@ def test_no_body_within_the_bounds_takes_more_memory_than_a_large_text(data: byt
     body = peek(data, needs_max_tokens=True)
     assert isinstance(body, Body)
     declared_edits(body)
-    reservation_units(data, 5, PRICE)
+    Estimate(data).reservation_units(5, (PRICE,))
     is_bound(data)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from apertis.accounting.counts import completed
-from apertis.accounting.estimate import reservation_units
+from apertis.accounting.estimate import Estimate
 from apertis.accounting.readers import read_message
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import CLASSES, Use
@@ -134,28 +134,20 @@ def hold_units(
     held: Held | None = None,
 ) -> int:
     """What a request of a batch costs at the most, in units, at the prices that batches have."""
-    return reservation_units(
-        params,
-        max_tokens,
-        *map(_batch_price, prices),
-        chain=tuple(
-            attempt._replace(prices=tuple(map(_batch_price, attempt.prices))) for attempt in chain
-        ),
-        held=held,
+    if not (prices or chain):
+        # Nothing is to be read for that.
+        return 0
+    attempts = (
+        attempt._replace(prices=tuple(map(_batch_price, attempt.prices))) for attempt in chain
     )
+    own = tuple(map(_batch_price, prices))
+    return Estimate(params).reservation_units(max_tokens, own, tuple(attempts), held)
 
 
 def _batch_price(price: Price) -> Price:
-    percent = price.batch_percent
     # Each price is rounded up by itself, so that their sum is still a bound.
-    return msgspec.structs.replace(
-        price,
-        **{name: _share(getattr(price, name), percent) for name in CLASSES},
-    )
-
-
-def _share(units: int, percent: int) -> int:
-    return -(-units * percent // 100)
+    shares = {name: -(-getattr(price, name) * price.batch_percent // 100) for name in CLASSES}
+    return msgspec.structs.replace(price, **shares)
 
 
 def _result(
