@@ -13,7 +13,6 @@ import json
 import sqlite3
 import subprocess
 import threading
-import time
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
@@ -34,6 +33,7 @@ from apertis.testing import (
     sse_head,
 )
 from tests.kit.processes import start_serving
+from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -414,11 +414,8 @@ class Money:
 
     def rows(self, key_id: str, count: int) -> list[dict[str, Any]]:
         """The records of a key, when there are so many."""
+        until(lambda: len(rows_of(self.gateway.data, key_id)) >= count)
         rows = rows_of(self.gateway.data, key_id)
-        deadline = time.monotonic() + 10
-        while len(rows) < count and time.monotonic() < deadline:
-            time.sleep(0.01)
-            rows = rows_of(self.gateway.data, key_id)
         assert len(rows) == count
         return rows
 

@@ -412,7 +412,7 @@ def test_a_host_that_is_not_known_is_named(connect: Connect) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_ipv6_works(connect: Connect, ok: bytes) -> None:
+def test_a_server_on_ipv6_is_reached(connect: Connect, ok: bytes) -> None:
     try:
         server = ScriptedServer([ok], host="::1").start()
     except OSError as error:

@@ -56,7 +56,7 @@ def test_it_gets_a_message(sandbox_gateway: RunningGateway, scheme: str) -> None
 
 
 @pytest.mark.parametrize("protocol", ["--http1.0", "--http1.1"])
-def test_it_streams(sandbox_gateway: RunningGateway, protocol: str) -> None:
+def test_curl_shows_a_stream_as_it_comes(sandbox_gateway: RunningGateway, protocol: str) -> None:
     body = BODY.replace("{", '{"stream": true, ', 1)
     options = (*key(sandbox_gateway), "--no-buffer", protocol, "-d", body)
     answer = curl(sandbox_gateway, "/v1/messages?beta=true", *options)

@@ -33,8 +33,9 @@ def plan_of(number: int, dice: random.Random) -> dict[str, Any]:
 async def load(
     gateway: Killable, secret: str, numbers: Iterator[int], dice: random.Random
 ) -> list[tuple[dict[str, Any], Answer]]:
-    """Ask without a pause until the gateway is killed, at a moment that nobody knows before."""
+    """Ask without a pause until the gateway is killed, behind so many answers by chance."""
     heard: list[tuple[dict[str, Any], Answer]] = []
+    enough, reached = dice.randrange(70, 150), asyncio.Event()
 
     async def worker() -> None:
         while True:
@@ -46,9 +47,11 @@ async def load(
             except ConnectionError:
                 return
             heard.append((plan, answer))
+            if len(heard) >= enough:
+                reached.set()
 
     tasks = [asyncio.get_running_loop().create_task(worker()) for _ in range(WORKERS)]
-    await asyncio.sleep(dice.uniform(0.2, 0.7))
+    await asyncio.wait_for(reached.wait(), 60)
     await asyncio.get_running_loop().run_in_executor(None, gateway.kill)
     await asyncio.wait_for(asyncio.gather(*tasks), 20)
     return heard

@@ -9,12 +9,12 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from apertis.cli.exit_codes import ExitCode
+from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,12 +42,6 @@ service.Journal.open = partial(service.Journal.open, max_unwritten=5)
 from apertis.cli import main
 main()
 """
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end
 
 
 def ready(served: Served) -> tuple[int, str]:

@@ -7,10 +7,11 @@ import json
 import os
 import shutil
 import sqlite3
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,12 +47,6 @@ def ask(client: Client, model: str = "claude-haiku-4-5") -> int:
 
 def fail(client: Client, model: str) -> None:
     assert ask(client, model) >= 500
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
 
 
 def test_it_is_not_ready_when_all_upstreams_are_given_up(

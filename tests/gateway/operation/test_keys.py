@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def test_a_key_ends_at_its_moment(sandbox_gateway: RunningGateway) -> None:
-    moment = datetime.now(UTC) + timedelta(seconds=1)
+    moment = datetime.now(UTC) + timedelta(seconds=2)
     _, client = sandbox_gateway.make_key(expires_at=moment.isoformat())
     statuses = [client.call("GET", "/v1/models").status]
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while statuses[-1] == 200 and time.monotonic() < end:
         before = time.time()
         statuses.append(client.call("GET", "/v1/models").status)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from apertis.testing import Exchange, Gate, ScriptedServer, json_response
+from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,13 +188,11 @@ def test_what_is_under_way_and_what_is_broken_is_told(
         assert b"message_stop" in response.read()
         connection.close()
     # The client has the last byte a moment before the gateway counts the request out.
-    end = time.monotonic() + 10
-    while Scraped(running).value("apertis_in_flight") and time.monotonic() < end:
-        pass
+    until(lambda: not Scraped(running).value("apertis_in_flight"))
     scraped = Scraped(running)
     assert scraped.value("apertis_in_flight") == 0
     assert scraped.value("apertis_journal_records") in {0, 1}
-    assert 0 <= scraped.value("apertis_journal_lag_seconds") < 10
+    assert 0 <= scraped.value("apertis_journal_lag_seconds") < 60
     # Now nobody listens there.
     assert ask(running.client, "one") >= 500
     assert Scraped(running).values("apertis_breaker_state", "upstream") == {"stub": 2}

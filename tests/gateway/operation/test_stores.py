@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from sqlalchemy import create_engine
 
 from apertis.cli.exit_codes import ExitCode
 from tests.kit.http import question
+from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +32,6 @@ def requests_booked(served: Served) -> int:
     """How many the store knows of."""
     report: dict[str, Any] = json.loads(served.call("GET", "/admin/v1/usage").body)
     return int(report["totals"]["requests"])
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end
 
 
 def test_postgresql_is_a_store_from_start_to_end(

@@ -34,7 +34,7 @@ def three() -> Router:
     return router(*(UpstreamSettings(n, priority=p) for n, p in [("c", 3), ("a", 1), ("b", 2)]))
 
 
-def test_priority_decides() -> None:
+def test_priority_decides_which_upstream_comes_first() -> None:
     assert order(three()) == "abc"
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from apertis.testing import ScriptedServer, json_response
+from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -364,9 +364,9 @@ def test_the_log_says_where_a_redirect_leads_without_secrets(start_gateway: Star
         running = start_gateway(upstream_config(upstream))
         ask(running.client)
         running.client.call("GET", "/healthz")
-    for _ in range(100):
-        lines = [line for line in running.log_lines() if line.get("path") == "/v1/messages"]
-        if lines:
-            break
-        time.sleep(0.02)
-    assert lines[0]["reason"] == "it redirects to https://new.example/path (308)"
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in running.log_lines() if line.get("path") == "/v1/messages"]
+
+    until(lines)
+    assert lines()[0]["reason"] == "it redirects to https://new.example/path (308)"

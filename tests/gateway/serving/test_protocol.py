@@ -7,7 +7,6 @@ import gzip
 import json
 import socket
 import threading
-import time
 import zlib
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import pytest
 from apertis.gateway.serving.protocol import HttpProtocol
 from apertis.gateway.serving.server import Server, bind
 from apertis.testing import ScriptedServer, json_response
+from tests.kit.waiting import keep_apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def talk(port: int, *pieces: bytes) -> bytes:
         for piece in pieces:
             client.sendall(piece)
             if len(pieces) > 1:
-                time.sleep(0.02)
+                keep_apart()
         answer = b""
         with contextlib.suppress(ConnectionError):
             while data := client.recv(65536):

@@ -40,7 +40,7 @@ def kind_of(heard: Heard) -> Fault | None:
     return None if heard.failure is None else heard.failure.kind
 
 
-def test_nobody_listens(asker: Asker) -> None:
+def test_a_port_on_which_nobody_listens_is_a_failure(asker: Asker) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     heard = asker.ask(asker.upstream(f"http://127.0.0.1:{port}"))
