@@ -11,8 +11,6 @@ from apertis.accounting.prices import UNITS_PER_DOLLAR, PriceTable
 if TYPE_CHECKING:
     from apertis.models import Message
 
-__all__ = ["message_cost"]
-
 _LISTED = PriceTable()
 
 

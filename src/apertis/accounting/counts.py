@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from apertis.accounting.prices import Price
     from apertis.sansio.slices import Shape
 
-__all__ = ["USAGE", "UsageCounts", "completed"]
-
 # No answer comes near it; more of them would make any count seem possible.
 _MAX_ITERATIONS = 256
 # It is kept with the record.

@@ -21,8 +21,6 @@ from apertis.accounting.prices import Price, cost_units
 from apertis.accounting.prompt import MAX_WINDOW, SEARCHES, read_prompt
 from apertis.accounting.tokens import Tokens
 
-__all__ = ["MAX_WINDOW", "Attempt", "Estimate", "Held", "unknown_held"]
-
 
 class Held(msgspec.Struct, frozen=True):
     """What an upstream holds of a conversation that goes on, and no body shows again.

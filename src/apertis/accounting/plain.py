@@ -16,8 +16,6 @@ import msgspec
 
 from apertis.models.json import json_or_none
 
-__all__ = ["PlainBody", "read_plain", "read_plain_part"]
-
 
 class PlainBody(NamedTuple):
     """The contents of a plain body besides text."""

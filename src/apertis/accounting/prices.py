@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
     from apertis.accounting.tokens import Tokens, Use
 
-__all__ = [
-    "LIST_PRICES",
-    "UNITS_PER_DOLLAR",
-    "Price",
-    "PriceTable",
-    "cost_units",
-    "price_of_dollars",
-]
-
 UNITS_PER_DOLLAR = 500_000
 _MILLION = 1_000_000
 # Four percentages may apply to one request, and stay exact as a product over this.
@@ -193,7 +184,7 @@ LIST_PRICES: dict[str, Price] = {
 _VERSION = re.compile(r"(?:[-@]20\d{6}|-latest|-0)\Z")
 
 
-class DollarPrices(Protocol):
+class _DollarPrices(Protocol):
     """A model's prices, in dollars per million tokens unless it says otherwise.
 
     Those of the classes in `OF_INPUT` are among them.
@@ -223,7 +214,7 @@ class PriceTable:
 
     __slots__ = ("_configured",)
 
-    def __init__(self, configured: Mapping[str, DollarPrices] | None = None) -> None:
+    def __init__(self, configured: Mapping[str, _DollarPrices] | None = None) -> None:
         self._configured: dict[str, Price] = {}
         for model, dollars in (configured or {}).items():
             self._configured[model] = _configured_price(dollars, _look_up(LIST_PRICES, model))
@@ -266,7 +257,7 @@ def _look_up(prices: Mapping[str, Price], model: str) -> Price | None:
     return prices.get(plain) or prices.get(_VERSION.sub("", plain))
 
 
-def _configured_price(dollars: DollarPrices, listed: Price | None) -> Price:
+def _configured_price(dollars: _DollarPrices, listed: Price | None) -> Price:
     price = price_of_dollars(
         dollars.input,
         dollars.output,

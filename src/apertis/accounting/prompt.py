@@ -12,8 +12,6 @@ from jiter import from_json
 from apertis.accounting.plain import PlainBody, read_plain, read_plain_part
 from apertis.models.json import UNREADABLE
 
-__all__ = ["MAX_WINDOW", "SEARCHES", "Prompt", "read_prompt"]
-
 # The largest context window of any model.
 MAX_WINDOW = 1_000_000
 _BYTES_PER_TOKEN = 2

@@ -19,8 +19,6 @@ from apertis.sansio.sse import BYTE_ORDER_MARK, parse_events, split_events, star
 if TYPE_CHECKING:
     from apertis.accounting.tokens import Tokens
 
-__all__ = ["Reading", "StreamReader", "read_message"]
-
 
 class _Start(msgspec.Struct):
     id: str | None = None

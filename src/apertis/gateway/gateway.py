@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from apertis.accounting.prices import LIST_PRICES, PriceTable
 from apertis.errors import ConfigurationError
 from apertis.gateway.admin.keys import ensure_administrator
-from apertis.gateway.batches.routes import BatchRoutes, Wiring
+from apertis.gateway.batches.routes import BatchRoutes
+from apertis.gateway.batches.upstream import Wiring
 from apertis.gateway.cache import ResponseCache
 from apertis.gateway.catalogue.catalogue import ModelRoutes
 from apertis.gateway.keys.admission import trusted_networks

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Rate", "parse_rate"]
-
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MAX_SECONDS = 7 * 86400
 _WRITTEN = re.compile(r"([0-9]{1,12})/([0-9]{0,6})([smhd])")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["HeaderPairs", "LimitStatus", "stricter"]
-
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
 
 

@@ -8,8 +8,6 @@ from collections import OrderedDict
 from apertis.limiting.status import LimitStatus
 from apertis.limiting.windows import MonotonicMicroseconds
 
-__all__ = ["Reservation", "TokenWindow"]
-
 _MICROSECONDS = 1_000_000
 _LENGTH = 60 * _MICROSECONDS
 # From this many entries on, what comes within this time of each other becomes one entry.

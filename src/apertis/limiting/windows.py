@@ -12,8 +12,6 @@ from apertis.limiting.status import LimitStatus
 if TYPE_CHECKING:
     from apertis.limiting.rates import Rate
 
-__all__ = ["MonotonicMicroseconds", "Windows"]
-
 _PER_SECOND = 1_000_000
 
 

@@ -18,20 +18,6 @@ from apertis.models.json import UNREADABLE, json_or_none, with_sound_text, witho
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-__all__ = [
-    "BATCH_BOUNDS",
-    "BOUNDS",
-    "MAX_BATCH_REQUESTS",
-    "MAX_FIELDS",
-    "MAX_VALUES",
-    "Bounds",
-    "Shape",
-    "items",
-    "read_or_none",
-    "slices",
-    "structures",
-]
-
 T = TypeVar("T")
 # The members to keep: a mapping for what to keep of an object, None for any value.
 Shape: TypeAlias = "Mapping[str, Shape | None]"

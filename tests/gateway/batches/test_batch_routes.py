@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from apertis.accounting.prices import PriceTable
-from apertis.gateway.batches.routes import BatchRoutes, Wiring
+from apertis.gateway.batches.routes import BatchRoutes
+from apertis.gateway.batches.upstream import Wiring
 from apertis.gateway.config import read_settings
 from apertis.gateway.errors import Refusal
 from apertis.gateway.keys.directory import Directory

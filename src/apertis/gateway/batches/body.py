@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.request.body import Edits
 
-__all__ = ["BatchBody", "BatchRequest", "read_batch"]
-
 _MAX_ID_LENGTH = 256
 
 _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw])

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from apertis.accounting.estimate import MAX_WINDOW, Attempt, unknown_held
+from apertis.accounting.estimate import Attempt, unknown_held
+from apertis.accounting.prompt import MAX_WINDOW
 from apertis.gateway.batches.body import read_batch
 from apertis.gateway.batches.links import batch_path, describe
 from apertis.gateway.batches.money import hold_units
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from apertis.gateway.request.forward import WholeAnswer
     from apertis.gateway.routing.targets import Target
     from apertis.gateway.upstreams.contract import Request
-
-__all__ = ["BatchCreation"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -19,17 +19,6 @@ from apertis.sansio.slices import Shape, read_or_none
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = [
-    "BATCHES_PATH",
-    "Description",
-    "PageOfBatches",
-    "batch_path",
-    "describe",
-    "origin_of",
-    "page_of",
-    "with_own_links",
-]
-
 BATCHES_PATH = "/v1/messages/batches"
 _HOST = re.compile(r"[A-Za-z0-9._~\[\]:-]{1,255}")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]{1,100}){1,8}/?")

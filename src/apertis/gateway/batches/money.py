@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from apertis.gateway.store.batches import StoredBatches
     from apertis.gateway.store.records import Batch, BatchLine
 
-__all__ = ["BatchBooks", "Booked", "hold_units"]
-
 T = TypeVar("T")
 
 # What a beta header allows in batches, to models that else say less:

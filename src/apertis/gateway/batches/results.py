@@ -11,8 +11,6 @@ from typing import NamedTuple
 from apertis.models.json import json_or_none, with_sound_text
 from apertis.sansio.slices import slices
 
-__all__ = ["MAX_LINE_BYTES", "LineFraming", "LineResult", "read_results"]
-
 # Larger than any answer of the API.
 MAX_LINE_BYTES = 64 * 2**20
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Settle = Callable[[Iterable[LineResult]], Awaitable[None]]
 
-__all__ = ["BookedLines", "PassedLines", "refusal_of"]
-
 # Lines that come at once are booked at once: a transaction costs more than many lines.
 _ENOUGH_BYTES = 256 * 1024
 _COMPANY_SECONDS = 0.02

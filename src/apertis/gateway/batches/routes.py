@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from apertis.gateway.store.records import Batch
     from apertis.gateway.upstreams.contract import UpstreamAnswer
 
-__all__ = ["BatchRoutes", "Wiring"]
-
 _FETCHES_AT_ONCE = 8
 _MAX_ID_LENGTH = 256
 _DAY_SECONDS = 86_400

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
         UpstreamTimeouts,
     )
 
-__all__ = ["BatchCalls", "Wiring"]
-
 
 @dataclass(frozen=True, slots=True)
 class Wiring:

@@ -17,8 +17,6 @@ from apertis.sansio.reading import EventReading
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["events_of", "message_of"]
-
 # An object as its names and the bytes of its values.
 _Fields = dict[str, bytes]
 

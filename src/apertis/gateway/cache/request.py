@@ -10,8 +10,6 @@ from apertis.gateway.errors import Refusal, invalid_parameter
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["CACHE_HEADER", "MISS", "TopLevel", "cache_key", "hit_headers", "wants_cache"]
-
 # They change how an answer is handed out, or who is told of it, and not what the model says.
 _LEFT_OUT = frozenset(
     {

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from apertis.accounting.readers import StreamReader
     from apertis.gateway.config import CacheSettings
 
-__all__ = ["FINAL_STOP_REASONS", "Entry", "Recording", "ResponseCache", "message_entry"]
-
 # `pause_turn` asks the caller to go on, and what is not known yet may mean the same.
 FINAL_STOP_REASONS: Final = frozenset(
     {

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from apertis.accounting.counts import completed
-from apertis.accounting.estimate import MAX_WINDOW, Attempt
+from apertis.accounting.estimate import Attempt
 from apertis.accounting.prices import UNITS_PER_DOLLAR, cost_units
+from apertis.accounting.prompt import MAX_WINDOW
 from apertis.accounting.record import MAX_COST_UNITS, UsageRecord
 from apertis.accounting.tokens import COUNTED, Tokens, Use
 from apertis.gateway.errors import (
