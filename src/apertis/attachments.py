@@ -56,7 +56,7 @@ def image(
         if kind not in _IMAGES:
             seen = f"`media_type` is {media_type!r}" if media_type else _seen(data)
             raise ParameterError(
-                f"{name} is no image that can be sent: {seen}. "
+                f"{name} is not a supported image: {seen}. "
                 f"The API takes {', '.join(_IMAGES.values())}.",
                 param="source",
             )
@@ -124,7 +124,7 @@ def _document_block(data: bytes, name: str) -> DocumentBlockParam:
     if "\0" in text or not text.strip():
         hint = " apertis.image(...) makes a block of an image." if _image_type(data) else ""
         raise ParameterError(
-            f"{name} is no document that can be sent: {_seen(data)}. "
+            f"{name} is not a supported document: {_seen(data)}. "
             f"The API takes PDF and plain text in UTF-8.{hint}",
             param="source",
         )

@@ -52,7 +52,7 @@ def answered(call: Call[Any], status: int, headers: Headers, seconds: float) -> 
     name = request_id(headers) or "-"
     logger.info("%s %s %d in %.3f s (%s)", call.method, call.path, status, seconds, name)
     if logger.isEnabledFor(DEBUG):
-        logger.debug("answer headers %s", shown_headers(headers.items()))
+        logger.debug("response headers %s", shown_headers(headers.items()))
 
 
 def retrying(call: Call[Any], outcome: Outcome, delay: float, retries: int) -> None:
@@ -76,5 +76,5 @@ def failed(call: Call[Any], outcome: Outcome, seconds: float) -> None:
 def _named(outcome: Outcome) -> str:
     if isinstance(outcome, Failure):
         # What cannot be read is quoted in the reason, and may be what the model said.
-        return "an answer that cannot be read" if outcome.malformed else outcome.reason
+        return "a response that cannot be read" if outcome.malformed else outcome.reason
     return str(outcome.status) if isinstance(outcome, Response) else "an error event"

@@ -40,7 +40,7 @@ def default_context() -> ssl.SSLContext:
         except OSError as error:
             reason = error.strerror or error
             raise ConfigurationError(
-                f"SSL_CERT_FILE names {bundle!r}, which gives no certificates: {reason}"
+                f"SSL_CERT_FILE names {bundle!r}, which has no certificates: {reason}"
             ) from error
     else:
         context = _system_context()

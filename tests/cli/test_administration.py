@@ -122,7 +122,7 @@ def test_with_another_key_in_the_environment_it_is_the_local_store(
         command = Command(tmp_path, **variables, APERTIS_DATA=str(tmp_path / "data"))
         out, err = command("keys", "list")
         assert f"the store {tmp_path / 'data' / 'apertis.sqlite3'}" in err[0]
-        assert "is no administrator's" in err[0]
+        assert "is not an administrator's" in err[0]
         assert len(out.splitlines()) == 2
     _, err = command("keys", "list", "--url", administered.base_url, code=ExitCode.SERVICE)
     assert "Invalid API key" in err[-1]

@@ -26,11 +26,11 @@ def test_check_says_what_a_gateway_would_start_with(
     file.write_text("[[upstreams]]\nname = 'stand-in'\nkind = 'sandbox'\n")
     assert run(["config", "check", "--config", str(file)]) == ExitCode.OK
     said = capsys.readouterr()
-    assert said.out == f"{file}: fine. Upstreams: stand-in (sandbox).\n"
+    assert said.out == f"{file}: valid. Upstreams: stand-in (sandbox).\n"
     assert said.err == ""
     assert run(["config", "check"]) == ExitCode.OK
     assert capsys.readouterr().out == (
-        "Fine, without a configuration file. Upstreams: sandbox (sandbox).\n"
+        "Valid, without a configuration file. Upstreams: sandbox (sandbox).\n"
     )
 
 
@@ -44,7 +44,7 @@ def test_every_problem_is_a_line_and_the_exit_code_says_so(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.splitlines() == [
-        f"apertis: {file}:2: server.prot is no setting; did you mean port?",
+        f"apertis: {file}:2: server.prot is an unknown setting; did you mean port?",
         f"apertis: {file}:3: server.port must be a port from 0 to 65535, not 'http'",
     ]
 

@@ -315,7 +315,7 @@ def test_on_a_terminal_money_is_rounded_to_cents(
 def test_a_wrong_grace_is_refused(keys: Keys) -> None:
     keys("create", "--name", "ci")
     for grace in ("367d", "1", "long"):
-        assert "--grace takes a span" in keys("rotate", "ci", "--grace", grace, code=2)
+        assert "--grace must be a span" in keys("rotate", "ci", "--grace", grace, code=2)
 
 
 @pytest.mark.parametrize("action", ["list", "show x", "update x", "disable x", "rotate x"])

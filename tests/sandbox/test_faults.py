@@ -52,7 +52,7 @@ def test_a_fault_is_read(header: str, fault: Fault) -> None:
         ("delay=-1", "'delay' cannot be '-1'"),
         ("delay=1e9", "'delay' cannot be '1e9'"),
         ("cut after=x", "'after' cannot be 'x'"),
-        ("cut cut", "'cut' stands twice"),
+        ("cut cut", "'cut' occurs twice"),
         ("cut garbage", "exclude each other"),
         ("after=3", "no fault is named"),
         ("status=500 times=2", "'times' and 'id' need each other"),

@@ -99,12 +99,12 @@ def test_an_answer_is_whole_however_it_is_cut(stream: bytes, body: bytes, reusab
 
 
 BROKEN = [
-    pytest.param(b"", "without an answer", id="nothing"),
+    pytest.param(b"", "without a response", id="nothing"),
     pytest.param(b"HTTP/1.1 200 OK\r\nContent-Le", "inside the head", id="half a head"),
-    pytest.param(answer(b"hello")[:-1], "inside its answer", id="a byte too few"),
+    pytest.param(answer(b"hello")[:-1], "inside its response", id="a byte too few"),
     pytest.param(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
-        "inside its answer",
+        "inside its response",
         id="no last chunk",
     ),
     pytest.param(b"<html>sorry</html>", "does not speak HTTP", id="HTML"),

@@ -151,7 +151,7 @@ def test_a_body_that_compresses_well_is_read(connect: Connect, message: dict[str
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "nonsense"])
 def test_a_coding_that_nobody_asked_for_is_named(connect: Connect, coding: str) -> None:
     answer = with_length(b"{}", f"content-encoding: {coding}", ID)
-    said = f"coding '{coding}', which was not asked for"
+    said = f"coding '{coding}', which was not requested"
     with ScriptedServer([answer]) as server, pytest.raises(APIResponseError, match=said) as caught:
         connect(server.base_url).create()
     assert caught.value.request_id == "req_1"

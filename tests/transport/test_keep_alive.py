@@ -100,7 +100,7 @@ def test_it_is_replaced_once_and_by_a_new_one(connect: Connect, ok: bytes) -> No
     with ScriptedServer([ok, Exchange(Close), Exchange(Close)]) as server:
         client = connect(server.base_url, max_retries=0)
         client.create()
-        with pytest.raises(APIConnectionError, match="without an answer"):
+        with pytest.raises(APIConnectionError, match="without a response"):
             client.create()
         assert server.connection_count == 2
 
@@ -108,7 +108,7 @@ def test_it_is_replaced_once_and_by_a_new_one(connect: Connect, ok: bytes) -> No
 def test_a_new_connection_that_ends_without_an_answer_is_a_failure(connect: Connect) -> None:
     with ScriptedServer([Exchange(Close)]) as server:
         client = connect(server.base_url, max_retries=0)
-        with pytest.raises(APIConnectionError, match="without an answer"):
+        with pytest.raises(APIConnectionError, match="without a response"):
             client.create()
 
 

@@ -179,7 +179,7 @@ def test_a_proxy_that_refuses_both_is_heard(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        (Exchange(Close), "closed the connection without an answer"),
+        (Exchange(Close), "closed the connection without a response"),
         (Exchange(b"HTTP/1.1 200 OK\r\n", Close), "inside the head"),
         (Exchange(b"SSH-2.0-OpenSSH\r\n", Close), "does not speak HTTP"),
     ],

@@ -70,7 +70,7 @@ COLUMNS = {name: f"{name}_tokens" if name in CLASSES else name for name in COUNT
 counts_of: Callable[[Tokens], tuple[int, ...]] = operator.attrgetter(*COUNTED)
 classes_of: Callable[[Tokens], tuple[int, ...]] = operator.attrgetter(*CLASSES)
 
-# No answer comes near it; what is larger is no count.
+# No response comes near it; what is larger is no count.
 MAX_COUNT = 10**12
 
 NO_TOKENS = Tokens()

@@ -71,7 +71,7 @@ async def _through(
     """Open a tunnel to the origin; without TLS, a connection to a proxy that has no tunnels."""
     where = f"{origin.host}:{origin.port}"
     transport = await _connect(connection, proxy.host, proxy.port, None)
-    # The answer to CONNECT has no body, whatever its head says (RFC 9110, section 9.3.6).
+    # The response to CONNECT has no body, whatever its head says (RFC 9110, section 9.3.6).
     failure = await connection.request("HEAD", proxy.connect_request(origin), _UNLIMITED)
     http = connection.http
     refusal = proxy.refusal(origin, http, None if failure is None else failure.reason)

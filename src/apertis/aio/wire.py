@@ -161,7 +161,7 @@ class WireAnswer:
             self._pool.release_from_finalizer(connection)
 
 
-GIVEN_UP = Failure("the answer was given up")
+GIVEN_UP = Failure("the response was abandoned")
 # Below this size a body is cheaper to copy behind its head than to write by itself.
 MAX_COPIED_BYTES = 16 * 1024
 

@@ -168,7 +168,7 @@ def administration_of(
         remote = _remote(url, options, insecure=place.insecure, named=False)
         if remote.is_administrators():
             return remote
-        why = f"the key in APERTIS_API_KEY is no administrator's at {remote.url}"
+        why = f"the key in APERTIS_API_KEY is not an administrator's key at {remote.url}"
         return _local(StoreFiles(None, None), options, may_make=may_make, why=why)
     return _local(StoreFiles(None, None), options, may_make=may_make)
 

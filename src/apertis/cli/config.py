@@ -52,7 +52,7 @@ def check(*, config: Path | None) -> int:
     reading = _read(config)
     settings = reading.settings
     upstreams = ", ".join(f"{upstream.name} ({upstream.kind})" for upstream in settings.upstreams)
-    where = f"{reading.file}: fine" if reading.file else "Fine, without a configuration file"
+    where = f"{reading.file}: valid" if reading.file else "Valid, without a configuration file"
     echo(f"{where}. Upstreams: {upstreams}.")
     return ExitCode.OK
 

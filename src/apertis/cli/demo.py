@@ -88,7 +88,7 @@ def command(*, names: tuple[str, ...], only_list: bool) -> int:
         return ExitCode.SERVICE
     all_ran = f"All {len(chosen)} examples ran. They are in {directory}"
     echo(f"\n{all_ran if len(chosen) > 1 else f'The example ran. It is in {directory}'}")
-    echo("For Claude's own answers, set APERTIS_API_KEY to a key of the hosted service.")
+    echo("For Claude's own responses, set APERTIS_API_KEY to a key of the hosted service.")
     return ExitCode.OK
 
 
@@ -174,7 +174,7 @@ def _run(program: Path, started: Started) -> tuple[bool, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("APERTIS_")}
     environment["APERTIS_BASE_URL"] = started.base_url
     environment["APERTIS_API_KEY"] = started.api_key
-    # A pipe has the platform's encoding otherwise, which may lack what an answer holds.
+    # A pipe has the platform's encoding otherwise, which may lack what a response holds.
     environment["PYTHONIOENCODING"] = "utf-8"
     try:
         done = subprocess.run(  # noqa: S603

@@ -29,7 +29,7 @@ Examples:
 \b
 Exit code 0 if nothing fails (there may be warnings), else 1.
 """
-_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command("doctor", epilog=_EPILOG)
@@ -70,7 +70,7 @@ def command(
     else:
         for finding in findings:
             state = finding.state.value
-            echo(f"{state:4}", nl=False, fg=_COLOURS[state])
+            echo(f"{state:4}", nl=False, fg=_COLORS[state])
             echo(f"  {_line(finding)}")
     return ExitCode.SERVICE if failed else ExitCode.OK
 

@@ -127,7 +127,7 @@ def rotate(*, key: str, grace: str, yes: bool, as_json: bool, place: GatewayOpti
     seconds = 0 if grace == "0" else read_span(grace)
     if seconds is None or seconds > MAX_GRACE_SECONDS:
         most = MAX_GRACE_SECONDS // 86_400
-        raise ParameterError(f"--grace takes a span up to {most}d, such as 24h, not {grace!r}")
+        raise ParameterError(f"--grace must be a span up to {most}d, such as 24h, not {grace!r}")
     administration = _open(place)
     found = administration.find(key)
     confirm(administration, f"Give {_called(found)} another secret?", yes=yes, always=False)

@@ -65,8 +65,8 @@ def _settings(files: StoreFiles, *, may_make: bool) -> StoreSettings:
     settings = read_settings(os.environ, data=files.data, config=files.config).store
     if settings.url is None and not may_make and not settings.sqlite_file.exists():
         raise ConfigurationError(
-            f"there is no gateway's database at {settings.sqlite_file}: name its place with "
-            "--data or --config, name a running gateway with --url, or start 'apertis serve' once"
+            f"there is no gateway database at {settings.sqlite_file}: give its location with "
+            "--data or --config, a running gateway with --url, or start 'apertis serve' once"
         )
     return settings
 

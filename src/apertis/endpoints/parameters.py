@@ -166,7 +166,7 @@ def path_part(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ParameterError(f"{name}: expected an id, got {value!r}", param=name)
     if any(c in "/?#%\\" or ord(c) < 33 for c in value) or set(value) == {"."}:
-        raise ParameterError(f"{name}: {value!r} is no id", param=name)
+        raise ParameterError(f"{name}: {value!r} is not an id", param=name)
     return value
 
 

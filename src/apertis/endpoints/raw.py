@@ -31,7 +31,7 @@ def request(method: str, path: str, json: Any, options: Mapping[str, Any]) -> Ca
     given = sort(options)
     if given.body:
         name = next(iter(given.body))
-        raise ParameterError(f"{name}: there is no such option", param=name)
+        raise ParameterError(f"{name}: unknown option", param=name)
     body = None if json is None else render_json(json)
     return given.call(verb, path, _read, body=body)
 

@@ -178,15 +178,13 @@ def access_denied(message: str = "Access denied to this resource") -> Refusal:
 
 
 BILLING_POLICY_DENIED = access_denied(
-    "This API key may not let somebody else be billed: leave 'billing_policy' out, or have its "
+    "This API key may not bill somebody else: leave 'billing_policy' out, or have its "
     "administrator allow it"
 )
 """Error for a `billing_policy` that bills somebody else, sent with a key that may not."""
 
 
-ADMINISTRATORS_ONLY = access_denied(
-    "This needs an administrator's key; the one that was sent is none"
-)
+ADMINISTRATORS_ONLY = access_denied("This needs an administrator's key; the given key is not one")
 """Error for a request to the admin API with any other key."""
 
 
@@ -308,7 +306,7 @@ def credential_refused() -> Refusal:
 
     A 401 would tell the caller to look at a key that is none of his.
     """
-    return replace(upstream_error("it refused the gateway's own credential"), lasting=True)
+    return replace(upstream_error("it rejected the gateway's own credential"), lasting=True)
 
 
 def upstream_redirect(status: int) -> Refusal:

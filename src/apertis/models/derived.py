@@ -34,7 +34,8 @@ def parse_partial_json(text: str, *, trailing_strings: bool = True) -> Any:
         try:
             return from_json(data, partial_mode=mode)
         except ValueError:
-            # A half at the end may still become a pair; elsewhere it is read as in a whole answer.
+            # A half at the end may still become a pair; elsewhere it is read as in a whole
+            # response.
             return from_json(without_half_characters(data), partial_mode=mode)
     except ValueError:
         return {"INVALID_JSON": text}

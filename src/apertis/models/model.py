@@ -163,8 +163,8 @@ class Result(Model):
         info: ResponseInfo | None = self.__dict__.get("_response")
         if info is None:
             raise AttributeError(
-                f"this {type(self).__name__} has no `response`: it did not come from a call, "
-                "but was made by hand or stood inside another answer"
+                f"this {type(self).__name__} has no `response`: it is not the result of a call, "
+                "but was created by hand or is part of another response"
             )
         return info
 

@@ -39,7 +39,7 @@ class Batch:
     id: str
     requests: tuple[JsonObject, ...]
     status: str = "in_progress"
-    cancelled: bool = False
+    canceled: bool = False
 
     def entry(self, host: str, counts: Mapping[str, int]) -> JsonObject:
         """Return the batch as the API shows it; what counts is known once it has ended."""
@@ -53,7 +53,7 @@ class Batch:
             "created_at": _CREATED,
             "expires_at": _EXPIRES,
             "ended_at": _ENDED if ended else None,
-            "cancel_initiated_at": _CREATED if self.cancelled else None,
+            "cancel_initiated_at": _CREATED if self.canceled else None,
             "archived_at": None,
             "results_url": results,
         }
@@ -139,7 +139,7 @@ class _Desk:
     def cancel(self, batch: Batch) -> JsonObject | SandboxRefusal:
         if batch.status == "ended":
             return invalid(f"Message batch {batch.id} has already ended and cannot be canceled")
-        batch = replace(batch, status="canceling", cancelled=True)
+        batch = replace(batch, status="canceling", canceled=True)
         self.batches.held[batch.id] = batch
         return self._entry(batch)
 
@@ -162,7 +162,7 @@ class _Desk:
         return b"\n".join(lines) + b"\n"
 
     def _result(self, batch: Batch, item: JsonObject) -> JsonObject:
-        if batch.cancelled:
+        if batch.canceled:
             return {"type": "canceled"}
         outcome = self.answer(item["params"])
         if isinstance(outcome, SandboxRefusal):

@@ -195,7 +195,7 @@ MODELS: tuple[Model, ...] = (
 )
 _FALLBACKS = tuple(model.id for model in MODELS if model.lifecycle == "active")
 
-# Names that the service also takes; the answer names the model that they stand for.
+# Names that the service also takes; the response names the model that they stand for.
 ALIASES = {
     "claude-opus-4-5": "claude-opus-4-5-20251101",
     "claude-opus-4.5": "claude-opus-4-5-20251101",

@@ -124,7 +124,7 @@ def _refusal(header: str, problem: str) -> SandboxRefusal:
 
 def _word_problem(name: str, equals: str, value: str, words: Mapping[str, str]) -> str:
     if name in words:
-        return f"'{name}' stands twice"
+        return f"'{name}' occurs twice"
     if name in _BARE and not equals:
         return ""
     right = {

@@ -100,7 +100,7 @@ _TOOL_RESULT = record(
         "cache_control": CACHE_CONTROL,
     },
 )
-# What server tools and beta features put into an answer comes back as it was.
+# What server tools and beta features put into a response comes back as it was.
 _PASSED_ON = (
     "server_tool_use",
     "web_search_tool_result",
@@ -135,7 +135,7 @@ BLOCK = tagged(
 
 _CONTENT = either(str, string, array(BLOCK))
 _EFFORT = optional(one_of("low", "medium", "high", "xhigh", "max"))
-# What holds for one turn; the format of answers is one for all.
+# What holds for one turn; the format of responses is one for all.
 _TURN_CONFIG = optional(record({}, {"effort": _EFFORT}, closed=True))
 _SPOKEN = record(
     {"role": one_of("user", "assistant", "system"), "content": _CONTENT},

@@ -35,7 +35,7 @@ _VERBS = word_set(
     trade grant revoke trigger wakeup click press key drag computer memory notebook worktree todo
     cron login"""
 )
-# These act on what belongs to a machine or an account; elsewhere they only write down an answer,
+# These act on what belongs to a machine or an account; elsewhere they only write down a response,
 # as `create_person` and `save_recipe` do.
 _MAKING = word_set("create make generate add set put save store copy open start enable post submit")
 _MADE = word_set(

@@ -74,7 +74,7 @@ def _answer_parts(request: JsonObject, heard: Prompt) -> list[str]:
     if _POEM.search(heard.question[:_FAR_ENOUGH]):
         parts.append(f"For a poem I keep a few lines at hand:\n\n{_VERSE}")
     facts = "\n".join(f"- {ended(line)}" for line in summary(request, heard))
-    # The opening of a first answer leads to the facts already.
+    # The opening of a first response leads to the facts already.
     parts.append(facts if heard.first_answer else f"This is what I heard:\n\n{facts}")
     return parts
 

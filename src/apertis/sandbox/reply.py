@@ -29,7 +29,7 @@ _ERROR_TYPES = {
 }
 
 
-# What may have passed by the next try; all else is answered the same again.
+# What may have passed by the next attempt; all else is answered the same again.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504, 529})
 MAX_RETRY_WAIT_SECONDS = 60
 

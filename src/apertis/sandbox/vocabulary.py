@@ -119,7 +119,7 @@ class Words:
         sure = [name for name in self.names if self._follows(name, "in|at|near|around")]
         named = sure or [name for name in self.names if self._follows(name, "for|from|to|of")]
         if self.names:
-            return self._with_neighbours(named) or self.names
+            return self._with_neighbors(named) or self.names
         after = (self._phrase(match.group(2)) for match in _AFTER.finditer(self._short))
         return [phrase for phrase in after if phrase][:1]
 
@@ -145,7 +145,7 @@ class Words:
         before = rf"\b(?:{prepositions})\s+(?:the\s+)?{re.escape(name)}"
         return re.search(before, self._short) is not None
 
-    def _with_neighbours(self, named: list[str]) -> list[str]:
+    def _with_neighbors(self, named: list[str]) -> list[str]:
         """Extend names by those that a comma or an `and` joins to them."""
         chosen = list(named)
         for name in self.names:

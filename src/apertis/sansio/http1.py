@@ -93,7 +93,7 @@ class Http1Connection:
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            # Its head was refused already.
+            # Its head was rejected already.
             self.surplus = True
         except HttpParserError as error:
             # What follows a complete answer is not ours to judge: only reuse is off.
@@ -107,7 +107,9 @@ class Http1Connection:
             self._overhead += len(data)
             if self._overhead > MAX_HEAD_BYTES:
                 what = "its head is" if not self.head_complete else "what frames its body is"
-                self._fail(f"the answer cannot be read: {what} larger than {MAX_HEAD_BYTES} bytes")
+                self._fail(
+                    f"the response cannot be read: {what} larger than {MAX_HEAD_BYTES} bytes"
+                )
 
     def cut_request(self) -> None:
         """Handle a response that came before the request was sent whole: no other may follow it."""
@@ -119,11 +121,11 @@ class Http1Connection:
         if self.complete or self.failure:
             return
         if not self.started:
-            self._fail("the server closed the connection without an answer")
+            self._fail("the server closed the connection without a response")
         elif not self.head_complete:
-            self._fail("the server closed the connection inside the head of its answer")
+            self._fail("the server closed the connection inside the head of its response")
         elif self._length_known or self._chunked:
-            self._fail("the server closed the connection inside its answer")
+            self._fail("the server closed the connection inside its response")
         else:
             self._finish()
 
@@ -157,7 +159,7 @@ class Http1Connection:
 
     def _finish(self) -> None:
         if self._decoder is not None and not self._decoder.whole:
-            self._fail("the compressed body of the answer is damaged or incomplete")
+            self._fail("the compressed body of the response is damaged or incomplete")
         self.complete = self.failure is None
 
     # httptools calls what follows from inside feed_data.
@@ -209,13 +211,13 @@ class Http1Connection:
             self._decoder = Decoder(coding, max_ratio=MAX_RATIO)
         elif self.status < 300 or not self.codings:
             self.malformed = True
-            self._fail(f"the answer came in the coding {coding[:100]!r}, which was not asked for")
+            self._fail(f"the response has the coding {coding[:100]!r}, which was not requested")
 
     def _interim(self, status: int) -> None:
         if status == 101:
-            self._fail("the server switched protocols, which was not asked for")
+            self._fail("the server switched protocols, which was not requested")
         elif status < 100:
-            self._fail(f"the server answered with {status}, which is no status")
+            self._fail(f"the server answered with {status}, which is not a status")
         self._informational = True
         self.headers.clear()
         self._chunked = self._length_known = False
@@ -231,9 +233,11 @@ class Http1Connection:
             data = self._decoder.feed(data)
             if self._decoder.problem == "too large":
                 self.malformed = True
-                self._fail(f"the answer expands to more than {MAX_RATIO} times what came")
+                self._fail(
+                    f"the response expands to more than {MAX_RATIO} times its compressed size"
+                )
             elif self._decoder.problem:
-                self._fail("the compressed body of the answer is damaged or incomplete")
+                self._fail("the compressed body of the response is damaged or incomplete")
         if data:
             self.body.append(data)
 

@@ -99,7 +99,7 @@ def package_of(client: object) -> str:
         package = kind.__module__.partition(".")[0]
         if package in {"httpx2", "httpx"}:
             return package
-    raise ConfigurationError(f"{type(client).__name__} is no client of httpx2 or httpx")
+    raise ConfigurationError(f"{type(client).__name__} is not a client of httpx2 or httpx")
 
 
 def refuse_options(*, proxy: object, ssl_context: object, max_connections: int) -> None:

@@ -77,7 +77,7 @@ class Failure(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, status=status, headers=headers)
 
 
-TOO_LARGE = Failure(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", malformed=True)
+TOO_LARGE = Failure(f"the response is larger than {MAX_ANSWER_BYTES} bytes", malformed=True)
 
 
 def too_late(where: str, deadline: str) -> Failure:
@@ -168,7 +168,7 @@ def response_error(response: Response, reason: str) -> APIResponseError:
     shown = beginning(response.body)
     kind = response.headers.get("content-type") or "no content-type"
     came = f"it begins with {shown!r}" if shown else "it is empty"
-    error = APIResponseError(f"the answer cannot be read ({kind}): {reason}; {came}")
+    error = APIResponseError(f"the response cannot be read ({kind}): {reason}; {came}")
     error.status = response.status
     error.body = shown
     error.headers = response.headers

@@ -58,7 +58,7 @@ class Proxy(msgspec.Struct, frozen=True):
         where = f"{self.host}:{self.port}"
         why = why or f"it answered {http.status}"
         if http.status in _OTHER_CREDENTIALS:
-            why += "; it takes other credentials, as in http://user:password@host:port"
+            why += "; it wants other credentials, as in http://user:password@host:port"
         reason = f"the proxy {where} opened no tunnel to {origin.host}:{origin.port}: {why}"
         permanent = http.status in _NO_TUNNELS | _OTHER_CREDENTIALS
         return Failure(reason, where, permanent=permanent, unsent=True)
@@ -76,7 +76,7 @@ def parse_proxy(url: str, *, name: str = "proxy") -> Proxy:
         host, port = parts.hostname, parts.port
     except ValueError:
         # What `urllib` says of it may be a part of a password.
-        raise ConfigurationError(f"{name} is no URL: its host or port is invalid") from None
+        raise ConfigurationError(f"{name} is not a URL: its host or port is invalid") from None
     if parts.scheme != "http" or not host:
         raise ConfigurationError(
             f"{name} must look like http://[user:password@]host:port; for {parts.scheme}:// "

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from apertis.models import Headers, StreamEvent
     from apertis.sansio.sse import ServerSentEvent
 
-# What comes before an answer by which proxies keep a connection open, at most.
+# What comes before a response by which proxies keep a connection open, at most.
 MAX_BLANK_BYTES = 64 * 1024
 _DOCUMENT = {b"{", b"[", b"<"}
 
@@ -74,7 +74,7 @@ class EventReading:
         self.complete = False
         self.begun = False
         self.decided = False
-        # The events as they came, while somebody may still ask for them so.
+        # The events as received, while somebody may still ask for them so.
         self.parts: list[ServerSentEvent] = []
         self.keeps_parts = True
 

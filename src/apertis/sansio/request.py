@@ -57,7 +57,7 @@ def parse_base_url(text: str, *, name: str = "base_url") -> Origin:
         host, port = parts.hostname, parts.port
     except ValueError:
         # What `urllib` says of it may be a part of a password.
-        raise ConfigurationError(f"{name} is no URL: {_shown(text)!r}") from None
+        raise ConfigurationError(f"{name} is not a URL: {_shown(text)!r}") from None
     if parts.scheme not in {"http", "https"} or not host:
         raise ConfigurationError(
             f"{name} must look like https://host or http://host:port; it is {_shown(text)!r}"
@@ -67,7 +67,7 @@ def parse_base_url(text: str, *, name: str = "base_url") -> Origin:
     try:
         host = host if ":" in host else host.encode("idna").decode("ascii")
     except UnicodeError:
-        raise ConfigurationError(f"{name}: {host!r} is no host name") from None
+        raise ConfigurationError(f"{name}: {host!r} is not a host name") from None
     prefix = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
     if _ENDPOINT.search(prefix):
         raise ConfigurationError(f"{name} must end before the endpoint, at /v1; it is {text!r}")
@@ -119,7 +119,7 @@ def checked_headers(headers: Mapping[str, str | None] | None) -> dict[str, str |
 def checked_name(name: str) -> str:
     """The name, if a header may have it."""
     if not isinstance(name, str) or not _TOKEN.match(name):
-        raise ParameterError(f"{name!r} is no header name", param="extra_headers")
+        raise ParameterError(f"{name!r} is not a header name", param="extra_headers")
     return name
 
 
@@ -173,7 +173,7 @@ def _query_text(name: str, value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join([_query_text(name, item) for item in cast("list[object]", value)])
     raise ParameterError(
-        f"{name}: a query takes text and numbers, not {type(value).__name__}", param=name
+        f"{name}: a query value must be text or a number, not {type(value).__name__}", param=name
     )
 
 
@@ -291,7 +291,7 @@ def _unusual(value: Any, path: str) -> Any:
     name: str = type(value).__name__
     if isinstance(value, float):
         if value != value or value in {float("inf"), float("-inf")}:
-            raise ParameterError(f"{path}: {value} is no number that JSON has", param=path)
+            raise ParameterError(f"{path}: {value} is not a JSON number", param=path)
         return float(value)
     if isinstance(value, str):
         # The members of an enumeration say something else to str().

@@ -214,7 +214,7 @@ class Transcript:
         progress = BlockProgress(event.to_dict()["content_block"])
         self._blocks[event.index] = self._open[event.index] = progress
         if isinstance(event.content_block, FallbackBlock):
-            # As in an answer that comes whole, the message is of the model that answered it.
+            # As in a response that comes whole, the message is of the model that answered it.
             self._opened()["model"] = event.content_block.to.model
 
     def _open_block(self, index: int) -> BlockProgress:

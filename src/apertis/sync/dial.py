@@ -74,7 +74,7 @@ def _through(
     sock = _connect(proxy.host, proxy.port, left)
     try:
         http = Http1Connection()
-        # The answer to CONNECT has no body, whatever its head says (RFC 9110, section 9.3.6).
+        # The response to CONNECT has no body, whatever its head says (RFC 9110, section 9.3.6).
         http.begin("HEAD")
         sock.settimeout(left())
         sock.sendall(proxy.connect_request(origin))
@@ -138,7 +138,7 @@ def _resolve(host: str, port: int, seconds: float | None) -> list[Any]:
     if isinstance(found[0], OSError):
         raise found[0]
     if isinstance(found[0], UnicodeError):
-        raise OSError(f"{host!r} is no host name") from found[0]
+        raise OSError(f"{host!r} is not a host name") from found[0]
     return found
 
 

@@ -145,7 +145,7 @@ class WireAnswer:
         self.close()
 
 
-GIVEN_UP = Failure("the answer was given up")
+GIVEN_UP = Failure("the response was abandoned")
 
 
 class Wire:

@@ -61,7 +61,8 @@ class StandIn:
         except ClientLeft:
             return
         except (ConnectionCut, asyncio.CancelledError):
-            # A demanded cut, a client who left, or a server that stops with this answer under way.
+            # A demanded cut, a client who left, or a server that stops with this response under
+            # way.
             exchange.gave_up()
             exchange.drop()
         except BaseException:

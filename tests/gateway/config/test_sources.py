@@ -46,7 +46,7 @@ def test_every_setting_has_a_variable() -> None:
             # No setting takes this: the message shows that the variable was read for one.
             with pytest.raises(SettingsError, match=f"^{variable} must be "):
                 read({variable: "\0"})
-            with pytest.raises(SettingsError, match=f"^{variable}X is no setting"):
+            with pytest.raises(SettingsError, match=f"^{variable}X is an unknown setting"):
                 read({f"{variable}X": "1"})
 
 
@@ -114,10 +114,10 @@ def test_what_is_wrong_inside_of_json_is_named(problems_of: Problems) -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("APERTIS_SERVER_PROT", "is no setting; did you mean APERTIS_SERVER_PORT?"),
-        ("APERTIS_LIMIT_PER_KEY", "is no setting; did you mean APERTIS_LIMITS_PER_KEY?"),
-        ("APERTIS_UPSTREAM", "is no setting; did you mean APERTIS_UPSTREAMS?"),
-        ("APERTIS_CACHE_COLOUR", "is no setting"),
+        ("APERTIS_SERVER_PROT", "is an unknown setting; did you mean APERTIS_SERVER_PORT?"),
+        ("APERTIS_LIMIT_PER_KEY", "is an unknown setting; did you mean APERTIS_LIMITS_PER_KEY?"),
+        ("APERTIS_UPSTREAM", "is an unknown setting; did you mean APERTIS_UPSTREAMS?"),
+        ("APERTIS_CACHE_COLOUR", "is an unknown setting"),
     ],
 )
 def test_an_unknown_variable_is_named_with_the_one_that_is_meant(name: str, problem: str) -> None:
@@ -208,15 +208,15 @@ def test_relative_paths_of_a_file_are_relative_to_it(
 
 def test_unknown_tables_and_settings_are_problems(problems_of: Problems) -> None:
     assert problems_of("[limit]\nper_key = 1\n[server]\nprot = 1\nxyz = 1\n[log]\nzz = 1\n") == [
-        "apertis.toml:1: limit is no setting; did you mean limits?",
-        "apertis.toml:4: server.prot is no setting; did you mean port?",
+        "apertis.toml:1: limit is an unknown setting; did you mean limits?",
+        "apertis.toml:4: server.prot is an unknown setting; did you mean port?",
         (
-            "apertis.toml:5: server.xyz is no setting; there are allowed_origins, "
+            "apertis.toml:5: server.xyz is an unknown setting; there are allowed_origins, "
             "anthropic_version, body_timeout_seconds, body_total_timeout_seconds, host, "
             "max_body_bytes, ping_seconds, port, stop_seconds, tls_certificate, tls_key, "
             "trusted_proxies, workers"
         ),
-        "apertis.toml:7: log.zz is no setting; there are format, requests",
+        "apertis.toml:7: log.zz is an unknown setting; there are format, requests",
     ]
 
 

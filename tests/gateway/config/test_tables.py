@@ -219,7 +219,7 @@ id = 5
     assert problems_of(text, K="k") == [
         "apertis.toml:1: upstreams[0] needs a name",
         'apertis.toml:2: upstreams[0].kind must be "anthropic" or "sandbox", not \'openai\'',
-        "apertis.toml:4: upstreams[0].modles is no setting; did you mean models?",
+        "apertis.toml:4: upstreams[0].modles is an unknown setting; did you mean models?",
         "apertis.toml:8: upstreams[1].weight must be a whole number from 1 to 1000000, not 0",
         "apertis.toml:9: upstreams[1].models[0] needs an id",
         "apertis.toml:12: upstreams[1].models[1].id must be the name of a model, not 5",
@@ -282,7 +282,7 @@ d = 5
     assert problems_of(text) == [
         "apertis.toml:1: prices.a needs output",
         f"apertis.toml:2: prices.a.input {amount}, not -1",
-        "apertis.toml:3: prices.a.ouput is no setting; did you mean output?",
+        "apertis.toml:3: prices.a.ouput is an unknown setting; did you mean output?",
         f"apertis.toml:5: prices.\"b.c\".input {amount}, not 'free'",
         f'apertis.toml:6: prices."b.c".output {amount}, not Infinity',
         f'apertis.toml:7: prices."b.c".cache_read {amount}, not 0.000001',

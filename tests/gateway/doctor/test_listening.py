@@ -111,7 +111,7 @@ def test_files_that_are_none_are_a_failure(issue: Issue, tmp_path: Path) -> None
     server.tls_certificate.write_text("no PEM at all")
     finding = finding_of(server)
     assert finding.state is State.FAIL
-    assert "are no PEM certificate with its key" in finding.message
+    assert "are not a PEM certificate with its key" in finding.message
     finding = finding_of(replace(server, tls_certificate=tmp_path))
     assert finding.state is State.FAIL
     assert f"{tmp_path} cannot be read: Is a directory" in finding.message

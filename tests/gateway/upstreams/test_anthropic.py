@@ -195,7 +195,7 @@ def test_a_coding_that_nobody_asked_for_is_a_broken_answer(
     assert heard.body == b""
     assert heard.failure is not None
     assert heard.failure.kind is Fault.BROKEN
-    assert "which was not asked for" in heard.failure.reason
+    assert "which was not requested" in heard.failure.reason
     assert peak < 2**22
 
 

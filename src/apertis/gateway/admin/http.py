@@ -285,7 +285,7 @@ class _Resource:
 def _response(request: Request, result: Result) -> Response:
     known: str | None = request.scope.get(REQUEST_ID)
     request_id = known or f"req_{secrets.token_hex(12)}"
-    # A key's secret is in some of the answers: no cache may keep any of them.
+    # A key's secret is in some of the responses: no cache may keep any of them.
     headers = {"request-id": request_id, "cache-control": "no-store"}
     if isinstance(result, Refusal):
         lines = result.header_lines()

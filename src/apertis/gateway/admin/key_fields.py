@@ -166,7 +166,7 @@ _AT_THE_END: tuple[tuple[Any, ...], ...] = (
     ),
     (
         "secret",
-        Annotated[str, Meta(description="Only in the answer that makes or rotates the key.")]
+        Annotated[str, Meta(description="Only in the response that creates or rotates the key.")]
         | UnsetType,
         UNSET,
     ),

@@ -175,7 +175,7 @@ class KeyAdministration:
             return None
         return conflict(
             f"'{before.name}' is the last administrator's key that works: without it nobody could "
-            "administer the gateway. Make another administrator's key first"
+            "administer the gateway. Create another administrator's key first"
         )
 
 

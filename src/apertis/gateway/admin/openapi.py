@@ -110,7 +110,7 @@ _OPERATIONS: tuple[tuple[str, str, _Operation], ...] = (
         _Operation(
             "createMessage",
             "messages",
-            "An answer of the model, whole or as a stream of events.",
+            "The model's response, whole or as a stream of events.",
             "Message",
             "MessagesRequest",
         ),
@@ -141,7 +141,7 @@ _OPERATIONS: tuple[tuple[str, str, _Operation], ...] = (
     (
         _BATCH + "/cancel",
         "post",
-        _Operation("cancelBatch", "messages", "The batch is being cancelled.", "Batch"),
+        _Operation("cancelBatch", "messages", "The batch is being canceled.", "Batch"),
     ),
     (
         _BATCH + "/results",
@@ -250,7 +250,7 @@ _OPERATIONS: tuple[tuple[str, str, _Operation], ...] = (
         _Operation(
             "createKey",
             "admin",
-            "The new key; its secret is in this answer only.",
+            "The new key; its secret is in this response only.",
             "KeyView",
             "NewKeyFields",
             refusals=_ADMIN_CHANGE,
@@ -280,7 +280,7 @@ _OPERATIONS: tuple[tuple[str, str, _Operation], ...] = (
         _Operation(
             "rotateKey",
             "admin",
-            "The key with another secret, which is in this answer only.",
+            "The key with its new secret, which is in this response only.",
             "KeyView",
             "RotateFields",
             refusals=_ADMIN_CHANGE,
@@ -322,7 +322,7 @@ _OPERATIONS: tuple[tuple[str, str, _Operation], ...] = (
         _Operation(
             "purgeCache",
             "admin",
-            "How many answers were forgotten.",
+            "The number of removed responses.",
             "Purged",
             parameters=tuple(CACHE_PARAMETERS),
             refusals=(404, 409, *_ADMIN),

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 _BODIES = (KeyFields, RotateFields, KeyView, KeyPage, UsageReport, UpstreamList, Purged)
 
-# What each refused request may get; the codes are those of `apertis.gateway.errors`.
+# What each rejected request may get; the codes are those of `apertis.gateway.errors`.
 _REFUSALS = {
     400: "The request cannot be read, or a field of it cannot be: `param` names it.",
     401: "The key is missing, unknown, disabled or expired.",
@@ -35,7 +35,7 @@ _REFUSALS = {
     413: "The body is too large.",
     429: "Too many requests; `retry-after` tells the seconds to wait.",
     500: "A defect of the gateway.",
-    502: "The upstream gave no answer.",
+    502: "The upstream gave no response.",
     503: "The gateway, or every upstream, cannot serve now.",
     504: "The upstream did not answer in time.",
     529: "The upstream is overloaded.",
@@ -166,8 +166,8 @@ _TOKEN = _object(
             }
         )
     },
-    description="What the calling key has left and has used, in units: 500,000 are 1 US dollar. "
-    "`remain_quota` is what is neither used nor reserved by requests under way.",
+    description="The remaining and used quota of the calling key, in units: 500,000 are 1 US "
+    "dollar. `remain_quota` is neither used nor reserved by requests in progress.",
 )
 
 

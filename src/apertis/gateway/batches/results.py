@@ -57,7 +57,7 @@ class LineResult(NamedTuple):
 
 
 _NOTHING = (b"", b"null")
-# Where a line breaks off, its beginning still says whose it is.
+# Where a line is truncated, its beginning still says whose it is.
 _ID = re.compile(rb'[ \t\r]*+\{[ \t\r]*+"custom_id"[ \t\r]*+:[ \t\r]*+("(?:[^"\\]|\\.)*+")')
 
 

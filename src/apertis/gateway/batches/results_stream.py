@@ -162,5 +162,5 @@ def refusal_of(failure: UpstreamFailure) -> Refusal:
     """Return the error for an upstream that gave no response, or not all of it."""
     # The reason names the address of the upstream, which callers need not know.
     if failure.kind is Fault.TIMEOUT:
-        return upstream_timeout("its answer stopped, or never came")
-    return upstream_error("it cannot be reached, or its answer broke off")
+        return upstream_timeout("its response stopped, or never came")
+    return upstream_error("it cannot be reached, or its response was truncated")

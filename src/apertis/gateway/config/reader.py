@@ -97,4 +97,4 @@ class Reader:
         """Keep that a name is not known, with the one that may be meant."""
         meant = nearest(name, known)
         hint = f"; did you mean {meant}?" if meant else f"; there are {', '.join(sorted(known))}"
-        self.problem(place, f"is no setting{hint}")
+        self.problem(place, f"is an unknown setting{hint}")

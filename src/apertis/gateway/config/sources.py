@@ -157,7 +157,7 @@ def _check_unknown(name: str, known: Mapping[str, object], reader: Reader) -> No
     meant = nearest(name.removeprefix("APERTIS_"), short, 0.6 if own else _NEARLY_THE_SAME)
     if own or meant:
         hint = f"; did you mean {short[meant]}?" if meant else ""
-        reader.complain(f"{name} is no setting{hint}")
+        reader.complain(f"{name} is an unknown setting{hint}")
 
 
 def from_options(options: Mapping[str, tuple[tuple[str, str], object]]) -> Layer:

@@ -67,7 +67,7 @@ class Account:
         twice. Nothing is booked then.
         """
         if reserved > self.reserved:
-            message = f"cannot give back {reserved} reserved units: {self.reserved} are set aside"
+            message = f"cannot give back {reserved} reserved units: {self.reserved} are reserved"
             raise ValueError(message)
         self.reserved -= reserved
         self.used += actual

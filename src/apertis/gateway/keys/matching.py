@@ -37,7 +37,9 @@ def parse_network(text: str) -> Network:
         raise ValueError(f"{text!r} is neither an IPv4 nor an IPv6 address or network")
     bits = address.max_prefixlen
     if slash and not (prefix_text.isascii() and prefix_text.isdecimal()):
-        raise ValueError(f"{text!r}: what follows the slash is no prefix length of 0 to {bits}")
+        raise ValueError(
+            f"{text!r}: the part after the slash is not a prefix length from 0 to {bits}"
+        )
     prefix = int(prefix_text) if slash else bits
     if prefix > bits:
         raise ValueError(f"{text!r}: the prefix length is at most {bits}")

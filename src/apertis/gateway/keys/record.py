@@ -262,7 +262,7 @@ class KeyRecord(KeySettings, frozen=True, kw_only=True, gc=False):
     id: str
     sha256: str
     hint: str
-    # The secret before the last rotation is let in until, but not at, this time.
+    # The secret before the last rotation is accepted until, but not at, this time.
     previous_sha256: str | None = None
     previous_until: int | None = None
     status: Status = "enabled"

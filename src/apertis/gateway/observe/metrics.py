@@ -157,7 +157,7 @@ class Metrics:
                 family.add_metric([value], number)
             yield family
         yield CounterMetricFamily(
-            "apertis_cached_answers", "Answers from the response cache.", value=self._cached
+            "apertis_cached_answers", "Responses from the response cache.", value=self._cached
         )
         yield GaugeMetricFamily("apertis_in_flight", "Requests under way.", value=self.in_flight)
         yield GaugeMetricFamily("apertis_tasks", "Tasks of the event loop.", value=self.tasks())

@@ -46,7 +46,7 @@ class RequestContext(msgspec.Struct, frozen=True):
     session: str | None = None
     agent: str | None = None
     request_class: str | None = None
-    # What lets a page in a browser read the answer.
+    # What lets a page in a browser read the response.
     page_headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
@@ -110,7 +110,7 @@ class Progress:
         # Why an upstream failed, for the log alone: it names the upstream's address.
         self.reason: str | None = None
         self.interrupted = self.head_sent = False
-        # Monotonic moments: the request was sent on, the first byte of its answer left.
+        # Monotonic moments: the request was sent on, the first byte of its response left.
         self.sent: float | None = None
         self.first_byte: float | None = None
 

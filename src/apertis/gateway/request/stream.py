@@ -279,8 +279,8 @@ class Relay:
         reader = self.reader
         use, interrupted = reader.use, not reader.stopped
         if reader.malformed is not None and not reader.content_started:
-            # Whether such a stream is handed out or refused depends on how its bytes fall into
-            # pieces. What it costs must not: no answer came.
+            # Whether such a stream is handed out or rejected depends on how its bytes fall into
+            # pieces. What it costs must not: no response came.
             charge.settle()
         elif use is not None:
             charge.settle(

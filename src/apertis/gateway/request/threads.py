@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KEPT_SECONDS", "MAX_KEPT", "ThreadStore", "Threads"]
 
-# How long a conversation can rest, and how many answers of all keys are kept.
+# How long a conversation can rest, and how many responses of all keys are kept.
 KEPT_SECONDS: Final = 30 * 86_400
 MAX_KEPT: Final = 100_000
 _MAX_IN_MEMORY = 10_000

@@ -34,7 +34,7 @@ _PAUSE_SECONDS: Final = 0.1
 # The upstream found fault with the request, or nobody waits any more.
 _STAYS = frozenset({Outcome.OK, Outcome.CLIENT_FAULT, Outcome.LEFT})
 # A rule was violated, be it by the gateway's own account there. Another account may do; another
-# model is not what would mend it.
+# model is not what would fix it.
 _KEEPS_MODEL = _STAYS | {Outcome.BAD_KEY, Outcome.UNPAID, Outcome.FORBIDDEN}
 
 

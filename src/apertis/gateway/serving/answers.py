@@ -62,7 +62,7 @@ def send_refusal(progress: Progress, refusal: Refusal, connection: ClientExchang
     met = None if standing is None or standing.allowed else standing.retry_after_seconds
     headers = own_headers(progress, refusal.header_lines(met))
     if progress.upstream_request_id is not None:
-        # An upstream was asked, but this is not its answer.
+        # An upstream was asked, but this is not its response.
         headers.append((b"request-id", progress.context.id.encode()))
     connection.answer(refusal.status, headers, refusal.body(progress.context.id))
 

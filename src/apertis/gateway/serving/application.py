@@ -121,7 +121,7 @@ class Application:
             if exchange.gave_up():
                 progress.ends(CLIENT_LEFT)
             elif progress.head_sent:
-                # The server stops, and this answer did not end in time.
+                # The server stops, and this response did not end in time.
                 progress.ends()
                 exchange.drop()
             else:
@@ -380,7 +380,8 @@ class Application:
             own = [*headers, (b"x-apertis-request-id", progress.context.id.encode())]
             return own if progress.standing is None else [*own, *progress.standing.headers()]
 
-        # The key that was let in goes along: headers that are read twice could be read differently.
+        # The key that was allowed goes along: headers that are read twice could be read
+        # differently.
         facts = {REQUEST_ID: progress.context.id, CALLER: key}
         await serve(self._admin(), exchange, request.path, read.body, facts, started)
 

@@ -20,7 +20,7 @@ Receive = Callable[[], Awaitable[ASGIMessage]]
 Send = Callable[[ASGIMessage], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# The keys of the scope under which a request's id stands, and the key that it was let in with.
+# The keys of the scope under which a request's id stands, and the key that it was allowed with.
 REQUEST_ID = "apertis.request_id"
 CALLER = "apertis.caller"
 

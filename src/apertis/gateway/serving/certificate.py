@@ -69,7 +69,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
             message = f"{key} is not the key of {certificate}"
             advice = "name the two files that were made together"
         else:
-            message = f"{certificate} and {key} are no PEM certificate with its key"
+            message = f"{certificate} and {key} are not a PEM certificate with its key"
             advice = "give the chain, the gateway's own certificate first, and its private key"
         raise CertificateError(message, advice) from None
     return context

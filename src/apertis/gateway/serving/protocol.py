@@ -58,7 +58,7 @@ _LINGER_SECONDS = 2.0
 _REST_SECONDS = 30.0
 # Longer than clients keep an idle connection, so that it is they who close it.
 _KEEP_ALIVE_SECONDS = 120.0
-# Each request that waits behind an answer costs far more memory than its bytes.
+# Each request that waits behind a response costs far more memory than its bytes.
 _MAX_WAITING = 100
 # How much of a body is taken before anybody asks for it.
 _MAX_UNASKED_BYTES = 64 * 1024
@@ -175,9 +175,9 @@ class ClientExchange:
         self.keep_alive = keep_alive
         self.task: asyncio.Task[None] | None = None
         self.ends_with_client = False
-        # Whether the client left before its answer was complete.
+        # Whether the client left before its response was complete.
         self.is_lost = False
-        # Whether the head of the answer was written, and all of it.
+        # Whether the head of the response was written, and all of it.
         self.started = False
         self.ended = False
         # Whether all of the body came, and how much of it was not taken.
@@ -376,7 +376,7 @@ class HttpProtocol(asyncio.Protocol):
         # What came of a message behind its head without any byte of a body: it frames the body.
         self._framing_bytes = 0
         self._body_came = False
-        # An answer is complete, and its client does not take it: nothing more is read of it.
+        # A response is complete, and its client does not take it: nothing more is read of it.
         self._stalled = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._rest_timer: asyncio.TimerHandle | None = None
@@ -389,7 +389,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _new_parser(self) -> HttpRequestParser:
         parser = HttpRequestParser(self)
-        # What follows a request that says `connection: close` must not spoil its answer.
+        # What follows a request that says `connection: close` must not spoil its response.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
@@ -562,7 +562,7 @@ class HttpProtocol(asyncio.Protocol):
         self.pause_reading()
         self._queue.append(exchange)
         if len(self._queue) > _MAX_WAITING:
-            raise _RefusedError(invalid_request("Too many requests wait for their answers."))
+            raise _RefusedError(invalid_request("Too many requests wait for their responses."))
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of a body; one that is wanted as a whole wakes nobody before its end."""
@@ -610,7 +610,7 @@ class HttpProtocol(asyncio.Protocol):
         finally:
             exchange.task = None
             if not (exchange.ended or exchange.is_lost):
-                # Whoever gave the answer up must not seem to have ended it.
+                # Whoever gave the response up must not seem to have ended it.
                 self.transport.close()
             self.connections.forget(None, exchange)
 

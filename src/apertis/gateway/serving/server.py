@@ -27,7 +27,7 @@ __all__ = ["Server", "Service", "bind", "url_of"]
 
 _BACKLOG = 2048
 _STOP_SECONDS = 10.0
-# How long answers may take to end that are told to, and connections to deliver their last bytes.
+# How long responses may take to end that are told to, and connections to deliver their last bytes.
 _END_SECONDS = 2.0
 _HURRIED_SECONDS = 0.2
 
@@ -169,9 +169,9 @@ class Server:
         for task in late:
             task.cancel()
         if late:
-            _logger.warning("%d answers were ended that did not end in time", len(late))
+            _logger.warning("%d responses were cut off that did not end in time", len(late))
             await asyncio.wait(late, timeout=_END_SECONDS)
-        # What an answer ended with may still be on its way.
+        # What a response ended with may still be on its way.
         seconds = _HURRIED_SECONDS if self._hurried else _END_SECONDS
         await self._until(lambda: connections.is_idle, seconds)
         if self._service is not None:

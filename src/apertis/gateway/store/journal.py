@@ -293,7 +293,7 @@ else:
 _SEGMENT_BYTES = 4 * 2**20
 # Room behind that in each file, for when there is none for the next file: some 2,000 records.
 _RESERVE_BYTES = 2**20
-# How much is written there before the next file is tried again.
+# How much is written there before the next file is retried.
 _RESERVE_STEP_BYTES = 64 * 1024
 _MARK_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
@@ -706,7 +706,7 @@ class Journal:
         self._begun = {name: at for name, at in self._begun.items() if at[0] is not segment}
 
     def _interrupted(self, limit: int) -> Chunk:
-        # What an answer used up to its end is unknown: only its beginning was certain.
+        # What a response used up to its end is unknown: only its beginning was certain.
         records = [record for _, record in self._begun.values()][:limit]
         replace = msgspec.structs.replace
         cut = tuple(replace(record, interrupted=True, estimated=True) for record in records)

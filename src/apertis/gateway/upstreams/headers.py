@@ -27,7 +27,7 @@ _HOP_BY_HOP = frozenset(
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"cookie"})
 # They are the connection's to say.
 _FRAMING = frozenset({b"host", b"content-length", b"expect", b"accept-encoding"})
-# A page is let in here, or not; the upstream would take it for one that calls it itself.
+# A page is allowed here, or not; the upstream would take it for one that calls it itself.
 _PAGE = frozenset({b"origin", b"referer"})
 _NEVER_UP = _PAGE | _HOP_BY_HOP | _CREDENTIALS | _FRAMING | TOLD_BY_PROXIES | {b"x-response-cache"}
 _NEVER_UP_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-apertis-")
