@@ -50,7 +50,7 @@ class RetryState(Generic[T]):
             logs.sending(call, settings)
 
     def delay(self, outcome: Outcome) -> float | None:
-        """The seconds to wait before another try; None when this outcome is the last."""
+        """Return the seconds to wait before another attempt; None when this outcome is the last."""
         delay = self._policy.delay(self.retries, outcome, jitter=random.random(), now=time.time())  # noqa: S311 - jitter.
         if delay is None or not self.limits.allow(delay, time.monotonic()):
             return None
@@ -59,18 +59,18 @@ class RetryState(Generic[T]):
         return delay
 
     def secrets(self) -> tuple[str, ...]:
-        """What no error and no repr may show, should the service echo it."""
+        """Return the secrets that no error and no repr may show, should the service echo them."""
         return self._settings.secrets_of(self._call)
 
     def info(self, status: int, headers: Headers) -> ResponseInfo:
-        """What is told of an answer whose head came."""
+        """Build the information on a response from its head."""
         elapsed = time.monotonic() - self._started
         if logs.logger.isEnabledFor(INFO):
             logs.answered(self._call, status, headers, elapsed)
         return ResponseInfo(status, headers, self.retries, elapsed)
 
     def result(self, response: Response) -> T:
-        """What the caller gets of a successful answer, with what was told of it."""
+        """Return the result of a successful response, with information on the response."""
         info = self.info(response.status, response.headers)
         result = self.read(response)
         if isinstance(result, Result):
@@ -78,7 +78,7 @@ class RetryState(Generic[T]):
         return result
 
     def read(self, response: Response) -> T:
-        """What the caller gets of an answer, or of one line of it."""
+        """Return the result of a response, or of one line of it."""
         try:
             return self._call.read(response)
         except Malformed as malformed:
@@ -87,7 +87,7 @@ class RetryState(Generic[T]):
             raise blanked(error, self.secrets()) from malformed
 
     def error(self, outcome: Outcome, headers: Headers | None = None) -> APIError:
-        """The exception for the last outcome; `headers` are those of an answer that broke off."""
+        """Return the exception for the last outcome; `headers` are a truncated response's."""
         logs.failed(self._call, outcome, time.monotonic() - self._started)
         error = error_from(outcome, now=time.time(), retries=self.retries)
         if headers is not None:

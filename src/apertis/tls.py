@@ -13,7 +13,7 @@ import truststore
 from apertis.errors import ConfigurationError
 from apertis.sansio.outcome import Failure
 
-# What OpenSSL calls an answer that is no TLS at all.
+# What OpenSSL calls a response that is no TLS at all.
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
 # What helps a user whose server is not there; the server itself says it to nobody.
 SERVER_HINT = " (`apertis serve` runs a server)"

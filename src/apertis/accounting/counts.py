@@ -1,4 +1,4 @@
-"""The `usage` objects of one answer, folded into what each model used.
+"""The `usage` objects of one response, folded into what each model used.
 
 The rule for streams: counts are cumulative and may repeat, so the last value that is explicitly
 there wins, field by field; null and missing fields change nothing, and nothing is ever added up
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from apertis.accounting.prices import Price
     from apertis.sansio.slices import Shape
 
-# No answer comes near it; more of them would make any count seem possible.
+# No response comes near it; more of them would make any count seem possible.
 _MAX_ITERATIONS = 256
 # It is kept with the record.
 _MAX_MODEL_LENGTH = 256
@@ -44,7 +44,7 @@ USAGE: Shape = dict.fromkeys(
 # Of models whose limits nobody said.
 _MAX_WINDOW = 1_000_000
 _MAX_OUTPUT = 128_000
-# A search makes the model run once more. No answer comes near so many.
+# A search makes the model run once more. No response comes near so many.
 _MAX_SEARCHES = 100
 # The API's own limit of rounds in one request.
 _LIKELY_SEARCHES = 10
@@ -163,7 +163,7 @@ class UsageCounts:
         return Use(tokens, model, unknown, max(len(attempts) + len(summaries), 1))
 
     def others(self) -> tuple[Use, ...]:
-        """Give what other models used, each by itself: it is no part of what the answer's used.
+        """Give what other models used, each by itself: it is no part of what the response's used.
 
         Those that declined before the one that answered, and those that it asked for advice:
         https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
@@ -207,7 +207,7 @@ class UsageCounts:
         )
 
     def context(self) -> int:
-        """All tokens of the conversation as it was at the end: of the last turn where it says them.
+        """Count all tokens of the conversation at its end: of the last turn where it reports them.
 
         An advisor's own conversation is another one. 0 where the counts cannot be relied on.
         """
@@ -277,7 +277,7 @@ def _model(entry: Mapping[str, object]) -> str | None:
 
 
 def _with_prompt_and_output(top: Tokens, entries: Iterable[Tokens]) -> Tokens:
-    """What entries say of the prompt and the output, and what the top level says of all else."""
+    """Combine the entries' prompt and output counts with the top level's other counts."""
     total = NO_TOKENS
     for tokens in entries:
         total = add(total, tokens)

@@ -1,4 +1,4 @@
-"""How much a request may use, from its body alone: the bound that a quota reserves.
+"""An upper bound on what a request may use, from its body alone: what a quota reserves.
 
 The bound holds for a request whose text comes to at most one token for every two bytes of JSON.
 Prose, code and JSON in all languages stay well below that with every published tokenizer; single
@@ -23,7 +23,7 @@ from apertis.accounting.tokens import Tokens
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What an upstream holds of a conversation that goes on, and no body shows again.
+    """Prompt content that an upstream holds for a continued thread and no body shows again.
 
     `tokens` are those of the conversation, `allowance` is for what its tools may read on the way.
     """
@@ -65,7 +65,7 @@ class Estimate:
         chain: tuple[Attempt, ...] = (),
         held: Held | None = None,
     ) -> int:
-        """What the request costs at the most, in units, when its answer has `max_tokens` at most.
+        """Return the most that the request can cost, in units, with at most `max_tokens` of output.
 
         That is at the dearest of the prices, and the sum with what each attempt of the chain may
         cost on top; without any it is nothing. All of the prompt counts at its dearest: as written
@@ -101,7 +101,7 @@ class Estimate:
         return most
 
     def held_after(self, tokens: int, before: Held | None) -> Held:
-        """What the upstream holds when this was answered, and the answer reported so many tokens.
+        """Return what the upstream holds after this body and a response of so many tokens.
 
         Tools and the way of caching are said when a conversation begins, and hold on.
         """
@@ -115,7 +115,7 @@ class Estimate:
 
 
 def unknown_held(window: int) -> Held:
-    """What to expect where nothing is known: a whole window, and tools that search."""
+    """Return the bound where nothing is known: a full context window, and tools that search."""
     return Held(window, searches=SEARCHES, known=False)
 
 

@@ -24,7 +24,7 @@ _LIKELY_IMAGE_TOKENS = 1_600
 _PAGE_TOKENS = 8_000
 _LIKELY_PDF_BYTES = 10
 _LIKELY_FEATURE_TOKENS = 400
-# What the API puts around a prompt, and around tools, citations and a schema for the answer:
+# What the API puts around a prompt, and around tools, citations and a schema for the response:
 # https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview
 _FRAME_TOKENS = 100
 _FEATURE_TOKENS = 1_000
@@ -108,7 +108,7 @@ _READ_INSIDE = ("system", "cache_control", "content", "source")
 
 
 class Prompt:
-    """What a body holds, as far as it changes the price."""
+    """The contents of a body, as far as they change the price."""
 
     __slots__ = (
         "cached",
@@ -321,7 +321,7 @@ def _sound(part: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 def _searches(max_uses: bytes) -> int:
-    """How often a tool may search. What is no such number limits nothing."""
+    """Return the maximum number of searches of a tool; an invalid number sets no limit."""
     if max_uses in (b"", b"null"):
         return SEARCHES
     try:

@@ -1,6 +1,6 @@
 """Reads usage and order from a stream while its bytes pass by untouched.
 
-Most events are pieces of text. Such a piece is recognised by its first bytes, which are learnt
+Most events are pieces of text. Such a piece is recognized by its first bytes, which are learned
 from the first piece of its block, and only counted; everything else is decoded.
 """
 
@@ -175,7 +175,7 @@ class StreamReader:
 
     @property
     def use(self) -> Use | None:
-        """What the model that answers has used so far; None when the upstream never said."""
+        """Usage so far of the model that answers; None when the upstream never reported it."""
         if not self._counts.seen:
             return None
         use = self._counts.use()
@@ -186,13 +186,13 @@ class StreamReader:
 
     @property
     def others(self) -> tuple[Use, ...]:
-        """What other models used: advisors, and those that gave up before this one answered."""
+        """Usage of other models: advisors, and those that declined before this one answered."""
         others = self._counts.others()
         return (*others, *self._hops) if self._hops_are_guessed else others
 
     @property
     def estimated(self) -> bool:
-        """Whether a part of what was used is a guess: the upstream's last word is missing."""
+        """True if part of the usage is estimated, as the upstream's final count is missing."""
         return not self._final or self._hops_are_guessed
 
     @property
@@ -201,17 +201,17 @@ class StreamReader:
 
     @property
     def tokens(self) -> Tokens | None:
-        """What the upstream counted so far; None when it never said."""
+        """The upstream's count so far; None when it never reported one."""
         return self._counts.use().tokens if self._counts.seen else None
 
     @property
     def context(self) -> int:
-        """All tokens of the conversation as it was at the end; 0 where that is not said."""
+        """Count all tokens of the conversation at its end; 0 if it is not reported."""
         return self._counts.context()
 
     @property
     def final(self) -> bool:
-        """Whether the count came that goes with a stop reason: nothing is left to estimate."""
+        """True once the stop reason's count has come: nothing is left to estimate."""
         return self._final
 
     @property
@@ -307,7 +307,7 @@ class StreamReader:
                 self._on_fallback(event.content_block)
 
     def _on_fallback(self, block: _Block) -> None:
-        """Another model goes on from here; what was seen is the work of the one before.
+        """Continue with another model; what was seen is the work of the one before.
 
         https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
         """
@@ -374,7 +374,7 @@ def _article(name: str) -> str:
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """The facts of an answer; None where it does not say.
+    """The facts of a response; None where it does not say.
 
     `use` is what the model that answered used, None where nothing of it can be read; `others` are
     other models that were run on the way, each billed at its own price. `output_estimate` is about
@@ -394,7 +394,7 @@ class Reading(msgspec.Struct, frozen=True):
 
     @property
     def tokens(self) -> Tokens | None:
-        """What the model that answered used, as the answer counts it."""
+        """Tokens of the model that answered, as the response counts them."""
         return None if self.use is None else self.use.tokens
 
 
@@ -417,7 +417,7 @@ _UNREAD = Reading()
 
 
 def read_message(body: bytes) -> Reading:
-    """Read the body of a whole answer; what is no JSON object has no facts."""
+    """Read the body of a whole response; what is no JSON object has no facts."""
     message = read_or_none(_MESSAGE, body, _MESSAGE_SHAPE)
     if message is None:
         return _UNREAD

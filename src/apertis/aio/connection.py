@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # A reader that falls behind by this much stops the peer, until it has taken all of it.
 HIGH_WATER_BYTES = 256 * 1024
-# A request below this size fits into the system's buffers: it is sent by the time of its answer.
+# A request below this size fits into the system's buffers: it is sent by the time of its response.
 LARGE_REQUEST_BYTES = 16 * 1024
 
 
@@ -61,11 +61,11 @@ class Connection(asyncio.Protocol):
     # asyncio calls what follows.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is there."""
+        """Handle a new connection."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Receive bytes."""
         self.http.receive(data)
         self._buffered += len(data)
         if self._buffered > HIGH_WATER_BYTES and not self._paused:
@@ -76,13 +76,13 @@ class Connection(asyncio.Protocol):
                 waiter.set_result(None)
 
     def eof_received(self) -> None:
-        """The peer closed its side."""
+        """Handle the peer closing its side."""
         self.closed = True
         self.http.end_of_input()
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Handle a lost connection."""
         self.closed = True
         if exc is None:
             self.http.end_of_input()
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
     async def request(
         self, method: str, data: bytes, limits: Limits, body: bytes = b""
     ) -> Failure | None:
-        """Send a request and read until the head of the answer is there.
+        """Send a request and read until the head of the response is there.
 
         A large `body` that follows `data` is given apart, so that nobody copies it.
         """
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         return None
 
     def lost_while_idle(self, failure: Failure) -> bool:
-        """Whether the peer closed a kept connection, and never saw the request that failed."""
+        """Return whether the peer closed a kept connection without seeing the failed request."""
         return self.used and not self.http.started and failure.deadline is None
 
     async def wait(self, limit: float | None, name: str, limits: Limits) -> Failure | None:
@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_at(self._deadline, self._tick)
 
     def _pause(self) -> None:
-        # A whole answer leaves nothing to be stopped, but an idle connection must see its end.
+        # A whole response leaves nothing to be stopped, but an idle connection must see its end.
         if self._transport is not None and not self.http.complete:
             self._paused = True
             self._transport.pause_reading()
@@ -213,6 +213,6 @@ class ForwardingConnection(Connection):
     async def request(
         self, method: str, data: bytes, limits: Limits, body: bytes = b""
     ) -> Failure | None:
-        """Send a request and read until the head of the answer is there."""
+        """Send a request and read until the head of the response is there."""
         data = self._proxy.forwarded(self._origin, data)
         return await super().request(method, data, limits, body)

@@ -55,7 +55,7 @@ def echo(
     bold: bool | None = None,
     fg: str | None = None,
 ) -> None:
-    """Print a text, cleaned; bold or coloured only where a terminal shows it."""
+    """Print a text, cleaned; bold or colored only where a terminal shows it."""
     cleaned = clean(text)
     if bold is not None or fg is not None:
         cleaned = click.style(cleaned, bold=bold, fg=fg)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from apertis.sansio.call import Call
     from apertis.sansio.outcome import Response
 
-# Above this many tokens an answer may take longer than the ten minutes after which proxies and
+# Above this many tokens a response may take longer than the ten minutes after which proxies and
 # the service itself cut a silent connection: 600 s at 128,000 tokens an hour.
 STREAM_ABOVE_MAX_TOKENS = 21_333
 
@@ -25,7 +25,7 @@ _PATH = "/v1/messages"
 
 
 def create(params: Mapping[str, Any]) -> Call[Message]:
-    """A message, whole. The call is streamed where a plain one would be too long in silence."""
+    """Return a whole message. The call is streamed where a plain one would time out."""
     check_message(params)
     long = params["max_tokens"] > STREAM_ABOVE_MAX_TOKENS
     if long and params.get("stream") is None:
@@ -35,14 +35,14 @@ def create(params: Mapping[str, Any]) -> Call[Message]:
 
 
 def stream(params: Mapping[str, Any]) -> Call[Message]:
-    """A message as an event stream."""
+    """Return a message as an event stream."""
     check_message(params)
     given = sort({**params, "stream": True})
     return given.call("POST", _PATH, read_message, has_body=True, streamed=True)
 
 
 def count_tokens(params: Mapping[str, Any]) -> Call[MessageTokensCount]:
-    """The number of tokens that a request would have."""
+    """Return the number of tokens that a request would have."""
     require_text(params, "model")
     require_messages(params)
     given = sort(params)
@@ -50,7 +50,7 @@ def count_tokens(params: Mapping[str, Any]) -> Call[MessageTokensCount]:
 
 
 def check_message(params: Mapping[str, Any]) -> None:
-    """Refuse what cannot be a request, naming the parameter; the rest is the service's to judge."""
+    """Reject what cannot be a request, naming the parameter; the rest is the service's to judge."""
     require_text(params, "model", " (for example 'claude-sonnet-5-5')")
     require_count(params, "max_tokens", " (the most tokens to generate, for example 1024)")
     require_messages(params)
@@ -60,7 +60,7 @@ def check_message(params: Mapping[str, Any]) -> None:
 
 
 def not_streamed_error(message: Message) -> APIResponseError:
-    """The exception for a whole message where its events were asked for; it is in `partial`."""
+    """Return the exception for a whole message in place of events; it is in `partial`."""
     error = APIResponseError("an event stream was asked for, and a whole message came")
     error.partial = message
     error.request_id = message.request_id
@@ -70,10 +70,10 @@ def not_streamed_error(message: Message) -> APIResponseError:
 
 
 def read_message(response: Response) -> Message:
-    """The message in an answer."""
+    """Return the message in a response."""
     return decode_message(response.body)
 
 
 def read_count(response: Response) -> MessageTokensCount:
-    """The count in an answer."""
+    """Return the count in a response."""
     return decode(MessageTokensCount, response.body)

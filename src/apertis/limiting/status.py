@@ -1,4 +1,4 @@
-"""Where somebody stands with a limit, and how an answer tells it."""
+"""The status of a limit, and the headers that report it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ HeaderPairs = tuple[tuple[bytes, bytes], ...]
 
 
 class LimitStatus(msgspec.Struct, frozen=True, gc=False):
-    """Whether a request is let in, and what is left of the limit after it."""
+    """The decision on a request, and what is left of the limit after it."""
 
     allowed: bool
     limit: int
     remaining: int
     # Unix seconds, rounded up: when `remaining` rises again; now, if nothing is used.
     reset_at: int
-    # 0 when allowed; otherwise at least 1: after this time the same request is let in, unless
+    # 0 when allowed; otherwise at least 1: after this time the same request is allowed, unless
     # others took the place.
     retry_after_seconds: int = 0
 
     def headers(self) -> HeaderPairs:
-        """The header fields that tell it, ready for the wire; `retry-after` only on a refusal."""
+        """Return the header fields that report it; `retry-after` only on a rejection."""
         pairs = (
             (b"x-ratelimit-limit", b"%d" % self.limit),
             (b"x-ratelimit-remaining", b"%d" % self.remaining),

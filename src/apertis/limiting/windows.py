@@ -32,7 +32,7 @@ class MonotonicMicroseconds:
         self._ahead = 0
 
     def at(self, now: float) -> int:
-        """The time, when the clock shows `now` (Unix seconds)."""
+        """Return the time, when the clock shows `now` (Unix seconds)."""
         time = round(now * _PER_SECOND) + self._ahead
         if time >= self._latest:
             self._latest = time
@@ -42,7 +42,7 @@ class MonotonicMicroseconds:
         return self._latest
 
     def clock_seconds(self, time: int) -> int:
-        """What the clock shows at a time, in whole Unix seconds, rounded up."""
+        """Return the clock's time in whole Unix seconds, rounded up."""
         return -((self._ahead - time) // _PER_SECOND)
 
 
@@ -53,7 +53,7 @@ _SWEPT_PER_TAKE = 2
 
 
 class _Log:
-    """When a party's requests were let in: in blocks, each with the time of its last request."""
+    """The times of a party's accepted requests: in blocks, each with its last request's time."""
 
     __slots__ = ("ends", "filled")
 
@@ -66,9 +66,9 @@ class _Log:
 class Windows:
     """Never lets in more than `rate.count` requests of a party in any window of `rate.seconds`.
 
-    Every request that was let in is remembered until it leaves the window, so nothing is let in
+    Every request that was allowed is remembered until it leaves the window, so nothing is allowed
     twice at the border of two fixed windows, and nothing drifts. Up to 4,096 requests a window
-    the answer is exact to the microsecond. Above, requests are remembered in blocks of
+    the response is exact to the microsecond. Above, requests are remembered in blocks of
     `count / 4096`, and a block leaves the window with its last request: a party may then miss up
     to one request less than a block, and never gets one too many.
 
@@ -81,11 +81,11 @@ class Windows:
         self._length = rate.seconds * _MICROSECONDS
         self._block = -(-rate.count // _MAX_BLOCKS)
         self._time = MonotonicMicroseconds(rate.seconds)
-        # Ordered by the last request that was let in: the first is the first to become idle.
+        # Ordered by the last request that was allowed: the first is the first to become idle.
         self._logs: OrderedDict[str, _Log] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many parties are remembered."""
+        """Return the number of remembered parties."""
         return len(self._logs)
 
     def take(self, who: str, now: float) -> LimitStatus:
@@ -130,7 +130,7 @@ class Windows:
 
     def _standing(self, allowed: bool, log: _Log, used: int, time: int) -> LimitStatus:
         reset = log.ends[0] + self._length if log.ends else time
-        # Rounded up: a client that waits the whole seconds is not refused again.
+        # Rounded up: a client that waits the whole seconds is not rejected again.
         retry_after = 0 if allowed else -((time - reset) // _MICROSECONDS)
         return LimitStatus(
             allowed,

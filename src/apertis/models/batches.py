@@ -80,7 +80,7 @@ class ErroredResult(_BatchResult, tag="errored"):
 
 
 class CanceledResult(_BatchResult, tag="canceled"):
-    """The batch was cancelled before the request's turn; nothing is charged for it."""
+    """The batch was canceled before the request's turn; nothing is charged for it."""
 
     type: ClassVar[Literal["canceled"]] = "canceled"
 

@@ -1,4 +1,4 @@
-"""One API call as data: what to send, how to read the answer."""
+"""One API call as data: what to send, how to read the response."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_GIVEN = NotGiven()
 class Call(msgspec.Struct, Generic[T], frozen=True):
     """A call: one place says it, both clients run it.
 
-    `read` makes the result of a whole, successful answer; it raises `Malformed` for one that is
+    `read` makes the result of a whole, successful response; it raises `Malformed` for one that is
     not the API's. `streamed` asks for an event stream. The last three fields are the caller's
     wishes for this call alone.
     """

@@ -1,4 +1,4 @@
-"""What a caller's own HTTP client is told, and what its failures mean."""
+"""The interface to a caller's own HTTP client, and the meaning of its failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def request_arguments(
     origin: Origin, method: str, head: bytes, body: bytes, limits: Limits, now: float
 ) -> dict[str, Any]:
-    """The arguments of `build_request`; `timeout` stands for those of `Timeout`."""
+    """Return the arguments of `build_request`; `timeout` stands for those of `Timeout`."""
     start, *lines = head[:-4].split(b"\r\n")
     # The client sets its own: the length as it sends the body, the host as HTTP/2 needs it.
     own = {b"content-length: %d" % len(body), b"host: " + origin.authority.encode("ascii")}
@@ -38,7 +38,7 @@ def request_arguments(
 
 
 def expect_body(request: Any, limits: Limits, now: float) -> None:
-    """From now on the client waits for pieces of the body, as long as `idle` allows."""
+    """Wait for chunks of the body from now on, each for as long as `idle` allows."""
     # The client looks this up when the reading of the body begins.
     timeout = request.extensions.get("timeout")
     if isinstance(timeout, dict):
@@ -46,14 +46,14 @@ def expect_body(request: Any, limits: Limits, now: float) -> None:
 
 
 class Failures(msgspec.Struct, frozen=True):
-    """What the exceptions of the caller's client mean for one try; `package` has their classes."""
+    """The meaning of a client's exceptions for one attempt; `package` has their classes."""
 
     package: Any
     where: str
     limits: Limits
 
     def failure(self, error: Exception, waiting_for: str, now: float) -> Failure:
-        """The failure that an exception stands for; `waiting_for` names the wait's deadline."""
+        """Return the failure for an exception; `waiting_for` names the wait's deadline."""
         package = self.package
         text = str(error) or type(error).__name__
         if isinstance(error, package.TimeoutException):
@@ -75,26 +75,26 @@ class Failures(msgspec.Struct, frozen=True):
         return Failure(reason, self.where, permanent=permanent, cause=error)
 
     def late(self, waiting_for: str, now: float, error: Exception | None = None) -> Failure:
-        """The failure of a deadline that passed: that of the whole call, if it is over."""
+        """Return the failure of a deadline that passed: that of the whole call, if it is over."""
         name = "total" if self.over(now) else waiting_for
         what = "cannot connect" if name == "connect" else "it did not answer in time"
         reason = f"{self.where}: {what} (timeout: {name})"
         return Failure(reason, self.where, name, cause=error)
 
     def over(self, now: float) -> bool:
-        """Whether the time of the whole call is up."""
+        """Return whether the time of the whole call is up."""
         return self.limits.remaining(None, now)[0] == 0
 
 
 def looks_like_client(client: object, *, asynchronous: bool) -> bool:
-    """Whether the object has what `httpx2.Client` or `httpx2.AsyncClient` has."""
+    """Return whether the object has what `httpx2.Client` or `httpx2.AsyncClient` has."""
     names = ("build_request", "send", "aclose" if asynchronous else "close")
     instance = not isinstance(client, type)
     return instance and all(callable(getattr(client, name, None)) for name in names)
 
 
 def package_of(client: object) -> str:
-    """The package that the client comes from, which has its exceptions: httpx2, or httpx."""
+    """Return the package that the client comes from, which has its exceptions: httpx2, or httpx."""
     for kind in type(client).__mro__:
         package = kind.__module__.partition(".")[0]
         if package in {"httpx2", "httpx"}:
@@ -103,7 +103,7 @@ def package_of(client: object) -> str:
 
 
 def refuse_options(*, proxy: object, ssl_context: object, max_connections: int) -> None:
-    """Refuse settings that only the built-in connections could heed."""
+    """Reject settings that only the built-in connections could heed."""
     given = {
         "proxy": proxy is not None,
         "ssl_context": ssl_context is not None,

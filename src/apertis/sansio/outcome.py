@@ -1,4 +1,4 @@
-"""What came of one try: an answer or a failure, as values; and the error that each stands for."""
+"""The outcome of one attempt: a response or a failure, as values, and the error each stands for."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=APIError)
 
-# Enough of an unreadable answer to recognise a proxy's page by.
+# Enough of an unreadable answer to recognize a proxy's page by.
 SHOWN_CHARACTERS = 200
 # Larger than any answer of the API that is not a stream; the same as for one event of those.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
 class Response(msgspec.Struct, frozen=True):
-    """A whole answer."""
+    """A whole response."""
 
     status: int
     headers: Headers
@@ -45,17 +45,17 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether the status is a success."""
+        """True if the status is a success."""
         return 200 <= self.status < 300
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """No whole answer: why, as a sentence, and which deadline passed, if one did.
+    """No whole response: why, as a sentence, and which deadline passed, if one did.
 
     `where` is the server's address as a person would type it. `permanent` marks what a second try
-    cannot mend: a certificate that does not fit, a host name that is none. `unsent`: no connection
+    cannot fix: a certificate that does not fit, a host name that is none. `unsent`: no connection
     came about, and the request never left. `busy`: there was none to be had, and so nothing is
-    known of the server. `status` and `headers` are those of an answer that is `malformed`, where
+    known of the server. `status` and `headers` are those of a response that is `malformed`, where
     its head came.
     """
 
@@ -71,7 +71,7 @@ class Failure(msgspec.Struct, frozen=True):
     headers: Headers | None = None
 
     def of(self, status: int, headers: Headers) -> Failure:
-        """The failure of an answer with this head."""
+        """Return the failure of a response with this head."""
         if not self.malformed:
             return self
         return msgspec.structs.replace(self, status=status, headers=headers)
@@ -81,20 +81,20 @@ TOO_LARGE = Failure(f"the response is larger than {MAX_ANSWER_BYTES} bytes", mal
 
 
 def too_late(where: str, deadline: str) -> Failure:
-    """The failure of a connection on which a deadline passed."""
+    """Return the failure of a connection on which a deadline passed."""
     what = {"total": "the whole call took too long", "idle": "it fell silent"}
     said = what.get(deadline, "it did not answer in time")
     return Failure(f"{where}: {said} (timeout: {deadline})", where, deadline)
 
 
 def broken(where: str, error: Exception) -> Failure:
-    """The failure of a connection that broke."""
+    """Return the failure of a connection that broke."""
     text = str(getattr(error, "strerror", None) or error).lower()
     return Failure(f"the connection to {where} broke: {text}", where, cause=error)
 
 
 def all_in_use(limit: int, deadline: str) -> Failure:
-    """The failure of a wait for one of so many connections."""
+    """Return the failure of a wait for one of so many connections."""
     reason = f"all {limit} connections are in use (timeout: {deadline})"
     return Failure(reason, deadline=deadline, unsent=True, busy=True)
 
@@ -111,12 +111,12 @@ class StreamError(msgspec.Struct, frozen=True):
 
 Outcome = Response | Failure | StreamError
 
-# As far as the word stands that tells an error document; an answer is not searched to its end.
+# As far as the word stands that tells an error document; a response is not searched to its end.
 _SEARCHED_BYTES = 256
 
 
 def judged(outcome: Response | Failure) -> Outcome:
-    """The outcome, or the error that a 2xx holds in place of an answer, as gateways have it."""
+    """Return the outcome, or the error that a 2xx carries, as some gateways send it."""
     if isinstance(outcome, Failure) or not outcome.ok:
         return outcome
     document = error_document(outcome.body)
@@ -124,7 +124,7 @@ def judged(outcome: Response | Failure) -> Outcome:
 
 
 def error_document(body: bytes) -> dict[str, Any] | None:
-    """The document, if a body is one that says an error."""
+    """Return the document, if a body is one that says an error."""
     if b'"error"' not in body[:_SEARCHED_BYTES]:
         return None
     document = _object(_document(body))
@@ -134,7 +134,7 @@ def error_document(body: bytes) -> dict[str, Any] | None:
 
 
 def error_from(outcome: Outcome, *, now: float, retries: int = 0) -> APIError:
-    """The exception that stands for an outcome that is no success. `now` is in Unix seconds."""
+    """Return the exception for an unsuccessful outcome. `now` is in Unix seconds."""
     if isinstance(outcome, Failure):
         error = _connection_error(outcome)
     elif isinstance(outcome, StreamError):
@@ -156,7 +156,7 @@ _ECHOES = frozenset({"message", "body", "type", "code", "param", "location", "re
 
 
 def blanked(error: E, secrets: tuple[str, ...]) -> E:
-    """The error, with the secrets of its request blanked wherever the service echoed them."""
+    """Return the error, with its request's secrets blanked wherever they were echoed."""
     for name in _ECHOES & error.__dict__.keys():
         error.__dict__[name] = _redacted(error.__dict__[name], secrets)
     error.args = (error.message,)
@@ -164,7 +164,7 @@ def blanked(error: E, secrets: tuple[str, ...]) -> E:
 
 
 def response_error(response: Response, reason: str) -> APIResponseError:
-    """The exception for a 200 that is no answer of the API."""
+    """Return the exception for a 200 that is no response of the API."""
     shown = beginning(response.body)
     kind = response.headers.get("content-type") or "no content-type"
     came = f"it begins with {shown!r}" if shown else "it is empty"
@@ -177,18 +177,18 @@ def response_error(response: Response, reason: str) -> APIResponseError:
 
 
 def beginning(body: bytes) -> str:
-    """The first characters of a body, for a person to look at."""
+    """Return the first characters of a body, for a person to look at."""
     text = body[: SHOWN_CHARACTERS * 4].decode("utf-8", "replace")
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 
 def request_id(headers: Headers) -> str | None:
-    """The service's name for the request."""
+    """Return the service's name for the request."""
     return headers.get("request-id") or headers.get("x-request-id")
 
 
 def retry_after(headers: Headers, now: float) -> float | None:
-    """The seconds that the service asks to wait: `retry-after-ms`, else `retry-after`.
+    """Return the seconds that the service asks to wait: `retry-after-ms`, else `retry-after`.
 
     The latter is a number of seconds or a date (RFC 9110, section 10.2.3).
     """
@@ -240,13 +240,13 @@ def _document(body: bytes) -> object:
 
 
 def status_of(document: object) -> int:
-    """The HTTP status that an error document stands for, by its type."""
+    """Return the HTTP status that an error document stands for, by its type."""
     kind = _facts(document).get("type")
     return STATUS_BY_TYPE.get(kind, 500) if isinstance(kind, str) else 500
 
 
 def _facts(document: object) -> dict[str, Any]:
-    """The inner object of `{"error": {...}}`, whatever really came."""
+    """Return the inner object of `{"error": {...}}`, whatever really came."""
     outer = _object(document)
     inner = outer.get("error")
     if isinstance(inner, str):

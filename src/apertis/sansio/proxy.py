@@ -1,4 +1,4 @@
-"""Which proxy a request goes through, and the words that open a tunnel."""
+"""Choice of a request's proxy, and the messages that open a tunnel."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Proxy(msgspec.Struct, frozen=True):
         return f"Proxy({self.host}:{self.port})"
 
     def connect_request(self, origin: Origin) -> bytes:
-        """The request for a tunnel to the origin (RFC 9110, section 9.3.6)."""
+        """Return the request for a tunnel to the origin (RFC 9110, section 9.3.6)."""
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         place = f"{host}:{origin.port}"
         lines = [f"CONNECT {place} HTTP/1.1", f"host: {place}"]
@@ -43,7 +43,7 @@ class Proxy(msgspec.Struct, frozen=True):
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def forwarded(self, origin: Origin, request: bytes) -> bytes:
-        """The request in absolute form, for the proxy to pass on (RFC 9112, section 3.2.2)."""
+        """Write the request in absolute form for the proxy (RFC 9112, section 3.2.2)."""
         method, _, rest = request.partition(b" ")
         line, _, rest = rest.partition(b"\r\n")
         head = b"%s %s%s\r\n" % (method, origin.url.encode("ascii"), line)
@@ -52,7 +52,7 @@ class Proxy(msgspec.Struct, frozen=True):
         return head + rest
 
     def refusal(self, origin: Origin, http: Http1Connection, why: str | None) -> Failure | None:
-        """Why the answer to a CONNECT, or its absence, is no tunnel; None when it is one."""
+        """Return the reason that a CONNECT failed; None when the tunnel is open."""
         if why is None and 200 <= http.status < 300:
             return None
         where = f"{self.host}:{self.port}"
@@ -65,12 +65,12 @@ class Proxy(msgspec.Struct, frozen=True):
 
 
 def may_forward(origin: Origin, http: Http1Connection) -> bool:
-    """Whether the request can go in absolute form instead: nothing is encrypted on its way."""
+    """Return whether the request can use absolute form: it is not encrypted."""
     return not origin.tls and http.status in _NO_TUNNELS
 
 
 def parse_proxy(url: str, *, name: str = "proxy") -> Proxy:
-    """The proxy that a URL names: `http://[user:password@]host[:port]`."""
+    """Return the proxy that a URL names: `http://[user:password@]host[:port]`."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port
@@ -90,7 +90,7 @@ def parse_proxy(url: str, *, name: str = "proxy") -> Proxy:
 
 
 def checked_options(proxy: object, max_connections: object) -> None:
-    """Refuse, where they are given, options of a transport that cannot be."""
+    """Reject, where they are given, options of a transport that cannot be."""
     if proxy is not None and not isinstance(proxy, str):
         raise ConfigurationError(f"proxy must be text; it is {type(proxy).__name__}")
     if proxy:
@@ -103,7 +103,7 @@ def checked_options(proxy: object, max_connections: object) -> None:
 
 
 def choose_proxy(origin: Origin, given: str | None, environ: Mapping[str, str]) -> Proxy | None:
-    """The proxy for an origin: the given one, else the environment's; none where it says so."""
+    """Return the proxy for an origin: the given one, else the environment's, if any."""
     if given is not None:
         return parse_proxy(given) if given else None
     # A CGI server lets callers set HTTP_PROXY through a `Proxy:` header.
@@ -117,7 +117,7 @@ def choose_proxy(origin: Origin, given: str | None, environ: Mapping[str, str]) 
 
 
 def exempted(origin: Origin, no_proxy: str) -> bool:
-    """Whether a NO_PROXY list names the origin: host, domain, address, network or `*`."""
+    """Return whether a NO_PROXY list names the origin: host, domain, address, network or `*`."""
     return any(_names(entry.strip().lower(), origin) for entry in no_proxy.split(","))
 
 

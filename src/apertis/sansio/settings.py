@@ -1,4 +1,4 @@
-"""What a client was told, and the head of each request that follows from it."""
+"""A client's settings, and the head of each request that follows from them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
         return f"Settings(origin={self.origin.url + self.origin.prefix!r})"
 
     def changed(self, **changes: Any) -> ClientSettings:
-        """A copy with some of the settings replaced, as `with_options` takes them."""
+        """Return a copy with some of the settings replaced, as `with_options` takes them."""
         return msgspec.structs.replace(self, **_checked(changes, self), heads={})
 
     def __reduce__(self) -> NoReturn:
@@ -60,7 +60,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
         )
 
     def secrets_of(self, call: Call[Any]) -> tuple[str, ...]:
-        """What of the call's request no error and no repr may show."""
+        """Return the secrets of the call's request that no error and no repr may show."""
         headers = merge_headers({}, self.default_headers, call.headers)
         values = [value for name, value in headers.items() if is_secret(name)]
         # A scheme such as `Bearer` is none.
@@ -68,7 +68,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys(word for word in (*values, *words) if word))
 
     def headers(self) -> dict[str, str]:
-        """The headers of every request."""
+        """Return the headers of every request."""
         own = {
             "host": self.origin.authority,
             "accept": "application/json",
@@ -81,7 +81,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
         return merge_headers(own, self.default_headers)
 
     def head(self, call: Call[Any]) -> bytes:
-        """The head of the call's request, up to the blank line."""
+        """Return the head of the call's request, up to the blank line."""
         if call.headers or call.query:
             return self._render(call)
         key = (call.method, call.path, call.streamed, call.body is None)
@@ -96,7 +96,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
         return b"%scontent-length: %d\r\n\r\n" % (start, len(call.body))
 
     def request_headers(self, call: Call[Any]) -> dict[str, str]:
-        """The headers of the call's request, without its length."""
+        """Return the headers of the call's request, without its length."""
         headers = self.headers()
         if call.streamed:
             # Compression makes proxies hold events back.
@@ -112,18 +112,18 @@ class ClientSettings(msgspec.Struct, frozen=True):
         return headers
 
     def request_target(self, call: Call[Any]) -> str:
-        """The path and query of the call's request."""
+        """Return the path and query of the call's request."""
         return target(self.origin.prefix, call.path, call.query)
 
     def timeout_of(self, call: Call[Any]) -> Timeout:
-        """The deadlines of the call."""
+        """Return the deadlines of the call."""
         given = self.timeout if isinstance(call.timeout, NotGiven) else call.timeout
         if isinstance(given, Timeout):
             return given
         return Timeout.of(given, streamed=call.streamed)
 
     def retry_of(self, call: Call[Any]) -> RetryPolicy:
-        """How often the call may be tried again."""
+        """Return the retry policy of the call."""
         if call.max_retries is None:
             return self.retry
         return RetryPolicy(checked_retries(call.max_retries), self.retry.max_retry_after)
@@ -137,7 +137,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
 def settings_from(
     environ: Mapping[str, str], given: Mapping[str, Any], version: str
 ) -> ClientSettings:
-    """The settings that a constructor's arguments and the environment make together."""
+    """Return the settings that a constructor's arguments and the environment make together."""
     key = given.get("api_key")
     key = environ.get("APERTIS_API_KEY") if key is None else key
     url = given.get("base_url")
@@ -192,7 +192,7 @@ def _retry(changes: Mapping[str, Any], now: RetryPolicy) -> RetryPolicy:
 
 
 def checked_retries(value: object) -> int:
-    """The number of retries, if it is one."""
+    """Return the number of retries, if it is one."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ConfigurationError(f"max_retries must be a whole number, 0 or more; it is {value!r}")
     return value

@@ -30,7 +30,7 @@ _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def milliseconds(seconds: float | None) -> float | None:
-    """What `poll` is told of a wait."""
+    """Convert a wait to the milliseconds of `poll`."""
     return None if seconds is None else min(seconds, MAX_WAIT_SECONDS) * 1000
 
 
@@ -78,7 +78,7 @@ class Connection:
         return select.select([self.sock], [], [], seconds)[0]
 
     def stale(self) -> bool:
-        """Whether the idle connection came to its end, or got bytes that nobody asked for."""
+        """Return whether the idle connection was closed or got unexpected bytes."""
         if not self._wait(0):
             return False
         try:
@@ -91,7 +91,7 @@ class Connection:
         return True
 
     def request(self, method: str, data: bytes, limits: Limits) -> Failure | None:
-        """Send a request and read until the head of the answer is there."""
+        """Send a request and read until the head of the response is there."""
         http = self.http
         http.begin(method)
         failure = self._send(data, limits)
@@ -109,7 +109,7 @@ class Connection:
         return None
 
     def lost_while_idle(self, failure: Failure) -> bool:
-        """Whether the peer closed a kept connection, and never saw the request that failed."""
+        """Return whether the peer closed a kept connection without seeing the failed request."""
         return self.used and not self.http.started and failure.deadline is None
 
     def _send(self, data: bytes, limits: Limits) -> Failure | None:
@@ -124,7 +124,7 @@ class Connection:
         return self._send_rest(memoryview(data)[sent:], limits)
 
     def _send_rest(self, rest: memoryview, limits: Limits) -> Failure | None:
-        """Send what did not fit at once, until an answer says that it is not wanted."""
+        """Send what did not fit at once, until a response says that it is not wanted."""
         http = self.http
         started = time.monotonic()
         seconds, total = limits.remaining(limits.response, started)
@@ -225,5 +225,5 @@ class ForwardingConnection(Connection):
         self._origin = origin
 
     def request(self, method: str, data: bytes, limits: Limits) -> Failure | None:
-        """Send a request and read until the head of the answer is there."""
+        """Send a request and read until the head of the response is there."""
         return super().request(method, self._proxy.forwarded(self._origin, data), limits)

@@ -50,7 +50,7 @@ class Pool:
         self._returned: deque[Connection | None] = deque()
 
     def acquire(self, limits: Limits, *, fresh: bool = False) -> Connection | Failure:
-        """A connection that can take a request; a `fresh` one was never used."""
+        """Return a connection that can take a request; a `fresh` one was never used."""
         while True:
             waiter = None
             with self._lock:

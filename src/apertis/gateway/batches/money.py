@@ -41,7 +41,7 @@ _MAX_OUTPUT = 300_000
 
 @dataclass(slots=True)
 class Booked:
-    """What the results of one reading have cost so far: only lines that nobody read before."""
+    """The cost so far of the results of one reading: only lines that nobody read before."""
 
     records: list[UsageRecord]
     cost_units: int = 0
@@ -131,7 +131,7 @@ def hold_units(
     chain: tuple[Attempt, ...] = (),
     held: Held | None = None,
 ) -> int:
-    """What a request of a batch costs at the most, in units, at the prices that batches have."""
+    """Return the most that a request of a batch can cost, in units, at batch prices."""
     if not (prices or chain):
         # Nothing is to be read for that.
         return 0
@@ -168,7 +168,7 @@ def _result(
         unsure += more
     cost = prices.cost(model, tokens, others, batch=True)
     if line is not None and unsure and unsure != ("output",):
-        # The prompt is not at hand to be estimated: what was set aside for it is the bound.
+        # The prompt is not at hand to be estimated: what was reserved for it is the bound.
         cost = max(cost, line.held_units)
     record = UsageRecord(
         request_id=f"{batch.id}/{result.custom_id}",

@@ -10,7 +10,7 @@ from apertis.gateway.errors import Refusal, invalid_parameter
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-# They change how an answer is handed out, or who is told of it, and not what the model says.
+# They change how a response is handed out, or who is told of it, and not what the model says.
 _LEFT_OUT = frozenset(
     {
         "stream",

@@ -1,4 +1,4 @@
-"""Who may come in: the key of a request, and where the request came from."""
+"""Authentication: the key of a request, and the address that the request came from."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def admit(directory: Directory, credential: str | None, address: str, now: float
     """Find the key that a request presents, or say why the request stays outside.
 
     `credential` is what `credential_of` read, `address` what `client_address` gave, `now` Unix
-    seconds. A deleted key is refused like one that never was. A disabled or expired one is told
+    seconds. A deleted key is rejected like one that never was. A disabled or expired one is told
     so: whoever has its secret knows already that it exists. A key is expired from the second
     `expires_at` on.
     """
@@ -80,7 +80,7 @@ def credential_of(headers: Mapping[str, str]) -> str | None:
 
 
 def refuse_repeated(headers: RawHeaders) -> Refusal | None:
-    """Refuse a header with a key that is there twice: two readers could take another one each."""
+    """Reject a header with a key that is there twice: two readers could take another one each."""
     names = [name for name, _ in headers]
     for name in _NAMES:
         if names.count(name) > 1:

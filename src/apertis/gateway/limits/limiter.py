@@ -52,14 +52,14 @@ class InFlight:
         return True
 
     def count(self, who: str) -> int:
-        """How many requests of a party are under way."""
+        """Return the number of a party's requests in flight."""
         return self._counts.get(who, 0)
 
 
 class Limiter:
     """Holds requests against the configured limits, or a key's own in their place.
 
-    None in an answer: no such limit. A key's own limit is None for "as configured", and "0" or 0
+    None in a response: no such limit. A key's own limit is None for "as configured", and "0" or 0
     for none. `now` is the clock at the moment of the call, in Unix seconds: a moment that was
     kept from before a wait would make old requests of new ones.
     """
@@ -151,7 +151,7 @@ def _windows(rate: Rate | None) -> Windows | None:
 
 
 def _party(address: str) -> str:
-    """Who is counted where the address is of IPv6."""
+    """Return who is counted where the address is of IPv6."""
     try:
         parsed = IPv6Address(address)
     except AddressValueError:

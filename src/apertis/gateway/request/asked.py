@@ -1,7 +1,7 @@
-"""What a body asks for that its own model and messages do not show, as far as it costs money.
+"""Options of a body that cost money and that its own model and messages do not show.
 
 A conversation that the upstream holds, other models that may answer in its place, and somebody
-else who is billed. What cannot be read counts as the dearest that it may mean, or is refused.
+else who is billed. What cannot be read counts as the dearest that it may mean, or is rejected.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Thread(NamedTuple):
-    """A conversation that the upstream holds: it begins, or goes on behind an earlier answer.
+    """A conversation that the upstream holds: it begins, or goes on behind an earlier response.
 
     `previous` is the id of that answer. A `thread` that cannot be read goes on behind one that
     nobody knows: that is the dearest it may mean.

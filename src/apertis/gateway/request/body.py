@@ -1,4 +1,4 @@
-"""What the gateway reads of a request's body, and the few edits that it makes in its bytes.
+"""The fields of a request's body that the gateway reads, and its few edits of the bytes.
 
 A body is read once, at its top level only: each field is known as a slice of the original bytes,
 and nothing below is decoded. An edit replaces, removes or adds top-level fields and keeps every
@@ -91,7 +91,7 @@ T = TypeVar("T")
 
 
 class Body:
-    """A JSON object as it came, with its top-level fields as slices of its bytes."""
+    """A JSON object as received, with its top-level fields as slices of its bytes."""
 
     __slots__ = ("_estimate", "_known_spans", "data", "fields", "max_tokens", "model", "stream")
 
@@ -141,7 +141,7 @@ class Body:
         return None if value is None else bytes(value)
 
     def span(self, name: str) -> tuple[int, int]:
-        """Where in `data` the value of a field that is there begins and ends."""
+        """Return the span in `data` of the value of a present field."""
         return next((start, end) for known, _, start, end in self._spans if known == name)
 
     def count(self, name: str) -> int | None:
@@ -198,7 +198,7 @@ def read_object(data: bytes, bounds: Bounds = BOUNDS) -> Body | Refusal:
     Its structure is bounded before anything is decoded, so that nobody has the gateway make
     millions of values out of a few megabytes.
 
-    A name that stands twice at the top level is refused: the gateway and the upstream could each
+    A name that stands twice at the top level is rejected: the gateway and the upstream could each
     take another one of the two values for the model, or for the price. Names that differ in
     upper and lower case alone are one name here, as they are to servers written in Go.
     """
@@ -256,7 +256,7 @@ _MAX_SHOWN_LENGTH = 64
 
 
 def _lone_escape(data: bytes, said: str) -> int | None:
-    """Where the half of a surrogate pair stands that the parser stumbled over, if that was it.
+    """Find the lone surrogate that the parser stumbled over, if that was the problem.
 
     One in the last few bytes is to the parser the end of its input.
     """
@@ -281,7 +281,7 @@ def _half_pair(data: bytes, at: int, shown: str) -> Refusal:
 
 
 def _path(data: bytes, end: int) -> str:
-    """The path of the value that is under way at a byte, such as `messages[1].content[0].text`."""
+    """Return the path of the value at a byte, such as `messages[1].content[0].text`."""
     path: list[str | int] = []
     for step, token in enumerate(_STEP.finditer(data)):
         if token.start() >= end:
@@ -306,7 +306,7 @@ def _path(data: bytes, end: int) -> str:
 
 
 def _not_utf8(data: bytes) -> int | None:
-    """Where a body is no UTF-8. A copy of all of it, at four bytes a character, is never made."""
+    """Find where a body is not UTF-8. A copy at four bytes a character is never made."""
     if len(data) <= _CHECKED_BYTES:
         try:
             data.decode()
@@ -394,7 +394,7 @@ def _count(raw: bytes | None) -> int | None:
 def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
     """Read what routing and money need: `model`, `max_tokens`, `stream`.
 
-    The service requires `model`, `messages` and, where an answer is made, `max_tokens`; all else
+    The service requires `model`, `messages` and, where a response is made, `max_tokens`; all else
     is the upstream's to judge.
     """
     body = read_object(data)
@@ -429,7 +429,7 @@ def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
 
 
 FALLBACK_FIELDS = ("fallback_models", "fallback_timeout", "fallback_enabled")
-# Values of OpenAI-style parameters that change nothing about an answer.
+# Values of OpenAI-style parameters that change nothing about a response.
 _WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
     "n": (1,),
     "presence_penalty": (0,),
@@ -464,7 +464,7 @@ NO_EDITS: Final = Edits()
 
 
 def declared_edits(body: Body) -> Edits | Refusal:
-    """Say what of a body is to be edited, or which field cannot be honoured."""
+    """Say what of a body is to be edited, or which field cannot be honored."""
     own = _OWN.intersection(body.fields)
     if not own:
         return NO_EDITS

@@ -1,6 +1,6 @@
-"""Money around one request: set aside before it is sent, booked once when it ends.
+"""Money around one request: reserved before it is sent, booked once when it ends.
 
-Whatever ends it: a whole answer, an error, a cut stream, a caller who left.
+Whatever ends it: a whole response, an error, a cut stream, a caller who left.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Hop(NamedTuple):
 
 
 class Journal(Protocol):
-    """Where records of usage are kept until the store has them."""
+    """The journal that keeps usage records until the store has them."""
 
     def append(self, record: UsageRecord) -> None:
         """Keep a record; as soon as the disk takes it, it survives the end of the process."""
@@ -65,7 +65,7 @@ class Journal(Protocol):
 
 
 class Prices:
-    """What a model costs, by the names that callers use and that upstreams use."""
+    """Prices of models, by the names that callers use and that upstreams use."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Prices:
         return next((price for price in found if price is not None), None)
 
     def may_be_used(self, model: str, key: Key) -> bool:
-        """Whether this key may use the model, as far as its price is concerned."""
+        """Return whether this key may use the model, as far as its price is concerned."""
         return self.unpriced_is_free or key.account.quota is None or self.of(model) is not None
 
     def id_of(self, name: str, models: Iterable[str]) -> str:
@@ -110,7 +110,7 @@ class Prices:
     def cost(
         self, model: str, tokens: Tokens, others: Iterable[Use] = (), *, batch: bool = False
     ) -> int:
-        """What tokens cost on a model; nothing where no price is known.
+        """Return the cost of tokens on a model; zero where no price is known.
 
         Another model without a price is charged as the one that answered.
         """
@@ -123,13 +123,13 @@ class Prices:
         return min(units, MAX_COST_UNITS)
 
     def window(self, models: Iterable[str]) -> int:
-        """The largest window of these models, as far as it is known."""
+        """Return the largest window of these models, as far as it is known."""
         prices = map(self.of, models)
         windows = [price.window or MAX_WINDOW if price else MAX_WINDOW for price in prices]
         return max(windows, default=MAX_WINDOW)
 
     def dearest(self, tokens: Tokens, models: Iterable[str]) -> int:
-        """What tokens cost on the dearest of these models; nothing where none has a price."""
+        """Return the cost of tokens on the dearest of these models; zero where none has a price."""
         return max((self.cost(model, tokens) for model in models), default=0)
 
 
@@ -154,7 +154,7 @@ class Ledger:
         self._standstill = standstill
 
     def closed(self, key: Key) -> Refusal | None:
-        """Refuse a key's requests while what they use could not be kept."""
+        """Reject a key's requests while what they use could not be kept."""
         reason = self._standstill(key.account.quota is not None)
         return None if reason is None else service_unavailable(reason)
 
@@ -173,7 +173,7 @@ class Ledger:
 
         That is on any of the models that may answer it, and on all of the upstream's own chain on
         top. `held` is what the upstream holds of the conversation already. `free`: somebody else
-        pays, and nothing is set aside or booked.
+        pays, and nothing is reserved or booked.
         """
         account = key.account
         limited = account.quota is not None
@@ -296,23 +296,23 @@ class Charge:
         # All that the reservation was made for.
         self._models = models
         self._settled = False
-        # The stream of an answer that was given up before anything of it was handed out.
+        # The stream of a response that was given up before anything of it was handed out.
         self.seen: StreamReader | None = None
         # What counts in the limit of tokens a minute until the real number is known.
         self.reservation: Reservation | None = None
 
     @property
     def held(self) -> Held | None:
-        """What the upstream held of the conversation when the request came."""
+        """Tokens that the upstream held of the conversation when the request came."""
         return self._held
 
     @property
     def settled(self) -> bool:
-        """Whether the request is booked."""
+        """True once the request is settled."""
         return self._settled
 
     def guess(self, output_tokens: int) -> Tokens:
-        """About what was used, when the upstream does not say it; within the reservation."""
+        """Estimate the usage that the upstream did not report; within the reservation."""
         return Tokens(input=self._likely_input(), output=min(output_tokens, self._body.max_tokens))
 
     def begin(self, use: Use | None) -> None:
@@ -355,14 +355,14 @@ class Charge:
         self._book(tokens, cost, estimated=estimated or bool(unsure), interrupted=interrupted)
 
     def settle_unread(self, output_seen: int) -> None:
-        """Book the reservation of a whole answer that does not say what it used."""
+        """Book the reservation of a whole response that does not say what it used."""
         if self._settled:
             return
         progress = self._progress
         cost = self._reserved
         price = self._ledger.prices.of(progress.model)
         if self._account.quota is None and price is not None:
-            # Nothing was set aside.
+            # Nothing was reserved.
             body = self._body
             cost = body.estimate.reservation_units(body.max_tokens, (price,), held=self._held)
         progress.reason = progress.reason or "its usage cannot be read: the reservation is booked"
@@ -389,7 +389,7 @@ class Charge:
             output_seen=output_seen,
         )
         if "output" in names and tokens.output > max_tokens:
-            # Few tokens can be many bytes. No answer has more of them than it may.
+            # Few tokens can be many bytes. No response has more of them than it may.
             tokens = msgspec.structs.replace(tokens, output=max_tokens)
         unsure = tuple([COUNTED[name].counter for name in names])
         if price is not None:

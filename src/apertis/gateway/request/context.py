@@ -162,7 +162,7 @@ class Progress:
     def ends(
         self, status: int | None = None, code: str | None = None, *, interrupted: bool = True
     ) -> None:
-        """Note an end that is not the answer's own: the caller left, or the answer cannot go on."""
+        """Note an end other than the response's own: the caller left, or the stream broke."""
         self.status = self.status if status is None else status
         self.code = self.code if code is None else code
         self.interrupted = self.interrupted or interrupted

@@ -96,7 +96,7 @@ class Threads:
         return {id_: message for id_, message in found.items() if message.at >= earliest}
 
     async def run(self) -> None:
-        """Write what is remembered, until cancelled."""
+        """Write what is remembered, until canceled."""
         while True:
             await self._wake.wait()
             await asyncio.sleep(

@@ -149,7 +149,7 @@ class Pings:
         self._streams.discard(watched)
 
     async def run(self) -> None:
-        """Look after all streams until cancelled."""
+        """Look after all streams until canceled."""
         while True:
             await asyncio.sleep(min(1.0, self.silence_seconds / 4))
             now = self._clock()

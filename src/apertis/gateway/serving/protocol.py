@@ -132,7 +132,7 @@ class ClientExchange:
     """One request of a connection and its response.
 
     `headers` are as received, names in lower case; `task` is who answers. With `ends_with_client`
-    that task is cancelled when the client leaves.
+    that task is canceled when the client leaves.
     """
 
     __slots__ = (

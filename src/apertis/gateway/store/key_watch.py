@@ -45,7 +45,7 @@ class KeyWatch:
         self._failing = False
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until canceled."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), _WATCH_SECONDS)

@@ -63,7 +63,7 @@ class Mover:
         return self._failures > 0
 
     async def run(self) -> None:
-        """Keep moving until cancelled; a batch that was cancelled in between comes again.
+        """Keep moving until canceled; a batch that was canceled in between comes again.
 
         A small batch costs the store nearly what a large one does. So it is followed by a pause,
         in which the next one grows.
