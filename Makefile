@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PACKAGE := $(VENV)/.package
 TOOLS := $(VENV)/.tools
 
-.PHONY: help setup demo test clients soak lint format bench docs site clean
+.PHONY: help setup demo test clients soak lint format coverage news bench docs site clean
 
 help:  ## Show what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -35,8 +35,8 @@ $(TOOLS): $(PACKAGE)
 demo: $(PACKAGE)  ## Run the examples against the sandbox, over real HTTP, offline.
 	@$(BIN)/apertis demo
 
-test: $(TOOLS)  ## Run the tests.
-	@$(BIN)/python -m pytest $(TESTS)
+test: $(TOOLS)  ## Run the tests, on all processors (JOBS=0: in one process).
+	@$(BIN)/python -m pytest --numprocesses $(or $(JOBS),auto) --dist loadfile $(TESTS)
 
 clients: $(TOOLS)  ## Install others' clients, which the tests drive if they are there.
 	@$(BIN)/python -m tests.gateway.clients.installing
@@ -51,11 +51,21 @@ lint: $(TOOLS)  ## Check style and types.
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/ty check --error unused-ignore-comment tests/typing
+	$(BIN)/codespell
 
 format: $(TOOLS)  ## Format the code, and write what is generated from it.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python tools/generate_sync.py
+
+coverage: $(TOOLS)  ## Run the tests, and hold each module's branches against tests/coverage.txt.
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest $(TESTS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/python tools/coverage_list.py
+
+news: $(TOOLS)  ## Show what the next release would say.
+	@$(BIN)/towncrier build --draft
 
 bench: $(TOOLS)  ## Measure both ends beside their peers, and write benchmarks/RESULTS.md.
 	@$(BIN)/python benchmarks/run.py

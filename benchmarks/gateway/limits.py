@@ -53,7 +53,7 @@ class BareRelay:
     name: str = RELAY
     environment: Environment = _ENVIRONMENT
     conditions: str = (
-        "no feature: bytes go to and fro, and are parsed only to find where an answer ends; the "
+        "no feature: bytes go both ways, and are parsed only to find where an answer ends; the "
         "limit for a gateway in this interpreter"
     )
 
