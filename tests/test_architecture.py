@@ -159,7 +159,8 @@ GATEWAY = {
     "errors": set[str](),
     "units": set[str](),
     "config": {"units"},
-    "upstreams": {"config"},
+    "finding": set[str](),
+    "upstreams": {"config", "finding"},
     **dict.fromkeys(FEATURES, VALUES),
     "store": VALUES | {"keys"},
     "request": VALUES | FEATURES | {"store"},
@@ -169,7 +170,7 @@ GATEWAY = {
     "serving": VALUES | FEATURES | {"request", "observe"},
     "batches": VALUES | FEATURES | {"request", "serving", "store"},
     "admin": VALUES | FEATURES | {"serving", "store"},
-    "doctor": VALUES | {"serving", "store"},
+    "doctor": VALUES | {"finding", "serving", "store"},
 }
 MAX_ROOT_MODULES = 4
 

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +16,7 @@ from apertis.accounting.tokens import (
     classes_of,
     counts_of,
 )
+from tests.kit.changing import run_changed
 
 counts = st.builds(Tokens, *[st.integers(0, MAX_COUNT)] * len(COUNTED), st.booleans())
 
@@ -46,34 +44,35 @@ def test_each_count_has_its_names() -> None:
     assert counts_of(Tokens(1, 2, 3, 4, 5, 6)) == (1, 2, 3, 4, 5, 6)
 
 
-# Puts a class of tokens into the sources of `tokens`, of a price and of the configuration's prices
-# before anything else has imported them, and prints where it turns up.
-PRETENDED = """
-import importlib, importlib.util, sys, types
+# A class of tokens stands where it is counted, in a price, and in the prices of the configuration.
+CHANGES = {
+    "apertis.accounting.tokens": [
+        (
+            "    web_search_requests: Annotated[",
+            (
+                '    audio: Annotated[int, Counted("audio_tokens", "Audio")] = 0\n'
+                "    web_search_requests: Annotated["
+            ),
+        )
+    ],
+    "apertis.accounting.prices": [
+        ("    cache_write_1h: int\n", "    cache_write_1h: int\n    audio: int\n"),
+        ("OF_INPUT = {", 'OF_INPUT = {"audio": Decimal(3),'),
+    ],
+    "apertis.gateway.config.settings": [
+        (
+            "    cache_write_1h: Annotated[Decimal, Money()]\n",
+            (
+                "    cache_write_1h: Annotated[Decimal, Money()]\n"
+                "    audio: Annotated[Decimal, Money()]\n"
+            ),
+        )
+    ],
+}
+
+SCRIPT = """
+import types
 import msgspec
-
-def put(name, *changes):
-    spec = importlib.util.find_spec(name)
-    source = spec.loader.get_data(spec.origin).decode()
-    for old, new in changes:
-        assert source.count(old) == 1, old
-        source = source.replace(old, new)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    exec(compile(source, spec.origin, "exec"), vars(module))
-
-put("apertis.accounting.tokens", (
-    "    web_search_requests: Annotated[",
-    '    audio: Annotated[int, Counted("audio_tokens", "Audio")] = 0\\n'
-    "    web_search_requests: Annotated[",
-))
-put("apertis.accounting.prices",
-    ("    cache_write_1h: int\\n", "    cache_write_1h: int\\n    audio: int\\n"),
-    ("OF_INPUT = {", 'OF_INPUT = {"audio": Decimal(3),'))
-put("apertis.gateway.config.settings", (
-    "    cache_write_1h: Annotated[Decimal, Money()]\\n",
-    "    cache_write_1h: Annotated[Decimal, Money()]\\n    audio: Annotated[Decimal, Money()]\\n",
-))
 import apertis.cli.usage as command
 from apertis.accounting.prices import LIST_PRICES, cost_units
 from apertis.accounting.record import UsageRecord
@@ -107,11 +106,7 @@ print("measures", dict(counter._tokens))
 
 
 def test_a_class_of_tokens_that_is_defined_is_counted_everywhere() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PRETENDED], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    assert run_changed(CHANGES, SCRIPT) == [
         "costs True",
         "adds 4000000",
         "books 2000000",

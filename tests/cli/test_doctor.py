@@ -7,7 +7,7 @@ import pytest
 
 from apertis.cli.exit_codes import ExitCode
 from apertis.cli.group import run
-from apertis.gateway.doctor.finding import ok
+from apertis.gateway.finding import ok
 from apertis.testing import ScriptedServer, json_response
 
 if TYPE_CHECKING:

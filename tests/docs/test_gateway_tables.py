@@ -16,8 +16,8 @@ from apertis.gateway.observe.metrics import Metrics
 from apertis.gateway.request.body import declared_edits, peek
 from apertis.gateway.routing.attempts import may_change_model, may_move
 from apertis.gateway.routing.fallback import FallbackReason
-from apertis.gateway.routing.outcome import outcome_of_status
 from apertis.gateway.serving.endpoints import resolve
+from apertis.gateway.upstreams.outcome import outcome_of_status
 
 GATEWAY = Path(__file__).parents[2] / "docs" / "gateway"
 

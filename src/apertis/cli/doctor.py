@@ -91,7 +91,7 @@ def _findings(config: Path | None, data: Path | None) -> tuple[Finding, ...]:
 
 def _running(url: str, *, insecure: bool) -> tuple[Finding, ...]:
     from apertis.gateway.doctor import gateway_findings
-    from apertis.gateway.doctor.finding import warn
+    from apertis.gateway.finding import warn
 
     key = os.environ.get("APERTIS_API_KEY")
     if key is None or insecure or is_private(parse_base_url(url, name="--url")):

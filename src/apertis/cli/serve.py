@@ -167,7 +167,8 @@ def _data(settings: Settings) -> str:
 
 
 def _upstream_line(upstream: UpstreamSettings) -> str:
-    if upstream.kind == "sandbox":
-        return "Upstream: the sandbox, a deterministic stand-in for Claude. It is not a model."
-    where = upstream.base_url or "https://api.anthropic.com"
-    return f"Upstream: {upstream.name}, {where}"
+    from apertis.gateway.config.settings import UPSTREAM_KINDS
+
+    kind = UPSTREAM_KINDS[upstream.kind]
+    where = upstream.base_url or kind.url
+    return f"Upstream: {upstream.name}, {where}" if where else f"Upstream: {kind.told}"

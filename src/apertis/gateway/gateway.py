@@ -35,8 +35,8 @@ from apertis.gateway.store.journal import Journal
 from apertis.gateway.store.key_watch import KeyWatch
 from apertis.gateway.store.mover import Mover
 from apertis.gateway.store.records import LockLostError, StoreUnavailableError
-from apertis.gateway.upstreams.anthropic import build_upstreams
 from apertis.gateway.upstreams.contract import UpstreamTimeouts
+from apertis.gateway.upstreams.registry import build_upstreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping

@@ -24,15 +24,16 @@ from apertis.gateway.request.forward import WholeAnswer
 from apertis.gateway.routing.router import Router
 from apertis.gateway.serving.answers import LineAnswer
 from apertis.gateway.store.database import Store
-from apertis.gateway.upstreams.contract import Fault, Request, UpstreamFailure, UpstreamTimeouts
-from apertis.gateway.upstreams.sandbox import SandboxUpstream
+from apertis.gateway.upstreams.contract import Request, UpstreamFailure, UpstreamTimeouts
+from apertis.gateway.upstreams.outcome import Fault
+from apertis.gateway.upstreams.sandbox import SandboxAnswer, SandboxUpstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from apertis.gateway.keys.directory import Key
-    from apertis.gateway.upstreams.contract import UpstreamAnswer, UpstreamRequest
+    from apertis.gateway.upstreams.contract import UpstreamRequest
 
 PATH = "/v1/messages/batches"
 MESSAGE = {
@@ -43,25 +44,21 @@ MESSAGE = {
 HOUR = 3600
 
 
-class Flaky:
+class Flaky(SandboxUpstream):
     """An upstream that breaks off each answer once it is told to."""
 
-    def __init__(self, upstream: SandboxUpstream) -> None:
-        self.name = upstream.name
+    def __init__(self) -> None:
+        super().__init__(0.0, None)
         self.requests: list[UpstreamRequest] = []
         self.breaks = False
-        self._upstream = upstream
 
     async def open(
         self, request: UpstreamRequest, timeouts: UpstreamTimeouts
-    ) -> UpstreamAnswer | UpstreamFailure:
+    ) -> SandboxAnswer | UpstreamFailure:
         self.requests.append(request)
         if self.breaks:
             return UpstreamFailure(Fault.BROKEN, "it broke off")
-        return await self._upstream.open(request, timeouts)
-
-    async def close(self) -> None:
-        await self._upstream.close()
+        return await super().open(request, timeouts)
 
 
 @dataclass
@@ -102,7 +99,7 @@ async def a_place(folder: Path) -> Any:
     directory = Directory(await store.keys.list())
     (key,) = directory.all()
     settings = read_settings({}, data=folder / "data")
-    upstream = Flaky(SandboxUpstream(0.0, None))
+    upstream = Flaky()
     wiring = Wiring(
         settings=settings,
         router=Router(settings.upstreams, settings.routing),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from apertis.gateway.batches.results_stream import BookedLines, PassedLines
 from apertis.gateway.serving.answers import CutAnswer
 from apertis.gateway.store.records import StoreUnavailableError, UnknownBatchError
-from apertis.gateway.upstreams.contract import Fault, UpstreamFailure
+from apertis.gateway.upstreams.contract import UpstreamFailure
+from apertis.gateway.upstreams.outcome import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

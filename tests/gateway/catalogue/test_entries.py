@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.gateway.catalogue.entries import (
-    Document,
     Entry,
     configured_entry,
-    id_of,
     listed_entry,
     page,
 )
 from apertis.gateway.errors import Refusal
+from apertis.gateway.upstreams.contract import Document
+from apertis.gateway.upstreams.messages_api import id_of
 from apertis.models import ModelInfo
 
 

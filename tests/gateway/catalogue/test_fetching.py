@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 
 from apertis.gateway.catalogue.fetching import FRESH_SECONDS, Kept
-from apertis.gateway.upstreams.contract import Fault, UpstreamFailure
+from apertis.gateway.upstreams.contract import UpstreamFailure
+from apertis.gateway.upstreams.outcome import Fault
 
 FAILURE = UpstreamFailure(Fault.CONNECT, "away")
 

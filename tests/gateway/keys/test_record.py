@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import msgspec
 import pytest
 
 from apertis.gateway.keys.record import SETTINGS, KeyRecord
 from apertis.gateway.store.schema import keys
+from tests.kit.changing import run_changed
 
 
 def test_a_record_without_settings_limits_nothing() -> None:
@@ -36,14 +34,7 @@ def test_each_setting_has_a_column_in_the_store() -> None:
     assert set(SETTINGS) < kept
 
 
-# Puts a setting into the source of `keys.record` before anything else has imported it, and prints
-# where it turns up; nothing but its definition and its values names it.
-PRETENDED = '''
-import importlib.util, sys
-import msgspec
-spec = importlib.util.find_spec("apertis.gateway.keys.record")
-source = spec.loader.get_data(spec.origin).decode()
-setting = """
+SETTING = """
     color: Annotated[
         str | None,
         Setting(
@@ -52,39 +43,35 @@ setting = """
             shown={None: "none"},
         ),
     ] = None
-    response_cache:"""
-assert source.count("\\n    response_cache:") == 1
-record = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = record
-exec(compile(source.replace("\\n    response_cache:", setting), spec.origin, "exec"), vars(record))
+    response_cache: Annotated["""
 
+SCRIPT = """
+import msgspec
 import apertis.cli.keys as commands
 from apertis.cli.key_options import OPTION_OF, fields_of
 from apertis.cli.key_tables import key_sheet
 from apertis.gateway.admin.key_fields import changes_of, key_view, read_fields
 from apertis.gateway.admin.openapi import document
+from apertis.gateway.keys.record import KeyRecord, problems_of
 
 shapes = document()["components"]["schemas"]
 print([name for name in shapes if "color" in shapes[name].get("properties", ())])
 print(OPTION_OF["color"], [p.help for p in commands.create.params if p.name == "color"])
 print(changes_of(read_fields(b'{"color": "red"}')), changes_of(fields_of({"color": "none"})))
-made = record.KeyRecord(id="k", name="n", sha256="", hint="h", created_at=1, color=" ")
-print(*record.problems_of(made))
+made = KeyRecord(id="k", name="n", sha256="", hint="h", created_at=1, color=" ")
+print(*problems_of(made))
 shown = key_view(msgspec.structs.replace(made, color="red"))
 print(msgspec.to_builtins(shown)["color"])
 key_sheet(shown)
-'''
+"""
 
 
 def test_a_setting_that_is_defined_is_set_shown_described_and_checked_everywhere() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PRETENDED], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    places, option, changes, problem, shown, *sheet = done.stdout.splitlines()
+    changes = {"apertis.gateway.keys.record": [("\n    response_cache: Annotated[", SETTING)]}
+    places, option, given, problem, shown, *sheet = run_changed(changes, SCRIPT)
     assert places == "['KeyFields', 'KeyView', 'NewKeyFields']"
     assert option == """--color ["Its color; or 'none'."]"""
-    assert changes == "{'color': 'red'} {'color': None}"
+    assert given == "{'color': 'red'} {'color': None}"
     assert problem.startswith("'color' is ' ': expected 1 to 200 printable characters")
     assert shown == "red"
     assert ["Color", "red"] in [line.split() for line in sheet]

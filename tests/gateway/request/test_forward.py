@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apertis.gateway.request.body import NO_EDITS, Body, Edits, peek
+from apertis.gateway.request.forward import OutgoingRequest
+from apertis.gateway.routing import Target
 from apertis.testing import ScriptedServer, http_chunk, json_response, sse_event
 
 if TYPE_CHECKING:
@@ -143,3 +146,13 @@ def test_an_upstream_rests_as_long_as_it_asks(
         router = running.gateway._router
         ((_, until),) = router._rests.items()
         assert until - time.time() == pytest.approx(60, abs=5)
+
+
+@pytest.mark.parametrize("edits", [NO_EDITS, Edits(remove=("stop",))])
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "another"])
+def test_an_upstream_is_told_the_model_beside_the_bytes(model: str, edits: Edits) -> None:
+    body = peek(json.dumps(ASK).encode(), needs_max_tokens=True)
+    assert isinstance(body, Body)
+    outgoing = OutgoingRequest("POST", "/v1/messages", [], body, edits)
+    sent = outgoing.to(Target("here", model, "claude-sonnet-4-5"))
+    assert sent.model == model == json.loads(sent.body)["model"]

@@ -18,7 +18,7 @@ from apertis.gateway.request.body import Body, peek
 from apertis.gateway.request.charge import Charge, Ledger, Prices
 from apertis.gateway.request.context import Progress, RequestContext
 from apertis.gateway.request.stream import Relay
-from apertis.gateway.routing.outcome import Outcome
+from apertis.gateway.upstreams.outcome import Outcome, outcome_of_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +55,7 @@ class Chatter:
 
 def test_a_stream_without_content_is_not_held_back_for_ever() -> None:
     answer = Chatter()
-    relay = Relay(answer, Progress(CONTEXT), None, lambda _: None)
+    relay = Relay(answer, Progress(CONTEXT), None, lambda _: None, outcome_of_error)
     outcome = asyncio.run(asyncio.wait_for(relay.hold(None), 10))
     assert outcome is Outcome.OK
     assert answer.said < 2 * 2**20
@@ -123,7 +123,7 @@ def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str 
     progress.answers(200)
 
     async def run(charge: Charge) -> bytes:
-        relay = Relay(Pieces(pieces), progress, charge, lambda _: None)
+        relay = Relay(Pieces(pieces), progress, charge, lambda _: None, outcome_of_error)
         if await relay.begin(30) is not Outcome.OK:
             relay.discard()
             progress.ends(502, interrupted=False)

@@ -11,13 +11,10 @@ import pytest
 import trustme
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.upstreams.anthropic import ANTHROPIC_URL, AnthropicUpstream
-from apertis.gateway.upstreams.contract import (
-    Fault,
-    UpstreamFailure,
-    UpstreamRequest,
-    UpstreamTimeouts,
-)
+from apertis.gateway.config.settings import ANTHROPIC_URL
+from apertis.gateway.upstreams.anthropic import AnthropicUpstream
+from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
+from apertis.gateway.upstreams.outcome import Fault
 from apertis.testing import (
     Close,
     Exchange,

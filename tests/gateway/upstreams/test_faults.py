@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apertis.gateway.upstreams.contract import Fault, UpstreamFailure, UpstreamTimeouts
+from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamTimeouts
+from apertis.gateway.upstreams.outcome import Fault
 from apertis.testing import (
     AwaitDisconnect,
     Close,

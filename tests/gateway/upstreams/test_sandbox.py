@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apertis.gateway.upstreams.contract import (
-    Fault,
-    UpstreamFailure,
-    UpstreamRequest,
-    UpstreamTimeouts,
-)
+from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, UpstreamTimeouts
+from apertis.gateway.upstreams.outcome import Fault
 from apertis.gateway.upstreams.sandbox import SandboxUpstream
 
 if TYPE_CHECKING:

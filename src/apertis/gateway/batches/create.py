@@ -23,8 +23,8 @@ from apertis.gateway.errors import (
     upstream_error,
 )
 from apertis.gateway.request.charge import shortage
-from apertis.gateway.routing.outcome import Outcome
 from apertis.gateway.store.records import Batch, BatchLine, StoreUnavailableError
+from apertis.gateway.upstreams.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

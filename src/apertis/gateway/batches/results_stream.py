@@ -9,7 +9,8 @@ from apertis.gateway.batches.results import LineFraming, read_results
 from apertis.gateway.errors import Refusal, service_unavailable, upstream_error, upstream_timeout
 from apertis.gateway.serving.answers import CutAnswer
 from apertis.gateway.store.records import StoreUnavailableError, UnknownBatchError
-from apertis.gateway.upstreams.contract import Fault, UpstreamFailure
+from apertis.gateway.upstreams.contract import UpstreamFailure
+from apertis.gateway.upstreams.outcome import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable

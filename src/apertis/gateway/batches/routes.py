@@ -175,7 +175,7 @@ class BatchRoutes:
         if isinstance(answer, Refusal):
             return answer
         if answer.status != 200:
-            return (await self._calls.read(progress, answer))[1]
+            return await self._calls.read(progress, answer)
         headers = passed_down(progress, answer)
         if batch.settled_lines >= batch.lines:
             return LineAnswer(200, headers, PassedLines(answer))

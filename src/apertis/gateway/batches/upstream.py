@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from apertis.gateway.batches.results_stream import refusal_of
 from apertis.gateway.errors import Refusal, credential_refused, upstream_error, upstream_redirect
 from apertis.gateway.request.forward import WholeAnswer, passed_down, read_all
-from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
 from apertis.gateway.routing.targets import Target
 from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, redirect_target
+from apertis.gateway.upstreams.outcome import Outcome, outcome_of_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,20 +68,24 @@ class BatchCalls:
         answer = await self.open(progress, upstream, method, path, request)
         if isinstance(answer, Refusal):
             return answer
-        return (await self.read(progress, answer))[1]
+        return await self.read(progress, answer)
 
-    async def read(
+    async def read(self, progress: Progress, answer: UpstreamAnswer) -> WholeAnswer | Refusal:
+        """Read an answer to its end."""
+        whole = await self._read(progress, answer)
+        return refusal_of(whole) if isinstance(whole, UpstreamFailure) else whole
+
+    async def _read(
         self, progress: Progress, answer: UpstreamAnswer
-    ) -> tuple[Outcome, WholeAnswer | Refusal]:
-        """Read an answer to its end; what became of it, and the whole of it."""
+    ) -> WholeAnswer | UpstreamFailure:
         headers = passed_down(progress, answer)
         try:
             body = await read_all(answer)
         finally:
             answer.close()
         if isinstance(body, UpstreamFailure):
-            return outcome_of_fault(body.kind), refusal_of(body)
-        return outcome_of_status(answer.status), WholeAnswer(answer.status, headers, body)
+            return body
+        return WholeAnswer(answer.status, headers, body)
 
     async def post(
         self, progress: Progress, target: Target, path: str, headers: RawHeaders, body: bytes
@@ -90,9 +94,12 @@ class BatchCalls:
         outcome, answer = await self._open(
             progress, target.upstream, UpstreamRequest("POST", path, headers, body)
         )
-        return (
-            (outcome, answer) if isinstance(answer, Refusal) else await self.read(progress, answer)
-        )
+        if isinstance(answer, Refusal):
+            return outcome, answer
+        whole = await self._read(progress, answer)
+        if isinstance(whole, UpstreamFailure):
+            return outcome_of_fault(whole.kind), refusal_of(whole)
+        return outcome, whole
 
     async def _open(
         self, progress: Progress | None, name: str, request: UpstreamRequest
@@ -106,8 +113,8 @@ class BatchCalls:
         if isinstance(opened, UpstreamFailure):
             outcome, answer = outcome_of_fault(opened.kind), refusal_of(opened)
         else:
-            outcome = outcome_of_status(opened.status)
-            answer = _unfit(progress, opened) or opened
+            outcome = upstream.outcome_of_status(opened.status)
+            answer = _unfit(progress, opened, outcome) or opened
         # What batches are told of models says nothing about them: the target has none.
         wiring.router.report(Target(name, "", ""), outcome, self._wall_clock())
         return outcome, answer
@@ -119,14 +126,14 @@ class BatchCalls:
         return upstream_error(f"the upstream {upstream!r}, where the batch runs, is not configured")
 
 
-def _unfit(progress: Progress | None, answer: UpstreamAnswer) -> Refusal | None:
+def _unfit(progress: Progress | None, answer: UpstreamAnswer, outcome: Outcome) -> Refusal | None:
     """What is said in place of an answer that is not for the caller."""
     refusal = None
     if 300 <= answer.status < 400:
         refusal = upstream_redirect(answer.status)
         if progress is not None:
             progress.fails(f"it redirects to {redirect_target(answer.headers)} ({answer.status})")
-    elif outcome_of_status(answer.status) is Outcome.BAD_KEY:
+    elif outcome is Outcome.BAD_KEY:
         refusal = credential_refused()
     if refusal is not None:
         answer.close()

@@ -9,23 +9,22 @@ import msgspec
 
 from apertis.accounting.prices import LIST_PRICES
 from apertis.gateway.catalogue.entries import (
-    Document,
     Entry,
     configured_entry,
     document_of,
     listed_entry,
     page,
 )
-from apertis.gateway.catalogue.fetching import FRESH_SECONDS, NO_LIST, Kept, fetch_list, fetch_model
+from apertis.gateway.catalogue.fetching import FRESH_SECONDS, Kept
 from apertis.gateway.errors import Refusal, model_not_found, service_unavailable
 from apertis.gateway.request.forward import WholeAnswer
-from apertis.gateway.upstreams.contract import UpstreamFailure
+from apertis.gateway.upstreams.contract import NO_LIST, UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from apertis.gateway.config import ModelSettings, UpstreamSettings
-    from apertis.gateway.upstreams.contract import Upstream
+    from apertis.gateway.upstreams.contract import Document, Upstream
 
     Allows = Callable[[str], bool]
     from collections.abc import Callable
@@ -104,7 +103,7 @@ class _Source:
         self._usual = usual
         self._by_name = {name: m for m in reversed(models) for name in (m.id, *m.aliases)}
         self._upstream = upstream
-        self._list = Kept(lambda: fetch_list(upstream))
+        self._list = Kept(upstream.models)
         self._looked_up: dict[str, tuple[float, Document | None]] = {}
 
     async def entries(self, now: float) -> tuple[bool, list[Entry]]:
@@ -142,7 +141,7 @@ class _Source:
         until, document = self._looked_up.get(name, (now, None))
         if now < until:
             return document
-        found = await fetch_model(self._upstream, name)
+        found = await self._upstream.model(name)
         if not isinstance(found, UpstreamFailure):
             self._looked_up.pop(name, None)
             if len(self._looked_up) >= _MAX_NAMES:

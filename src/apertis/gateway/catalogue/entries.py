@@ -9,21 +9,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import msgspec
 
 from apertis.gateway.errors import Refusal, invalid_parameter
+from apertis.gateway.upstreams.messages_api import id_of
 from apertis.models.json import json_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Document", "Entry", "configured_entry", "document_of", "id_of", "listed_entry", "page"]
-
-# Values stay the bytes that came: a field that nobody here knows is handed on as it is.
-Document: TypeAlias = dict[str, msgspec.Raw]
+    from apertis.gateway.upstreams.contract import Document
 
 _RELEASED = re.compile(r"-(\d{4})(\d{2})(\d{2})\Z")
 # What the API says of a model whose release date is not known.
@@ -58,11 +56,6 @@ def listed_entry(document: Document) -> Entry | None:
 def document_of(id: str) -> Document:
     """Build the entry of a model that is known only by its id."""
     return {"id": _raw(id)}
-
-
-def id_of(document: Document) -> str | None:
-    """Return the id of a model as an upstream describes it."""
-    return _text(document, "id") or None
 
 
 def _whole(id: str, given: Document) -> Document:

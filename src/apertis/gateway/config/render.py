@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from apertis.gateway.config.kinds import quoted
 from apertis.gateway.config.settings import (
+    UPSTREAM_KINDS,
     ModelSettings,
     PriceSettings,
     UpstreamSettings,
@@ -56,8 +57,8 @@ def _lines(reading: Reading) -> Iterator[str]:
 
 
 def _upstream(upstream: UpstreamSettings) -> Iterator[str]:
-    # The sandbox has neither a credential nor a way to send it.
-    hidden = {"auth"} if upstream.kind == "sandbox" else set[str]()
+    # What is built in has neither a credential nor a way to send it.
+    hidden = set[str]() if UPSTREAM_KINDS[upstream.kind].url else {"auth"}
     for name, kind in kinds_of(UpstreamSettings).items():
         value = getattr(upstream, name)
         if value is not None and name not in hidden:

@@ -238,6 +238,30 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamKind:
+    """What the settings of one kind of upstream can be, and what people are told of it."""
+
+    url: str | None = None
+    """Where it is unless the settings say otherwise; a kind that is built in has no address, and
+    takes neither an address nor a key."""
+    told: str = ""
+    """What a kind that is built in is."""
+
+
+ANTHROPIC_URL = "https://api.anthropic.com"
+
+# `upstreams/registry` has the class of each.
+UPSTREAM_KINDS: Mapping[str, UpstreamKind] = MappingProxyType(
+    {
+        "anthropic": UpstreamKind(url=ANTHROPIC_URL),
+        "sandbox": UpstreamKind(
+            told="the sandbox, a deterministic stand-in for Claude. It is not a model."
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamSettings:
     """One place that answers requests; there can be several.
 
@@ -247,7 +271,7 @@ class UpstreamSettings:
 
     name: Annotated[str, Text("letters, digits, '.', '_' and '-'", r"[A-Za-z0-9._-]{1,64}")]
     """Its name in logs, metrics and reports."""
-    kind: Annotated[Literal["anthropic", "sandbox"], Choice(("anthropic", "sandbox"))] = "anthropic"
+    kind: Annotated[str, Choice(tuple(UPSTREAM_KINDS))] = "anthropic"
     """`anthropic` speaks the Messages API over HTTP; `sandbox` is the built-in stand-in."""
     base_url: Annotated[str | None, BaseUrl()] = None
     """URL of its API, with or without `/v1` at the end. Default for `anthropic`:

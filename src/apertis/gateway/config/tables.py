@@ -13,7 +13,14 @@ from apertis.gateway.config.kinds import Location, UnfitError
 from apertis.gateway.config.origin import Named, Origin, RawSetting
 from apertis.gateway.config.quantities import MONEY_STEP
 from apertis.gateway.config.secret import Secret
-from apertis.gateway.config.settings import ModelSettings, PriceSettings, UpstreamSettings, kinds_of
+from apertis.gateway.config.settings import (
+    ANTHROPIC_URL,
+    UPSTREAM_KINDS,
+    ModelSettings,
+    PriceSettings,
+    UpstreamSettings,
+    kinds_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["KEY_SETTINGS", "found_upstream", "read_prices", "read_upstreams"]
 
 KEY_SETTINGS = ("api_key_env", "api_key_file")
-_ANTHROPIC = "https://api.anthropic.com"
 _KEY = re.compile(r"[!-~]+")
 
 
@@ -65,19 +71,21 @@ def _upstream(given: RawSetting, reader: Reader) -> UpstreamSettings | None:
     values["api_key"] = _key(given, fields, reader)
     if "models" in fields:
         values["models"] = _models(fields["models"], reader)
-    if values.get("kind") == "sandbox":
-        _check_sandbox(fields, reader)
+    kind = values.get("kind", "anthropic")
+    url = UPSTREAM_KINDS[kind].url
+    if url is None:
+        _check_built_in(kind, fields, reader)
     elif "base_url" not in fields:
         if not fields.keys() & {"api_key", *KEY_SETTINGS}:
-            reader.problem(given.place, f"needs api_key_env or api_key_file for {_ANTHROPIC}")
-        values["base_url"] = _ANTHROPIC
+            reader.problem(given.place, f"needs api_key_env or api_key_file for {url}")
+        values["base_url"] = url
     return UpstreamSettings(**values)
 
 
-def _check_sandbox(fields: dict[str, RawSetting], reader: Reader) -> None:
+def _check_built_in(kind: str, fields: dict[str, RawSetting], reader: Reader) -> None:
     for name in ("base_url", "auth", *KEY_SETTINGS):
         if name in fields:
-            reader.problem(fields[name].place, "has no meaning for the sandbox, which is built in")
+            reader.problem(fields[name].place, f"has no meaning for the {kind}, which is built in")
 
 
 def _key(given: RawSetting, fields: dict[str, RawSetting], reader: Reader) -> Secret | None:
@@ -182,7 +190,7 @@ def found_upstream(reader: Reader) -> tuple[UpstreamSettings, str]:
         if flaw is not None:
             reader.complain(f"{variable} {flaw}")
         kind = kinds_of(UpstreamSettings)["base_url"]
-        url = reader.environment.get("ANTHROPIC_BASE_URL", "").strip() or _ANTHROPIC
+        url = reader.environment.get("ANTHROPIC_BASE_URL", "").strip() or ANTHROPIC_URL
         named = Origin(Named("ANTHROPIC_BASE_URL", ()), ())
         base_url = reader.value(RawSetting(url, named), kind)
         key = Secret(text, setting="api_key_env", source=variable)

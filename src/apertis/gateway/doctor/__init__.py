@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apertis.gateway.doctor.diagnosis import configuration_findings, diagnose
-from apertis.gateway.doctor.finding import Finding, State
 from apertis.gateway.doctor.running import gateway_findings
+from apertis.gateway.finding import Finding, State
 
 __all__ = ["Finding", "State", "configuration_findings", "diagnose", "gateway_findings"]

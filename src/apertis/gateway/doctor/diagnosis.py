@@ -6,15 +6,15 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from apertis.gateway.doctor.finding import fail, ok
 from apertis.gateway.doctor.listening import address_finding, proxies_finding, tls_finding
 from apertis.gateway.doctor.stored import store_findings
 from apertis.gateway.doctor.upstreams import upstream_findings
+from apertis.gateway.finding import fail, ok
 
 if TYPE_CHECKING:
     from apertis.gateway.config.read import Reading
     from apertis.gateway.config.reader import SettingsError
-    from apertis.gateway.doctor.finding import Finding
+    from apertis.gateway.finding import Finding
 
 __all__ = ["configuration_findings", "diagnose"]
 

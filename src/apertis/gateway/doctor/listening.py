@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from apertis.gateway.doctor.finding import fail, ok, warn
+from apertis.gateway.finding import fail, ok, warn
 from apertis.gateway.serving.certificate import CertificateError, read_certificate
 
 if TYPE_CHECKING:
     from apertis.gateway.config import ServerSettings
-    from apertis.gateway.doctor.finding import Finding
+    from apertis.gateway.finding import Finding
 
 __all__ = ["address_finding", "proxies_finding", "tls_finding"]
 

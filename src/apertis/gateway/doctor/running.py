@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.gateway.doctor.asking import ask
-from apertis.gateway.doctor.finding import fail, ok, warn
+from apertis.gateway.finding import fail, ok, warn
 from apertis.gateway.upstreams.anthropic import AnthropicUpstream
-from apertis.gateway.upstreams.contract import UpstreamFailure
+from apertis.gateway.upstreams.asking import ask
+from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamTimeouts
 from apertis.models.json import json_or_none
 from apertis.version import __version__
 
 if TYPE_CHECKING:
-    from apertis.gateway.doctor.finding import Finding
+    from apertis.gateway.finding import Finding
+    from apertis.gateway.upstreams.asking import Said
 
 __all__ = ["gateway_findings"]
+
+
+_TIMEOUTS = UpstreamTimeouts(connect=15.0, first_byte=15.0, idle=15.0)
+_MAX_BODY_BYTES = 2**20
 
 
 class _Home(msgspec.Struct):
@@ -49,8 +54,12 @@ async def gateway_findings(url: str, key: str | None) -> tuple[Finding, ...]:
         await client.close()
 
 
+async def _ask(client: AnthropicUpstream, target: str) -> Said | UpstreamFailure:
+    return await ask(client, target, "apertis-doctor", _TIMEOUTS, _MAX_BODY_BYTES)
+
+
 async def _found(client: AnthropicUpstream, url: str, key: str | None) -> tuple[Finding, ...]:
-    said = await ask(client, "/healthz")
+    said = await _ask(client, "/healthz")
     if isinstance(said, UpstreamFailure):
         advice = "start it with 'apertis serve', or correct --url or APERTIS_BASE_URL"
         return (fail("gateway", f"{url} does not answer: {said.reason}", advice),)
@@ -63,7 +72,7 @@ async def _found(client: AnthropicUpstream, url: str, key: str | None) -> tuple[
 
 
 async def _version(client: AnthropicUpstream, url: str) -> Finding:
-    said = await ask(client, "/")
+    said = await _ask(client, "/")
     home = None if isinstance(said, UpstreamFailure) else json_or_none(said[2], _Home)
     if home is None or home.name != "apertis":
         return warn("gateway", f"{url} does not say its version", "update and restart it")
@@ -74,7 +83,7 @@ async def _version(client: AnthropicUpstream, url: str) -> Finding:
 
 
 async def _readiness(client: AnthropicUpstream) -> Finding:
-    said = await ask(client, "/readyz")
+    said = await _ask(client, "/readyz")
     if isinstance(said, UpstreamFailure):
         return fail("gateway ready", said.reason, "look into its log")
     status, _, body = said
@@ -88,7 +97,7 @@ async def _readiness(client: AnthropicUpstream) -> Finding:
 async def _key(client: AnthropicUpstream, key: str | None) -> Finding:
     if key is None:
         return ok("gateway key", "not tried: APERTIS_API_KEY is not set")
-    said = await ask(client, "/v1/models?limit=1000")
+    said = await _ask(client, "/v1/models?limit=1000")
     if isinstance(said, UpstreamFailure):
         return fail("gateway key", said.reason, "look into its log")
     status, _, body = said

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.doctor.finding import fail, ok, warn
+from apertis.gateway.finding import fail, ok, warn
 from apertis.gateway.store.location import location_of
 from apertis.gateway.store.migration import is_at_head
 from apertis.gateway.store.records import StoreUnavailableError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from apertis.gateway.config import StoreSettings
-    from apertis.gateway.doctor.finding import Finding
+    from apertis.gateway.finding import Finding
 
 __all__ = ["store_findings"]
 

@@ -25,15 +25,14 @@ from apertis.gateway.errors import Refusal, upstream_error, upstream_redirect
 from apertis.gateway.request.body import NO_EDITS
 from apertis.gateway.request.stream import Relay
 from apertis.gateway.routing.attempts import Stop
-from apertis.gateway.routing.outcome import Outcome, outcome_of_fault, outcome_of_status
 from apertis.gateway.upstreams.contract import (
-    Fault,
     RawHeaders,
     UpstreamFailure,
     UpstreamRequest,
     UpstreamTimeouts,
     redirect_target,
 )
+from apertis.gateway.upstreams.outcome import Fault, Outcome, outcome_of_fault
 from apertis.models import Headers
 from apertis.sansio.outcome import retry_after
 from apertis.sansio.sse import begins_events
@@ -187,7 +186,9 @@ class OutgoingRequest:
         """The request with the names that the models have there."""
         own = self._own.get(target.upstream)
         if own is None and target.model == self._body.model and self._edits is NO_EDITS:
-            return UpstreamRequest(self.method, self.target, self.headers, self._body.data)
+            return UpstreamRequest(
+                self.method, self.target, self.headers, self._body.data, target.model
+            )
         key = (target.model, "" if own is None else target.upstream)
         body = self._bodies.get(key)
         if body is None:
@@ -198,7 +199,7 @@ class OutgoingRequest:
                 replace = {**replace, **own}
             body = self._body.edited(replace, self._edits.remove, self._edits.add)
             self._bodies[key] = body
-        return UpstreamRequest(self.method, self.target, self.headers, body)
+        return UpstreamRequest(self.method, self.target, self.headers, body, target.model)
 
 
 class Forwarder:
@@ -281,7 +282,8 @@ class Forwarder:
         attempts: RouteAttempts,
         charge: Charge | None,
     ) -> _Tried:
-        answer = await self._upstreams[target.upstream].open(request, self._timeouts)
+        upstream = self._upstreams[target.upstream]
+        answer = await upstream.open(request, self._timeouts)
         if isinstance(answer, UpstreamFailure):
             progress.reason = answer.reason
             outcome = outcome_of_fault(answer.kind)
@@ -297,8 +299,8 @@ class Forwarder:
             self._report(target, Outcome.MALFORMED)
             return Outcome.MALFORMED, None
         headers = passed_down(progress, answer)
-        is_good = 200 <= answer.status < 300
-        outcome = Outcome.OK if is_good else outcome_of_status(answer.status)
+        outcome = upstream.outcome_of_status(answer.status)
+        is_good = outcome is Outcome.OK
         if is_good and progress.streamed and not _is_stream(headers):
             answer = begun = _Begun(answer)
             if await begun.is_stream():
@@ -335,7 +337,13 @@ class Forwarder:
         attempts: RouteAttempts,
         charge: Charge | None,
     ) -> _Tried:
-        relay = Relay(answer, progress, charge, partial(self._report, target))
+        relay = Relay(
+            answer,
+            progress,
+            charge,
+            partial(self._report, target),
+            self._upstreams[target.upstream].outcome_of_error,
+        )
         try:
             if attempts.has_more:
                 # A caller's own deadline says how long; else pings must begin at some time.

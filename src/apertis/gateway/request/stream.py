@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from apertis.accounting.readers import StreamReader
 from apertis.accounting.tokens import NO_TOKENS, Use
 from apertis.gateway.errors import Refusal, upstream_error, upstream_timeout
-from apertis.gateway.routing.outcome import Outcome, outcome_of_error, outcome_of_fault
-from apertis.gateway.upstreams.contract import Fault, UpstreamFailure
+from apertis.gateway.upstreams.contract import UpstreamFailure
+from apertis.gateway.upstreams.outcome import Fault, Outcome, outcome_of_fault
 from apertis.sansio.sse import EventFraming, EventTooLargeError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Relay:
         "_framing",
         "_on_outcome",
         "_on_whole",
+        "_outcome_of_error",
         "_pending",
         "_progress",
         "_ready",
@@ -58,11 +59,13 @@ class Relay:
         progress: Progress,
         charge: Charge | None,
         on_outcome: Callable[[Outcome], None],
+        outcome_of_error: Callable[[str | None], Outcome],
     ) -> None:
         self.reader = StreamReader()
         self._answer = answer
         self._progress = progress
         self._charge = charge
+        self._outcome_of_error = outcome_of_error
         self._on_outcome: Callable[[Outcome], None] | None = on_outcome
         self._framing = EventFraming()
         self._pending: asyncio.Task[bytes | Refusal] | None = None
@@ -259,7 +262,7 @@ class Relay:
             # What came in one piece with the fault, be it the end of the message, is not given out.
             return self._failed
         if self.reader.error_type:
-            return outcome_of_error(self.reader.error_type)
+            return self._outcome_of_error(self.reader.error_type)
         return Outcome.OK if self.reader.stopped else self._failed
 
     def _finish(self) -> None:

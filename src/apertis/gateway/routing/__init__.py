@@ -16,14 +16,14 @@ from apertis.gateway.routing.fallback import (
     fallback_plan,
     is_bound,
 )
-from apertis.gateway.routing.outcome import (
+from apertis.gateway.routing.router import Router, UpstreamState
+from apertis.gateway.routing.targets import Target
+from apertis.gateway.upstreams.outcome import (
     Outcome,
     outcome_of_error,
     outcome_of_fault,
     outcome_of_status,
 )
-from apertis.gateway.routing.router import Router, UpstreamState
-from apertis.gateway.routing.targets import Target
 
 __all__ = [
     "BOUND_HEADER",

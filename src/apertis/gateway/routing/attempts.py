@@ -19,7 +19,7 @@ from apertis.gateway.errors import (
     upstream_timeout,
 )
 from apertis.gateway.routing.fallback import FallbackReason, fallback_headers, reason_of
-from apertis.gateway.routing.outcome import Outcome
+from apertis.gateway.upstreams.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from apertis.gateway.routing.outcome import Outcome
+from apertis.gateway.upstreams.outcome import Outcome
 
 __all__ = ["BAD_KEY_FACTOR", "Breaker", "BreakerState", "Cause"]
 

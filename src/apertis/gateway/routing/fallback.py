@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 from urllib.parse import quote
 
 from apertis.gateway.errors import Refusal, invalid_parameter
-from apertis.gateway.routing.outcome import Outcome
+from apertis.gateway.upstreams.outcome import Outcome
 from apertis.models.json import json_or_none
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from apertis.gateway.routing.affinity import AffinityTable
 from apertis.gateway.routing.breaker import Breaker, BreakerState, Cause
-from apertis.gateway.routing.outcome import Outcome
 from apertis.gateway.routing.targets import Group, Names, Route
+from apertis.gateway.upstreams.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -94,6 +94,11 @@ class UsageRow(_TokenSums, frozen=True, kw_only=True):
     estimated: int = 0
     interrupted: int = 0
     cost_units: int = 0
+
+    if TYPE_CHECKING:
+        # The sums of tokens have no line of their own: they are those of `COLUMNS`.
+        def __init__(self, **values: Any) -> None: ...
+        def __getattr__(self, column: str) -> int: ...
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from apertis.aio.wire import Wire
 from apertis.errors import ConfigurationError, ParameterError
-from apertis.gateway.upstreams.contract import Fault, UpstreamFailure
+from apertis.gateway.config.settings import ANTHROPIC_URL
+from apertis.gateway.finding import fail, ok, warn
+from apertis.gateway.upstreams.asking import ask
+from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamTimeouts, redirect_target
 from apertis.gateway.upstreams.headers import passed_down, request_head, request_target
-from apertis.gateway.upstreams.sandbox import SandboxUpstream
+from apertis.gateway.upstreams.messages_api import MessagesApi
+from apertis.gateway.upstreams.outcome import Fault
 from apertis.sansio.outcome import Failure
 from apertis.sansio.proxy import choose_proxy
 from apertis.sansio.request import checked_value, parse_base_url
+from apertis.sansio.slices import items, slices
 from apertis.sansio.timeouts import Limits
 from apertis.tls import SERVER_HINT
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Sequence
 
     from apertis.aio.wire import WireAnswer
     from apertis.gateway.config import Settings, UpstreamSettings
-    from apertis.gateway.upstreams.contract import Upstream, UpstreamRequest, UpstreamTimeouts
+    from apertis.gateway.finding import Finding
+    from apertis.gateway.upstreams.contract import UpstreamRequest
 
-__all__ = ["ANTHROPIC_URL", "AnthropicAnswer", "AnthropicUpstream", "build_upstreams"]
-
-ANTHROPIC_URL = "https://api.anthropic.com"
+_SLOW_SECONDS = 2.0
+# A list of models is far smaller; more than this is something else.
+_MAX_LIST_BYTES = 2**20
+# Whoever looks how an upstream is does not wait for long.
+_MAX_CHECK_SECONDS = 15.0
 
 
 class AnthropicAnswer:
@@ -56,7 +66,7 @@ class AnthropicAnswer:
         self._answer.hang_up()
 
 
-class AnthropicUpstream:
+class AnthropicUpstream(MessagesApi):
     """Passes requests on as they came, with the upstream's own key in place of the caller's.
 
     `base_url` may end in a path, to which the request's target is added; without one it is
@@ -81,7 +91,8 @@ class AnthropicUpstream:
     ) -> None:
         self.name = name
         origin = parse_base_url(
-            base_url or ANTHROPIC_URL, name=f"the base_url of the upstream {name!r}"
+            base_url or ANTHROPIC_URL,
+            name=f"the base_url of the upstream {name!r}",
         )
         # The gateway reads usage from the bytes, so they must not be compressed.
         self._wire = Wire(proxy=None, tls=tls, max_connections=max_connections, codings=frozenset())
@@ -96,6 +107,18 @@ class AnthropicUpstream:
         self._default_version = f"anthropic-version: {version}\r\n".encode("latin-1")
         self._timeouts: UpstreamTimeouts | None = None
         self._limits = Limits(None, None, None)
+
+    @classmethod
+    def of(cls, own: UpstreamSettings, settings: Settings) -> AnthropicUpstream:
+        """Make the upstream of its settings."""
+        return cls(
+            own.name,
+            own.base_url,
+            api_key=None if own.api_key is None else own.api_key.reveal(),
+            auth=own.auth,
+            anthropic_version=settings.server.anthropic_version,
+            max_connections=own.max_connections,
+        )
 
     def __repr__(self) -> str:
         return f"AnthropicUpstream({self.name!r})"
@@ -123,6 +146,21 @@ class AnthropicUpstream:
         )
         answer = await self._wire.open(self._origin, request.method, head, body, self._limits)
         return _failed(answer) if isinstance(answer, Failure) else AnthropicAnswer(answer)
+
+    async def check(
+        self, own: UpstreamSettings, connect_seconds: float, clock: Callable[[], float]
+    ) -> Finding:
+        """Say how it is, by one real request for a list of models."""
+        subject = f"upstream {own.name}"
+        timeouts = UpstreamTimeouts(
+            min(connect_seconds, _MAX_CHECK_SECONDS), _MAX_CHECK_SECONDS, _MAX_CHECK_SECONDS
+        )
+        began = clock()
+        said = await ask(self, "/v1/models?limit=1", "apertis-doctor", timeouts, _MAX_LIST_BYTES)
+        if isinstance(said, UpstreamFailure):
+            advice = f"check that {own.base_url} is its address, and that this machine reaches it"
+            return fail(subject, said.reason, advice)
+        return _judged(subject, own, *said) or _timed(subject, own, clock() - began)
 
     async def close(self) -> None:
         """Close the connections that are kept; answers under way come to their end."""
@@ -160,38 +198,69 @@ def _checked(field: str, value: str, upstream: str) -> str:
         ) from None
 
 
-def build_upstreams(
-    settings: Settings,
-    running: Mapping[str, Upstream] | None = None,
-    before: Settings | None = None,
-) -> dict[str, Upstream]:
-    """Make the upstreams by name; those `running` whose settings did not change go on as they are.
+def _judged(
+    subject: str,
+    upstream: UpstreamSettings,
+    status: int,
+    headers: Sequence[tuple[bytes, bytes]],
+    body: bytes,
+) -> Finding | None:
+    """What is wrong with the answer; None if it is a list of models."""
+    where = upstream.base_url
+    if status in {401, 403}:
+        return _refused(subject, upstream, status)
+    if 300 <= status < 400:
+        to = redirect_target(headers)
+        advice = "make that the upstream's base_url: redirects are not followed"
+        return fail(subject, f"{where} redirects to {to} ({status})", advice)
+    if status >= 500:
+        advice = "try again; if it stays, ask those who run it"
+        return fail(subject, f"{where} fails with status {status}", advice)
+    if status == 429:
+        advice = "wait, or raise the limits of its key"
+        return warn(subject, f"{where} limits the requests of its key just now (429)", advice)
+    if status != 200:
+        advice = "check base_url; if it has no such list, a real request tells whether it works"
+        return warn(subject, f"{where} answers GET /v1/models with status {status}", advice)
+    if not _is_list(body):
+        advice = "check base_url: a page or another API may be there"
+        return fail(subject, f"{where} answers, and not with a list of models", advice)
+    return None
 
-    `ConfigurationError` says which setting cannot be.
-    """
-    same = before is not None and (
-        settings.server.anthropic_version == before.server.anthropic_version
-        and settings.sandbox == before.sandbox
+
+def _refused(subject: str, upstream: UpstreamSettings, status: int) -> Finding:
+    if upstream.api_key is None:
+        message = f"{upstream.base_url} wants a key, and none is configured ({status})"
+        return fail(subject, message, "name one by api_key_env or api_key_file")
+    where = f"{upstream.api_key.setting} = {upstream.api_key.source}"
+    return fail(
+        subject,
+        f"{upstream.base_url} refuses the key ({status})",
+        f"replace the key ({where}), or set auth to the header that it is meant for; now: "
+        f"{upstream.auth}",
     )
-    unchanged: set[UpstreamSettings] = (
-        set(before.upstreams) if before is not None and same else set()
-    )
-    upstreams: dict[str, Upstream] = {}
-    for own in settings.upstreams:
-        known = (running or {}).get(own.name)
-        upstreams[own.name] = known if known and own in unchanged else _build(own, settings)
-    return upstreams
 
 
-def _build(own: UpstreamSettings, settings: Settings) -> Upstream:
-    if own.kind == "sandbox":
-        speed = settings.sandbox
-        return SandboxUpstream(speed.first_token_seconds, speed.tokens_per_second, name=own.name)
-    return AnthropicUpstream(
-        own.name,
-        own.base_url,
-        api_key=None if own.api_key is None else own.api_key.reveal(),
-        auth=own.auth,
-        anthropic_version=settings.server.anthropic_version,
-        max_connections=own.max_connections,
-    )
+def _is_list(body: bytes) -> bool:
+    page = slices(body, ("data",))
+    return page is not None and items(page.get("data", b"")) is not None
+
+
+def _timed(subject: str, upstream: UpstreamSettings, seconds: float) -> Finding:
+    message = f"{upstream.base_url} takes the key and answers in {seconds * 1000:.0f} ms"
+    if upstream.api_key is None:
+        message = f"{upstream.base_url} answers without a key in {seconds * 1000:.0f} ms"
+    if seconds > _SLOW_SECONDS:
+        return warn(subject, message, "look for what is slow: the network, a proxy, or it")
+    parts = urlsplit(upstream.base_url or "")
+    if parts.scheme == "http" and upstream.api_key and not _is_local(parts.hostname or ""):
+        return warn(subject, f"{message}, and the key travels in the clear", "use https://")
+    return ok(subject, message)
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        # Names without a dot are those of containers and of this machine.
+        return "." not in host

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from apertis.gateway.config import UpstreamSettings
+    from apertis.gateway.finding import Finding
+    from apertis.gateway.upstreams.outcome import Fault, Outcome
 
 __all__ = [
     "TOLD_BY_PROXIES",
     "ClientLeft",
-    "Fault",
     "Headers",
     "RawHeaders",
     "Request",
@@ -49,6 +51,13 @@ _MAX_SHOWN_LENGTH = 200
 Headers = tuple[tuple[str, str], ...]
 RawHeaders = list[tuple[bytes, bytes]]
 
+# A model as its upstream describes it. Values stay the bytes that came: a field that nobody here
+# knows is handed on as it is.
+Document: TypeAlias = dict[str, msgspec.Raw]
+
+# Not the same as a list without models: the upstream does not say what it has.
+NO_LIST: Final[dict[str, Document]] = {}
+
 
 class Request(msgspec.Struct):
     """A client's request. Header names are lower-case; the query is not decoded.
@@ -69,19 +78,6 @@ class Request(msgspec.Struct):
 
 class ClientLeft(ConnectionError):
     """The client closed its connection before its request was complete."""
-
-
-class Fault(enum.Enum):
-    """A failure of an upstream that gave no response."""
-
-    CONNECT = enum.auto()
-    """No connection came about: the request never left."""
-    BUSY = enum.auto()
-    """All connections that the gateway may have to the upstream are in use."""
-    TIMEOUT = enum.auto()
-    """No byte came in time."""
-    BROKEN = enum.auto()
-    """The connection or the response was truncated, or is not HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +108,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     target: str
     headers: RawHeaders
     body: bytes
+    model: str = ""
+    """The upstream's name for the model, as the body has it; nothing where no model is asked."""
 
 
 class UpstreamAnswer(Protocol):
@@ -152,6 +150,28 @@ class Upstream(Protocol):
         self, request: UpstreamRequest, timeouts: UpstreamTimeouts
     ) -> UpstreamAnswer | UpstreamFailure:
         """Send one request, and wait for the head of its response."""
+        ...
+
+    async def models(self) -> dict[str, Document] | UpstreamFailure:
+        """Read all models by id, in its order; `NO_LIST` itself where it has no list."""
+        ...
+
+    async def model(self, name: str) -> Document | UpstreamFailure | None:
+        """Read one model by its id or alias; None where it does not know it."""
+        ...
+
+    async def check(
+        self, own: UpstreamSettings, connect_seconds: float, clock: Callable[[], float]
+    ) -> Finding:
+        """Say how it is, by one request of its own; `own` are the settings that made it."""
+        ...
+
+    def outcome_of_status(self, status: int) -> Outcome:
+        """Classify an answer by its status."""
+        ...
+
+    def outcome_of_error(self, error_type: str | None) -> Outcome:
+        """Classify an error that came in a stream, by its type."""
         ...
 
     async def close(self) -> None:

@@ -6,21 +6,19 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING
 
-from apertis.gateway.upstreams.contract import (
-    Fault,
-    UpstreamFailure,
-    UpstreamRequest,
-    header_values,
-)
+from apertis.gateway.finding import ok
+from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest, header_values
+from apertis.gateway.upstreams.messages_api import MessagesApi
+from apertis.gateway.upstreams.outcome import Fault
 from apertis.sandbox import Sandbox, Speed, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from apertis.gateway.config import Settings, UpstreamSettings
+    from apertis.gateway.finding import Finding
     from apertis.gateway.upstreams.contract import RawHeaders, UpstreamTimeouts
     from apertis.sandbox import Reply, Step
-
-__all__ = ["SandboxAnswer", "SandboxUpstream"]
 
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"cookie", b"proxy-authorization"})
 _CUT = "the sandbox cut the connection, as it was asked to"
@@ -74,7 +72,7 @@ class SandboxAnswer:
         self._next, self._steps = b"", iter(())
 
 
-class SandboxUpstream:
+class SandboxUpstream(MessagesApi):
     """Answers every request itself; nothing leaves the process."""
 
     def __init__(
@@ -107,6 +105,22 @@ class SandboxUpstream:
         if isinstance(first, UpstreamFailure):
             return first
         return SandboxAnswer(reply, first, steps, timeouts.idle)
+
+    @classmethod
+    def of(cls, own: UpstreamSettings, settings: Settings) -> SandboxUpstream:
+        """Make the upstream of its settings."""
+        speed = settings.sandbox
+        return cls(speed.first_token_seconds, speed.tokens_per_second, name=own.name)
+
+    async def check(
+        self,
+        own: UpstreamSettings,
+        connect_seconds: float,  # noqa: ARG002
+        clock: Callable[[], float],  # noqa: ARG002
+    ) -> Finding:
+        """Say what it is."""
+        message = "the sandbox, a stand-in for Claude: built in, and not a model"
+        return ok(f"upstream {own.name}", message)
 
     async def close(self) -> None:
         """Do nothing: nothing is kept."""

@@ -12,7 +12,7 @@ from apertis.gateway.routing import (
     outcome_of_fault,
     outcome_of_status,
 )
-from apertis.gateway.upstreams.contract import Fault
+from apertis.gateway.upstreams.outcome import Fault
 
 STATUSES = {
     200: Outcome.OK,

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import enum
 
-from apertis.gateway.upstreams.contract import Fault
 
-__all__ = ["Outcome", "outcome_of_error", "outcome_of_fault", "outcome_of_status"]
+class Fault(enum.Enum):
+    """A failure of an upstream that gave no response."""
+
+    CONNECT = enum.auto()
+    """No connection came about: the request never left."""
+    BUSY = enum.auto()
+    """All connections that the gateway may have to the upstream are in use."""
+    TIMEOUT = enum.auto()
+    """No byte came in time."""
+    BROKEN = enum.auto()
+    """The connection or the response was truncated, or is not HTTP."""
 
 
 class Outcome(enum.Enum):
