@@ -12,10 +12,10 @@ TOOLS := $(VENV)/.tools
 
 .PHONY: help setup demo test clients soak lint format coverage news bench docs site clean
 
-help:  ## Show what there is.
+help:  ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
-setup: $(TOOLS)  ## Make the environment in .venv.
+setup: $(TOOLS)  ## Create the environment in .venv.
 
 $(PACKAGE): pyproject.toml
 	@test -n "$(PYTHON)" || { printf '%s\n' \
@@ -38,7 +38,7 @@ demo: $(PACKAGE)  ## Run the examples against the sandbox, over real HTTP, offli
 test: $(TOOLS)  ## Run the tests, on all processors (JOBS=0: in one process).
 	@$(BIN)/python -m pytest --numprocesses $(or $(JOBS),auto) --dist loadfile $(TESTS)
 
-clients: $(TOOLS)  ## Install others' clients, which the tests drive if they are there.
+clients: $(TOOLS)  ## Install other projects' clients, which the tests use if they are installed.
 	@$(BIN)/python -m tests.gateway.clients.installing
 
 soak: $(TOOLS)  ## Load a gateway for ten minutes (SECONDS=60 for one), and look for growth.

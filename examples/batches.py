@@ -1,4 +1,4 @@
-"""Hand in several requests as one batch, wait for it, and read its results."""
+"""Send several requests as one batch, wait for it, and read its results."""
 
 from apertis import Apertis
 

@@ -1,4 +1,4 @@
-"""See how failures arrive: as classes, with the service's reason and its request id.
+"""Handle errors: a class for each status, with the service's reason and the request id.
 
 Overload, rate limits and broken connections are tried again by themselves, twice by default;
 what is raised is what still failed after that.

@@ -1,4 +1,4 @@
-"""Let the model think before it answers, and show both apart."""
+"""Use extended thinking, and print thinking and text apart."""
 
 from apertis import Apertis
 

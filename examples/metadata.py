@@ -1,4 +1,4 @@
-"""Look behind an answer: its model, its usage, and what the service told in its headers."""
+"""Inspect a response: its model, its usage, and its headers."""
 
 from apertis import Apertis
 

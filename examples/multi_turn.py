@@ -1,4 +1,4 @@
-"""Hold a conversation: the history goes along, and an answer goes back in as it came."""
+"""Hold a conversation: send the history along, responses included."""
 
 from apertis import Apertis
 from apertis.params import MessageParam

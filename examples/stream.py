@@ -1,4 +1,4 @@
-"""Stream an answer: print its text as it comes, then look at the finished message."""
+"""Stream a response: print its text as it arrives, then look at the finished message."""
 
 from apertis import Apertis
 

@@ -1,4 +1,4 @@
-"""Get an answer in a shape of your own: JSON that follows a schema."""
+"""Get structured output: JSON that follows a schema."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Let the model call a function: run what it asks for, and hand the result back."""
+"""Let the model call a function: run it, and send the result back."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Ask about an image in a file: it is read, encoded and labelled with its type."""
+"""Ask about an image in a file: it is read, encoded and labeled with its type."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ def main() -> None:
                     "role": "user",
                     "content": [
                         image("https://www.python.org/static/img/python-logo.png"),
-                        {"type": "text", "text": "Which colours does this logo have?"},
+                        {"type": "text", "text": "Which colors does this logo have?"},
                     ],
                 }
             ],
