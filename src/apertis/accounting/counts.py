@@ -54,30 +54,12 @@ _ATTEMPTS = ("message", "fallback_message")
 class UsageCounts:
     """Takes `usage` objects in the order in which they came."""
 
-    __slots__ = (
-        "_cache_read",
-        "_cache_write",
-        "_fast",
-        "_input",
-        "_iterations",
-        "_not_counts",
-        "_us_only",
-        "_web_searches",
-        "_write_1h",
-        "_write_5m",
-        "output",
-        "seen",
-    )
+    __slots__ = ("_fast", "_iterations", "_known", "_not_counts", "_us_only", "seen")
 
     def __init__(self) -> None:
         self.seen = False
-        self.output: int | None = None
-        self._input: int | None = None
-        self._cache_read: int | None = None
-        self._cache_write: int | None = None
-        self._write_5m: int | None = None
-        self._write_1h: int | None = None
-        self._web_searches: int | None = None
+        # By the fields of `Tokens`; `cache_write` is what was written for any time.
+        self._known: dict[str, int] = {}
         self._fast = False
         self._us_only = False
         self._iterations: list[object] = []
@@ -88,15 +70,13 @@ class UsageCounts:
         """Take the next object; what is no object, or not a count, is as good as not there."""
         if not _is_object(usage):
             return
-        self._input = self._next("input", usage.get("input_tokens"), self._input)
-        self.output = self._next("output", usage.get("output_tokens"), self.output)
-        read = usage.get("cache_read_input_tokens")
-        self._cache_read = self._next("cache_read", read, self._cache_read)
-        self._update_writes(usage)
+        self._take("input", usage.get("input_tokens"))
+        self._take("output", usage.get("output_tokens"))
+        self._take("cache_read", usage.get("cache_read_input_tokens"))
+        self._take_writes(usage)
         tools = usage.get("server_tool_use")
         if _is_object(tools):
-            searches = tools.get("web_search_requests")
-            self._web_searches = self._next("web_search_requests", searches, self._web_searches)
+            self._take("web_search_requests", tools.get("web_search_requests"))
         if usage.get("speed") is not None:
             self._fast = usage["speed"] == "fast"
         if usage.get("inference_geo") is not None:
@@ -105,35 +85,43 @@ class UsageCounts:
         if isinstance(iterations, list):
             self._iterations = cast("list[object]", iterations)[:_MAX_ITERATIONS]
 
-    def _next(self, name: str, said: object, known: int | None) -> int | None:
-        if said is None:
-            return known
+    def update_at_end(self, usage: object) -> bool:
+        """Take the object of `message_delta`; tell whether it counts the output, which is new."""
+        before = self._known.pop("output", None)
+        self.update(usage)
+        counted = "output" in self._known
+        if before is not None:
+            self._known.setdefault("output", before)
+        return counted
+
+    def _take(self, name: str, said: object) -> None:
+        count = self._counted(name, said, name in self._known)
+        if count is not None:
+            self._known[name] = count
+
+    def _counted(self, name: str, said: object, known: bool) -> int | None:
         count = _count(said)
         if count is not None:
             self.seen = True
-            if self._not_counts:
-                self._not_counts.discard(name)
-            return count
-        if known is None:
+            self._not_counts.discard(name)
+        elif said is not None and not known:
             self._not_counts.add(name)
-        return known
+        return count
 
-    def _update_writes(self, usage: Mapping[str, object]) -> None:
+    def _take_writes(self, usage: Mapping[str, object]) -> None:
+        known = self._known
+        parts: int | None = None
         split = usage.get("cache_creation")
-        said = usage.get("cache_creation_input_tokens")
-        if split is None and said is None:
-            return
-        parted = False
         if _is_object(split):
-            m5, h1 = (split.get(f"ephemeral_{age}_input_tokens") for age in ("5m", "1h"))
-            self._write_5m = self._next("cache_write_5m", m5, self._write_5m)
-            self._write_1h = self._next("cache_write_1h", h1, self._write_1h)
-            parted = _count(m5) is not None or _count(h1) is not None
-        total = _count(said)
-        self._next("cache_write_5m", said, self._cache_write)
-        if total is not None or parted:
-            parts = (self._write_5m or 0) + (self._write_1h or 0) if parted else 0
-            self._cache_write = max(total or 0, parts)
+            said = [split.get(f"ephemeral_{age}_input_tokens") for age in ("5m", "1h")]
+            self._take("cache_write_5m", said[0])
+            self._take("cache_write_1h", said[1])
+            if any(_count(count) is not None for count in said):
+                parts = known.get("cache_write_5m", 0) + known.get("cache_write_1h", 0)
+        said_total = usage.get("cache_creation_input_tokens")
+        total = self._counted("cache_write_5m", said_total, "cache_write" in known)
+        if total is not None or parts is not None:
+            known["cache_write"] = max(total or 0, parts or 0)
 
     def use(self) -> Use:
         """Give what was used by the model that answered.
@@ -193,15 +181,16 @@ class UsageCounts:
     def _top(self) -> Tokens:
         # Cache writes that nobody split are 5-minute writes; when a later total says less than
         # the split, the hour's share shrinks last.
-        written = self._cache_write or 0
-        write_1h = min(self._write_1h or 0, written)
+        known = self._known.get
+        written = known("cache_write", 0)
+        write_1h = min(known("cache_write_1h", 0), written)
         return Tokens(
-            self._input or 0,
-            self.output or 0,
-            self._cache_read or 0,
+            known("input", 0),
+            known("output", 0),
+            known("cache_read", 0),
             written - write_1h,
             write_1h,
-            self._web_searches or 0,
+            known("web_search_requests", 0),
             self._fast,
             self._us_only,
         )
@@ -219,12 +208,8 @@ class UsageCounts:
         return 0 if self._unknown() else self._top().total
 
     def _unknown(self) -> frozenset[str]:
-        if not self._not_counts and self._input is not None and self.output is not None:
-            return frozenset()
-        required = {"input": self._input, "output": self.output}
-        return frozenset(
-            (*self._not_counts, *(name for name, count in required.items() if count is None))
-        )
+        required = (name for name in ("input", "output") if name not in self._known)
+        return frozenset((*self._not_counts, *required))
 
 
 def completed(

@@ -339,11 +339,7 @@ class StreamReader:
             self._prefix = _NONE
 
     def _on_message_delta(self, event: _Event) -> None:
-        before, self._counts.output = self._counts.output, None
-        self._counts.update(event.usage)
-        counted = self._counts.output is not None
-        if not counted:
-            self._counts.output = before
+        counted = self._counts.update_at_end(event.usage)
         if event.delta is not None and event.delta.stop_reason is not None:
             self.stop_reason = event.delta.stop_reason
             self._final = counted
