@@ -189,6 +189,28 @@ def test_the_rooms_of_the_gateway_import_one_way(name: str) -> None:
     assert used - {room} <= GATEWAY[room]
 
 
+OUTSIDE = [
+    name
+    for name, imported in IMPORTS.items()
+    if "apertis.gateway.request.context" in {own(found.name) for found in imported}
+    and not name.startswith("apertis.gateway.request.")
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_what_comes_of_a_request_is_assigned_in_one_room(name: str) -> None:
+    assigned = [
+        ast.unparse(target)
+        for node in ast.walk(ast.parse(MODULES[name].read_text()))
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign)
+        for whole in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        for target in (whole.elts if isinstance(whole, ast.Tuple) else [whole])
+        if isinstance(target, ast.Attribute)
+        and ast.unparse(target.value).split(".")[-1] in {"context", "progress"}
+    ]
+    assert not assigned
+
+
 def test_the_gateways_root_has_few_modules() -> None:
     root = {name for name in MODULES if name.rpartition(".")[0] == "apertis.gateway"}
     modules = {name for name in root if MODULES[name].name != "__init__.py"}

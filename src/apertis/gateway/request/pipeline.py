@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from apertis.gateway.request.forward import Forwarder
     from apertis.gateway.request.threads import Threads
     from apertis.gateway.routing.router import Router
-    from apertis.gateway.routing.targets import Target
+    from apertis.gateway.routing.targets import Group, Target
     from apertis.gateway.upstreams.contract import Request
     from apertis.limiting.tokens import Reservation
     from apertis.sansio.slices import Shape
@@ -192,7 +192,8 @@ class Pipeline:
             if not isinstance(cached, bytes | None):
                 return cached
             keep = cached
-        charge = self._charge(progress, key, admitted, held)
+        group = self.router.group(body.model)
+        charge = self._charge(progress, key, admitted, group, held)
         if isinstance(charge, Refusal):
             return charge
         try:
@@ -204,8 +205,8 @@ class Pipeline:
                 admitted.edits,
                 places or NO_FIELDS,
             )
-            affinity = self._affinity(body, request)
-            attempts = self._attempts(body, admitted.plan, affinity, places)
+            affinity = self._affinity(body, group, request)
+            attempts = self._attempts(body, group, admitted.plan, affinity, places)
             answer = await self.forwarder.send(progress, message, attempts, charge)
         except BaseException:
             # Nearly always, the caller left: what the upstream made of it nobody will tell.
@@ -344,7 +345,12 @@ class Pipeline:
         return tuple(Hop(ids(hop.model), hop.max_tokens, hop.fast) for hop in chain.hops)
 
     def _charge(
-        self, progress: Progress, key: Key, admitted: _Admitted, held: Held | None
+        self,
+        progress: Progress,
+        key: Key,
+        admitted: _Admitted,
+        group: Group,
+        held: Held | None,
     ) -> Charge | Refusal:
         """Set tokens and money aside for a request."""
         body = admitted.body
@@ -353,7 +359,7 @@ class Pipeline:
             reserved = self._reserve_tokens(key, body, held)
         if isinstance(reserved, Refusal):
             return reserved
-        models = self.router.group(body.model).ids
+        models = group.ids
         for model in admitted.plan.models:
             models += self.router.ids(model)
         chain = admitted.asked.chain
@@ -397,8 +403,9 @@ class Pipeline:
         message = OutgoingRequest(
             request.method, _target(request), request.raw_headers, body, edits
         )
-        affinity = self._affinity(body, request)
-        attempts = self._attempts(body, NO_FALLBACK, affinity, admitted.places)
+        group = self.router.group(body.model)
+        affinity = self._affinity(body, group, request)
+        attempts = self._attempts(body, group, NO_FALLBACK, affinity, admitted.places)
         answer = await self.forwarder.send(progress, message, attempts, None)
         if isinstance(answer, WholeAnswer) and _cannot_count(answer):
             likely = body.estimate.likely_tokens
@@ -480,9 +487,9 @@ class Pipeline:
             reserved.standing.retry_after_seconds, "tokens a minute of this API key"
         )
 
-    def _affinity(self, body: Body, request: Request) -> str | None:
+    def _affinity(self, body: Body, group: Group, request: Request) -> str | None:
         """What the conversation is recognised by, where that makes a difference."""
-        if not self.router.chooses(body.model):
+        if len(group.routes) < 2 or not self.router.chooses(body.model):
             return None
         return affinity_of(
             request.headers,
@@ -494,6 +501,7 @@ class Pipeline:
     def _attempts(
         self,
         body: Body,
+        group: Group,
         plan: FallbackPlan,
         affinity: str | None,
         places: Mapping[str, Mapping[str, bytes]] | None,
@@ -506,7 +514,9 @@ class Pipeline:
                 return found
             return tuple(target for target in found if target.upstream in places)
 
-        return RouteAttempts(body.model, plan, targets_of, lambda: is_bound(body.data))
+        # Where there is one upstream, nothing is left to choose.
+        first = group.targets if len(group.routes) < 2 and places is None else None
+        return RouteAttempts(body.model, plan, targets_of, lambda: is_bound(body.data), first)
 
     def _settle(
         self, progress: Progress, charge: Charge, answer: WholeAnswer, keep: bytes | None

@@ -3,6 +3,18 @@
 The bytes are copied, never rebuilt. A reader beside them takes the usage, and tells whether the
 stream came to its end. One that is truncated ends in an `error` event; what was used is booked
 before the last bytes are handed out, however the stream ends.
+
+Theory of operation. What one event costs is `next`: it reads what came (`UpstreamAnswer.read`),
+cuts it behind its last whole event (`EventFraming.feed`: usually it is whole already, and passes as
+it is), shows it to the reader (`StreamReader.feed`: a piece of text is known by its first bytes,
+and only counted), and gives it out. No task is made, and nothing is copied.
+
+A stream has three times. Before it is handed out, `begin` or `hold` read its first events, within a
+time: `begin` so that a fault at the start can still be an error with a status, `hold` up to the
+first content, while another target could answer instead. What they read waits in `_ready`; a read
+that was not over in time waits in `_pending`. Then `next` gives one block after the other. Behind
+the end of the message, `_tail` gives what may follow. `_finish` books it, once, at the first of:
+the end of the message, an `error` event, a fault, the caller's leaving (`close`).
 """
 
 from __future__ import annotations

@@ -71,12 +71,14 @@ class RouteAttempts:
     """Drive it with `start`, then with `after` for each outcome, and `commit` at the first content.
 
     `targets_of` gives the targets of a model, best first; empty passes over the model. `is_bound`
-    is asked only when there are models to fall back to. Times are Unix seconds.
+    is asked only when there are models to fall back to. `first` are the targets of the model that
+    is asked for, where they are known by now. Times are Unix seconds.
     """
 
     __slots__ = (
         "_committed",
         "_entered",
+        "_first",
         "_models",
         "_plan",
         "_retried",
@@ -85,6 +87,7 @@ class RouteAttempts:
         "_targets_of",
         "_tried",
         "asked",
+        "deadline",
         "model",
         "reason",
         "target",
@@ -96,6 +99,7 @@ class RouteAttempts:
         plan: FallbackPlan,
         targets_of: Callable[[str], tuple[Target, ...]],
         is_bound: Callable[[], bool],
+        first: tuple[Target, ...] | None = None,
     ) -> None:
         self.asked = self.model = model
         # What is being tried, and why the model that was asked for was given up.
@@ -103,6 +107,10 @@ class RouteAttempts:
         self.reason: FallbackReason | None = None
         self._plan = plan
         self._targets_of = targets_of
+        self._first = first
+        # The time by which the first content must have come for the model to keep its turn. None
+        # when no other model is left: then the gateway's own timeouts hold alone.
+        self.deadline: float | None = None
         stays = bool(plan.models) and not plan.moves_bound and is_bound()
         # Both are used up from the front.
         self._models = () if stays else plan.models
@@ -111,14 +119,6 @@ class RouteAttempts:
         self._retried = False
         self._committed = False
         self._entered = self._sent = 0.0
-
-    @property
-    def deadline(self) -> float | None:
-        """The time by which the first content must have come for the model to keep its turn.
-
-        None when no other model is left: then the gateway's own timeouts hold alone.
-        """
-        return self._entered + self._plan.timeout_seconds if self._models else None
 
     @property
     def has_more(self) -> bool:
@@ -133,8 +133,9 @@ class RouteAttempts:
 
     def start(self, now: float) -> Try | Stop:
         """Return the first thing to do."""
-        self._targets = self._targets_of(self.asked)
-        self._entered = now
+        first = self._first
+        self._targets = self._targets_of(self.asked) if first is None else first
+        self._enter(now)
         if not self._targets:
             return self._next_model(Outcome.MODEL_MISSING, now) or Stop(model_not_found(self.asked))
         return self._next_target(now) or Stop(None)
@@ -185,10 +186,16 @@ class RouteAttempts:
             step = self._next_target(now)
             if step is not None:
                 self.reason = self.reason or reason_of(outcome)
-                self._entered = now
+                self._enter(now)
                 return step
             self.model = left
+        self.deadline = None
         return None
+
+    def _enter(self, now: float) -> None:
+        """Give a model its turn from now on."""
+        self._entered = now
+        self.deadline = now + self._plan.timeout_seconds if self._models else None
 
 
 def _refusal(outcome: Outcome, model: str) -> Refusal | None:
