@@ -60,7 +60,7 @@ format: $(TOOLS)  ## Format the code, and write what is generated from it.
 
 coverage: $(TOOLS)  ## Run the tests, and hold each module's branches against tests/coverage.txt.
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest $(TESTS)
+	@$(BIN)/coverage run -m pytest --numprocesses $(or $(JOBS),auto) --dist loadfile $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tools/coverage_list.py
 
