@@ -8,7 +8,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "apertis"
-MAX_UNTESTED = 40
+MAX_UNTESTED = 35
 MAX_CONFTEST_LINES = 60
 
 # Modules without a test of their own name. This list may only become shorter.
@@ -19,15 +19,15 @@ endpoints/messages.py
 gateway/admin/key_fields.py gateway/admin/openapi_schemas.py gateway/admin/views.py
 gateway/batches/upstream.py
 gateway/config/reader.py
-gateway/doctor/asking.py gateway/doctor/diagnosis.py gateway/doctor/finding.py
-gateway/request/charge.py gateway/request/pipeline.py
+gateway/doctor/diagnosis.py
+gateway/finding.py
 gateway/serving/answers.py gateway/serving/asgi.py
 gateway/store/booking.py gateway/store/connections.py gateway/store/records.py
 gateway/store/schema.py
-gateway/upstreams/contract.py
+gateway/upstreams/asking.py gateway/upstreams/contract.py gateway/upstreams/messages_api.py
 models/blocks.py models/building.py models/citations.py models/events.py models/model.py
 params/calls.py params/content.py params/options.py params/tools.py
-sandbox/prompt.py sandbox/reply.py
+sandbox/reply.py
 sync/dial.py
 testing/stand_in.py
 """
