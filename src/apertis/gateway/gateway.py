@@ -174,11 +174,11 @@ class Gateway:
         # The closing of upstreams that a reload took out.
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, exchange: ClientExchange) -> None:
+    def __call__(self, exchange: ClientExchange) -> Coroutine[Any, Any, None]:
         """Serve one request; the gateway must have been started."""
         if self._application is None:
             raise RuntimeError("the gateway is not started")
-        await self._application(exchange)
+        return self._application(exchange)
 
     async def start(self) -> None:
         """Open the store and the journal, book what an earlier process left, and wire all parts.

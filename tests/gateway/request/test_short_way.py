@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import pytest
 
-MAX_SWITCHES = 100
-MAX_CALLS = 330
+MAX_SWITCHES = 122
+MAX_CALLS = 222
 
 ROOT = str(Path(apertis.__file__).parent) + os.sep
 # They look after themselves beside the requests.
@@ -65,7 +65,9 @@ class Stub(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if data.endswith(BODY[-100:]):
-            head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+            head = (
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+            )
             self.transport.write(head % len(ANSWER) + ANSWER)
 
 
@@ -117,8 +119,7 @@ async def walked(folder: Path) -> tuple[Walk, bytes]:
             writer.write(request)
             answer = await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(len(ANSWER))
             # The rest of the work, behind the answer.
-            while connections.under_way:
-                await asyncio.sleep(0)
+            await asyncio.gather(*(each.task for each in connections.under_way if each.task))
             sys.setprofile(None)
         writer.close()
         server.close()

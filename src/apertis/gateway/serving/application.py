@@ -41,9 +41,9 @@ from apertis.gateway.serving.answers import (
 )
 from apertis.gateway.serving.asgi import CALLER, REQUEST_ID, serve
 from apertis.gateway.serving.bodies import coding_of, decoded_body, read_body
-from apertis.gateway.serving.endpoints import Endpoint, resolve
+from apertis.gateway.serving.endpoints import USUAL, Endpoint, resolve
 from apertis.gateway.serving.home import home
-from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES, ClientLeft, Request, header_values
+from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES, ClientLeft, Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -106,8 +106,9 @@ class Application:
 
     async def __call__(self, exchange: ClientExchange) -> None:
         """Serve one request."""
-        resolved = resolve(exchange.method, exchange.path)
-        headers = header_values(exchange.headers)
+        method, path = exchange.method, exchange.path
+        resolved = USUAL.get((method, path)) or resolve(method, path)
+        headers = exchange.values
         endpoint = "" if isinstance(resolved, Refusal) else resolved[0].value
         progress = Progress(self._context(exchange, headers, endpoint))
         try:
@@ -213,9 +214,11 @@ class Application:
             path,
             endpoint,
             client_address(exchange.peer, headers.get("x-forwarded-for"), self.pipeline.trusted),
-            _id(headers.get("x-request-id")),
-            _id(headers.get("x-claude-code-session-id")),
-            _id(headers.get("x-claude-code-agent-id")),
+            _id(headers["x-request-id"]) if "x-request-id" in headers else None,
+            _id(headers["x-claude-code-session-id"])
+            if "x-claude-code-session-id" in headers
+            else None,
+            _id(headers["x-claude-code-agent-id"]) if "x-claude-code-agent-id" in headers else None,
             request_class,
             page,
         )
@@ -402,10 +405,8 @@ _REQUEST_CLASSES = frozenset({"main", "subagent", "workflow", "compaction", "aux
 _MAX_ID_LENGTH = 128
 
 
-def _id(value: str | None) -> str | None:
-    """Return an identification as a client sent it, as logs, tables and headers can bear it."""
-    if value is None:
-        return None
+def _id(value: str) -> str:
+    """An identification as a client sent it, as logs, tables and headers can bear it."""
     value = value[:_MAX_ID_LENGTH]
     if value.isascii() and value.isprintable():
         return value

@@ -7,7 +7,7 @@ import re
 
 from apertis.gateway.errors import Refusal, endpoint_not_found, method_not_allowed
 
-__all__ = ["Endpoint", "Resolved", "resolve"]
+__all__ = ["USUAL", "Endpoint", "Resolved", "resolve"]
 
 
 class Endpoint(enum.Enum):
@@ -62,14 +62,14 @@ _ADMIN = "/admin/v1/"
 _MAX_PATH_LENGTH = 300
 # What is asked for by clients whose base URL ends in `/v1`.
 _TWICE = ("/v1/v1/", "/v1/api/")
-# What nearly every request asks for is found without looking at patterns.
-_USUAL: dict[tuple[str, str], Resolved] = {
+USUAL: dict[tuple[str, str], Resolved] = {
     ("POST", path): (endpoint, path, "")
     for path, endpoint in (
         ("/v1/messages", Endpoint.MESSAGES),
         ("/v1/messages/count_tokens", Endpoint.COUNT_TOKENS),
     )
 }
+"""What nearly every request asks for, by method and path: found without a look at patterns."""
 
 
 def resolve(method: str, path: str) -> Resolved | Refusal:
@@ -78,7 +78,7 @@ def resolve(method: str, path: str) -> Resolved | Refusal:
     Clients whose base URL already ends in `/v1` ask for `/v1/v1/messages`, or, if they add no
     version themselves, for `/messages` below it; they get the same.
     """
-    usual = _USUAL.get((method, path))
+    usual = USUAL.get((method, path))
     if usual is not None:
         return usual
     canonical = path.removeprefix("/v1") if path.startswith(_TWICE) else path

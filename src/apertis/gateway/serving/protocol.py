@@ -44,6 +44,7 @@ from apertis.gateway.errors import (
     trailers_too_large,
 )
 from apertis.gateway.request.context import new_request_id
+from apertis.gateway.upstreams.contract import header_values
 
 if TYPE_CHECKING:
     from apertis.gateway.upstreams.contract import RawHeaders
@@ -65,7 +66,7 @@ _MAX_UNASKED_BYTES = 64 * 1024
 # Most requests have one of few targets; longer ones are not kept.
 _MAX_KEPT_TARGET_BYTES = 256
 # RFC 9110, section 7.2: a name or an address, and perhaps a port.
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Za-z.:_%~-]+\])(?::[0-9]{0,5})?")
+_HOST = re.compile(r"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Za-z.:_%~-]+\])(?::[0-9]{0,5})?")
 
 _logger = logging.getLogger("apertis.gateway")
 
@@ -142,7 +143,6 @@ class ClientExchange:
         "_max_unasked",
         "_pieces",
         "_protocol",
-        "_waiter",
         "ended",
         "ends_with_client",
         "headers",
@@ -151,10 +151,13 @@ class ClientExchange:
         "keep_alive",
         "method",
         "path",
+        "peer",
         "query",
         "received_bytes",
         "started",
         "task",
+        "values",
+        "waiter",
     )
 
     def __init__(
@@ -163,6 +166,7 @@ class ClientExchange:
         method: str,
         target: tuple[str, str],
         headers: RawHeaders,
+        values: dict[str, str],
         *,
         is_http_1_0: bool,
         keep_alive: bool,
@@ -172,6 +176,9 @@ class ClientExchange:
         self.method = method
         self.path, self.query = target
         self.headers = headers
+        self.values = values
+        # The address at the other end of the connection; empty where it has none.
+        self.peer = protocol.peer[0]
         self.keep_alive = keep_alive
         self.task: asyncio.Task[None] | None = None
         self.ends_with_client = False
@@ -185,15 +192,10 @@ class ClientExchange:
         self.received_bytes = 0
         self._pieces: list[bytes] = []
         self._max_unasked = _MAX_UNASKED_BYTES
-        self._waiter: asyncio.Future[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None
         self._is_http_1_0 = is_http_1_0
         self._expects_continue = expects_continue
         self._chunked = False
-
-    @property
-    def peer(self) -> str:
-        """The address at the other end of the connection; empty where it has none."""
-        return self._protocol.peer[0]
 
     @property
     def connection(self) -> dict[str, Any]:
@@ -236,15 +238,15 @@ class ClientExchange:
             await self._change()
 
     async def _change(self) -> None:
-        self._waiter = self._protocol.loop.create_future()
+        self.waiter = self._protocol.loop.create_future()
         try:
-            await self._waiter
+            await self.waiter
         finally:
-            self._waiter = None
+            self.waiter = None
 
     def wake(self) -> None:
         """Let who waits look again."""
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -343,7 +345,8 @@ class ClientExchange:
 
     def _complete(self) -> None:
         self.ended = True
-        self.wake()
+        if self.waiter is not None:
+            self.wake()
         if not self.keep_alive:
             self._protocol.hang_up()
         self._protocol.answered()
@@ -529,7 +532,9 @@ class HttpProtocol(asyncio.Protocol):
             raise _RefusedError(head_too_large(_MAX_HEAD_BYTES))
         parser = self.parser
         version = parser.get_http_version()
-        values = dict(headers)
+        values = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        if len(values) < len(headers):
+            values = header_values(headers)
         refusal = _fault_of(version, headers, values)
         if refusal is not None:
             raise _RefusedError(refusal)
@@ -547,9 +552,10 @@ class HttpProtocol(asyncio.Protocol):
             method.decode("ascii"),
             target,
             headers,
+            values,
             is_http_1_0=is_http_1_0,
             keep_alive=not is_http_1_0 and parser.should_keep_alive(),
-            expects_continue=values.get(b"expect", b"").lower() == b"100-continue",
+            expects_continue=values.get("expect", "").lower() == "100-continue",
         )
         self._within_head = False
         self._framing_bytes = 0
@@ -584,8 +590,9 @@ class HttpProtocol(asyncio.Protocol):
         exchange = self._newest
         if exchange is not None:
             exchange.is_whole = True
-            exchange.wake()
-        if not self._queue:
+            if exchange.waiter is not None:
+                exchange.wake()
+        if not (self._reading or self._queue):
             # A large body may have stopped the reading, and only who reads sees a client leave.
             self.resume_reading()
 
@@ -628,7 +635,8 @@ class HttpProtocol(asyncio.Protocol):
         self._idle_since = self.loop.time()
         if self._idle_timer is None:
             self._idle_timer = self.loop.call_later(self.keep_alive_seconds, self._look_if_idle)
-        self.resume_reading()
+        if not self._reading:
+            self.resume_reading()
         if self._queue and not self._refused:
             self._start(self._queue.popleft())
             if self._queue:
@@ -705,11 +713,11 @@ class HttpProtocol(asyncio.Protocol):
         return self._active is None or self._active.ended
 
 
-def _fault_of(version: str, headers: RawHeaders, values: dict[bytes, bytes]) -> Refusal | None:
+def _fault_of(version: str, headers: RawHeaders, values: dict[str, str]) -> Refusal | None:
     """Return the problem with a head's framing and host (RFC 9112)."""
     if version not in {"1.0", "1.1"}:
         return not_implemented(f"HTTP/{version}")
-    host = values.get(b"host")
+    host = values.get("host")
     if host is None:
         if version != "1.0":
             return invalid_request("The header 'host' is missing")
@@ -717,7 +725,7 @@ def _fault_of(version: str, headers: RawHeaders, values: dict[bytes, bytes]) -> 
         return invalid_request("The header 'host' is there more than once")
     elif not _HOST.fullmatch(host):
         return invalid_request("The header 'host' is invalid")
-    if b"transfer-encoding" not in values:
+    if "transfer-encoding" not in values:
         return None
     if version == "1.0":
         return invalid_request("HTTP/1.0 has no 'transfer-encoding'")
