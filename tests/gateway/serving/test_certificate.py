@@ -71,5 +71,5 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     certificate, key = written(tmp_path, "localhost")
     certificate.write_text("no certificate")
-    with pytest.raises(CertificateError, match="are no PEM certificate with its key"):
+    with pytest.raises(CertificateError, match="are not a PEM certificate with its key"):
         server_context(certificate, key)
