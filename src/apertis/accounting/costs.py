@@ -1,4 +1,4 @@
-"""What a message costs: the gateway's arithmetic, for programs that use the SDK."""
+"""The cost of a message: the gateway's arithmetic, for programs that use the SDK."""
 
 from __future__ import annotations
 

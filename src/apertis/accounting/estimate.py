@@ -47,7 +47,7 @@ class Attempt(NamedTuple):
 
 
 class Estimate:
-    """What a request may use. Its body is read once, whatever is asked of it then."""
+    """An upper bound on what a request may use. Its body is read once, whatever is asked later."""
 
     __slots__ = ("_prompt", "input_tokens", "likely_tokens")
 

@@ -1,4 +1,4 @@
-"""What a body holds, as far as it changes how many tokens its prompt has, and their price."""
+"""The contents of a body, as far as they change its number of tokens and their price."""
 
 from __future__ import annotations
 

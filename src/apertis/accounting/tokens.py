@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What is told of a count besides its number: the API's name for it, and people's."""
+    """A count besides its number: the API's name for it, and a name for people."""
 
     counter: str
     title: str
     rare: bool = False
-    """Whether a table leaves it out when it would only show zeros."""
+    """A table leaves it out when it would only show zeros."""
 
 
 class Tokens(Struct, frozen=True, omit_defaults=True):

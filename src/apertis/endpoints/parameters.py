@@ -1,4 +1,4 @@
-"""What every endpoint does with its parameters: check, sort into body, headers and options."""
+"""Parameter handling shared by all endpoints: check, then sort into body, headers and options."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Sorted(NamedTuple):
         has_body: bool = False,
         streamed: bool = False,
     ) -> Call[T]:
-        """The call that these parameters ask for; `body` is what else is sent than those in it."""
+        """Build the call for these parameters; `body` holds those that belong in the body."""
         return Call(
             method,
             path,
@@ -63,7 +63,7 @@ class Sorted(NamedTuple):
 
 
 def sort(params: Mapping[str, Any]) -> Sorted:
-    """The parameters of a call, by the way they travel.
+    """Return the parameters of a call, by the way they travel.
 
     A parameter that is not known here goes into the body as it is: the service answers for it.
     """
@@ -113,7 +113,7 @@ def _kind(value: object) -> str:
 
 
 def require_text(params: Mapping[str, Any], name: str, hint: str = "") -> str:
-    """The parameter, if it is there and is text with something in it."""
+    """Return the parameter, if it is there and is text with something in it."""
     value = params.get(name)
     if name not in params:
         raise ParameterError(f"{name}: required, and missing{hint}", param=name)
@@ -124,7 +124,7 @@ def require_text(params: Mapping[str, Any], name: str, hint: str = "") -> str:
 
 
 def require_count(params: Mapping[str, Any], name: str, hint: str = "") -> int:
-    """The parameter, if it is there and is a whole number, 0 or more."""
+    """Return the parameter, if it is there and is a whole number, 0 or more."""
     if name not in params:
         raise ParameterError(f"{name}: required, and missing{hint}", param=name)
     value = params[name]
@@ -136,7 +136,7 @@ def require_count(params: Mapping[str, Any], name: str, hint: str = "") -> int:
 
 
 def require_messages(params: Mapping[str, Any]) -> None:
-    """Refuse what cannot be a conversation."""
+    """Reject what cannot be a conversation."""
     if "messages" not in params:
         raise ParameterError(
             "messages: required, and missing (for example [{'role': 'user', 'content': 'Hello'}])",
@@ -162,7 +162,7 @@ def require_messages(params: Mapping[str, Any]) -> None:
 
 
 def path_part(name: str, value: object) -> str:
-    """An id that can stand in a path: a slash or a dot segment would lead to another endpoint."""
+    """Return an id that is safe in a path: a slash or dot segment would change the endpoint."""
     if not isinstance(value, str) or not value.strip():
         raise ParameterError(f"{name}: expected an id, got {value!r}", param=name)
     if any(c in "/?#%\\" or ord(c) < 33 for c in value) or set(value) == {"."}:

@@ -115,7 +115,7 @@ class BatchCreation:
         return None
 
     def _every_model(self, body: BatchBody) -> tuple[str, ...]:
-        """All models that have a price, where a request leaves the choice to its upstream."""
+        """Return all models with a price, where a request leaves the choice to its upstream."""
         chains = (request.asked.chain for request in body.requests)
         if any(chain is not None and chain.any_model for chain in chains):
             return self._calls.wiring.prices.models
@@ -149,7 +149,7 @@ class BatchCreation:
         )
 
     def _prices(self, key: Key, places: Places) -> dict[str, list[Price]] | str:
-        """What may have to be paid for each model; the model that has no price."""
+        """Return the price bound of each model, or the model that has no price."""
         if key.account.quota is None:
             return {}
         prices = self._calls.wiring.prices
@@ -249,7 +249,7 @@ async def _beside(request: Request, read: Callable[P, T], *given: P.args, **name
 def _holds(
     body: BatchBody, prices: Mapping[str, list[Price]], known: Prices, threads: bool
 ) -> list[int]:
-    """The units to set aside for each request; without those that upstreams hold for it, too."""
+    """Return the units to reserve for each request; without those that upstreams hold for it."""
     return [
         _hold(body.params(request), request, prices, known, threads) for request in body.requests
     ]
@@ -276,7 +276,7 @@ def _hold(
             attempts = tuple(Attempt((price,)) for price in found if price is not None)
     held = None
     if threads and thread is not None and thread.continues:
-        # A batch may wait for a day: what is remembered of the answer before can be gone by then.
+        # A batch may wait for a day: what is remembered of the response before can be gone by then.
         held = unknown_held(max((price.window or MAX_WINDOW for price in own), default=MAX_WINDOW))
     return hold_units(params, request.max_tokens, *own, chain=attempts, held=held)
 

@@ -244,7 +244,7 @@ class BatchRoutes:
                 self._collected.add(batch.id)
 
     def _own(self, request: Request, answer: WholeAnswer | Refusal) -> WholeAnswer | Refusal:
-        """The answer with links that lead back here."""
+        """Return the answer with links that lead back here."""
         if isinstance(answer, Refusal) or answer.status != 200:
             return answer
         description = describe(answer.body)

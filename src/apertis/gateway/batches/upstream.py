@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What changes when the configuration is read again."""
+    """The parts that change when the configuration is reloaded."""
 
     settings: Settings
     router: Router
@@ -64,14 +64,14 @@ class BatchCalls:
     async def whole(
         self, progress: Progress, upstream: str, method: str, path: str, request: Request
     ) -> WholeAnswer | Refusal:
-        """Ask likewise, and read the whole answer."""
+        """Ask likewise, and read the whole response."""
         answer = await self.open(progress, upstream, method, path, request)
         if isinstance(answer, Refusal):
             return answer
         return await self.read(progress, answer)
 
     async def read(self, progress: Progress, answer: UpstreamAnswer) -> WholeAnswer | Refusal:
-        """Read an answer to its end."""
+        """Read a response to its end."""
         whole = await self._read(progress, answer)
         return refusal_of(whole) if isinstance(whole, UpstreamFailure) else whole
 
@@ -90,7 +90,7 @@ class BatchCalls:
     async def post(
         self, progress: Progress, target: Target, path: str, headers: RawHeaders, body: bytes
     ) -> tuple[Outcome, WholeAnswer | Refusal]:
-        """Send a body, and read the whole answer; what became of it, and the answer."""
+        """Send a body, and read the whole response; what became of it, and the response."""
         outcome, answer = await self._open(
             progress, target.upstream, UpstreamRequest("POST", path, headers, body)
         )
@@ -127,7 +127,7 @@ class BatchCalls:
 
 
 def _unfit(progress: Progress | None, answer: UpstreamAnswer, outcome: Outcome) -> Refusal | None:
-    """What is said in place of an answer that is not for the caller."""
+    """Return the error in place of a response that is not for the caller."""
     refusal = None
     if 300 <= answer.status < 400:
         refusal = upstream_redirect(answer.status)

@@ -239,13 +239,12 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamKind:
-    """What the settings of one kind of upstream can be, and what people are told of it."""
+    """A kind of upstream: the settings that it takes, and its description."""
 
     url: str | None = None
-    """Where it is unless the settings say otherwise; a kind that is built in has no address, and
-    takes neither an address nor a key."""
+    """Default URL; a built-in kind has no URL, and takes neither a URL nor a key."""
     told: str = ""
-    """What a kind that is built in is."""
+    """Description of a built-in kind."""
 
 
 ANTHROPIC_URL = "https://api.anthropic.com"

@@ -1,4 +1,4 @@
-"""What is kept of a key: its settings, each defined here once, and what the gateway adds to them.
+"""The record of a key: its settings, each defined here once, and what the gateway adds.
 
 The admin API's JSON fields, its OpenAPI shapes, the command's options and what it prints, and the
 store's values come from `KeySettings`. A new setting needs a line there, a column in the store's
@@ -27,7 +27,7 @@ Status = Literal["enabled", "disabled", "deleted"]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a setting of a key is checked, set in JSON, given as an option, and shown to people."""
+    """A setting of a key: its rule, its name in JSON, its option, and its form for people."""
 
     rule: rules.Rule | None = None
     meta: Meta = field(default_factory=Meta)
@@ -58,7 +58,7 @@ _COUNT = Meta(ge=0, le=MAX_UNITS)
 
 # Without `gc`, 100,000 records cost the collector nothing; no field can hold a cycle.
 class KeySettings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What an administrator sets of a key.
+    """The settings of a key that an administrator controls.
 
     Times are Unix seconds, and so in UTC. Money is in units: 500,000 to the US dollar. What is
     None here is not limited by the key: `quota_units` (no quota), `models` and `addresses` (all),

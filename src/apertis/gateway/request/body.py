@@ -112,7 +112,7 @@ class Body:
 
     @property
     def estimate(self) -> Estimate:
-        """What the request may use; the body is read for that when it is first asked."""
+        """The upper bound on what the request may use; read from the body at first access."""
         estimate = self._estimate
         if estimate is None:
             estimate = self._estimate = Estimate(self.data)

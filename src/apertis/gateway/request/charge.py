@@ -202,7 +202,7 @@ class Ledger:
         return Charge(self, progress, account, most, body, models, held, free=free)
 
     def _prices_of(self, models: tuple[str, ...], *, limited: bool) -> tuple[Price, ...] | Refusal:
-        """What a key with a quota (`limited`) has to pay for models; any other key nothing."""
+        """Return the prices of models for a key with a quota (`limited`); nothing for any other."""
         found = self._of_models.get((models, limited))
         if found is None:
             found = self._found_prices(models) if limited else ()

@@ -1,4 +1,4 @@
-"""What arrived, and what has come of it so far; logs, metrics and the usage record read it."""
+"""The context of a request and its progress; logs, metrics and the usage record read it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class RequestContext(msgspec.Struct, frozen=True):
 
 
 class Used(msgspec.Struct, frozen=True):
-    """What a request used, and what that costs. `estimated`: not all of it is the upstream's."""
+    """Usage of a request and its cost. `estimated`: not all of it is the upstream's count."""
 
     tokens: Tokens = NO_TOKENS
     cost_units: int = 0
@@ -62,7 +62,7 @@ NOTHING_USED = Used()
 
 
 class Progress:
-    """What has come of a request so far. Only this room assigns it; others tell it what happened.
+    """The progress of a request. Only this room assigns it; others report what happened.
 
     It is there at every end: a caller may leave, and a server may stop, wherever a request is.
     """

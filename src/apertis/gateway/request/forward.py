@@ -1,13 +1,13 @@
-"""Sends a request on: to one target after the other, until an answer may be handed out.
+"""Sends a request on: to one target after the other, until a response may be handed out.
 
 Theory of operation. `RouteAttempts` decides what is tried, and what comes behind each outcome;
 `Forwarder.send` is the loop around it. One attempt (`_try`) opens the request at the target's
-upstream and comes to an outcome: a failure without an answer, a status, a whole body, or the first
-events of a stream. The router is told of each outcome once: at once of a whole answer, by its relay
-of a stream that is handed out. Where another model may stand in, an attempt has a deadline; nearly
-always there is none, and the attempt is awaited as it is.
+upstream and comes to an outcome: a failure without a response, a status, a whole body, or the first
+events of a stream. The router is told of each outcome once: at once of a whole response, by its
+relay of a stream that is handed out. Where another model may stand in, an attempt has a deadline;
+nearly always there is none, and the attempt is awaited as it is.
 
-An answer that is not the last word (an error while there is more to try) is kept until there is a
+A response that is not the last word (an error while there is more to try) is kept until there is a
 better one. What a target gets (`OutgoingRequest.to`) differs by the model's name there; where
 nothing differs, it is the very body that came.
 """
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from apertis.gateway.routing.targets import Target
     from apertis.gateway.upstreams.contract import Upstream, UpstreamAnswer
 
-    # What became of an attempt, and the answer if there is one to hand out.
+    # What became of an attempt, and the response if there is one to hand out.
     _Tried = tuple[Outcome, "WholeAnswer | StreamedAnswer | Refusal | None"]
 
 __all__ = [
@@ -102,7 +102,7 @@ NO_FIELDS: Mapping[str, Mapping[str, bytes]] = {}
 
 
 class _Begun:
-    """An answer that is looked into before it is read: its head does not say what it is."""
+    """A response that is looked into before it is read: its head does not say what it is."""
 
     __slots__ = ("_answer", "_came", "_failure", "headers", "status")
 
@@ -125,23 +125,23 @@ class _Begun:
         return found
 
     async def read(self) -> bytes | UpstreamFailure:
-        """The next bytes of the body, b"" at its regular end."""
+        """Return the next bytes of the body, b"" at its regular end."""
         if self._came:
             data, self._came = self._came, b""
             return data
         return self._failure or await self._answer.read()
 
     def whole(self) -> bytes | None:
-        """What was looked into is read."""
+        """Read the bytes that were looked into, then the rest."""
         return None
 
     def close(self) -> None:
-        """Keep the connection if the answer is whole, else drop it at once."""
+        """Keep the connection if the response is whole, else drop it at once."""
         self._answer.close()
 
 
 class WholeAnswer(msgspec.Struct):
-    """A whole answer."""
+    """A whole response."""
 
     status: int
     headers: RawHeaders
@@ -150,7 +150,7 @@ class WholeAnswer(msgspec.Struct):
 
 
 class StreamedAnswer(msgspec.Struct):
-    """An answer that goes on."""
+    """A response that goes on."""
 
     status: int
     headers: RawHeaders
@@ -183,7 +183,7 @@ class OutgoingRequest:
         self._bodies: dict[tuple[str, str], bytes] = {}
 
     def to(self, target: Target) -> UpstreamRequest:
-        """The request with the names that the models have there."""
+        """Return the request with the names that the models have there."""
         own = self._own.get(target.upstream)
         if own is None and target.model == self._body.model and self._edits is NO_EDITS:
             return UpstreamRequest(
@@ -228,7 +228,7 @@ class Forwarder:
         attempts: RouteAttempts,
         charge: Charge | None,
     ) -> WholeAnswer | StreamedAnswer | Refusal:
-        """Try one target after the other; an answer that may be handed out ends it."""
+        """Try one target after the other; a response that may be handed out ends it."""
         step = attempts.start(self._wall_clock())
         held: WholeAnswer | StreamedAnswer | Refusal | None = None
         try:
@@ -377,7 +377,7 @@ def _discard(answer: WholeAnswer | StreamedAnswer | Refusal | None) -> None:
 
 
 async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
-    """Read the body of an answer to its end; `close` the answer behind it."""
+    """Read the body of a response to its end; `close` the response behind it."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -393,7 +393,7 @@ async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
 
 
 def passed_down(progress: Progress, answer: UpstreamAnswer) -> RawHeaders:
-    """The upstream's headers, without those that are the gateway's own to say."""
+    """Return the upstream's headers, without those that are the gateway's own to say."""
     headers: RawHeaders = []
     for header in answer.headers:
         name = header[0]

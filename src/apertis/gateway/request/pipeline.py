@@ -1,19 +1,19 @@
 """The story of one request: admit, read, route, reserve, forward, settle.
 
 Theory of operation. `serving/application` does HTTP: it finds what is behind the path, makes the
-context of what arrived, takes the body and writes the answer. In between it calls, in this order:
+context of what arrived, takes the body and writes the response. In between it calls, in this order:
 
     admit       the limits of the address, then the key, then the key's own limit; by headers alone
     enter       the key's requests under way; `leave` is called at every end
-    messages    all the rest, which gives the answer:
+    messages    all the rest, which gives the response:
         _admitted       the body: its model, its edits, whether the key may use it, its fallbacks
         _cached         an equal request's answer, or the name under which to keep this one's
-        _reserve_tokens, Ledger.open    tokens a minute, then money: set aside, or refused
+        _reserve_tokens, Ledger.open    tokens a minute, then money: reserved, or rejected
         _attempts       the model's targets, best first, and what comes behind them
-        Forwarder.send  one target after the other, until there is an answer (see `forward`)
-        _settle         of a whole answer: what it used is booked before its first byte leaves
+        Forwarder.send  one target after the other, until there is a response (see `forward`)
+        _settle         of a whole response: what it used is booked before its first byte leaves
 
-A streamed answer leaves `messages` unsettled: its `Relay` reads the usage beside the bytes, and
+A streamed response leaves `messages` unsettled: its `Relay` reads the usage beside the bytes, and
 books it before the last of them leaves (see `stream`). An exception here means that the caller
 left, or a defect: then what the upstream may have done is booked as a guess (`Charge.abandon`).
 
@@ -133,7 +133,7 @@ class Pipeline:
         self._pick = pick
 
     def admit(self, progress: Progress, request: Request) -> Refusal | None:
-        """Say why a request with these headers is refused; None lets it in.
+        """Say why a request with these headers is rejected; None lets it in.
 
         Headers are enough, so that nobody without a key can make the gateway read a body.
         """
@@ -265,7 +265,7 @@ class Pipeline:
     async def _continued(
         self, key: Key, admitted: _Admitted, thread: Thread
     ) -> tuple[Held, _Admitted]:
-        """What the upstream holds of a conversation, and the request as only that one may get it.
+        """Return the upstream's part of a conversation, and the request bound to that upstream.
 
         Another upstream does not have it, and another model did not say it.
         """
@@ -291,7 +291,7 @@ class Pipeline:
         estimate: Estimate,
         held: Held | None,
     ) -> None:
-        """Remember an answer that its upstream holds, when all of it is known."""
+        """Remember a response that its upstream holds, when all of it is known."""
         upstream = progress.upstream
 
         def remember(message_id: str | None, context: int) -> None:
@@ -446,10 +446,10 @@ class Pipeline:
     def _cached(
         self, progress: Progress, key: Key, admitted: _Admitted, request: Request
     ) -> WholeAnswer | Refusal | bytes | None:
-        """The answer of an equal request; else the name to keep this one's under, if it may be."""
+        """Return the cached response; else the name to store this one under, if allowed."""
         asked, body = admitted.asked, admitted.body
         if asked.thread is not None or asked.chain is not None:
-            # Each answer is one that the upstream holds; or another model's than was asked for.
+            # Each response is one that the upstream holds; or another model's than was asked for.
             return None
         wanted = wants_cache(request.headers, key.record.response_cache)
         if not wanted or isinstance(wanted, Refusal):
@@ -488,7 +488,7 @@ class Pipeline:
         )
 
     def _affinity(self, body: Body, group: Group, request: Request) -> str | None:
-        """What the conversation is recognised by, where that makes a difference."""
+        """Return what the conversation is recognized by, where that makes a difference."""
         if len(group.routes) < 2 or not self.router.chooses(body.model):
             return None
         return affinity_of(
@@ -543,7 +543,7 @@ class Pipeline:
         answer.headers += MISS
 
     def _put(self, progress: Progress, name: bytes, entry: Entry | None) -> None:
-        # An answer of another model than the one asked for is no answer to the next request.
+        # A response of another model than the one asked for is no response to the next request.
         if entry is not None and progress.key is not None and progress.fallback_reason is None:
             self.cache.put(name, progress.key.record.id, entry)
 
@@ -582,7 +582,7 @@ _ERROR_SHAPE: Shape = {"error": {"type": None, "message": None}}
 
 
 def _error_of(body: bytes) -> tuple[str | None, str | None]:
-    """The type and the message of an upstream's error, where they can be read."""
+    """Return the type and the message of an upstream's error, where they can be read."""
     said = read_or_none(_ERROR_BODY, body, _ERROR_SHAPE)
     if said is None:
         return None, None

@@ -158,7 +158,7 @@ class RouteAttempts:
         return Outcome.TIMEOUT if waited >= self._plan.patience_seconds else Outcome.LATE
 
     def commit(self) -> None:
-        """The caller has seen content: from here on there is this answer or an error."""
+        """Note that the caller has seen content: no other response can follow, only an error."""
         self._committed = True
 
     def _next_target(self, now: float) -> Try | None:

@@ -1,4 +1,4 @@
-"""Which models may stand in for the one that was asked for, and for how long it is waited for.
+"""Fallback models: the models that may replace the requested one, and the wait for each.
 
 Each field comes from the request, else from the key, else from the settings, on its own: a key
 can name the models, and a request switch them on. Without the word `fallback_enabled` anywhere,
@@ -55,7 +55,7 @@ class FallbackFields(NamedTuple):
 
 
 class FallbackDefaults(NamedTuple):
-    """What the key says; None where it leaves it to the settings."""
+    """A key's fallback options; None where the settings decide."""
 
     models: tuple[str, ...] = ()
     timeout_ms: int | None = None
@@ -72,9 +72,9 @@ class FallbackPlan(NamedTuple):
     moves_bound: bool = False
 
     def only(self, usable: Callable[[str], bool]) -> FallbackPlan:
-        """The plan without the models that the caller cannot use here.
+        """Return the plan without the models that the caller cannot use here.
 
-        Those are passed over rather than refused, so that one program serves keys of many rights.
+        Those are passed over rather than rejected, so that one program serves keys of many rights.
         """
         if not self.models:
             return self
@@ -92,7 +92,7 @@ def fallback_plan(
     settings: RoutingSettings,
     model_id: Callable[[str], str] = str,
 ) -> FallbackPlan | Refusal:
-    """What stands in for a model, or which field of the request cannot be.
+    """Return the fallback plan of a model, or the field of the request that is invalid.
 
     A value is checked also where it has no effect. Models that stand there twice, and the one that
     was asked for, are dropped; `model_id` tells two names of one model.
@@ -168,7 +168,7 @@ def _timeout(raw: bytes | None) -> int | Refusal | None:
 
 
 def _decoded(raw: bytes | None, kind: type[T]) -> T | Refusal | None:
-    """The value of a field; null is a field that is not there, as many clients write it."""
+    """Return the value of a field; null is a field that is not there, as many clients write it."""
     if raw is None or raw == b"null":
         return None
     value = json_or_none(raw, kind)
@@ -185,7 +185,7 @@ _MAX_NAME_LENGTH: Final = 256
 
 
 class FallbackReason(enum.Enum):
-    """Why the model that was asked for did not answer: all words that the header can hold."""
+    """The reason that the requested model did not answer: every value that the header can have."""
 
     NOT_FOUND = "primary_model_not_found"
     TIMEOUT = "primary_model_timeout"
@@ -207,7 +207,7 @@ _REASONS = {
 
 
 def reason_of(outcome: Outcome) -> FallbackReason:
-    """Why another model was tried after this."""
+    """Return the reason that another model was tried."""
     return _REASONS.get(outcome, FallbackReason.FAILED)
 
 
@@ -216,7 +216,7 @@ def reason_of(outcome: Outcome) -> FallbackReason:
 def fallback_headers(
     asked: str, answered: str, reason: FallbackReason | None
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """The header pairs of every answer; the reason is there only when another model was tried.
+    """Return the headers of every response; a reason only when another model was tried.
 
     A name with characters that a header cannot hold is percent-encoded.
     """
@@ -243,7 +243,7 @@ _TRACES = (b"cache_control", b'"signature"', b"redacted_thinking", b"\\u")
 
 
 def is_bound(body: bytes) -> bool:
-    """Whether a request's body holds signed or redacted thinking, or asks for a cached prefix.
+    """Return whether a body has signed or redacted thinking, or asks for a cached prefix.
 
     What a tool's input or schema calls `cache_control` does not count. A body that cannot be read
     counts as bound: it stays where it is.
@@ -268,7 +268,7 @@ def _binds(block: dict[str, Any]) -> bool:
 
 
 def _inside(block: dict[str, Any]) -> list[dict[str, Any]]:
-    """The blocks of a turn, and those inside the results of tools and in documents."""
+    """Return the blocks of a turn, and those inside the results of tools and in documents."""
     blocks: list[dict[str, Any]] = []
     for inner in _objects(block.get("content")):
         blocks += [inner, *_objects(inner.get("content"))]

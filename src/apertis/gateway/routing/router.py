@@ -1,4 +1,4 @@
-"""Where a request goes: the upstreams of its model, best first.
+"""Routing: the upstreams of a model, best first.
 
 Priority decides, then whether an upstream names the model, then weight by chance; a conversation
 goes first to the upstream that knows it. An upstream that is not well goes last, and is never left
@@ -37,7 +37,7 @@ _RESTS = frozenset({Outcome.RATE_LIMITED, Outcome.OVERLOADED})
 
 @dataclass(frozen=True, slots=True)
 class UpstreamState:
-    """How an upstream fares, for metrics and readiness."""
+    """The health of an upstream, for metrics and readiness."""
 
     name: str
     breaker: BreakerState
@@ -46,7 +46,7 @@ class UpstreamState:
 
     @property
     def usable(self) -> bool:
-        """Whether requests are sent there before all others have failed."""
+        """True if requests are sent there before all others have failed."""
         return self.breaker is not BreakerState.OPEN
 
 
@@ -82,7 +82,7 @@ class Router:
     def candidates(
         self, model: str, affinity: str | None, now: float, pick: float
     ) -> tuple[Target, ...]:
-        """All targets of a model, the one to try first at the front; empty: no upstream has it.
+        """Return all targets of a model, best first; empty when no upstream has it.
 
         `affinity` is what `affinity_of` gave, `now` is in Unix seconds, `pick` a random number
         from 0 up to 1, without 1. The first target may be the one probe of a breaker that is half
@@ -94,34 +94,34 @@ class Router:
         return tuple([route.target for route in self._ranked(group, affinity, now, pick)])
 
     def at(self, model: str) -> dict[str, Target]:
-        """What a model is at each upstream that has it, by the names of those."""
+        """Return a model's name at each upstream that has it."""
         return {target.upstream: target for target in reversed(self.group(model).targets)}
 
     def serves(self, model: str) -> bool:
-        """Whether any upstream has the model."""
+        """Return whether any upstream has the model."""
         return bool(self.group(model).routes)
 
     def model_id(self, model: str) -> str:
-        """The id of the model that a name stands for; a name that stands for none is its own."""
+        """Return the id of the model that a name stands for; an unknown name is its own id."""
         return self.group(model).id
 
     def ids(self, model: str) -> tuple[str, ...]:
-        """The ids of the models that may answer when a name is asked for: one, as a rule."""
+        """Return the ids of the models that may answer when a name is asked for: one, as a rule."""
         return self.group(model).ids
 
     def names(self, model: str) -> tuple[str, ...]:
-        """The id of a model, and then what its upstreams call it, in the order of the settings."""
+        """Return the id of a model, then its upstreams' names for it, in the settings' order."""
         group = self.group(model)
         return (group.id, *dict.fromkeys(target.model for target in group.targets))
 
     def chooses(self, model: str) -> bool:
-        """Whether there is more than one upstream, so that affinity makes a difference."""
+        """Return whether there is more than one upstream, so that affinity makes a difference."""
         return self._pins and len(self.group(model).routes) > 1
 
     def report(
         self, target: Target, outcome: Outcome, now: float, retry_after: float | None = None
     ) -> None:
-        """Learn from an attempt, once, when it is over: an answer that breaks off is `MALFORMED`.
+        """Learn from an attempt, once, when it is over: a truncated response is `MALFORMED`.
 
         `retry_after` is in seconds, as the upstream said it.
         """
@@ -135,7 +135,7 @@ class Router:
     def pin(self, affinity: str, model: str, upstream: str, now: float) -> None:
         """Let a conversation stay with the upstream that answered it.
 
-        `model` is the name that `candidates` was asked for. To be called for each answer, so that
+        `model` is the name that `candidates` was asked for. To be called for each response, so that
         a conversation moves on with the upstream that took over from a failed one.
         """
         if self.chooses(model):
@@ -146,14 +146,14 @@ class Router:
         self.affinity.remove(affinity, self.model_id(model))
 
     def states(self, now: float) -> tuple[UpstreamState, ...]:
-        """How each upstream fares, in the order of the settings."""
+        """Return the health of each upstream, in the order of the settings."""
         return tuple(
             UpstreamState(name, breaker.state(now), breaker.cause, breaker.failures)
             for name, breaker in self._breakers.items()
         )
 
     def group(self, model: str) -> Group:
-        """What is known of a model by any of its names; an empty group: no upstream has it."""
+        """Return the group of a model by any of its names; it is empty if no upstream has it."""
         group = self._groups.get(model)
         if group is None:
             if len(self._groups) >= _MAX_GROUPS:
@@ -207,7 +207,7 @@ class Router:
 
 
 def _by_weight(routes: list[Route], pick: float) -> list[Route]:
-    """The routes in a random order in which weight comes first; one number decides it all."""
+    """Return the routes in random order by weight; one number decides it all."""
     ordered: list[Route] = []
     while len(routes) > 1:
         point = pick * sum(route.weight for route in routes)

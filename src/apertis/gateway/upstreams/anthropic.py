@@ -40,9 +40,9 @@ _MAX_CHECK_SECONDS = 15.0
 
 
 class AnthropicAnswer:
-    """An answer on a connection of the wire: its head as callers get it, its failures by kind.
+    """A response on a connection of the wire: its head as callers get it, its failures by kind.
 
-    A task that is cancelled in `read` drops the connection, and so does `close` before the end.
+    A task that is canceled in `read` drops the connection, and so does `close` before the end.
     """
 
     __slots__ = ("_answer", "headers", "status")
@@ -53,21 +53,21 @@ class AnthropicAnswer:
         self.headers = passed_down(answer.headers)
 
     async def read(self) -> bytes | UpstreamFailure:
-        """The next bytes of the body at the moment they come, b"" at its regular end."""
+        """Return the next bytes of the body at the moment they come, b"" at its regular end."""
         data = await self._answer.read()
         return _failed(data) if isinstance(data, Failure) else data
 
     def whole(self) -> bytes | None:
-        """The rest of the body, if all of it is here already."""
+        """Return the rest of the body, if all of it is here already."""
         return self._answer.whole()
 
     def close(self) -> None:
-        """Keep the connection if the answer is whole, else drop it at once."""
+        """Keep the connection if the response is whole, else drop it at once."""
         self._answer.hang_up()
 
 
 class AnthropicUpstream(MessagesApi):
-    """Passes requests on as they came, with the upstream's own key in place of the caller's.
+    """Passes requests on as received, with the upstream's own key in place of the caller's.
 
     `base_url` may end in a path, to which the request's target is added; without one it is
     Anthropic's own. `auth` says in which header the key goes. Without a key none is sent.
@@ -126,7 +126,7 @@ class AnthropicUpstream(MessagesApi):
     async def open(
         self, request: UpstreamRequest, timeouts: UpstreamTimeouts
     ) -> AnthropicAnswer | UpstreamFailure:
-        """Send one request, and wait for the head of its answer.
+        """Send one request, and wait for the head of its response.
 
         Over a kept connection it waits for nothing else, so it needs no task of its own. Ask the
         answer for `whole()` before `read()`: a short one is there with its head.
@@ -205,7 +205,7 @@ def _judged(
     headers: Sequence[tuple[bytes, bytes]],
     body: bytes,
 ) -> Finding | None:
-    """What is wrong with the answer; None if it is a list of models."""
+    """Return the problem with the response; None if it is a list of models."""
     where = upstream.base_url
     if status in {401, 403}:
         return _refused(subject, upstream, status)

@@ -1,4 +1,4 @@
-"""One request of the gateway's own, with an answer that is bounded, whatever is there."""
+"""One request of the gateway's own, with a response that is bounded, whatever is there."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Said = tuple[int, "Sequence[tuple[bytes, bytes]]", bytes]
 
 
 class Opens(Protocol):
-    """What can be asked."""
+    """An upstream that can be asked."""
 
     async def open(
         self, request: UpstreamRequest, timeouts: UpstreamTimeouts
     ) -> UpstreamAnswer | UpstreamFailure:
-        """Send one request, and wait for the head of its answer."""
+        """Send one request, and wait for the head of its response."""
         ...
 
 

@@ -167,7 +167,7 @@ class Upstream(Protocol):
         ...
 
     def outcome_of_status(self, status: int) -> Outcome:
-        """Classify an answer by its status."""
+        """Classify a response by its status."""
         ...
 
     def outcome_of_error(self, error_type: str | None) -> Outcome:

@@ -1,4 +1,4 @@
-"""What upstreams have in common that speak the Messages API: their models, and their errors."""
+"""Common parts of upstreams that speak the Messages API: their models, and their errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MessagesApi(ABC):
     async def open(
         self, request: UpstreamRequest, timeouts: UpstreamTimeouts
     ) -> UpstreamAnswer | UpstreamFailure:
-        """Send one request, and wait for the head of its answer."""
+        """Send one request, and wait for the head of its response."""
 
     async def models(self) -> dict[str, Document] | UpstreamFailure:
         """Read all models by id, in its order; `NO_LIST` itself where it has no list."""
@@ -76,7 +76,7 @@ class MessagesApi(ABC):
         return document if id_of(document) is not None else None
 
     async def _get(self, target: str) -> bytes | UpstreamFailure | None:
-        """The body of a 200; None where there is no such thing."""
+        """Return the body of a 200; None where there is no such thing."""
         said = await ask(self, target, _USER_AGENT, _TIMEOUTS, _MAX_BODY_BYTES)
         if isinstance(said, UpstreamFailure):
             return said
@@ -90,7 +90,7 @@ class MessagesApi(ABC):
         return body
 
     def outcome_of_status(self, status: int) -> Outcome:
-        """Classify an answer by its status."""
+        """Classify a response by its status."""
         return outcome_of_status(status)
 
     def outcome_of_error(self, error_type: str | None) -> Outcome:
@@ -99,5 +99,5 @@ class MessagesApi(ABC):
 
 
 def id_of(document: Document) -> str | None:
-    """The id of a model as an upstream describes it."""
+    """Return the id of a model as an upstream describes it."""
     return json_or_none(document.get("id", b""), str) or None
