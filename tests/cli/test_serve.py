@@ -64,7 +64,7 @@ def refused(*arguments: str, **environment: str) -> list[str]:
 
 def status_with(base_url: str, api_key: str) -> int:
     host = base_url.removeprefix("http://")
-    connection = http.client.HTTPConnection(host, timeout=10)
+    connection = http.client.HTTPConnection(host, timeout=60)
     try:
         connection.request("GET", "/v1/models", headers={"x-api-key": api_key})
         return connection.getresponse().status

@@ -341,7 +341,7 @@ def test_an_event_is_given_out_when_it_came(connect: Connect) -> None:
     with ScriptedServer([Exchange(*begun(gate).steps)], require_all=False) as server:
         with opened(server, connect).messages.stream(**LEAST) as stream:
             kinds = [next(stream).type for _ in range(9)]
-            assert gate.reached.wait(10)
+            assert gate.reached.wait(60)
         gate.open()
     assert kinds[-1] == "content_block_stop"
 

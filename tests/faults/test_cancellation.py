@@ -160,7 +160,7 @@ def test_while_it_connects(asked: dict[str, Any], scheme: str) -> None:
             connection, _ = listener.accept()
         with connection:
             # A proxy, or a server with TLS, that never says a word.
-            connection.settimeout(10)
+            connection.settimeout(60)
             assert connection.recv(65536)
             accepted.set()
             while connection.recv(65536):
@@ -180,7 +180,7 @@ def test_while_it_connects(asked: dict[str, Any], scheme: str) -> None:
     thread = threading.Thread(target=serve, args=(listener,))
     thread.start()
     asyncio.run(run(listener.getsockname()[1]))
-    thread.join(5)
+    thread.join(60)
 
 
 def test_while_nobody_accepts(asked: dict[str, Any]) -> None:
@@ -300,12 +300,12 @@ def test_closing_a_stream_ends_the_thread_that_reads_it(
         with opened or client.messages.stream(**asked) as stream:
             thread = threading.Thread(target=read, args=(stream,))
             thread.start()
-            assert reading.wait(10)
+            assert reading.wait(60)
             # From here on nothing comes: the reader goes into its wait, and stays there.
             events: Any = stream._events
             while not events.gi_running:
                 time.sleep(0)
             stream.close()
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
         assert [str(error) for error in errors] == ["the stream was closed before its end"]

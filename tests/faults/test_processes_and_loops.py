@@ -189,11 +189,11 @@ def test_two_loops_in_two_threads_share_a_client(asked: dict[str, Any], ok: byte
             thread.start()
         # Both are under way at once before either goes on.
         for gate in gates:
-            assert gate.reached.wait(10)
+            assert gate.reached.wait(60)
         for gate in gates:
             gate.open()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert answers == ["hello"] * 42
         assert server.connection_count == 2
         server.wait_until_disconnected()

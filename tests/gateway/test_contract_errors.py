@@ -403,10 +403,10 @@ def hasty() -> Iterator[int]:
     ready = threading.Event()
     thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     yield listener.getsockname()[1]
     server.stop(drop_connections=True)
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -414,7 +414,7 @@ def test_a_head_that_does_not_come(hasty: int) -> None:
     begun = (b"P", b"POST /v1/messages HTTP/1.1\r\nhost", b"GET /v1/models HTTP/1.1\r\n")
     for answer in exchange(hasty, *begun):
         assert refused(answer, 408, "request_timeout")["connection"] == "close"
-    with socket.create_connection(("127.0.0.1", hasty), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", hasty), timeout=60) as sock:
         assert sock.recv(100) == b""
 
 
@@ -469,9 +469,9 @@ def test_what_follows_a_request_never_stands_within_its_answer(start_gateway: St
             f"POST {MESSAGES} HTTP/1.1\r\nhost: x\r\nx-api-key: {client.api_key}\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
-        with socket.create_connection(("127.0.0.1", client.port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", client.port), timeout=60) as sock:
             sock.sendall(head.encode() + body)
-            assert gate.reached.wait(5)
+            assert gate.reached.wait(60)
             sock.sendall(b"this is not HTTP\r\n\r\n")
             gate.open()
             # Any answer now would be taken for the one that is awaited.
@@ -535,7 +535,7 @@ def test_too_many_requests_at_the_same_time(start_gateway: Start) -> None:
         _, client = gateway.make_key(in_flight=1)
         with contextlib.closing(client.connect()) as connection:
             connection.request("POST", MESSAGES, encode(), {"x-api-key": client.api_key})
-            assert gate.reached.wait(5)
+            assert gate.reached.wait(60)
             limited(client.call("POST", MESSAGES, encode()), "at the same time", 1)
             gate.open()
             assert connection.getresponse().status == 200

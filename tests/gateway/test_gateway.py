@@ -132,7 +132,7 @@ def test_a_strange_path_does_not_exist(client: Client, path: str) -> None:
     ],
 )
 def test_what_is_not_http_is_refused_in_the_same_envelope(client: Client, data: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", client.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", client.port), timeout=60) as sock:
         sock.sendall(data)
         with contextlib.closing(sock.makefile("rb")) as file:
             head, _, body = file.read().partition(b"\r\n\r\n")
@@ -141,7 +141,7 @@ def test_what_is_not_http_is_refused_in_the_same_envelope(client: Client, data: 
 
 
 def test_an_endless_head_is_refused(client: Client) -> None:
-    with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", client.port), timeout=60) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nx-filler: ")
         # The server has enough before all of it is sent, and still its answer arrives.
         for _ in range(20):

@@ -83,7 +83,7 @@ class Bench(Client):
     def configure(self, first: str, second: str, routing: str) -> None:
         configuration(self.folder, self.ping_seconds, first, second, routing)
         future = asyncio.run_coroutine_threadsafe(self.gateway.take_over(), self.gateway.loop)
-        future.result(10)
+        future.result(60)
         assert [upstream.base_url for upstream in self.gateway.settings.upstreams] == [
             first,
             second,

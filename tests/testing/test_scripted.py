@@ -26,7 +26,7 @@ OK = json_response(200, {"ok": True})
 
 
 def call(server: ScriptedServer, body: bytes = b"") -> tuple[int, bytes]:
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
         connection.request("POST", "/v1/messages?beta=true", body, {"X-One": "1"})
         response = connection.getresponse()
@@ -36,7 +36,7 @@ def call(server: ScriptedServer, body: bytes = b"") -> tuple[int, bytes]:
 
 
 def connect(server: ScriptedServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=5)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=60)
 
 
 def test_calls_are_answered_in_order_and_recorded() -> None:
@@ -53,7 +53,7 @@ def test_calls_are_answered_in_order_and_recorded() -> None:
 
 def test_a_connection_serves_several_calls() -> None:
     with ScriptedServer([OK, OK]) as server:
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
         for _ in range(2):
             connection.request("GET", "/")
             assert connection.getresponse().read() == b'{"ok":true}'
@@ -64,7 +64,7 @@ def test_a_connection_serves_several_calls() -> None:
 
 def test_a_chunked_request_body_is_put_together() -> None:
     with ScriptedServer([OK]) as server:
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
         connection.request("POST", "/", iter([b"abc", b"def"]), encode_chunked=True)
         assert connection.getresponse().read() == b'{"ok":true}'
         connection.close()
@@ -96,10 +96,10 @@ def test_an_event_stream_arrives_event_by_event_through_a_gate() -> None:
     whole = sse_response([event])
     first, rest = whole[: len(sse_head())], whole[len(sse_head()) :]
     with ScriptedServer([Exchange(first, gate, rest)]) as server:
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
         connection.request("GET", "/")
         response = connection.getresponse()
-        assert gate.reached.wait(5)
+        assert gate.reached.wait(60)
         gate.open()
         assert response.read() == sse_event(event)
         connection.close()

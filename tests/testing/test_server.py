@@ -10,7 +10,7 @@ from apertis.testing import sandbox_server
 
 
 def status_of(base_url: str, api_key: str) -> int:
-    connection = http.client.HTTPConnection(base_url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(base_url.removeprefix("http://"), timeout=60)
     try:
         connection.request("GET", "/v1/models", headers={"x-api-key": api_key})
         return connection.getresponse().status

@@ -336,10 +336,10 @@ def test_a_slow_reader_stops_the_server_and_not_the_memory() -> None:
     client = Apertis(base_url=flood.url, api_key="k")
     with client.messages.create(**REQUEST, stream=True) as stream:
         next(stream)
-        assert flood.blocked.wait(10)
+        assert flood.blocked.wait(60)
         assert flood.sent < flood.BOUND / 4
     client.close()
-    flood.join(5)
+    flood.join(60)
 
 
 def test_a_slow_task_stops_the_server_while_its_loop_goes_on() -> None:
@@ -359,7 +359,7 @@ def test_a_slow_task_stops_the_server_while_its_loop_goes_on() -> None:
 
     assert asyncio.run(run()) < flood.BOUND / 4
     assert flood.blocked.is_set()
-    flood.join(5)
+    flood.join(60)
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_an_answer_that_nobody_asked_for_is_nobodys(connect: Connect, ok: bytes)
         client = connect(server.base_url)
         client.create()
         idle.open()
-        assert sent.reached.wait(10)
+        assert sent.reached.wait(60)
         sent.open()
         client.settle()
         assert client.create().text == "hello"

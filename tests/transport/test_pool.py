@@ -51,17 +51,17 @@ def test_no_more_connections_are_open_than_allowed_and_the_turns_are_fair(ok: by
             call.start()
             threads.append(call)
             if number < 2:
-                assert gates[number].reached.wait(5)
+                assert gates[number].reached.wait(60)
             else:
                 while waiting_in(client) < number - 1:
                     pass
         for number, gate in enumerate(gates):
-            assert gate.reached.wait(5)
+            assert gate.reached.wait(60)
             gate.open()
-            threads[number].join(5)
+            threads[number].join(60)
             if number + 2 < len(gates):
                 # The next in the queue has sent its request, before another turn is given.
-                assert gates[number + 2].reached.wait(5)
+                assert gates[number + 2].reached.wait(60)
         assert done == [0, 1, 2, 3, 4, 5]
         assert server.connection_count == 2
         client.close()
@@ -181,7 +181,7 @@ def test_sixteen_threads_share_a_client(ok: bytes) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert len(set(seen)) == 160
         assert server.connection_count <= 5
         assert open_in(client) == server.connection_count

@@ -199,7 +199,7 @@ def test_one_silent_server_does_not_stop_the_other_threads(
         assert message.text == "hello"
         assert thread.is_alive()
         silent.stop()
-        thread.join(5)
+        thread.join(60)
         client.close()
 
 

@@ -329,7 +329,7 @@ def test_readers_at_the_same_time_pay_once(gateway: RunningGateway, api: FakeAPI
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(20)
+        reader.join(60)
     assert counts == [300] * 6
     spent = cost(*((place, 5) for place in range(300)))
     seen = account(client)
@@ -698,7 +698,7 @@ def test_a_batch_is_kept_when_its_caller_leaves_before_it_is_made(
     with contextlib.closing(client.connect()) as connection:
         headers = {"x-api-key": client.api_key}
         connection.request("POST", BATCHES, body_of(request_of("a")), headers)
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(60)
     gate.open()
     listed: list[Any] = []
     for _ in range(1000):

@@ -40,10 +40,10 @@ def test_a_request_that_gets_no_connection_is_told_that_the_model_is_overloaded(
 
         holder = threading.Thread(target=hold, args=(running.client,))
         holder.start()
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(60)
         refused = running.client.call("POST", "/v1/messages", QUESTION)
         gate.open()
-        holder.join(10)
+        holder.join(60)
     error = json.loads(refused.body)["error"]
     assert (refused.status, error["type"], error["code"]) == (
         503,

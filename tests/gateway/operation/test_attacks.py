@@ -21,7 +21,7 @@ MAX_BYTES = 2 * 2**20
 
 def statuses(port: int, *pieces: bytes) -> list[bytes]:
     """Send pieces, each by itself, and give the statuses that come until the server hangs up."""
-    with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as client:
+    with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             client.sendall(piece)
@@ -91,7 +91,7 @@ def test_what_frames_a_body_has_an_end(
 ) -> None:
     head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
     address = ("127.0.0.1", sandbox_gateway.client.port)
-    with contextlib.closing(socket.create_connection(address, timeout=10)) as client:
+    with contextlib.closing(socket.create_connection(address, timeout=60)) as client:
         client.sendall(head + b"2\r\n{}\r\n" + begin)
         # What the system keeps on the way is more than the server reads.
         with pytest.raises(ConnectionError):

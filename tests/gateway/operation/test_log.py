@@ -120,7 +120,7 @@ def test_nothing_said_and_no_secret_is_ever_written(
         sent += 1
         port = int(served.base_url.rpartition(":")[2])
         for head in (f"{MARK}method / HTTP/1.1\r\n\r\n", f"GET / HTTP/1.1\r\n{MARK}line\r\n\r\n"):
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as raw:
                 raw.sendall(head.encode())
                 assert raw.recv(12) == b"HTTP/1.1 400"
         assert served.stop() == 0

@@ -183,7 +183,7 @@ def test_plain_http_on_a_tls_port_is_no_trouble(
     served = serve_process(
         APERTIS_SERVER_TLS_CERTIFICATE="server.pem", APERTIS_SERVER_TLS_KEY="server.key"
     )
-    connection = http.client.HTTPConnection(served.base_url.removeprefix("https://"), timeout=10)
+    connection = http.client.HTTPConnection(served.base_url.removeprefix("https://"), timeout=60)
     connection.request("GET", "/healthz")
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         connection.getresponse()

@@ -45,7 +45,7 @@ ANSWER = {
 
 def talk(port: int, *pieces: bytes) -> bytes:
     """Send pieces one after the other, each seen alone; all that comes until the end."""
-    with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as client:
+    with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             client.sendall(piece)
@@ -329,7 +329,7 @@ def test_a_body_that_grows_past_the_limit_is_too_large(start_gateway: Start, siz
 def test_a_body_that_comes_in_drips_is_cut_when_its_time_is_over(start_gateway: Start) -> None:
     client = start_gateway("[server]\nbody_total_timeout_seconds = 0.3\n").client
     stop = threading.Event()
-    with socket.create_connection(("127.0.0.1", client.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", client.port), timeout=60) as sock:
         sock.sendall(head(client.api_key, "content-length: 100000"))
 
         def drip() -> None:
@@ -369,16 +369,16 @@ def impatient() -> Iterator[int]:
     ready = threading.Event()
     thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     yield listener.getsockname()[1]
     server.stop(drop_connections=True)
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
 def test_the_rest_of_an_answered_request_does_not_come_for_ever(impatient: int) -> None:
     begin = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", impatient), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", impatient), timeout=60) as sock:
         sock.sendall(begin)
         assert sock.recv(1000).startswith(b"HTTP/1.1 401")
         with pytest.raises(OSError):  # noqa: PT012 - who sees the end is chance.
@@ -388,7 +388,7 @@ def test_the_rest_of_an_answered_request_does_not_come_for_ever(impatient: int) 
                 with contextlib.suppress(TimeoutError):
                     if sock.recv(100) == b"":
                         raise ConnectionError
-    with socket.create_connection(("127.0.0.1", impatient), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", impatient), timeout=60) as sock:
         # One that comes in time leaves the connection as it was.
         sock.sendall(begin)
         assert sock.recv(1000).startswith(b"HTTP/1.1 401")

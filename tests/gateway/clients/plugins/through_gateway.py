@@ -184,16 +184,16 @@ class Front:
             target=self._server.serve_until_stopped, args=(ready.set,), daemon=True
         )
         self._thread.start()
-        assert ready.wait(20)
+        assert ready.wait(60)
 
     def point_at(self, base_url: str) -> None:
         self._file.write_text(SCRIPTED.format(base_url=base_url))
         taken = asyncio.run_coroutine_threadsafe(self._gateway.take_over(), self._gateway.loop)
-        taken.result(10)
+        taken.result(60)
 
     def stop(self) -> None:
         self._server.stop()
-        self._thread.join(10)
+        self._thread.join(60)
         self._log.close()
 
     def _read(self) -> Any:
