@@ -94,34 +94,34 @@ class UsageCounts:
             self._known.setdefault("output", before)
         return counted
 
-    def _take(self, name: str, said: object) -> None:
-        count = self._counted(name, said, name in self._known)
-        if count is not None:
-            self._known[name] = count
-
-    def _counted(self, name: str, said: object, known: bool) -> int | None:
+    def _take(self, name: str, said: object, key: str = "") -> int | None:
+        if said is None:
+            return None
         count = _count(said)
         if count is not None:
             self.seen = True
-            self._not_counts.discard(name)
-        elif said is not None and not known:
+            self._known[key or name] = count
+            if self._not_counts:
+                self._not_counts.discard(name)
+        elif (key or name) not in self._known:
             self._not_counts.add(name)
         return count
 
     def _take_writes(self, usage: Mapping[str, object]) -> None:
         known = self._known
-        parts: int | None = None
+        parts, parted = 0, False
         split = usage.get("cache_creation")
         if _is_object(split):
-            said = [split.get(f"ephemeral_{age}_input_tokens") for age in ("5m", "1h")]
-            self._take("cache_write_5m", said[0])
-            self._take("cache_write_1h", said[1])
-            if any(_count(count) is not None for count in said):
+            m5 = self._take("cache_write_5m", split.get("ephemeral_5m_input_tokens"))
+            h1 = self._take("cache_write_1h", split.get("ephemeral_1h_input_tokens"))
+            if m5 is not None or h1 is not None:
                 parts = known.get("cache_write_5m", 0) + known.get("cache_write_1h", 0)
-        said_total = usage.get("cache_creation_input_tokens")
-        total = self._counted("cache_write_5m", said_total, "cache_write" in known)
-        if total is not None or parts is not None:
-            known["cache_write"] = max(total or 0, parts or 0)
+                parted = True
+        total = self._take(
+            "cache_write_5m", usage.get("cache_creation_input_tokens"), "cache_write"
+        )
+        if total is not None or parted:
+            known["cache_write"] = max(total or 0, parts)
 
     def use(self) -> Use:
         """Give what was used by the model that answered.
