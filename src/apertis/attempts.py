@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class RetryState(Generic[T]):
-    """Counts the tries of a call and says when the next is due; the shells wait.
+    """The retry state of a call: attempts so far, and when the next is due; the shells wait.
 
     `request` is what a transport is given in every try: where it goes, method, head, body.
     """

@@ -52,7 +52,7 @@ _ATTEMPTS = ("message", "fallback_message")
 
 
 class UsageCounts:
-    """Takes `usage` objects in the order in which they came."""
+    """A counter that takes `usage` objects in the order in which they came."""
 
     __slots__ = ("_fast", "_iterations", "_known", "_not_counts", "_us_only", "seen")
 

@@ -1,4 +1,4 @@
-"""Finds the price of a model by any of the names that it goes by."""
+"""Prices of models, found by any of their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads usage and order from a stream while its bytes pass by untouched.
+"""Readers of usage from a stream or message whose bytes pass by untouched.
 
 Most events are pieces of text. Such a piece is recognized by its first bytes, which are learned
 from the first piece of its block, and only counted; everything else is decoded.
@@ -89,7 +89,7 @@ _PIECE = re.compile(
 
 
 class StreamReader:
-    """Takes whole events, as many at a time as come, and knows what they said.
+    """A reader of whole events, any number at a time, that knows what they said.
 
     `model`, `id` and `stop_reason` are the message's own. `content_started`: a first block has
     begun, so that the caller has seen content. `stopped`: `message_stop` came. `error_type`: the

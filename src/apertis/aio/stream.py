@@ -274,7 +274,7 @@ async def _texts(events: AsyncIterator[MessageStreamEvent]) -> AsyncIterator[str
 
 
 class AsyncMessageStreamManager:
-    """Opens the stream when its `async with` block begins, and closes it at its end."""
+    """A stream manager: `async with` opens the stream at its start and closes it at its end."""
 
     def __init__(self, start: Callable[[], Awaitable[AsyncMessageStream]]) -> None:
         self._start = start

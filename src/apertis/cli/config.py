@@ -1,4 +1,4 @@
-"""`apertis config`: what the gateway's settings are, and whether they can work."""
+"""`apertis config`: show and check the gateway's settings."""
 
 from __future__ import annotations
 

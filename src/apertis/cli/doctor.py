@@ -1,4 +1,4 @@
-"""`apertis doctor`: whether a gateway would work here, and what to do if not."""
+"""`apertis doctor`: check everything that a gateway depends on."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ Exit codes:
 
 
 class _LazyGroup(click.Group):
-    """Imports the module of a command when the command is used, so that each starts fast."""
+    """A group that imports a command's module when it is used, so that each starts fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Name the commands, in the order in which the help shows them."""

@@ -1,4 +1,4 @@
-"""`apertis models`: what the key may use."""
+"""`apertis models`: the models that the key may use."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def open_output() -> Output:
 
 
 class PlainOutput:
-    """Writes the text as it is to stdout; the thinking goes to stderr, out of the way."""
+    """A writer of plain text to stdout; the thinking goes to stderr, out of the way."""
 
     def __init__(self) -> None:
         self._open_line: bool | None = None
@@ -70,7 +70,7 @@ class PlainOutput:
 
 
 class TerminalOutput:
-    """Renders Markdown block by block: finished blocks stay, the one that grows is redrawn.
+    """A renderer of Markdown, block by block: only the growing block is redrawn.
 
     Only one block is ever redrawn, so a response longer than the screen scrolls like any output.
     """

@@ -1,4 +1,4 @@
-"""`apertis usage`: who used what, and what it cost."""
+"""`apertis usage`: usage and cost."""
 
 from __future__ import annotations
 

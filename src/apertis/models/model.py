@@ -176,7 +176,7 @@ class Result(Model):
 
 
 class Unknown(Model):
-    """Stands for a variant that this version does not know.
+    """A variant that this version does not know.
 
     `type` is what the service calls it, `data` is all of it; the keys of `data` are attributes.
     """

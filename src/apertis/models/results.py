@@ -104,7 +104,7 @@ class CodeExecutionResult(_Result, tag="code_execution_result"):
 
 
 class EncryptedCodeExecutionResult(_Result, tag="encrypted_code_execution_result"):
-    """As `CodeExecutionResult`, with an output that only the service can read."""
+    """A `CodeExecutionResult` with an output that only the service can read."""
 
     type: ClassVar[Literal["encrypted_code_execution_result"]] = "encrypted_code_execution_result"
     encrypted_stdout: str

@@ -75,7 +75,7 @@ class _PromptFields(TypedDict, total=False):
     output_config: OutputConfigParam
     """The effort, and the form of the response."""
     cache_control: CacheControlParam | None
-    """Marks the last block that can be cached."""
+    """Cache control for the last block that can be cached."""
     context_management: ContextManagementParam | None
     """Edits of the context that the service may make. Beta."""
     mcp_servers: Iterable[MCPServerParam]
@@ -108,7 +108,7 @@ class _MessageFields(_PromptFields, total=False):
     fallbacks: Iterable[FallbackParam] | Literal["default"] | None
     """Models that answer when the requested one refuses. Beta."""
     fallback_credit_token: str | FallbackCreditTokenParam | None
-    """Pays for another attempt after a refusal. Beta."""
+    """Credit for another attempt after a refusal. Beta."""
     compaction: Mapping[str, Any] | None
     """Summing up of the conversation. Beta."""
     thread: Mapping[str, Any] | str | None
@@ -126,11 +126,11 @@ class _MessageFields(_PromptFields, total=False):
     n: int
     """Number of responses; for upstreams that support it."""
     stop: str | list[str]
-    """As `stop_sequences`, at most four."""
+    """The same as `stop_sequences`, at most four."""
     seed: int
     """For answers that repeat, where the upstream can."""
     user: str
-    """As `metadata.user_id`."""
+    """The same as `metadata.user_id`."""
     presence_penalty: float
     """From -2 to 2: dislike of words that were there at all."""
     frequency_penalty: float

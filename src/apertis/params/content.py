@@ -22,7 +22,7 @@ ImageMediaType: TypeAlias = Literal["image/jpeg", "image/png", "image/gif", "ima
 
 
 class CacheControlParam(TypedDict, total=False):
-    """Marks the end of a prefix that the service is to keep in its prompt cache."""
+    """A mark at the end of a prefix that the service caches."""
 
     type: Required[Literal["ephemeral"]]
     ttl: Literal["5m", "1h"]

@@ -54,7 +54,7 @@ ThinkingParam: TypeAlias = (
 
 
 class JSONSchemaFormatParam(TypedDict):
-    """Answers in JSON that fits a schema."""
+    """JSON output that fits a schema."""
 
     type: Literal["json_schema"]
     schema: Mapping[str, Any]

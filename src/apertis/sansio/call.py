@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class NotGiven(msgspec.Struct, frozen=True):
-    """Stands where a caller gave nothing, because None has a meaning of its own."""
+    """A mark for an argument that was not given, because None has a meaning of its own."""
 
     def __bool__(self) -> bool:
         return False

@@ -60,7 +60,7 @@ def codings() -> tuple[str, ...]:
 
 
 class Decoder:
-    """Undoes one coding; `feed` it as the bytes come, and look at `problem` after each call.
+    """A decoder of one coding; `feed` it bytes, and check `problem` after each call.
 
     `deflate` comes with or without its zlib wrapper. `max_bytes` bounds all that is given out,
     `max_ratio` what is given out for what came. A gzip body may have several members, a zstd body

@@ -10,7 +10,7 @@ class LineTooLargeError(Exception):
 
 
 class LineDecoder:
-    """Cuts a byte stream at line feeds: `feed` what came, `finish` at its end."""
+    """A cutter of a byte stream at line feeds: `feed` bytes, `finish` at its end."""
 
     __slots__ = ("_pieces", "_size")
 

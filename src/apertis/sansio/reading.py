@@ -42,7 +42,7 @@ _DOCUMENT = {b"{", b"[", b"<"}
 
 
 class EventReading:
-    """Reads one stream: `receive` its bytes, `finish` at its end, `fail` when it broke.
+    """A reader of one stream: `receive` its bytes, `finish` at its end, `fail` when it broke.
 
     Each gives the events that are new. `failure` is set when nothing more will come because
     something went wrong, `complete` when `message_stop` came. `begun` turns true with the first

@@ -34,7 +34,7 @@ class EventTooLargeError(Exception):
 
 
 class EventFraming:
-    """Cuts a byte stream into blocks of whole events: `feed` what came, `drain` at its end."""
+    """A cutter of a byte stream into whole events: `feed` bytes, `drain` at its end."""
 
     __slots__ = ("_kept", "_seam", "_size")
 
@@ -89,7 +89,7 @@ def _end_of(blank: bytes, data: bytes) -> int:
 
 
 class EventDecoder:
-    """Reads the events of a byte stream: `feed` what came, `finish` at its end."""
+    """A decoder of a byte stream's events: `feed` bytes, `finish` at its end."""
 
     __slots__ = ("_framing", "_started")
 

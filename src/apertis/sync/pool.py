@@ -36,7 +36,7 @@ class _Waiter:
 
 
 class Pool:
-    """Hands out connections; at most `limit` are open. Safe between threads."""
+    """A pool of connections; at most `limit` are open. Safe between threads."""
 
     def __init__(self, dial: Callable[[Limits], Connection | Failure], limit: int) -> None:
         self._dial = dial

@@ -273,7 +273,7 @@ def _texts(events: Iterator[MessageStreamEvent]) -> Iterator[str]:
 
 
 class MessageStreamManager:
-    """Opens the stream when its `with` block begins, and closes it at its end."""
+    """A stream manager: `with` opens the stream at its start and closes it at its end."""
 
     def __init__(self, start: Callable[[], MessageStream]) -> None:
         self._start = start

@@ -49,7 +49,7 @@ class RecordedRequest:
 
 
 class ServerConnection:
-    """Reads requests from one socket and writes what the script says."""
+    """A connection that reads requests from one socket and writes what the script says."""
 
     def __init__(self, sock: socket.socket, number: int) -> None:
         self.number = number

@@ -27,7 +27,7 @@ class ScriptError(AssertionError):
 
 
 class ScriptedServer:
-    """Answers the first call with the first exchange, the second with the second, and so on.
+    """A server that answers the first call with the first exchange, and so on.
 
     ::
 

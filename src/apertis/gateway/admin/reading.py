@@ -1,4 +1,4 @@
-"""Reads bodies and query strings into msgspec types; what does not fit becomes a refusal."""
+"""Validation of bodies and query strings into msgspec types; what does not fit is a refusal."""
 
 from __future__ import annotations
 

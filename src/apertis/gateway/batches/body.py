@@ -1,4 +1,4 @@
-"""Reads the body of a new batch, and writes it as the upstream that runs it gets it.
+"""The body of a new batch, read, and written for the upstream that runs it.
 
 Each request of a batch is read like a request of its own: its model and its `max_tokens`, and the
 declared edits. What is edited is spliced into the original bytes; a batch without edits stays the

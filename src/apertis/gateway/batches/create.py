@@ -68,7 +68,7 @@ class _Order:
 
 
 class BatchCreation:
-    """Makes batches."""
+    """Creation of batches."""
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ class Booked:
 
 
 class BatchBooks:
-    """Keeps store and accounts in step.
+    """The money of batches: store and accounts in step.
 
     What has begun comes to its end, also when its caller leaves: `finish` waits for it.
     """

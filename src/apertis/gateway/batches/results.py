@@ -16,7 +16,7 @@ MAX_LINE_BYTES = 64 * 2**20
 
 
 class LineFraming:
-    """Cuts pieces of any size into whole lines; each byte is copied a fixed number of times."""
+    """A cutter of chunks into whole lines; each byte is copied a fixed number of times."""
 
     __slots__ = ("_parts", "_size")
 

@@ -49,7 +49,7 @@ _OWN_REQUEST = Request("", "GET", "", "", {}, b"")
 
 
 class BatchRoutes:
-    """Answers everything below `/v1/messages/batches`. `reconfigure` lets it go on with others."""
+    """The routes below `/v1/messages/batches`. `reconfigure` replaces their wiring."""
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ class Wiring:
 
 
 class BatchCalls:
-    """Sends requests to upstreams by their names, and tells the router how they fare."""
+    """A sender of requests to named upstreams, which tells the router their outcomes."""
 
     def __init__(
         self, wiring: Wiring, wall_clock: Callable[[], float], clock: Callable[[], float]

@@ -51,7 +51,7 @@ class Entry:
 
 
 class Recording:
-    """Copies one stream as it passes: `add` its bytes, `finish` at its regular end."""
+    """A copy of one stream as it passes: `add` its bytes, `finish` at its regular end."""
 
     __slots__ = ("_limit", "_pieces", "_size", "enabled")
 
@@ -104,7 +104,7 @@ _OVERHEAD_BYTES: Final = 512
 
 
 class ResponseCache:
-    """Answers by `cache_key`: the least recently used make room, the old are forgotten."""
+    """Responses by `cache_key`: the least recently used make room, the old are forgotten."""
 
     __slots__ = ("_ages", "_entries", "_of_key", "_settings", "_size", "enabled")
 

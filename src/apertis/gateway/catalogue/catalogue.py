@@ -175,7 +175,7 @@ def _unknown() -> Refusal:
 
 
 class ModelRoutes:
-    """Answers what models there are. `clock` is monotonic, in seconds."""
+    """The list of models. `clock` is monotonic, in seconds."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Keeps what an upstream says of its models for a while."""
+"""Cached descriptions of an upstream's models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts the settings together: command line before environment, file and defaults."""
+"""The settings from all sources: command line before environment, file and defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads values by their kinds, and collects what is wrong with them."""
+"""Validation of values by their kinds, with all problems collected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 class Reader:
-    """Reads what it can, and keeps the problems until the end."""
+    """A reader that reads what it can, and keeps the problems until the end."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment

@@ -232,9 +232,9 @@ class ModelSettings:
     upstream_model: Annotated[str | None, Text("the name of a model")] = None
     """Name by which the upstream knows it. Default: `id`."""
     priority: Annotated[int | None, Whole(-1000, 1000)] = None
-    """Overrides the upstream's."""
+    """Override of the upstream's value."""
     weight: Annotated[int | None, Whole(1, 1_000_000)] = None
-    """Overrides the upstream's."""
+    """Override of the upstream's value."""
 
 
 @dataclass(frozen=True, slots=True)

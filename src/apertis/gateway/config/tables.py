@@ -1,4 +1,4 @@
-"""Reads the tables of upstreams, with their models and keys."""
+"""The tables of upstreams, with their models and keys."""
 
 from __future__ import annotations
 

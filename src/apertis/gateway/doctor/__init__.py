@@ -1,4 +1,4 @@
-"""Tries out what a gateway depends on, and says what is wrong and what to do about it."""
+"""Checks of everything that a gateway depends on, with advice for each problem."""
 
 from __future__ import annotations
 

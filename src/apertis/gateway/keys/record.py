@@ -33,7 +33,7 @@ class Setting:
     meta: Meta = field(default_factory=Meta)
     """Of the JSON field that sets it."""
     view: str = ""
-    """Describes the JSON field that shows it."""
+    """Description of the JSON field that shows it."""
     json: type | None = None
     """Its type in JSON, where that is another one."""
     option: str = ""

@@ -18,7 +18,7 @@ __all__ = ["InFlight", "Limiter"]
 
 
 class InFlight:
-    """Counts what has come in and has not left; a party with nothing under way costs nothing."""
+    """Counters of requests in progress; an idle party costs nothing."""
 
     __slots__ = ("_counts", "total")
 
@@ -57,7 +57,7 @@ class InFlight:
 
 
 class Limiter:
-    """Holds requests against the configured limits, or a key's own in their place.
+    """The limiter of requests by the configured limits, or a key's own in their place.
 
     None in a response: no such limit. A key's own limit is None for "as configured", and "0" or 0
     for none. `now` is the clock at the moment of the call, in Unix seconds: a moment that was

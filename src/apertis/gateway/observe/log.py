@@ -92,7 +92,7 @@ _line_of: Callable[..., _Line] = _Line
 
 
 class Log:
-    """Writes lines to a file descriptor, some at a time.
+    """A writer of lines to a file descriptor, some at a time.
 
     A line can wait for a tenth of a second; what a full pipe does not take is kept up to 4 MB,
     then dropped and counted in the next line that can be written.
@@ -233,7 +233,7 @@ def _room_in(descriptor: int) -> Callable[[], bool] | None:
 
 
 class EventHandler(logging.Handler):
-    """Turns what libraries log into events: warnings and worse, with the trace of a defect.
+    """A handler that turns logs of libraries into events: warnings and worse, with tracebacks.
 
     A trace names files and lines; it shows no values. Neither do messages beyond their first line,
     where some libraries show what they had in hand.

@@ -134,7 +134,7 @@ class Prices:
 
 
 class Ledger:
-    """Opens charges and books them."""
+    """The ledger: it opens charges and books them."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Sends a request on: to one target after the other, until a response may be handed out.
+"""Forwarding of a request: to one target after the other, until a response may be passed on.
 
 Theory of operation. `RouteAttempts` decides what is tried, and what comes behind each outcome;
 `Forwarder.send` is the loop around it. One attempt (`_try`) opens the request at the target's
@@ -203,7 +203,7 @@ class OutgoingRequest:
 
 
 class Forwarder:
-    """Knows the upstreams, and drives the attempts of a request."""
+    """The forwarder, which drives the attempts of a request at the upstreams."""
 
     def __init__(
         self,

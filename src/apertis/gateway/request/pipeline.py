@@ -103,7 +103,7 @@ class _Admitted(NamedTuple):
 
 
 class Pipeline:
-    """Decides about a request with what its parts say, and hands it on."""
+    """The pipeline: it decides on a request with the help of its parts, and forwards it."""
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ class ThreadStore(Protocol):
 
 
 class Threads:
-    """Answers that a conversation can go on from, by key and id."""
+    """Responses that a conversation can continue from, by key and id."""
 
     def __init__(
         self,

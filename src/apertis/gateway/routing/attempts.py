@@ -62,7 +62,7 @@ class Try(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Nothing more is tried: answer with this refusal, or hand on the response that is at hand."""
+    """A stop: answer with this refusal, or pass on the response that is at hand."""
 
     refusal: Refusal | None
 

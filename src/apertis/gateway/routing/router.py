@@ -51,7 +51,7 @@ class UpstreamState:
 
 
 class Router:
-    """Chooses upstreams, and learns from what becomes of the attempts.
+    """The router: it chooses upstreams, and learns from the outcomes of attempts.
 
     `known_ids` are ids of models that upstreams without a list of models know, so that the dotted
     spelling of one finds it. `affinity` is the table of a router before this one, to keep its

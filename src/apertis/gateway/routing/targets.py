@@ -52,7 +52,7 @@ def dashed(name: str) -> str:
 
 
 class Names:
-    """Finds the upstreams of a model by id, alias, or the other spelling of either."""
+    """The upstreams of a model, found by id, alias, or the other spelling of either."""
 
     __slots__ = ("_exact", "_folded", "_known", "_upstreams")
 

@@ -1,4 +1,4 @@
-"""Hands answers out: whole ones, and streams with pings in their silences."""
+"""Responses to the client: whole ones, and streams with pings in their silences."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class _Watched:
 
 
 class Pings:
-    """Sends a `ping` event into every stream whose upstream has been silent for so long.
+    """A sender of `ping` events into streams whose upstream has been silent for so long.
 
     Clients give a stream up that sends nothing; between whole events one more does no harm.
     """

@@ -77,7 +77,7 @@ _ADMIN_ONLY = frozenset({Endpoint.METRICS})
 
 
 class Application:
-    """What answers each exchange. `pipeline` is replaced when the configuration is read again."""
+    """The application that answers each exchange. A reload replaces `pipeline`."""
 
     def __init__(
         self,
@@ -406,7 +406,7 @@ _MAX_ID_LENGTH = 128
 
 
 def _id(value: str) -> str:
-    """An identification as a client sent it, as logs, tables and headers can bear it."""
+    """Return an identification as a client sent it, as logs, tables and headers can bear it."""
     value = value[:_MAX_ID_LENGTH]
     if value.isascii() and value.isprintable():
         return value

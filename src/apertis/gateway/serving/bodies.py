@@ -1,4 +1,4 @@
-"""Reads the bodies of requests: all of them, in time, within a limit, and decoded."""
+"""Bodies of requests: read completely, in time, within a limit, and decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a certificate and its key as a server will, by a handshake within this process."""
+"""A certificate and its key, read as a server will, by a handshake within this process."""
 
 from __future__ import annotations
 

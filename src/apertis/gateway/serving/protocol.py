@@ -74,7 +74,7 @@ Handler = Callable[["ClientExchange"], Coroutine[Any, Any, None]]
 
 
 class _RefusedError(Exception):
-    """Stops the parser; what is answered is in `refusal`."""
+    """A stop of the parser; the response is in `refusal`."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
@@ -82,7 +82,7 @@ class _RefusedError(Exception):
 
 
 class Connections:
-    """What the connections of a server share: who answers, who is there, how heads begin.
+    """State shared by a server's connections: the application, the peers, how heads begin.
 
     `on_idle` is called whenever the last connection is closed and the last request over.
     """
@@ -99,7 +99,7 @@ class Connections:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody is there."""
+        """True if there are no connections."""
         return not (self.open or self.under_way)
 
     def start_of_head(self, status: int) -> bytes:
@@ -199,7 +199,7 @@ class ClientExchange:
 
     @property
     def connection(self) -> dict[str, Any]:
-        """What ASGI's scope says of the connection."""
+        """The connection's part of ASGI's scope."""
         protocol = self._protocol
         return {
             "http_version": "1.0" if self._is_http_1_0 else "1.1",

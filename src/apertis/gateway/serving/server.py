@@ -1,4 +1,4 @@
-"""Runs the application: a listening socket, connections from it, a clean stop."""
+"""The server: a listening socket, its connections, a clean stop."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Service(Protocol):
 
 
 class Server:
-    """Serves one application until `stop()`, or until SIGINT or SIGTERM in the main thread.
+    """A server of one application until `stop()`, or SIGINT or SIGTERM in the main thread.
 
     A stop lets answers that are under way finish, for `stop_seconds`; a second signal does not.
     `service` is started before the first request and stopped after the last; SIGHUP reloads it,

@@ -1,4 +1,4 @@
-"""Books usage as a part of a transaction: the records, their sums, and the keys' used units."""
+"""Booking of usage within a transaction: the records, their sums, and the keys' used units."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_VALUES = 4_000
 
 
 class BulkInsert:
-    """Inserts rows, given as tuples in the order of the table's columns.
+    """A statement that inserts rows, given as tuples in the order of the table's columns.
 
     A row whose primary key is there already is an error; or, with `sums`, its columns of these
     names are added to those of the row that is there. No primary key may come twice in one run.

@@ -319,7 +319,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """Appends records, and gives them out again in the order in which they were appended.
+    """A file of records, appended, and read in the same order.
 
     One process, and one thread of it, uses a folder at a time. `tell` is called with a level, a
     text and facts when the disk fails and when it recovers, once each, and for damaged lines.

@@ -1,4 +1,4 @@
-"""Takes over what other processes change about keys, while the gateway runs."""
+"""Changes of keys by other processes, applied while the gateway runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Keys(Protocol):
 
 
 class KeyWatch:
-    """Looks for changes a few times a second, and at once when somebody has a key nobody knows."""
+    """A watch for changes, a few times a second, and at once when an unknown key appears."""
 
     def __init__(self, keys: _Keys, directory: Directory, log: Log) -> None:
         self._keys = keys

@@ -1,4 +1,4 @@
-"""Brings a database to the newest form of the tables, or says why it cannot be used."""
+"""Migration of a database to the newest schema, or the reason that it cannot be used."""
 
 from __future__ import annotations
 

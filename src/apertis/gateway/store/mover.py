@@ -1,4 +1,4 @@
-"""Moves usage records from the journal to the ledger, so that no request waits for a database."""
+"""The move of usage records from journal to store, so that no request waits for a database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UsageSink(Protocol):
 
 
 class Mover:
-    """Books what the journal has, in its order and in batches; what fails is retried.
+    """A mover of the journal's records into the store, in order and in batches, with retries.
 
     `on_change` is told the error when it begins to fail, and None when it works again. One `Mover`
     reads a journal.

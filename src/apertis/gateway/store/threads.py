@@ -24,7 +24,7 @@ _IDS_AT_ONCE = 1000
 
 
 class StoredThreads:
-    """Answers that a conversation can go on from. Each belongs to the key that it was given to."""
+    """Responses that a conversation can continue from. Each belongs to the key that received it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -67,7 +67,7 @@ class AnthropicAnswer:
 
 
 class AnthropicUpstream(MessagesApi):
-    """Passes requests on as received, with the upstream's own key in place of the caller's.
+    """An upstream that gets requests unchanged, with its own key in place of the caller's.
 
     `base_url` may end in a path, to which the request's target is added; without one it is
     Anthropic's own. `auth` says in which header the key goes. Without a key none is sent.

@@ -48,7 +48,7 @@ class Outcome(enum.Enum):
     TIMEOUT = enum.auto()
     """The upstream was silent for longer than the gateway's own settings allow."""
     LATE = enum.auto()
-    """Nothing came within the caller's `fallback_timeout`, which says little about the host."""
+    """A silence longer than the caller's `fallback_timeout`, which says little about the host."""
     MALFORMED = enum.auto()
     """The response was truncated, or is none."""
     LEFT = enum.auto()

@@ -73,7 +73,7 @@ class SandboxAnswer:
 
 
 class SandboxUpstream(MessagesApi):
-    """Answers every request itself; nothing leaves the process."""
+    """An upstream that answers every request itself; nothing leaves the process."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Alembic's way in: runs the migrations on the connection that it is handed."""
+"""Alembic's entry point: the migrations on the connection that it is given."""
 
 from __future__ import annotations
 
