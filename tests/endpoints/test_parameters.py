@@ -99,18 +99,3 @@ def test_what_leads_elsewhere_is_no_id(value: Any) -> None:
 def test_a_call_is_data(call: Any, method: str, path: str, streamed: bool) -> None:
     assert (call.method, call.path, call.streamed) == (method, path, streamed)
     assert (call.body is None) == (method != "POST")
-
-
-@pytest.mark.parametrize(
-    ("params", "streamed"),
-    [
-        ({"max_tokens": 21_333}, False),
-        ({"max_tokens": 21_334}, True),
-        ({"max_tokens": 99_999, "stream": None}, True),
-        ({"max_tokens": 99_999, "stream": False}, False),
-    ],
-)
-def test_only_what_is_long_is_streamed_underneath(params: dict[str, Any], streamed: bool) -> None:
-    call = messages.create({**LEAST, **params})
-    assert call.streamed is streamed
-    assert (json.loads(call.body or b"").get("stream") is True) is streamed
