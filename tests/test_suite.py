@@ -8,18 +8,16 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "apertis"
-MAX_UNTESTED = 35
+MAX_UNTESTED = 32
 MAX_CONFTEST_LINES = 20
 
 # Modules without a test of their own name. This list may only become shorter.
 UNTESTED = """
 aio/client.py aio/dial.py aio/resources.py aio/sender.py
-cli/key_options.py cli/key_tables.py
-endpoints/messages.py
+cli/key_tables.py
 gateway/admin/key_fields.py gateway/admin/openapi_schemas.py gateway/admin/views.py
 gateway/batches/upstream.py
 gateway/config/reader.py
-gateway/doctor/diagnosis.py
 gateway/finding.py
 gateway/serving/answers.py gateway/serving/asgi.py
 gateway/store/booking.py gateway/store/connections.py gateway/store/records.py
