@@ -8,7 +8,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "apertis"
-MAX_UNTESTED = 32
+MAX_UNTESTED = 31
 MAX_CONFTEST_LINES = 20
 
 # Modules without a test of their own name. This list may only become shorter.
@@ -19,7 +19,7 @@ gateway/admin/key_fields.py gateway/admin/openapi_schemas.py gateway/admin/views
 gateway/batches/upstream.py
 gateway/config/reader.py
 gateway/finding.py
-gateway/serving/answers.py gateway/serving/asgi.py
+gateway/serving/answers.py
 gateway/store/booking.py gateway/store/connections.py gateway/store/records.py
 gateway/store/schema.py
 gateway/upstreams/asking.py gateway/upstreams/contract.py gateway/upstreams/messages_api.py
