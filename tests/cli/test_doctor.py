@@ -51,7 +51,7 @@ def test_what_fails_is_a_line_with_what_to_do_and_an_exit_code(
         monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
         assert run(["doctor"]) == ExitCode.SERVICE
     out = capsys.readouterr().out
-    assert f"fail  upstream anthropic: {url} refuses the key (401). What to do:" in out
+    assert f"fail  upstream anthropic: {url} rejects the key (401). What to do:" in out
     assert "api_key_env = ANTHROPIC_API_KEY" in out
     assert "warn  address: others can reach 0.0.0.0:8000, without TLS" in out
     assert "0123456789" not in out

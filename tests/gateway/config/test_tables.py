@@ -82,7 +82,7 @@ def test_a_key_can_be_in_a_file_beside_the_configuration(read_file: Read, tmp_pa
 
 def test_a_key_in_the_configuration_is_refused_and_not_shown(problems_of: Problems) -> None:
     (problem,) = problems_of("[[upstreams]]\nname = 'a'\napi_key = 'plain-secret'\n")
-    assert problem.startswith("apertis.toml:3: upstreams[0].api_key is refused: a key does not")
+    assert problem.startswith("apertis.toml:3: upstreams[0].api_key is rejected: a credential")
     assert "api_key_env" in problem
     assert "api_key_file" in problem
     assert "plain" not in problem
@@ -185,7 +185,7 @@ name = "a"
 models = ["m"]
 """
     assert problems_of(text) == [
-        "apertis.toml:4: upstreams[0].models[1] has the name 'm', which stands here twice",
+        "apertis.toml:4: upstreams[0].models[1] has the name 'm', which is used twice",
         (
             "apertis.toml:7: upstreams[1].name is 'a' again: "
             "apertis.toml:1: upstreams[0] has that name"

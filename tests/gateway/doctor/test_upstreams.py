@@ -54,7 +54,7 @@ def test_an_upstream_is_asked_for_a_model_with_its_own_key() -> None:
     assert finding == Finding(
         "upstream one",
         State.OK,
-        f"{upstream.base_url} takes the key and answers in 250 ms",
+        f"{upstream.base_url} accepts the key and answers in 250 ms",
     )
 
 
@@ -80,7 +80,7 @@ def test_an_upstream_that_is_not_there_is_a_failure() -> None:
 def test_a_refused_key_is_named_by_its_place(status: int) -> None:
     finding = finding_of(json_response(status, {"error": {"message": "invalid x-api-key"}}))
     assert finding.state is State.FAIL
-    assert f"refuses the key ({status})" in finding.message
+    assert f"rejects the key ({status})" in finding.message
     assert finding.advice is not None
     assert "api_key_env = MY_KEY" in finding.advice
 
@@ -100,12 +100,12 @@ def test_a_missing_key_is_told_from_a_wrong_one() -> None:
         (json_response(429, {}), State.WARN, "limits the requests of its key"),
         (json_response(404, {}), State.WARN, "answers GET /v1/models with status 404"),
         (json_response(308, {}, {"location": "https://x/y"}), State.FAIL, "redirects to https://x"),
-        (json_response(200, {"models": []}), State.FAIL, "not with a list of models"),
-        (json_response(200, ["data"]), State.FAIL, "not with a list of models"),
+        (json_response(200, {"models": []}), State.FAIL, "something other than a list of models"),
+        (json_response(200, ["data"]), State.FAIL, "something other than a list of models"),
         (
             b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>",
             State.FAIL,
-            "not with a list of models",
+            "something other than a list of models",
         ),
         (
             Exchange(b"HTTP/1.1 200 OK\r\ncontent-length: 60\r\n\r\n{", Close()),

@@ -115,7 +115,7 @@ def test_a_name_that_stands_twice_is_refused(data: bytes) -> None:
     found = read_object(data)
     assert isinstance(found, Refusal)
     assert (found.status, found.code) == (400, "invalid_request")
-    assert "stands twice" in found.message
+    assert "occurs twice" in found.message
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), JSON), min_size=2, max_size=5))
@@ -191,7 +191,7 @@ def test_names_that_differ_in_case_alone_are_one_name() -> None:
         body = b'{"model":"a","max_tokens":1,"messages":[],"%b":"b"}' % second
         refusal = peek(body, needs_max_tokens=True)
         assert isinstance(refusal, Refusal)
-        assert "stands twice" in refusal.message
+        assert "occurs twice" in refusal.message
 
 
 def test_an_object_of_very_many_fields_is_refused_unread() -> None:
@@ -225,7 +225,7 @@ def test_half_a_surrogate_pair_is_named_with_its_place(
     escape = half[:6]
     assert refusal.message == (
         f"Invalid request format: half of a surrogate pair ({escape}) at byte {at}, in "
-        "messages[1].content[1].text; it is no character: replace it or take it out"
+        "messages[1].content[1].text; it is not a character: replace or remove it"
     )
 
 

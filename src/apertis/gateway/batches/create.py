@@ -213,7 +213,7 @@ class BatchCreation:
     ) -> Refusal | None:
         description = describe(answer.body)
         if description is None:
-            return upstream_error("its answer to a new batch describes none")
+            return upstream_error("its response to a new batch does not describe one")
         store = self._books.store
         if await store.get(description.id) is not None:
             return upstream_error("it gave a new batch the id of another one")

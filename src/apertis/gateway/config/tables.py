@@ -57,9 +57,8 @@ def _upstream(given: RawSetting, reader: Reader) -> UpstreamSettings | None:
     if "api_key" in (given.table or {}):
         reader.problem(
             given / "api_key",
-            "is refused: a key does not belong into the configuration. Put it into a variable of "
-            "the environment and name that by api_key_env, or into a file of its own and name "
-            "that by api_key_file",
+            "is rejected: a credential does not belong in the configuration. Put it into an "
+            "environment variable named by api_key_env, or into a file named by api_key_file",
         )
     fields = reader.table(given, (*kinds, *KEY_SETTINGS, "models", "api_key"))
     if fields is None:
@@ -158,7 +157,7 @@ def _models(given: RawSetting, reader: Reader) -> tuple[ModelSettings, ...]:
         for name in (model.id, *model.aliases):
             names[name] += 1
             if names[name] == 2:
-                reader.problem(element.place, f"has the name {name!r}, which stands here twice")
+                reader.problem(element.place, f"has the name {name!r}, which is used twice")
         found.append(model)
     return tuple(found)
 

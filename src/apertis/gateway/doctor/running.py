@@ -67,7 +67,7 @@ async def _found(client: AnthropicUpstream, url: str, key: str | None) -> tuple[
     health = json_or_none(body, _Ready)
     if status != 200 or health is None:
         advice = "check the address: something else may be there"
-        return (fail("gateway", f"{url} is no Apertis gateway (status {status})", advice),)
+        return (fail("gateway", f"{url} is not an Apertis gateway (status {status})", advice),)
     return (await _version(client, url), await _readiness(client), await _key(client, key))
 
 
@@ -103,11 +103,11 @@ async def _key(client: AnthropicUpstream, key: str | None) -> Finding:
     status, _, body = said
     if status == 401:
         advice = "take the key of this gateway, or make one: apertis keys create"
-        return fail("gateway key", "the key in APERTIS_API_KEY is refused (401)", advice)
+        return fail("gateway key", "the key in APERTIS_API_KEY is rejected (401)", advice)
     models = json_or_none(body, _List) if status == 200 else None
     if models is None:
         advice = "look into its log"
-        return fail("gateway key", f"GET /v1/models is answered with status {status}", advice)
+        return fail("gateway key", f"GET /v1/models returned status {status}", advice)
     if not models.data:
         return warn("gateway key", "the key may use no model", "see its models: apertis keys list")
     return ok("gateway key", f"the key may use {len(models.data)} models")

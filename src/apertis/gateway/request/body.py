@@ -276,7 +276,7 @@ def _half_pair(data: bytes, at: int, shown: str) -> Refusal:
     where = _path(data, at)
     return invalid_request(
         f"Invalid request format: half of a surrogate pair ({shown}) at byte {at}"
-        f"{f', in {where}' if where else ''}; it is no character: replace it or take it out"
+        f"{f', in {where}' if where else ''}; it is not a character: replace or remove it"
     )
 
 
@@ -377,7 +377,7 @@ def _skip(data: bytes, position: int) -> int:
 
 def _twice(name: str | None) -> Refusal:
     which = f"the field {name[:100]!r}" if name is not None else "a field"
-    return invalid_request(f"Invalid request format: {which} stands twice in the body")
+    return invalid_request(f"Invalid request format: {which} occurs twice in the body")
 
 
 def _string(raw: bytes | None) -> str | None:
@@ -439,12 +439,12 @@ _WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
     "seed": (),
 }
 _INSTEAD = {
-    "n": "Claude gives one answer a request; only 1 is possible",
+    "n": "Claude gives one response per request; only 1 is possible",
     "presence_penalty": "Claude has no such parameter; only 0 is possible",
     "frequency_penalty": "Claude has no such parameter; only 0 is possible",
     "logit_bias": "Claude has no such parameter; only an empty one is possible",
     "response_format": "use 'output_config' with a 'format' of type 'json_schema' instead",
-    "seed": "Claude cannot repeat an answer; leave it out",
+    "seed": "Claude cannot reproduce a response; leave it out",
 }
 _OWN = frozenset({*FALLBACK_FIELDS, "compression", "stop", "user", *_WITHOUT_EFFECT})
 _MAX_STOPS = 4

@@ -388,7 +388,7 @@ async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
             return parts[0] if len(parts) == 1 else b"".join(parts)
         size += len(chunk)
         if size > MAX_ANSWER_BYTES:
-            return UpstreamFailure(Fault.BROKEN, f"its answer exceeds {MAX_ANSWER_BYTES} bytes")
+            return UpstreamFailure(Fault.BROKEN, f"its response exceeds {MAX_ANSWER_BYTES} bytes")
         parts.append(chunk)
 
 

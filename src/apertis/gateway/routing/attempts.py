@@ -207,7 +207,7 @@ def _refusal(outcome: Outcome, model: str) -> Refusal | None:
     if outcome is Outcome.UNREACHABLE:
         return upstream_error("no connection could be made")
     if outcome is Outcome.MALFORMED:
-        return upstream_error("its answer broke off or cannot be read")
+        return upstream_error("its response was truncated or malformed")
     if outcome in {Outcome.TIMEOUT, Outcome.LATE}:
         return upstream_timeout("no answer came")
     return None

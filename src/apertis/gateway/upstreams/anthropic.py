@@ -224,7 +224,7 @@ def _judged(
         return warn(subject, f"{where} answers GET /v1/models with status {status}", advice)
     if not _is_list(body):
         advice = "check base_url: a page or another API may be there"
-        return fail(subject, f"{where} answers, and not with a list of models", advice)
+        return fail(subject, f"{where} answers with something other than a list of models", advice)
     return None
 
 
@@ -235,7 +235,7 @@ def _refused(subject: str, upstream: UpstreamSettings, status: int) -> Finding:
     where = f"{upstream.api_key.setting} = {upstream.api_key.source}"
     return fail(
         subject,
-        f"{upstream.base_url} refuses the key ({status})",
+        f"{upstream.base_url} rejects the key ({status})",
         f"replace the key ({where}), or set auth to the header that it is meant for; now: "
         f"{upstream.auth}",
     )
@@ -247,7 +247,7 @@ def _is_list(body: bytes) -> bool:
 
 
 def _timed(subject: str, upstream: UpstreamSettings, seconds: float) -> Finding:
-    message = f"{upstream.base_url} takes the key and answers in {seconds * 1000:.0f} ms"
+    message = f"{upstream.base_url} accepts the key and answers in {seconds * 1000:.0f} ms"
     if upstream.api_key is None:
         message = f"{upstream.base_url} answers without a key in {seconds * 1000:.0f} ms"
     if seconds > _SLOW_SECONDS:
