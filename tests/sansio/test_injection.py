@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import types
-from typing import Any
 
 import httpx2
 import pytest
 
 from apertis.errors import ConfigurationError
-from apertis.sansio.call import Call
 from apertis.sansio.injection import (
     Failures,
     expect_body,
@@ -18,29 +16,30 @@ from apertis.sansio.injection import (
     refuse_options,
     request_arguments,
 )
-from apertis.sansio.settings import MAX_CONNECTIONS, settings_from
+from apertis.sansio.request import Origin
+from apertis.sansio.settings import MAX_CONNECTIONS
 from apertis.sansio.timeouts import Limits
 
 LIMITS = Limits(connect=1.0, response=2.0, idle=3.0, until=100.0)
+ORIGIN = Origin("http", "h", 1, "/p")
 FAILURES = Failures(httpx2, "http://h:1", LIMITS)
 
 
 def test_a_request_is_told_with_the_time_that_is_left() -> None:
-    settings = settings_from({}, {"api_key": "sk-x", "base_url": "http://h:1/p"}, "1")
-    call: Call[Any] = Call("POST", "/v1/x", lambda _: None, b"{}")
-    arguments = request_arguments(call, settings, LIMITS, now=98.5)
+    head = b"POST /p/v1/x HTTP/1.1\r\nhost: h:1\r\nx-a: b\r\ncontent-length: 2\r\n\r\n"
+    arguments = request_arguments(ORIGIN, "POST", head, b"{}", LIMITS, 98.5)
     assert (arguments["method"], arguments["url"]) == ("POST", "http://h:1/p/v1/x")
     assert arguments["content"] == b"{}"
-    # HTTP/2 needs the host that the client sets itself.
-    assert "host" not in arguments["headers"]
+    # The client sets its own host, which HTTP/2 needs, and its own length.
+    assert arguments["headers"] == [(b"x-a", b"b")]
     assert arguments["timeout"] == {"connect": 1.0, "read": 1.5, "write": 1.5, "pool": 1.0}
 
 
 def test_a_host_of_the_callers_own_is_kept() -> None:
-    given = {"api_key": "sk-x", "base_url": "http://h:1", "default_headers": {"host": "other"}}
-    call: Call[Any] = Call("GET", "/v1/x", lambda _: None)
-    arguments = request_arguments(call, settings_from({}, given, "1"), LIMITS, now=0.0)
-    assert arguments["headers"]["host"] == "other"
+    head = b"GET /v1/x HTTP/1.1\r\nhost: other\r\n\r\n"
+    arguments = request_arguments(ORIGIN, "GET", head, b"", LIMITS, 0.0)
+    assert arguments["headers"] == [(b"host", b"other")]
+    assert arguments["content"] is None
 
 
 def test_the_body_is_waited_for_as_long_as_pieces_come() -> None:
@@ -101,7 +100,7 @@ def test_the_package_of_a_class_that_is_derived_is_found() -> None:
         pass
 
     assert package_of(Own()) == "httpx2"
-    with pytest.raises(ConfigurationError, match="object is no client of httpx2 or httpx"):
+    with pytest.raises(ConfigurationError, match="httpx2 or httpx"):
         package_of(object())
 
 
