@@ -17,8 +17,8 @@ from apertis.gateway.serving.protocol import Connections, HttpProtocol
 if TYPE_CHECKING:
     from types import FrameType
 
-MAX_SWITCHES = 122
-MAX_CALLS = 235
+MAX_SWITCHES = 114
+MAX_CALLS = 220
 
 ROOT = str(Path(apertis.__file__).parent) + os.sep
 # They look after themselves beside the requests.

@@ -288,8 +288,8 @@ def _line(progress: Progress, finished: float) -> _Line:
         progress.bill_to,
         *counts_of(used.tokens),
         used.cost_units,
-        _milliseconds(progress.sent, started),
-        _milliseconds(progress.first_byte, started),
+        None if progress.sent is None else round((progress.sent - started) * 1000, 3),
+        None if progress.first_byte is None else round((progress.first_byte - started) * 1000, 3),
         round((finished - started) * 1000, 3),
     )
 
@@ -346,7 +346,3 @@ def _moment(at: float) -> str:
     """Return a time in UTC, to the millisecond; most requests share their second with others."""
     seconds = int(at)
     return f"{_second(seconds)}.{int((at - seconds) * 1000):03d}Z"
-
-
-def _milliseconds(moment: float | None, started: float) -> float | None:
-    return None if moment is None else round((moment - started) * 1000, 3)

@@ -87,8 +87,12 @@ class Metrics:
     def add(self, progress: Progress, finished: float) -> None:
         """Count a request that ended at `finished`, on the monotonic clock."""
         endpoint = progress.context.endpoint
-        model = self._model(progress.model) if progress.status < 400 else ""
-        self._requests[endpoint, model, progress.upstream, progress.status] += 1
+        status, counts_use = progress.status, progress.kind is not None and not progress.cached
+        model = progress.model
+        if model and model not in self.known_models and (status < 400 or counts_use):
+            model = _bounded(model, self._strange_models)
+        told = model if status < 400 else ""
+        self._requests[endpoint, told, progress.upstream, status] += 1
         if progress.code is not None:
             self._errors[endpoint, _bounded(progress.code, self._codes)] += 1
         if progress.fallback_reason is not None:
@@ -101,8 +105,8 @@ class Metrics:
             self._first_byte[endpoint].observe(progress.first_byte - started)
         if progress.cached:
             self._cached += 1
-        elif progress.kind is not None:
-            self._used(progress, self._model(progress.model))
+        elif counts_use:
+            self._used(progress, model)
 
     def _used(self, progress: Progress, model: str) -> None:
         used = progress.used.tokens
@@ -113,11 +117,6 @@ class Metrics:
             self._searches[model] += used.web_search_requests
         if progress.used.cost_units:
             self._cost_units[model] += progress.used.cost_units
-
-    def _model(self, name: str) -> str:
-        if name in self.known_models or not name:
-            return name
-        return _bounded(name, self._strange_models)
 
     def render(self) -> bytes:
         """Give the text that Prometheus scrapes."""
