@@ -48,6 +48,7 @@ _MAX_OUTPUT = 128_000
 _MAX_SEARCHES = 100
 # The API's own limit of rounds in one request.
 _LIKELY_SEARCHES = 10
+_REQUIRED = frozenset({"input", "output"})
 _ATTEMPTS = ("message", "fallback_message")
 
 
@@ -208,8 +209,8 @@ class UsageCounts:
         return 0 if self._unknown() else self._top().total
 
     def _unknown(self) -> frozenset[str]:
-        required = (name for name in ("input", "output") if name not in self._known)
-        return frozenset((*self._not_counts, *required))
+        missing = _REQUIRED - self._known.keys()
+        return missing | self._not_counts
 
 
 def completed(
