@@ -27,7 +27,7 @@ class Comparison:
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """How many times less ours is, by round: neighbours share the machine's state."""
+        """How many times less ours is, by round: neighbors share the machine's state."""
         return tuple(theirs / ours for ours, theirs in zip(self.ours, self.theirs, strict=True))
 
     @property

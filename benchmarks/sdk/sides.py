@@ -38,7 +38,7 @@ class Side:
         ]
 
     def _python(self) -> list[str]:
-        # Isolated: no user site, no PYTHON* variables, no neighbours of the script on the path.
+        # Isolated: no user site, no PYTHON* variables, no neighbors of the script on the path.
         return [str(self.environment.python), "-I"]
 
 

@@ -33,7 +33,7 @@ def _on_terminal(
     environment: Mapping[str, str] | None = None,
     code: int = 0,
 ) -> str:
-    """What a command shows to a person at a terminal of that width, without colours."""
+    """What a command shows to a person at a terminal of that width, without colors."""
     ours, theirs = pty.openpty()
     os.write(ours, typed)
     with subprocess.Popen(

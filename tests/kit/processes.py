@@ -49,7 +49,7 @@ class Lines:
             self._changed.notify_all()
 
     def next(self, condition: Callable[[str], object]) -> str:
-        """The next line that fulfils a condition, behind the one found last; it must come."""
+        """The next line that fulfills a condition, behind the one found last; it must come."""
 
         def position() -> int | None:
             numbers = range(self._seen, len(self._lines))

@@ -89,7 +89,7 @@ def test_the_stream_is_the_message_but_begins_as_the_requested_model(
 @pytest.mark.parametrize(
     ("fallbacks", "message"),
     [
-        ([{"model": "gpt-4"}], "fallbacks.0.model: 'gpt-4' is no model to fall back to"),
+        ([{"model": "gpt-4"}], "fallbacks.0.model: 'gpt-4' is not a fallback model"),
         ([{"model": "claude-3-haiku-20240307"}], "fallbacks.0.model"),
         ([{}], "fallbacks.0.model: Field required"),
         ([{"model": "claude-opus-5", "temperature": 1}], "fallbacks.0.temperature: Extra inputs"),

@@ -89,7 +89,7 @@ class Script:
     pieces: tuple[bytes, ...]
     # A compressed body that ends early is an error; httpx2 hands out what it could read of it.
     half_of: bytes | None = None
-    # httpx2 recognises a bare deflate stream only when its first piece is long enough.
+    # httpx2 recognizes a bare deflate stream only when its first piece is long enough.
     bare: bytes | None = None
 
 

@@ -48,7 +48,7 @@ def fallback_problems(request: JsonObject) -> Complaints:
         path = f"fallbacks.{place}"
         model = find_model(entry["model"])
         if model is None or not model.answers:
-            yield f"{path}.model: '{entry['model']}' is no model to fall back to"
+            yield f"{path}.model: '{entry['model']}' is not a fallback model"
             continue
         most = entry.get("max_tokens") or request.get("max_tokens", 0)
         if most > model.max_tokens:

@@ -68,7 +68,7 @@ def config(*upstreams: ScriptedServer) -> str:
     )
 
 
-def labelled(label: str | None, body: bytes, *, pieces: int = 0) -> bytes:
+def labeled(label: str | None, body: bytes, *, pieces: int = 0) -> bytes:
     """A 200 with this content-type, its body whole or in chunks of so many bytes."""
     head = "HTTP/1.1 200 OK\r\n" + (f"content-type: {label}\r\n" if label is not None else "")
     if not pieces:
@@ -85,7 +85,7 @@ def labelled(label: str | None, body: bytes, *, pieces: int = 0) -> bytes:
 def test_a_stream_is_one_whatever_it_is_called_and_its_usage_is_booked(
     start_gateway: Start, label: str | None, before: bytes, pieces: int
 ) -> None:
-    with ScriptedServer([labelled(label, before + STREAM, pieces=pieces)]) as upstream:
+    with ScriptedServer([labeled(label, before + STREAM, pieces=pieces)]) as upstream:
         running = start_gateway(config(upstream))
         _, client = running.make_key(quota_usd="1")
         key = SENT | {"x-api-key": client.api_key}
@@ -99,7 +99,7 @@ def test_a_stream_is_one_whatever_it_is_called_and_its_usage_is_booked(
 
 @pytest.mark.parametrize("body", [b"error: down", b"<html>", b"", b"even", b"  "])
 def test_what_is_neither_json_nor_a_stream_is_no_answer(start_gateway: Start, body: bytes) -> None:
-    with ScriptedServer([labelled("text/plain", body)]) as upstream:
+    with ScriptedServer([labeled("text/plain", body)]) as upstream:
         client = start_gateway(config(upstream)).client
         answer = client.call("POST", "/v1/messages", json.dumps(ASK).encode())
     assert answer.status == 502
@@ -109,7 +109,7 @@ def test_a_whole_message_in_place_of_a_stream_passes(start_gateway: Start) -> No
     message = MESSAGE | {"stop_reason": "end_turn"}
     for pieces in (0, 1):
         body = json.dumps(message).encode()
-        with ScriptedServer([labelled("application/json", body, pieces=pieces)]) as upstream:
+        with ScriptedServer([labeled("application/json", body, pieces=pieces)]) as upstream:
             client = start_gateway(config(upstream), folder=f"of{pieces}").client
             answer = client.call("POST", "/v1/messages", json.dumps(ASK).encode())
         assert (answer.status, answer.body) == (200, body)

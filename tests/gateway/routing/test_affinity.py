@@ -1,4 +1,4 @@
-"""A conversation is recognised, and remembered for a while."""
+"""A conversation is recognized, and remembered for a while."""
 
 from __future__ import annotations
 

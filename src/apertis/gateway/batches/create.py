@@ -196,7 +196,7 @@ class BatchCreation:
         """Send the batch to the first upstream that takes it."""
         request, body = order.request, order.body
         path = f"{request.path}?{request.query}" if request.query else request.path
-        answer: WholeAnswer | Refusal = upstream_error("no answer came")
+        answer: WholeAnswer | Refusal = upstream_error("there was no response")
         targets: Mapping[str, Target] = {}
         for targets in order.places:
             names = {model: target.model for model, target in targets.items()}

@@ -267,7 +267,7 @@ class Forwarder:
                 step = attempts.after(outcome, self._wall_clock())
             answer = None if step.refusal is not None else held
             if answer is None:
-                return step.refusal or upstream_error("no answer came")
+                return step.refusal or upstream_error("there was no response")
             held = None
             return answer
         finally:

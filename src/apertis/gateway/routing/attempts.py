@@ -209,5 +209,5 @@ def _refusal(outcome: Outcome, model: str) -> Refusal | None:
     if outcome is Outcome.MALFORMED:
         return upstream_error("its response was truncated or malformed")
     if outcome in {Outcome.TIMEOUT, Outcome.LATE}:
-        return upstream_timeout("no answer came")
+        return upstream_timeout("there was no response")
     return None

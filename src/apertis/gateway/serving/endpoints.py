@@ -69,7 +69,7 @@ USUAL: dict[tuple[str, str], Resolved] = {
         ("/v1/messages/count_tokens", Endpoint.COUNT_TOKENS),
     )
 }
-"""What nearly every request asks for, by method and path: found without a look at patterns."""
+"""The requests that nearly every client sends, by method and path: found without patterns."""
 
 
 def resolve(method: str, path: str) -> Resolved | Refusal:
