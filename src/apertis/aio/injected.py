@@ -30,12 +30,11 @@ def _anyio() -> Any:
 class InjectedAnswer:
     """An answer that the caller's client reads."""
 
-    __slots__ = ("_failures", "_parts", "_response", "ended", "headers", "status")
+    __slots__ = ("_failures", "_parts", "_response", "headers", "status")
 
     def __init__(self, response: Any, failures: Failures) -> None:
         self.status: int = response.status_code
         self.headers: list[tuple[bytes, bytes]] = response.headers.raw
-        self.ended = False
         self._response = response
         self._failures = failures
         self._parts = response.aiter_bytes()
@@ -59,9 +58,11 @@ class InjectedAnswer:
         except BaseException:
             await self.close()
             raise
-        self.ended = True
         await self.close()
         return b""
+
+    def whole(self) -> None:
+        """Return nothing: the body must be read."""
 
     async def drain(self) -> None:
         """Read the end of the body, if it comes at once, so that the connection can be kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from apertis.sansio.outcome import Failure, all_in_use
@@ -40,7 +41,7 @@ class Pool:
             connection = self._idle.pop()
             # Its end may have come meanwhile, or bytes that nobody asked for.
             fit = not (connection.closed or connection.http.surplus)
-            if fit and self._loop.time() - connection.idle_since <= MAX_IDLE_SECONDS:
+            if fit and monotonic() - connection.idle_since <= MAX_IDLE_SECONDS:
                 return connection
             self.discard(connection)
         return None
@@ -103,7 +104,7 @@ class Pool:
             self.discard(connection)
             return
         connection.used = True
-        connection.idle_since = self._loop.time()
+        connection.idle_since = monotonic()
         if self._waiting and (waiter := self._next_waiter()) is not None:
             waiter.set_result(connection)
         else:

@@ -34,11 +34,14 @@ class Sender:
         attempts = RetryState(call, self.settings)
         while True:
             answer = await self.transport.open(*attempts.request, attempts.limits)
-            outcome: Outcome = (
-                answer
-                if isinstance(answer, Failure)
-                else judged(await read_all(answer, attempts.secrets))
-            )
+            outcome: Outcome
+            if isinstance(answer, Failure):
+                outcome = answer
+            elif (body := answer.whole()) is not None:
+                headers = Headers(answer.headers, attempts.secrets)
+                outcome = judged(Response(answer.status, headers, body))
+            else:
+                outcome = judged(await read_all(answer, attempts.secrets))
             if isinstance(outcome, Response) and outcome.ok:
                 return attempts.result(outcome)
             await self._wait(attempts, outcome)

@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 
 class Answer(Protocol):
-    """An answer whose head is there: `read` gives the next part of the body, b"" at its end.
-
-    `ended` is true as soon as its last byte was read.
-    """
+    """An answer whose head is there: `read` gives the next part of the body, b"" at its end."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
-    ended: bool
 
     async def read(self) -> bytes | Failure:
         """The next bytes of the body."""
+        ...
+
+    def whole(self) -> bytes | None:
+        """Return the rest of the body if all of it is here; None if it must be read."""
         ...
 
     async def drain(self) -> None:
@@ -75,12 +75,11 @@ class Transport(Protocol):
 class WireAnswer:
     """An answer on a connection of the pool."""
 
-    __slots__ = ("_connection", "_failure", "_limits", "_pool", "ended", "headers", "status")
+    __slots__ = ("_connection", "_failure", "_limits", "_pool", "headers", "status")
 
     def __init__(self, connection: Connection, pool: Pool, limits: Limits) -> None:
         self.status = connection.http.status
         self.headers = connection.http.headers
-        self.ended = False
         self._connection: Connection | None = connection
         self._failure: Failure | None = None
         self._pool = pool
@@ -100,7 +99,6 @@ class WireAnswer:
             data = http.take_body()
             if http.complete:
                 self._connection = None
-                self.ended = True
                 self._pool.release(connection, reusable=http.reusable)
                 return data
             if data:
@@ -123,9 +121,9 @@ class WireAnswer:
         connection = self._connection
         if connection is None or not connection.http.complete:
             return None
+        self._connection = None
         data = connection.http.take_body()
-        self.ended = True
-        self.hang_up()
+        self._pool.release(connection, reusable=connection.http.reusable)
         return data
 
     async def drain(self) -> None:
@@ -314,7 +312,7 @@ async def read_all(
     """
     parts = [beginning] if beginning else list[bytes]()
     size = len(beginning)
-    while not answer.ended and (data := await answer.read()):
+    while data := await answer.read():
         if isinstance(data, Failure):
             return data
         size += len(data)

@@ -32,9 +32,11 @@ class Headers(Mapping[str, str]):
         headers: Iterable[_Pair] | Mapping[str, str] = (),
         secrets: Callable[[], tuple[str, ...]] | None = None,
     ) -> None:
+        self._pairs: Iterable[_Pair]
         if type(headers) is not list and isinstance(headers, Mapping):
-            headers = cast("Mapping[str, str]", headers).items()
-        self._pairs = cast("Iterable[_Pair]", headers)
+            self._pairs = cast("Mapping[str, str]", headers).items()
+        else:
+            self._pairs = headers  # pyright: ignore[reportAttributeAccessIssue]
         self._index: dict[str, list[str]] | None = None
         # What the request had to keep secret is shown to nobody, should the answer echo it.
         self._secrets = secrets

@@ -195,7 +195,7 @@ def render_body(params: Mapping[str, Any]) -> bytes:
     written: dict[str, Any] = {}
     try:
         if _is_plain(params):
-            written = cast("dict[str, Any]", params)
+            written = dict(params)
         else:
             for name, value in params.items():
                 written[name] = wire_form(value, name)
@@ -261,7 +261,7 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 
 def _is_plain(value: Any) -> bool:
     """Whether the encoder can have the value as it is, as nearly all are."""
-    kind = cast("type[object]", type(value))
+    kind: type[object] = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind is not dict and kind is not list:
         return False
     for part in value.values() if kind is dict else value:

@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 class InjectedAnswer:
     """An answer that the caller's client reads."""
 
-    __slots__ = ("_failures", "_parts", "_response", "ended", "headers", "status")
+    __slots__ = ("_failures", "_parts", "_response", "headers", "status")
 
     def __init__(self, response: Any, failures: Failures) -> None:
         self.status: int = response.status_code
         self.headers: list[tuple[bytes, bytes]] = response.headers.raw
-        self.ended = False
         self._response = response
         self._failures = failures
         self._parts = response.iter_bytes()
@@ -54,9 +53,11 @@ class InjectedAnswer:
         except BaseException:
             self.close()
             raise
-        self.ended = True
         self.close()
         return b""
+
+    def whole(self) -> None:
+        """Return nothing: the body must be read."""
 
     def drain(self) -> None:
         """Read the end of the body."""

@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 
 class Answer(Protocol):
-    """An answer whose head is there: `read` gives the next part of the body, b"" at its end.
-
-    `ended` is true as soon as its last byte was read.
-    """
+    """An answer whose head is there: `read` gives the next part of the body, b"" at its end."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
-    ended: bool
 
     def read(self) -> bytes | Failure:
         """The next bytes of the body."""
+        ...
+
+    def whole(self) -> bytes | None:
+        """Return the rest of the body if all of it is here; None if it must be read."""
         ...
 
     def drain(self) -> None:
@@ -74,12 +74,11 @@ class Transport(Protocol):
 class WireAnswer:
     """An answer on a connection of the pool."""
 
-    __slots__ = ("_connection", "_failure", "_limits", "_pool", "ended", "headers", "status")
+    __slots__ = ("_connection", "_failure", "_limits", "_pool", "headers", "status")
 
     def __init__(self, connection: Connection, pool: Pool, limits: Limits) -> None:
         self.status = connection.http.status
         self.headers = connection.http.headers
-        self.ended = False
         self._connection: Connection | None = connection
         self._failure: Failure | None = None
         self._pool = pool
@@ -99,11 +98,20 @@ class WireAnswer:
             data = http.take_body()
             if http.complete:
                 self._connection = None
-                self.ended = True
                 self._pool.release(connection, reusable=http.reusable)
                 return data
             if data:
                 return data
+
+    def whole(self) -> bytes | None:
+        """Return the rest of the body if all of it is here; None if it must be read."""
+        connection = self._connection
+        if connection is None or not connection.http.complete:
+            return None
+        self._connection = None
+        data = connection.http.take_body()
+        self._pool.release(connection, reusable=connection.http.reusable)
+        return data
 
     def _more(self, connection: Connection, idle: float | None) -> Failure | None:
         try:
@@ -256,7 +264,7 @@ def read_all(
     """
     parts = [beginning] if beginning else list[bytes]()
     size = len(beginning)
-    while not answer.ended and (data := answer.read()):
+    while data := answer.read():
         if isinstance(data, Failure):
             return data
         size += len(data)
