@@ -28,7 +28,7 @@ def _anyio() -> Any:
 
 
 class InjectedAnswer:
-    """An answer that the caller's client reads."""
+    """A response that the caller's client reads."""
 
     __slots__ = ("_failures", "_parts", "_response", "headers", "status")
 
@@ -40,7 +40,7 @@ class InjectedAnswer:
         self._parts = response.aiter_bytes()
 
     async def read(self) -> bytes | Failure:
-        """The next bytes of the body."""
+        """Return the next bytes of the body."""
         now = time.monotonic()
         if self._failures.over(now):
             await self.close()
@@ -71,7 +71,7 @@ class InjectedAnswer:
         await self.close()
 
     def interrupt(self) -> None:
-        """Nothing: a read of the caller's client ends with the next bytes, or at a deadline."""
+        """Do nothing: a read of the caller's client ends with the next bytes, or at a deadline."""
 
     async def close(self) -> None:
         """Give the connection back to the client."""
@@ -79,7 +79,7 @@ class InjectedAnswer:
 
 
 class InjectedTransport:
-    """Sends over the caller's client; closing it stays the caller's."""
+    """A transport over the caller's client; closing it stays the caller's."""
 
     def __init__(self, client: Any) -> None:
         if not looks_like_client(client, asynchronous=True):
@@ -93,7 +93,7 @@ class InjectedTransport:
     async def open(
         self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
     ) -> InjectedAnswer | Failure:
-        """Send the request and wait for the head of the answer."""
+        """Send the request and wait for the head of the response."""
         if getattr(self._client, "is_closed", False):
             raise ConfigurationError("http_client is closed; it is its owner's to keep open")
         package = self._package
@@ -112,7 +112,7 @@ class InjectedTransport:
         return InjectedAnswer(response, failures)
 
     async def close(self) -> None:
-        """Nothing: the client is the caller's."""
+        """Do nothing: the client is the caller's."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait, in the event loop of the caller: asyncio's or trio's."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Pool:
-    """Hands out connections; at most `limit` are open."""
+    """A pool of connections; at most `limit` are open."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Pool:
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
 
     def take(self) -> Connection | None:
-        """An idle connection that still lives, without waiting."""
+        """Return an idle connection that still lives, without waiting."""
         while self._idle:
             connection = self._idle.pop()
             # Its end may have come meanwhile, or bytes that nobody asked for.
@@ -47,7 +47,7 @@ class Pool:
         return None
 
     async def acquire(self, limits: Limits, *, fresh: bool = False) -> Connection | Failure:
-        """A connection that can take a request; a `fresh` one was never used."""
+        """Return a connection that can take a request; a `fresh` one was never used."""
         while True:
             connection = self.take()
             if connection is None and self._open >= self._limit:

@@ -1,4 +1,4 @@
-"""Runs calls: tries, waits, tries again; what is decided is decided in `sansio`."""
+"""Calls in progress: attempts, waits, retries; `sansio` makes the decisions."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 
 class Sender:
-    """Sends calls over a transport, by a client's settings."""
+    """A sender of calls over a transport, by a client's settings."""
 
     def __init__(self, settings: ClientSettings, transport: Transport) -> None:
         self.settings = settings
         self.transport = transport
 
     async def send(self, call: Call[T]) -> T:
-        """The result of a call, or the error that it ended in."""
+        """Return the result of a call, or the error that it ended in."""
         attempts = RetryState(call, self.settings)
         while True:
             answer = await self.transport.open(*attempts.request, attempts.limits)
@@ -47,7 +47,7 @@ class Sender:
             await self._wait(attempts, outcome)
 
     async def open(self, call: Call[T]) -> EventSource | T:
-        """The events of a streamed call, read up to the first of its content.
+        """Return the events of a streamed call, read up to the first of its content.
 
         A server that answers with a whole message instead gives the call's result.
         """
@@ -69,7 +69,7 @@ class Sender:
                 await self._wait(attempts, outcome)
 
     async def lines(self, call: Call[T]) -> AsyncIterator[T]:
-        """What each line of an answer stands for, as they come; the head is there already."""
+        """Yield the value of each line of a response as it comes; the head is there already."""
         attempts = RetryState(call, self.settings)
         while True:
             answer = await self.transport.open(*attempts.request, attempts.limits)

@@ -223,7 +223,7 @@ def is_private(origin: Origin) -> bool:
 
 
 class LocalAdministration:
-    """Works on the store itself; a gateway that runs on it hears of changes within a second."""
+    """Administration of the store itself; a running gateway sees changes within a second."""
 
     asks = False
 
@@ -294,7 +294,7 @@ class LocalAdministration:
 
 
 class RemoteAdministration:
-    """Works through the admin API of a running gateway."""
+    """Administration through the admin API of a running gateway."""
 
     def __init__(self, base_url: str, url: str, options: Mapping[str, str], *, asks: bool) -> None:
         from apertis import Apertis

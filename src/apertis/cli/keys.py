@@ -1,4 +1,4 @@
-"""`apertis keys`: make, list and change the gateway's keys."""
+"""`apertis keys`: create, list and change the gateway's keys."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class InjectedAnswer:
-    """An answer that the caller's client reads."""
+    """A response that the caller's client reads."""
 
     __slots__ = ("_failures", "_parts", "_response", "headers", "status")
 
@@ -35,7 +35,7 @@ class InjectedAnswer:
         self._parts = response.iter_bytes()
 
     def read(self) -> bytes | Failure:
-        """The next bytes of the body."""
+        """Return the next bytes of the body."""
         now = time.monotonic()
         if self._failures.over(now):
             self.close()
@@ -65,7 +65,7 @@ class InjectedAnswer:
         self.close()
 
     def interrupt(self) -> None:
-        """Nothing: a read of the caller's client ends with the next bytes, or at a deadline."""
+        """Do nothing: a read of the caller's client ends with the next bytes, or at a deadline."""
 
     def close(self) -> None:
         """Give the connection back to the client."""
@@ -73,7 +73,7 @@ class InjectedAnswer:
 
 
 class InjectedTransport:
-    """Sends over the caller's client; closing it stays the caller's."""
+    """A transport over the caller's client; closing it stays the caller's."""
 
     def __init__(self, client: Any) -> None:
         if not looks_like_client(client, asynchronous=False):
@@ -87,7 +87,7 @@ class InjectedTransport:
     def open(
         self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
     ) -> InjectedAnswer | Failure:
-        """Send the request and wait for the head of the answer."""
+        """Send the request and wait for the head of the response."""
         if getattr(self._client, "is_closed", False):
             raise ConfigurationError("http_client is closed; it is its owner's to keep open")
         package = self._package
@@ -106,7 +106,7 @@ class InjectedTransport:
         return InjectedAnswer(response, failures)
 
     def close(self) -> None:
-        """Nothing: the client is the caller's."""
+        """Do nothing: the client is the caller's."""
 
     def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -1,4 +1,4 @@
-"""Makes and changes keys: what the admin API and the command line both do with the store."""
+"""Creation and changes of keys: shared by the admin API and the command line."""
 
 from __future__ import annotations
 
