@@ -130,10 +130,6 @@ class Progress:
         if self.sent is None:
             self.sent = now
 
-    def hears(self, upstream_request_id: str) -> None:
-        """Note what the upstream calls the request."""
-        self.upstream_request_id = upstream_request_id
-
     def fails(self, reason: str) -> None:
         """Note why an upstream gave no response that can be handed on."""
         self.reason = reason
