@@ -65,7 +65,7 @@ class Administration:
         self.app = create_admin(
             store=self.store,
             directory=self.directory,
-            upstreams=Router(upstreams, RoutingSettings()),
+            upstreams=Router(upstreams, RoutingSettings()).states,
             cache=self.cache,
             now=lambda: self.now,
         )

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from apertis import Apertis
-    from apertis.gateway.admin.key_fields import KeyFields, KeyView
+    from apertis.gateway.admin.key_fields import KeyFields
     from apertis.gateway.admin.keys import KeyAdministration, Made
     from apertis.gateway.admin.usage_report import UsageFields, UsageReport
+    from apertis.gateway.admin.views import KeyView
     from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.store.database import Store
@@ -238,7 +239,7 @@ class LocalAdministration:
 
     def all_keys(self) -> list[KeyView]:
         """List all keys, deleted ones too."""
-        from apertis.gateway.admin.key_fields import key_view
+        from apertis.gateway.admin.views import key_view
 
         async def work(store: Store) -> tuple[KeyRecord, ...]:
             return await store.keys.list()
@@ -325,7 +326,7 @@ class RemoteAdministration:
 
     def all_keys(self) -> list[KeyView]:
         """List all keys, deleted ones too."""
-        from apertis.gateway.admin.key_fields import KeyPage
+        from apertis.gateway.admin.views import KeyPage
 
         found: list[KeyView] = []
         query = {"status": "all", "limit": _PAGE}
@@ -368,7 +369,7 @@ class RemoteAdministration:
         return self._ask("GET", "/admin/v1/usage", UsageReport, extra_query=query)
 
     def _key(self, method: str, path: str, fields: msgspec.Struct | None = None) -> KeyView:
-        from apertis.gateway.admin.key_fields import KeyView
+        from apertis.gateway.admin.views import KeyView
 
         json = None if fields is None else msgspec.to_builtins(fields)
         # A change whose answer was lost is not made twice.
@@ -424,12 +425,12 @@ def _found(keys: list[KeyView], key: str, options: Mapping[str, str]) -> KeyView
 
 
 def _view(record: KeyRecord) -> KeyView:
-    from apertis.gateway.admin.key_fields import key_view
+    from apertis.gateway.admin.views import key_view
 
     return key_view(record)
 
 
 def _made(made: Made) -> KeyView:
-    from apertis.gateway.admin.key_fields import key_view
+    from apertis.gateway.admin.views import key_view
 
     return key_view(made.record, made.secret)

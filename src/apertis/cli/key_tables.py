@@ -11,7 +11,7 @@ from apertis.cli.terminal import cents, echo, is_terminal, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from apertis.gateway.admin.key_fields import KeyView
+    from apertis.gateway.admin.views import KeyView
     from apertis.gateway.keys.record import Setting
 
 

@@ -20,7 +20,8 @@ from apertis.cli.terminal import echo, echo_json, printable
 from apertis.errors import ParameterError
 
 if TYPE_CHECKING:
-    from apertis.gateway.admin.key_fields import KeyFields, KeyView
+    from apertis.gateway.admin.key_fields import KeyFields
+    from apertis.gateway.admin.views import KeyView
 
 __all__ = ["command"]
 

@@ -378,7 +378,7 @@ class Gateway:
             self._admin = create_admin(
                 store=self.store,
                 directory=self.directory,
-                upstreams=self,
+                upstreams=self.states,
                 cache=self._cache,
             )
         return self._admin

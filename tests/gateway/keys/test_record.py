@@ -50,7 +50,8 @@ import msgspec
 import apertis.cli.keys as commands
 from apertis.cli.key_options import OPTION_OF, fields_of
 from apertis.cli.key_tables import key_sheet
-from apertis.gateway.admin.key_fields import changes_of, key_view, read_fields
+from apertis.gateway.admin.key_fields import changes_of, read_fields
+from apertis.gateway.admin.views import key_view
 from apertis.gateway.admin.openapi import document
 from apertis.gateway.keys.record import KeyRecord, problems_of
 

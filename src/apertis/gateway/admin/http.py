@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from apertis.gateway.admin.key_fields import KeyPage, KeyView, RotateFields, key_view, read_fields
+from apertis.gateway.admin.key_fields import RotateFields, read_fields
 from apertis.gateway.admin.keys import KeyAdministration, Made, find_key
 from apertis.gateway.admin.reading import (
     CacheFields,
@@ -28,7 +28,14 @@ from apertis.gateway.admin.reading import (
     read_query_as,
 )
 from apertis.gateway.admin.usage_report import UsageFields, report
-from apertis.gateway.admin.views import Purged, UpstreamList, upstream_view
+from apertis.gateway.admin.views import (
+    KeyPage,
+    KeyView,
+    Purged,
+    UpstreamList,
+    key_view,
+    upstream_view,
+)
 from apertis.gateway.errors import (
     ADMINISTRATORS_ONLY,
     Refusal,
@@ -43,12 +50,15 @@ from apertis.gateway.serving.asgi import CALLER, REQUEST_ID
 from apertis.gateway.store.records import StoreUnavailableError, UnknownKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from starlette.types import Receive, Scope, Send
 
-    from apertis.gateway.admin.views import Cache, Caller, Directory, Store, Upstreams
+    from apertis.gateway.cache import ResponseCache
+    from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.keys.record import KeyRecord
+    from apertis.gateway.routing.router import UpstreamState
+    from apertis.gateway.store.database import Store
 
 __all__ = ["AdminApi", "Result", "create_admin"]
 
@@ -64,8 +74,8 @@ class AdminApi:
         self,
         store: Store,
         directory: Directory,
-        upstreams: Upstreams,
-        cache: Cache,
+        upstreams: Callable[[float], Sequence[UpstreamState]],
+        cache: ResponseCache,
         now: Callable[[], float],
     ) -> None:
         self._store = store
@@ -148,7 +158,7 @@ class AdminApi:
 
     async def list_upstreams(self, _: Request) -> Result:
         """Show the state of each upstream's breaker."""
-        return UpstreamList(data=tuple(map(upstream_view, self._upstreams.states(self._now()))))
+        return UpstreamList(data=tuple(map(upstream_view, self._upstreams(self._now()))))
 
     async def purge_cache(self, request: Request) -> Result:
         """Drop answers that the response cache keeps."""
@@ -216,8 +226,8 @@ def create_admin(
     *,
     store: Store,
     directory: Directory,
-    upstreams: Upstreams,
-    cache: Cache,
+    upstreams: Callable[[float], Sequence[UpstreamState]],
+    cache: ResponseCache,
     now: Callable[[], float] = time.time,
 ) -> Starlette:
     """Build the ASGI application of `/admin/v1`.
@@ -272,7 +282,7 @@ class _Resource:
         await _response(request, result)(scope, receive, send)
 
     async def _answer(self, request: Request) -> Result:
-        caller: Caller = request.scope[CALLER]
+        caller: Key = request.scope[CALLER]
         if not caller.record.admin:
             return ADMINISTRATORS_ONLY
         method = "GET" if request.method == "HEAD" else request.method

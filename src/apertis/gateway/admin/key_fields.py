@@ -13,14 +13,12 @@ from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.keys.record import (
     SETTINGS,
     KeyRecord,
-    KeySettings,
     Setting,
-    Status,
     problems_of,
 )
 from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
-from apertis.gateway.keys.validation import MAX_UNITS, moment
-from apertis.gateway.units import UNITS_PER_DOLLAR, Time, iso, read_moment
+from apertis.gateway.keys.validation import MAX_UNITS
+from apertis.gateway.units import UNITS_PER_DOLLAR, read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -145,95 +143,3 @@ def units_of(usd: Decimal) -> int | Refusal:
     shown = str(usd)[:40]
     message = f"'quota_usd' must be US dollars in steps of 0.000002 (one unit), not {shown}"
     return invalid_parameter("quota_usd", message)
-
-
-# What a view shows besides the settings: after which of them, and as what.
-_SHOWN_AFTER: dict[str, tuple[tuple[Any, ...], ...]] = {
-    "tags": (("hint", Annotated[str, Meta(description="The end of the secret.")]),),
-    "admin": (("status", Status),),
-    "quota_units": (
-        ("used_units", int),
-        ("remaining_units", Annotated[int | None, Meta(description="null: unlimited.")]),
-    ),
-}
-_AT_THE_END: tuple[tuple[Any, ...], ...] = (
-    ("created_at", Time),
-    (
-        "previous_secret_until",
-        Annotated[Time, Meta(description="After a rotation: the old secret works until then.")]
-        | UnsetType,
-        UNSET,
-    ),
-    (
-        "secret",
-        Annotated[str, Meta(description="Only in the response that creates or rotates the key.")]
-        | UnsetType,
-        UNSET,
-    ),
-)
-
-
-def _shown() -> Iterator[tuple[Any, ...]]:
-    yield "id", str
-    for name, setting in SETTINGS.items():
-        shown: Any = Time if setting.rule is moment else setting.type
-        shown = shown | None if setting.nullable else shown
-        yield name, Annotated[shown, Meta(description=setting.view)] if setting.view else shown
-        yield from _SHOWN_AFTER.get(name, ())
-    yield from _AT_THE_END
-
-
-if TYPE_CHECKING:
-
-    class KeyView(KeySettings, kw_only=True, frozen=True):
-        """A key as administrators see it: its settings with times as text, and its state."""
-
-        id: str
-        hint: str
-        status: Status
-        used_units: int
-        remaining_units: int | None
-        expires_at: str | None  # type: ignore[assignment] # pyright: ignore[reportIncompatibleVariableOverride]
-        created_at: str
-        previous_secret_until: str | UnsetType = UNSET
-        secret: str | UnsetType = UNSET
-
-else:
-    KeyView = msgspec.defstruct(
-        "KeyView",
-        list(_shown()),
-        module=__name__,
-        namespace={
-            "__doc__": "A key as administrators see it. Money is in units: 500,000 are 1 US dollar."
-        },
-        kw_only=True,
-        frozen=True,
-    )
-
-
-class KeyPage(Struct, kw_only=True, frozen=True):
-    """One page of keys, oldest first."""
-
-    data: tuple[KeyView, ...]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
-
-
-def key_view(record: KeyRecord, secret: str | None = None) -> KeyView:
-    """Show a key; `secret` only in the response to the request that made it."""
-    quota, until = record.quota_units, record.previous_until
-    settings: dict[str, Any] = {name: getattr(record, name) for name in SETTINGS}
-    if record.expires_at is not None:
-        settings["expires_at"] = iso(record.expires_at)
-    return KeyView(
-        **settings,
-        id=record.id,
-        hint=record.hint,
-        status=record.status,
-        used_units=record.used_units,
-        remaining_units=None if quota is None else max(quota - record.used_units, 0),
-        created_at=iso(record.created_at),
-        previous_secret_until=UNSET if until is None else iso(until),
-        secret=UNSET if secret is None else secret,
-    )

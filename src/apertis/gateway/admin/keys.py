@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
@@ -17,36 +17,13 @@ from apertis.gateway.keys.secrets import hash_secret, hint_of, new_key_id, new_s
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from apertis.gateway.admin.key_fields import KeyFields, KeyView
+    from apertis.gateway.admin.key_fields import KeyFields
+    from apertis.gateway.admin.views import KeyView
     from apertis.gateway.keys.directory import Directory
-
-__all__ = [
-    "ADMIN_NAME",
-    "KeyAdministration",
-    "KeyStore",
-    "Made",
-    "ensure_administrator",
-    "find_key",
-]
+    from apertis.gateway.store.keys import StoredKeys
 
 _Key = TypeVar("_Key", "KeyRecord", "KeyView")
 _ROTATED = ("sha256", "hint", "previous_sha256", "previous_until")
-
-
-class KeyStore(Protocol):
-    """The store of keys."""
-
-    async def insert(self, record: KeyRecord) -> KeyRecord:
-        """Keep a new key."""
-        ...
-
-    async def get(self, key_id: str) -> KeyRecord | None:
-        """Read one key, deleted ones too."""
-        ...
-
-    async def update(self, key_id: str, **changes: Any) -> KeyRecord:
-        """Change fields of a key, and give the changed one."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +47,7 @@ class KeyAdministration:
 
     def __init__(
         self,
-        store: KeyStore,
+        store: StoredKeys,
         now: Callable[[], float],
         everyone: Callable[[], Awaitable[Iterable[KeyRecord]]],
         catch_up: Callable[[], Awaitable[None]] | None = None,
@@ -214,20 +191,8 @@ def _administers(record: KeyRecord, now: float) -> bool:
 ADMIN_NAME = "admin"
 
 
-class AdministratorStore(Protocol):
-    """The store of keys."""
-
-    async def insert(self, record: KeyRecord) -> KeyRecord:
-        """Keep a new key."""
-        ...
-
-    async def update(self, key_id: str, **changes: Any) -> KeyRecord:
-        """Change fields of a key, and give the changed one."""
-        ...
-
-
 async def ensure_administrator(
-    keys: AdministratorStore, directory: Directory, *, new_secret_wanted: bool, now: float
+    keys: StoredKeys, directory: Directory, *, new_secret_wanted: bool, now: float
 ) -> str | None:
     """Make the first key, or on demand a new secret for the administrator's; give its secret.
 

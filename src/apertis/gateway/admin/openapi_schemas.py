@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from apertis.gateway.admin.key_fields import KeyFields, KeyPage, KeyView, RotateFields
+from apertis.gateway.admin.key_fields import KeyFields, RotateFields
 from apertis.gateway.admin.reading import CacheFields, ListFields
 from apertis.gateway.admin.usage_report import UsageFields, UsageReport
-from apertis.gateway.admin.views import Purged, UpstreamList
+from apertis.gateway.admin.views import KeyPage, KeyView, Purged, UpstreamList
 
 __all__ = [
     "CACHE_PARAMETERS",

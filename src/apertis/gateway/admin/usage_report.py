@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -28,17 +28,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.store.records import Dimension
-
-__all__ = [
-    "GROUPS",
-    "Report",
-    "UsageFields",
-    "UsageReport",
-    "UsageStore",
-    "UsageSums",
-    "query_of",
-    "report",
-]
+    from apertis.gateway.store.usage import StoredUsage
 
 
 class _Requests(Struct, kw_only=True, frozen=True):
@@ -118,14 +108,6 @@ class UsageFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
 
 
-class UsageStore(Protocol):
-    """The store of usage."""
-
-    async def report(self, query: UsageQuery) -> Sequence[UsageRow]:
-        """Add up."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Report:
     """The rows of each group, and the sums over all of them, cut off ones included."""
@@ -154,7 +136,7 @@ class Report:
 
 
 async def report(
-    asked: UsageFields, usage: UsageStore, keys: Sequence[KeyRecord], now: float
+    asked: UsageFields, usage: StoredUsage, keys: Sequence[KeyRecord], now: float
 ) -> Report | Refusal:
     """Answer a question; `keys` are all there are, deleted ones too."""
     query = query_of(asked, keys, now)

@@ -1,35 +1,111 @@
-"""JSON representations of keys, usage and money, for the admin API and `--json`."""
+"""How keys and upstreams are shown: the JSON shapes of the admin API and of `--json`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from apertis.gateway.admin.keys import KeyStore
+from apertis.gateway.keys.record import SETTINGS, KeyRecord, KeySettings, Status
+from apertis.gateway.keys.validation import moment
+from apertis.gateway.units import Time, iso
 
 if TYPE_CHECKING:
-    import enum
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator
 
-    from apertis.gateway.admin.usage_report import UsageStore
-    from apertis.gateway.keys.record import KeyRecord
+    from apertis.gateway.routing.router import UpstreamState
 
-__all__ = [
-    "Cache",
-    "Caller",
-    "Directory",
-    "Keys",
-    "LiveAccount",
-    "LiveKey",
-    "Purged",
-    "Store",
-    "UpstreamList",
-    "UpstreamState",
-    "UpstreamView",
-    "Upstreams",
-    "upstream_view",
-]
+# What a view shows besides the settings: after which of them, and as what.
+_SHOWN_AFTER: dict[str, tuple[tuple[Any, ...], ...]] = {
+    "tags": (("hint", Annotated[str, Meta(description="The end of the secret.")]),),
+    "admin": (("status", Status),),
+    "quota_units": (
+        ("used_units", int),
+        ("remaining_units", Annotated[int | None, Meta(description="null: unlimited.")]),
+    ),
+}
+_AT_THE_END: tuple[tuple[Any, ...], ...] = (
+    ("created_at", Time),
+    (
+        "previous_secret_until",
+        Annotated[Time, Meta(description="After a rotation: the old secret works until then.")]
+        | UnsetType,
+        UNSET,
+    ),
+    (
+        "secret",
+        Annotated[str, Meta(description="Only in the response that creates or rotates the key.")]
+        | UnsetType,
+        UNSET,
+    ),
+)
+
+
+def _shown() -> Iterator[tuple[Any, ...]]:
+    yield "id", str
+    for name, setting in SETTINGS.items():
+        shown: Any = Time if setting.rule is moment else setting.type
+        shown = shown | None if setting.nullable else shown
+        yield name, Annotated[shown, Meta(description=setting.view)] if setting.view else shown
+        yield from _SHOWN_AFTER.get(name, ())
+    yield from _AT_THE_END
+
+
+if TYPE_CHECKING:
+
+    class KeyView(KeySettings, kw_only=True, frozen=True):
+        """A key as administrators see it: its settings with times as text, and its state."""
+
+        id: str
+        hint: str
+        status: Status
+        used_units: int
+        remaining_units: int | None
+        expires_at: str | None  # type: ignore[assignment] # pyright: ignore[reportIncompatibleVariableOverride]
+        created_at: str
+        previous_secret_until: str | UnsetType = UNSET
+        secret: str | UnsetType = UNSET
+
+else:
+    KeyView = msgspec.defstruct(
+        "KeyView",
+        list(_shown()),
+        module=__name__,
+        namespace={
+            "__doc__": "A key as administrators see it. Money is in units: 500,000 are 1 US dollar."
+        },
+        kw_only=True,
+        frozen=True,
+    )
+
+
+class KeyPage(Struct, kw_only=True, frozen=True):
+    """One page of keys, oldest first."""
+
+    data: tuple[KeyView, ...]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+def key_view(record: KeyRecord, secret: str | None = None) -> KeyView:
+    """Show a key; `secret` only in the response to the request that made it."""
+    quota, until = record.quota_units, record.previous_until
+    settings: dict[str, Any] = {name: getattr(record, name) for name in SETTINGS}
+    if record.expires_at is not None:
+        settings["expires_at"] = iso(record.expires_at)
+    return KeyView(
+        **settings,
+        id=record.id,
+        hint=record.hint,
+        status=record.status,
+        used_units=record.used_units,
+        remaining_units=None if quota is None else max(quota - record.used_units, 0),
+        created_at=iso(record.created_at),
+        previous_secret_until=UNSET if until is None else iso(until),
+        secret=UNSET if secret is None else secret,
+    )
 
 
 class UpstreamView(Struct, kw_only=True, frozen=True):
@@ -63,131 +139,3 @@ def upstream_view(state: UpstreamState) -> UpstreamView:
         failures=state.failures,
         usable=state.usable,
     )
-
-
-class Keys(KeyStore, Protocol):
-    """The store of keys."""
-
-    async def changes_since(self, version: int) -> Sequence[KeyRecord]:
-        """Read all keys that were made or changed after this version."""
-        ...
-
-
-class Store(Protocol):
-    """The store of keys and usage."""
-
-    @property
-    def keys(self) -> Keys:
-        """The keys."""
-        ...
-
-    @property
-    def usage(self) -> UsageStore:
-        """The usage records."""
-        ...
-
-
-class LiveAccount(Protocol):
-    """Current usage of a key."""
-
-    @property
-    def used(self) -> int:
-        """Units, also those that are on their way to the store."""
-        ...
-
-
-class LiveKey(Protocol):
-    """A key as requests meet it."""
-
-    @property
-    def record(self) -> KeyRecord:
-        """The stored record."""
-        ...
-
-    @property
-    def account(self) -> LiveAccount:
-        """Its quota and use."""
-        ...
-
-
-class Directory(Protocol):
-    """The keys as requests of this process meet them."""
-
-    @property
-    def version(self) -> int:
-        """The newest change that it knows."""
-        ...
-
-    def apply(self, records: Sequence[KeyRecord]) -> None:
-        """Let changed keys act at once."""
-        ...
-
-    def all(self) -> Iterable[LiveKey]:
-        """Return all keys, deleted ones too."""
-        ...
-
-    def get(self, key_id: str) -> LiveKey | None:
-        """Find a key by its id."""
-        ...
-
-
-class UpstreamState(Protocol):
-    """The health of one upstream."""
-
-    @property
-    def name(self) -> str:
-        """The upstream's name."""
-        ...
-
-    @property
-    def breaker(self) -> enum.Enum:
-        """The state of its circuit breaker."""
-        ...
-
-    @property
-    def cause(self) -> enum.Enum | None:
-        """The reason it is open."""
-        ...
-
-    @property
-    def failures(self) -> int:
-        """Consecutive failures."""
-        ...
-
-    @property
-    def usable(self) -> bool:
-        """True if it is tried before all others have failed."""
-        ...
-
-
-class Upstreams(Protocol):
-    """The health of all upstreams."""
-
-    def states(self, now: float) -> Sequence[UpstreamState]:
-        """Describe each breaker, in the order of the settings."""
-        ...
-
-
-class Cache(Protocol):
-    """The response cache."""
-
-    def __len__(self) -> int:
-        """Return the number of cached responses."""
-        ...
-
-    def purge(self, key_id: str) -> int:
-        """Forget all responses to a key, and say how many there were."""
-        ...
-
-    def clear(self) -> None:
-        """Forget everything."""
-        ...
-
-
-class Caller(Protocol):
-    """The caller: an authenticated key."""
-
-    @property
-    def record(self) -> KeyRecord:
-        """The stored record of the key."""
-        ...
