@@ -25,13 +25,13 @@ def import_rows(bench: Bench) -> Iterator[Row]:
 
 def call_rows(bench: Bench) -> Iterator[Row]:
     (sync,) = bench.cpu([calls(500)], rounds=12)
-    yield Row("create(), sync", "µs", sync, Target(80, 10))
+    yield Row("create(), sync", "µs", sync, Target(80, 15))
     # Processes of their own: a client that once had 256 connections may be slower ever after.
     (few,) = bench.cpu([calls(512, 16)], rounds=10)
     (many,) = bench.cpu([calls(512, 64)], rounds=10)
     most, few_again = bench.cpu([calls(768, 256), calls(512, 16)], rounds=10)
     yield Row("create(), async, 16 in flight", "µs", few)
-    yield Row("create(), async, 64 in flight", "µs", many, Target(70, 20))
+    yield Row("create(), async, 64 in flight", "µs", many, Target(70, 22))
     yield Row("create(), async, 256 in flight", "µs", most)
     yield Row("create(), async, 16 in flight after 256", "µs", few_again)
     yield Row("256 in flight against 16", "x", most.over(few), Target(1.3), digits=2)
