@@ -1,4 +1,4 @@
-"""The built-in transport: one try of a call over a pooled connection, as values."""
+"""The built-in transport: one attempt of a call over a pooled connection, as values."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class Answer(Protocol):
-    """An answer whose head is there: `read` gives the next part of the body, b"" at its end."""
+    """A response whose head is there: `read` gives the next part of the body, b"" at its end."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
 
     async def read(self) -> bytes | Failure:
-        """The next bytes of the body."""
+        """Return the next bytes of the body."""
         ...
 
     def whole(self) -> bytes | None:
@@ -46,7 +46,7 @@ class Answer(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give the connection back if the answer is whole, else close it."""
+        """Give the connection back if the response is whole, else close it."""
         ...
 
     def interrupt(self) -> None:
@@ -55,12 +55,12 @@ class Answer(Protocol):
 
 
 class Transport(Protocol):
-    """What a client needs of HTTP: one try of a call. Failures are values."""
+    """The HTTP that a client needs: one attempt of a call. Failures are values."""
 
     async def open(
         self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
     ) -> Answer | Failure:
-        """Send the request and wait for the head of the answer."""
+        """Send the request and wait for the head of the response."""
         ...
 
     async def close(self) -> None:
@@ -73,7 +73,7 @@ class Transport(Protocol):
 
 
 class WireAnswer:
-    """An answer on a connection of the pool."""
+    """A response on a connection of the pool."""
 
     __slots__ = ("_connection", "_failure", "_limits", "_pool", "headers", "status")
 
@@ -86,7 +86,7 @@ class WireAnswer:
         self._limits = limits
 
     async def read(self) -> bytes | Failure:
-        """The next bytes of the body at the moment they come, b"" at its regular end."""
+        """Return the next bytes of the body at the moment they come, b"" at its regular end."""
         connection = self._connection
         if connection is None:
             return self._failure or b""
@@ -117,7 +117,7 @@ class WireAnswer:
         return failure
 
     def whole(self) -> bytes | None:
-        """The rest of the body if all of it is here already; None where it must be read."""
+        """Return the rest of the body if all of it is here already; None where it must be read."""
         connection = self._connection
         if connection is None or not connection.http.complete:
             return None
@@ -138,11 +138,11 @@ class WireAnswer:
         self.hang_up()
 
     async def close(self) -> None:
-        """Give the connection back if the answer is whole, else close it."""
+        """Give the connection back if the response is whole, else close it."""
         self.hang_up()
 
     def hang_up(self) -> None:
-        """The same, without a moment's wait."""
+        """Do the same without waiting."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.release(connection, reusable=connection.http.reusable)
@@ -191,11 +191,11 @@ class Wire:
     async def open(
         self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
     ) -> WireAnswer | Failure:
-        """Send one request and wait for the head of its answer.
+        """Send one request and wait for the head of its response.
 
-        `head` ends in its blank line. With a kept connection nothing is waited for but the answer.
-        A kept connection that turns out to be closed, with nothing of an answer, is replaced by a
-        new one, once.
+        `head` ends in its blank line. With a kept connection nothing is waited for but the
+        response. A kept connection that turns out to be closed, with nothing of a response, is
+        replaced by a new one, once.
         """
         loop = _running_loop()
         pool = self._pools.get((loop, origin)) or await self._pool(loop, origin)
@@ -266,8 +266,8 @@ class Wire:
     async def close(self, *, for_good: bool = False) -> None:
         """Close the connections that are kept in this event loop, and let the loop see it.
 
-        One that is in use is closed behind its answer. After a close `for_good` a request still
-        gets its answer, and nothing is kept any more.
+        One that is in use is closed behind its response. After a close `for_good` a request still
+        gets its response, and nothing is kept any more.
         """
         self._closed = self._closed or for_good
         self._close_pools(_running_loop())
@@ -289,7 +289,7 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 
 
 async def read_beginning(answer: Answer) -> bytes | Failure:
-    """As much of the answer as tells what it is; blank when it ends before."""
+    """Read enough of the response to tell its kind; blank when it ends before."""
     beginning = await answer.read()
     while isinstance(beginning, bytes) and beginning and is_blank(beginning):
         if len(beginning) > MAX_BLANK_BYTES:
@@ -306,7 +306,7 @@ async def read_beginning(answer: Answer) -> bytes | Failure:
 async def read_all(
     answer: Answer, secrets: Callable[[], tuple[str, ...]] | None = None, beginning: bytes = b""
 ) -> Response | Failure:
-    """The whole answer, of which `beginning` was read; an error of a larger one has its head.
+    """Read the whole response after `beginning`; an error of a larger one has its head.
 
     Its headers show none of the `secrets`.
     """

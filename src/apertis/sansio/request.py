@@ -25,7 +25,7 @@ _SECRET_HEADER = re.compile("auth|cookie|key|token(?!s)|secret|password|credenti
 
 
 class Origin(msgspec.Struct, frozen=True, cache_hash=True):
-    """Where requests go: the scheme, host and port, and the path before `/v1`."""
+    """The destination of requests: the scheme, host and port, and the path before `/v1`."""
 
     scheme: str
     host: str
@@ -34,7 +34,7 @@ class Origin(msgspec.Struct, frozen=True, cache_hash=True):
 
     @property
     def tls(self) -> bool:
-        """Whether the connection is encrypted."""
+        """True if the connection is encrypted."""
         return self.scheme == "https"
 
     @property
@@ -51,7 +51,7 @@ class Origin(msgspec.Struct, frozen=True, cache_hash=True):
 
 
 def parse_base_url(text: str, *, name: str = "base_url") -> Origin:
-    """The origin that a base URL names, with or without `/v1` at its end."""
+    """Return the origin that a base URL names, with or without `/v1` at its end."""
     try:
         parts = urlsplit(text.strip())
         host, port = parts.hostname, parts.port
@@ -85,7 +85,7 @@ def _shown(url: str) -> str:
 
 
 def merge_headers(*layers: Mapping[str, str | None] | None) -> dict[str, str]:
-    """Headers by lower-case name; a later layer wins, None takes one out."""
+    """Return headers by lower-case name; a later layer wins, None takes one out."""
     merged: dict[str, str] = {}
     for layer in layers:
         for name, value in checked_headers(layer).items():
@@ -97,7 +97,7 @@ def merge_headers(*layers: Mapping[str, str | None] | None) -> dict[str, str]:
 
 
 def checked_headers(headers: Mapping[str, str | None] | None) -> dict[str, str | None]:
-    """Headers by lower-case name, if they can be sent; None stands for one to leave out."""
+    """Return headers by lower-case name, if they can be sent; None stands for one to leave out."""
     if headers is None:
         return {}
     if not hasattr(headers, "items"):
@@ -117,14 +117,14 @@ def checked_headers(headers: Mapping[str, str | None] | None) -> dict[str, str |
 
 
 def checked_name(name: str) -> str:
-    """The name, if a header may have it."""
+    """Return the name, if a header may have it."""
     if not isinstance(name, str) or not _TOKEN.match(name):
         raise ParameterError(f"{name!r} is not a header name", param="extra_headers")
     return name
 
 
 def checked_value(name: str, value: str) -> str:
-    """The value, if it can stand in a header: text without line ends, in ISO-8859-1."""
+    """Return the value, if it can stand in a header: text without line ends, in ISO-8859-1."""
     if not isinstance(value, str):
         raise ParameterError(
             f"header {name}: expected a string, got {type(value).__name__}", param="extra_headers"
@@ -143,17 +143,17 @@ def checked_value(name: str, value: str) -> str:
 
 
 def shown_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Headers for a log line, without secrets."""
+    """Return headers for a log line, without secrets."""
     return {name: "***" if is_secret(name) else value for name, value in headers}
 
 
 def is_secret(name: str) -> bool:
-    """Whether a header has a value that nobody may see."""
+    """Return whether a header has a value that nobody may see."""
     return _SECRET_HEADER.search(name) is not None
 
 
 def target(prefix: str, path: str, query: Mapping[str, Any] | None) -> str:
-    """The request target: path and query, encoded."""
+    """Return the request target: path and query, encoded."""
     pairs = [(k, _query_text(k, v)) for k, v in (query or {}).items() if v is not None]
     try:
         path = quote(prefix + path, safe="/%:@!$&'()*+,;=~-._?")
@@ -178,7 +178,7 @@ def _query_text(name: str, value: object) -> str:
 
 
 def render_head(method: str, target: str, headers: Mapping[str, str], length: int | None) -> bytes:
-    """The head of a request; `length` is the body's, None for none."""
+    """Return the head of a request; `length` is the body's, None for none."""
     lines = [f"{method} {target} HTTP/1.1\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
     if length is not None:
@@ -191,7 +191,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def render_body(params: Mapping[str, Any]) -> bytes:
-    """The JSON of the parameters; answers of the API stand in it as the bytes that came."""
+    """Return the JSON of the parameters; answers of the API stand in it as the bytes that came."""
     written: dict[str, Any] = {}
     try:
         if _is_plain(params):
@@ -205,7 +205,7 @@ def render_body(params: Mapping[str, Any]) -> bytes:
 
 
 def render_json(value: Any) -> bytes:
-    """The JSON of any value; as `render_body`."""
+    """Return the JSON of any value; as `render_body`."""
     written: Any = None
     try:
         written = wire_form(value, "json")
@@ -233,7 +233,7 @@ def _unwritable(error: Exception, written: Any, path: str) -> ParameterError:
 
 
 def _half_pair(value: Any, path: str) -> tuple[str, str] | None:
-    """The place of a text that has half of a surrogate pair, and the text."""
+    """Return the place of a text that has half of a surrogate pair, and the text."""
     if isinstance(value, str):
         return None if value.isascii() or _encodes(value) else (path, value)
     if isinstance(value, dict):
@@ -260,7 +260,7 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether the encoder can have the value as it is, as nearly all are."""
+    """Return whether the encoder can have the value as it is, as nearly all are."""
     kind: type[object] = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind is not dict and kind is not list:
         return False
@@ -271,7 +271,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def wire_form(value: Any, path: str) -> Any:
-    """The value as JSON can carry it. `path` names it in errors: `messages[0].content`."""
+    """Return the value as JSON can carry it. `path` names it in errors: `messages[0].content`."""
     kind = cast("type[object]", type(value))
     if kind in _PLAIN:
         return value

@@ -1,4 +1,4 @@
-"""The built-in transport: one try of a call over a pooled connection, as values."""
+"""The built-in transport: one attempt of a call over a pooled connection, as values."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class Answer(Protocol):
-    """An answer whose head is there: `read` gives the next part of the body, b"" at its end."""
+    """A response whose head is there: `read` gives the next part of the body, b"" at its end."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
 
     def read(self) -> bytes | Failure:
-        """The next bytes of the body."""
+        """Return the next bytes of the body."""
         ...
 
     def whole(self) -> bytes | None:
@@ -45,7 +45,7 @@ class Answer(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the connection back if the answer is whole, else close it."""
+        """Give the connection back if the response is whole, else close it."""
         ...
 
     def interrupt(self) -> None:
@@ -54,12 +54,12 @@ class Answer(Protocol):
 
 
 class Transport(Protocol):
-    """What a client needs of HTTP: one try of a call. Failures are values."""
+    """The HTTP that a client needs: one attempt of a call. Failures are values."""
 
     def open(
         self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
     ) -> Answer | Failure:
-        """Send the request and wait for the head of the answer."""
+        """Send the request and wait for the head of the response."""
         ...
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Transport(Protocol):
 
 
 class WireAnswer:
-    """An answer on a connection of the pool."""
+    """A response on a connection of the pool."""
 
     __slots__ = ("_connection", "_failure", "_limits", "_pool", "headers", "status")
 
@@ -85,7 +85,7 @@ class WireAnswer:
         self._limits = limits
 
     def read(self) -> bytes | Failure:
-        """The next bytes of the body at the moment they come, b"" at its regular end."""
+        """Return the next bytes of the body at the moment they come, b"" at its regular end."""
         connection = self._connection
         if connection is None:
             return self._failure or b""
@@ -138,7 +138,7 @@ class WireAnswer:
         self.close()
 
     def close(self) -> None:
-        """Give the connection back if the answer is whole, else close it."""
+        """Give the connection back if the response is whole, else close it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.release(connection, reusable=connection.http.reusable)
@@ -173,10 +173,10 @@ class Wire:
     def open(
         self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
     ) -> WireAnswer | Failure:
-        """Send one request and wait for the head of its answer.
+        """Send one request and wait for the head of its response.
 
         `head` ends in its blank line. A kept connection that turns out to be closed, with nothing
-        of an answer, is replaced by a new one, once.
+        of a response, is replaced by a new one, once.
         """
         pool = self._pools.get(origin) or self._pool(origin)
         data = head + body
@@ -221,7 +221,7 @@ class Wire:
         time.sleep(seconds)
 
     def after_fork(self) -> None:
-        """Begin anew in a child process: two that read from one socket would share an answer."""
+        """Begin anew in a child process: two that read from one socket would share a response."""
         self._lock = threading.Lock()
         pools, self._pools = self._pools, {}
         for pool in pools.values():
@@ -241,7 +241,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def read_beginning(answer: Answer) -> bytes | Failure:
-    """As much of the answer as tells what it is; blank when it ends before."""
+    """Read enough of the response to tell its kind; blank when it ends before."""
     beginning = answer.read()
     while isinstance(beginning, bytes) and beginning and is_blank(beginning):
         if len(beginning) > MAX_BLANK_BYTES:
@@ -258,7 +258,7 @@ def read_beginning(answer: Answer) -> bytes | Failure:
 def read_all(
     answer: Answer, secrets: Callable[[], tuple[str, ...]] | None = None, beginning: bytes = b""
 ) -> Response | Failure:
-    """The whole answer, of which `beginning` was read; an error of a larger one has its head.
+    """Read the whole response after `beginning`; an error of a larger one has its head.
 
     Its headers show none of the `secrets`.
     """
