@@ -97,7 +97,7 @@ TABLES: dict[str, type[Any]] = {
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [INTRO]
     for name, section in SECTIONS.items():
         parts += [f"## `[{name}]`\n", *_section(section, name)]

@@ -114,7 +114,7 @@ PAGES = (
 
 
 def markdown(docstring: str | None) -> str:
-    """A docstring as Markdown: literal blocks become fences, sections lists."""
+    """Return a docstring as Markdown: literal blocks become fences, sections lists."""
     if not docstring:
         return ""
     text = re.sub(
@@ -148,7 +148,7 @@ def _section(title: str, block: str) -> str:
 
 
 def signature(node: Function, *, name: str | None = None, method: bool = False) -> str:
-    """The head of a function, one parameter a line where it is long.
+    """Return the head of a function, one parameter a line where it is long.
 
     With a `name` it is the call of a class: nothing is said of what it returns.
     """
@@ -187,12 +187,12 @@ def _parameter(argument: ast.arg, default: ast.expr | None) -> str:
 
 
 def unparse(node: ast.AST) -> str:
-    """The source of a node, with the quotes of the house."""
+    """Return the source of a node, with the quotes of the house."""
     return ast.unparse(node).replace("'", '"')
 
 
 def code(text: str) -> str:
-    """A fence of Python."""
+    """Return a fence of Python."""
     return f"```python\n{text}\n```"
 
 
@@ -201,7 +201,7 @@ PLUMBING = {"Generic", "Protocol", "TypedDict", "ClosableTypedDict", "Model", "T
 
 
 def class_entry(where: str, node: ast.ClassDef, name: str) -> Iterator[str]:
-    """A class: its constructor, docstring, fields, properties and methods."""
+    """Yield a class: its constructor, docstring, fields, properties and methods."""
     yield f"## {name}"
     found = list(members(where, node))
     functions = [member for member, _ in found if isinstance(member, Function)]
@@ -222,12 +222,12 @@ def class_entry(where: str, node: ast.ClassDef, name: str) -> Iterator[str]:
 
 
 def _for_users(constructor: Function) -> bool:
-    """Whether users construct the class: what only the library makes, takes its own parts."""
+    """Return whether users construct the class; internal classes take internal parts."""
     return not re.search(r"\b(source|sender|start|reading): ", ast.unparse(constructor.args))
 
 
 def field_rows(member: ast.stmt, documentation: str | None) -> Iterator[str]:
-    """A field as an item of a list."""
+    """Yield a field as an item of a list."""
     if not isinstance(member, ast.AnnAssign) or not isinstance(member.target, ast.Name):
         return
     name, kind = member.target.id, unparse(member.annotation)
@@ -244,7 +244,7 @@ def field_rows(member: ast.stmt, documentation: str | None) -> Iterator[str]:
 
 
 def property_rows(function: Function) -> Iterator[str]:
-    """A property as an item of a list."""
+    """Yield a property as an item of a list."""
     if "property" in decorators(function):
         words = " ".join(markdown(ast.get_docstring(function)).split())
         kind = f": {unparse(function.returns)}" if function.returns else ""
@@ -252,12 +252,12 @@ def property_rows(function: Function) -> Iterator[str]:
 
 
 def decorators(node: Function) -> set[str]:
-    """What stands above a function."""
+    """Return the decorators of a function."""
     return {ast.unparse(decorator) for decorator in node.decorator_list}
 
 
 def method_entry(owner: str, method: Function, functions: list[Function]) -> Iterator[str]:
-    """A method; of an overloaded one, the signatures that callers see."""
+    """Yield a method; of an overloaded one, the signatures that callers see."""
     if decorators(method) & {"overload", "property"}:
         return
     heads = [f for f in functions if f.name == method.name and "overload" in decorators(f)]
@@ -294,7 +294,7 @@ def _one_a_line(match: re.Match[str]) -> str:
 
 
 def alternatives(definition: Definition) -> Iterator[str]:
-    """The members of a union that a name stands for, or what it stands for; public names alone."""
+    """Yield the members of a union that a name stands for, or its value; public names only."""
     value = getattr(definition.node, "value", None)
     pending: list[ast.expr] = [value] if isinstance(value, ast.expr) else []
     while pending:
@@ -314,7 +314,7 @@ def _is_hidden(part: ast.expr) -> TypeGuard[ast.Name]:
 
 
 def render(page: Page) -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [f"{FIRST_LINE}\n{NO_FORMATTING}", f"# {page.title}", page.intro]
     if page.package:
         docstring = ast.get_docstring(module(page.package)) or ""

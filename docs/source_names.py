@@ -26,14 +26,14 @@ class Definition:
 
 @cache
 def module(name: str) -> ast.Module:
-    """The syntax tree of a module of the source."""
+    """Return the syntax tree of a module of the source."""
     path = SOURCE.joinpath(*name.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return ast.parse(file.read_text(encoding="utf-8"), str(file))
 
 
 def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a module: of an `if TYPE_CHECKING`, the branch that checkers read."""
+    """Yield the statements of a module: of an `if TYPE_CHECKING`, the branch that checkers read."""
     for node in body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield from statements(node.body)
@@ -44,7 +44,7 @@ def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def resolve(where: str, name: str) -> Definition | None:
-    """The definition of a name, through the imports that lead to it."""
+    """Return the definition of a name, through the imports that lead to it."""
     found: ast.stmt | None = None
     for node in statements(module(where).body):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("apertis"):
@@ -59,13 +59,13 @@ def resolve(where: str, name: str) -> Definition | None:
 
 
 def assigned(node: ast.stmt) -> list[str]:
-    """The names that a statement gives a value to."""
+    """Return the names that a statement gives a value to."""
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def exported(package: str) -> list[str]:
-    """The public names of a package: its `__all__`, else its public classes."""
+    """Return the public names of a package: its `__all__`, else its public classes."""
     for node in statements(module(package).body):
         if "__all__" in assigned(node) and isinstance(node, ast.Assign):
             names: list[str] = ast.literal_eval(node.value)
@@ -75,12 +75,12 @@ def exported(package: str) -> list[str]:
 
 
 def is_private(base: ast.expr) -> bool:
-    """Whether a class is one that users never see."""
+    """Return whether a class is one that users never see."""
     return isinstance(base, ast.Name) and base.id.startswith("_") and base.id != "_Struct"
 
 
 def private_parents(where: str, node: ast.ClassDef) -> Iterator[tuple[str, ast.ClassDef]]:
-    """The private classes that a class is made of, with their modules."""
+    """Yield the private classes that a class is made of, with their modules."""
     for base in node.bases:
         found = resolve(where, base.id) if isinstance(base, ast.Name) and is_private(base) else None
         if found is not None and isinstance(found.node, ast.ClassDef):
@@ -88,7 +88,7 @@ def private_parents(where: str, node: ast.ClassDef) -> Iterator[tuple[str, ast.C
 
 
 def members(where: str, node: ast.ClassDef) -> Iterator[tuple[ast.stmt, str | None]]:
-    """What a class has, with the string below it; that of its private parents first."""
+    """Yield what a class has, with the string below it; that of its private parents first."""
     for module_name, parent in private_parents(where, node):
         yield from members(module_name, parent)
     body = list(statements(node.body))
@@ -100,7 +100,7 @@ def members(where: str, node: ast.ClassDef) -> Iterator[tuple[ast.stmt, str | No
 
 
 def class_docstring(where: str, node: ast.ClassDef) -> str | None:
-    """Its docstring, else that of a private parent."""
+    """Return its docstring, else that of a private parent."""
     own = ast.get_docstring(node)
     inherited = (class_docstring(*parent) for parent in private_parents(where, node))
     return own or next(filter(None, inherited), None)

@@ -70,7 +70,7 @@ class UnusedSubstitutionError(Exception):
 
 
 def generated(sources: dict[str, str]) -> dict[str, str]:
-    """The blocking modules for these of asyncio, by name, before they are formatted."""
+    """Return the blocking modules for these of asyncio, by name, before they are formatted."""
     texts = dict(sources)
     for pattern, replacement in SUBSTITUTIONS:
         changed = {name: re.sub(pattern, replacement, text) for name, text in texts.items()}
@@ -81,7 +81,7 @@ def generated(sources: dict[str, str]) -> dict[str, str]:
 
 
 def formatted(text: str, path: Path) -> str:
-    """The text as `make format` leaves it, without imports that nothing uses any more."""
+    """Return the text as `make format` leaves it, without imports that nothing uses any more."""
     for command in (
         ["check", "--quiet", "--fix-only", "--select", "I,F401"],
         ["format", "--quiet"],
