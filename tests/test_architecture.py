@@ -321,3 +321,9 @@ def test_json_that_cannot_be_read_has_one_guard(name: str) -> None:
             if {"DecodeError"} & set().union(*clauses):
                 # Told apart, and none left out.
                 assert {"RecursionError"} & set().union(*clauses), f"{name}:{node.lineno}"
+
+
+def test_only_packages_list_what_is_public() -> None:
+    for name, path in MODULES.items():
+        if path.name != "__init__.py":
+            assert "\n__all__ = " not in path.read_text("utf-8"), name

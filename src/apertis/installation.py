@@ -11,8 +11,6 @@ from urllib.request import url2pathname
 
 from apertis.version import __version__
 
-__all__ = ["install_command"]
-
 
 def install_command(extra: str) -> str:
     """Return the command that adds an extra, from where this distribution came.

@@ -18,6 +18,7 @@ from apertis.gateway.routing.attempts import may_change_model, may_move
 from apertis.gateway.routing.fallback import FallbackReason
 from apertis.gateway.serving.endpoints import resolve
 from apertis.gateway.upstreams.outcome import outcome_of_status
+from tests.kit.naming import own_names
 
 GATEWAY = Path(__file__).parents[2] / "docs" / "gateway"
 
@@ -41,7 +42,7 @@ def words(text: str) -> set[str]:
 
 def every_refusal() -> list[Refusal]:
     made = []
-    for name in set(errors.__all__) - {"Refusal"}:
+    for name in own_names(errors) - {"Refusal"}:
         constructor = getattr(errors, name)
         if isinstance(constructor, Refusal):
             # It needs no words of a request's.

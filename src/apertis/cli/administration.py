@@ -45,16 +45,6 @@ if TYPE_CHECKING:
     from apertis.gateway.store.database import Store
     from apertis.sansio.request import Origin
 
-__all__ = [
-    "INSECURE_HELP",
-    "Administration",
-    "GatewayOptions",
-    "administration_of",
-    "confirm",
-    "is_private",
-    "place_options",
-]
-
 _T = TypeVar("_T")
 _KEYS = "/admin/v1/keys"
 _PAGE = "1000"

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apertis.models import Message
     from apertis.params import ContentBlockParam, CreateParams, ThinkingParam
 
-__all__ = ["command"]
-
 _DEFAULT_MODEL = "claude-sonnet-5-5"
 _DEFAULT_MAX_TOKENS = 4096
 _ADAPTIVE_THINKING_TOKENS = 8000

@@ -14,8 +14,6 @@ from apertis.cli.terminal import echo
 if TYPE_CHECKING:
     from apertis.gateway.config.read import Reading
 
-__all__ = ["command"]
-
 _EPILOG = """\b
 Examples:
   apertis config check --config apertis.toml

@@ -23,8 +23,6 @@ from apertis.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["EXAMPLES", "Started", "command", "examples_directory", "indented", "show"]
-
 # In the order in which a reader learns from them.
 EXAMPLES = (
     "create",

@@ -17,8 +17,6 @@ from apertis.sansio.request import parse_base_url
 if TYPE_CHECKING:
     from apertis.gateway.doctor import Finding
 
-__all__ = ["command"]
-
 _EPILOG = """\b
 Examples:
   apertis doctor

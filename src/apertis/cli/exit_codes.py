@@ -12,8 +12,6 @@ from apertis.errors import (
     ParameterError,
 )
 
-__all__ = ["ExitCode", "exit_code_of"]
-
 
 class ExitCode(enum.IntEnum):
     """The exit codes of `apertis`; its help lists them."""

@@ -14,8 +14,6 @@ from apertis.cli.exit_codes import ExitCode, exit_code_of
 from apertis.cli.terminal import echo, one_line
 from apertis.errors import ApertisError, ConfigurationError
 
-__all__ = ["apertis", "run"]
-
 _COMMANDS = {
     "ask": "apertis.cli.ask",
     "config": "apertis.cli.config",

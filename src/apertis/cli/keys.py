@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from apertis.gateway.admin.key_fields import KeyFields
     from apertis.gateway.admin.views import KeyView
 
-__all__ = ["command"]
-
 _EPILOG = """\b
 Examples:
   apertis keys create --name ci --quota-usd 20 --expires 90d

@@ -7,8 +7,6 @@ import click
 from apertis import Apertis
 from apertis.cli.terminal import echo, echo_json, is_terminal, printable
 
-__all__ = ["command"]
-
 _NARROW_COLUMNS = 60
 
 _EPILOG = """\b

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from markdown_it.token import Token
 
-__all__ = ["PlainOutput", "TerminalOutput", "open_output"]
-
 # The terminal echoes Ctrl-C as "^C" where the cursor is. In a full line that would move the cursor
 # to the next one, and what is redrawn would stay on the screen.
 _ECHO_COLUMNS = 4

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apertis.gateway.config import ServerSettings, Settings, UpstreamSettings
     from apertis.gateway.gateway import Gateway
 
-__all__ = ["command"]
-
 _COLLECT_AFTER_OBJECTS = 20_000
 
 _EPILOG = """\b

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from apertis.gateway.config import StoreSettings
     from apertis.gateway.store.database import Store
 
-__all__ = ["StoreFiles", "failure", "store_of", "with_store"]
-
 _T = TypeVar("_T")
 _BAD_REQUEST = 400
 

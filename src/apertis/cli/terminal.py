@@ -13,8 +13,6 @@ from typing import IO
 import click
 import msgspec
 
-__all__ = ["cents", "clean", "echo", "echo_json", "is_terminal", "one_line", "printable"]
-
 _UNITS_PER_CENT = 5_000
 _BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0))

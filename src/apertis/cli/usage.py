@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.admin.usage_report import UsageReport, UsageSums
 
-__all__ = ["command", "fitting", "short"]
-
 _EPILOG = """\b
 Examples:
   apertis usage                              by key, since the beginning

@@ -18,43 +18,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.upstreams.contract import Headers, RawHeaders
 
-__all__ = [
-    "ADMINISTRATORS_ONLY",
-    "BILLING_POLICY_DENIED",
-    "Refusal",
-    "access_denied",
-    "conflict",
-    "credential_refused",
-    "endpoint_not_found",
-    "expired_api_key",
-    "head_too_large",
-    "internal_error",
-    "invalid_api_key",
-    "invalid_parameter",
-    "invalid_request",
-    "ip_not_allowed",
-    "method_not_allowed",
-    "missing_api_key",
-    "missing_parameter",
-    "model_access_denied",
-    "model_not_found",
-    "model_overloaded",
-    "not_found",
-    "not_implemented",
-    "quota_exceeded",
-    "rate_limit_exceeded",
-    "request_timeout",
-    "request_too_large",
-    "service_unavailable",
-    "thread_unsupported_request",
-    "trailers_too_large",
-    "unpriced_model",
-    "unsupported_encoding",
-    "upstream_error",
-    "upstream_redirect",
-    "upstream_timeout",
-]
-
 _CHALLENGE: Headers = (("www-authenticate", "Bearer"),)
 
 

@@ -6,8 +6,6 @@ import enum
 
 import msgspec
 
-__all__ = ["Finding", "State", "fail", "ok", "warn"]
-
 
 class State(enum.Enum):
     """The severity of a finding."""

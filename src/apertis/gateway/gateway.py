@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import Upstream
 
-__all__ = ["Gateway", "batch_wiring", "build_pipeline", "build_router", "known_models"]
-
 
 def build_router(settings: Settings, previous: Router | None) -> Router:
     """Make the router; conversations stay with the upstreams that the `previous` one gave them."""

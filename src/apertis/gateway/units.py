@@ -7,9 +7,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-__all__ = ["UNITS_PER_DOLLAR", "iso", "read_moment", "read_span", "usd"]
-
-
 Time = Annotated[
     str, Meta(description="ISO 8601 in UTC.", extra_json_schema={"format": "date-time"})
 ]

@@ -12,8 +12,6 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Literal, Protocol
 
-__all__ = ["Decoder", "Problem", "codings"]
-
 Problem = Literal["damaged", "too large"]
 
 # An honest body expands by 3 to 20; below this much of it no ratio is asked for.

@@ -8,9 +8,10 @@ service misbehaves.
 
 from __future__ import annotations
 
+from apertis.testing.connection import RecordedRequest
 from apertis.testing.responses import http_chunk, json_response, sse_event, sse_head, sse_response
 from apertis.testing.script import AwaitDisconnect, Close, Exchange, Gate, Reset, StartTLS, Step
-from apertis.testing.scripted import RecordedRequest, ScriptedServer, ScriptError
+from apertis.testing.scripted import ScriptedServer, ScriptError
 from apertis.testing.server import RunningServer, sandbox_server
 
 __all__ = [

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-__all__ = ["ClientGoneError", "RecordedRequest", "ServerConnection"]
-
 
 class ClientGoneError(ConnectionError):
     """The client closed the connection."""

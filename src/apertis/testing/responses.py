@@ -10,8 +10,6 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["http_chunk", "json_response", "sse_event", "sse_head", "sse_response"]
-
 
 def json_response(status: int, obj: object, headers: Mapping[str, str] | None = None) -> bytes:
     """Build a complete response with `obj` as its JSON body and a content length."""

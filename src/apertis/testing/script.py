@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["AwaitDisconnect", "Close", "Exchange", "Gate", "Reset", "StartTLS", "Step"]
-
 
 class Gate:
     """The server waits here until the test opens the gate.

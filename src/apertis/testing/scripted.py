@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from apertis.testing.script import Step
 
-__all__ = ["RecordedRequest", "ScriptError", "ScriptedServer"]
-
 _JOIN_SECONDS = 5.0
 
 

@@ -12,8 +12,6 @@ from apertis.errors import ApertisError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["RunningServer", "sandbox_server"]
-
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 

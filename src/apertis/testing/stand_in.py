@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import Upstream
 
-__all__ = ["StandIn"]
-
 _BODY_SECONDS = 60.0
 _WHOLE_BODY_SECONDS = 600.0
 _FOR_EVER = UpstreamTimeouts(3600.0, 3600.0, 3600.0)

@@ -60,8 +60,6 @@ if TYPE_CHECKING:
     from apertis.gateway.routing.router import UpstreamState
     from apertis.gateway.store.database import Store
 
-__all__ = ["AdminApi", "Result", "create_admin"]
-
 Result = Refusal | msgspec.Struct
 
 _MAX_BODY_BYTES = 2**20

@@ -24,8 +24,6 @@ from apertis.gateway.admin.openapi_schemas import (
 )
 from apertis.version import __version__
 
-__all__ = ["PATHS", "document", "openapi_body"]
-
 Json = dict[str, Any]
 
 _ALWAYS = (500,)

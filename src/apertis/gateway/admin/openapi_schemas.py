@@ -11,14 +11,6 @@ from apertis.gateway.admin.reading import CacheFields, ListFields
 from apertis.gateway.admin.usage_report import UsageFields, UsageReport
 from apertis.gateway.admin.views import KeyPage, KeyView, Purged, UpstreamList
 
-__all__ = [
-    "CACHE_PARAMETERS",
-    "COMPONENTS",
-    "LIST_PARAMETERS",
-    "USAGE_PARAMETERS",
-    "ref",
-]
-
 Json = dict[str, Any]
 
 _BODIES = (KeyFields, RotateFields, KeyView, KeyPage, UsageReport, UpstreamList, Purged)

@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.keys.record import KeyRecord
 
-__all__ = [
-    "CacheFields",
-    "ListFields",
-    "PageOfKeys",
-    "nearest",
-    "page_of",
-    "read_body_as",
-    "read_query_as",
-]
-
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from apertis.gateway.routing.router import Router
     from apertis.gateway.upstreams.contract import Request
 
-__all__ = ["Catalogue", "ModelRoutes"]
-
 # Callers choose the names that are looked up: the table must not grow with them.
 _MAX_NAMES = 256
 _MAX_NAME_LENGTH = 256

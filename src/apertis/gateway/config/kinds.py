@@ -11,23 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-__all__ = [
-    "BaseUrl",
-    "Choice",
-    "DatabaseUrl",
-    "Flag",
-    "Kind",
-    "Location",
-    "Names",
-    "Network",
-    "Text",
-    "UnfitError",
-    "WebOrigin",
-    "quoted",
-    "shown",
-    "without_password",
-]
-
 _MAX_SHOWN_LENGTH = 80
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})

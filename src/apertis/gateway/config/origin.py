@@ -11,17 +11,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "FileSource",
-    "Named",
-    "Origin",
-    "RawSetting",
-    "Source",
-    "TomlLines",
-    "TomlPath",
-    "dotted",
-]
-
 
 class Source(Protocol):
     """A file, a variable or an option."""

@@ -14,8 +14,6 @@ from apertis.limiting.rates import Rate, parse_rate
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MONEY_STEP", "Duration", "Money", "Number", "RateLimit", "Size", "Whole"]
-
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmg]i?)?b?", re.IGNORECASE)
 _SIZES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")

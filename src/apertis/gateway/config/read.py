@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from apertis.gateway.config.settings import ServerSettings, UpstreamSettings
     from apertis.gateway.config.sources import Layer
 
-__all__ = ["Reading", "check", "read", "read_settings", "read_store_settings"]
-
 _PORTS = {"http": 80, "https": 443}
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on.
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from apertis.gateway.config.kinds import Kind
     from apertis.gateway.config.origin import Origin
 
-__all__ = ["Reader", "SettingsError", "nearest"]
-
 
 class SettingsError(ConfigurationError):
     """The settings cannot work. `problems` has a sentence for each reason; so has the message."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config.read import Reading
 
-__all__ = ["render"]
-
 _COLUMN = 44
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hmac
 
-__all__ = ["Secret"]
-
 
 class Secret:
     """A credential. `reveal()` gives its text; `repr`, `str` and formats show nothing of it.

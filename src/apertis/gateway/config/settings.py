@@ -31,23 +31,6 @@ from apertis.limiting.rates import Rate
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "MAX_BODY_BYTES",
-    "CacheSettings",
-    "LimitSettings",
-    "LogSettings",
-    "ModelSettings",
-    "MoneySettings",
-    "PriceSettings",
-    "RoutingSettings",
-    "SandboxSettings",
-    "ServerSettings",
-    "Settings",
-    "StoreSettings",
-    "UpstreamSettings",
-    "kinds_of",
-]
-
 # The API's own limit for a request of the Messages endpoints.
 MAX_BODY_BYTES = 32 * 2**20
 

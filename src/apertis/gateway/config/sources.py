@@ -28,16 +28,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config.reader import Reader
 
-__all__ = [
-    "CONFIG_VARIABLE",
-    "SECTIONS",
-    "TABLES",
-    "Layer",
-    "from_environment",
-    "from_file",
-    "from_options",
-]
-
 SECTIONS: dict[str, type[Any]] = {
     "server": ServerSettings,
     "store": StoreSettings,

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config.reader import Reader
 
-__all__ = ["KEY_SETTINGS", "found_upstream", "read_prices", "read_upstreams"]
-
 KEY_SETTINGS = ("api_key_env", "api_key_file")
 _KEY = re.compile(r"[!-~]+")
 

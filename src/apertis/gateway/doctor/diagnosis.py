@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from apertis.gateway.config.reader import SettingsError
     from apertis.gateway.finding import Finding
 
-__all__ = ["configuration_findings", "diagnose"]
-
 
 def configuration_findings(error: SettingsError) -> tuple[Finding, ...]:
     """Return the findings for unreadable settings: nothing else can be checked then."""

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from apertis.gateway.config import ServerSettings
     from apertis.gateway.finding import Finding
 
-__all__ = ["address_finding", "proxies_finding", "tls_finding"]
-
 _DAY_SECONDS = 86400
 _SOON_DAYS = 14
 

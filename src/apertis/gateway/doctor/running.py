@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from apertis.gateway.finding import Finding
     from apertis.gateway.upstreams.asking import Said
 
-__all__ = ["gateway_findings"]
-
-
 _TIMEOUTS = UpstreamTimeouts(connect=15.0, first_byte=15.0, idle=15.0)
 _MAX_BODY_BYTES = 2**20
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from apertis.gateway.config import StoreSettings
     from apertis.gateway.finding import Finding
 
-__all__ = ["store_findings"]
-
 _LITTLE_BYTES = 10**9
 _NO_BYTES = 50 * 10**6
 

@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.matching import Networks
     from apertis.gateway.upstreams.contract import RawHeaders
 
-__all__ = [
-    "UNKNOWN_KEY",
-    "admit",
-    "client_address",
-    "credential_of",
-    "refuse_repeated",
-    "trusted_networks",
-]
-
 _MISSING = missing_api_key()
 UNKNOWN_KEY = invalid_api_key()
 _DISABLED = invalid_api_key("This API key is disabled; its administrator can enable it again")

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.matching import ModelList, Networks
     from apertis.gateway.keys.record import KeyRecord
 
-__all__ = ["Directory", "Key"]
-
 
 class Key:
     """A key that lives: its record as it is now, its account, and what it may reach.

@@ -5,17 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-__all__ = [
-    "ModelList",
-    "Networks",
-    "compile_models",
-    "compile_networks",
-    "is_address",
-    "is_loopback",
-    "normal_address",
-    "parse_network",
-]
-
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 

@@ -20,8 +20,6 @@ from apertis.gateway.keys.validation import MAX_LABEL_LENGTH, MAX_UNITS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SETTINGS", "KeyRecord", "KeySettings", "Setting", "Status", "problems_of"]
-
 Status = Literal["enabled", "disabled", "deleted"]
 
 

@@ -12,8 +12,6 @@ import msgspec
 if TYPE_CHECKING:
     from apertis.gateway.keys.record import KeyRecord
 
-__all__ = ["MAX_GRACE_SECONDS", "hash_secret", "hint_of", "new_key_id", "new_secret", "rotated"]
-
 _ALPHABET = string.ascii_letters + string.digits
 _RANDOM_LENGTH = 48
 _ID_LENGTH = 20

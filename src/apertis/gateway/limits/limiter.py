@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from apertis.limiting.rates import Rate
     from apertis.limiting.status import LimitStatus
 
-__all__ = ["InFlight", "Limiter"]
-
 
 class InFlight:
     """Counters of requests in progress; an idle party costs nothing."""

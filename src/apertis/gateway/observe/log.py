@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.request.context import Progress
 
-__all__ = ["EventHandler", "Log"]
-
 # Lines wait this long for company: one system call writes them all.
 _FLUSH_SECONDS = 0.1
 _FLUSH_LINES = 256

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.request.context import Progress
 
-__all__ = ["Metrics"]
-
 _MAX_STRANGERS = 100
 _BOUNDS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,

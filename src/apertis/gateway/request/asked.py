@@ -16,8 +16,6 @@ from apertis.gateway.request.body import Body, positions, read_object
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ASKING", "NOTHING", "Asked", "Chain", "Hop", "Thread", "read_asked"]
-
 ASKING: Final = frozenset({"thread", "fallbacks", "billing_policy"})
 _MAX_NAME_LENGTH = 256
 # The API takes three. Whoever sends thousands must not keep all others waiting.

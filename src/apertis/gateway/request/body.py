@@ -21,17 +21,6 @@ from apertis.sansio.slices import BOUNDS, MAX_FIELDS, MAX_VALUES, Bounds
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = [
-    "FALLBACK_FIELDS",
-    "NO_EDITS",
-    "Body",
-    "Edits",
-    "declared_edits",
-    "peek",
-    "positions",
-    "read_object",
-]
-
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # A key and what stands around it, from the end of the value before it (or the start of the object)
 # to the first byte of its own. White space is JSON's own; that the JSON is sound is known by then.

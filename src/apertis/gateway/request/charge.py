@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from apertis.gateway.request.context import Progress
     from apertis.limiting.tokens import Reservation
 
-__all__ = ["Charge", "Hop", "Journal", "Ledger", "Prices", "shortage"]
-
 # Names come from callers: what is remembered of them is bounded.
 _MAX_NAMES = 4096
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.directory import Key
     from apertis.limiting.status import LimitStatus
 
-__all__ = ["CLIENT_LEFT", "NOTHING_USED", "Progress", "RequestContext", "Used", "new_request_id"]
-
 # The status under which a request is booked whose caller did not wait; nginx's own number.
 CLIENT_LEFT = 499
 

@@ -52,16 +52,6 @@ if TYPE_CHECKING:
     # What became of an attempt, and the response if there is one to hand out.
     _Tried = tuple[Outcome, "WholeAnswer | StreamedAnswer | Refusal | None"]
 
-__all__ = [
-    "NO_FIELDS",
-    "Forwarder",
-    "OutgoingRequest",
-    "StreamedAnswer",
-    "WholeAnswer",
-    "passed_down",
-    "read_all",
-]
-
 # HTTP has no larger one (RFC 9110, section 15), and no server could hand it on.
 _MAX_STATUS = 599
 # How many silences that are worth a ping a stream is held back for its first content, so that

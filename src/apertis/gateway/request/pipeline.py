@@ -87,8 +87,6 @@ if TYPE_CHECKING:
     from apertis.limiting.tokens import Reservation
     from apertis.sansio.slices import Shape
 
-__all__ = ["Pipeline"]
-
 
 class _Admitted(NamedTuple):
     """A request that may be served, and what may stand in for its model."""

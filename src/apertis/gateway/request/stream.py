@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from apertis.gateway.request.context import Progress
     from apertis.gateway.upstreams.contract import UpstreamAnswer
 
-__all__ = ["Relay"]
-
 # After `message_stop` nothing of weight follows; the rest is awaited only so that the connection
 # can be kept.
 _TAIL_SECONDS = 1.0

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from apertis.accounting.estimate import Held
 
-__all__ = ["KEPT_SECONDS", "MAX_KEPT", "ThreadStore", "Threads"]
-
 # How long a conversation can rest, and how many responses of all keys are kept.
 KEPT_SECONDS: Final = 30 * 86_400
 MAX_KEPT: Final = 100_000

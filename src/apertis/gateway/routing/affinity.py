@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AffinityTable", "affinity_of"]
-
 SESSION_HEADER: Final = "x-claude-code-session-id"
 
 _MAX_CONVERSATIONS = 10_000

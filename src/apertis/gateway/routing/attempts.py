@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from apertis.gateway.routing.fallback import FallbackPlan
     from apertis.gateway.routing.targets import Target
 
-__all__ = ["RouteAttempts", "Stop", "Try", "may_change_model", "may_move"]
-
 _PAUSE_SECONDS: Final = 0.1
 
 # The upstream found fault with the request, or nobody waits any more.

@@ -14,8 +14,6 @@ from typing import Final
 
 from apertis.gateway.upstreams.outcome import Outcome
 
-__all__ = ["BAD_KEY_FACTOR", "Breaker", "BreakerState", "Cause"]
-
 # How many times longer than for a bad host a bad key is left alone.
 BAD_KEY_FACTOR: Final = 10
 

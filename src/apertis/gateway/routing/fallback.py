@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config import RoutingSettings
 
-__all__ = [
-    "BOUND_HEADER",
-    "NO_FALLBACK",
-    "FallbackDefaults",
-    "FallbackFields",
-    "FallbackPlan",
-    "FallbackReason",
-    "fallback_headers",
-    "fallback_plan",
-    "is_bound",
-    "reason_of",
-]
-
 # `allow` lets the request's own `fallback_models` stand in for a conversation that is bound.
 BOUND_HEADER: Final = "x-apertis-fallback-bound"
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from apertis.gateway.config import RoutingSettings, UpstreamSettings
     from apertis.gateway.routing.targets import Target
 
-__all__ = ["Router", "UpstreamState"]
-
 # How long a target rests after a 429 that does not say it, and at most.
 _DEFAULT_REST_SECONDS: Final = 1.0
 _MAX_REST_SECONDS: Final = 3600.0

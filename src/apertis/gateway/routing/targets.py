@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config import ModelSettings, UpstreamSettings
 
-__all__ = ["Group", "Names", "Route", "Target", "dashed"]
-
 
 class Target(NamedTuple):
     """An upstream, and the name of the model there."""

@@ -17,20 +17,6 @@ if TYPE_CHECKING:
     from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import RawHeaders
 
-__all__ = [
-    "PING",
-    "STOPPING",
-    "CutAnswer",
-    "LineAnswer",
-    "LineSource",
-    "Pings",
-    "own_headers",
-    "send_lines",
-    "send_plain",
-    "send_refusal",
-    "send_stream",
-]
-
 STOPPING = service_unavailable("The gateway is being stopped")
 """Error for a request that takes longer than a stop waits."""
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'

@@ -66,8 +66,6 @@ if TYPE_CHECKING:
 
 PageHeaders = tuple[tuple[bytes, bytes], ...]
 
-__all__ = ["Application", "user_token"]
-
 _JSON = (b"content-type", b"application/json")
 _OPEN = frozenset(
     {Endpoint.HEALTH, Endpoint.READY, Endpoint.HELLO, Endpoint.HOME, Endpoint.OPENAPI}

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import RawHeaders
 
-__all__ = ["CALLER", "REQUEST_ID", "ASGIApp", "ASGIMessage", "Receive", "Scope", "Send", "serve"]
-
 Scope = MutableMapping[str, Any]
 ASGIMessage = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[ASGIMessage]]

@@ -19,8 +19,6 @@ from apertis.sansio.decoding import Decoder, codings
 if TYPE_CHECKING:
     from apertis.gateway.serving.protocol import ClientExchange
 
-__all__ = ["coding_of", "decoded_body", "read_body"]
-
 # To decode a larger one takes longer than others should wait.
 _SMALL_BODY_BYTES = 4 * 1024
 

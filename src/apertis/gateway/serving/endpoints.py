@@ -7,8 +7,6 @@ import re
 
 from apertis.gateway.errors import Refusal, endpoint_not_found, method_not_allowed
 
-__all__ = ["USUAL", "Endpoint", "Resolved", "resolve"]
-
 
 class Endpoint(enum.Enum):
     """The handler of a path; the value is its name in logs and metrics."""

@@ -12,8 +12,6 @@ from apertis.version import __version__
 if TYPE_CHECKING:
     from apertis.gateway.upstreams.contract import RawHeaders
 
-__all__ = ["home"]
-
 _WHAT = "An Apertis gateway: Claude's Messages API behind keys, budgets and limits."
 _PATHS = (
     ("POST /v1/messages", "messages; also count_tokens, batches and models, with a key"),

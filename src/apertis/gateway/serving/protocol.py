@@ -49,8 +49,6 @@ from apertis.gateway.upstreams.contract import header_values
 if TYPE_CHECKING:
     from apertis.gateway.upstreams.contract import RawHeaders
 
-__all__ = ["ClientExchange", "Connections", "Handler", "HttpProtocol"]
-
 # The parser itself would keep a head of any length, before any key has been seen.
 _MAX_HEAD_BYTES = 64 * 1024
 _HEAD_SECONDS = 30.0

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.serving.protocol import ClientExchange
 
-__all__ = ["Server", "Service", "bind", "url_of"]
-
 _BACKLOG = 2048
 _STOP_SECONDS = 10.0
 # How long responses may take to end that are told to, and connections to deliver their last bytes.

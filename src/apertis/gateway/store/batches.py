@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from apertis.gateway.store.connections import Database
     from apertis.gateway.store.records import BatchResult
 
-__all__ = ["StoredBatches"]
-
 _LINES = BulkInsert(batch_lines)
 _LINES_AT_ONCE = 1000
 _LINE_FIELDS = BatchLine.__struct_fields__

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from apertis.accounting.record import UsageRecord
 
-__all__ = ["DAY_MS", "FIRST_FAILURE", "BulkInsert", "book"]
-
 # SQLite takes 32,766 values a statement; a prepared one keeps some 100 bytes for each.
 _MAX_VALUES = 4_000
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
     from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["Database", "connect_postgres", "open_postgres", "open_sqlite", "reason"]
-
 # How long one process waits while another one (the command line beside the gateway) writes.
 _BUSY_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0

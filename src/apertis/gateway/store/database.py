@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from apertis.gateway.store.location import StoreLocation
     from apertis.gateway.store.lock import Lock
 
-__all__ = ["Store"]
-
 _LOCK_PAUSE_SECONDS = 0.05
 
 

@@ -40,24 +40,6 @@ if TYPE_CHECKING:
 
     Tell = Callable[..., None]
 
-__all__ = [
-    "BEGIN",
-    "DAMAGED",
-    "END",
-    "MAX_UNWRITTEN_RECORDS",
-    "Chunk",
-    "Journal",
-    "Part",
-    "Segment",
-    "allocate",
-    "create",
-    "encode",
-    "find_segments",
-    "new_segment",
-    "read_part",
-    "write_at",
-]
-
 BEGIN, END = b'{"begin":', b'{"end":'
 DAMAGED = ".damaged"
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.observe.log import Log
 
-__all__ = ["KeyWatch"]
-
 # A change of a key that another process makes acts within a second.
 _WATCH_SECONDS = 0.25
 # However many unknown keys are tried, the store is not asked more often.

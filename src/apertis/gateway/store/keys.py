@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.store.connections import Database
 
-__all__ = ["StoredKeys"]
-
 _LISTS = frozenset(name for name, setting in SETTINGS.items() if get_origin(setting.type) is tuple)
 _KEPT_BY_STORE = frozenset(("id", "used_units", "created_at", "version"))
 _CHANGEABLE = frozenset(KeyRecord.__struct_fields__) - _KEPT_BY_STORE

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apertis.gateway.store.connections import Database
     from apertis.gateway.store.lock import Lock
 
-__all__ = ["FILE_NAME", "StoreLocation", "location_of", "sqlite_file"]
-
 FILE_NAME = "apertis.sqlite3"
 
 _FILE_SUFFIXES = frozenset((".db", ".sqlite", ".sqlite3"))

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-__all__ = ["AdvisoryLock", "FileLock", "Lock"]
-
 _ANSWER_SECONDS = 5.0
 _TAKE = "SELECT pg_try_advisory_lock(hashtext('apertis gateway'), hashtext(current_schema()))"
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apertis.gateway.store.connections import Database
     from apertis.gateway.store.location import StoreLocation
 
-__all__ = ["is_at_head", "upgrade"]
-
 _REVISION = text("SELECT version_num FROM alembic_version")
 
 

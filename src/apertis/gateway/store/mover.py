@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from apertis.accounting.record import UsageRecord
     from apertis.gateway.store.journal import Journal
 
-__all__ = ["Mover", "UsageSink"]
-
 _INTERVAL_SECONDS = 0.2
 _MAX_PAUSE_SECONDS = 5.0
 _RECORDS_AT_ONCE = 500

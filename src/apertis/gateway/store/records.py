@@ -11,22 +11,6 @@ from apertis.accounting.record import UsageRecord  # noqa: TC001 - msgspec reads
 from apertis.accounting.tokens import COLUMNS
 from apertis.errors import ApertisError
 
-__all__ = [
-    "DIMENSIONS",
-    "Batch",
-    "BatchLine",
-    "BatchResult",
-    "Dimension",
-    "LockLostError",
-    "Settlement",
-    "StoreUnavailableError",
-    "ThreadMessage",
-    "UnknownBatchError",
-    "UnknownKeyError",
-    "UsageQuery",
-    "UsageRow",
-]
-
 Dimension = Literal["key", "model", "day", "session", "request_class", "agent", "upstream", "kind"]
 DIMENSIONS: tuple[Dimension, ...] = (
     "key",

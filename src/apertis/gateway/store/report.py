@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.store.records import Dimension, UsageQuery
 
-__all__ = ["report_statement", "rows_of"]
-
 _COLUMNS: dict[Dimension, str] = {"key": "key_id"}
 _ONLY_BY_SESSION: frozenset[Dimension] = frozenset(("session", "agent"))
 _EPOCH = date(1970, 1, 1)

@@ -23,21 +23,6 @@ from apertis.accounting.tokens import COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "HEAD",
-    "SUMS",
-    "batch_lines",
-    "batches",
-    "key_usage",
-    "key_version",
-    "keys",
-    "metadata",
-    "thread_messages",
-    "usage",
-    "usage_daily",
-    "usage_sessions",
-]
-
 # The newest revision in `migrations/versions`. It stands here so that opening a database that is
 # up to date need not load Alembic. Revisions are numbers of four digits, and so in order.
 HEAD = "0003"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.store.connections import Database
 
-__all__ = ["StoredThreads"]
-
 _ROWS = BulkInsert(thread_messages)
 _FIELDS = ThreadMessage.__struct_fields__
 _MESSAGES = select(*(thread_messages.c[name] for name in _FIELDS))

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from apertis.gateway.store.connections import Database
     from apertis.gateway.store.records import UsageQuery, UsageRow
 
-__all__ = ["StoredUsage"]
-
 # Fewer than there are connections for readers, so that a long report never keeps a running
 # gateway from seeing that a key was revoked.
 _REPORTS_AT_ONCE = 2

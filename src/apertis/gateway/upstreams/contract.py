@@ -14,21 +14,6 @@ if TYPE_CHECKING:
     from apertis.gateway.finding import Finding
     from apertis.gateway.upstreams.outcome import Fault, Outcome
 
-__all__ = [
-    "TOLD_BY_PROXIES",
-    "ClientLeft",
-    "Headers",
-    "RawHeaders",
-    "Request",
-    "Upstream",
-    "UpstreamAnswer",
-    "UpstreamFailure",
-    "UpstreamRequest",
-    "UpstreamTimeouts",
-    "header_values",
-    "redirect_target",
-]
-
 TOLD_BY_PROXIES = frozenset(
     {
         b"cf-connecting-ip",

@@ -16,8 +16,6 @@ from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["passed_down", "request_head", "request_target"]
-
 Header = tuple[bytes, bytes]
 
 _HOP_BY_HOP = frozenset(
