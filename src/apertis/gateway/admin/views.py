@@ -1,4 +1,4 @@
-"""How keys and upstreams are shown: the JSON shapes of the admin API and of `--json`."""
+"""JSON representations of keys and upstreams, for the admin API and for `--json`."""
 
 from __future__ import annotations
 
