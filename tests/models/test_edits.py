@@ -192,6 +192,9 @@ def edit(data: st.DataObject, message: Message) -> None:
             case _:
                 place.clear()
         return
+    if not place and place is not message.content:
+        # Nothing in it says any more what it may hold.
+        return
     if place is message.content:
         items: Any = by_hand | st.sampled_from([*place, TextBlock(text="")])
     elif of_models:

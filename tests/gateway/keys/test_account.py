@@ -43,7 +43,7 @@ def test_a_reservation_cannot_be_settled_twice() -> None:
     account = Account(quota=100)
     account.reserve(60)
     account.settle(60, 50)
-    with pytest.raises(ValueError, match="cannot give back 60 reserved units: 0 are set aside"):
+    with pytest.raises(ValueError, match="cannot give back 60 reserved units: 0 are reserved"):
         account.settle(60, 50)
     assert (account.used, account.reserved) == (50, 0)
 
