@@ -37,7 +37,7 @@ def test_the_demo_runs_examples_on_a_server_of_its_own(command: Command) -> None
     done = command("demo", "create", "stream", env=elsewhere)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\ncreate: Create a message and print its text.\n    " in done.stdout
-    assert "\nstream: Stream an answer" in done.stdout
+    assert "\nstream: Stream a response" in done.stdout
     assert "\nAll 2 examples ran. They are in " in done.stdout
     assert done.stderr == ""
 
