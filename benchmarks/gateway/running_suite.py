@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.launching import Side
 
 PARTS = (*suite.NAMES, *growth.TABLES)
-_EVERYBODY: tuple[Side, ...] = (Ours(), BareRelay(), Nginx(), LiteLLM(), Portkey())
+_EVERYBODY: tuple[Side, ...] = (Ours(), LiteLLM(), Portkey(), BareRelay(), Nginx())
 SIDES = tuple(side.name for side in _EVERYBODY)
 # 1,000 streams are 2,000 connections of a gateway.
 _OPEN_FILES = 8_192
