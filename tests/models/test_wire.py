@@ -3,6 +3,7 @@
 import json
 import pickle
 from copy import copy, deepcopy
+from datetime import UTC
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from apertis.models import (
     ModelInfo,
     StreamEvent,
     TextBlock,
+    Timestamp,
     ToolUseBlock,
     UnknownBlock,
     UnknownCitation,
@@ -86,7 +88,7 @@ def test_recorded_answers_need_the_slow_road_only_for_invented_events(
     recorded_messages: list[bytes], recorded_events: list[bytes]
 ) -> None:
     for body in recorded_messages:
-        msgspec.json.decode(body, type=Message)
+        fast(Message).decode(body)
     slow = [data for data in recorded_events if isinstance(decode_event(data), UnknownEvent)]
     assert {json.loads(data)["type"] for data in slow} == {"future_event"}
 
@@ -96,7 +98,7 @@ def test_both_roads_agree_on_recorded_data(
     recorded_messages: list[bytes], recorded_events: list[bytes]
 ) -> None:
     for body in recorded_messages:
-        assert built(Message, json.loads(body)) == msgspec.json.decode(body, type=Message)
+        assert built(Message, json.loads(body)) == fast(Message).decode(body)
     for data in recorded_events:
         if json.loads(data)["type"] != "future_event":
             assert build_event(json.loads(data)) == decode_event(data)
@@ -112,6 +114,11 @@ def test_a_recorded_answer_goes_back_as_the_bytes_that_came(
             assert bytes(part) in body
 
 
+def fast(kind: Any) -> msgspec.json.Decoder[Any]:
+    """The fast road's decoder."""
+    return msgspec.json.Decoder(kind, dec_hook=lambda hooked, said: hooked(said))
+
+
 # Made-up data
 
 
@@ -124,6 +131,7 @@ def values(plan: Any, depth: int = 0) -> st.SearchStrategy[Any]:
         type(None): st.none(),
         object: st.recursive(st.none() | st.integers() | st.text(max_size=3), st.lists),
         dict: st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+        Timestamp: st.datetimes(timezones=st.just(UTC)).map(lambda at: at.isoformat()),
     }
     choices = [scalars[kind] for kind in plan.scalars]
     if plan.item is not None:
@@ -184,7 +192,7 @@ KINDS: list[Any] = [StreamEvent, Message, MessageBatchIndividualResponse, ModelI
 
 @pytest.mark.parametrize("kind", KINDS, ids=["events", "messages", "results", "models"])
 def test_both_roads_give_equal_objects(kind: Any) -> None:
-    decoder = msgspec.json.Decoder(kind)
+    decoder = fast(kind)
 
     @settings(max_examples=150, deadline=None)
     @given(values(_plan(kind)))
@@ -196,16 +204,16 @@ def test_both_roads_give_equal_objects(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=["events", "messages", "results", "models"])
 def test_what_the_fast_road_takes_the_slow_road_takes_too(kind: Any) -> None:
-    decoder = msgspec.json.Decoder(kind)
+    decoder = fast(kind)
 
     @settings(max_examples=200, deadline=None)
     @given(damaged(values(_plan(kind))))
     def check(document: Any) -> None:
         try:
-            fast = decoder.decode(as_bytes(document))
+            model = decoder.decode(as_bytes(document))
         except msgspec.ValidationError:
             return
-        assert built(kind, document) == fast
+        assert built(kind, document) == model
 
     check()
 
@@ -411,7 +419,7 @@ def test_a_message_can_be_built_of_blocks_that_are_built_already() -> None:
 def test_a_model_made_by_hand_says_its_set_fields() -> None:
     block = ToolUseBlock(id="t", name="n", input={"a": [1]})
     assert block.to_dict() == {"type": "tool_use", "id": "t", "name": "n", "input": {"a": [1]}}
-    assert raw(block) == block.to_dict()
+    assert json.loads(msgspec.json.encode(raw(block))) == block.to_dict()
     assert UnknownBlock(type="x", data={"y": 1}).to_dict() == {"type": "x", "y": 1}  # type: ignore[arg-type]
     hop = FallbackBlock(from_=FallbackHop(model="a"), to=FallbackHop(model="b"))
     said = {"type": "fallback", "from": {"model": "a"}, "to": {"model": "b"}}

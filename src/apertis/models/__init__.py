@@ -177,6 +177,9 @@ from apertis.models.results import (
     WebSearchResult,
     WebSearchToolResultError,
 )
+from apertis.models.times import (
+    Timestamp,
+)
 from apertis.models.usage import (
     CacheCreation,
     MessageDeltaUsage,
@@ -309,6 +312,7 @@ __all__ = [
     "ThinkingDelta",
     "ThinkingEvent",
     "ThinkingTypes",
+    "Timestamp",
     "ToolReference",
     "ToolSearchResult",
     "ToolSearchToolResultBlock",

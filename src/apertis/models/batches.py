@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from apertis.models.events import ErrorDetail  # noqa: TC001 - msgspec reads the annotations.
 from apertis.models.message import Message  # noqa: TC001 - msgspec reads the annotations.
 from apertis.models.model import Model, Result, Tagged, Unknown
+from apertis.models.times import Timestamp  # noqa: TC001 - msgspec reads the annotations.
 
 ProcessingStatus: TypeAlias = Literal["in_progress", "canceling", "ended"]
 
@@ -28,24 +29,24 @@ class MessageBatchRequestCounts(Model):
 
 
 class MessageBatch(Result, Tagged, tag="message_batch"):
-    """A batch and how far it is. Times are RFC 3339 text."""
+    """A batch and how far it is."""
 
-    type: ClassVar[Literal["message_batch"]] = "message_batch"
+    type: Literal["message_batch"] = "message_batch"
     id: str
     processing_status: OpenProcessingStatus
     request_counts: MessageBatchRequestCounts
-    created_at: str
-    expires_at: str | None = None
-    ended_at: str | None = None
-    archived_at: str | None = None
-    cancel_initiated_at: str | None = None
+    created_at: Timestamp
+    expires_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    archived_at: Timestamp | None = None
+    cancel_initiated_at: Timestamp | None = None
     results_url: str | None = None
 
 
 class DeletedMessageBatch(Result, Tagged, tag="message_batch_deleted"):
     """A batch that is gone."""
 
-    type: ClassVar[Literal["message_batch_deleted"]] = "message_batch_deleted"
+    type: Literal["message_batch_deleted"] = "message_batch_deleted"
     id: str
 
 
@@ -60,7 +61,7 @@ class _BatchResult(Tagged):
 class SucceededResult(_BatchResult, tag="succeeded"):
     """The request was answered."""
 
-    type: ClassVar[Literal["succeeded"]] = "succeeded"
+    type: Literal["succeeded"] = "succeeded"
     message: Message
 
 
@@ -75,20 +76,20 @@ class ErrorResponse(Model):
 class ErroredResult(_BatchResult, tag="errored"):
     """The request failed; nothing is charged for it."""
 
-    type: ClassVar[Literal["errored"]] = "errored"
+    type: Literal["errored"] = "errored"
     error: ErrorResponse
 
 
 class CanceledResult(_BatchResult, tag="canceled"):
     """The batch was canceled before the request's turn; nothing is charged for it."""
 
-    type: ClassVar[Literal["canceled"]] = "canceled"
+    type: Literal["canceled"] = "canceled"
 
 
 class ExpiredResult(_BatchResult, tag="expired"):
     """The batch ran out of time before the request's turn; nothing is charged for it."""
 
-    type: ClassVar[Literal["expired"]] = "expired"
+    type: Literal["expired"] = "expired"
 
 
 _Known = SucceededResult | ErroredResult | CanceledResult | ExpiredResult

@@ -44,7 +44,7 @@ class Block(Tagged):
 class TextBlock(Block, tag="text"):
     """Text, and where it comes from when the request asked for citations."""
 
-    type: ClassVar[Literal["text"]] = "text"
+    type: Literal["text"] = "text"
     text: str
     citations: list[Citation] | None = None
 
@@ -52,7 +52,7 @@ class TextBlock(Block, tag="text"):
 class ThinkingBlock(Block, tag="thinking"):
     """A model's thinking. Send it back unchanged, with its signature."""
 
-    type: ClassVar[Literal["thinking"]] = "thinking"
+    type: Literal["thinking"] = "thinking"
     thinking: str
     signature: str = ""
 
@@ -60,7 +60,7 @@ class ThinkingBlock(Block, tag="thinking"):
 class RedactedThinkingBlock(Block, tag="redacted_thinking"):
     """Thinking for the service alone to read. To be sent back as it is."""
 
-    type: ClassVar[Literal["redacted_thinking"]] = "redacted_thinking"
+    type: Literal["redacted_thinking"] = "redacted_thinking"
     data: str
 
 
@@ -74,17 +74,18 @@ class Caller(Model):
 class ToolUseBlock(Block, tag="tool_use"):
     """The model calls one of the caller's tools; the result goes back under the same id."""
 
-    type: ClassVar[Literal["tool_use"]] = "tool_use"
+    type: Literal["tool_use"] = "tool_use"
     id: str
     name: str
     input: dict[str, Any]
     caller: Caller | None = None
+    toolset_name: str | None = None
 
 
 class ServerToolUseBlock(Block, tag="server_tool_use"):
     """The model calls a tool that the service runs itself."""
 
-    type: ClassVar[Literal["server_tool_use"]] = "server_tool_use"
+    type: Literal["server_tool_use"] = "server_tool_use"
     id: str
     name: str
     input: dict[str, Any]
@@ -94,7 +95,7 @@ class ServerToolUseBlock(Block, tag="server_tool_use"):
 class WebSearchToolResultBlock(Block, tag="web_search_tool_result"):
     """The results of a web search."""
 
-    type: ClassVar[Literal["web_search_tool_result"]] = "web_search_tool_result"
+    type: Literal["web_search_tool_result"] = "web_search_tool_result"
     tool_use_id: str
     content: WebSearchContent
     caller: Caller | None = None
@@ -103,7 +104,7 @@ class WebSearchToolResultBlock(Block, tag="web_search_tool_result"):
 class WebFetchToolResultBlock(Block, tag="web_fetch_tool_result"):
     """The page that was fetched."""
 
-    type: ClassVar[Literal["web_fetch_tool_result"]] = "web_fetch_tool_result"
+    type: Literal["web_fetch_tool_result"] = "web_fetch_tool_result"
     tool_use_id: str
     content: WebFetchContent
     caller: Caller | None = None
@@ -112,7 +113,7 @@ class WebFetchToolResultBlock(Block, tag="web_fetch_tool_result"):
 class CodeExecutionToolResultBlock(Block, tag="code_execution_tool_result"):
     """The result of code that the service ran."""
 
-    type: ClassVar[Literal["code_execution_tool_result"]] = "code_execution_tool_result"
+    type: Literal["code_execution_tool_result"] = "code_execution_tool_result"
     tool_use_id: str
     content: CodeExecutionContent
 
@@ -120,7 +121,7 @@ class CodeExecutionToolResultBlock(Block, tag="code_execution_tool_result"):
 class BashCodeExecutionToolResultBlock(Block, tag="bash_code_execution_tool_result"):
     """The result of a shell command that the service ran."""
 
-    type: ClassVar[Literal["bash_code_execution_tool_result"]] = "bash_code_execution_tool_result"
+    type: Literal["bash_code_execution_tool_result"] = "bash_code_execution_tool_result"
     tool_use_id: str
     content: BashCodeExecutionContent
 
@@ -128,7 +129,7 @@ class BashCodeExecutionToolResultBlock(Block, tag="bash_code_execution_tool_resu
 class TextEditorCodeExecutionToolResultBlock(Block, tag="text_editor_code_execution_tool_result"):
     """The result of an operation on a file by the service."""
 
-    type: ClassVar[Literal["text_editor_code_execution_tool_result"]] = (
+    type: Literal["text_editor_code_execution_tool_result"] = (
         "text_editor_code_execution_tool_result"
     )
     tool_use_id: str
@@ -138,7 +139,7 @@ class TextEditorCodeExecutionToolResultBlock(Block, tag="text_editor_code_execut
 class ToolSearchToolResultBlock(Block, tag="tool_search_tool_result"):
     """The tools that a search among the caller's tools found."""
 
-    type: ClassVar[Literal["tool_search_tool_result"]] = "tool_search_tool_result"
+    type: Literal["tool_search_tool_result"] = "tool_search_tool_result"
     tool_use_id: str
     content: ToolSearchContent
 
@@ -146,14 +147,14 @@ class ToolSearchToolResultBlock(Block, tag="tool_search_tool_result"):
 class ContainerUploadBlock(Block, tag="container_upload"):
     """A file that was put into the container."""
 
-    type: ClassVar[Literal["container_upload"]] = "container_upload"
+    type: Literal["container_upload"] = "container_upload"
     file_id: str
 
 
 class MCPToolUseBlock(Block, tag="mcp_tool_use"):
     """The model calls a tool of an MCP server."""
 
-    type: ClassVar[Literal["mcp_tool_use"]] = "mcp_tool_use"
+    type: Literal["mcp_tool_use"] = "mcp_tool_use"
     id: str
     name: str
     server_name: str
@@ -163,7 +164,7 @@ class MCPToolUseBlock(Block, tag="mcp_tool_use"):
 class MCPToolResultBlock(Block, tag="mcp_tool_result"):
     """The response of an MCP server."""
 
-    type: ClassVar[Literal["mcp_tool_result"]] = "mcp_tool_result"
+    type: Literal["mcp_tool_result"] = "mcp_tool_result"
     tool_use_id: str
     is_error: bool = False
     content: MCPToolResultContent = ""
@@ -172,15 +173,17 @@ class MCPToolResultBlock(Block, tag="mcp_tool_result"):
 class MCPToolListingBlock(Block, tag="mcp_tool_listing"):
     """The tools that an MCP server offers."""
 
-    type: ClassVar[Literal["mcp_tool_listing"]] = "mcp_tool_listing"
+    type: Literal["mcp_tool_listing"] = "mcp_tool_listing"
     server_name: str | None = None
+    mcp_server_name: str | None = None
     tools: list[dict[str, Any]] | None = None
+    _when_sent: ClassVar[frozenset[str]] = frozenset({"server_name"})
 
 
 class AdvisorToolResultBlock(Block, tag="advisor_tool_result"):
     """The advising model's text."""
 
-    type: ClassVar[Literal["advisor_tool_result"]] = "advisor_tool_result"
+    type: Literal["advisor_tool_result"] = "advisor_tool_result"
     tool_use_id: str
     content: AdvisorContent
 
@@ -188,9 +191,11 @@ class AdvisorToolResultBlock(Block, tag="advisor_tool_result"):
 class CompactionBlock(Block, tag="compaction"):
     """A summary that stands for the conversation before it; None when it could not be made."""
 
-    type: ClassVar[Literal["compaction"]] = "compaction"
+    type: Literal["compaction"] = "compaction"
     content: str | None = None
     encrypted_content: str | None = None
+    signature: str | None = None
+    tool_changes: list[dict[str, Any]] | None = None
 
 
 class FallbackHop(Model):
@@ -209,7 +214,7 @@ class FallbackTrigger(Model):
 class FallbackBlock(Block, tag="fallback"):
     """From here on another model answers."""
 
-    type: ClassVar[Literal["fallback"]] = "fallback"
+    type: Literal["fallback"] = "fallback"
     from_: FallbackHop = msgspec.field(name="from")
     to: FallbackHop
     trigger: FallbackTrigger | None = None

@@ -1,14 +1,20 @@
-"""The slow road from JSON to models: decoded JSON -> models, open to what no class knows."""
+"""The slow road from JSON to models: decoded JSON -> models, open to what no class knows.
+
+Models made by hand go it too: their keywords are what JSON's keys are elsewhere.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
-from apertis.models.model import Model, Tagged, Unknown, attach_unknown
+from apertis.models.model import Model, Tagged, Unknown, attach_document, attach_unknown, made
+from apertis.models.times import Timestamp, moment
 
 
 class Malformed(ValueError):
@@ -34,6 +40,22 @@ class Malformed(ValueError):
         return Malformed(self.problem, (step, *self.place))
 
 
+class InvalidFields(Malformed, TypeError):
+    """A model made by hand lacks a field, or was given what does not fit."""
+
+    def __init__(self, kind: type[Model], problem: str) -> None:
+        self.kind = kind
+        super().__init__(problem)
+
+    @property
+    def reason(self) -> str:
+        """For example `TextBlock: text: is missing`."""
+        return f"{self.kind.__name__}: {self.problem}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return InvalidFields, (self.kind, self.problem)
+
+
 class _Plan(msgspec.Struct):
     """The decoding plan of one annotation."""
 
@@ -57,7 +79,27 @@ class _Plan(msgspec.Struct):
             return _read_fields(self.single, value)
         if kind is list and self.item is not None:
             return _read_items(self.item, value)
-        raise Malformed(f"expected {self.names}, got {_name(kind)}")
+        if kind is str and Timestamp in self.scalars:
+            return moment(value)
+        return self._read_made(value)
+
+    def _read_made(self, value: Any) -> Any:
+        """Read what no JSON decodes to: models, and relatives of JSON's own types."""
+        kind = cast("Any", type)(value)
+        got = _name(kind)
+        if issubclass(kind, Model):
+            known = (*self.variants.values(), *filter(None, (self.single, self.unknown)))
+            if issubclass(kind, known):
+                return value
+        elif issubclass(kind, datetime) and Timestamp in self.scalars:
+            return moment(value)
+        elif issubclass(kind, tuple) and self.item is not None:
+            return _read_items(self.item, [*value])
+        elif issubclass(kind, Mapping) and kind is not dict:
+            return self.read({**value})
+        elif issubclass(kind, tuple(self.scalars)) and kind is not bool:
+            return value
+        raise Malformed(f"expected {self.names}, got {got}")
 
     def _read_variant(self, value: dict[str, Any]) -> Any:
         if "type" not in value and len(self.variants) == 1:
@@ -73,8 +115,7 @@ class _Plan(msgspec.Struct):
             return _read_fields(known, value)
         if self.unknown is None:
             raise Malformed(f"expected {' or '.join(self.variants)}, got {tag!r}", ("type",))
-        variant: Any = self.unknown
-        return variant(type=tag, data=value)
+        return made(self.unknown, type=tag, data=value)
 
 
 def built(kind: Any, document: Any) -> Any:
@@ -84,6 +125,71 @@ def built(kind: Any, document: Any) -> Any:
         Malformed: A required field is missing, or a known one has the wrong type.
     """
     return _plan(kind).read(document)
+
+
+def made_by_hand(kind: type[Model], positional: tuple[Any, ...], fields: dict[str, Any]) -> Model:
+    """Make the model that a program calls a class for.
+
+    Raises:
+        InvalidFields: A field is missing, or has the wrong type, or its name was left out.
+    """
+    struct: Any = kind
+    plans = _plans(struct)
+    if positional:
+        raise InvalidFields(
+            kind, f"takes its fields by name: {', '.join(struct.__struct_fields__)}"
+        )
+    if issubclass(kind, Unknown):
+        return made(kind, **fields)
+    tag = struct.__struct_config__.tag
+    if tag is not None and fields.get("type", tag) != tag:
+        raise InvalidFields(kind, f"type: expected {tag!r}, got {fields['type']!r}")
+    by_key = {field: key for key, (field, _, _) in plans.items()}
+    document = {by_key.get(name, name): value for name, value in fields.items()}
+    try:
+        model = _read_fields(kind, document)
+    except Malformed as error:
+        raise InvalidFields(kind, error.reason) from None
+    _attach(model, document if tag is None else {"type": tag, **document})
+    return model
+
+
+def made_unchecked(kind: type[Model], values: dict[str, Any], given: set[str] | None) -> Model:
+    """Make a model of values as they are; decoded JSON in them becomes models where it can."""
+    struct: Any = kind
+    plans = _plans(struct)
+    fields: dict[str, Any] = {}
+    for key, (field, plan, required) in plans.items():
+        name = field if field in values else key
+        if name in values:
+            fields[field] = _read_or_leave(plan, values[name])
+        elif required:
+            fields[field] = None
+    model = made(kind, **fields)
+    known = {*plans, *(field for field, _, _ in plans.values()), "type"}
+    attach_unknown(model, {name: value for name, value in values.items() if name not in known})
+    keys = {field: key for key, (field, _, _) in plans.items()}
+    document = {keys.get(name, name): value for name, value in values.items()}
+    if given is not None:
+        document = {key: value for key, value in document.items() if key in given}
+    _attach(model, document)
+    return model
+
+
+def _attach(model: Model, document: dict[str, Any]) -> None:
+    attach_document(model, document)
+    kind: Any = type(model)
+    for name in kind._keeping & document.keys():
+        for item, part in zip(getattr(model, name) or (), document[name] or (), strict=False):
+            if isinstance(item, Model) and isinstance(part, dict):
+                attach_document(item, cast("dict[str, Any]", part))
+
+
+def _read_or_leave(plan: _Plan, value: Any) -> Any:
+    try:
+        return plan.read(value)
+    except Malformed:
+        return value
 
 
 def _read_items(plan: _Plan, values: list[Any]) -> list[Any]:
@@ -116,7 +222,7 @@ def _read_fields(kind: type[Model], value: dict[str, Any]) -> Model:
     for name, (field, _, required) in plans.items():
         if required and field not in known:
             raise Malformed("is missing", (name,))
-    model = kind(**known)
+    model = made(kind, **known)
     if issubclass(kind, Tagged):
         unknown.pop("type", None)
     if unknown:
@@ -140,7 +246,7 @@ def _plan(annotation: Any) -> _Plan:
     unknown: type[Unknown] | None = None
     for option in options:
         origin: Any = get_origin(option) or option
-        if option is Any:
+        if option is Any or isinstance(option, TypeVar):
             scalars.add(object)
         elif origin is list:
             (inner,) = get_args(option) or (Any,)

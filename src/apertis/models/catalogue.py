@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from apertis.models.model import Model, Result
+from apertis.models.times import Timestamp  # noqa: TC001 - msgspec reads the annotations.
 
 if TYPE_CHECKING:
     GivenName = str
@@ -44,6 +45,8 @@ class ThinkingTypes(Model):
     """The kinds of thinking that a model supports."""
 
     adaptive: Capability | None = None
+    between_tools: Capability | None = None
+    disabled: Capability | None = None
     enabled: Capability | None = None
 
 
@@ -64,6 +67,7 @@ class ModelCapabilities(Model):
     effort: EffortCapability | None = None
     image_input: Capability | None = None
     pdf_input: Capability | None = None
+    server_tools: dict[str, Any] | None = None
     structured_outputs: Capability | None = None
     thinking: ThinkingCapability | None = None
 
@@ -73,7 +77,7 @@ class ModelInfo(Result):
 
     `display_name` is the name, or the id, where the service gives none. `max_input_tokens` and
     `max_tokens` are what a request may hold and ask for. `lifecycle` is `active`, `deprecated` or
-    `retired`. Times are RFC 3339 text, `created` is in Unix seconds.
+    `retired`, `line` is for example `opus`. `created` is in Unix seconds.
     """
 
     id: str
@@ -81,15 +85,20 @@ class ModelInfo(Result):
     type: str | None = None
     object: str | None = None
     name: str | None = None
-    created_at: str | None = None
+    created_at: Timestamp | None = None
     created: int | None = None
     owned_by: str | None = None
     lifecycle: str | None = None
-    retires_at: str | None = None
+    deprecated_at: Timestamp | None = None
+    retires_at: Timestamp | None = None
+    line: str | None = None
     max_input_tokens: int | None = None
     max_tokens: int | None = None
     capabilities: ModelCapabilities | None = None
     allowed_fallback_models: list[str] | None = None
+    _when_sent: ClassVar[frozenset[str]] = frozenset(
+        {"object", "name", "created", "owned_by", "allowed_fallback_models"}
+    )
 
     def __post_init__(self) -> None:
         if not self.display_name:
@@ -102,6 +111,7 @@ class MessageTokensCount(Result):
 
     input_tokens: int
     context_management: CountedContext | None = None
+    _when_sent: ClassVar[frozenset[str]] = frozenset({"context_management"})
 
 
 class CountedContext(Model):

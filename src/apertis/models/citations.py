@@ -18,7 +18,7 @@ class _Citation(Tagged):
 class CharLocation(_Citation, tag="char_location"):
     """A range of characters of a plain text document; the end is exclusive, counting from 0."""
 
-    type: ClassVar[Literal["char_location"]] = "char_location"
+    type: Literal["char_location"] = "char_location"
     cited_text: str
     document_index: int
     start_char_index: int
@@ -30,7 +30,7 @@ class CharLocation(_Citation, tag="char_location"):
 class PageLocation(_Citation, tag="page_location"):
     """A range of pages of a PDF; the end is exclusive, counting from 1."""
 
-    type: ClassVar[Literal["page_location"]] = "page_location"
+    type: Literal["page_location"] = "page_location"
     cited_text: str
     document_index: int
     start_page_number: int
@@ -42,7 +42,7 @@ class PageLocation(_Citation, tag="page_location"):
 class ContentBlockLocation(_Citation, tag="content_block_location"):
     """A range of blocks of a document made of blocks; the end is exclusive, counting from 0."""
 
-    type: ClassVar[Literal["content_block_location"]] = "content_block_location"
+    type: Literal["content_block_location"] = "content_block_location"
     cited_text: str
     document_index: int
     start_block_index: int
@@ -54,7 +54,7 @@ class ContentBlockLocation(_Citation, tag="content_block_location"):
 class WebSearchResultLocation(_Citation, tag="web_search_result_location"):
     """A page that web search found. `encrypted_index` must be sent back as it is."""
 
-    type: ClassVar[Literal["web_search_result_location"]] = "web_search_result_location"
+    type: Literal["web_search_result_location"] = "web_search_result_location"
     cited_text: str
     url: str
     encrypted_index: str
@@ -64,7 +64,7 @@ class WebSearchResultLocation(_Citation, tag="web_search_result_location"):
 class SearchResultLocation(_Citation, tag="search_result_location"):
     """A range of blocks of a `search_result` block that the caller sent; the end is exclusive."""
 
-    type: ClassVar[Literal["search_result_location"]] = "search_result_location"
+    type: Literal["search_result_location"] = "search_result_location"
     cited_text: str
     source: str
     search_result_index: int

@@ -31,42 +31,42 @@ class _Delta(Tagged):
 class TextDelta(_Delta, tag="text_delta"):
     """The next piece of a text."""
 
-    type: ClassVar[Literal["text_delta"]] = "text_delta"
+    type: Literal["text_delta"] = "text_delta"
     text: str
 
 
 class InputJSONDelta(_Delta, tag="input_json_delta"):
     """The next piece of the JSON text of a tool's input."""
 
-    type: ClassVar[Literal["input_json_delta"]] = "input_json_delta"
+    type: Literal["input_json_delta"] = "input_json_delta"
     partial_json: str
 
 
 class ThinkingDelta(_Delta, tag="thinking_delta"):
     """The next piece of thinking."""
 
-    type: ClassVar[Literal["thinking_delta"]] = "thinking_delta"
+    type: Literal["thinking_delta"] = "thinking_delta"
     thinking: str
 
 
 class SignatureDelta(_Delta, tag="signature_delta"):
     """The signature of a thinking block."""
 
-    type: ClassVar[Literal["signature_delta"]] = "signature_delta"
+    type: Literal["signature_delta"] = "signature_delta"
     signature: str
 
 
 class CitationsDelta(_Delta, tag="citations_delta"):
     """One more citation of a text."""
 
-    type: ClassVar[Literal["citations_delta"]] = "citations_delta"
+    type: Literal["citations_delta"] = "citations_delta"
     citation: Citation
 
 
 class CompactionDelta(_Delta, tag="compaction_delta"):
     """The summary of a compaction block, whole."""
 
-    type: ClassVar[Literal["compaction_delta"]] = "compaction_delta"
+    type: Literal["compaction_delta"] = "compaction_delta"
     content: str | None = None
     encrypted_content: str | None = None
 
@@ -91,14 +91,14 @@ class _Event(Tagged):
 class MessageStartEvent(_Event, tag="message_start"):
     """A message begins; its content is still empty."""
 
-    type: ClassVar[Literal["message_start"]] = "message_start"
+    type: Literal["message_start"] = "message_start"
     message: Message
 
 
 class ContentBlockStartEvent(_Event, tag="content_block_start"):
     """A content block begins."""
 
-    type: ClassVar[Literal["content_block_start"]] = "content_block_start"
+    type: Literal["content_block_start"] = "content_block_start"
     index: int
     content_block: ContentBlock
 
@@ -106,7 +106,7 @@ class ContentBlockStartEvent(_Event, tag="content_block_start"):
 class ContentBlockDeltaEvent(_Event, tag="content_block_delta"):
     """A content block grows."""
 
-    type: ClassVar[Literal["content_block_delta"]] = "content_block_delta"
+    type: Literal["content_block_delta"] = "content_block_delta"
     index: int
     delta: ContentBlockDelta
 
@@ -114,9 +114,10 @@ class ContentBlockDeltaEvent(_Event, tag="content_block_delta"):
 class ContentBlockStopEvent(_Event, tag="content_block_stop"):
     """A content block is complete. The stream helper puts it into `content_block`."""
 
-    type: ClassVar[Literal["content_block_stop"]] = "content_block_stop"
+    type: Literal["content_block_stop"] = "content_block_stop"
     index: int
     content_block: ContentBlock | None = None
+    _when_sent: ClassVar[frozenset[str]] = frozenset({"content_block"})
 
 
 class MessageDelta(Model):
@@ -131,24 +132,28 @@ class MessageDelta(Model):
 class MessageDeltaEvent(_Event, tag="message_delta"):
     """The message itself changes: why it stopped, and what it cost so far."""
 
-    type: ClassVar[Literal["message_delta"]] = "message_delta"
+    type: Literal["message_delta"] = "message_delta"
     delta: MessageDelta
     usage: MessageDeltaUsage = msgspec.field(default_factory=MessageDeltaUsage)
     context_management: ContextManagement | None = None
     input_transformations: list[InputTransformation] | None = None
+    _when_sent: ClassVar[frozenset[str]] = frozenset(
+        {"context_management", "input_transformations"}
+    )
 
 
 class MessageStopEvent(_Event, tag="message_stop"):
     """The message is complete. The stream helper puts it into `message`."""
 
-    type: ClassVar[Literal["message_stop"]] = "message_stop"
+    type: Literal["message_stop"] = "message_stop"
     message: Message | None = None
+    _when_sent: ClassVar[frozenset[str]] = frozenset({"message"})
 
 
 class PingEvent(_Event, tag="ping"):
     """The service is still there."""
 
-    type: ClassVar[Literal["ping"]] = "ping"
+    type: Literal["ping"] = "ping"
 
 
 class ErrorDetail(Model):
@@ -163,7 +168,7 @@ class ErrorDetail(Model):
 class ErrorEvent(_Event, tag="error"):
     """The stream failed; nothing follows."""
 
-    type: ClassVar[Literal["error"]] = "error"
+    type: Literal["error"] = "error"
     error: ErrorDetail | str
     request_id: str | None = None
 

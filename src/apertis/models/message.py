@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from apertis.models.blocks import ContentBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from apertis.models.model import Model, Result, Tagged
+from apertis.models.times import Timestamp  # noqa: TC001 - msgspec reads the annotations.
 from apertis.models.usage import Usage  # noqa: TC001 - msgspec reads the annotations.
 
 StopReason: TypeAlias = Literal[
@@ -51,7 +52,7 @@ class Container(Model):
     """The container that ran code for this message; pass its id to the next request to reuse it."""
 
     id: str
-    expires_at: str | None = None
+    expires_at: Timestamp | None = None
     skills: list[ContainerSkill] | None = None
 
 
@@ -94,7 +95,7 @@ class InputTransformation(Model):
 class Message(Result, Tagged, tag="message"):
     """The model's response."""
 
-    type: ClassVar[Literal["message"]] = "message"
+    type: Literal["message"] = "message"
     id: str
     content: list[ContentBlock]
     model: str
@@ -108,6 +109,9 @@ class Message(Result, Tagged, tag="message"):
     diagnostics: Diagnostics | None = None
     input_transformations: list[InputTransformation] | None = None
     _keeping: ClassVar[frozenset[str]] = frozenset({"content"})
+    _when_sent: ClassVar[frozenset[str]] = frozenset(
+        {"context_management", "input_transformations"}
+    )
 
     @property
     def text(self) -> str:

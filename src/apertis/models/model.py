@@ -1,7 +1,8 @@
-"""The base of every model: equality, copies, pickling, and conversion back to JSON.
+"""The base of every model: equality, copies, pickling, making by hand, and conversion to JSON.
 
 A model that was decoded keeps what it was decoded from in its `__dict__`, next to the fields that
-this version does not know. It is not part of its value: `repr` and `==` leave it out.
+this version does not know. It is not part of its value: `repr` and `==` leave it out. A model made
+by hand was decoded, so to say, from the fields that it was given.
 
 Fields cannot be set, but the lists and dicts in them are a program's to edit. What is dumped and
 sent is what they hold by then: the bytes that came are compared with them first.
@@ -9,6 +10,7 @@ sent is what they hold by then: the bytes that came are compared with them first
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 from importlib import import_module
 from types import NoneType
@@ -26,12 +28,16 @@ from typing import (
     get_args,
     get_origin,
 )
+from warnings import warn
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from apertis.models.times import Timestamp
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from apertis.models.fields import ModelField
     from apertis.models.response import ResponseInfo
 
     # Checkers read this class in place of msgspec's, which would have every subclass say again
@@ -55,7 +61,14 @@ else:
         # msgspec takes `kw_only` from the class statement alone, not from a parent.
         def __new__(cls, name, bases, namespace, **config):
             config.setdefault("kw_only", True)
+            if "tag" in config:
+                # A field for checkers, who may give it; for msgspec it is the tag.
+                namespace["__annotations__"].pop("type")
             return super().__new__(cls, name, bases, namespace, **config)
+
+        def __call__(cls, *fields, **named):
+            # Decoders and `made` do not come by here.
+            return import_module("apertis.models.building").made_by_hand(cls, fields, named)
 
     class _Struct(
         msgspec.Struct,
@@ -71,11 +84,44 @@ else:
 
 M = TypeVar("M", bound="Model")
 Wire = bytes | msgspec.Raw
+_Object = dict[str, Any]
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+# What `to_dict` does unless told otherwise.
+_AS_SENT = ("json", True, True, False, False)
+# Parameters of pydantic's methods that have no effect here: there is nothing to warn of, and there
+# are no computed fields, no converters and no stricter or laxer ways to read.
+_DUMPING = frozenset(
+    (
+        *("context", "exclude_computed_fields", "fallback", "polymorphic_serialization"),
+        *("round_trip", "serialize_as_any", "warnings"),
+    )
+)
+_VALIDATING = frozenset(("by_alias", "by_name", "context", "extra", "from_attributes", "strict"))
+# What an encoder raises for values that are no JSON.
+_NOT_JSON = (TypeError, ValueError, OverflowError, RecursionError)
 # What cannot be edited.
-_CLOSED = (str, int, float, bool, NoneType)
+_CLOSED = (str, int, float, bool, NoneType, Timestamp)
+# How msgspec makes a struct: the fields are taken as they are.
+_make: Any = type(msgspec.Struct).__call__
+
+
+def made(kind: type[M], /, **fields: Any) -> M:
+    """Make a model of values that are known to be right."""
+    model: M = _make(kind, **fields)
+    return model
+
+
+class _ModelFields:
+    # A property of the class and of its objects.
+    def __get__(self, model: object, kind: Any) -> dict[str, ModelField]:
+        return dict(import_module("apertis.models.fields").fields_of(kind))
+
+
+def _dumping() -> Any:
+    # Loaded when a program first asks for what is there.
+    return import_module("apertis.models.dumping")
 
 
 class Model(_Struct):
@@ -83,22 +129,151 @@ class Model(_Struct):
 
     # The fields whose items keep the JSON that they were decoded from.
     _keeping: ClassVar[frozenset[str]] = frozenset()
+    # The fields that few services know: dumped where they were sent.
+    _when_sent: ClassVar[frozenset[str]] = frozenset()
 
-    def to_dict(self) -> dict[str, Any]:
+    if TYPE_CHECKING:
+        model_fields: ClassVar[dict[str, ModelField]]
+    else:
+        model_fields = _ModelFields()
+
+    def to_dict(
+        self,
+        *,
+        mode: str = "json",
+        use_api_names: bool = True,
+        exclude_unset: bool = True,
+        exclude_defaults: bool = False,
+        exclude_none: bool = False,
+        warnings: bool = True,  # noqa: ARG002 - as anthropic takes it.
+    ) -> _Object:
         """Return the JSON that this was decoded from, as a new dict, with what was edited since.
 
         Nulls that were sent are there, keys that were not sent are not, and fields that this
-        version does not know are there too. For an object made by hand: its set fields.
+        version does not know are there too. For an object made by hand: its set fields. The
+        parameters say otherwise, as those of `model_dump`.
         """
+        if (mode, use_api_names, exclude_unset, exclude_defaults, exclude_none) != _AS_SENT:
+            return self.model_dump(
+                mode=mode,
+                by_alias=use_api_names,
+                exclude_unset=exclude_unset,
+                exclude_defaults=exclude_defaults,
+                exclude_none=exclude_none,
+            )
         wire: Wire | None = self.__dict__.get("_wire")
         if wire is None or isinstance(self, Unknown):
             return _fields_of(self)
         return _restated(self, _decode(wire))
 
-    def to_json(self, indent: int | None = None) -> str:
-        """Return `to_dict()` as JSON text, on one line or indented by `indent` spaces."""
-        text = msgspec.json.encode(self.to_dict())
-        return (msgspec.json.format(text, indent=indent) if indent else text).decode()
+    def to_json(self, indent: int | None = None, **options: Any) -> str:
+        """Return `to_dict(**options)` as JSON text, on one line or indented by `indent` spaces."""
+        return _json_text(self.to_dict(**options), indent)
+
+    def model_dump(
+        self,
+        *,
+        mode: str = "python",
+        include: Any = None,
+        exclude: Any = None,
+        by_alias: bool | None = None,
+        exclude_unset: bool = False,
+        exclude_defaults: bool = False,
+        exclude_none: bool = False,
+        **others: Any,
+    ) -> _Object:
+        """Return all fields as a dict, as pydantic's method of this name does.
+
+        `include` and `exclude` are sets of names, or mappings that go on inside a field, with
+        indexes and `__all__` for lists. `by_alias` takes the names of the API (`from` for `from_`);
+        `exclude_unset` leaves out what was not sent, and `mode="json"` says times as text. The
+        other parameters of pydantic's method are taken too, and change nothing.
+        """
+        _check_names("model_dump", others, _DUMPING)
+        dumping = _dumping()
+        options = dumping.Options(
+            as_json=mode == "json",
+            by_alias=bool(by_alias),
+            exclude_unset=exclude_unset,
+            exclude_defaults=exclude_defaults,
+            exclude_none=exclude_none,
+        )
+        result: _Object = dumping.dumped(self, include, exclude, options)
+        return result
+
+    def model_dump_json(
+        self, *, indent: int | None = None, ensure_ascii: bool = False, **options: Any
+    ) -> str:
+        """Return `model_dump(mode="json", **options)` as JSON text."""
+        text = _json_text(self.model_dump(mode="json", **options), indent)
+        return _ascii(text) if ensure_ascii else text
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some fields changed; their values are not checked."""
+        model = deepcopy(self) if deep else self.__copy__()
+        if not update:
+            return model
+        fields = {name: update.get(name, getattr(model, name)) for name in self.__struct_fields__}
+        more = {name: value for name, value in update.items() if name not in fields}
+        document = self.to_dict()
+        for name in self.__struct_fields__:
+            if name in update:
+                document[encode_name(type(self), name)] = plain(update[name])
+        state = {key: value for key, value in model.__dict__.items() if key != "_wire"} | more
+        model = _restored(type(self), fields, state)
+        attach_document(model, document | more)
+        return model
+
+    @classmethod
+    def model_validate(cls, obj: Any, **others: Any) -> Self:
+        """Return a model of decoded JSON, or the model itself.
+
+        Raises:
+            ValueError: It lacks a field, or has one of the wrong type. The error names the place.
+        """
+        _check_names("model_validate", others, _VALIDATING)
+        model: Self = import_module("apertis.models.wire").validated(cls, obj)
+        return model
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **others: Any) -> Self:
+        """Return a model of JSON text; as `model_validate`."""
+        _check_names("model_validate_json", others, _VALIDATING)
+        data = json_data.encode() if isinstance(json_data, str) else bytes(json_data)
+        model: Self = import_module("apertis.models.wire").validated_json(cls, data)
+        return model
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """Make a model of values that are not checked; a field that is missing is None."""
+        building = import_module("apertis.models.building")
+        model: Self = building.made_unchecked(cls, values, _fields_set)
+        return model
+
+    construct = model_construct
+
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The names of the fields that were sent, or given to a model made by hand."""
+        names: set[str] = _dumping().names_set(self)
+        return names
+
+    @property
+    def model_extra(self) -> _Object:
+        """The fields that this version does not know."""
+        fields: _Object = _dumping().unknown_fields(self)
+        return fields
+
+    @property
+    def _request_id(self) -> str | None:
+        """The `request_id` of the result of a call; None for anything else."""
+        return None
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Yield each field's name and value, so that `dict(model)` gives them."""
+        for name in self.model_fields:
+            yield name, getattr(self, name)
+        yield from _unknown_fields(self).items()
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -149,6 +324,35 @@ class Model(_Struct):
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         return _restored(type(self), fields | changes, _unknown_fields(self))
 
+    # The names that pydantic had before, at the end: they hide those of Python.
+
+    def dict(self, **options: Any) -> _Object:
+        """Return `model_dump(**options)`; deprecated."""
+        _deprecated("dict", "model_dump")
+        return self.model_dump(**options)
+
+    def json(self, **options: Any) -> str:
+        """Return `model_dump_json(**options)`; deprecated."""
+        _deprecated("json", "model_dump_json")
+        return self.model_dump_json(**options)
+
+    @classmethod
+    def parse_obj(cls, obj: Any) -> Self:
+        """Return `model_validate(obj)`; deprecated."""
+        _deprecated("parse_obj", "model_validate")
+        return cls.model_validate(obj)
+
+    @classmethod
+    def parse_raw(cls, b: str | bytes) -> Self:
+        """Return `model_validate_json(b)`; deprecated."""
+        _deprecated("parse_raw", "model_validate_json")
+        return cls.model_validate_json(b)
+
+    def copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return `model_copy(...)`; deprecated."""
+        _deprecated("copy", "model_copy")
+        return self.model_copy(update=update, deep=deep)
+
 
 class Result(Model):
     """A model that is the whole response of a call."""
@@ -173,6 +377,11 @@ class Result(Model):
         """The service's name for the request, to quote to its support; None when it gave none."""
         info: ResponseInfo | None = self.__dict__.get("_response")
         return info.request_id if info else None
+
+    @property
+    def _request_id(self) -> str | None:
+        """The `request_id`, by the name that anthropic gives it."""
+        return self.request_id
 
 
 class Unknown(Model):
@@ -202,6 +411,15 @@ class Tagged(Model, tag_field="type"):
 def attach_wire(model: Model, wire: Wire) -> None:
     """Let a model know what it was decoded from."""
     model.__dict__["_wire"] = wire
+
+
+def attach_document(model: Model, document: Mapping[str, Any]) -> None:
+    """Let a model know which fields it was made of, as if it had been decoded from them."""
+    try:
+        model.__dict__["_wire"] = _encode(plain(document))
+    except _NOT_JSON:
+        # A program may put any object into a model; its fields alone are dumped then.
+        model.__dict__.pop("_wire", None)
 
 
 def attach_wires(models: Sequence[Model], wires: Sequence[Wire]) -> None:
@@ -251,7 +469,7 @@ def _restated(model: Model, document: dict[str, Any]) -> dict[str, Any]:
     for key, value in _open_values(model):
         was = document.get(key)
         if key in kind._keeping:
-            document[key] = _plain(value)
+            document[key] = plain(value)
         elif not _says(was, value):
             document[key] = _restated_value(value, was)
     return document
@@ -263,7 +481,7 @@ def _restated_value(value: Any, was: Any) -> Any:
         return [_restated_item(item, parts) for item in cast("list[object]", value)]
     if isinstance(value, Model) and isinstance(was, dict) and _is_part(value):
         return _restated(value, cast("dict[str, Any]", was))
-    return _plain(value)
+    return plain(value)
 
 
 def _restated_item(item: Any, parts: list[Any]) -> Any:
@@ -271,8 +489,8 @@ def _restated_item(item: Any, parts: list[Any]) -> Any:
         # One that was moved is still what it was decoded from.
         for part in parts:
             if _says(part, item):
-                return _plain(part)
-    return _plain(item)
+                return plain(part)
+    return plain(item)
 
 
 def _is_part(model: Model) -> bool:
@@ -296,6 +514,8 @@ def _says(document: Any, value: Any) -> bool:
             and len(parts) == len(items)
             and all(map(_says, parts, items))
         )
+    if isinstance(value, Timestamp):
+        return bool(document == str(value))
     return _same(document, value) if isinstance(value, dict) else bool(document == value)
 
 
@@ -390,21 +610,23 @@ def _same(document: Any, value: Any) -> bool:
         return False
     try:
         return _encode(document) == _encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError):
+    except _NOT_JSON:
         return repr(document) == repr(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a copy of JSON data, in which models are said as JSON too."""
     if isinstance(value, dict):
         return _plain_object(cast("dict[str, Any]", value))
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in cast("list[object]", value)]
+        return [plain(item) for item in cast("list[object]", value)]
+    if isinstance(value, Timestamp):
+        return str(value)
     return value.to_dict() if isinstance(value, Model) else value
 
 
 def _plain_object(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: _plain(item) for key, item in value.items()}
+    return {key: plain(item) for key, item in value.items()}
 
 
 def _fields_of(model: Model) -> dict[str, Any]:
@@ -418,7 +640,7 @@ def _fields_of(model: Model) -> dict[str, Any]:
     for field in msgspec.structs.fields(struct):
         value = getattr(model, field.name)
         if field.required or value != field.default:
-            fields[field.encode_name] = _plain(value)
+            fields[field.encode_name] = plain(value)
     return fields | _plain_object(_unknown_fields(model))
 
 
@@ -427,9 +649,37 @@ def _unknown_fields(model: object) -> dict[str, Any]:
 
 
 def _restored(kind: type[M], fields: dict[str, Any], state: dict[str, Any]) -> M:
-    model = kind(**fields)
+    model = made(kind, **fields)
     model.__dict__.update(state)
     return model
+
+
+def _json_text(document: _Object, indent: int | None) -> str:
+    text = _encode(document)
+    return (msgspec.json.format(text, indent=indent) if indent else text).decode()
+
+
+def _ascii(text: str) -> str:
+    # Outside of strings JSON is ASCII as it is.
+    halves = text.encode("utf-16-be", "surrogatepass")
+    units = [int.from_bytes(halves[i : i + 2], "big") for i in range(0, len(halves), 2)]
+    return "".join([chr(unit) if unit < 128 else f"\\u{unit:04x}" for unit in units])
+
+
+def _check_names(method: str, given: _Object, known: frozenset[str]) -> None:
+    if unknown := given.keys() - known:
+        raise TypeError(f"{method}() has no parameter {min(unknown)!r}")
+
+
+def _deprecated(name: str, instead: str) -> None:
+    text = f"`{name}` is deprecated: use `{instead}`"
+    warn(text, DeprecationWarning, stacklevel=3)
+
+
+def encode_name(kind: Any, name: str) -> str:
+    """Return a field's name in JSON."""
+    shape = _shape(kind)
+    return shape.keys[shape.names.index(name)]
 
 
 def no_such_attribute(model: Model, name: str, hint: str = "") -> NoReturn:

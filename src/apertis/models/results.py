@@ -18,7 +18,7 @@ class _Result(Tagged):
 class WebSearchResult(_Result, tag="web_search_result"):
     """A page that was found. `encrypted_content` must be sent back as it is."""
 
-    type: ClassVar[Literal["web_search_result"]] = "web_search_result"
+    type: Literal["web_search_result"] = "web_search_result"
     title: str
     url: str
     encrypted_content: str
@@ -28,14 +28,14 @@ class WebSearchResult(_Result, tag="web_search_result"):
 class WebSearchToolResultError(_Result, tag="web_search_tool_result_error"):
     """A search failed: `max_uses_exceeded`, `query_too_long`, `unavailable` and others."""
 
-    type: ClassVar[Literal["web_search_tool_result_error"]] = "web_search_tool_result_error"
+    type: Literal["web_search_tool_result_error"] = "web_search_tool_result_error"
     error_code: str
 
 
 class Base64Source(_Result, tag="base64"):
     """A document as base64 text."""
 
-    type: ClassVar[Literal["base64"]] = "base64"
+    type: Literal["base64"] = "base64"
     media_type: str
     data: str
 
@@ -43,7 +43,7 @@ class Base64Source(_Result, tag="base64"):
 class PlainTextSource(_Result, tag="text"):
     """A document as plain text."""
 
-    type: ClassVar[Literal["text"]] = "text"
+    type: Literal["text"] = "text"
     media_type: str
     data: str
 
@@ -63,7 +63,7 @@ class CitationsConfig(Model):
 class FetchedDocument(_Result, tag="document"):
     """A fetched document."""
 
-    type: ClassVar[Literal["document"]] = "document"
+    type: Literal["document"] = "document"
     source: DocumentSource
     title: str | None = None
     citations: CitationsConfig | None = None
@@ -72,7 +72,7 @@ class FetchedDocument(_Result, tag="document"):
 class WebFetchResult(_Result, tag="web_fetch_result"):
     """A page that was fetched."""
 
-    type: ClassVar[Literal["web_fetch_result"]] = "web_fetch_result"
+    type: Literal["web_fetch_result"] = "web_fetch_result"
     url: str
     content: FetchedDocument
     retrieved_at: str | None = None
@@ -81,21 +81,21 @@ class WebFetchResult(_Result, tag="web_fetch_result"):
 class WebFetchToolResultError(_Result, tag="web_fetch_tool_result_error"):
     """A fetch failed: `url_not_accessible`, `unsupported_content_type` and others."""
 
-    type: ClassVar[Literal["web_fetch_tool_result_error"]] = "web_fetch_tool_result_error"
+    type: Literal["web_fetch_tool_result_error"] = "web_fetch_tool_result_error"
     error_code: str
 
 
 class CodeExecutionOutput(_Result, tag="code_execution_output"):
     """A file that the code made."""
 
-    type: ClassVar[Literal["code_execution_output"]] = "code_execution_output"
+    type: Literal["code_execution_output"] = "code_execution_output"
     file_id: str
 
 
 class CodeExecutionResult(_Result, tag="code_execution_result"):
     """The output, return code and files of executed code."""
 
-    type: ClassVar[Literal["code_execution_result"]] = "code_execution_result"
+    type: Literal["code_execution_result"] = "code_execution_result"
     stdout: str
     stderr: str
     return_code: int
@@ -106,7 +106,7 @@ class CodeExecutionResult(_Result, tag="code_execution_result"):
 class EncryptedCodeExecutionResult(_Result, tag="encrypted_code_execution_result"):
     """A `CodeExecutionResult` with an output that only the service can read."""
 
-    type: ClassVar[Literal["encrypted_code_execution_result"]] = "encrypted_code_execution_result"
+    type: Literal["encrypted_code_execution_result"] = "encrypted_code_execution_result"
     encrypted_stdout: str
     stderr: str
     return_code: int
@@ -117,21 +117,21 @@ class EncryptedCodeExecutionResult(_Result, tag="encrypted_code_execution_result
 class CodeExecutionToolResultError(_Result, tag="code_execution_tool_result_error"):
     """The code could not be run: `unavailable`, `execution_time_exceeded` and others."""
 
-    type: ClassVar[Literal["code_execution_tool_result_error"]] = "code_execution_tool_result_error"
+    type: Literal["code_execution_tool_result_error"] = "code_execution_tool_result_error"
     error_code: str
 
 
 class BashCodeExecutionOutput(_Result, tag="bash_code_execution_output"):
     """A file that the command made."""
 
-    type: ClassVar[Literal["bash_code_execution_output"]] = "bash_code_execution_output"
+    type: Literal["bash_code_execution_output"] = "bash_code_execution_output"
     file_id: str
 
 
 class BashCodeExecutionResult(_Result, tag="bash_code_execution_result"):
     """The output, return code and files of a shell command."""
 
-    type: ClassVar[Literal["bash_code_execution_result"]] = "bash_code_execution_result"
+    type: Literal["bash_code_execution_result"] = "bash_code_execution_result"
     stdout: str
     stderr: str
     return_code: int
@@ -141,9 +141,7 @@ class BashCodeExecutionResult(_Result, tag="bash_code_execution_result"):
 class BashCodeExecutionToolResultError(_Result, tag="bash_code_execution_tool_result_error"):
     """The command could not be run: `unavailable`, `output_file_too_large` and others."""
 
-    type: ClassVar[Literal["bash_code_execution_tool_result_error"]] = (
-        "bash_code_execution_tool_result_error"
-    )
+    type: Literal["bash_code_execution_tool_result_error"] = "bash_code_execution_tool_result_error"
     error_code: str
     error_message: str | None = None
 
@@ -151,7 +149,7 @@ class BashCodeExecutionToolResultError(_Result, tag="bash_code_execution_tool_re
 class TextEditorViewResult(_Result, tag="text_editor_code_execution_view_result"):
     """A file's content. `file_type` is `text`, `image` or `pdf`; lines count from 1."""
 
-    type: ClassVar[Literal["text_editor_code_execution_view_result"]] = (
+    type: Literal["text_editor_code_execution_view_result"] = (
         "text_editor_code_execution_view_result"
     )
     file_type: str
@@ -164,7 +162,7 @@ class TextEditorViewResult(_Result, tag="text_editor_code_execution_view_result"
 class TextEditorCreateResult(_Result, tag="text_editor_code_execution_create_result"):
     """A file was written."""
 
-    type: ClassVar[Literal["text_editor_code_execution_create_result"]] = (
+    type: Literal["text_editor_code_execution_create_result"] = (
         "text_editor_code_execution_create_result"
     )
     is_file_update: bool
@@ -173,7 +171,7 @@ class TextEditorCreateResult(_Result, tag="text_editor_code_execution_create_res
 class TextEditorStrReplaceResult(_Result, tag="text_editor_code_execution_str_replace_result"):
     """A file was changed."""
 
-    type: ClassVar[Literal["text_editor_code_execution_str_replace_result"]] = (
+    type: Literal["text_editor_code_execution_str_replace_result"] = (
         "text_editor_code_execution_str_replace_result"
     )
     lines: list[str] | None = None
@@ -186,7 +184,7 @@ class TextEditorStrReplaceResult(_Result, tag="text_editor_code_execution_str_re
 class TextEditorToolResultError(_Result, tag="text_editor_code_execution_tool_result_error"):
     """The file could not be read or written: `file_not_found`, `unavailable` and others."""
 
-    type: ClassVar[Literal["text_editor_code_execution_tool_result_error"]] = (
+    type: Literal["text_editor_code_execution_tool_result_error"] = (
         "text_editor_code_execution_tool_result_error"
     )
     error_code: str
@@ -196,21 +194,21 @@ class TextEditorToolResultError(_Result, tag="text_editor_code_execution_tool_re
 class ToolReference(_Result, tag="tool_reference"):
     """A tool, by its name."""
 
-    type: ClassVar[Literal["tool_reference"]] = "tool_reference"
+    type: Literal["tool_reference"] = "tool_reference"
     tool_name: str
 
 
 class ToolSearchResult(_Result, tag="tool_search_tool_search_result"):
     """The tools that were found."""
 
-    type: ClassVar[Literal["tool_search_tool_search_result"]] = "tool_search_tool_search_result"
+    type: Literal["tool_search_tool_search_result"] = "tool_search_tool_search_result"
     tool_references: list[ToolReference]
 
 
 class ToolSearchToolResultError(_Result, tag="tool_search_tool_result_error"):
     """The tools could not be searched: `invalid_tool_input`, `unavailable` and others."""
 
-    type: ClassVar[Literal["tool_search_tool_result_error"]] = "tool_search_tool_result_error"
+    type: Literal["tool_search_tool_result_error"] = "tool_search_tool_result_error"
     error_code: str
     error_message: str | None = None
 
@@ -218,7 +216,7 @@ class ToolSearchToolResultError(_Result, tag="tool_search_tool_result_error"):
 class AdvisorResult(_Result, tag="advisor_result"):
     """The advising model's text."""
 
-    type: ClassVar[Literal["advisor_result"]] = "advisor_result"
+    type: Literal["advisor_result"] = "advisor_result"
     text: str
     stop_reason: str | None = None
 
@@ -226,7 +224,7 @@ class AdvisorResult(_Result, tag="advisor_result"):
 class AdvisorRedactedResult(_Result, tag="advisor_redacted_result"):
     """The advising model's text, encrypted for the service."""
 
-    type: ClassVar[Literal["advisor_redacted_result"]] = "advisor_redacted_result"
+    type: Literal["advisor_redacted_result"] = "advisor_redacted_result"
     encrypted_content: str
     stop_reason: str | None = None
 
@@ -234,7 +232,7 @@ class AdvisorRedactedResult(_Result, tag="advisor_redacted_result"):
 class AdvisorToolResultError(_Result, tag="advisor_tool_result_error"):
     """The advising model could not be asked: `overloaded`, `prompt_too_long` and others."""
 
-    type: ClassVar[Literal["advisor_tool_result_error"]] = "advisor_tool_result_error"
+    type: Literal["advisor_tool_result_error"] = "advisor_tool_result_error"
     error_code: str
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from apertis.models.model import Model
 
@@ -53,6 +53,7 @@ class _Counters(Model):
     inference_geo: str | None = None
     speed: str | None = None
     fallback_credit: dict[str, Any] | None = None
+    _when_sent: ClassVar[frozenset[str]] = frozenset({"iterations", "fallback_credit"})
 
 
 class Usage(_Counters):
@@ -68,3 +69,9 @@ class MessageDeltaUsage(_Counters):
     # Look-alikes of the service leave it out; what message_start said then stands.
     output_tokens: int = 0
     input_tokens: int | None = None
+    _when_sent: ClassVar[frozenset[str]] = frozenset(
+        (
+            *("cache_creation", "fallback_credit", "inference_geo", "iterations"),
+            *("service_tier", "speed"),
+        )
+    )

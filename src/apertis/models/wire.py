@@ -8,6 +8,7 @@ place of what is wrong. See `apertis.models.building` for the converter.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -30,11 +31,19 @@ from apertis.models.events import (
 )
 from apertis.models.json import UNREADABLE, without_half_characters
 from apertis.models.message import Message
-from apertis.models.model import Model, Unknown, attach_wire, attach_wires, embedded
+from apertis.models.model import (
+    Model,
+    Unknown,
+    attach_wire,
+    attach_wires,
+    embedded,
+    made,
+    plain,
+)
 from apertis.models.pages import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 M = TypeVar("M", bound=Model)
 
@@ -48,6 +57,7 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 class _MessageParts(msgspec.Struct):
     content: list[msgspec.Raw]
+    usage: msgspec.Raw
 
 
 class _BlockPart(msgspec.Struct):
@@ -73,8 +83,12 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     # Made at first use: a program that streams nothing pays for no event decoder.
     decoder = _decoders.get(kind)
     if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_moment)
     return decoder
+
+
+def _moment(kind: type[Any], said: Any) -> Any:
+    return kind(said)
 
 
 def _make_decoder_and_decode(data: bytes) -> StreamEvent:
@@ -151,7 +165,9 @@ def decode_page(item: type[M], data: bytes) -> Page[M]:
             items.append(decode(item, part))
         except Malformed as error:
             raise error.inside(index).inside("data") from None
-    page: Page[M] = Page(
+    kind: Any = Page
+    page: Page[M] = made(
+        kind,
         data=items,
         has_more=bool(parts.has_more),
         first_id=parts.first_id,
@@ -171,8 +187,33 @@ def build(kind: type[M], mapping: Mapping[str, Any]) -> M:
         data: dict[str, Any] = msgspec.json.decode(_encoded(mapping))
         if not isinstance(data.get("type"), str):
             raise Malformed("is missing", ("type",))
-        return kind(type=data["type"], data=data)
+        return made(kind, type=data["type"], data=data)
     return decode(kind, _encoded(mapping))
+
+
+def validated(kind: type[M], value: Any) -> M:
+    """Return the model of a class that decoded JSON stands for, or that the value is already.
+
+    Raises:
+        Malformed: As `build`; or it is of another `type`, or no object.
+    """
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise Malformed(f"expected {kind.__name__} or an object, got {type(value).__name__}")
+    return _of_kind(kind, build(kind, plain(value)))
+
+
+def validated_json(kind: type[M], data: bytes) -> M:
+    """Return the model of a class that JSON text stands for; as `validated`."""
+    return _of_kind(kind, decode(kind, data))
+
+
+def _of_kind(kind: type[M], model: M) -> M:
+    if not isinstance(model, kind):
+        found: Any = model
+        raise Malformed(f"expected {kind.__name__}, got {found.type!r}", ("type",))
+    return model
 
 
 def build_block(mapping: Mapping[str, Any]) -> ContentBlock:
@@ -243,7 +284,8 @@ def _by_slow_road(kind: Any, data: bytes) -> Any:
 
 def _attach_message_wires(message: Message, data: bytes | msgspec.Raw) -> None:
     parts: _MessageParts = _decoder(_MessageParts).decode(data)
-    attach_wires([message, *message.content], [data, *parts.content])
+    models = [message, message.usage, *message.content]
+    attach_wires(models, [data, parts.usage, *parts.content])
 
 
 def _attach_result_wires(response: MessageBatchIndividualResponse, data: bytes) -> None:

@@ -37,6 +37,7 @@ from apertis.models import (
     parse_partial_json,
 )
 from apertis.models.json import json_or_none, without_half_characters
+from apertis.models.model import made
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -133,7 +134,9 @@ class Transcript:
             progress = self._open_block(event.index)
             progress.finished = progress.block()
             del self._open[event.index]
-            return (ContentBlockStopEvent(index=event.index, content_block=progress.finished),)
+            return (
+                made(ContentBlockStopEvent, index=event.index, content_block=progress.finished),
+            )
         elif isinstance(event, MessageDeltaEvent):
             self._update(event.to_dict())
         elif isinstance(event, MessageStartEvent):
@@ -143,7 +146,7 @@ class Transcript:
             self._open = dict(self._blocks)
         elif isinstance(event, MessageStopEvent):
             self.ended = True
-            return (MessageStopEvent(message=self.message()),)
+            return (made(MessageStopEvent, message=self.message()),)
         return (event,)
 
     def message(self) -> Message:

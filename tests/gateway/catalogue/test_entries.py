@@ -95,7 +95,7 @@ def test_what_has_no_id_is_no_model(text: str) -> None:
 
 def test_our_own_client_reads_it() -> None:
     entry = configured_entry("claude-sonnet-4-20250514", (), None)
-    info = msgspec.convert(shown(entry), ModelInfo)
+    info = ModelInfo.model_validate(shown(entry))
     assert info.display_name == "claude-sonnet-4-20250514"
     assert info.created == 1747180800
 

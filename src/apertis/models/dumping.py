@@ -1,0 +1,154 @@
+"""Models -> dicts, with what is left out and by which names: `model_dump` and its relations.
+
+A model's document, which `to_dict()` gives, says which fields are set; their values are read from
+the model, so that what was edited is what is dumped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from apertis.models.fields import fields_of
+from apertis.models.model import Model, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_ALL = "__all__"
+
+
+class Options(NamedTuple):
+    """The choices that hold at every level."""
+
+    as_json: bool = False
+    by_alias: bool = False
+    exclude_unset: bool = False
+    exclude_defaults: bool = False
+    exclude_none: bool = False
+
+
+def dumped(model: Model, include: Any, exclude: Any, options: Options) -> dict[str, Any]:
+    """Return a model as a dict, without what `include` and `exclude` leave out."""
+    return _model(model, model.to_dict(), _Choice(include, exclude), options)
+
+
+def names_set(model: Model) -> set[str]:
+    """Return the names of the fields that were sent, or given to a model made by hand."""
+    document = model.to_dict()
+    kind: Any = type(model)
+    fields = fields_of(kind).values()
+    return {field.name for field in fields if (field.alias or field.name) in document}
+
+
+def unknown_fields(model: Model) -> dict[str, Any]:
+    """Return the fields that a model's class does not know."""
+    return dict(_extra(model, model.to_dict()))
+
+
+class _Choice(NamedTuple):
+    """The parts to include, and to exclude: None, a set of keys, or a mapping of them."""
+
+    include: Any = None
+    exclude: Any = None
+
+    def of(self, key: str | int, length: int = 0) -> _Choice | None:
+        """Return the choice inside a field or an item; None when that is left out."""
+        if self.include is None and self.exclude is None:
+            return self
+        keys = (key, _ALL) if isinstance(key, str) else (key, key - length, _ALL)
+        included, excluded = _inside(self.include, keys), _inside(self.exclude, keys)
+        if excluded is True or (self.include is not None and included is None):
+            return None
+        return _Choice(None if included is True else included, excluded)
+
+
+def _inside(chosen: Any, keys: Iterable[str | int]) -> Any:
+    """Return what is chosen at a place: None for nothing, True for all of it, or a part of it."""
+    if not isinstance(chosen, Mapping):
+        return True if chosen is not None and any(key in chosen for key in keys) else None
+    choices = cast("Mapping[object, object]", chosen)
+    found: Any = None
+    for key in keys:
+        part = choices.get(key)
+        if part is True or part is ...:
+            return True
+        if part is not None and part is not False:
+            found = part if found is None else {**_as_mapping(found), **_as_mapping(part)}
+    return found
+
+
+def _as_mapping(chosen: Any) -> dict[Any, Any]:
+    if isinstance(chosen, Mapping):
+        return dict(cast("Mapping[object, object]", chosen))
+    return dict.fromkeys(chosen, True)
+
+
+def _extra(model: Model, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if isinstance(model, Unknown):
+        return
+    kind: Any = type(model)
+    known = {field.alias or field.name for field in fields_of(kind).values()}
+    for key, value in document.items():
+        if key not in known:
+            yield key, model.__dict__.get(key, value)
+
+
+def _model(
+    model: Model, document: Mapping[str, Any], choice: _Choice, options: Options
+) -> dict[str, Any]:
+    if isinstance(model, Unknown):
+        return _mapping({"type": model.type, **model.data}, document, choice, options)
+    kind: Any = type(model)
+    result: dict[str, Any] = {}
+    for field in fields_of(kind).values():
+        key = field.alias or field.name
+        value = getattr(model, field.name)
+        left_out = (
+            (key not in document and (options.exclude_unset or field.name in kind._when_sent))
+            or (options.exclude_none and value is None)
+            or (options.exclude_defaults and value is None and field.default is None)
+        )
+        inside = None if left_out else choice.of(field.name)
+        if inside is not None:
+            name = key if options.by_alias else field.name
+            result[name] = _value(value, document.get(key), inside, options)
+    for key, value in _extra(model, document):
+        inside = choice.of(key)
+        if inside is not None and not (options.exclude_none and value is None):
+            result[key] = _value(value, document.get(key), inside, options)
+    return result
+
+
+def _value(value: Any, document: Any, choice: _Choice, options: Options) -> Any:
+    if isinstance(value, Model):
+        known = cast("dict[str, Any]", document) if isinstance(document, dict) else value.to_dict()
+        return _model(value, known, choice, options)
+    if isinstance(value, Mapping):
+        return _mapping(cast("Mapping[str, Any]", value), document, choice, options)
+    if isinstance(value, list | tuple):
+        items: list[object] = [*cast("list[object]", value)]
+        documents = cast("list[object]", document) if isinstance(document, list) else []
+        result: list[Any] = []
+        for index, item in enumerate(items):
+            inside = choice.of(index, len(items))
+            if inside is not None:
+                part = documents[index] if index < len(documents) else None
+                result.append(_value(item, part, inside, options))
+        return result
+    if options.as_json and isinstance(value, datetime):
+        return str(value)
+    return value
+
+
+def _mapping(
+    value: Mapping[str, Any], document: Any, choice: _Choice, options: Options
+) -> dict[str, Any]:
+    documents = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        inside = choice.of(key)
+        if inside is not None:
+            result[key] = _value(item, documents.get(key), inside, options)
+    return result
