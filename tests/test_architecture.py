@@ -93,6 +93,7 @@ LAYERS = {
     "accounting": {"models", "sansio"},
     "limiting": set[str](),
     "endpoints": {"errors", "models", "sansio"},
+    "compat": {"errors", "models", "sansio"},
     "tls": {"errors", "sansio"},
     "logs": {"errors", "models", "sansio"},
     "attempts": {"errors", "models", "sansio", "logs"},

@@ -18,7 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "apertis" / "aio"
 TARGET = ROOT / "src" / "apertis" / "sync"
-MODULES = ("client", "injected", "pages", "resources", "sender", "stream")
+MODULES = (
+    *("beta", "client", "injected", "middleware", "pages", "raw", "resources", "sender", "stream"),
+)
 FIRST_LINE = (
     "# Generated from src/apertis/aio/{}.py by tools/generate_sync.py (make format). Do not edit.\n"
 )
@@ -50,6 +52,8 @@ SUBSTITUTIONS = (
     (r"httpx2\.AsyncClient", "httpx2.Client"),
     (r"\b([Aa])n `async with`", r"\1 `with`"),
     (r"RuntimeError:\n( +)# Another task", r"ValueError:\n\1# Another thread"),
+    # What is there already may be awaited; a thread has it at once.
+    (r"return Ready\((.+)\)\n", r"return \1\n"),
     # The language.
     (r"\bAwaitable\[(\w+)\]", r"\1"),
     (r"\bAsyncGenerator\[(\w+), None\]", r"Generator[\1, None, None]"),
@@ -104,7 +108,7 @@ def main(arguments: list[str]) -> int:
     for name, text in generated(sources).items():
         path = TARGET / f"{name}.py"
         wanted = formatted(text, path)
-        if path.read_text("utf-8") == wanted:
+        if path.exists() and path.read_text("utf-8") == wanted:
             continue
         stale.append(str(path.relative_to(ROOT)))
         if "--check" not in arguments:

@@ -16,6 +16,7 @@ a caller sends in `apertis.params`, what can go wrong in `apertis.errors`.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from apertis.errors import (
@@ -45,6 +46,7 @@ from apertis.errors import (
     RedirectError,
     RequestHeaderFieldsTooLargeError,
     RequestTimeoutError,
+    RetryableError,
     ServiceUnavailableError,
     StreamTimeoutError,
     StreamTruncatedError,
@@ -54,12 +56,55 @@ from apertis.version import __version__
 
 if TYPE_CHECKING:
     from apertis.aio.client import AsyncApertis
+    from apertis.aio.raw import AsyncAPIResponse as AsyncAPIResponse
     from apertis.aio.stream import AsyncMessageStream, AsyncStream
+    from apertis.aio.stream import AsyncMessageStreamManager as AsyncMessageStreamManager
     from apertis.attachments import document, image
-    from apertis.models import Message
+    from apertis.compat.http_clients import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
+    from apertis.compat.http_clients import DefaultHttpxClient as DefaultHttpxClient
+    from apertis.compat.middleware import APIRequest as APIRequest
+    from apertis.compat.middleware import AsyncCallNext as AsyncCallNext
+    from apertis.compat.middleware import AsyncMiddlewareCallable as AsyncMiddlewareCallable
+    from apertis.compat.middleware import CallNext as CallNext
+    from apertis.compat.middleware import Middleware as Middleware
+    from apertis.compat.middleware import MiddlewareCallable as MiddlewareCallable
+    from apertis.compat.middleware import MiddlewareInput as MiddlewareInput
+    from apertis.compat.values import AI_PROMPT as AI_PROMPT
+    from apertis.compat.values import DEFAULT_CONNECTION_LIMITS as DEFAULT_CONNECTION_LIMITS
+    from apertis.compat.values import DEFAULT_MAX_RETRIES as DEFAULT_MAX_RETRIES
+    from apertis.compat.values import DEFAULT_TIMEOUT as DEFAULT_TIMEOUT
+    from apertis.compat.values import DEPRECATED_MODELS as DEPRECATED_MODELS
+    from apertis.compat.values import HUMAN_PROMPT as HUMAN_PROMPT
+    from apertis.compat.values import NoneType as NoneType
+    from apertis.compat.values import RequestOptions as RequestOptions
+    from apertis.compat.values import file_from_path as file_from_path
+    from apertis.models import ContentBlockStopEvent as ContentBlockStopEvent
+    from apertis.models import InputJsonEvent as InputJsonEvent
+    from apertis.models import Message, Model
+    from apertis.models import MessageStopEvent as MessageStopEvent
+    from apertis.models import MessageStreamEvent as MessageStreamEvent
+    from apertis.models import TextEvent as TextEvent
+    from apertis.sansio.marks import NOT_GIVEN as NOT_GIVEN
+    from apertis.sansio.marks import NotGiven as NotGiven
+    from apertis.sansio.marks import Omit as Omit
+    from apertis.sansio.marks import omit as omit
     from apertis.sansio.timeouts import Timeout
     from apertis.sync.client import Apertis
+    from apertis.sync.raw import APIResponse as APIResponse
     from apertis.sync.stream import MessageStream, Stream
+    from apertis.sync.stream import MessageStreamManager as MessageStreamManager
+
+    # The names of `anthropic`.
+    APIResponseValidationError = APIResponseError
+    Anthropic = Apertis
+    AnthropicError = ApertisError
+    AsyncAnthropic = AsyncApertis
+    AsyncClient = AsyncApertis
+    BaseModel = Model
+    Client = Apertis
+    DeadlineExceededError = GatewayTimeoutError
+    RequestTooLargeError = ContentTooLargeError
+    not_given = NOT_GIVEN
 
 __all__ = [
     "APIConnectionError",
@@ -94,6 +139,7 @@ __all__ = [
     "RedirectError",
     "RequestHeaderFieldsTooLargeError",
     "RequestTimeoutError",
+    "RetryableError",
     "ServiceUnavailableError",
     "Stream",
     "StreamTimeoutError",
@@ -117,16 +163,89 @@ _LAZY = {
     "Timeout": "apertis.sansio.timeouts",
     "document": "apertis.attachments",
     "image": "apertis.attachments",
+    # The names of `anthropic`; those behind a colon are ours.
+    "AI_PROMPT": "apertis.compat.values",
+    "APIRequest": "apertis.compat.middleware",
+    "APIResponse": "apertis.sync.raw",
+    "APIResponseValidationError": "apertis.errors:APIResponseError",
+    "Anthropic": "apertis.sync.client:Apertis",
+    "AnthropicError": "apertis.errors:ApertisError",
+    "AsyncAPIResponse": "apertis.aio.raw",
+    "AsyncAnthropic": "apertis.aio.client:AsyncApertis",
+    "AsyncCallNext": "apertis.compat.middleware",
+    "AsyncClient": "apertis.aio.client:AsyncApertis",
+    "AsyncMessageStreamManager": "apertis.aio.stream",
+    "AsyncMiddlewareCallable": "apertis.compat.middleware",
+    "BaseModel": "apertis.models:Model",
+    "CallNext": "apertis.compat.middleware",
+    "Client": "apertis.sync.client:Apertis",
+    "ContentBlockStopEvent": "apertis.models",
+    "DEFAULT_CONNECTION_LIMITS": "apertis.compat.values",
+    "DEFAULT_MAX_RETRIES": "apertis.compat.values",
+    "DEFAULT_TIMEOUT": "apertis.compat.values",
+    "DEPRECATED_MODELS": "apertis.compat.values",
+    "DeadlineExceededError": "apertis.errors:GatewayTimeoutError",
+    "DefaultAsyncHttpxClient": "apertis.compat.http_clients",
+    "DefaultHttpxClient": "apertis.compat.http_clients",
+    "HUMAN_PROMPT": "apertis.compat.values",
+    "InputJsonEvent": "apertis.models",
+    "MessageStopEvent": "apertis.models",
+    "MessageStreamEvent": "apertis.models",
+    "MessageStreamManager": "apertis.sync.stream",
+    "Middleware": "apertis.compat.middleware",
+    "MiddlewareCallable": "apertis.compat.middleware",
+    "MiddlewareInput": "apertis.compat.middleware",
+    "NOT_GIVEN": "apertis.sansio.marks",
+    "NoneType": "apertis.compat.values",
+    "NotGiven": "apertis.sansio.marks",
+    "Omit": "apertis.sansio.marks",
+    "RequestOptions": "apertis.compat.values",
+    "RequestTooLargeError": "apertis.errors:ContentTooLargeError",
+    "TextEvent": "apertis.models",
+    "file_from_path": "apertis.compat.values",
+    "not_given": "apertis.sansio.marks:NOT_GIVEN",
+    "omit": "apertis.sansio.marks",
 }
+# Packages that are attributes of their parent before anybody imports them.
+_PACKAGES = frozenset({"lib", "resources", "types"})
+
+
+class _NoSuchNameError(AttributeError):
+    """It says what the name belongs to: once somebody reads it, for each import looks here."""
+
+    def __str__(self) -> str:
+        from importlib import import_module
+
+        return str(
+            import_module("apertis.compat.names").no_such_name("module 'apertis'", self.name)
+        )
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'apertis' has no attribute {name!r}")
     from importlib import import_module
 
-    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    if name in _PACKAGES:
+        return import_module(f"apertis.{name}")
+    if name not in _LAZY:
+        raise _NoSuchNameError(name=name)
+    module, _, ours = _LAZY[name].partition(":")
+    value = globals()[name] = getattr(import_module(module), ours or name)
     return value
+
+
+class _Names:
+    """Modules that `anthropic` has and Apertis has not: asked by an import when all else fails."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> Any:
+        if not name.startswith("apertis."):
+            return None
+        from importlib import import_module
+
+        return import_module("apertis.compat.names").find_spec(name)
+
+
+sys.meta_path.append(_Names)
 
 
 def __dir__() -> list[str]:

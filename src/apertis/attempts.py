@@ -9,17 +9,44 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from apertis import logs
 from apertis.models import Malformed, ResponseInfo, Result, attach_response
-from apertis.sansio.outcome import blanked, error_from, request_id, response_error
+from apertis.sansio.outcome import (
+    blanked,
+    error_from,
+    request_id,
+    response_error,
+    tell_request,
+)
+from apertis.sansio.request import request_info
 
 if TYPE_CHECKING:
     from apertis.errors import APIError
-    from apertis.models import Headers
+    from apertis.models import Headers, RequestInfo
     from apertis.sansio.call import Call
     from apertis.sansio.outcome import Outcome, Response
     from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
 
 T = TypeVar("T")
+E = TypeVar("E", bound="APIError")
+
+
+def parsed(
+    call: Call[T],
+    response: Response,
+    info: ResponseInfo,
+    request: RequestInfo,
+    secrets: tuple[str, ...],
+) -> T:
+    """Return the result of a whole response of a call that was sent before."""
+    try:
+        result = call.read(response)
+    except Malformed as malformed:
+        error = response_error(response, malformed.reason)
+        error.retries = info.retries
+        raise blanked(tell_request(error, request), secrets) from malformed
+    if isinstance(result, Result):
+        attach_response(result, info)
+    return result
 
 
 class RetryState(Generic[T]):
@@ -84,7 +111,7 @@ class RetryState(Generic[T]):
         except Malformed as malformed:
             error = response_error(response, malformed.reason)
             error.retries = self.retries
-            raise blanked(error, self.secrets()) from malformed
+            raise self.told(error) from malformed
 
     def error(self, outcome: Outcome, headers: Headers | None = None) -> APIError:
         """Return the exception for the last outcome; `headers` are a truncated response's."""
@@ -92,4 +119,8 @@ class RetryState(Generic[T]):
         error = error_from(outcome, now=time.time(), retries=self.retries)
         if headers is not None:
             error.request_id = request_id(headers)
-        return blanked(error, self.secrets())
+        return self.told(error)
+
+    def told(self, error: E) -> E:
+        """Return the error, which knows what was sent, and shows no secret of it."""
+        return blanked(tell_request(error, request_info(*self.request[:3])), self.secrets())

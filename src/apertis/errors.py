@@ -3,9 +3,10 @@
 ::
 
     ApertisError
-    ├── ParameterError (also a TypeError)      the caller: a parameter that cannot be sent
-    ├── MissingAPIKeyError                     the caller: no key was given
-    ├── ConfigurationError (also a ValueError) the caller: a setting that cannot work
+    ├── ParameterError                         the caller: a parameter that cannot be sent
+    ├── ConfigurationError                     the caller: a setting that cannot work
+    │   └── MissingAPIKeyError                 no key was given
+    ├── RetryableError                         a middleware: try again
     └── APIError                               a call was made; `request_id`, `partial`
         ├── APIConnectionError                 the network: no complete answer came
         │   ├── APITimeoutError                one of the four deadlines passed; `deadline`
@@ -25,18 +26,23 @@
                 ├── HTTPNotImplementedError 501   ├── ServiceUnavailableError 503
                 ├── GatewayTimeoutError 504       └── OverloadedError 529
 
+`ParameterError` and `ConfigurationError` are also a `TypeError` and a `ValueError`.
+
 Errors pickle, and none shows a key: what looks like one is blanked in messages and bodies.
+
+A test can make each by hand, of its message and of a `response` of httpx: status, type, code and
+request id are read from it.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apertis.models import Message, ResponseInfo
+    from apertis.models import Message, RequestInfo, ResponseInfo
 
 _SECRET = re.compile(r"\b(sk-(?:sub-|ant-)?)[A-Za-z0-9_-]{8,}")
 # A shorter key is a stand-in such as "x" or "test", which words have in them.
@@ -73,7 +79,7 @@ def _restore(
     return error
 
 
-class ParameterError(ApertisError, TypeError):
+class ParameterError(ApertisError, TypeError, ValueError):
     """A parameter is missing or cannot be sent. Nothing was sent."""
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
@@ -81,12 +87,19 @@ class ParameterError(ApertisError, TypeError):
         self.param = param
 
 
-class ConfigurationError(ApertisError, ValueError):
+class ConfigurationError(ApertisError, TypeError, ValueError):
     """A setting of the client cannot work. Nothing was sent."""
 
 
-class MissingAPIKeyError(ApertisError):
-    """No API key was given, neither as `api_key` nor in `APERTIS_API_KEY`."""
+class MissingAPIKeyError(ConfigurationError):
+    """No API key was given, neither as an argument nor in the environment."""
+
+
+class RetryableError(ApertisError):
+    """A wish for another attempt: raised by a middleware, it is retried as a failure would be.
+
+    It reaches the caller when no retries are left.
+    """
 
 
 class APIError(ApertisError):
@@ -94,21 +107,40 @@ class APIError(ApertisError):
 
     `request_id` is the service's name for the request, where it told one. `partial` is the message
     as far as received, with its usage, where a stream had begun. `retries` counts the tries before.
+    `request` tells what was sent: method, URL, headers.
     """
 
     request_id: str | None = None
     partial: Message | None = None
     retries: int = 0
+    body: Any = None
+    request: RequestInfo
+
+    def __init__(self, message: str, request: Any = None, *, body: Any = None) -> None:
+        super().__init__(message)
+        if request is not None:
+            self.request = request
+        if body is not None:
+            self.body = body
 
 
 class APIConnectionError(APIError):
     """No complete answer came: the server was unreachable, or the connection broke."""
+
+    def __init__(self, message: str = "no complete answer came", *, request: Any = None) -> None:
+        super().__init__(message, request)
 
 
 class APITimeoutError(APIConnectionError):
     """A deadline passed; `deadline` says which: connect, response, idle or total."""
 
     deadline: str = "total"
+
+    def __init__(self, message: Any = "the call took too long", *, request: Any = None) -> None:
+        # `anthropic` takes the request alone.
+        if not isinstance(message, str):
+            message, request = "the call took too long", message
+        super().__init__(message, request=request)
 
 
 class StreamTruncatedError(APIConnectionError):
@@ -126,8 +158,24 @@ class APIResponseError(APIError):
     """
 
     status: int = 200
-    body: str = ""
+    body: Any = ""
     headers: Mapping[str, str] | None = None
+    response: ResponseInfo
+
+    def __init__(
+        self, response: Any, body: Any = None, *, message: str = "the response cannot be read"
+    ) -> None:
+        # `anthropic` takes the response first, and says the same of each.
+        if isinstance(response, str):
+            super().__init__(response, body=body)
+        else:
+            super().__init__(message, getattr(response, "request", None), body=body)
+            _take_head(self, response)
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status, by the name that other SDKs use."""
+        return self.status
 
 
 class APIStatusError(APIError):
@@ -144,14 +192,46 @@ class APIStatusError(APIError):
     code: str | None = None
     param: str | None = None
     retry_after: float | None = None
-    body: Any = None
     headers: Mapping[str, str] | None = None
     response: ResponseInfo
+
+    def __init__(self, message: str, *, response: Any = None, body: Any = None) -> None:
+        super().__init__(message, getattr(response, "request", None), body=body)
+        if response is None:
+            return
+        _take_head(self, response)
+        inner = _inner(body)
+        self.type = _text(inner.get("type"))
+        self.code = _text(inner.get("code"))
+        self.param = _text(inner.get("param"))
+        seconds = _text(response.headers.get("retry-after")) or ""
+        self.retry_after = float(seconds) if seconds.isdecimal() else None
 
     @property
     def status_code(self) -> int:
         """The HTTP status, by the name that other SDKs use."""
         return self.status
+
+    @property
+    def api_message(self) -> str | None:
+        """The service's own words, where the body has them."""
+        return _text(_inner(self.body).get("message"))
+
+    @property
+    def details(self) -> ErrorDetails | None:
+        """Machine-readable details, where the body has them."""
+        details = _object(_inner(self.body).get("details"))
+        return ErrorDetails(details) if details else None
+
+    @property
+    def error_code(self) -> str | None:
+        """The stable name of the cause, where `details` has one."""
+        return _text(_object(_inner(self.body).get("details")).get("error_code"))
+
+    @property
+    def workspace_id(self) -> str | None:
+        """The workspace that the request was counted to, where the service tells it."""
+        return (self.headers or {}).get("anthropic-workspace-id")
 
 
 class RedirectError(APIStatusError):
@@ -232,6 +312,37 @@ class OverloadedError(InternalServerError):
     """529: the model is overloaded."""
 
 
+class ErrorDetails(dict[str, Any]):
+    """The details of an error: a dict whose keys are attributes too."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no {name!r} in the details; they have {list(self)}") from None
+
+
+def _take_head(error: APIStatusError | APIResponseError, response: Any) -> None:
+    error.response = response
+    error.status = response.status_code
+    error.headers = response.headers
+    names = ("request-id", "x-request-id")
+    error.request_id = next(filter(None, (_text(response.headers.get(n)) for n in names)), None)
+
+
+def _inner(document: object) -> dict[str, Any]:
+    """Return the inner object of `{"error": {...}}`."""
+    return _object(_object(document).get("error"))
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
 BY_STATUS: dict[int, type[APIStatusError]] = {
     400: BadRequestError,
     401: AuthenticationError,
@@ -251,6 +362,9 @@ BY_STATUS: dict[int, type[APIStatusError]] = {
     504: GatewayTimeoutError,
     529: OverloadedError,
 }
+for _status, _kind in BY_STATUS.items():
+    # One that a test makes without a response has its status too.
+    _kind.status = _status
 
 # An error inside a stream has no status of its own: its type stands for one.
 STATUS_BY_TYPE: dict[str, int] = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis import Apertis, APIError, APIStatusError, AsyncApertis, ConfigurationError
-from apertis.sansio.call import NOT_GIVEN
+from apertis.sansio.marks import NOT_GIVEN
 from apertis.testing import ScriptedServer, json_response, sse_response
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from apertis.endpoints import batches, messages, models, raw
 from apertis.endpoints.parameters import path_part, sort
 from apertis.errors import ParameterError
-from apertis.sansio.call import NOT_GIVEN
+from apertis.sansio.marks import NOT_GIVEN
 
 LEAST: dict[str, Any] = {"model": "m", "max_tokens": 5, "messages": []}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from apertis.sansio.call import NOT_GIVEN, Call
+from apertis.sansio.call import Call
+from apertis.sansio.marks import NOT_GIVEN
 
 
 def test_nothing_given_is_false_and_not_none() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from apertis.errors import ConfigurationError, MissingAPIKeyError
-from apertis.sansio.call import NOT_GIVEN, Call
+from apertis.sansio.call import Call
+from apertis.sansio.marks import NOT_GIVEN
 from apertis.sansio.settings import MAX_KEPT_HEADS, ClientSettings, settings_from
 from apertis.sansio.timeouts import Timeout
 

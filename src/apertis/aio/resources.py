@@ -14,11 +14,18 @@ from apertis.aio.stream import (
 )
 from apertis.endpoints import batches, messages, models
 from apertis.endpoints.parameters import takes
+from apertis.sansio.marks import is_absent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import Unpack
 
+    from apertis.aio.raw import (
+        AsyncBatchesWithRawResponse,
+        AsyncMessagesWithRawResponse,
+        AsyncModelsWithRawResponse,
+        AsyncWithStreamingResponse,
+    )
     from apertis.aio.sender import Sender
     from apertis.models import (
         DeletedMessageBatch,
@@ -45,6 +52,20 @@ class AsyncBatches:
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
+
+    @property
+    def with_raw_response(self) -> AsyncBatchesWithRawResponse:
+        """The same methods, which return the HTTP response."""
+        from apertis.aio.raw import AsyncBatchesWithRawResponse
+
+        return AsyncBatchesWithRawResponse(self._sender)
+
+    @property
+    def with_streaming_response(self) -> AsyncWithStreamingResponse:
+        """The same as `with_raw_response`, for `async with` blocks."""
+        from apertis.aio.raw import AsyncWithStreamingResponse
+
+        return AsyncWithStreamingResponse(self.with_raw_response)
 
     @takes("BatchCreateParams")
     async def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
@@ -121,6 +142,20 @@ class AsyncMessages:
         self._sender = sender
         self.batches = AsyncBatches(sender)
 
+    @property
+    def with_raw_response(self) -> AsyncMessagesWithRawResponse:
+        """The same methods, which return the HTTP response."""
+        from apertis.aio.raw import AsyncMessagesWithRawResponse
+
+        return AsyncMessagesWithRawResponse(self._sender)
+
+    @property
+    def with_streaming_response(self) -> AsyncWithStreamingResponse:
+        """The same as `with_raw_response`, for `async with` blocks."""
+        from apertis.aio.raw import AsyncWithStreamingResponse
+
+        return AsyncWithStreamingResponse(self.with_raw_response)
+
     @overload
     async def create(
         self, *, stream: Literal[False] | None = None, **params: Unpack[CreateParams]
@@ -152,7 +187,7 @@ class AsyncMessages:
         if stream is True:
             return AsyncStream(await open_events(self._sender, messages.stream(params)))
         given: dict[str, Any] = {**params}
-        if stream is not None:
+        if stream is not None and not is_absent(stream):
             given["stream"] = stream
         call = messages.create(given)
         if not call.streamed:
@@ -195,6 +230,20 @@ class AsyncModels:
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
+
+    @property
+    def with_raw_response(self) -> AsyncModelsWithRawResponse:
+        """The same methods, which return the HTTP response."""
+        from apertis.aio.raw import AsyncModelsWithRawResponse
+
+        return AsyncModelsWithRawResponse(self._sender)
+
+    @property
+    def with_streaming_response(self) -> AsyncWithStreamingResponse:
+        """The same as `with_raw_response`, for `async with` blocks."""
+        from apertis.aio.raw import AsyncWithStreamingResponse
+
+        return AsyncWithStreamingResponse(self.with_raw_response)
 
     @takes("ModelListParams")
     def list(self, **params: Unpack[ModelListParams]) -> AsyncPages[ModelInfo]:

@@ -29,6 +29,10 @@ class Sender:
         self.settings = settings
         self.transport = transport
 
+    def over(self, transport: Transport) -> Sender:
+        """Return a sender by the same settings over another transport."""
+        return Sender(self.settings, transport)
+
     async def send(self, call: Call[T]) -> T:
         """Return the result of a call, or the error that it ended in."""
         attempts = RetryState(call, self.settings)
@@ -93,7 +97,8 @@ class Sender:
         if isinstance(beginning, bytes) and begins_document(beginning):
             return judged(await read_all(answer, attempts.secrets, beginning))
         info = attempts.info(answer.status, headers)
-        source = EventSource(answer, EventReading(headers, attempts.secrets()), info)
+        reading = EventReading(headers, attempts.secrets())
+        source = EventSource(answer, reading, info, attempts.request[:3])
         await source.read_ahead(beginning)
         return source
 

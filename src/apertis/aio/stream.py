@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, cast
 
 from apertis.models import Malformed, Message, TextEvent
-from apertis.sansio.outcome import Failure
+from apertis.sansio.outcome import Failure, tell_request
 from apertis.sansio.reading import no_text_error, not_begun_error
+from apertis.sansio.request import request_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
     from types import TracebackType
     from typing import Self
 
+    from typing_extensions import TypeVar
+
     from apertis.aio.wire import Answer
     from apertis.errors import APIError
     from apertis.models import MessageStreamEvent, RawEvent, ResponseInfo, StreamEvent
     from apertis.sansio.reading import EventReading
+    from apertis.sansio.request import Origin
+
+    E = TypeVar("E", default=StreamEvent)
+else:
+    from typing import TypeVar
+
+    E = TypeVar("E")
 
 
 class EventSource:
     """A stream's events and the connection that they come over, as one thing to close."""
 
-    __slots__ = ("_answer", "info", "reading")
+    __slots__ = ("_answer", "_request", "info", "reading")
 
-    def __init__(self, answer: Answer, reading: EventReading, info: ResponseInfo) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        reading: EventReading,
+        info: ResponseInfo,
+        request: tuple[Origin, str, bytes],
+    ) -> None:
         self._answer = answer
+        self._request = request
         self.reading = reading
         self.info = info
         reading.transcript.response = info
@@ -125,10 +142,14 @@ class EventSource:
 
     def error(self) -> APIError:
         """Return the exception for what the stream ended in."""
-        return self.reading.error(now=time.time(), retries=self.info.retries)
+        return self._told(self.reading.error(now=time.time(), retries=self.info.retries))
 
     def _unreadable(self, error: Malformed) -> Exception:
-        return self.reading.unreadable(error, now=time.time(), retries=self.info.retries)
+        now = time.time()
+        return self._told(self.reading.unreadable(error, now=now, retries=self.info.retries))
+
+    def _told(self, error: APIError) -> APIError:
+        return tell_request(error, request_info(*self._request))
 
     def interrupt(self) -> None:
         """Let whoever waits for the next event have the end instead."""
@@ -140,7 +161,7 @@ class EventSource:
         await self._answer.close()
 
 
-class AsyncStream:
+class AsyncStream(Generic[E]):
     """The events of `create(stream=True)`, as the API sends them.
 
     Iterating ends after `message_stop`, or raises what the stream ended in. `response` tells of the
@@ -148,14 +169,14 @@ class AsyncStream:
     """
 
     def __init__(self, source: EventSource) -> None:
-        self._source = source
-        self._events = source.events()
+        self.source = source
+        self._events = cast("AsyncGenerator[E, None]", source.events())
         self.response = source.info
 
-    def __aiter__(self) -> AsyncIterator[StreamEvent]:
+    def __aiter__(self) -> AsyncIterator[E]:
         return self._events
 
-    async def __anext__(self) -> StreamEvent:
+    async def __anext__(self) -> E:
         return await anext(self._events)
 
     async def __aenter__(self) -> Self:
@@ -174,7 +195,7 @@ class AsyncStream:
 
         Take either this or the stream itself. It ends as the stream does.
         """
-        return self._source.raw_events()
+        return self.source.raw_events()
 
     @property
     def request_id(self) -> str | None:
@@ -183,7 +204,7 @@ class AsyncStream:
 
     async def close(self) -> None:
         """Hang up, even while somebody else iterates. What came so far stays readable."""
-        await _close(self._events, self._source)
+        await _close(self._events, self.source)
 
 
 class AsyncMessageStream:
@@ -195,7 +216,7 @@ class AsyncMessageStream:
     """
 
     def __init__(self, source: EventSource) -> None:
-        self._source = source
+        self.source = source
         self._events = source.helper_events()
         self._transcript = source.reading.transcript
         self.response = source.info
@@ -243,7 +264,7 @@ class AsyncMessageStream:
     async def get_final_message(self) -> Message:
         """Read what is left of the stream and return the whole message."""
         await self.until_done()
-        return self._source.final_message()
+        return self.source.final_message()
 
     async def get_final_text(self) -> str:
         """Read what is left of the stream and return its text; raise when it has none."""
@@ -254,7 +275,7 @@ class AsyncMessageStream:
 
     async def close(self) -> None:
         """Hang up, even while somebody else iterates. What came so far stays readable."""
-        await _close(self._events, self._source)
+        await _close(self._events, self.source)
 
 
 async def _close(events: AsyncGenerator[object, None], source: EventSource) -> None:

@@ -16,6 +16,7 @@ from apertis.models import (
     decode,
     decode_page,
 )
+from apertis.sansio.marks import without_absent
 from apertis.sansio.request import render_body
 
 if TYPE_CHECKING:
@@ -120,6 +121,6 @@ def _batch(response: Response) -> MessageBatch:
 def _call(
     method: str, path: str, params: Mapping[str, Any], read: Callable[[Response], Any]
 ) -> Call[Any]:
-    given = sort(params)
+    given = sort(without_absent(params))
     body = render_body(given.body) if given.body or method == "POST" else None
     return given.call(method, path, read, body=body)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from apertis.sansio.marks import without_absent
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,6 +18,7 @@ def following(params: Mapping[str, Any], page: Page[Any]) -> dict[str, Any] | No
     A list that was asked for with `before_id` goes on backwards. A service that does not heed the
     place it was asked for gives the same page again: that one is the last.
     """
+    params = without_absent(params)
     backwards = params.get("before_id") is not None
     cursor = page.first_id if backwards else page.last_id
     if not page.has_more or not page.data or cursor is None:

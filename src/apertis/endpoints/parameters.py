@@ -7,7 +7,8 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from apertis.errors import ParameterError
-from apertis.sansio.call import NOT_GIVEN, Call, NotGiven
+from apertis.sansio.call import Call
+from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent, without_absent
 from apertis.sansio.request import render_body
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Sorted(NamedTuple):
 
     body: dict[str, Any]
     query: dict[str, Any] | None
-    headers: dict[str, str | None] | None
+    headers: dict[str, Any] | None
     timeout: float | Timeout | NotGiven | None
     max_retries: int | None
 
@@ -69,8 +70,9 @@ def sort(params: Mapping[str, Any]) -> Sorted:
     """
     if _NOT_IN_BODY.isdisjoint(params):
         return Sorted(dict(params), None, None, NOT_GIVEN, None)
+    params = without_absent(params)
     body = {k: v for k, v in params.items() if k not in _OPTIONS and k not in _HEADERS}
-    headers: dict[str, str | None] = {}
+    headers: dict[str, Any] = {}
     query = dict(_mapping(params, "extra_query"))
     betas = body.pop("betas", None)
     if betas:
@@ -115,9 +117,9 @@ def _kind(value: object) -> str:
 def require_text(params: Mapping[str, Any], name: str, hint: str = "") -> str:
     """Return the parameter, if it is there and is text with something in it."""
     value = params.get(name)
-    if name not in params:
-        raise ParameterError(f"{name}: required, and missing{hint}", param=name)
     if not isinstance(value, str) or not value:
+        if name not in params or is_absent(value):
+            raise ParameterError(f"{name}: required, and missing{hint}", param=name)
         shown = "an empty string" if value == "" else _kind(value)
         raise ParameterError(f"{name}: expected a string, got {shown}{hint}", param=name)
     return value
@@ -125,10 +127,10 @@ def require_text(params: Mapping[str, Any], name: str, hint: str = "") -> str:
 
 def require_count(params: Mapping[str, Any], name: str, hint: str = "") -> int:
     """Return the parameter, if it is there and is a whole number, 0 or more."""
-    if name not in params:
-        raise ParameterError(f"{name}: required, and missing{hint}", param=name)
-    value = params[name]
+    value = params.get(name)
     if isinstance(value, bool) or not isinstance(value, int):
+        if name not in params or is_absent(value):
+            raise ParameterError(f"{name}: required, and missing{hint}", param=name)
         raise ParameterError(f"{name}: expected a whole number, got {_kind(value)}", param=name)
     if value < 0:
         raise ParameterError(f"{name}: {value} is below 0", param=name)
@@ -144,6 +146,8 @@ def require_messages(params: Mapping[str, Any]) -> None:
         )
     value: object = params["messages"]
     if not isinstance(value, (list, tuple)):
+        if is_absent(value):
+            require_messages({})
         name = type(value).__name__
         if isinstance(value, str | bytes | dict) or not hasattr(value, "__iter__"):
             raise ParameterError(

@@ -143,10 +143,14 @@ from apertis.models.pages import (
     Page,
 )
 from apertis.models.response import (
+    URL,
     Fallback,
     Headers,
     RateLimit,
+    RequestHeaders,
+    RequestInfo,
     ResponseInfo,
+    WholeResponse,
 )
 from apertis.models.results import (
     AdvisorRedactedResult,
@@ -201,6 +205,7 @@ from apertis.models.wire import (
 )
 
 __all__ = [
+    "URL",
     "AdvisorRedactedResult",
     "AdvisorResult",
     "AdvisorToolResultBlock",
@@ -288,6 +293,8 @@ __all__ = [
     "RateLimit",
     "RawEvent",
     "RedactedThinkingBlock",
+    "RequestHeaders",
+    "RequestInfo",
     "ResponseInfo",
     "Result",
     "SearchResultLocation",
@@ -334,6 +341,7 @@ __all__ = [
     "WebSearchResultLocation",
     "WebSearchToolResultBlock",
     "WebSearchToolResultError",
+    "WholeResponse",
     "attach_response",
     "build",
     "build_block",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _SECRET = frozenset({"authorization", "x-api-key", "cookie", "set-cookie", "proxy-authorization"})
+
+_SECRET_HEADER = re.compile("auth|cookie|key|token(?!s)|secret|password|credential", re.IGNORECASE)
 
 _Pair = tuple[str, str] | tuple[bytes, bytes]
 
@@ -90,6 +94,78 @@ class Headers(Mapping[str, str]):
         return Headers, (self.multi_items(),)
 
 
+class RequestHeaders(Headers):
+    """The headers of a request: a mapping; no repr and no pickle has the secrets among them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"RequestHeaders({dict(self._shown())!r})"
+
+    def __reduce__(self) -> tuple[type[Headers], tuple[list[tuple[str, str]]]]:
+        return RequestHeaders, (self._shown(),)
+
+    def _shown(self) -> list[tuple[str, str]]:
+        return [(name, "***" if is_secret(name) else value) for name, value in self.multi_items()]
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a header has a value that nobody may see."""
+    return _SECRET_HEADER.search(name) is not None
+
+
+class URL(str):
+    """A URL as text, whose parts are attributes."""
+
+    __slots__ = ()
+
+    @property
+    def scheme(self) -> str:
+        """`https` or `http`."""
+        return urlsplit(self).scheme
+
+    @property
+    def host(self) -> str:
+        """The host name, without a port."""
+        return urlsplit(self).hostname or ""
+
+    @property
+    def port(self) -> int | None:
+        """The port, if it is not the scheme's own."""
+        return urlsplit(self).port
+
+    @property
+    def path(self) -> str:
+        """The path, without the query."""
+        return urlsplit(self).path or "/"
+
+    @property
+    def query(self) -> bytes:
+        """The query, without its question mark."""
+        return urlsplit(self).query.encode()
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The query's parameters, decoded."""
+        return dict(parse_qsl(urlsplit(self).query, keep_blank_values=True))
+
+
+class RequestInfo(msgspec.Struct, frozen=True):
+    """Information on an HTTP request. `content` is its body; errors do not keep it."""
+
+    method: str
+    url: URL
+    headers: Headers
+    content: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"RequestInfo({self.method} {self.url})"
+
+    def read(self) -> bytes:
+        """Return `content`, as a request of httpx does."""
+        return self.content
+
+
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
@@ -164,6 +240,48 @@ class ResponseInfo(msgspec.Struct, frozen=True):
             requested=self.headers.get("x-fallback-from"),
             reason=self.headers.get("x-fallback-reason"),
         )
+
+
+class WholeResponse(ResponseInfo, frozen=True):
+    """A whole HTTP response: what `ResponseInfo` tells, its body, and the request it answers."""
+
+    content: bytes = b""
+    request: RequestInfo | None = None
+
+    def __repr__(self) -> str:
+        return f"WholeResponse({self.status}, {len(self.content)} bytes)"
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode("utf-8", "replace")
+
+    @property
+    def url(self) -> URL:
+        """The URL that was requested."""
+        return self.request.url if self.request else URL("")
+
+    @property
+    def is_success(self) -> bool:
+        """True for a status of 2xx."""
+        return 200 <= self.status < 300
+
+    @property
+    def is_error(self) -> bool:
+        """True for a status of 4xx or 5xx."""
+        return self.status >= 400
+
+    def json(self) -> Any:
+        """Return the body, decoded.
+
+        Raises:
+            ValueError: It is not JSON.
+        """
+        return msgspec.json.decode(self.content)
+
+    def read(self) -> bytes:
+        """Return `content`, as a response of httpx does."""
+        return self.content
 
 
 def _rate_limit(parts: Mapping[str, str]) -> RateLimit:

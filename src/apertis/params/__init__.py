@@ -28,6 +28,7 @@ from apertis.params.calls import (
     ModelListParams,
     OptionParams,
     StreamParams,
+    VerbParams,
 )
 from apertis.params.content import (
     Base64ImageSourceParam,
@@ -212,6 +213,7 @@ __all__ = [
     "ToolsetParam",
     "URLSourceParam",
     "UserLocationParam",
+    "VerbParams",
     "WebFetchToolParam",
     "WebSearchToolParam",
 ]

@@ -172,6 +172,21 @@ class _Options(_CallOptions, total=False):
     """Beta features, by name: the header `anthropic-beta`."""
 
 
+class _Verb(TypedDict, total=False):
+    """The parameters of `client.get`, `client.post` and their like."""
+
+    cast_to: Any
+    """The value wanted: a model, `dict`, `str`, `bytes`, `type(None)`, or `httpx2.Response`."""
+    body: Any
+    """The body, as JSON."""
+    options: Mapping[str, Any]
+    """`headers`, `params`, `extra_json`, `timeout`, `max_retries`."""
+    stream: bool
+    """The response is an event stream."""
+    stream_cls: Any
+    """The class of such a stream; there is one."""
+
+
 class _List(_Options, total=False):
     """The parameters of a list."""
 
@@ -213,6 +228,9 @@ if TYPE_CHECKING:
     class OptionParams(_Options, total=False, closed=True):
         """The parameters of a call that has no body."""
 
+    class VerbParams(_Verb, total=False, closed=True):
+        """The parameters of `client.get`, `client.post` and their like."""
+
     class ListParams(_List, total=False, closed=True):
         """The parameters of a list."""
 
@@ -227,5 +245,6 @@ else:
     BatchRequestParam = _BatchRequest
     BatchCreateParams = _BatchCreate
     OptionParams = _Options
+    VerbParams = _Verb
     ListParams = _List
     ModelListParams = _ModelList

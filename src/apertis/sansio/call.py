@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from apertis.sansio.marks import NOT_GIVEN, NotGiven
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -13,16 +15,6 @@ if TYPE_CHECKING:
     from apertis.sansio.timeouts import Timeout
 
 T = TypeVar("T")
-
-
-class NotGiven(msgspec.Struct, frozen=True):
-    """A mark for an argument that was not given, because None has a meaning of its own."""
-
-    def __bool__(self) -> bool:
-        return False
-
-
-NOT_GIVEN = NotGiven()
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True):

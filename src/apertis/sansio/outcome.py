@@ -17,13 +17,13 @@ from apertis.errors import (
     redact,
     status_error_class,
 )
-from apertis.models import ResponseInfo
+from apertis.models import WholeResponse
 from apertis.models.json import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apertis.models import Headers
+    from apertis.models import Headers, RequestInfo
 
 E = TypeVar("E", bound=APIError)
 
@@ -146,8 +146,22 @@ def error_from(outcome: Outcome, *, now: float, retries: int = 0) -> APIError:
         error = _status_error(outcome.status, outcome.headers, document, outcome.body, now)
     error.retries = retries
     if isinstance(error, APIStatusError) and not isinstance(outcome, Failure):
-        status = outcome.status if isinstance(outcome, Response) else 200
-        error.response = ResponseInfo(status, outcome.headers, retries)
+        status, body = 200, b""
+        if isinstance(outcome, Response):
+            status, body = outcome.status, outcome.body
+        else:
+            body = msgspec.json.encode(outcome.document)
+        error.response = WholeResponse(status, outcome.headers, retries, content=body)
+    return error
+
+
+def tell_request(error: E, request: RequestInfo) -> E:
+    """Return the error, which knows by now what was sent."""
+    error.request = request
+    if isinstance(error, APIStatusError | APIResponseError):
+        whole = error.__dict__.get("response")
+        if isinstance(whole, WholeResponse):
+            error.response = msgspec.structs.replace(whole, request=request)
     return error
 
 
@@ -160,6 +174,11 @@ def blanked(error: E, secrets: tuple[str, ...]) -> E:
     for name in _ECHOES & error.__dict__.keys():
         error.__dict__[name] = _redacted(error.__dict__[name], secrets)
     error.args = (error.message,)
+    came = error.__dict__.get("response")
+    if isinstance(came, WholeResponse):
+        content = redact(came.content.decode("utf-8", "surrogateescape"), *secrets)
+        shown = content.encode("utf-8", "surrogateescape")
+        error.__dict__["response"] = msgspec.structs.replace(came, content=shown)
     return error
 
 
@@ -172,6 +191,7 @@ def response_error(response: Response, reason: str) -> APIResponseError:
     error.status = response.status
     error.body = shown
     error.headers = response.headers
+    error.response = WholeResponse(response.status, response.headers, content=response.body)
     error.request_id = request_id(response.headers)
     return error
 

@@ -10,10 +10,14 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from apertis.errors import ConfigurationError, ParameterError
-from apertis.models import Model, raw
+from apertis.models import URL, Model, RequestHeaders, RequestInfo, raw
+from apertis.models.response import is_secret
+from apertis.sansio.marks import is_absent, is_omit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from apertis.sansio.marks import Omit
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _ENDPOINT = re.compile(r"/v1/(messages|models|chat/completions)(/|\Z)")
@@ -21,7 +25,6 @@ _ENDPOINT = re.compile(r"/v1/(messages|models|chat/completions)(/|\Z)")
 _FRAMING_HEADERS = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-_SECRET_HEADER = re.compile("auth|cookie|key|token(?!s)|secret|password|credential", re.IGNORECASE)
 
 
 class Origin(msgspec.Struct, frozen=True, cache_hash=True):
@@ -84,7 +87,7 @@ def _shown(url: str) -> str:
     return f"{scheme}://***@{after}" if slashes else f"***@{after}"
 
 
-def merge_headers(*layers: Mapping[str, str | None] | None) -> dict[str, str]:
+def merge_headers(*layers: Mapping[str, str | Omit | None] | None) -> dict[str, str]:
     """Return headers by lower-case name; a later layer wins, None takes one out."""
     merged: dict[str, str] = {}
     for layer in layers:
@@ -96,7 +99,7 @@ def merge_headers(*layers: Mapping[str, str | None] | None) -> dict[str, str]:
     return merged
 
 
-def checked_headers(headers: Mapping[str, str | None] | None) -> dict[str, str | None]:
+def checked_headers(headers: Mapping[str, str | Omit | None] | None) -> dict[str, str | None]:
     """Return headers by lower-case name, if they can be sent; None stands for one to leave out."""
     if headers is None:
         return {}
@@ -112,7 +115,10 @@ def checked_headers(headers: Mapping[str, str | None] | None) -> dict[str, str |
                 f"header {key}: it is set by the connection and cannot be given",
                 param="extra_headers",
             )
-        checked[key] = None if value is None else checked_value(key, value)
+        if value is None or is_omit(value):
+            checked[key] = None
+        elif not is_absent(value):
+            checked[key] = checked_value(key, cast("str", value))
     return checked
 
 
@@ -147,14 +153,10 @@ def shown_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: "***" if is_secret(name) else value for name, value in headers}
 
 
-def is_secret(name: str) -> bool:
-    """Return whether a header has a value that nobody may see."""
-    return _SECRET_HEADER.search(name) is not None
-
-
 def target(prefix: str, path: str, query: Mapping[str, Any] | None) -> str:
     """Return the request target: path and query, encoded."""
-    pairs = [(k, _query_text(k, v)) for k, v in (query or {}).items() if v is not None]
+    given = {k: v for k, v in (query or {}).items() if v is not None and not is_absent(v)}
+    pairs = [(k, _query_text(k, v)) for k, v in given.items()]
     try:
         path = quote(prefix + path, safe="/%:@!$&'()*+,;=~-._?")
         encoded = urlencode(pairs)
@@ -187,6 +189,14 @@ def render_head(method: str, target: str, headers: Mapping[str, str], length: in
     return "".join(lines).encode("latin-1")
 
 
+def request_info(origin: Origin, method: str, head: bytes, content: bytes = b"") -> RequestInfo:
+    """Return information on a request, read from its head as `render_head` wrote it."""
+    start, *lines = head[:-4].split(b"\r\n")
+    pairs = [cast("tuple[bytes, bytes]", tuple(line.split(b": ", 1))) for line in lines]
+    url = URL(origin.url + start.split(b" ")[1].decode("latin-1"))
+    return RequestInfo(method, url, RequestHeaders(pairs), content)
+
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -198,7 +208,8 @@ def render_body(params: Mapping[str, Any]) -> bytes:
             written = dict(params)
         else:
             for name, value in params.items():
-                written[name] = wire_form(value, name)
+                if not is_absent(value):
+                    written[name] = wire_form(value, name)
         return _encode(written)
     except _UNWRITABLE as error:
         raise _unwritable(error, written, "") from error
@@ -277,7 +288,9 @@ def wire_form(value: Any, path: str) -> Any:
         return value
     if kind is dict:
         return {
-            k: v if type(v) in _PLAIN else wire_form(v, f"{path}.{k}") for k, v in value.items()
+            k: v if type(v) in _PLAIN else wire_form(v, f"{path}.{k}")
+            for k, v in value.items()
+            if type(v) in _PLAIN or not is_absent(v)
         }
     if kind is list or kind is tuple:
         return [wire_form(item, f"{path}[{i}]") for i, item in enumerate(value)]

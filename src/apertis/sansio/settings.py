@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from apertis.errors import ConfigurationError, MissingAPIKeyError, ParameterError
-from apertis.sansio.call import NOT_GIVEN, NotGiven
+from apertis.models.response import is_secret
+from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent, without_absent
 from apertis.sansio.request import (
     Origin,
     checked_headers,
-    is_secret,
     merge_headers,
     parse_base_url,
     render_head,
@@ -41,6 +41,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
     timeout: float | Timeout | None = msgspec.field(default_factory=Timeout)
     retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
     default_headers: dict[str, str] = {}
+    default_query: dict[str, Any] = {}
     user_agent: str = "Apertis/Python"
     anthropic_version: str = ANTHROPIC_VERSION
     heads: dict[tuple[str, str, bool, bool], bytes] = {}
@@ -113,7 +114,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
 
     def request_target(self, call: Call[Any]) -> str:
         """Return the path and query of the call's request."""
-        return target(self.origin.prefix, call.path, call.query)
+        query = {**self.default_query, **(call.query or {})} if self.default_query else call.query
+        return target(self.origin.prefix, call.path, query)
 
     def timeout_of(self, call: Call[Any]) -> Timeout:
         """Return the deadlines of the call."""
@@ -138,6 +140,7 @@ def settings_from(
     environ: Mapping[str, str], given: Mapping[str, Any], version: str
 ) -> ClientSettings:
     """Return the settings that a constructor's arguments and the environment make together."""
+    given = without_absent(given)
     key = given.get("api_key")
     key = environ.get("APERTIS_API_KEY") if key is None else key
     url = given.get("base_url")
@@ -154,18 +157,26 @@ def settings_from(
 def _checked(changes: Mapping[str, Any], now: ClientSettings) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in changes.items():
-        if isinstance(value, NotGiven):
+        if is_absent(value):
             continue
         match name:
             case "api_key":
                 fields["api_key"] = _checked_key(value)
             case "base_url":
-                fields["origin"] = parse_base_url(_text(name, value))
+                # httpx has a class of its own for URLs.
+                is_url = type(value).__name__ == "URL"
+                fields["origin"] = parse_base_url(_text(name, str(value) if is_url else value))
             case "timeout":
                 Timeout.of(value)
                 fields["timeout"] = value
             case "default_headers":
                 fields["default_headers"] = now.default_headers | _headers(name, value)
+            case "set_default_headers":
+                fields["default_headers"] = _headers(name, value)
+            case "default_query":
+                fields["default_query"] = now.default_query | _query(name, value)
+            case "set_default_query":
+                fields["default_query"] = _query(name, value)
             case "anthropic_version":
                 fields["anthropic_version"] = _text(name, value)
             case "max_retries" | "max_retry_after":
@@ -211,6 +222,12 @@ def _headers(name: str, value: Mapping[str, str | None]) -> dict[str, str | None
         return checked_headers(value)
     except ParameterError as error:
         raise ConfigurationError(f"{name}: {error}") from None
+
+
+def _query(name: str, value: Any) -> dict[str, Any]:
+    if value is not None and not hasattr(value, "keys"):
+        raise ConfigurationError(f"{name} must be a mapping; it is {type(value).__name__}")
+    return dict(value or {})
 
 
 def _text(name: str, value: object) -> str:

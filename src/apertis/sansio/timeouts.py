@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, NoReturn
+
 import msgspec
 
 from apertis.errors import ConfigurationError
+from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
+
+if TYPE_CHECKING:
+    from typing import Self
 
 # Sockets count milliseconds in 32 bits.
 MAX_SECONDS = 2_000_000
@@ -17,36 +23,103 @@ MAX_IDLE_SECONDS = 55.0
 DRAIN_SECONDS = 0.2
 
 
-class Timeout(msgspec.Struct, frozen=True):
+_Limit = float | NotGiven | None
+
+
+class Timeout:
     """Timeouts of a call, in seconds; None waits without limit.
 
     `connect` for a connection (name look-up, TCP, proxy and TLS), `response` for the first byte of
-    the response, `idle` between two pieces of it, `total` for everything, over all retries.
+    the response, `idle` between two pieces of it, `total` for everything, over all retries. A first
+    number stands for `connect`, `response` and `idle`, as far as these are not given.
+
+    The names of httpx's timeouts are there too: `read` stands for `response` and `idle`, `pool` for
+    `connect`; `write` is part of `response`.
     """
 
-    connect: float | None = 10.0
-    response: float | None = 600.0
-    idle: float | None = 180.0
-    total: float | None = None
+    __slots__ = ("connect", "idle", "response", "total")
 
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
+    connect: float | None
+    response: float | None
+    idle: float | None
+    total: float | None
+
+    def __init__(
+        self,
+        timeout: _Limit = NOT_GIVEN,
+        response: _Limit = NOT_GIVEN,
+        idle: _Limit = NOT_GIVEN,
+        total: _Limit = None,
+        *,
+        connect: _Limit = NOT_GIVEN,
+        read: _Limit = NOT_GIVEN,
+        write: _Limit = NOT_GIVEN,
+        pool: _Limit = NOT_GIVEN,
+    ) -> None:
+        limits = {
+            "connect": _first(connect, pool, timeout, 10.0),
+            "response": _first(response, read, timeout, 600.0),
+            "idle": _first(idle, read, timeout, 180.0),
+            "total": _first(total, None),
+        }
+        for name, value in {**limits, "write": _first(write, None)}.items():
             if value is not None and not _is_duration(value):
                 raise ConfigurationError(
                     f"timeout: {name} must be a number of seconds, above 0 and up to "
                     f"{MAX_SECONDS}, or None for no limit; it is {value!r}"
                 )
+        for name, value in limits.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def read(self) -> float | None:
+        """`response`, by the name that httpx has for it."""
+        return self.response
+
+    @property
+    def write(self) -> float | None:
+        """`response`, by the name that httpx has for it."""
+        return self.response
+
+    @property
+    def pool(self) -> float | None:
+        """`connect`, by the name that httpx has for it."""
+        return self.connect
+
+    def _limits(self) -> tuple[float | None, ...]:
+        return self.connect, self.response, self.idle, self.total
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a Timeout cannot be changed; make another one to set {name}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a Timeout cannot be changed; make another one without {name}")
+
+    def __eq__(self, other: object) -> bool:
+        return self._limits() == other._limits() if isinstance(other, Timeout) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._limits())
+
+    def __repr__(self) -> str:
+        names = ("connect", "response", "idle", "total")
+        return f"Timeout({', '.join(f'{name}={getattr(self, name)}' for name in names)})"
+
+    def __reduce__(self) -> tuple[type[Self], tuple[float | None, ...]]:
+        return type(self), self._limits()
 
     @classmethod
     def of(cls, value: float | Timeout | None, *, streamed: bool = False) -> Timeout:
         """Convert `timeout=` to a `Timeout`.
 
         A number limits every wait, and the whole of a call that is not streamed: a stream may run
-        as long as it goes on. None lifts all limits.
+        as long as it goes on. None lifts all limits. A timeout of httpx limits what it says.
         """
         if isinstance(value, Timeout):
             return value
+        if hasattr(value, "connect") and hasattr(value, "read"):
+            theirs: Any = value
+            return cls(connect=theirs.connect, read=theirs.read)
         if value is None:
             return cls(None, None, None, None)
         if not _is_duration(value):
@@ -54,7 +127,7 @@ class Timeout(msgspec.Struct, frozen=True):
                 f"timeout must be a number of seconds, above 0 and up to {MAX_SECONDS}, "
                 f"a Timeout, or None for no limit; it is {value!r}"
             )
-        return cls(min(value, 10.0), value, value, None if streamed else value)
+        return cls(value, connect=min(value, 10.0), total=None if streamed else value)
 
     def limits(self, now: float) -> Limits:
         """Return the deadlines of a call that begins now."""
@@ -80,6 +153,10 @@ class Limits(msgspec.Struct, frozen=True):
     def allow(self, delay: float, now: float) -> bool:
         """Return whether there is time left after waiting so long."""
         return self.until is None or now + delay < self.until
+
+
+def _first(*limits: Any) -> Any:
+    return next((limit for limit in limits if not is_absent(limit)), None)
 
 
 def _is_duration(value: object) -> bool:

@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING, Any
 from apertis import logs
 from apertis.endpoints import raw
 from apertis.endpoints.parameters import takes
-from apertis.sansio.call import NOT_GIVEN, NotGiven
+from apertis.models import URL, RequestHeaders
+from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
-from apertis.sync.resources import Messages, Models
+from apertis.sync.resources import Messages, Models, open_events
 from apertis.sync.sender import Sender
+from apertis.sync.stream import Stream
 from apertis.sync.wire import Transport, Wire
 from apertis.version import __version__
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
-    from apertis.params import OptionParams
+    from apertis.compat.middleware import MiddlewareInput
+    from apertis.params import OptionParams, VerbParams
+    from apertis.sansio.marks import Omit
     from apertis.sansio.timeouts import Timeout
+    from apertis.sync.beta import Beta
+    from apertis.sync.raw import WithRawResponse, WithStreamingResponse
 
 
 class Apertis:
@@ -38,6 +44,7 @@ class Apertis:
         max_retry_after: The longest wait in seconds that a service may ask for; above it the error
             is raised at once.
         default_headers: Sent with every request. None as a value leaves a header out.
+        default_query: Query parameters of every request.
         anthropic_version: The version of the API; the default takes `temperature`, `top_p` and
             `top_k`, which later ones refuse.
         http_client: An `httpx2.Client` to send over instead of the built-in connections.
@@ -45,6 +52,7 @@ class Apertis:
             `NO_PROXY` say; an empty string for none.
         ssl_context: Else the system's trust, or `SSL_CERT_FILE`.
         max_connections: How many may be open at once; further calls wait their turn.
+        middleware: Functions `(request, call_next)` around each attempt, the outermost first.
     """
 
     if TYPE_CHECKING:
@@ -63,12 +71,14 @@ class Apertis:
         timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
         max_retries: int = 2,
         max_retry_after: float = 60.0,
-        default_headers: Mapping[str, str | None] | None = None,
+        default_headers: Mapping[str, str | Omit | None] | None = None,
+        default_query: Mapping[str, Any] | None = None,
         anthropic_version: str | NotGiven = NOT_GIVEN,
         http_client: Any = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         max_connections: int = MAX_CONNECTIONS,
+        middleware: Sequence[MiddlewareInput] | None = None,
     ) -> None:
         logs.configure(os.environ)
         given = {
@@ -78,11 +88,12 @@ class Apertis:
             "max_retries": max_retries,
             "max_retry_after": max_retry_after,
             "default_headers": default_headers,
+            "default_query": default_query,
             "anthropic_version": anthropic_version,
         }
         settings = settings_from(os.environ, given, __version__)
         transport: Transport
-        if http_client is None:
+        if http_client is None or is_absent(http_client):
             transport = Wire(proxy=proxy, tls=ssl_context, max_connections=max_connections)
         else:
             from apertis.sansio.injection import refuse_options
@@ -90,10 +101,18 @@ class Apertis:
 
             refuse_options(proxy=proxy, ssl_context=ssl_context, max_connections=max_connections)
             transport = InjectedTransport(http_client)
-        self._use(settings, transport)
+        self._use(settings, transport, () if middleware is None else tuple(middleware))
 
-    def _use(self, settings: ClientSettings, transport: Transport) -> None:
+    def _use(
+        self, settings: ClientSettings, transport: Transport, middleware: tuple[Any, ...]
+    ) -> None:
         self._sender = Sender(settings, transport)
+        if middleware:
+            from apertis.sync.middleware import MiddlewareSender
+
+            self._sender = MiddlewareSender(settings, transport, middleware)
+        self.middleware = middleware
+        self._closed = False
         self.messages = Messages(self._sender)
         self.models = Models(self._sender)
 
@@ -105,28 +124,122 @@ class Apertis:
         # What may be shared between clients is shared: settings that cannot change, connections.
         return self.with_options()
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            from apertis.compat.names import no_such_name
+
+            raise no_such_name(f"{type(self).__name__!r} object", name)
+
     @property
-    def base_url(self) -> str:
+    def base_url(self) -> URL:
         """The URL that requests go to, without `/v1`."""
         origin = self._sender.settings.origin
-        return origin.url + origin.prefix
+        return URL(origin.url + origin.prefix)
+
+    @property
+    def api_key(self) -> str | None:
+        """The API key. It can be set; `with_options` makes a client with another one."""
+        return self._sender.settings.api_key
+
+    @api_key.setter
+    def api_key(self, value: str) -> None:
+        self._sender.settings = self._sender.settings.changed(api_key=value)
+
+    @property
+    def max_retries(self) -> int:
+        """The number of retries."""
+        return self._sender.settings.retry.max_retries
+
+    @max_retries.setter
+    def max_retries(self, value: int) -> None:
+        self._sender.settings = self._sender.settings.changed(max_retries=value)
+
+    @property
+    def timeout(self) -> float | Timeout | None:
+        """The deadlines, as they were given."""
+        return self._sender.settings.timeout
+
+    @timeout.setter
+    def timeout(self, value: float | Timeout | None) -> None:
+        self._sender.settings = self._sender.settings.changed(timeout=value)
+
+    @property
+    def default_headers(self) -> RequestHeaders:
+        """The headers of every request, the client's own among them."""
+        headers = self._sender.settings.headers()
+        return RequestHeaders({k: v for k, v in headers.items() if k != "host"})
+
+    @property
+    def default_query(self) -> dict[str, Any]:
+        """The query parameters of every request."""
+        return dict(self._sender.settings.default_query)
+
+    @property
+    def beta(self) -> Beta:
+        """The same resources, where `anthropic` has those with beta features."""
+        from apertis.sync.beta import Beta
+
+        return Beta(self)
+
+    @property
+    def with_raw_response(self) -> WithRawResponse:
+        """The same resources, whose methods return the HTTP response."""
+        from apertis.sync.raw import WithRawResponse
+
+        return WithRawResponse(self._sender)
+
+    @property
+    def with_streaming_response(self) -> WithStreamingResponse:
+        """The same as `with_raw_response`, for `with` blocks."""
+        from apertis.sync.raw import WithStreamingResponse
+
+        return WithStreamingResponse(self.with_raw_response)
 
     def with_options(
         self,
         *,
-        api_key: str | NotGiven = NOT_GIVEN,
-        base_url: str | NotGiven = NOT_GIVEN,
+        api_key: str | NotGiven | None = NOT_GIVEN,
+        base_url: str | NotGiven | None = NOT_GIVEN,
         timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
-        max_retries: int | NotGiven = NOT_GIVEN,
-        max_retry_after: float | NotGiven = NOT_GIVEN,
-        default_headers: Mapping[str, str | None] | NotGiven = NOT_GIVEN,
-        anthropic_version: str | NotGiven = NOT_GIVEN,
+        max_retries: int | NotGiven | None = NOT_GIVEN,
+        max_retry_after: float | NotGiven | None = NOT_GIVEN,
+        default_headers: Mapping[str, str | Omit | None] | NotGiven | None = NOT_GIVEN,
+        set_default_headers: Mapping[str, str | Omit | None] | NotGiven | None = NOT_GIVEN,
+        default_query: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
+        set_default_query: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
+        anthropic_version: str | NotGiven | None = NOT_GIVEN,
+        http_client: Any = None,
+        middleware: Sequence[MiddlewareInput] | NotGiven | None = NOT_GIVEN,
     ) -> Self:
-        """Return a copy with other settings that shares the connections; headers are added."""
-        changes = {name: value for name, value in locals().items() if name != "self"}
+        """Return a copy with other settings that shares the connections.
+
+        `default_headers` and `default_query` are added, `set_default_headers` and
+        `set_default_query` stand in place of those that were. None changes nothing, but for
+        `timeout`.
+        """
+        given = dict(locals())
+        for name in ("self", "http_client", "middleware"):
+            del given[name]
+        changes = {k: v for k, v in given.items() if v is not None or k == "timeout"}
+        settings = self._sender.settings.changed(**changes)
+        transport: Transport = self._sender.transport
+        if http_client is not None and not is_absent(http_client):
+            from apertis.sync.injected import InjectedTransport
+
+            transport = InjectedTransport(http_client)
+        around = self.middleware
+        if not isinstance(middleware, NotGiven) and not is_absent(middleware):
+            around = tuple(middleware or ())
         copy = object.__new__(type(self))
-        copy._use(self._sender.settings.changed(**changes), self._sender.transport)
+        copy._use(settings, transport, around)
         return copy
+
+    copy = with_options
+
+    def with_middleware(self, *middleware: MiddlewareInput) -> Self:
+        """Return a copy with more middleware, inside that which is there."""
+        return self.with_options(middleware=[*self.middleware, *middleware])
 
     @takes("OptionParams")
     def request(
@@ -135,8 +248,40 @@ class Apertis:
         """Call an endpoint that has no method yet, such as `/v1/files`; return the decoded JSON."""
         return self._sender.send(raw.request(method, path, json, options))
 
+    def get(self, path: str, **options: Unpack[VerbParams]) -> Any:
+        """Get what is at a path, as a `cast_to`: a model, `dict`, `str`, `httpx2.Response`."""
+        return self._verb("GET", path, options)
+
+    def post(self, path: str, **options: Unpack[VerbParams]) -> Any:
+        """Post a body to a path; as `get`. With `stream=True` the response is an event stream."""
+        return self._verb("POST", path, options)
+
+    def put(self, path: str, **options: Unpack[VerbParams]) -> Any:
+        """Put a body to a path; as `get`."""
+        return self._verb("PUT", path, options)
+
+    def patch(self, path: str, **options: Unpack[VerbParams]) -> Any:
+        """Patch what is at a path; as `get`."""
+        return self._verb("PATCH", path, options)
+
+    def delete(self, path: str, **options: Unpack[VerbParams]) -> Any:
+        """Delete what is at a path; as `get`."""
+        return self._verb("DELETE", path, options)
+
+    def _verb(self, method: str, path: str, options: Mapping[str, Any]) -> Any:
+        call = raw.verb(method, path, options)
+        if call.streamed:
+            return Stream(open_events(self._sender, call))
+        return self._sender.send(call)
+
+    @property
+    def is_closed(self) -> bool:
+        """True after `close()`. A closed client opens new connections when it is used again."""
+        return self._closed
+
     def close(self) -> None:
         """Close the connections that are kept; the client opens new ones when it is used again."""
+        self._closed = True
         self._sender.transport.close()
 
     def __enter__(self) -> Self:

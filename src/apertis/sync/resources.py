@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from apertis.endpoints import batches, messages, models
 from apertis.endpoints.parameters import takes
+from apertis.sansio.marks import is_absent
 from apertis.sync.pages import Page, first_page
 from apertis.sync.stream import (
     EventSource,
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
         StreamParams,
     )
     from apertis.sansio.call import Call
+    from apertis.sync.raw import (
+        BatchesWithRawResponse,
+        MessagesWithRawResponse,
+        ModelsWithRawResponse,
+        WithStreamingResponse,
+    )
     from apertis.sync.sender import Sender
 
 
@@ -46,6 +53,20 @@ class Batches:
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
+
+    @property
+    def with_raw_response(self) -> BatchesWithRawResponse:
+        """The same methods, which return the HTTP response."""
+        from apertis.sync.raw import BatchesWithRawResponse
+
+        return BatchesWithRawResponse(self._sender)
+
+    @property
+    def with_streaming_response(self) -> WithStreamingResponse:
+        """The same as `with_raw_response`, for `with` blocks."""
+        from apertis.sync.raw import WithStreamingResponse
+
+        return WithStreamingResponse(self.with_raw_response)
 
     @takes("BatchCreateParams")
     def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
@@ -118,6 +139,20 @@ class Messages:
         self._sender = sender
         self.batches = Batches(sender)
 
+    @property
+    def with_raw_response(self) -> MessagesWithRawResponse:
+        """The same methods, which return the HTTP response."""
+        from apertis.sync.raw import MessagesWithRawResponse
+
+        return MessagesWithRawResponse(self._sender)
+
+    @property
+    def with_streaming_response(self) -> WithStreamingResponse:
+        """The same as `with_raw_response`, for `with` blocks."""
+        from apertis.sync.raw import WithStreamingResponse
+
+        return WithStreamingResponse(self.with_raw_response)
+
     @overload
     def create(
         self, *, stream: Literal[False] | None = None, **params: Unpack[CreateParams]
@@ -145,7 +180,7 @@ class Messages:
         if stream is True:
             return Stream(open_events(self._sender, messages.stream(params)))
         given: dict[str, Any] = {**params}
-        if stream is not None:
+        if stream is not None and not is_absent(stream):
             given["stream"] = stream
         call = messages.create(given)
         if not call.streamed:
@@ -188,6 +223,20 @@ class Models:
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
+
+    @property
+    def with_raw_response(self) -> ModelsWithRawResponse:
+        """The same methods, which return the HTTP response."""
+        from apertis.sync.raw import ModelsWithRawResponse
+
+        return ModelsWithRawResponse(self._sender)
+
+    @property
+    def with_streaming_response(self) -> WithStreamingResponse:
+        """The same as `with_raw_response`, for `with` blocks."""
+        from apertis.sync.raw import WithStreamingResponse
+
+        return WithStreamingResponse(self.with_raw_response)
 
     @takes("ModelListParams")
     def list(self, **params: Unpack[ModelListParams]) -> Page[ModelInfo]:

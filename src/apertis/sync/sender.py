@@ -30,6 +30,10 @@ class Sender:
         self.settings = settings
         self.transport = transport
 
+    def over(self, transport: Transport) -> Sender:
+        """Return a sender by the same settings over another transport."""
+        return Sender(self.settings, transport)
+
     def send(self, call: Call[T]) -> T:
         """Return the result of a call, or the error that it ended in."""
         attempts = RetryState(call, self.settings)
@@ -94,7 +98,8 @@ class Sender:
         if isinstance(beginning, bytes) and begins_document(beginning):
             return judged(read_all(answer, attempts.secrets, beginning))
         info = attempts.info(answer.status, headers)
-        source = EventSource(answer, EventReading(headers, attempts.secrets()), info)
+        reading = EventReading(headers, attempts.secrets())
+        source = EventSource(answer, reading, info, attempts.request[:3])
         source.read_ahead(beginning)
         return source
 

@@ -1,0 +1,584 @@
+"""Responses as HTTP: `with_raw_response` and `with_streaming_response` of client and resources."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+
+import msgspec
+
+from apertis.aio.pages import AsyncPage
+from apertis.aio.stream import AsyncMessageStream, AsyncStream, EventSource
+from apertis.attempts import parsed
+from apertis.compat.ready import Ready
+from apertis.compat.text import TextLines, text_decoder
+from apertis.endpoints import batches, messages, models, raw
+from apertis.endpoints.parameters import takes
+from apertis.models import Headers, ResponseInfo, Result, WholeResponse
+from apertis.sansio.marks import is_absent
+from apertis.sansio.outcome import Failure, Response, error_from, tell_request
+from apertis.sansio.request import request_info
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from types import TracebackType
+    from typing import Unpack
+
+    from apertis.aio.sender import Sender
+    from apertis.aio.wire import Answer, Transport
+    from apertis.models import (
+        DeletedMessageBatch,
+        Message,
+        MessageBatch,
+        MessageBatchIndividualResponse,
+        MessageTokensCount,
+        ModelInfo,
+        RequestInfo,
+    )
+    from apertis.models import Page as PageData
+    from apertis.params import (
+        BatchCreateParams,
+        CountTokensParams,
+        CreateParams,
+        ListParams,
+        ModelListParams,
+        OptionParams,
+        StreamParams,
+    )
+    from apertis.sansio.call import Call
+    from apertis.sansio.request import Origin
+    from apertis.sansio.timeouts import Limits
+
+T = TypeVar("T")
+
+
+class KeptAnswer:
+    """A response whose body can be read again from its beginning, until somebody forgets it."""
+
+    __slots__ = ("_answer", "_end", "_keeps", "_next", "_parts", "headers", "status")
+
+    def __init__(self, answer: Answer) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self._answer = answer
+        self._parts: list[bytes] = []
+        self._next = 0
+        self._end: bytes | Failure | None = None
+        self._keeps = True
+
+    async def read(self) -> bytes | Failure:
+        """Return the next bytes of the body, or those that were read before."""
+        if self._next < len(self._parts):
+            self._next += 1
+            return self._parts[self._next - 1]
+        if self._end is not None:
+            return self._end
+        data = await self._answer.read()
+        if isinstance(data, Failure) or not data:
+            self._end = data
+        elif self._keeps:
+            self._parts.append(data)
+            self._next += 1
+        return data
+
+    def whole(self) -> bytes | None:
+        """Return the rest of the body if all of it is here; None if it must be read."""
+        if self._end is None:
+            data = self._answer.whole()
+            if data is None:
+                return None
+            self._end = b""
+            self._parts.append(data)
+        rest, self._next = self._parts[self._next :], len(self._parts)
+        return b"".join(rest) if self._end == b"" else None
+
+    async def drain(self) -> None:
+        """Read the end of the body, if it comes at once, so that the connection can be kept."""
+        await self._answer.drain()
+
+    async def close(self) -> None:
+        """Give the connection back if the response is whole, else close it."""
+        await self._answer.close()
+
+    def interrupt(self) -> None:
+        """Let a `read` end that somebody else waits in, if that can be done."""
+        self._answer.interrupt()
+
+    def rewind(self) -> None:
+        """Read from the beginning again."""
+        self._next = 0
+
+    def forget(self) -> None:
+        """Keep nothing more of what is read."""
+        self._keeps = False
+
+
+class Recorder:
+    """A transport over another one that knows the last request, and keeps its response."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._started = time.monotonic()
+        self._tries = 0
+        self.request: tuple[Origin, str, bytes, bytes] | None = None
+        self.answer: KeptAnswer | None = None
+
+    async def open(
+        self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
+    ) -> Answer | Failure:
+        """Send the request and wait for the head of the response."""
+        self.request = (origin, method, head, body)
+        self._tries += 1
+        answer = await self._transport.open(origin, method, head, body, limits)
+        if isinstance(answer, Failure):
+            return answer
+        self.answer = KeptAnswer(answer)
+        return self.answer
+
+    async def close(self) -> None:
+        """Close the connections that are kept."""
+        await self._transport.close()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, in the event loop of the connections."""
+        await self._transport.sleep(seconds)
+
+    def info(self, secrets: Callable[[], tuple[str, ...]]) -> ResponseInfo:
+        """Build the information on the last response."""
+        answer = _known(self.answer)
+        elapsed = time.monotonic() - self._started
+        return ResponseInfo(
+            answer.status, Headers(answer.headers, secrets), self._tries - 1, elapsed
+        )
+
+
+def _known(value: T | None) -> T:
+    assert value is not None  # noqa: S101 - a call has ended well.
+    return value
+
+
+class AsyncAPIResponse(Generic[T]):
+    """A response as HTTP: status, headers, body, the request it answers, and its parsed value."""
+
+    def __init__(
+        self,
+        request: RequestInfo,
+        info: ResponseInfo,
+        answer: KeptAnswer | None,
+        parse: Callable[[bytes], T],
+        *,
+        body: bytes | None = None,
+        parses_body: bool = False,
+    ) -> None:
+        self.http_request = request
+        self.answer = answer
+        self._info = info
+        self._parse = parse
+        self._parses_body = parses_body
+        self._body = body
+        self._parsed: dict[Any, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<AsyncAPIResponse [{self.status_code}] {self.method} {self.http_request.url}>"
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+        return self._info.status
+
+    @property
+    def headers(self) -> Headers:
+        """The response's headers: a mapping by name in any case."""
+        return self._info.headers
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's name for the request."""
+        return self._info.request_id
+
+    @property
+    def workspace_id(self) -> str | None:
+        """The workspace that the request was counted to, where the service tells it."""
+        return self.headers.get("anthropic-workspace-id")
+
+    @property
+    def retries_taken(self) -> int:
+        """The number of tries before this one."""
+        return self._info.retries
+
+    @property
+    def elapsed(self) -> timedelta:
+        """The time from the call's beginning to the response's head, retries included."""
+        return timedelta(seconds=self._info.elapsed)
+
+    @property
+    def http_version(self) -> str:
+        """`HTTP/1.1`, or what a client of your own speaks."""
+        return self._info.http_version
+
+    @property
+    def method(self) -> str:
+        """The method of the request."""
+        return self.http_request.method
+
+    @property
+    def url(self) -> str:
+        """The URL of the request."""
+        return self.http_request.url
+
+    @property
+    def http_response(self) -> WholeResponse:
+        """The response by the names that httpx has; its body as far as it was read."""
+        info = self._info
+        return WholeResponse(
+            info.status,
+            info.headers,
+            info.retries,
+            info.elapsed,
+            info.http_version,
+            self._body or b"",
+            self.http_request,
+        )
+
+    @property
+    def content(self) -> bytes:
+        """The body as far as it was read."""
+        return self._body or b""
+
+    def parse(self, *, to: Any = None) -> Awaitable[T]:
+        """Return what the method itself returns: a message, a stream, a page; or a `to`."""
+        if self._body is None and (self._parses_body or to is not None):
+            return self._read_and_parse(to)
+        if to not in self._parsed:
+            if to is None:
+                self._parsed[to] = self._parse(self.content)
+            else:
+                response = Response(self.status_code, self.headers, self.content)
+                self._parsed[to] = raw.cast_to(to)(response)
+        return Ready(cast("T", self._parsed[to]))
+
+    async def _read_and_parse(self, to: Any) -> T:
+        await self.read()
+        return await self.parse(to=to)
+
+    async def read(self) -> bytes:
+        """Read the whole body."""
+        if self._body is None:
+            body = bytearray()
+            async for part in self._parts():
+                body += part
+            self._body = bytes(body)
+        return self._body
+
+    async def text(self) -> str:
+        """Read the whole body as text."""
+        return (await self.read()).decode("utf-8", "replace")
+
+    async def json(self) -> Any:
+        """Read the whole body as JSON."""
+        return msgspec.json.decode(await self.read())
+
+    async def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the body as it comes, or in pieces of `chunk_size`."""
+        left = b""
+        async for part in self._parts():
+            if chunk_size is None:
+                yield part
+                continue
+            left += part
+            while len(left) >= chunk_size:
+                yield left[:chunk_size]
+                left = left[chunk_size:]
+        if left:
+            yield left
+
+    async def iter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+        """Yield the body as text; no character is cut."""
+        decoder = text_decoder()
+        async for part in self.iter_bytes(chunk_size):
+            if text := decoder.decode(part):
+                yield text
+        if text := decoder.decode(b"", final=True):
+            yield text
+
+    async def iter_lines(self) -> AsyncIterator[str]:
+        """Yield the lines of the body, without their ends."""
+        lines = TextLines()
+        async for text in self.iter_text():
+            for line in lines.feed(text):
+                yield line
+        for line in lines.finish():
+            yield line
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        if self._body is not None:
+            if self._body:
+                yield self._body
+            return
+        answer = _known(self.answer)
+        answer.rewind()
+        while data := await answer.read():
+            if isinstance(data, Failure):
+                error = error_from(data, now=time.time(), retries=self.retries_taken)
+                raise tell_request(error, self.http_request)
+            yield data
+
+    async def close(self) -> None:
+        """Give the connection back if the response is whole, else close it."""
+        if self.answer is not None:
+            await self.answer.close()
+
+
+class AsyncRawCalls:
+    """Calls that give a response as HTTP; retries and errors are those of every call."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    async def send(
+        self, call: Call[Any], make: Callable[[Any], Any] | None = None
+    ) -> AsyncAPIResponse[Any]:
+        """Return the response of a call, read whole; `make` makes its value of the result."""
+        recorder = Recorder(self._sender.transport)
+        given: Any = msgspec.structs.replace(call, read=_keep)
+        whole = await self._sender.over(recorder).send(given)
+        if not isinstance(whole, _Whole):
+            # A middleware's own.
+            return cast("AsyncAPIResponse[Any]", whole)
+        info, came, request = whole.response, whole.came, self._request(recorder, call)
+
+        def parse(_: bytes) -> Any:
+            result = parsed(call, came, info, request, self._sender.settings.secrets_of(call))
+            return result if make is None else make(result)
+
+        return AsyncAPIResponse(request, info, recorder.answer, parse, body=came.body)
+
+    async def open(
+        self, call: Call[Message], make: Callable[[EventSource], Any]
+    ) -> AsyncAPIResponse[Any]:
+        """Return the response of a streamed call; `make` makes its value of the events."""
+        recorder = Recorder(self._sender.transport)
+        source = await self._sender.over(recorder).open(call)
+        if not isinstance(source, EventSource):
+            raise messages.not_streamed_error(source)
+        answer = _known(recorder.answer)
+
+        def parse(_: bytes) -> Any:
+            answer.forget()
+            return make(source)
+
+        return AsyncAPIResponse(self._request(recorder, call), source.info, answer, parse)
+
+    async def lines(self, call: Call[T]) -> AsyncAPIResponse[AsyncIterator[T]]:
+        """Return the response of a call whose body is lines."""
+        recorder = Recorder(self._sender.transport)
+        lines = await self._sender.over(recorder).lines(call)
+        answer = _known(recorder.answer)
+        info = recorder.info(lambda: self._sender.settings.secrets_of(call))
+
+        def parse(_: bytes) -> AsyncIterator[T]:
+            answer.forget()
+            return lines
+
+        return AsyncAPIResponse(self._request(recorder, call), info, answer, parse)
+
+    def _request(self, recorder: Recorder, call: Call[Any]) -> RequestInfo:
+        if recorder.request is not None:
+            return request_info(*recorder.request)
+        settings = self._sender.settings
+        return request_info(settings.origin, call.method, settings.head(call), call.body or b"")
+
+
+class _Whole(Result):
+    """A response, as the result of a call that reads nothing of it."""
+
+    came: Response
+
+
+def _keep(response: Response) -> _Whole:
+    return _Whole(came=response)
+
+
+class AsyncBatchesWithRawResponse:
+    """The methods of `client.messages.batches`, which return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self._calls = AsyncRawCalls(sender)
+
+    @takes("BatchCreateParams")
+    async def create(self, **params: Unpack[BatchCreateParams]) -> AsyncAPIResponse[MessageBatch]:
+        """Create a batch."""
+        return await self._calls.send(batches.create(params))
+
+    @takes("OptionParams")
+    async def retrieve(
+        self, message_batch_id: str, **options: Unpack[OptionParams]
+    ) -> AsyncAPIResponse[MessageBatch]:
+        """Return the current state of a batch."""
+        return await self._calls.send(batches.retrieve(message_batch_id, options))
+
+    @takes("ListParams")
+    async def list(self, **params: Unpack[ListParams]) -> AsyncAPIResponse[AsyncPage[MessageBatch]]:
+        """Return a page of the batches."""
+        return await _page(self._sender, batches.list_, params)
+
+    @takes("OptionParams")
+    async def cancel(
+        self, message_batch_id: str, **options: Unpack[OptionParams]
+    ) -> AsyncAPIResponse[MessageBatch]:
+        """Cancel a batch."""
+        return await self._calls.send(batches.cancel(message_batch_id, options))
+
+    @takes("OptionParams")
+    async def delete(
+        self, message_batch_id: str, **options: Unpack[OptionParams]
+    ) -> AsyncAPIResponse[DeletedMessageBatch]:
+        """Delete a batch that has ended."""
+        return await self._calls.send(batches.delete(message_batch_id, options))
+
+    @takes("OptionParams")
+    async def results(
+        self, message_batch_id: str, **options: Unpack[OptionParams]
+    ) -> AsyncAPIResponse[AsyncIterator[MessageBatchIndividualResponse]]:
+        """Return the results of an ended batch."""
+        return await self._calls.lines(batches.results(message_batch_id, options))
+
+
+class AsyncMessagesWithRawResponse:
+    """The methods of `client.messages`, which return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._calls = AsyncRawCalls(sender)
+        self.batches = AsyncBatchesWithRawResponse(sender)
+
+    @overload
+    async def create(
+        self, *, stream: Literal[False] | None = None, **params: Unpack[CreateParams]
+    ) -> AsyncAPIResponse[Message]: ...
+    @overload
+    async def create(
+        self, *, stream: Literal[True], **params: Unpack[CreateParams]
+    ) -> AsyncAPIResponse[AsyncStream]: ...
+    @overload
+    async def create(
+        self, *, stream: bool, **params: Unpack[CreateParams]
+    ) -> AsyncAPIResponse[Any]: ...
+    @takes("CreateParams")
+    async def create(
+        self, *, stream: bool | None = None, **params: Unpack[CreateParams]
+    ) -> AsyncAPIResponse[Any]:
+        """Send a request; `parse()` gives the message, or with `stream=True` its events."""
+        if stream is True:
+            return await self._calls.open(messages.stream(params), AsyncStream)
+        given: dict[str, Any] = {**params}
+        if stream is not None and not is_absent(stream):
+            given["stream"] = stream
+        call = messages.create(given)
+        if not call.streamed:
+            return await self._calls.send(call)
+        response = await self._calls.open(call, AsyncMessageStream)
+        message = await (await response.parse()).get_final_message()
+        return AsyncAPIResponse(
+            response.http_request, message.response, response.answer, lambda _: message
+        )
+
+    @takes("StreamParams")
+    async def stream(self, **params: Unpack[StreamParams]) -> AsyncAPIResponse[AsyncMessageStream]:
+        """Open a stream; `parse()` gives the stream helper."""
+        return await self._calls.open(messages.stream(params), AsyncMessageStream)
+
+    @takes("CountTokensParams")
+    async def count_tokens(
+        self, **params: Unpack[CountTokensParams]
+    ) -> AsyncAPIResponse[MessageTokensCount]:
+        """Count the input tokens that a request would have."""
+        return await self._calls.send(messages.count_tokens(params))
+
+
+class AsyncModelsWithRawResponse:
+    """The methods of `client.models`, which return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    @takes("ModelListParams")
+    async def list(
+        self, **params: Unpack[ModelListParams]
+    ) -> AsyncAPIResponse[AsyncPage[ModelInfo]]:
+        """Return a page of the models."""
+        return await _page(self._sender, models.list_, params)
+
+    @takes("OptionParams")
+    async def retrieve(
+        self, model_id: str, **options: Unpack[OptionParams]
+    ) -> AsyncAPIResponse[ModelInfo]:
+        """Return one model."""
+        return await AsyncRawCalls(self._sender).send(models.retrieve(model_id, options))
+
+
+async def _page(
+    sender: Sender,
+    endpoint: Callable[[Mapping[str, Any]], Call[PageData[Any]]],
+    params: Mapping[str, Any],
+) -> AsyncAPIResponse[Any]:
+    def make(page: PageData[Any]) -> AsyncPage[Any]:
+        return AsyncPage(sender, endpoint, params, page)
+
+    return await AsyncRawCalls(sender).send(endpoint(params), make)
+
+
+class AsyncWithRawResponse:
+    """`client.with_raw_response`: the resources, whose methods return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self.messages = AsyncMessagesWithRawResponse(sender)
+        self.models = AsyncModelsWithRawResponse(sender)
+
+    @property
+    def beta(self) -> AsyncWithRawResponse:
+        """The same: beta features are parameters."""
+        return self
+
+
+class AsyncResponseContextManager:
+    """A response for an `async with` block, at whose end it is closed."""
+
+    def __init__(self, start: Callable[[], Awaitable[Any]]) -> None:
+        self._start = start
+        self._response: Any = None
+
+    async def __aenter__(self) -> Any:
+        self._response = await self._start()
+        return self._response
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._response is not None:
+            await self._response.close()
+
+
+class AsyncWithStreamingResponse:
+    """`with_streaming_response`: the same methods, each to be used in an `async with` block."""
+
+    def __init__(self, resource: Any) -> None:
+        self._resource = resource
+
+    def __getattr__(self, name: str) -> Any:
+        found: Any = getattr(self._resource, name)
+        if not callable(found):
+            return AsyncWithStreamingResponse(found)
+        call: Any = found
+
+        def method(*args: Any, **params: Any) -> AsyncResponseContextManager:
+            async def start() -> Any:
+                return await call(*args, **params)
+
+            return AsyncResponseContextManager(start)
+
+        return method

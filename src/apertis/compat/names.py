@@ -1,0 +1,172 @@
+"""Names of `anthropic` that belong to other products, or that Apertis has another way for."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+OFFICIAL = "use the official `anthropic` package for it, beside this one or with our gateway"
+
+# What a name stands for, and what to do; the first pattern that fits the whole dotted name counts.
+ELSEWHERE = tuple(
+    (re.compile(pattern), sentence)
+    for pattern, sentence in (
+        (
+            (
+                r"(Async)?Anthropic(AWS|Bedrock\w*|Vertex|GoogleCloud|Foundry)"
+                r"|lib\.(aws|bedrock|vertex|google_cloud|foundry)\b.*"
+            ),
+            f"belongs to Claude on another company's cloud; {OFFICIAL}",
+        ),
+        (
+            (
+                r"(Async)?AccessToken\w*|AnthropicProvider|(Identity|Static|Env)Token\w*|TokenCache"
+                r"|Credential(s|Result)\w*|WorkloadIdentity\w*|InMemoryConfig|BaseURLBoundProvider"
+                r"|default_credentials|exchange_federation_assertion|lib\.credentials\b.*"
+            ),
+            "belongs to their profiles and workload identity; pass `api_key` or `auth_token`",
+        ),
+        (
+            (
+                r"lib\.(environments|sessions)\b.*|lib\.tools\.(agent_toolset|_beta_session_runner)\b.*"
+                r"|.*ManagedAgents?\w*.*|MANAGED_AGENTS_BETA"
+            ),
+            f"belongs to Managed Agents, another product; {OFFICIAL}",
+        ),
+        (
+            (
+                r"(resources\.)?(beta\.)?(Async)?(files|skills|user_profiles|organization|Files|Skills"
+                r"|UserProfiles|Organization|agents|compliance|deployments|deployment_runs|dreams"
+                r"|environments|memory_stores|sessions|tunnels|vaults|webhooks)(With\w+)?"
+            ),
+            (
+                "belongs to another product than the Messages API; `client.request()` reaches its "
+                f"endpoints where your service has them, or {OFFICIAL}"
+            ),
+        ),
+        (
+            r"lib\.threads\b.*",
+            "belongs to threads that the service keeps; `thread=` of `messages.create` takes one",
+        ),
+        (
+            r"APIWebhookValidationError",
+            f"belongs to webhooks, another product; {OFFICIAL}",
+        ),
+        (
+            r"BetaFallbackState|BetaRefusalFallbackMiddleware|lib\.middleware\b.*",
+            (
+                "is done by the service: pass `fallbacks=[{'model': ...}]`, or Apertis's own "
+                "`fallback_models=[...]`, to `messages.create`"
+            ),
+        ),
+        (
+            r"(Resolved)?OpenTelemetry\w+",
+            (
+                "belongs to their tracing; `middleware=` sees each attempt, and `message.response` "
+                "tells of each response"
+            ),
+        ),
+        (
+            r"DefaultAioHttpClient",
+            (
+                "is not needed: the built-in connections are faster than aiohttp's; leave "
+                "`http_client` out"
+            ),
+        ),
+        (
+            (
+                r"(CMEK|ClaudeCode|Organization|ParentOrganization|RequestBody|Workspace"
+                r"|LinkedOrganization|SandboxEgress|ContractSpend|EnforcedSpend|RampLimit)\w+Error"
+            ),
+            (
+                "is a class for one cause; catch the class of its status, and look at "
+                "`error.error_code`"
+            ),
+        ),
+        (
+            r"Completion\w*|resources\.(Async)?Completions?|completions",
+            "belongs to text completions, which are gone; use `client.messages.create`",
+        ),
+    )
+)
+
+# Modules of `anthropic` that are not here by these names: what programs take from them is at our
+# root, or in `DEEP`.
+VIEWS = frozenset(
+    {
+        *("_base_client", "_client", "_constants", "_exceptions", "_middleware", "_models"),
+        *("_request", "_response", "_streaming", "_types", "_utils", "_version", "pagination"),
+        *("lib", "lib.streaming", "lib.tools", "resources", "resources.beta"),
+        *("resources.beta.messages", "resources.messages", "resources.models"),
+    }
+)
+DEEP = {
+    "AsyncBatches": "apertis.aio.resources:AsyncBatches",
+    "AsyncBeta": "apertis.aio.beta:AsyncBeta",
+    "AsyncMessages": "apertis.aio.resources:AsyncMessages",
+    "AsyncModels": "apertis.aio.resources:AsyncModels",
+    "AsyncPage": "apertis.aio.pages:AsyncPage",
+    "Batches": "apertis.sync.resources:Batches",
+    "Beta": "apertis.sync.beta:Beta",
+    "Headers": "apertis.models:Headers",
+    "Messages": "apertis.sync.resources:Messages",
+    "Models": "apertis.sync.resources:Models",
+    "SyncPage": "apertis.sync.pages:Page",
+    "is_given": "apertis.compat.values:is_given",
+}
+
+
+def sentence(name: str) -> str | None:
+    """Return what a name of `anthropic` belongs to, and what to do; None if we do not know it."""
+    for pattern, said in ELSEWHERE:
+        if pattern.fullmatch(name):
+            return f"`{name}` {said}"
+    return None
+
+
+def no_such_name(where: str, name: str) -> AttributeError:
+    """Return the exception for a name that something of ours does not have."""
+    said = sentence(name)
+    reason = f": {said}" if said else ""
+    return AttributeError(f"{where} has no attribute {name!r}{reason}", name=name)
+
+
+def find_spec(fullname: str) -> ModuleSpec | None:
+    """Return the spec of a module that shows names of our root; None for any other.
+
+    Raises:
+        ModuleNotFoundError: The module belongs to another product.
+    """
+    name = fullname.removeprefix("apertis.")
+    if name in VIEWS:
+        return ModuleSpec(fullname, View(), is_package=True)
+    if (said := sentence(name)) is not None:
+        raise ModuleNotFoundError(f"no module {fullname!r}: {said}", name=fullname)
+    return None
+
+
+class View(Loader):
+    """A loader of modules that show names of our root."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return the module, which has nothing of its own."""
+        return ModuleType(spec.name, f"Names of `apertis`, where `anthropic` has them: {spec.name}")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Let the module look its names up."""
+        own = module.__name__.removeprefix("apertis.")
+
+        def found(name: str) -> Any:
+            if name.startswith("__") or f"{own}.{name}" in VIEWS:
+                # The latter is a part of this package, which the import looks for next.
+                raise no_such_name(f"module {module.__name__!r}", name)
+            if sentence(f"{own}.{name}"):
+                raise no_such_name("module 'apertis'", f"{own}.{name}")
+            place, _, attribute = DEEP.get(name, f"apertis:{name}").partition(":")
+            return getattr(import_module(place), attribute)
+
+        module.__dict__["__getattr__"] = found

@@ -1,0 +1,186 @@
+# Generated from src/apertis/aio/middleware.py by tools/generate_sync.py (make format). Do not edit.
+"""A sender whose attempts go through the caller's middleware."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from apertis.attempts import parsed
+from apertis.compat.middleware import APIRequest, handlers
+from apertis.errors import APIConnectionError, ConfigurationError, RetryableError
+from apertis.models import Headers, ResponseInfo
+from apertis.sansio.outcome import Failure, Response, error_from, tell_request
+from apertis.sansio.reading import EventReading
+from apertis.sansio.request import request_info
+from apertis.sync.raw import APIResponse, KeptAnswer
+from apertis.sync.sender import Sender
+from apertis.sync.stream import EventSource, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from apertis.errors import APIError
+    from apertis.sansio.call import Call
+    from apertis.sansio.request import Origin
+    from apertis.sansio.settings import ClientSettings
+    from apertis.sansio.timeouts import Limits
+    from apertis.sync.wire import Answer, Transport
+
+T = TypeVar("T")
+
+
+class MiddlewareSender(Sender):
+    """A sender with middleware around each attempt, the outermost first."""
+
+    def __init__(
+        self, settings: ClientSettings, transport: Transport, middleware: Sequence[Any]
+    ) -> None:
+        super().__init__(settings, transport)
+        self.middleware = tuple(middleware)
+        self.handlers = handlers(self.middleware, asynchronous=False)
+
+    def over(self, transport: Transport) -> Sender:
+        """Return a sender by the same settings over another transport."""
+        return MiddlewareSender(self.settings, transport, self.middleware)
+
+    def send(self, call: Call[T]) -> T:
+        """Return the result of a call, or what a middleware returned in its place."""
+        attempts = Attempts(self, call)
+        try:
+            return Sender(self.settings, attempts).send(call)
+        except Instead as instead:
+            return instead.value  # type: ignore[no-any-return]  # As the middleware will have it.
+        except APIConnectionError as error:
+            raise attempts.wish_or(error) from error.__cause__
+
+    def open(self, call: Call[T]) -> EventSource | T:
+        """Return the events of a streamed call, or of the stream that a middleware returned."""
+        attempts = Attempts(self, call)
+        try:
+            return Sender(self.settings, attempts).open(call)
+        except Instead as instead:
+            source = getattr(instead.value, "source", None)
+            if isinstance(source, EventSource):
+                return source
+            kind = type(instead.value).__name__
+            raise ConfigurationError(
+                f"a middleware returned a {kind} for a streamed call, not a response or a stream"
+            ) from None
+        except APIConnectionError as error:
+            raise attempts.wish_or(error) from error.__cause__
+
+    def lines(self, call: Call[T]) -> Iterator[T]:
+        """Yield the value of each line of a response, or what a middleware returned instead."""
+        attempts = Attempts(self, call)
+        try:
+            return Sender(self.settings, attempts).lines(call)
+        except Instead as instead:
+            return instead.value  # type: ignore[no-any-return]  # As the middleware will have it.
+        except APIConnectionError as error:
+            raise attempts.wish_or(error) from error.__cause__
+
+
+class Instead(Exception):
+    """The value that a middleware returned in place of a response."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+
+class Attempts:
+    """A transport for one call: each request goes through the middleware, then to the network."""
+
+    def __init__(self, sender: MiddlewareSender, call: Call[Any]) -> None:
+        self._sender = sender
+        self._call = call
+        self._tries = 0
+        self._started = time.monotonic()
+        self._failed: tuple[APIError, Failure] | None = None
+        self._wish: RetryableError | None = None
+
+    def open(
+        self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
+    ) -> Answer | Failure:
+        """Let the middleware have the request; return the response that it returns."""
+        settings = self._sender.settings
+        tries, self._tries = self._tries, self._tries + 1
+        first = APIRequest(
+            self._call,
+            retries_taken=tries,
+            max_retries=settings.retry_of(self._call).max_retries,
+        )
+
+        def attempt(request: APIRequest) -> APIResponse[Any]:
+            sent, until = (origin, method, head, body), limits
+            call = request.call
+            if request is not first:
+                sent = (origin, call.method, settings.head(call), call.body or b"")
+                if call.timeout is not self._call.timeout:
+                    until = settings.timeout_of(call).limits(time.monotonic())
+            answer = self._sender.transport.open(*sent, until)
+            if isinstance(answer, Failure):
+                error = error_from(answer, now=time.time(), retries=tries)
+                self._failed = (tell_request(error, request_info(*sent[:3])), answer)
+                raise error
+            return self._response(sent, KeptAnswer(answer), tries)
+
+        chain: Callable[[APIRequest], Any] = attempt
+        for handler in reversed(self._sender.handlers):
+            chain = _around(handler, chain)
+        try:
+            result = chain(first)
+        except RetryableError as wish:
+            self._wish = wish
+            return Failure(wish.message, cause=wish)
+        except APIConnectionError as error:
+            if self._failed is not None and error is self._failed[0]:
+                return self._failed[1]
+            raise
+        if not isinstance(result, APIResponse) or result.answer is None:
+            raise Instead(result)
+        result.answer.rewind()
+        return result.answer
+
+    def _response(
+        self, sent: tuple[Origin, str, bytes, bytes], answer: KeptAnswer, retries: int
+    ) -> APIResponse[Any]:
+        call = self._call
+
+        def secrets() -> tuple[str, ...]:
+            return self._sender.settings.secrets_of(call)
+
+        headers = Headers(answer.headers, secrets)
+        info = ResponseInfo(answer.status, headers, retries, time.monotonic() - self._started)
+        request = request_info(*sent)
+
+        def parse(body: bytes) -> Any:
+            if call.streamed:
+                reading = EventReading(headers, secrets())
+                answer.rewind()
+                return Stream(EventSource(answer, reading, info, sent[:3]))
+            return parsed(call, Response(answer.status, headers, body), info, request, secrets())
+
+        return APIResponse(request, info, answer, parse, parses_body=not call.streamed)
+
+    def wish_or(self, error: APIError) -> Exception:
+        """Return the middleware's wish for another attempt, if that is what the call ended in."""
+        wish = self._wish
+        return wish if wish is not None and error.__cause__ is wish else error
+
+    def close(self) -> None:
+        """Do nothing: the connections are the client's."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, in the event loop of the connections."""
+        self._sender.transport.sleep(seconds)
+
+
+def _around(
+    handler: Callable[[APIRequest, Any], Any], call_next: Any
+) -> Callable[[APIRequest], Any]:
+    def handled(request: APIRequest) -> Any:
+        return handler(request, call_next)
+
+    return handled
