@@ -258,7 +258,7 @@ def decorators(node: Function) -> set[str]:
 
 def method_entry(owner: str, method: Function, functions: list[Function]) -> Iterator[str]:
     """Yield a method; of an overloaded one, the signatures that callers see."""
-    if decorators(method) & {"overload", "property"}:
+    if decorators(method) & {"overload", "property", f"{method.name}.setter"}:
         return
     heads = [f for f in functions if f.name == method.name and "overload" in decorators(f)]
     yield f"### {owner}.{method.name}"

@@ -28,6 +28,21 @@ def checked_context(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
     return context
 
 
+class Trust:
+    """The TLS context of a client: the caller's, or the default one, made at its first use."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = checked_context(context)
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context."""
+        if self._context is None:
+            self._context = default_context()
+        return self._context
+
+
 def default_context() -> ssl.SSLContext:
     """Create a context with the system's trusted certificates, or `SSL_CERT_FILE` if set.
 

@@ -17,6 +17,7 @@ PAGE_MODELS = ("claude-opus-4-5-20251101", "claude-sonnet-4.5", "claude-haiku-4-
 ABOUT_NAMES = {
     "src/apertis/sandbox/catalogue.py",
     "src/apertis/accounting/prices.py",
+    "src/apertis/compat/values.py",
     "src/apertis/gateway/keys/matching.py",
     "src/apertis/gateway/routing/targets.py",
 }

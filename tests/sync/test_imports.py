@@ -86,3 +86,19 @@ def test_a_client_that_was_never_used_leaves_without_a_word() -> None:
     """)
         == ""
     )
+
+
+def test_a_client_that_nobody_closed_is_gone_with_its_last_name() -> None:
+    """No cycle holds it: its sockets do not wait for the collector."""
+    run("""
+        import gc, weakref
+        from apertis import Apertis
+        from apertis.testing import ScriptedServer, json_response
+        with ScriptedServer([json_response(200, {})]) as server:
+            client = Apertis(api_key="k", base_url=server.base_url)
+            client.request("GET", "/v1/x")
+            gc.collect(); gc.disable()
+            wire = weakref.ref(client._sender.transport)
+            del client
+            assert wire() is None
+    """)

@@ -16,7 +16,7 @@ from apertis.sansio.outcome import MAX_ANSWER_BYTES, TOO_LARGE, Failure, Respons
 from apertis.sansio.proxy import checked_options, choose_proxy
 from apertis.sansio.reading import MAX_BLANK_BYTES, is_blank
 from apertis.sansio.timeouts import DRAIN_SECONDS
-from apertis.tls import checked_context, default_context
+from apertis.tls import Trust
 
 if TYPE_CHECKING:
     import ssl
@@ -181,7 +181,7 @@ class Wire:
     ) -> None:
         checked_options(proxy, max_connections)
         self._proxy = proxy
-        self._tls = checked_context(tls)
+        self._trust = Trust(tls)
         self._limit = max_connections
         self._codings = codings
         self._closed = False
@@ -225,12 +225,13 @@ class Wire:
         if loop not in self._guards:
             guard = self._guards[loop] = self._until_loop_ends(loop)
             await anext(guard)
+        trust, codings = self._trust, self._codings
 
         async def connect(limits: Limits) -> Connection | Failure:
-            context = self._context() if origin.tls else None
+            context = trust.context() if origin.tls else None
             connection = await dial(origin, proxy, context, limits)
             if not isinstance(connection, Failure):
-                connection.http.codings = self._codings
+                connection.http.codings = codings
             return connection
 
         pool = self._pools.setdefault((loop, origin), Pool(connect, self._limit, loop))
@@ -257,11 +258,6 @@ class Wire:
         for key in [key for key in list(self._pools) if key[0] is loop]:
             if (pool := self._pools.pop(key, None)) is not None:
                 pool.close()
-
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = default_context()
-        return self._tls
 
     async def close(self, *, for_good: bool = False) -> None:
         """Close the connections that are kept in this event loop, and let the loop see it.

@@ -15,7 +15,7 @@ from apertis.sansio.reading import MAX_BLANK_BYTES, is_blank
 from apertis.sansio.timeouts import DRAIN_SECONDS
 from apertis.sync.dial import dial
 from apertis.sync.pool import Pool
-from apertis.tls import checked_context, default_context
+from apertis.tls import Trust
 
 if TYPE_CHECKING:
     import ssl
@@ -164,7 +164,7 @@ class Wire:
     ) -> None:
         checked_options(proxy, max_connections)
         self._proxy = proxy
-        self._tls = checked_context(tls)
+        self._trust = Trust(tls)
         self._limit = max_connections
         self._lock = threading.Lock()
         self._pools: dict[Origin, Pool] = {}
@@ -197,17 +197,15 @@ class Wire:
 
     def _pool(self, origin: Origin) -> Pool:
         proxy = choose_proxy(origin, self._proxy, os.environ)
+        # The pool does not know its wire: a client that nobody closed goes at once, and its
+        # connections with it.
+        trust = self._trust
 
         def connect(limits: Limits) -> Connection | Failure:
-            return dial(origin, proxy, self._context() if origin.tls else None, limits)
+            return dial(origin, proxy, trust.context() if origin.tls else None, limits)
 
         with self._lock:
             return self._pools.setdefault(origin, Pool(connect, self._limit))
-
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = default_context()
-        return self._tls
 
     def close(self) -> None:
         """Close the connections that are kept."""
