@@ -46,6 +46,7 @@ soak: $(TOOLS)  ## Load a gateway for ten minutes (SECONDS=60 for one), and look
 
 lint: $(TOOLS)  ## Check style and types.
 	$(BIN)/python tools/generate_sync.py --check
+	$(BIN)/python tools/generate_types.py --check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -57,6 +58,7 @@ format: $(TOOLS)  ## Format the code, and write what is generated from it.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python tools/generate_sync.py
+	$(BIN)/python tools/generate_types.py
 
 coverage: $(TOOLS)  ## Run the tests, and hold each module's branches against tests/coverage.txt.
 	@rm -f .coverage .coverage.*

@@ -9,6 +9,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from apertis.compat.type_modules import find_type_spec
+
 OFFICIAL = "use the official `anthropic` package for it, beside this one or with our gateway"
 
 # What a name stands for, and what to do; the first pattern that fits the whole dotted name counts.
@@ -142,6 +144,8 @@ def find_spec(fullname: str) -> ModuleSpec | None:
         ModuleNotFoundError: The module belongs to another product.
     """
     name = fullname.removeprefix("apertis.")
+    if name.startswith("types."):
+        return find_type_spec(fullname)
     if name in VIEWS:
         return ModuleSpec(fullname, View(), is_package=True)
     if (said := sentence(name)) is not None:

@@ -48,6 +48,12 @@ class TextBlock(Block, tag="text"):
     text: str
     citations: list[Citation] | None = None
 
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, output: object) -> type[TextBlock]:
+            # As for a message: `ParsedTextBlock[T]`.
+            return cls
+
 
 class ThinkingBlock(Block, tag="thinking"):
     """A model's thinking. Send it back unchanged, with its signature."""

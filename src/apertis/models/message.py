@@ -113,6 +113,12 @@ class Message(Result, Tagged, tag="message"):
         {"context_management", "input_transformations"}
     )
 
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, output: object) -> type[Message]:
+            # anthropic's name for a parsed message is this class, too: `ParsedMessage[T]`.
+            return cls
+
     @property
     def text(self) -> str:
         """The text of all text blocks, joined; empty when there is none."""

@@ -76,12 +76,76 @@ class PlainTextSourceParam(TypedDict):
     """The text itself."""
 
 
+class CharLocationParam(TypedDict, total=False):
+    """A range of characters of a plain text document, as received."""
+
+    type: Required[Literal["char_location"]]
+    cited_text: Required[str]
+    document_index: Required[int]
+    document_title: Required[str | None]
+    start_char_index: Required[int]
+    end_char_index: Required[int]
+
+
+class PageLocationParam(TypedDict, total=False):
+    """A range of pages of a PDF, as received."""
+
+    type: Required[Literal["page_location"]]
+    cited_text: Required[str]
+    document_index: Required[int]
+    document_title: Required[str | None]
+    start_page_number: Required[int]
+    end_page_number: Required[int]
+
+
+class ContentBlockLocationParam(TypedDict, total=False):
+    """A range of blocks of a document made of blocks, as received."""
+
+    type: Required[Literal["content_block_location"]]
+    cited_text: Required[str]
+    document_index: Required[int]
+    document_title: Required[str | None]
+    start_block_index: Required[int]
+    end_block_index: Required[int]
+
+
+class WebSearchResultLocationParam(TypedDict, total=False):
+    """A page that web search found, as received."""
+
+    type: Required[Literal["web_search_result_location"]]
+    cited_text: Required[str]
+    encrypted_index: Required[str]
+    title: Required[str | None]
+    url: Required[str]
+
+
+class SearchResultLocationParam(TypedDict, total=False):
+    """A range of blocks of a `search_result` block, as received."""
+
+    type: Required[Literal["search_result_location"]]
+    cited_text: Required[str]
+    search_result_index: Required[int]
+    source: Required[str]
+    title: Required[str | None]
+    start_block_index: Required[int]
+    end_block_index: Required[int]
+
+
+CitationParam: TypeAlias = (
+    CharLocationParam
+    | PageLocationParam
+    | ContentBlockLocationParam
+    | WebSearchResultLocationParam
+    | SearchResultLocationParam
+)
+
+
 class TextBlockParam(TypedDict, total=False):
     """Text."""
 
     type: Required[Literal["text"]]
     text: Required[str]
-    citations: Iterable[Mapping[str, Any]] | None
+    citations: Iterable[CitationParam | Mapping[str, Any]] | None
     """The citations of a text of the model, as received."""
     cache_control: CacheControlParam | None
 

@@ -1,0 +1,16 @@
+"""Types of requests that have no class here: objects that are sent as they are, and unions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias
+
+from apertis.models import UsageIteration
+from apertis.params import ContainerParam, FallbackParam, ImageBlockParam, TextBlockParam
+
+JSONObject: TypeAlias = dict[str, Any]
+ObjectOrObjects: TypeAlias = JSONObject | Iterable[JSONObject]
+Fallbacks: TypeAlias = Iterable[FallbackParam] | Literal["default"]
+UsageIterations: TypeAlias = list[UsageIteration]
+BlocksOrText: TypeAlias = TextBlockParam | ImageBlockParam
+ContainerOrId: TypeAlias = ContainerParam | str
