@@ -8,12 +8,12 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "apertis"
-MAX_UNTESTED = 29
+MAX_UNTESTED = 28
 MAX_CONFTEST_LINES = 20
 
 # Modules without a test of their own name. This list may only become shorter.
 UNTESTED = """
-aio/client.py aio/resources.py aio/sender.py
+aio/resources.py aio/sender.py
 cli/key_tables.py
 gateway/admin/key_fields.py gateway/admin/openapi_schemas.py gateway/admin/views.py
 gateway/batches/upstream.py

@@ -134,6 +134,15 @@ def _document_block(data: bytes, name: str) -> DocumentBlockParam:
     }
 
 
+def base64_text(source: Source, param: str) -> str:
+    """Return the content of a path or an open file as base64 text; errors name `param`."""
+    try:
+        data, _ = _bytes(source)
+    except ParameterError as error:
+        raise ParameterError(f"{param}: {error}", param=param) from error
+    return base64.b64encode(data).decode("ascii")
+
+
 def _url(source: Source) -> str | None:
     if isinstance(source, str) and source[:8].lower().startswith(("http://", "https://")):
         return source

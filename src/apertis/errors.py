@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apertis.models import Message, RequestInfo, ResponseInfo
+    from apertis.models import Message, RequestInfo, WholeResponse
 
 _SECRET = re.compile(r"\b(sk-(?:sub-|ant-)?)[A-Za-z0-9_-]{8,}")
 # A shorter key is a stand-in such as "x" or "test", which words have in them.
@@ -160,7 +160,7 @@ class APIResponseError(APIError):
     status: int = 200
     body: Any = ""
     headers: Mapping[str, str] | None = None
-    response: ResponseInfo
+    response: WholeResponse
 
     def __init__(
         self, response: Any, body: Any = None, *, message: str = "the response cannot be read"
@@ -193,7 +193,7 @@ class APIStatusError(APIError):
     param: str | None = None
     retry_after: float | None = None
     headers: Mapping[str, str] | None = None
-    response: ResponseInfo
+    response: WholeResponse
 
     def __init__(self, message: str, *, response: Any = None, body: Any = None) -> None:
         super().__init__(message, getattr(response, "request", None), body=body)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from apertis.endpoints.parameters import path_part, sort
+from apertis.endpoints.parameters import body_of, path_part, sort
 from apertis.errors import APITimeoutError, ParameterError
 from apertis.models import (
     DeletedMessageBatch,
@@ -17,7 +17,6 @@ from apertis.models import (
     decode_page,
 )
 from apertis.sansio.marks import without_absent
-from apertis.sansio.request import render_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -122,5 +121,5 @@ def _call(
     method: str, path: str, params: Mapping[str, Any], read: Callable[[Response], Any]
 ) -> Call[Any]:
     given = sort(without_absent(params))
-    body = render_body(given.body) if given.body or method == "POST" else None
+    body = body_of(given.body) if given.body or method == "POST" else None
     return given.call(method, path, read, body=body)

@@ -54,13 +54,23 @@ class Sorted(NamedTuple):
             method,
             path,
             read,
-            body=render_body(self.body) if has_body else body,
+            body=body_of(self.body) if has_body else body,
             query=self.query,
             headers=self.headers,
             streamed=streamed,
             timeout=self.timeout,
             max_retries=self.max_retries,
         )
+
+
+def body_of(params: Mapping[str, Any]) -> bytes:
+    """Return the JSON of parameters, with the files in them."""
+    return render_body(params, _file_text)
+
+
+def _file_text(file: Any, path: str) -> str:
+    # Most requests have none.
+    return str(import_module("apertis.attachments").base64_text(file, path))
 
 
 def sort(params: Mapping[str, Any]) -> Sorted:

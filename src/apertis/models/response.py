@@ -166,6 +166,9 @@ class RequestInfo(msgspec.Struct, frozen=True):
         return self.content
 
 
+NO_REQUEST = RequestInfo("", URL(""), Headers())
+
+
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
@@ -246,7 +249,7 @@ class WholeResponse(ResponseInfo, frozen=True):
     """A whole HTTP response: what `ResponseInfo` tells, its body, and the request it answers."""
 
     content: bytes = b""
-    request: RequestInfo | None = None
+    request: RequestInfo = NO_REQUEST
 
     def __repr__(self) -> str:
         return f"WholeResponse({self.status}, {len(self.content)} bytes)"
@@ -259,7 +262,7 @@ class WholeResponse(ResponseInfo, frozen=True):
     @property
     def url(self) -> URL:
         """The URL that was requested."""
-        return self.request.url if self.request else URL("")
+        return self.request.url
 
     @property
     def is_success(self) -> bool:

@@ -18,6 +18,15 @@ else:
     except ImportError:
         from typing import TypedDict
 
+if TYPE_CHECKING:
+    from os import PathLike
+    from typing import IO
+
+    FileData: TypeAlias = str | PathLike[str] | IO[bytes]
+else:
+    # pydantic has no type for an open file.
+    FileData = Any
+
 ImageMediaType: TypeAlias = Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
 
 
@@ -40,8 +49,8 @@ class Base64ImageSourceParam(TypedDict):
 
     type: Literal["base64"]
     media_type: ImageMediaType
-    data: str
-    """The bytes of the image as base64 text."""
+    data: FileData
+    """The bytes of the image as base64 text; or a file, by its path or open."""
 
 
 class Base64PDFSourceParam(TypedDict):
@@ -49,8 +58,8 @@ class Base64PDFSourceParam(TypedDict):
 
     type: Literal["base64"]
     media_type: Literal["application/pdf"]
-    data: str
-    """The bytes of the PDF as base64 text."""
+    data: FileData
+    """The bytes of the PDF as base64 text; or a file, by its path or open."""
 
 
 class URLSourceParam(TypedDict):

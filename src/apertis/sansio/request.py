@@ -15,9 +15,11 @@ from apertis.models.response import is_secret
 from apertis.sansio.marks import is_absent, is_omit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from apertis.sansio.marks import Omit
+
+    ReadFile = Callable[[Any, str], str]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _ENDPOINT = re.compile(r"/v1/(messages|models|chat/completions)(/|\Z)")
@@ -200,8 +202,11 @@ def request_info(origin: Origin, method: str, head: bytes, content: bytes = b"")
 _encode = msgspec.json.Encoder().encode
 
 
-def render_body(params: Mapping[str, Any]) -> bytes:
-    """Return the JSON of the parameters; answers of the API stand in it as the bytes that came."""
+def render_body(params: Mapping[str, Any], read: ReadFile | None = None) -> bytes:
+    """Return the JSON of the parameters; answers of the API stand in it as the bytes that came.
+
+    `read` gives the base64 text of a path or an open file that is the `data` of a source.
+    """
     written: dict[str, Any] = {}
     try:
         if _is_plain(params):
@@ -209,7 +214,7 @@ def render_body(params: Mapping[str, Any]) -> bytes:
         else:
             for name, value in params.items():
                 if not is_absent(value):
-                    written[name] = wire_form(value, name)
+                    written[name] = wire_form(value, name, read)
         return _encode(written)
     except _UNWRITABLE as error:
         raise _unwritable(error, written, "") from error
@@ -281,26 +286,33 @@ def _is_plain(value: Any) -> bool:
     return True
 
 
-def wire_form(value: Any, path: str) -> Any:
+def wire_form(value: Any, path: str, read: ReadFile | None = None) -> Any:
     """Return the value as JSON can carry it. `path` names it in errors: `messages[0].content`."""
     kind = cast("type[object]", type(value))
     if kind in _PLAIN:
         return value
     if kind is dict:
+        if read is not None and value.get("type") == "base64" and is_file(value.get("data")):
+            value = {**value, "data": read(value["data"], f"{path}.data")}
         return {
-            k: v if type(v) in _PLAIN else wire_form(v, f"{path}.{k}")
+            k: v if type(v) in _PLAIN else wire_form(v, f"{path}.{k}", read)
             for k, v in value.items()
             if type(v) in _PLAIN or not is_absent(v)
         }
     if kind is list or kind is tuple:
-        return [wire_form(item, f"{path}[{i}]") for i, item in enumerate(value)]
+        return [wire_form(item, f"{path}[{i}]", read) for i, item in enumerate(value)]
     if isinstance(value, Model):
         written = raw(value)
-        return wire_form(written, path) if isinstance(written, dict) else written
-    return _unusual(value, path)
+        return wire_form(written, path, read) if isinstance(written, dict) else written
+    return _unusual(value, path, read)
 
 
-def _unusual(value: Any, path: str) -> Any:
+def is_file(value: object) -> bool:
+    """Return whether a value is a path or an open file."""
+    return isinstance(value, PathLike) or callable(getattr(value, "read", None))
+
+
+def _unusual(value: Any, path: str, read: ReadFile | None) -> Any:
     name: str = type(value).__name__
     if isinstance(value, float):
         if value != value or value in {float("inf"), float("-inf")}:
@@ -319,9 +331,9 @@ def _unusual(value: Any, path: str) -> Any:
         )
     if callable(dump := getattr(value, "model_dump", None)):
         # A pydantic model, which iterates as pairs.
-        return wire_form(dump(mode="json", exclude_unset=True), path)
+        return wire_form(dump(mode="json", exclude_unset=True), path, read)
     if hasattr(value, "keys") and hasattr(value, "__getitem__"):
-        return wire_form({key: value[key] for key in value.keys()}, path)  # noqa: SIM118 - a duck.
+        return wire_form({key: value[key] for key in value.keys()}, path, read)  # noqa: SIM118 - a duck.
     if hasattr(value, "__iter__"):
-        return [wire_form(item, f"{path}[{i}]") for i, item in enumerate(value)]
+        return [wire_form(item, f"{path}[{i}]", read) for i, item in enumerate(value)]
     raise ParameterError(f"{path}: {name} cannot be sent as JSON", param=path)

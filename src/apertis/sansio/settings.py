@@ -8,7 +8,7 @@ import msgspec
 
 from apertis.errors import ConfigurationError, MissingAPIKeyError, ParameterError
 from apertis.models.response import is_secret
-from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent, without_absent
+from apertis.sansio.marks import NOT_GIVEN, NotGiven, without_absent
 from apertis.sansio.request import (
     Origin,
     checked_headers,
@@ -156,9 +156,8 @@ def settings_from(
 
 def _checked(changes: Mapping[str, Any], now: ClientSettings) -> dict[str, Any]:
     fields: dict[str, Any] = {}
+    changes = without_absent(changes)
     for name, value in changes.items():
-        if is_absent(value):
-            continue
         match name:
             case "api_key":
                 fields["api_key"] = _checked_key(value)
