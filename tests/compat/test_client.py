@@ -171,9 +171,9 @@ def test_a_client_tells_its_settings_and_some_can_be_set() -> None:
     assert (client.api_key, client.timeout, client.max_retries) == (KEY, 5, 1)
     client.api_key, client.timeout, client.max_retries = "other", 6.0, 0
     assert (client.api_key, client.timeout, client.max_retries) == ("other", 6.0, 0)
-    assert not client.is_closed
+    assert not client.is_closed()
     client.close()
-    assert client.is_closed
+    assert client.is_closed()
 
 
 def test_another_http_client_is_used_by_the_copy_alone(connect: Connect) -> None:

@@ -80,8 +80,8 @@ def test_it_sees_each_attempt_and_responses_of_every_status(connect: Connect) ->
         assert message.response.retries == 1
     more = (2, {"x-a": "1"}, {"q": "2"})
     assert seen == [
-        *[("POST", "/v1/messages", LEAST, 0), more, (529, "application/json")],
-        *[("POST", "/v1/messages", LEAST, 1), more, (200, "application/json")],
+        *[("post", "/v1/messages", LEAST, 0), more, (529, "application/json")],
+        *[("post", "/v1/messages", LEAST, 1), more, (200, "application/json")],
     ]
 
 
@@ -91,6 +91,7 @@ def test_it_may_change_what_is_sent(connect: Connect) -> None:
             body={**request.json, "temperature": 0.5},
             headers={**request.headers, "x-trace": "t"},
             params={"debug": True},
+            method="post",
         )
 
     with ScriptedServer([json_response(200, ANSWER)]) as server:

@@ -273,9 +273,8 @@ class AsyncApertis:
             return AsyncStream(await open_events(self._sender, call))
         return await self._sender.send(call)
 
-    @property
     def is_closed(self) -> bool:
-        """True after `close()`. A closed client opens new connections when it is used again."""
+        """Return whether `close()` was called; a call after it opens connections anew."""
         return self._closed
 
     async def close(self) -> None:

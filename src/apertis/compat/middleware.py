@@ -36,8 +36,8 @@ class APIRequest:
 
     @property
     def method(self) -> str:
-        """GET, POST, ..."""
-        return self.call.method
+        """`get`, `post`, ..."""
+        return self.call.method.lower()
 
     @property
     def url(self) -> str:
@@ -81,7 +81,7 @@ class APIRequest:
     ) -> APIRequest:
         """Return a request that differs in what is given."""
         changes = {
-            "method": method,
+            "method": method.upper() if isinstance(method, str) else method,
             "path": url,
             "headers": headers,
             "query": params,

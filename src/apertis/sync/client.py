@@ -274,9 +274,8 @@ class Apertis:
             return Stream(open_events(self._sender, call))
         return self._sender.send(call)
 
-    @property
     def is_closed(self) -> bool:
-        """True after `close()`. A closed client opens new connections when it is used again."""
+        """Return whether `close()` was called; a call after it opens connections anew."""
         return self._closed
 
     def close(self) -> None:
