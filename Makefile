@@ -47,6 +47,7 @@ soak: $(TOOLS)  ## Load a gateway for ten minutes (SECONDS=60 for one), and look
 lint: $(TOOLS)  ## Check style and types.
 	$(BIN)/python tools/generate_sync.py --check
 	$(BIN)/python tools/generate_types.py --check
+	$(BIN)/python tools/generate_completion.py --check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -59,6 +60,7 @@ format: $(TOOLS)  ## Format the code, and write what is generated from it.
 	$(BIN)/ruff format .
 	$(BIN)/python tools/generate_sync.py
 	$(BIN)/python tools/generate_types.py
+	$(BIN)/python tools/generate_completion.py
 
 coverage: $(TOOLS)  ## Run the tests, and hold each module's branches against tests/coverage.txt.
 	@rm -f .coverage .coverage.*

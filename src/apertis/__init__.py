@@ -55,6 +55,7 @@ from apertis.errors import (
 from apertis.version import __version__
 
 if TYPE_CHECKING:
+    from apertis import types as types
     from apertis.aio.client import AsyncApertis
     from apertis.aio.raw import AsyncAPIResponse as AsyncAPIResponse
     from apertis.aio.stream import AsyncMessageStream, AsyncStream

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Literal, assert_type
 
+import apertis as anthropic
 import apertis.types
 import apertis.types.beta
 import apertis.types.beta.beta_message_param as message_param_module
@@ -134,6 +135,16 @@ def times_are_datetimes(batch: MessageBatch, beta: BetaMessageBatch, model: Mode
         print(model.created_at.year)
 
 
-def reasons_keep_their_literals(message: Message) -> StopReason | str | None:
+def reasons_keep_their_literals(message: Message) -> StopReason:
+    assert_type(message.stop_reason, StopReason | str | None)
+    if message.stop_reason in ("max_tokens", "refusal"):
+        raise SystemExit(message.stop_reason)
     reason: StopReason = "end_turn"
-    return message.stop_reason or reason
+    return reason
+
+
+def types_are_an_attribute_of_the_package(
+    message: anthropic.types.Message, turn: anthropic.types.MessageParam
+) -> None:
+    assert_type(message.content[0], models.ContentBlock)
+    assert_type(turn["role"], Literal["user", "assistant", "system"])

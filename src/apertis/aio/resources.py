@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -254,3 +255,8 @@ class AsyncModels:
     async def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> ModelInfo:
         """Return one model."""
         return await self._sender.send(models.retrieve(model_id, options))
+
+
+# jedi, which knows no `Unpack`, takes this for possible and finds the parameters there.
+if TYPE_CHECKING and sys.platform == "jedi":
+    from apertis.compat.completion import AsyncBatches, AsyncMessages, AsyncModels  # noqa: F401

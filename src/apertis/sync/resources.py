@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -247,3 +248,8 @@ class Models:
     def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> ModelInfo:
         """Return one model."""
         return self._sender.send(models.retrieve(model_id, options))
+
+
+# jedi, which knows no `Unpack`, takes this for possible and finds the parameters there.
+if TYPE_CHECKING and sys.platform == "jedi":
+    from apertis.compat.completion import Batches, Messages, Models  # noqa: F401
