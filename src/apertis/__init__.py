@@ -85,10 +85,8 @@ if TYPE_CHECKING:
     from apertis.models import MessageStopEvent as MessageStopEvent
     from apertis.models import MessageStreamEvent as MessageStreamEvent
     from apertis.models import TextEvent as TextEvent
-    from apertis.sansio.marks import NOT_GIVEN as NOT_GIVEN
     from apertis.sansio.marks import NotGiven as NotGiven
     from apertis.sansio.marks import Omit as Omit
-    from apertis.sansio.marks import omit as omit
     from apertis.sansio.timeouts import Timeout
     from apertis.sync.client import Apertis
     from apertis.sync.raw import APIResponse as APIResponse
@@ -105,7 +103,10 @@ if TYPE_CHECKING:
     Client = Apertis
     DeadlineExceededError = GatewayTimeoutError
     RequestTooLargeError = ContentTooLargeError
-    not_given = NOT_GIVEN
+    # They may stand for a value of any type.
+    NOT_GIVEN: Any
+    not_given: Any
+    omit: Any
 
 __all__ = [
     "APIConnectionError",

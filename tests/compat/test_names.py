@@ -76,8 +76,9 @@ def test_checkers_see_the_names_of_the_table() -> None:
     for node in guarded.body:
         if isinstance(node, ast.ImportFrom):
             seen |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, ast.Assign):
-            seen |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            seen |= {target.id for target in targets if isinstance(target, ast.Name)}
     assert seen - {"Model", "types"} == set(apertis._LAZY)
 
 

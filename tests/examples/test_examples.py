@@ -37,6 +37,9 @@ OUTPUT = {
     "count_tokens": r"^[1-9]\d* input tokens",
     "batches": r"(?s)msgbatch_\w+ is .*2 of 2 succeeded\n.*(sum|capital): \w",
     "errors_and_retries": r"(?s)is wrong: .*messages.*refused: invalid_api_key\n.*0 retries: \w",
+    "moving_from_anthropic": (
+        r"(?s)post /v1/messages: 200\n\['\w.*application/json end_turn\n.*400 invalid_request"
+    ),
 }
 
 

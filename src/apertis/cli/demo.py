@@ -40,6 +40,7 @@ EXAMPLES = (
     "count_tokens",
     "batches",
     "errors_and_retries",
+    "moving_from_anthropic",
 )
 
 _EXAMPLE_SECONDS = 60
