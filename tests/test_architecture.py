@@ -15,7 +15,7 @@ IMPURE = {"socket", "ssl", "select", "asyncio", "threading", "time", "random", "
 TYPES = {"os.PathLike"}
 PURE = (
     *("sansio", "endpoints", "models", "params", "sandbox", "errors"),
-    *("accounting", "limiting"),
+    *("accounting", "limiting", "structured"),
 )
 
 
@@ -95,6 +95,7 @@ LAYERS = {
     "limiting": set[str](),
     "endpoints": {"errors", "models", "sansio"},
     "compat": {"errors", "models", "params", "sansio"},
+    "structured": {"errors", "models", "sansio"},
     "tls": {"errors", "sansio"},
     "logs": {"errors", "models", "sansio"},
     "attempts": {"errors", "models", "sansio", "logs"},

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from apertis.sansio.marks import NotGiven as NotGiven
     from apertis.sansio.marks import Omit as Omit
     from apertis.sansio.timeouts import Timeout
+    from apertis.structured import transform_schema as transform_schema
     from apertis.sync.client import Apertis
     from apertis.sync.raw import APIResponse as APIResponse
     from apertis.sync.stream import MessageStream, Stream
@@ -207,6 +208,8 @@ _LAZY = {
     "file_from_path": "apertis.compat.values",
     "not_given": "apertis.sansio.marks:NOT_GIVEN",
     "omit": "apertis.sansio.marks",
+    # Structured output.
+    "transform_schema": "apertis.structured",
 }
 # Packages that are attributes of their parent before anybody imports them.
 _PACKAGES = frozenset({"lib", "resources", "types"})
