@@ -243,9 +243,12 @@ def field_rows(member: ast.stmt, documentation: str | None) -> Iterator[str]:
     yield f"- {words}"
 
 
+PROPERTIES = {"property", "cached_property"}
+
+
 def property_rows(function: Function) -> Iterator[str]:
     """Yield a property as an item of a list."""
-    if "property" in decorators(function):
+    if decorators(function) & PROPERTIES:
         words = " ".join(markdown(ast.get_docstring(function)).split())
         kind = f": {unparse(function.returns)}" if function.returns else ""
         yield f"- `{function.name}{kind}`: {words}"
@@ -258,7 +261,7 @@ def decorators(node: Function) -> set[str]:
 
 def method_entry(owner: str, method: Function, functions: list[Function]) -> Iterator[str]:
     """Yield a method; of an overloaded one, the signatures that callers see."""
-    if decorators(method) & {"overload", "property", f"{method.name}.setter"}:
+    if decorators(method) & {"overload", *PROPERTIES, f"{method.name}.setter"}:
         return
     heads = [f for f in functions if f.name == method.name and "overload" in decorators(f)]
     yield f"### {owner}.{method.name}"

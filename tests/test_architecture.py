@@ -290,6 +290,7 @@ def test_only_what_is_optional_is_imported_inside_functions() -> None:
         ("sync", "apertis"),
         ("aio", "apertis"),
         ("models", "jiter"),
+        ("models", "http"),
         ("sansio", "email"),
         ("sansio", "ipaddress"),
         ("tls", "truststore"),

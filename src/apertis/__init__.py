@@ -101,8 +101,24 @@ if TYPE_CHECKING:
     AsyncAnthropic = AsyncApertis
     AsyncClient = AsyncApertis
     BaseModel = Model
+    BetaAsyncMessageStream = AsyncMessageStream
+    BetaAsyncMessageStreamManager = AsyncMessageStreamManager
+    BetaContentBlockStopEvent = ContentBlockStopEvent
+    BetaInputJsonEvent = InputJsonEvent
+    BetaMessageStopEvent = MessageStopEvent
+    BetaMessageStream = MessageStream
+    BetaMessageStreamEvent = MessageStreamEvent
+    BetaMessageStreamManager = MessageStreamManager
+    BetaTextEvent = TextEvent
     Client = Apertis
     DeadlineExceededError = GatewayTimeoutError
+    ParsedBetaContentBlockStopEvent = ContentBlockStopEvent
+    ParsedBetaMessageStopEvent = MessageStopEvent
+    ParsedBetaMessageStreamEvent = MessageStreamEvent
+    ParsedBetaTextEvent = TextEvent
+    ParsedContentBlockStopEvent = ContentBlockStopEvent
+    ParsedMessageStopEvent = MessageStopEvent
+    ParsedMessageStreamEvent = MessageStreamEvent
     RequestTooLargeError = ContentTooLargeError
     # They may stand for a value of any type.
     NOT_GIVEN: Any
@@ -180,6 +196,15 @@ _LAZY = {
     "AsyncMessageStreamManager": "apertis.aio.stream",
     "AsyncMiddlewareCallable": "apertis.compat.middleware",
     "BaseModel": "apertis.models:Model",
+    "BetaAsyncMessageStream": "apertis.aio.stream:AsyncMessageStream",
+    "BetaAsyncMessageStreamManager": "apertis.aio.stream:AsyncMessageStreamManager",
+    "BetaContentBlockStopEvent": "apertis.models:ContentBlockStopEvent",
+    "BetaInputJsonEvent": "apertis.models:InputJsonEvent",
+    "BetaMessageStopEvent": "apertis.models:MessageStopEvent",
+    "BetaMessageStream": "apertis.sync.stream:MessageStream",
+    "BetaMessageStreamEvent": "apertis.models:MessageStreamEvent",
+    "BetaMessageStreamManager": "apertis.sync.stream:MessageStreamManager",
+    "BetaTextEvent": "apertis.models:TextEvent",
     "CallNext": "apertis.compat.middleware",
     "Client": "apertis.sync.client:Apertis",
     "ContentBlockStopEvent": "apertis.models",
@@ -202,6 +227,13 @@ _LAZY = {
     "NoneType": "apertis.compat.values",
     "NotGiven": "apertis.sansio.marks",
     "Omit": "apertis.sansio.marks",
+    "ParsedBetaContentBlockStopEvent": "apertis.models:ContentBlockStopEvent",
+    "ParsedBetaMessageStopEvent": "apertis.models:MessageStopEvent",
+    "ParsedBetaMessageStreamEvent": "apertis.models:MessageStreamEvent",
+    "ParsedBetaTextEvent": "apertis.models:TextEvent",
+    "ParsedContentBlockStopEvent": "apertis.models:ContentBlockStopEvent",
+    "ParsedMessageStopEvent": "apertis.models:MessageStopEvent",
+    "ParsedMessageStreamEvent": "apertis.models:MessageStreamEvent",
     "RequestOptions": "apertis.compat.values",
     "RequestTooLargeError": "apertis.errors:ContentTooLargeError",
     "TextEvent": "apertis.models",

@@ -191,6 +191,17 @@ def test_a_resource_has_the_same_raw_methods_as_the_client(connect: Connect) -> 
         assert repr(raw).partition(" at ")[0] == repr(own).partition(" at ")[0]
 
 
+def test_a_method_that_a_test_replaces_stays_replaced(connect: Connect) -> None:
+    client: Any = connect(api_key=KEY)
+    for owner in (client.messages, client.beta.messages, client.messages.batches, client.models):
+        for name in ("with_raw_response", "with_streaming_response"):
+            made = getattr(owner, name)
+            assert repr(getattr(owner, name)) == repr(made)
+    for owner in (client, client.beta):
+        assert repr(owner.with_raw_response) == repr(owner.with_raw_response)
+        assert repr(owner.with_streaming_response) == repr(owner.with_streaming_response)
+
+
 def test_a_streaming_response_is_open_for_a_block(connect: Connect) -> None:
     with ScriptedServer([json_response(200, ANSWER), sse_response(EVENTS)]) as server:
         client = connect(api_key=KEY, base_url=server.base_url)

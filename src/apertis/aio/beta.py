@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from apertis.compat.names import no_such_name
@@ -9,21 +10,32 @@ from apertis.compat.names import no_such_name
 if TYPE_CHECKING:
     from apertis.aio.raw import AsyncWithRawResponse, AsyncWithStreamingResponse
     from apertis.aio.resources import AsyncMessages, AsyncModels
+    from apertis.aio.sender import Sender
 
 
 class AsyncBeta:
     """`client.beta`: `messages` and `models`; features are chosen by `betas=[...]`."""
 
-    if TYPE_CHECKING:
-        messages: AsyncMessages
-        models: AsyncModels
-        with_raw_response: AsyncWithRawResponse
-        with_streaming_response: AsyncWithStreamingResponse
+    def __init__(self, messages: AsyncMessages, models: AsyncModels, sender: Sender) -> None:
+        self.messages = messages
+        self.models = models
+        self._sender = sender
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    @cached_property
+    def with_raw_response(self) -> AsyncWithRawResponse:
+        """The same resources, whose methods return the HTTP response."""
+        from apertis.aio.raw import AsyncWithRawResponse
 
-    def __getattr__(self, name: str) -> Any:
-        if name in {"messages", "models", "with_raw_response", "with_streaming_response"}:
-            return getattr(self._client, name)
-        raise no_such_name("`client.beta`", name)
+        return AsyncWithRawResponse(self._sender)
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncWithStreamingResponse:
+        """The same as `with_raw_response`, for `async with` blocks."""
+        from apertis.aio.raw import AsyncWithStreamingResponse
+
+        return AsyncWithStreamingResponse(self.with_raw_response)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_such_name("`client.beta`", name)

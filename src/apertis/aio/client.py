@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from apertis import logs
@@ -174,21 +175,21 @@ class AsyncApertis:
         """The query parameters of every request."""
         return dict(self._sender.settings.default_query)
 
-    @property
+    @cached_property
     def beta(self) -> AsyncBeta:
         """The same resources, where `anthropic` has those with beta features."""
         from apertis.aio.beta import AsyncBeta
 
-        return AsyncBeta(self)
+        return AsyncBeta(self.messages, self.models, self._sender)
 
-    @property
+    @cached_property
     def with_raw_response(self) -> AsyncWithRawResponse:
         """The same resources, whose methods return the HTTP response."""
         from apertis.aio.raw import AsyncWithRawResponse
 
         return AsyncWithRawResponse(self._sender)
 
-    @property
+    @cached_property
     def with_streaming_response(self) -> AsyncWithStreamingResponse:
         """The same as `with_raw_response`, for `async with` blocks."""
         from apertis.aio.raw import AsyncWithStreamingResponse

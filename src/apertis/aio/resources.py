@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from apertis.aio.pages import AsyncPages
@@ -54,14 +55,14 @@ class AsyncBatches:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    @property
+    @cached_property
     def with_raw_response(self) -> AsyncBatchesWithRawResponse:
         """The same methods, which return the HTTP response."""
         from apertis.aio.raw import AsyncBatchesWithRawResponse
 
         return AsyncBatchesWithRawResponse(self._sender)
 
-    @property
+    @cached_property
     def with_streaming_response(self) -> AsyncWithStreamingResponse:
         """The same as `with_raw_response`, for `async with` blocks."""
         from apertis.aio.raw import AsyncWithStreamingResponse
@@ -143,14 +144,14 @@ class AsyncMessages:
         self._sender = sender
         self.batches = AsyncBatches(sender)
 
-    @property
+    @cached_property
     def with_raw_response(self) -> AsyncMessagesWithRawResponse:
         """The same methods, which return the HTTP response."""
         from apertis.aio.raw import AsyncMessagesWithRawResponse
 
         return AsyncMessagesWithRawResponse(self._sender)
 
-    @property
+    @cached_property
     def with_streaming_response(self) -> AsyncWithStreamingResponse:
         """The same as `with_raw_response`, for `async with` blocks."""
         from apertis.aio.raw import AsyncWithStreamingResponse
@@ -232,14 +233,14 @@ class AsyncModels:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    @property
+    @cached_property
     def with_raw_response(self) -> AsyncModelsWithRawResponse:
         """The same methods, which return the HTTP response."""
         from apertis.aio.raw import AsyncModelsWithRawResponse
 
         return AsyncModelsWithRawResponse(self._sender)
 
-    @property
+    @cached_property
     def with_streaming_response(self) -> AsyncWithStreamingResponse:
         """The same as `with_raw_response`, for `async with` blocks."""
         from apertis.aio.raw import AsyncWithStreamingResponse

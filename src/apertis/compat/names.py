@@ -100,7 +100,15 @@ ELSEWHERE = tuple(
 # root, or in `DEEP`.
 VIEWS = frozenset(
     {
-        *("_base_client", "_client", "_constants", "_exceptions", "_middleware", "_models"),
+        *(
+            "_base_client",
+            "_legacy_response",
+            "_client",
+            "_constants",
+            "_exceptions",
+            "_middleware",
+            "_models",
+        ),
         *("_request", "_response", "_streaming", "_types", "_utils", "_version", "pagination"),
         *("lib", "lib.streaming", "lib.tools", "resources", "resources.beta"),
         *("resources.beta.messages", "resources.messages", "resources.models"),
@@ -115,6 +123,7 @@ DEEP = {
     "Batches": "apertis.sync.resources:Batches",
     "Beta": "apertis.sync.beta:Beta",
     "Headers": "apertis.models:Headers",
+    "LegacyAPIResponse": "apertis.sync.raw:APIResponse",
     "Messages": "apertis.sync.resources:Messages",
     "Models": "apertis.sync.resources:Models",
     "SyncPage": "apertis.sync.pages:Page",

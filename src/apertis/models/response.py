@@ -265,6 +265,14 @@ class WholeResponse(ResponseInfo, frozen=True):
         return self.request.url
 
     @property
+    def reason_phrase(self) -> str:
+        """The usual words for the status, such as `Not Found`; empty for one that has none."""
+        from http import HTTPStatus  # Slow to import, rarely used.
+
+        known = {status.value: status.phrase for status in HTTPStatus}
+        return known.get(self.status, "")
+
+    @property
     def is_success(self) -> bool:
         """True for a status of 2xx."""
         return 200 <= self.status < 300

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from apertis.compat.names import no_such_name
@@ -10,21 +11,32 @@ from apertis.compat.names import no_such_name
 if TYPE_CHECKING:
     from apertis.sync.raw import WithRawResponse, WithStreamingResponse
     from apertis.sync.resources import Messages, Models
+    from apertis.sync.sender import Sender
 
 
 class Beta:
     """`client.beta`: `messages` and `models`; features are chosen by `betas=[...]`."""
 
-    if TYPE_CHECKING:
-        messages: Messages
-        models: Models
-        with_raw_response: WithRawResponse
-        with_streaming_response: WithStreamingResponse
+    def __init__(self, messages: Messages, models: Models, sender: Sender) -> None:
+        self.messages = messages
+        self.models = models
+        self._sender = sender
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    @cached_property
+    def with_raw_response(self) -> WithRawResponse:
+        """The same resources, whose methods return the HTTP response."""
+        from apertis.sync.raw import WithRawResponse
 
-    def __getattr__(self, name: str) -> Any:
-        if name in {"messages", "models", "with_raw_response", "with_streaming_response"}:
-            return getattr(self._client, name)
-        raise no_such_name("`client.beta`", name)
+        return WithRawResponse(self._sender)
+
+    @cached_property
+    def with_streaming_response(self) -> WithStreamingResponse:
+        """The same as `with_raw_response`, for `with` blocks."""
+        from apertis.sync.raw import WithStreamingResponse
+
+        return WithStreamingResponse(self.with_raw_response)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_such_name("`client.beta`", name)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from apertis import logs
@@ -175,21 +176,21 @@ class Apertis:
         """The query parameters of every request."""
         return dict(self._sender.settings.default_query)
 
-    @property
+    @cached_property
     def beta(self) -> Beta:
         """The same resources, where `anthropic` has those with beta features."""
         from apertis.sync.beta import Beta
 
-        return Beta(self)
+        return Beta(self.messages, self.models, self._sender)
 
-    @property
+    @cached_property
     def with_raw_response(self) -> WithRawResponse:
         """The same resources, whose methods return the HTTP response."""
         from apertis.sync.raw import WithRawResponse
 
         return WithRawResponse(self._sender)
 
-    @property
+    @cached_property
     def with_streaming_response(self) -> WithStreamingResponse:
         """The same as `with_raw_response`, for `with` blocks."""
         from apertis.sync.raw import WithStreamingResponse

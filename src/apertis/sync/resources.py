@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from apertis.endpoints import batches, messages, models
@@ -55,14 +56,14 @@ class Batches:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    @property
+    @cached_property
     def with_raw_response(self) -> BatchesWithRawResponse:
         """The same methods, which return the HTTP response."""
         from apertis.sync.raw import BatchesWithRawResponse
 
         return BatchesWithRawResponse(self._sender)
 
-    @property
+    @cached_property
     def with_streaming_response(self) -> WithStreamingResponse:
         """The same as `with_raw_response`, for `with` blocks."""
         from apertis.sync.raw import WithStreamingResponse
@@ -140,14 +141,14 @@ class Messages:
         self._sender = sender
         self.batches = Batches(sender)
 
-    @property
+    @cached_property
     def with_raw_response(self) -> MessagesWithRawResponse:
         """The same methods, which return the HTTP response."""
         from apertis.sync.raw import MessagesWithRawResponse
 
         return MessagesWithRawResponse(self._sender)
 
-    @property
+    @cached_property
     def with_streaming_response(self) -> WithStreamingResponse:
         """The same as `with_raw_response`, for `with` blocks."""
         from apertis.sync.raw import WithStreamingResponse
@@ -225,14 +226,14 @@ class Models:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    @property
+    @cached_property
     def with_raw_response(self) -> ModelsWithRawResponse:
         """The same methods, which return the HTTP response."""
         from apertis.sync.raw import ModelsWithRawResponse
 
         return ModelsWithRawResponse(self._sender)
 
-    @property
+    @cached_property
     def with_streaming_response(self) -> WithStreamingResponse:
         """The same as `with_raw_response`, for `with` blocks."""
         from apertis.sync.raw import WithStreamingResponse
