@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apertis.models import (
+    CharLocation,
     CitationEvent,
+    CompactionEvent,
     InputJsonEvent,
     SignatureEvent,
     TextEvent,
@@ -91,3 +93,31 @@ def test_no_input_is_an_empty_object(text: str) -> None:
 def test_what_is_no_json_comes_back_whole() -> None:
     assert parse_partial_json('{"a": nope}') == {"INVALID_JSON": '{"a": nope}'}
     assert parse_partial_json('{"a": "\ud800') == {"INVALID_JSON": '{"a": "\ud800'}
+
+
+def test_events_of_the_helper_are_dumped_as_anthropics_are() -> None:
+    parts = ['{"a":', " 1}"]
+    citation = CharLocation(
+        cited_text="x", document_index=0, start_char_index=0, end_char_index=1, document_title=None
+    )
+    for event, dumped in (
+        (TextEvent("lo", ["hel", "lo"], 2), {"type": "text", "text": "lo", "snapshot": "hello"}),
+        (
+            InputJsonEvent(" 1}", parts, 2),
+            {"type": "input_json", "partial_json": " 1}", "snapshot": {"a": 1}},
+        ),
+        (
+            ThinkingEvent("m", ["h", "m"], 2),
+            {"type": "thinking", "thinking": "m", "snapshot": "hm"},
+        ),
+        (SignatureEvent("s"), {"type": "signature", "signature": "s"}),
+        (CompactionEvent(None), {"type": "compaction", "content": None}),
+        (CitationEvent(citation), {"type": "citation", "citation": citation.model_dump()}),
+    ):
+        assert event.model_dump() == dumped
+        assert json.loads(event.model_dump_json(indent=2)) == dumped
+        assert event.model_dump(include={"type"}) == {"type": event.type}
+    assert CitationEvent(citation).to_dict() == {"type": "citation", "citation": citation.to_dict()}
+    assert TextEvent("a", ["a"], 1).to_json() == '{"type":"text","text":"a","snapshot":"a"}'
+    with pytest.raises(TypeError, match="exlude"):
+        TextEvent("a", ["a"], 1).model_dump(exlude={"type"})

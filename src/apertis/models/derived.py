@@ -6,6 +6,7 @@ block share, and how much of it was there.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -52,13 +53,45 @@ class RawEvent(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.data)
 
 
-class _Growing(msgspec.Struct, frozen=True):
+class _Derived(msgspec.Struct, frozen=True):
+    # Nothing is kept for these methods: most events are never dumped.
+
+    def _values(self) -> dict[str, Any]:
+        return msgspec.structs.asdict(self)
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return the event as a dict, as `Message.model_dump` does for a message."""
+        event: Any = self
+        values = {"type": event.type, **self._values()}
+        dump = import_module("apertis.models.dumping").dumped_values
+        dumped: dict[str, Any] = dump(values, **options)
+        return dumped
+
+    def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
+        """Return `model_dump(mode="json", **options)` as JSON text."""
+        text = msgspec.json.encode(self.model_dump(mode="json", **options))
+        return (msgspec.json.format(text, indent=indent) if indent else text).decode()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Return `to_dict()` as JSON text, on one line or indented by `indent` spaces."""
+        return self.model_dump_json(indent=indent, exclude_unset=True)
+
+
+class _Growing(_Derived, frozen=True):
     # Each kind has three fields: the new piece, under the name that the API gives it; the list that
     # all events of its block share; and how much of it was there.
 
     def _piece(self) -> str:
         piece: str = msgspec.structs.astuple(self)[0]
         return piece
+
+    def _values(self) -> dict[str, Any]:
+        event: Any = self
+        return {self.__struct_fields__[0]: self._piece(), "snapshot": event.snapshot}
 
     def _joined(self) -> str:
         _, parts, count = msgspec.structs.astuple(self)
@@ -126,21 +159,21 @@ class ThinkingEvent(_Growing, frozen=True):
         return self._joined()
 
 
-class SignatureEvent(msgspec.Struct, frozen=True):
+class SignatureEvent(_Derived, frozen=True):
     """The signature of a thinking block came."""
 
     type: ClassVar[Literal["signature"]] = "signature"
     signature: str
 
 
-class CitationEvent(msgspec.Struct, frozen=True):
+class CitationEvent(_Derived, frozen=True):
     """A text got one more citation."""
 
     type: ClassVar[Literal["citation"]] = "citation"
     citation: Citation
 
 
-class CompactionEvent(msgspec.Struct, frozen=True):
+class CompactionEvent(_Derived, frozen=True):
     """The conversation's summary came; None when it could not be made."""
 
     type: ClassVar[Literal["compaction"]] = "compaction"

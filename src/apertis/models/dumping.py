@@ -34,6 +34,20 @@ def dumped(model: Model, include: Any, exclude: Any, options: Options) -> dict[s
     return _model(model, model.to_dict(), _Choice(include, exclude), options)
 
 
+def dumped_values(
+    values: Mapping[str, Any],
+    mode: str = "python",
+    include: Any = None,
+    exclude: Any = None,
+    by_alias: bool | None = None,
+    exclude_unset: bool = False,
+    exclude_none: bool = False,
+) -> dict[str, Any]:
+    """Return named values as a dict, the models among them dumped too."""
+    options = Options(mode == "json", bool(by_alias), exclude_unset, False, exclude_none)
+    return _mapping(values, None, _Choice(include, exclude), options)
+
+
 def names_set(model: Model) -> set[str]:
     """Return the names of the fields that were sent, or given to a model made by hand."""
     document = model.to_dict()

@@ -192,11 +192,7 @@ class Model(_Struct):
         _check_names("model_dump", others, _DUMPING)
         dumping = _dumping()
         options = dumping.Options(
-            as_json=mode == "json",
-            by_alias=bool(by_alias),
-            exclude_unset=exclude_unset,
-            exclude_defaults=exclude_defaults,
-            exclude_none=exclude_none,
+            mode == "json", bool(by_alias), exclude_unset, exclude_defaults, exclude_none
         )
         result: _Object = dumping.dumped(self, include, exclude, options)
         return result
