@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from apertis.compat.type_names import INNER, INNER_OF, names_in, without_beta
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "src" / "apertis" / "types"
@@ -48,11 +48,14 @@ def stubs() -> dict[Path, str]:
         for name, place in sorted(names.items()):
             if place not in _UNTYPED and not _TOOLS.match(name):
                 modules.setdefault(_module(name), []).append(name)
-        found[folder / "__init__.pyi"] = FIRST_LINE + aliases(names)
+        inside = [
+            other.rpartition(".") for other in PACKAGES if other.rpartition(".")[0] == package
+        ]
+        shown = "".join(f"from {package} import {name} as {name}\n" for _, _, name in inside)
+        found[folder / "__init__.pyi"] = FIRST_LINE + shown + aliases(names)
         for module, shown in modules.items():
-            lines = [f"from {package} import {name} as {name}\n" for name in shown]
             inner = INNER_OF.get(module.removeprefix("beta_"), ())
-            text = "".join(lines) + aliases({name: INNER[name] for name in inner})
+            text = _as_they_are(package, shown) + aliases({name: INNER[name] for name in inner})
             found[folder / f"{module}.pyi"] = FIRST_LINE + text
     return found
 
@@ -67,6 +70,10 @@ def aliases(names: Mapping[str, tuple[str, str]]) -> str:
     for name, (module, ours) in sorted(names.items()):
         lines.append(f"{name} = {ours if module == 'builtins' else f'{_short(module)}.{ours}'}\n")
     return "".join(lines)
+
+
+def _as_they_are(package: str, names: Iterable[str]) -> str:
+    return "".join(f"from {package} import {name} as {name}\n" for name in names)
 
 
 def _short(module: str) -> str:

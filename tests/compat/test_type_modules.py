@@ -74,6 +74,8 @@ def test_modules_are_attributes_of_their_packages_too() -> None:
     assert types.text_block_param.TextBlockParam is apertis.params.TextBlockParam
     assert types.beta.beta_text_block.BetaTextBlock is TextBlock
     assert taken("types.tool_param").ToolParam is apertis.params.ToolParam
+    code = "import apertis; print(apertis.types.beta.messages.BetaMessageBatch.__name__)"
+    assert ran("-c", code).stdout == "MessageBatch\n"
     # As in theirs, a module has what it refers to.
     assert taken("types.message_param").TextBlockParam is apertis.params.TextBlockParam
     assert importlib.import_module("apertis.types.message").Message is Message

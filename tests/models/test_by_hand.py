@@ -112,6 +112,13 @@ def test_it_is_sent_as_it_was_made_and_as_it_was_edited() -> None:
     assert turn == {"role": "assistant", "content": [TEXT, CALL]}
 
 
+def test_it_is_made_again_of_what_it_dumps() -> None:
+    kind: Any = Message
+    for message in (by_hand(), build_message({**MESSAGE, "mood": {"calm": [1]}})):
+        for dumped in (message.model_dump(), message.model_dump(mode="json"), message.to_dict()):
+            assert kind(**dumped) == message
+
+
 def test_it_is_pickled_and_compared() -> None:
     assert pickle.loads(pickle.dumps(by_hand())) == by_hand()
     assert pickle.loads(pickle.dumps(by_hand())).to_dict() == MESSAGE

@@ -148,3 +148,5 @@ def types_are_an_attribute_of_the_package(
 ) -> None:
     assert_type(message.content[0], models.ContentBlock)
     assert_type(turn["role"], Literal["user", "assistant", "system"])
+    usage = anthropic.types.beta.BetaUsage(input_tokens=1, output_tokens=2)
+    assert_type(usage, models.Usage)

@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+_SHARED = "shared"
+_PACKAGES = frozenset({"beta", "messages", _SHARED})
+
+
 def show(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return a package's `__getattr__`, `__dir__` and `__all__`."""
 
     def look(name: str) -> Any:
-        if name[:1].islower() and name_of_module(name):
+        if name in _PACKAGES or (name[:1].islower() and name_of_module(name)):
             return import_module(f"{package}.{name}")
         return found(package, name)
 
@@ -45,7 +49,7 @@ def find_type_spec(fullname: str) -> ModuleSpec | None:
         ImportError: It belongs to another product.
     """
     module = fullname.rpartition(".")[2]
-    if module == "shared":
+    if module == _SHARED:
         return ModuleSpec(fullname, _Loader(None), is_package=True)
     if name := name_of_module(module):
         return ModuleSpec(fullname, _Loader(name))
