@@ -176,6 +176,25 @@ def test_a_client_tells_its_settings_and_some_can_be_set() -> None:
     assert client.is_closed()
 
 
+def test_a_token_goes_as_bearer_in_place_of_a_key(connect: Connect) -> None:
+    request = sent(connect, lambda c: c.messages.create(**LEAST))
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    with ScriptedServer([json_response(200, ANSWER)] * 3) as server:
+        client = connect(auth_token="token-123456", base_url=server.base_url)
+        assert (client.auth_token, client.api_key) == ("token-123456", None)
+        client.messages.create(**LEAST)
+        keyed = client.with_options(api_key=KEY)
+        assert (keyed.auth_token, keyed.api_key) == (None, KEY)
+        keyed.messages.create(**LEAST)
+        keyed.with_options(auth_token="token-123456").messages.create(**LEAST)
+        sent_as = [request.headers["authorization"] for request in server.requests]
+    assert sent_as == ["Bearer token-123456", f"Bearer {KEY}", "Bearer token-123456"]
+    with pytest.raises(ConfigurationError, match="api_key and auth_token: pass one of them"):
+        connect(api_key=KEY, auth_token="token-123456")
+    with pytest.raises(ConfigurationError, match="auth_token must be text without spaces"):
+        connect(auth_token="two words")
+
+
 def test_another_http_client_is_used_by_the_copy_alone(connect: Connect) -> None:
     client = connect(api_key=KEY, base_url="http://127.0.0.1:1", max_retries=0)
     with pytest.raises(ConfigurationError, match="http_client must be an httpx2"):

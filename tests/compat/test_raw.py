@@ -207,10 +207,13 @@ def test_a_streaming_response_is_open_for_a_block(connect: Connect) -> None:
         client = connect(api_key=KEY, base_url=server.base_url)
         with client.messages.with_streaming_response.create(**LEAST) as response:
             assert response.status_code == 200
+            assert response.is_closed
             assert json.loads("".join(response.iter_lines())) == ANSWER
             assert response.parse().text == "Hi."
         with client.with_streaming_response.messages.create(**LEAST, stream=True) as response:
+            assert not response.is_closed
             first = next(iter(response.iter_lines()))
+        assert response.is_closed
         assert first == "event: message_start"
 
 

@@ -38,6 +38,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
 
     api_key: str | None
     origin: Origin
+    auth_token: str | None = None
     timeout: float | Timeout | None = msgspec.field(default_factory=Timeout)
     retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
     default_headers: dict[str, str] = {}
@@ -65,7 +66,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
         headers = merge_headers({}, self.default_headers, call.headers)
         values = [value for name, value in headers.items() if is_secret(name)]
         # A scheme such as `Bearer` is none.
-        words = [value.rpartition(" ")[2] for value in (self.api_key or "", *values)]
+        own = (self.api_key or "", self.auth_token or "")
+        words = [value.rpartition(" ")[2] for value in (*own, *values)]
         return tuple(dict.fromkeys(word for word in (*values, *words) if word))
 
     def headers(self) -> dict[str, str]:
@@ -77,8 +79,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
             "user-agent": self.user_agent,
             "anthropic-version": self.anthropic_version,
         }
-        if self.api_key is not None:
-            own["authorization"] = f"Bearer {self.api_key}"
+        if (key := self.api_key or self.auth_token) is not None:
+            own["authorization"] = f"Bearer {key}"
         return merge_headers(own, self.default_headers)
 
     def head(self, call: Call[Any]) -> bytes:
@@ -141,8 +143,10 @@ def settings_from(
 ) -> ClientSettings:
     """Return the settings that a constructor's arguments and the environment make together."""
     given = without_absent(given)
-    key = given.get("api_key")
-    key = environ.get("APERTIS_API_KEY") if key is None else key
+    key, token = given.get("api_key"), given.get("auth_token")
+    if key is not None and token is not None:
+        raise ConfigurationError("api_key and auth_token: pass one of them")
+    key = environ.get("APERTIS_API_KEY") if key is None and token is None else key
     url = given.get("base_url")
     url = environ.get("APERTIS_BASE_URL") if url is None else url
     plain = ClientSettings(
@@ -150,7 +154,8 @@ def settings_from(
         origin=parse_base_url(HOSTED_SERVICE),
         user_agent=f"Apertis/Python {version}",
     )
-    changes = {k: v for k, v in given.items() if k not in {"api_key", "base_url"}}
+    changes = {k: v for k, v in given.items() if k not in {"api_key", "auth_token", "base_url"}}
+    changes["auth_token"] = token or NOT_GIVEN
     return plain.changed(api_key=key or NOT_GIVEN, base_url=url or HOSTED_SERVICE, **changes)
 
 
@@ -159,8 +164,9 @@ def _checked(changes: Mapping[str, Any], now: ClientSettings) -> dict[str, Any]:
     changes = without_absent(changes)
     for name, value in changes.items():
         match name:
-            case "api_key":
-                fields["api_key"] = _checked_key(value)
+            case "api_key" | "auth_token":
+                # One stands in place of the other.
+                fields |= {"api_key": None, "auth_token": None, name: _checked_key(name, value)}
             case "base_url":
                 # httpx has a class of its own for URLs.
                 is_url = type(value).__name__ == "URL"
@@ -208,11 +214,11 @@ def checked_retries(value: object) -> int:
     return value
 
 
-def _checked_key(value: object) -> str:
+def _checked_key(name: str, value: object) -> str:
     # Keys that were read from a file end in a line feed.
     key = value.strip() if isinstance(value, str) else ""
     if not key or not key.isascii() or any(c.isspace() or not c.isprintable() for c in key):
-        raise ConfigurationError("api_key must be text without spaces, in ASCII")
+        raise ConfigurationError(f"{name} must be text without spaces, in ASCII")
     return key
 
 

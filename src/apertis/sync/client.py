@@ -38,6 +38,7 @@ class Apertis:
 
     Args:
         api_key: Else `APERTIS_API_KEY`. Without either the first call fails, and says how to go on.
+        auth_token: In place of a key: what another service gave out, to be sent as Bearer.
         base_url: Else `APERTIS_BASE_URL`, else the hosted service; with or without `/v1`.
         timeout: Seconds, or a `Timeout` of four deadlines. A number limits every wait, and a call
             that is not streamed as a whole. None lifts all limits.
@@ -68,6 +69,7 @@ class Apertis:
         self,
         *,
         api_key: str | None = None,
+        auth_token: str | None = None,
         base_url: str | None = None,
         timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
         max_retries: int = 2,
@@ -84,6 +86,7 @@ class Apertis:
         logs.configure(os.environ)
         given = {
             "api_key": api_key,
+            "auth_token": auth_token,
             "base_url": base_url,
             "timeout": timeout,
             "max_retries": max_retries,
@@ -148,6 +151,15 @@ class Apertis:
         self._sender.settings = self._sender.settings.changed(api_key=value)
 
     @property
+    def auth_token(self) -> str | None:
+        """What is sent as Bearer in place of a key. It can be set, as `api_key` can."""
+        return self._sender.settings.auth_token
+
+    @auth_token.setter
+    def auth_token(self, value: str) -> None:
+        self._sender.settings = self._sender.settings.changed(auth_token=value)
+
+    @property
     def max_retries(self) -> int:
         """The number of retries."""
         return self._sender.settings.retry.max_retries
@@ -201,6 +213,7 @@ class Apertis:
         self,
         *,
         api_key: str | NotGiven | None = NOT_GIVEN,
+        auth_token: str | NotGiven | None = NOT_GIVEN,
         base_url: str | NotGiven | None = NOT_GIVEN,
         timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
         max_retries: int | NotGiven | None = NOT_GIVEN,

@@ -178,6 +178,7 @@ class APIResponse(Generic[T]):
         self._parses_body = parses_body
         self._body = body
         self._parsed: dict[Any, Any] = {}
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<APIResponse [{self.status_code}] {self.method} {self.http_request.url}>"
@@ -226,6 +227,11 @@ class APIResponse(Generic[T]):
     def url(self) -> str:
         """The URL of the request."""
         return self.http_request.url
+
+    @property
+    def is_closed(self) -> bool:
+        """True once the body was read whole, or the response was closed."""
+        return self._closed or self._body is not None
 
     @property
     def http_response(self) -> WholeResponse:
@@ -324,6 +330,7 @@ class APIResponse(Generic[T]):
 
     def close(self) -> None:
         """Give the connection back if the response is whole, else close it."""
+        self._closed = True
         if self.answer is not None:
             self.answer.close()
 
