@@ -49,10 +49,11 @@ def stubs() -> dict[Path, str]:
             if place not in _UNTYPED and not _TOOLS.match(name):
                 modules.setdefault(_module(name), []).append(name)
         inside = [
-            other.rpartition(".") for other in PACKAGES if other.rpartition(".")[0] == package
+            name
+            for parent, _, name in (other.rpartition(".") for other in PACKAGES)
+            if parent == package
         ]
-        shown = "".join(f"from {package} import {name} as {name}\n" for _, _, name in inside)
-        found[folder / "__init__.pyi"] = FIRST_LINE + shown + aliases(names)
+        found[folder / "__init__.pyi"] = FIRST_LINE + _as_they_are(package, inside) + aliases(names)
         for module, shown in modules.items():
             inner = INNER_OF.get(module.removeprefix("beta_"), ())
             text = _as_they_are(package, shown) + aliases({name: INNER[name] for name in inner})
