@@ -119,5 +119,5 @@ def test_events_of_the_helper_are_dumped_as_anthropics_are() -> None:
         assert event.model_dump(include={"type"}) == {"type": event.type}
     assert CitationEvent(citation).to_dict() == {"type": "citation", "citation": citation.to_dict()}
     assert TextEvent("a", ["a"], 1).to_json() == '{"type":"text","text":"a","snapshot":"a"}'
-    with pytest.raises(TypeError, match="exlude"):
-        TextEvent("a", ["a"], 1).model_dump(exlude={"type"})
+    with pytest.raises(TypeError, match="nothing"):
+        TextEvent("a", ["a"], 1).model_dump(nothing=True)

@@ -10,7 +10,6 @@ sent is what they hold by then: the bytes that came are compared with them first
 
 from __future__ import annotations
 
-from copy import deepcopy
 from functools import cache
 from importlib import import_module
 from types import NoneType
@@ -103,14 +102,15 @@ _VALIDATING = frozenset(("by_alias", "by_name", "context", "extra", "from_attrib
 _NOT_JSON = (TypeError, ValueError, OverflowError, RecursionError)
 # What cannot be edited.
 _CLOSED = (str, int, float, bool, NoneType, Timestamp)
-# How msgspec makes a struct: the fields are taken as they are.
-_make: Any = type(msgspec.Struct).__call__
 
+if TYPE_CHECKING:
 
-def made(kind: type[M], /, **fields: Any) -> M:
-    """Make a model of values that are known to be right."""
-    model: M = _make(kind, **fields)
-    return model
+    def made(kind: type[M], /, **fields: Any) -> M:
+        """Make a model of values that are known to be right."""
+        ...
+else:
+    # How msgspec makes a struct: the fields are taken as they are.
+    made = type(msgspec.Struct).__call__
 
 
 class _ModelFields:
@@ -206,7 +206,7 @@ class Model(_Struct):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with some fields changed; their values are not checked."""
-        model = deepcopy(self) if deep else self.__copy__()
+        model: Self = import_module("copy").deepcopy(self) if deep else self.__copy__()
         if not update:
             return model
         fields = {name: update.get(name, getattr(model, name)) for name in self.__struct_fields__}
