@@ -16,6 +16,7 @@ from apertis import (
     APITimeoutError,
     AsyncApertis,
     ConfigurationError,
+    Message,
     Middleware,
     OverloadedError,
     RetryableError,
@@ -318,3 +319,90 @@ def test_a_client_without_middleware_loads_none() -> None:
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "['apertis.endpoints.raw']"
+
+
+def handler_of(connect: Connect, steps: Callable[[Any, Any], Any]) -> Any:
+    """A middleware for either client, of a generator that yields what is to be awaited."""
+
+    def blocking(request: Any, call_next: Any) -> Any:
+        running, value = steps(request, call_next), None
+        while True:
+            try:
+                value = running.send(value)
+            except StopIteration as stop:
+                return stop.value
+
+    async def awaiting(request: Any, call_next: Any) -> Any:
+        running, value = steps(request, call_next), None
+        while True:
+            try:
+                value = await running.send(value)
+            except StopIteration as stop:
+                return stop.value
+
+    return awaiting if getattr(connect, "is_async") else blocking  # noqa: B009 - of the kit.
+
+
+def test_it_may_ask_again_with_another_request(connect: Connect) -> None:
+    def fall_back(request: Any, call_next: Any) -> Any:
+        response = yield call_next(request)
+        if response.status_code == 529:
+            response = yield call_next(request.copy(body={**request.json, "model": "other"}))
+        return response
+
+    for events in (False, True):
+        good = sse_response(EVENTS) if events else json_response(200, ANSWER)
+        with ScriptedServer([json_response(529, OVERLOADED), good]) as server:
+            client = connect(
+                api_key=KEY,
+                base_url=server.base_url,
+                max_retries=0,
+                max_connections=1,
+                timeout=5,
+                middleware=[handler_of(connect, fall_back)],
+            )
+            result: Any = client.messages.create(**LEAST, stream=events)
+            assert list(result)[-1].type == "message_stop" if events else result.text == "Hi."
+            assert json.loads(server.requests[1].body)["model"] == "other"
+
+
+def test_the_caller_has_the_object_that_it_parsed(connect: Connect) -> None:
+    seen: list[Any] = []
+
+    def parse(request: Any, call_next: Any) -> Any:
+        response = yield call_next(request)
+        seen.append((yield response.parse()))
+        return response
+
+    with ScriptedServer([json_response(200, ANSWER)] * 2) as server:
+        middleware = [handler_of(connect, parse)]
+        client = connect(api_key=KEY, base_url=server.base_url, middleware=middleware)
+        assert client.messages.create(**LEAST) is seen[0]
+        response = client.messages.with_raw_response.create(**LEAST)
+        assert response.parse() == seen[1]
+        assert isinstance(seen[1], Message)
+
+
+def test_an_error_that_comes_of_one_that_can_be_retried_is_retried(connect: Connect) -> None:
+    errors: list[Exception] = []
+
+    def blocking(request: Any, call_next: Any) -> Any:
+        try:
+            return call_next(request)
+        except APIConnectionError as error:
+            errors.append(LookupError("wrapped"))
+            raise errors[-1] from error
+
+    async def awaiting(request: Any, call_next: Any) -> Any:
+        try:
+            return await call_next(request)
+        except APIConnectionError as error:
+            errors.append(LookupError("wrapped"))
+            raise errors[-1] from error
+
+    middleware = [awaiting if getattr(connect, "is_async") else blocking]  # noqa: B009 - of the kit.
+    client = connect(api_key=KEY, base_url=UNREACHABLE, middleware=middleware)
+    with pytest.raises(LookupError, match="wrapped") as caught:
+        client.messages.create(**LEAST)
+    assert len(errors) == 3
+    assert caught.value is errors[-1]

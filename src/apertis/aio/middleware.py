@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from apertis.aio.raw import AsyncAPIResponse, KeptAnswer
+import msgspec
+
+from apertis.aio.raw import AsyncAPIResponse, Keep, KeptAnswer
 from apertis.aio.sender import Sender
 from apertis.aio.stream import AsyncStream, EventSource
 from apertis.attempts import parsed
@@ -97,7 +99,8 @@ class Attempts:
         self._tries = 0
         self._started = time.monotonic()
         self._failed: tuple[APIError, Failure] | None = None
-        self._wish: RetryableError | None = None
+        self._wish: Exception | None = None
+        self._answers: list[KeptAnswer] = []
 
     async def open(
         self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
@@ -123,29 +126,58 @@ class Attempts:
                 error = error_from(answer, now=time.time(), retries=tries)
                 self._failed = (tell_request(error, request_info(*sent[:3])), answer)
                 raise error
-            return self._response(sent, KeptAnswer(answer), tries)
+            kept = KeptAnswer(answer)
+            self._answers.append(kept)
+            if kept.status >= 300:
+                # The connection is free for another attempt of the middleware's own.
+                await kept.read_ahead()
+            return self._response(sent, kept, tries)
 
         chain: Callable[[APIRequest], Awaitable[Any]] = attempt
         for handler in reversed(self._sender.handlers):
             chain = _around(handler, chain)
+        result: Any = None
         try:
             result = await chain(first)
-        except RetryableError as wish:
-            self._wish = wish
-            return Failure(wish.message, cause=wish)
-        except APIConnectionError as error:
-            if self._failed is not None and error is self._failed[0]:
-                return self._failed[1]
-            raise
+        except Exception as error:
+            failure = self._retryable(error)
+            if failure is None:
+                raise
+            return failure
+        finally:
+            await self._close_all_but(getattr(result, "answer", None))
         if not isinstance(result, AsyncAPIResponse) or result.answer is None:
             raise Instead(result)
+        if result.value is not None and not isinstance(self._call.read, Keep):
+            # The caller has the very object that the middleware had.
+            raise Instead(result.value)
         result.answer.rewind()
         return result.answer
+
+    def _retryable(self, error: Exception) -> Failure | None:
+        """Return the failure that an error of the middleware comes from, if it can be retried."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if self._failed is not None and cause is self._failed[0]:
+                if cause is not error:
+                    self._wish = error
+                return msgspec.structs.replace(self._failed[1], cause=self._wish or cause.__cause__)
+            if isinstance(cause, RetryableError):
+                self._wish = error
+                return Failure(cause.message, cause=error)
+            cause = cause.__cause__
+        return None
+
+    async def _close_all_but(self, kept: object) -> None:
+        for answer in self._answers:
+            if answer is not kept:
+                await answer.close()
+        self._answers.clear()
 
     def _response(
         self, sent: tuple[Origin, str, bytes, bytes], answer: KeptAnswer, retries: int
     ) -> AsyncAPIResponse[Any]:
-        call = self._call
+        call = self._call.read.call if isinstance(self._call.read, Keep) else self._call
 
         def secrets() -> tuple[str, ...]:
             return self._sender.settings.secrets_of(call)

@@ -152,7 +152,7 @@ class Apertis:
 
     @property
     def auth_token(self) -> str | None:
-        """What is sent as Bearer in place of a key. It can be set, as `api_key` can."""
+        """The token that is sent as Bearer in place of a key. It can be set, as `api_key` can."""
         return self._sender.settings.auth_token
 
     @auth_token.setter

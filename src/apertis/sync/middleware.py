@@ -6,6 +6,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from apertis.attempts import parsed
 from apertis.compat.middleware import APIRequest, handlers
 from apertis.errors import APIConnectionError, ConfigurationError, RetryableError
@@ -13,7 +15,7 @@ from apertis.models import Headers, ResponseInfo
 from apertis.sansio.outcome import Failure, Response, error_from, tell_request
 from apertis.sansio.reading import EventReading
 from apertis.sansio.request import request_info
-from apertis.sync.raw import APIResponse, KeptAnswer
+from apertis.sync.raw import APIResponse, Keep, KeptAnswer
 from apertis.sync.sender import Sender
 from apertis.sync.stream import EventSource, Stream
 
@@ -98,7 +100,8 @@ class Attempts:
         self._tries = 0
         self._started = time.monotonic()
         self._failed: tuple[APIError, Failure] | None = None
-        self._wish: RetryableError | None = None
+        self._wish: Exception | None = None
+        self._answers: list[KeptAnswer] = []
 
     def open(
         self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
@@ -124,29 +127,58 @@ class Attempts:
                 error = error_from(answer, now=time.time(), retries=tries)
                 self._failed = (tell_request(error, request_info(*sent[:3])), answer)
                 raise error
-            return self._response(sent, KeptAnswer(answer), tries)
+            kept = KeptAnswer(answer)
+            self._answers.append(kept)
+            if kept.status >= 300:
+                # The connection is free for another attempt of the middleware's own.
+                kept.read_ahead()
+            return self._response(sent, kept, tries)
 
         chain: Callable[[APIRequest], Any] = attempt
         for handler in reversed(self._sender.handlers):
             chain = _around(handler, chain)
+        result: Any = None
         try:
             result = chain(first)
-        except RetryableError as wish:
-            self._wish = wish
-            return Failure(wish.message, cause=wish)
-        except APIConnectionError as error:
-            if self._failed is not None and error is self._failed[0]:
-                return self._failed[1]
-            raise
+        except Exception as error:
+            failure = self._retryable(error)
+            if failure is None:
+                raise
+            return failure
+        finally:
+            self._close_all_but(getattr(result, "answer", None))
         if not isinstance(result, APIResponse) or result.answer is None:
             raise Instead(result)
+        if result.value is not None and not isinstance(self._call.read, Keep):
+            # The caller has the very object that the middleware had.
+            raise Instead(result.value)
         result.answer.rewind()
         return result.answer
+
+    def _retryable(self, error: Exception) -> Failure | None:
+        """Return the failure that an error of the middleware comes from, if it can be retried."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if self._failed is not None and cause is self._failed[0]:
+                if cause is not error:
+                    self._wish = error
+                return msgspec.structs.replace(self._failed[1], cause=self._wish or cause.__cause__)
+            if isinstance(cause, RetryableError):
+                self._wish = error
+                return Failure(cause.message, cause=error)
+            cause = cause.__cause__
+        return None
+
+    def _close_all_but(self, kept: object) -> None:
+        for answer in self._answers:
+            if answer is not kept:
+                answer.close()
+        self._answers.clear()
 
     def _response(
         self, sent: tuple[Origin, str, bytes, bytes], answer: KeptAnswer, retries: int
     ) -> APIResponse[Any]:
-        call = self._call
+        call = self._call.read.call if isinstance(self._call.read, Keep) else self._call
 
         def secrets() -> tuple[str, ...]:
             return self._sender.settings.secrets_of(call)

@@ -109,6 +109,12 @@ class KeptAnswer:
         """Read from the beginning again."""
         self._next = 0
 
+    def read_ahead(self) -> None:
+        """Read the body to its end, or until it fails, and keep it."""
+        while self._end is None:
+            self.read()
+        self.rewind()
+
     def forget(self) -> None:
         """Keep nothing more of what is read."""
         self._keeps = False
@@ -234,6 +240,11 @@ class APIResponse(Generic[T]):
         return self._closed or self._body is not None
 
     @property
+    def value(self) -> Any:
+        """The value that `parse()` gave; None before."""
+        return self._parsed.get(None)
+
+    @property
     def http_response(self) -> WholeResponse:
         """The response by the names that httpx has; its body as far as it was read."""
         info = self._info
@@ -344,7 +355,7 @@ class RawCalls:
     def send(self, call: Call[Any], make: Callable[[Any], Any] | None = None) -> APIResponse[Any]:
         """Return the response of a call, read whole; `make` makes its value of the result."""
         recorder = Recorder(self._sender.transport)
-        given: Any = msgspec.structs.replace(call, read=_keep)
+        given: Any = msgspec.structs.replace(call, read=Keep(call))
         whole = self._sender.over(recorder).send(given)
         if not isinstance(whole, _Whole):
             # A middleware's own.
@@ -397,8 +408,17 @@ class _Whole(Result):
     came: Response
 
 
-def _keep(response: Response) -> _Whole:
-    return _Whole(came=response)
+class Keep:
+    """A reader that keeps a response as it came, to be read later as its `call` has it."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call[Any]) -> None:
+        self.call = call
+
+    def __call__(self, response: Response) -> _Whole:
+        """Return the response."""
+        return _Whole(came=response)
 
 
 class BatchesWithRawResponse:
