@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import subprocess
@@ -91,6 +92,26 @@ def test_each_module_of_theirs_is_there_or_says_where_it_belongs(package: str) -
     assert not [
         name for name in modules - packages if not name_of_module(name) and not elsewhere(name)
     ]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_their_modules_define_is_in_ours(package: str) -> None:
+    absent = []
+    for path in theirs(package).glob("*.py"):
+        if not name_of_module(path.stem):
+            continue
+        module = importlib.import_module(f"apertis.{package}.{path.stem}")
+        tree = ast.parse(path.read_text("utf-8"))
+        names = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+        for node in tree.body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
+            names += [target.id for target in targets if isinstance(target, ast.Name)]
+        absent += [
+            f"{path.stem}.{name}"
+            for name in names
+            if not name.startswith("_") and not hasattr(module, name) and not elsewhere(name)
+        ]
+    assert not absent
 
 
 def test_the_stubs_are_fresh() -> None:

@@ -369,6 +369,21 @@ def test_events_have_the_methods_too() -> None:
     assert stop.model_dump() == {"index": 0, "type": "content_block_stop"}
 
 
+def test_the_end_of_a_stream_knows_what_was_sent() -> None:
+    wire = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": {"output_tokens": 0, "input_tokens": None},
+    }
+    event: Any = decode_event(json.dumps(wire).encode())
+    assert event.delta.model_dump(exclude_unset=True) == wire["delta"]
+    assert event.usage.to_dict() == wire["usage"]
+    assert event.model_dump(exclude_unset=True) == event.to_dict() == wire
+    for usage in ({}, {"usage": None}):
+        bare: Any = decode_event(json.dumps({**wire, "usage": None} | usage).encode())
+        assert bare.usage.to_dict() == {}
+
+
 def test_only_the_result_of_a_call_has_a_request_id() -> None:
     assert MESSAGE._request_id is None
     assert MESSAGE.usage._request_id is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from apertis.models import UsageIteration
 from apertis.params import ContainerParam, FallbackParam, ImageBlockParam, TextBlockParam
@@ -13,4 +13,5 @@ ObjectOrObjects: TypeAlias = JSONObject | Iterable[JSONObject]
 Fallbacks: TypeAlias = Iterable[FallbackParam] | Literal["default"]
 UsageIterations: TypeAlias = list[UsageIteration]
 BlocksOrText: TypeAlias = TextBlockParam | ImageBlockParam
+ResponseFormatT = TypeVar("ResponseFormatT")
 ContainerOrId: TypeAlias = ContainerParam | str

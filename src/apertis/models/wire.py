@@ -21,6 +21,7 @@ from apertis.models.events import (
     ContentBlockStartEvent,
     ContentBlockStopEvent,
     InputJSONDelta,
+    MessageDeltaEvent,
     MessageStartEvent,
     MessageStopEvent,
     PingEvent,
@@ -66,6 +67,11 @@ class _BlockPart(msgspec.Struct):
 
 class _MessagePart(msgspec.Struct):
     message: msgspec.Raw
+
+
+class _DeltaParts(msgspec.Struct):
+    delta: msgspec.Raw
+    usage: msgspec.Raw = msgspec.Raw()
 
 
 class _ResultParts(msgspec.Struct):
@@ -302,6 +308,11 @@ def _with_event_wire(event: StreamEvent, data: bytes) -> StreamEvent:
     elif isinstance(event, MessageStartEvent | MessageStopEvent) and event.message is not None:
         part: msgspec.Raw = _decoder(_MessagePart).decode(data).message
         _attach_message_wires(event.message, part)
+    elif isinstance(event, MessageDeltaEvent):
+        parts: _DeltaParts = _decoder(_DeltaParts).decode(data)
+        attach_wire(event.delta, parts.delta)
+        if bytes(parts.usage) not in {b"", b"null"}:
+            attach_wire(event.usage, parts.usage)
     return event
 
 
