@@ -53,6 +53,10 @@ PAGES = (
         (
             "apertis:Apertis",
             "apertis:AsyncApertis",
+            "apertis:APIResponse",
+            "apertis:AsyncAPIResponse",
+            "apertis:APIRequest",
+            "apertis:Middleware",
             "apertis:Timeout",
             "apertis:image",
             "apertis:document",
