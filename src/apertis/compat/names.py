@@ -97,22 +97,11 @@ ELSEWHERE = tuple(
 )
 
 # Modules of `anthropic` that are not here by these names: what programs take from them is at our
-# root, or in `DEEP`.
-VIEWS = frozenset(
-    {
-        *(
-            "_base_client",
-            "_legacy_response",
-            "_client",
-            "_constants",
-            "_exceptions",
-            "_middleware",
-            "_models",
-        ),
-        *("_request", "_response", "_streaming", "_types", "_utils", "_version", "pagination"),
-        *("lib", "lib.streaming", "lib.tools", "resources", "resources.beta"),
-        *("resources.beta.messages", "resources.messages", "resources.models"),
-    }
+# root, among its types, or in `DEEP`.
+VIEW = re.compile(
+    r"_(base_client|client|constants|exceptions|legacy_response|middleware|models|request|response"
+    r"|streaming|types|utils|version)|pagination|lib(\.streaming(\._\w+)?|\.tools)?"
+    r"|resources(\.(beta|messages|models|batches))*"
 )
 DEEP = {
     "AsyncBatches": "apertis.aio.resources:AsyncBatches",
@@ -155,7 +144,7 @@ def find_spec(fullname: str) -> ModuleSpec | None:
     name = fullname.removeprefix("apertis.")
     if name.startswith("types."):
         return find_type_spec(fullname)
-    if name in VIEWS:
+    if VIEW.fullmatch(name):
         return ModuleSpec(fullname, View(), is_package=True)
     if (said := sentence(name)) is not None:
         raise ModuleNotFoundError(f"no module {fullname!r}: {said}", name=fullname)
@@ -174,12 +163,17 @@ class View(Loader):
         own = module.__name__.removeprefix("apertis.")
 
         def found(name: str) -> Any:
-            if name.startswith("__") or f"{own}.{name}" in VIEWS:
+            if name.startswith("__") or VIEW.fullmatch(f"{own}.{name}"):
                 # The latter is a part of this package, which the import looks for next.
                 raise no_such_name(f"module {module.__name__!r}", name)
             if sentence(f"{own}.{name}"):
                 raise no_such_name("module 'apertis'", f"{own}.{name}")
-            place, _, attribute = DEEP.get(name, f"apertis:{name}").partition(":")
-            return getattr(import_module(place), attribute)
+            if name in DEEP:
+                place, _, attribute = DEEP[name].partition(":")
+                return getattr(import_module(place), attribute)
+            for place in ("apertis", "apertis.types", "apertis.types.beta"):
+                if hasattr(of := import_module(place), name):
+                    return getattr(of, name)
+            raise no_such_name(f"module {module.__name__!r}", name)
 
         module.__dict__["__getattr__"] = found
