@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from apertis.models.fields import fields_of
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _ALL = "__all__"
+# What is dumped as it is.
+_ATOMS = frozenset((str, int, float, bool, NoneType))
 
 
 class Options(NamedTuple):
@@ -31,7 +35,7 @@ class Options(NamedTuple):
 
 def dumped(model: Model, include: Any, exclude: Any, options: Options) -> dict[str, Any]:
     """Return a model as a dict, without what `include` and `exclude` leave out."""
-    return _model(model, model.to_dict(), _Choice(include, exclude), options)
+    return _model(model, model.to_dict(), _choice(include, exclude), options)
 
 
 def dumped_values(
@@ -45,7 +49,7 @@ def dumped_values(
 ) -> dict[str, Any]:
     """Return named values as a dict, the models among them dumped too."""
     options = Options(mode == "json", bool(by_alias), exclude_unset, False, exclude_none)
-    return _mapping(values, None, _Choice(include, exclude), options)
+    return _mapping(values, None, _choice(include, exclude), options)
 
 
 def names_set(model: Model) -> set[str]:
@@ -69,13 +73,20 @@ class _Choice(NamedTuple):
 
     def of(self, key: str | int, length: int = 0) -> _Choice | None:
         """Return the choice inside a field or an item; None when that is left out."""
-        if self.include is None and self.exclude is None:
+        if self is _EVERYTHING:
             return self
         keys = (key, _ALL) if isinstance(key, str) else (key, key - length, _ALL)
         included, excluded = _inside(self.include, keys), _inside(self.exclude, keys)
         if excluded is True or (self.include is not None and included is None):
             return None
-        return _Choice(None if included is True else included, excluded)
+        return _choice(None if included is True else included, excluded)
+
+
+_EVERYTHING = _Choice()
+
+
+def _choice(include: Any, exclude: Any) -> _Choice:
+    return _EVERYTHING if include is None and exclude is None else _Choice(include, exclude)
 
 
 def _inside(chosen: Any, keys: Iterable[str | int]) -> Any:
@@ -99,14 +110,28 @@ def _as_mapping(chosen: Any) -> dict[Any, Any]:
     return dict.fromkeys(chosen, True)
 
 
+class _Shape(NamedTuple):
+    # Each field: its name, its name in JSON, whether None is its default, whether few know it.
+    fields: list[tuple[str, str, bool, bool]]
+    keys: frozenset[str]
+
+
+@cache
+def _shape(kind: Any) -> _Shape:
+    fields = [
+        (field.name, field.alias or field.name, field.default is None, name in kind._when_sent)
+        for name, field in fields_of(kind).items()
+    ]
+    return _Shape(fields, frozenset([key for _, key, _, _ in fields]))
+
+
 def _extra(model: Model, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    if isinstance(model, Unknown):
-        return
     kind: Any = type(model)
-    known = {field.alias or field.name for field in fields_of(kind).values()}
-    for key, value in document.items():
-        if key not in known:
-            yield key, model.__dict__.get(key, value)
+    if not isinstance(model, Unknown):
+        keys = _shape(kind).keys
+        for key, value in document.items():
+            if key not in keys:
+                yield key, model.__dict__.get(key, value)
 
 
 def _model(
@@ -115,45 +140,54 @@ def _model(
     if isinstance(model, Unknown):
         return _mapping({"type": model.type, **model.data}, document, choice, options)
     kind: Any = type(model)
+    shape = _shape(kind)
     result: dict[str, Any] = {}
-    for field in fields_of(kind).values():
-        key = field.alias or field.name
-        value = getattr(model, field.name)
-        left_out = (
-            (key not in document and (options.exclude_unset or field.name in kind._when_sent))
-            or (options.exclude_none and value is None)
-            or (options.exclude_defaults and value is None and field.default is None)
-        )
-        inside = None if left_out else choice.of(field.name)
+    for name, key, optional, rare in shape.fields:
+        value = getattr(model, name)
+        if value is None and (options.exclude_none or (optional and options.exclude_defaults)):
+            continue
+        if (rare or options.exclude_unset) and key not in document:
+            continue
+        inside = choice if choice is _EVERYTHING else choice.of(name)
         if inside is not None:
-            name = key if options.by_alias else field.name
-            result[name] = _value(value, document.get(key), inside, options)
-    for key, value in _extra(model, document):
-        inside = choice.of(key)
-        if inside is not None and not (options.exclude_none and value is None):
-            result[key] = _value(value, document.get(key), inside, options)
+            said = key if options.by_alias else name
+            result[said] = (
+                value
+                if type(value) in _ATOMS
+                else _value(value, document.get(key), inside, options)
+            )
+    if not document.keys() <= shape.keys:
+        for key, value in _extra(model, document):
+            inside = choice.of(key)
+            if inside is not None and not (options.exclude_none and value is None):
+                result[key] = _value(value, document.get(key), inside, options)
     return result
 
 
 def _value(value: Any, document: Any, choice: _Choice, options: Options) -> Any:
+    if type(value) in _ATOMS:
+        return value
     if isinstance(value, Model):
         known = cast("dict[str, Any]", document) if isinstance(document, dict) else value.to_dict()
         return _model(value, known, choice, options)
+    if isinstance(value, list | tuple):
+        return _items([*cast("list[object]", value)], document, choice, options)
     if isinstance(value, Mapping):
         return _mapping(cast("Mapping[str, Any]", value), document, choice, options)
-    if isinstance(value, list | tuple):
-        items: list[object] = [*cast("list[object]", value)]
-        documents = cast("list[object]", document) if isinstance(document, list) else []
-        result: list[Any] = []
-        for index, item in enumerate(items):
-            inside = choice.of(index, len(items))
-            if inside is not None:
-                part = documents[index] if index < len(documents) else None
-                result.append(_value(item, part, inside, options))
-        return result
     if options.as_json and isinstance(value, datetime):
         return str(value)
     return value
+
+
+def _items(items: list[object], document: Any, choice: _Choice, options: Options) -> list[Any]:
+    documents = cast("list[object]", document) if isinstance(document, list) else []
+    result: list[Any] = []
+    for index, item in enumerate(items):
+        inside = choice if choice is _EVERYTHING else choice.of(index, len(items))
+        if inside is not None:
+            part = documents[index] if index < len(documents) else None
+            result.append(_value(item, part, inside, options))
+    return result
 
 
 def _mapping(
@@ -162,7 +196,7 @@ def _mapping(
     documents = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
     result: dict[str, Any] = {}
     for key, item in value.items():
-        inside = choice.of(key)
+        inside = choice if choice is _EVERYTHING else choice.of(key)
         if inside is not None:
             result[key] = _value(item, documents.get(key), inside, options)
     return result
