@@ -78,7 +78,7 @@ def _as_they_are(package: str, names: Iterable[str]) -> str:
 
 
 def _short(module: str) -> str:
-    return f"_{module.rpartition('.')[2]}"
+    return f"_{module.removeprefix('apertis.').replace('.', '_')}"
 
 
 def _module(name: str) -> str:

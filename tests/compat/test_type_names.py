@@ -107,9 +107,7 @@ def test_what_is_had_by_these_names_is_made_pickled_and_told_apart() -> None:
         taken("types.beta.BetaToolUseBlock")(id="t", name="n", input={}), ToolUseBlock
     )
     assert names["MessageParam"](role="user", content="hi") == {"role": "user", "content": "hi"}
-    assert names["WebSearchResultBlockParam"](type="web_search_result") == {
-        "type": "web_search_result"
-    }
+    assert names["ImageTransformationsParam"](crop=True) == {"crop": True}
     assert taken("types.parsed_message.ParsedMessage")[dict] is Message
     assert taken("types.parsed_message.ParsedTextBlock")[dict] is TextBlock
     assert isinstance(taken("types.raw_message_delta_event.Delta")(), MessageDelta)

@@ -30,6 +30,8 @@ from apertis.types import (
     ToolUnionParam,
     ToolUseBlock,
     Usage,
+    WebSearchResultBlockParam,
+    WebSearchToolResultBlockParam,
 )
 from apertis.types.beta import BetaMessage, BetaMessageParam, BetaTextBlock
 from apertis.types.beta.messages import BetaMessageBatch
@@ -110,6 +112,19 @@ def parameters_are_typed() -> None:
         "params": {"model": model, "max_tokens": 5, "messages": [turn]},
     }
     assert_type(client.messages.batches.create(requests=[request]), models.MessageBatch)
+    page: WebSearchResultBlockParam = {
+        "type": "web_search_result",
+        "title": "t",
+        "url": "u",
+        "encrypted_content": "e",
+    }
+    found: WebSearchToolResultBlockParam = {
+        "type": "web_search_tool_result",
+        "tool_use_id": "s",
+        "content": [page],
+    }
+    turns: list[MessageParam] = [{"role": "assistant", "content": [found]}]
+    print(turns)
     wrong: MessageParam = {"role": "robot", "content": "hi"}  # type: ignore[typeddict-item]  # ty: ignore[invalid-argument-type]
     _: params.MessageParam = wrong
 

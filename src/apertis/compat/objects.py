@@ -9,7 +9,6 @@ from apertis.models import UsageIteration
 from apertis.params import ContainerParam, FallbackParam, ImageBlockParam, TextBlockParam
 
 JSONObject: TypeAlias = dict[str, Any]
-ObjectOrObjects: TypeAlias = JSONObject | Iterable[JSONObject]
 Fallbacks: TypeAlias = Iterable[FallbackParam] | Literal["default"]
 UsageIterations: TypeAlias = list[UsageIteration]
 BlocksOrText: TypeAlias = TextBlockParam | ImageBlockParam

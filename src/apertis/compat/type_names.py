@@ -274,6 +274,31 @@ _OURS: dict[str, dict[str, str]] = {
         "SearchResultLocationParam": "CitationSearchResultLocationParam",
         "WebSearchResultLocationParam": "CitationWebSearchResultLocationParam",
     },
+    "apertis.params.results": {
+        "AdvisorRedactedResultParam": "BetaAdvisorRedactedResultBlockParam",
+        "AdvisorResultParam": "BetaAdvisorResultBlockParam",
+        "CodeExecutionContentParam": "CodeExecutionToolResultBlockParamContentParam",
+        "CodeExecutionOutputParam": (
+            "BashCodeExecutionOutputBlockParam CodeExecutionOutputBlockParam"
+        ),
+        "CodeExecutionResultParam": (
+            "BashCodeExecutionResultBlockParam CodeExecutionResultBlockParam"
+        ),
+        "EncryptedCodeExecutionResultParam": "EncryptedCodeExecutionResultBlockParam",
+        "TextEditorCreateResultParam": "TextEditorCodeExecutionCreateResultBlockParam",
+        "TextEditorStrReplaceResultParam": "TextEditorCodeExecutionStrReplaceResultBlockParam",
+        "TextEditorViewResultParam": "TextEditorCodeExecutionViewResultBlockParam",
+        "ToolResultErrorParam": (
+            "BetaAdvisorToolResultErrorParam BashCodeExecutionToolResultErrorParam "
+            "CodeExecutionToolResultErrorParam TextEditorCodeExecutionToolResultErrorParam "
+            "ToolSearchToolResultErrorParam WebFetchToolResultErrorBlockParam "
+            "WebSearchToolRequestErrorObjectParam WebSearchToolRequestErrorParam"
+        ),
+        "ToolSearchResultParam": "ToolSearchToolSearchResultBlockParam",
+        "WebFetchResultParam": "WebFetchBlockParam",
+        "WebSearchContentParam": "WebSearchToolResultBlockParamContentParam",
+        "WebSearchResultParam": "WebSearchResultBlockParam",
+    },
     # What is open there is open here: any model name, beta and error code.
     "builtins": {
         "str": (
@@ -289,10 +314,7 @@ _OURS: dict[str, dict[str, str]] = {
     # Objects that are sent and received as they are.
     "apertis.compat.objects": {
         "JSONObject": (
-            "BetaAdvisorRedactedResultBlockParam BetaAdvisorResultBlockParam "
-            "BetaAdvisorTool20260301 BetaAdvisorToolResultErrorParam "
-            "BashCodeExecutionOutputBlockParam BashCodeExecutionResultBlockParam "
-            "BashCodeExecutionToolResultErrorParam BrowserClickTarget BrowserCoordinateTarget "
+            "BetaAdvisorTool20260301 BrowserClickTarget BrowserCoordinateTarget "
             "BrowserMemberInput BrowserReadPageFilter BrowserRefTarget "
             "BrowserStateChangeDownloadCompletedParam BrowserStateChangeDownloadFailedParam "
             "BrowserStateChangeDownloadStartedParam BrowserStateChangeParam "
@@ -300,45 +322,35 @@ _OURS: dict[str, dict[str, str]] = {
             "BetaBrowserToolset20260801 BetaBrowserToolsetConfigs BrowserToolsetConfigsParam "
             "ComputerMemberInput BetaComputerToolset20260801 BetaComputerToolsetConfigs "
             "ComputerToolsetConfigsParam BetaCacheControlEphemeral "
-            "CodeExecutionOutputBlockParam CodeExecutionResultBlockParam "
             "BetaCodeExecutionTool20250522 BetaCodeExecutionTool20250825 "
             "BetaCodeExecutionTool20260120 BetaCodeExecutionTool20260521 "
-            "CodeExecutionToolResultBlockParamContentParam CodeExecutionToolResultErrorParam "
-            "BetaCompactionConfigParam EncryptedCodeExecutionResultBlockParam "
-            "BetaFallbackCreditNotApplied BetaFallbackCreditRedeemed BetaFallbackCreditUsage "
-            "BetaFallbackInfoParam ImageTransformationsParam BetaMCPTool BetaMCPToolConfig "
-            "BetaMCPToolDefaultConfig BetaMCPToolListingBlockParam BetaMCPToolParam "
-            "BetaMCPToolParamParam BetaMCPToolset BetaMemoryTool20250818 BetaMessageThreadParam "
-            "BetaResponseTool BetaResponseToolAdditionBlock "
-            "BetaResponseToolChangeMCPToolReference BetaResponseToolChangeMCPToolsetReference "
-            "BetaResponseToolChangeToolReference BetaResponseToolInputSchema "
-            "BetaResponseToolRemovalBlock BetaResponseToolUnion ServerToolsCapability "
-            "TextEditorCodeExecutionCreateResultBlockParam "
-            "TextEditorCodeExecutionStrReplaceResultBlockParam "
-            "TextEditorCodeExecutionToolResultErrorParam "
-            "TextEditorCodeExecutionViewResultBlockParam BetaThinkingBlockBindingParam "
-            "BetaToolBash20241022 BetaToolBash20250124 BetaToolChangeToolDefinition "
+            "BetaCompactionConfigParam BetaFallbackCreditNotApplied BetaFallbackCreditRedeemed "
+            "BetaFallbackCreditUsage BetaFallbackInfoParam ImageTransformationsParam "
+            "BetaMCPTool BetaMCPToolConfig BetaMCPToolDefaultConfig "
+            "BetaMCPToolListingBlockParam BetaMCPToolParam BetaMCPToolParamParam BetaMCPToolset "
+            "BetaMemoryTool20250818 BetaMessageThreadParam BetaResponseTool "
+            "BetaResponseToolAdditionBlock BetaResponseToolChangeMCPToolReference "
+            "BetaResponseToolChangeMCPToolsetReference BetaResponseToolChangeToolReference "
+            "BetaResponseToolInputSchema BetaResponseToolRemovalBlock BetaResponseToolUnion "
+            "ServerToolsCapability BetaThinkingBlockBindingParam BetaToolBash20241022 "
+            "BetaToolBash20250124 BetaToolChangeToolDefinition "
             "BetaToolChangeToolDefinitionParam BetaToolComputerUse20241022 "
             "BetaToolComputerUse20250124 BetaToolComputerUse20251124 "
             "BetaToolSearchToolBm25_20251119 BetaToolSearchToolRegex20251119 "
-            "ToolSearchToolResultErrorParam ToolSearchToolSearchResultBlockParam "
             "BetaToolTextEditor20241022 BetaToolTextEditor20250124 BetaToolTextEditor20250429 "
-            "BetaToolTextEditor20250728 BetaUserLocation WebFetchBlockParam "
-            "BetaWebFetchTool20250910 BetaWebFetchTool20260209 BetaWebFetchTool20260309 "
-            "BetaWebFetchTool20260318 WebFetchToolResultErrorBlockParam "
+            "BetaToolTextEditor20250728 BetaUserLocation BetaWebFetchTool20250910 "
+            "BetaWebFetchTool20260209 BetaWebFetchTool20260309 BetaWebFetchTool20260318 "
             "BetaWebFetchURLSourceAll WebFetchURLSourceAllParam BetaWebFetchURLSourceExcept "
             "WebFetchURLSourceExceptParam BetaWebFetchURLSourceNone WebFetchURLSourceNoneParam "
             "BetaWebFetchURLSourceOnly WebFetchURLSourceOnlyParam "
             "BetaWebFetchURLSourceToolReference WebFetchURLSourceToolReferenceParam "
-            "BetaWebFetchURLSources WebFetchURLSourcesParam WebSearchResultBlockParam "
-            "BetaWebSearchTool20250305 BetaWebSearchTool20260209 BetaWebSearchTool20260318 "
-            "WebSearchToolRequestErrorObjectParam WebSearchToolRequestErrorParam"
+            "BetaWebFetchURLSources WebFetchURLSourcesParam BetaWebSearchTool20250305 "
+            "BetaWebSearchTool20260209 BetaWebSearchTool20260318"
         ),
         "Fallbacks": "BetaFallbacksParam",
         "UsageIterations": "BetaIterationsUsage",
         "BlocksOrText": "ContentBlockSourceContentParam",
         "ContainerOrId": "MessageCreateParamsContainerParam",
-        "ObjectOrObjects": "WebSearchToolResultBlockParamContentParam",
     },
 }
 

@@ -14,7 +14,8 @@
     ListParams            limit, after_id, before_id; ModelListParams
     OptionParams          what every call takes: extra_headers, timeout, max_retries, ...
 
-They exist for type checkers and readers: at run time a dict is a dict, and what the service takes
+`apertis.params.results` has what stands in the results of the service's own tools. They all exist
+for type checkers and readers: at run time a dict is a dict, and what the service takes
 beyond these lists goes through as it is.
 """
 
