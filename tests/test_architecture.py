@@ -95,7 +95,7 @@ LAYERS = {
     "limiting": set[str](),
     "endpoints": {"errors", "models", "sansio"},
     "compat": {"errors", "models", "params", "sansio"},
-    "structured": {"errors", "models", "sansio"},
+    "structured": {"endpoints", "errors", "models", "sansio"},
     "tls": {"errors", "sansio"},
     "logs": {"errors", "models", "sansio"},
     "attempts": {"errors", "models", "sansio", "logs"},

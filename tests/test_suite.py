@@ -8,7 +8,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "apertis"
-MAX_UNTESTED = 27
+MAX_UNTESTED = 26
 MAX_CONFTEST_LINES = 20
 
 # Modules without a test of their own name. This list may only become shorter.
@@ -21,7 +21,7 @@ gateway/config/reader.py
 gateway/finding.py
 gateway/serving/answers.py
 gateway/store/booking.py gateway/store/connections.py gateway/store/records.py
-gateway/upstreams/asking.py gateway/upstreams/contract.py gateway/upstreams/messages_api.py
+gateway/upstreams/contract.py gateway/upstreams/messages_api.py
 models/blocks.py models/building.py models/citations.py models/events.py models/model.py
 params/calls.py params/content.py params/options.py params/tools.py
 sandbox/reply.py

@@ -55,7 +55,7 @@ SUBSTITUTIONS = (
     # What is there already may be awaited; a thread has it at once.
     (r"return Ready\((.+)\)\n", r"return \1\n"),
     # The language.
-    (r"\bAwaitable\[(\w+)\]", r"\1"),
+    (r"\bAwaitable\[(\w+(?:\[\w+\])?)\]", r"\1"),
     (r"\bAsyncGenerator\[(\w+), None\]", r"Generator[\1, None, None]"),
     (r"\b_?Async(?=[A-Z])", ""),
     (r"\basync (?=def|with|for)", ""),

@@ -37,6 +37,11 @@ from apertis.errors import (
     InternalServerError,
     MissingAPIKeyError,
     NotFoundError,
+    OutputError,
+    OutputInvalidError,
+    OutputPausedError,
+    OutputRefusedError,
+    OutputTruncatedError,
     OverloadedError,
     ParameterError,
     PaymentRequiredError,
@@ -84,6 +89,7 @@ if TYPE_CHECKING:
     from apertis.models import Message, Model
     from apertis.models import MessageStopEvent as MessageStopEvent
     from apertis.models import MessageStreamEvent as MessageStreamEvent
+    from apertis.models import ParsedMessage as ParsedMessage
     from apertis.models import TextEvent as TextEvent
     from apertis.sansio.marks import NotGiven as NotGiven
     from apertis.sansio.marks import Omit as Omit
@@ -149,6 +155,11 @@ __all__ = [
     "MessageStream",
     "MissingAPIKeyError",
     "NotFoundError",
+    "OutputError",
+    "OutputInvalidError",
+    "OutputPausedError",
+    "OutputRefusedError",
+    "OutputTruncatedError",
     "OverloadedError",
     "ParameterError",
     "PaymentRequiredError",
@@ -241,6 +252,7 @@ _LAZY = {
     "not_given": "apertis.sansio.marks:NOT_GIVEN",
     "omit": "apertis.sansio.marks",
     # Structured output.
+    "ParsedMessage": "apertis.models",
     "transform_schema": "apertis.structured",
 }
 # Packages that are attributes of their parent before anybody imports them.

@@ -13,6 +13,11 @@
         │   └── StreamTruncatedError           a stream ended early; `partial` has what came
         │       └── StreamTimeoutError         also an APITimeoutError
         ├── APIResponseError                   the service: a response that cannot be read
+        ├── OutputError                        the model: no value of the type; `path`, `usage`
+        │   ├── OutputTruncatedError           the answer was cut off
+        │   ├── OutputRefusedError             the model refused
+        │   ├── OutputPausedError              the model would go on
+        │   └── OutputInvalidError             the answer is not of the type
         └── APIStatusError                     the service said no; `status`, `type`, `code`
             ├── RedirectError                  3xx; redirects are not followed
             ├── BadRequestError 400            ├── AuthenticationError 401
@@ -26,7 +31,8 @@
                 ├── HTTPNotImplementedError 501   ├── ServiceUnavailableError 503
                 ├── GatewayTimeoutError 504       └── OverloadedError 529
 
-`ParameterError` and `ConfigurationError` are also a `TypeError` and a `ValueError`.
+`ParameterError` and `ConfigurationError` are also a `TypeError` and a `ValueError`, `OutputError`
+is a `ValueError`.
 
 Errors pickle, and none shows a key: what looks like one is blanked in messages and bodies.
 
@@ -42,7 +48,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apertis.models import Message, RequestInfo, WholeResponse
+    from apertis.models import Message, RequestInfo, Usage, WholeResponse
 
 _SECRET = re.compile(r"\b(sk-(?:sub-|ant-)?)[A-Za-z0-9_-]{8,}")
 # A shorter key is a stand-in such as "x" or "test", which words have in them.
@@ -176,6 +182,39 @@ class APIResponseError(APIError):
     def status_code(self) -> int:
         """The HTTP status, by the name that other SDKs use."""
         return self.status
+
+
+class OutputError(APIError, ValueError):
+    """An answer that is no value of the type that was asked for.
+
+    `partial` is the message, `attempts` are the messages of all attempts, the last one included,
+    and `usage` is what they used together. `path` is the place of the fault
+    (`$.items[3].price`), `expected` says what belongs there, `found` what is there. The text of the
+    error has nothing that the model or a user said; `detail` may.
+    """
+
+    attempts: tuple[Message, ...] = ()
+    usage: Usage
+    path: str = "$"
+    expected: str = "a value"
+    found: str = "nothing"
+    detail: str = ""
+
+
+class OutputTruncatedError(OutputError):
+    """The answer was cut off: by `max_tokens`, the context window or a stop sequence."""
+
+
+class OutputRefusedError(OutputError):
+    """The model refused; `partial.stop_details` says more."""
+
+
+class OutputPausedError(OutputError):
+    """The model paused, and goes on when its message is sent back."""
+
+
+class OutputInvalidError(OutputError):
+    """The answer is no JSON, or not of the type."""
 
 
 class APIStatusError(APIError):

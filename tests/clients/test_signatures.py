@@ -18,10 +18,18 @@ from apertis.params import (
     StreamParams,
 )
 
+STREAM = {"output_format", "via"}
+PARSE = {"output_format", "via", "repair", "repair_max_tokens"}
 METHODS: list[tuple[str, Any, list[str], set[str]]] = [
     ("messages.create", CreateParams, ["model", "messages", "max_tokens", "stream"], {"stream"}),
-    ("messages.stream", StreamParams, ["model", "messages", "max_tokens"], set()),
-    ("messages.count_tokens", CountTokensParams, ["model", "messages"], set()),
+    (
+        "messages.stream",
+        StreamParams,
+        ["model", "messages", "max_tokens"],
+        {"output_format", "via"},
+    ),
+    ("messages.parse", CreateParams, ["model", "messages", "max_tokens"], PARSE),
+    ("messages.count_tokens", CountTokensParams, ["model", "messages"], {"output_format"}),
     ("messages.batches.create", BatchCreateParams, ["requests"], set()),
     ("messages.batches.list", ListParams, [], set()),
     ("messages.batches.retrieve", OptionParams, ["message_batch_id"], {"message_batch_id"}),

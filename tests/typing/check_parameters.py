@@ -86,7 +86,7 @@ def parameters_can_be_kept_in_a_variable() -> None:
 def a_misspelled_parameter_is_an_error() -> None:
     client.messages.create(model="m", max_tokens=5, messages=[hello], temprature=0.5)  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
     client.messages.create(model="m", max_tokens=5, messages=[hello], stop_sequence=["a"])  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
-    client.messages.stream(model="m", max_token=5, messages=[hello])  # type: ignore[call-arg]  # ty: ignore[missing-argument, unknown-argument]
+    client.messages.stream(model="m", max_token=5, messages=[hello])  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
     client.messages.count_tokens(model="m", message=[hello])  # type: ignore[call-arg]  # ty: ignore[missing-argument, unknown-argument]
     client.messages.batches.create(request=[])  # type: ignore[call-arg]  # ty: ignore[missing-argument, unknown-argument]
     client.models.list(limits=5)  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
@@ -101,7 +101,7 @@ def a_missing_parameter_is_an_error() -> None:
     client.messages.create(max_tokens=5, messages=[hello])  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
     client.messages.create(model="m", max_tokens=5)  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
     client.messages.create(model="m", max_tokens=5, stream=True)  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
-    client.messages.stream(model="m", messages=[hello])  # type: ignore[call-arg]  # ty: ignore[missing-argument]
+    client.messages.stream(model="m", messages=[hello])  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
     client.messages.count_tokens(model="m")  # type: ignore[call-arg]  # ty: ignore[missing-argument]
     client.messages.batches.create()  # type: ignore[call-arg]  # ty: ignore[missing-argument]
 
@@ -111,15 +111,15 @@ def a_value_of_the_wrong_type_is_an_error() -> None:
     client.messages.create(model=None, max_tokens=5, messages=[hello])  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
     client.messages.create(model="m", max_tokens=5, messages="Hello")  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
     client.messages.create(model="m", max_tokens=5, messages=[hello], top_k=0.5)  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
-    client.messages.stream(model="m", max_tokens=5, messages=[hello], timeout="5")  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
-    client.messages.stream(model="m", max_tokens=5, messages=[hello], service_tier="fast")  # type: ignore[arg-type]  # ty: ignore[invalid-argument-type]
+    client.messages.stream(model="m", max_tokens=5, messages=[hello], timeout="5")  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+    client.messages.stream(model="m", max_tokens=5, messages=[hello], service_tier="fast")  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
 
 
 def what_is_inside_is_checked_too() -> None:
     client.messages.stream(model="m", max_tokens=5, messages=[{"role": "usr", "content": "x"}])  # type: ignore[list-item]  # ty: ignore[invalid-argument-type]
     client.messages.stream(model="m", max_tokens=5, messages=[{"role": "user"}])  # type: ignore[list-item]  # ty: ignore[invalid-argument-type, missing-typed-dict-key]
-    client.messages.stream(model="m", max_tokens=5, messages=[hello], thinking={"type": "on"})  # type: ignore[misc, arg-type]  # ty: ignore[invalid-argument-type]
-    client.messages.stream(model="m", max_tokens=5, messages=[hello], tool_choice={"type": "tool"})  # type: ignore[misc, arg-type]  # ty: ignore[invalid-argument-type]
+    client.messages.stream(model="m", max_tokens=5, messages=[hello], thinking={"type": "on"})  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
+    client.messages.stream(model="m", max_tokens=5, messages=[hello], tool_choice={"type": "tool"})  # type: ignore[call-overload]  # ty: ignore[invalid-argument-type]
 
 
 def the_other_calls_have_their_types(options: dict[str, Any]) -> None:
@@ -155,4 +155,4 @@ async def the_asyncio_client_has_them_too() -> None:
             assert_type(result.custom_id, str)
         await aio.messages.create(model="m", max_tokens=5, messages=[hello], temprature=0.5)  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
         await aio.messages.create(model="m", messages=[hello])  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
-        aio.messages.stream(model="m", messages=[hello])  # type: ignore[call-arg]  # ty: ignore[missing-argument]
+        aio.messages.stream(model="m", messages=[hello])  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]

@@ -40,7 +40,7 @@ from apertis.types.message_create_params import MessageCreateParamsNonStreaming
 from apertis.types.messages import MessageBatch
 from apertis.types.messages.batch_create_params import Request
 from apertis.types.model_param import ModelParam
-from apertis.types.parsed_message import ParsedMessage, ParsedTextBlock
+from apertis.types.parsed_message import ParsedTextBlock
 from apertis.types.raw_message_delta_event import Delta
 from apertis.types.text_block import TextBlock as DeepTextBlock
 from apertis.types.tool_param import InputSchema
@@ -62,7 +62,7 @@ def names_are_our_classes() -> None:
     TextBlock(text="hi", mood="calm")  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
 
 
-def a_message_is_made_by_hand(block: ContentBlock) -> ParsedMessage:
+def a_message_is_made_by_hand(block: ContentBlock) -> Message:
     message = Message(
         id="m",
         content=[block, ToolUseBlock(id="t", name="n", input={}, type="tool_use")],

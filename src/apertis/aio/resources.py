@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from apertis.aio.pages import AsyncPages
 from apertis.aio.stream import (
@@ -19,7 +19,7 @@ from apertis.endpoints.parameters import takes
 from apertis.sansio.marks import is_absent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from typing import Unpack
 
     from apertis.aio.raw import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         MessageBatchIndividualResponse,
         MessageTokensCount,
         ModelInfo,
+        ParsedMessage,
     )
     from apertis.params import (
         BatchCreateParams,
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
         StreamParams,
     )
     from apertis.sansio.call import Call
+    from apertis.structured.output import OutputFormat, Via
+
+T = TypeVar("T")
 
 
 class AsyncBatches:
@@ -199,24 +203,108 @@ class AsyncMessages:
             return await AsyncMessageStream(answer).get_final_message()
         return answer
 
+    @overload
+    async def parse(
+        self,
+        *,
+        output_format: type[T],
+        via: Via | None = None,
+        repair: int = 0,
+        repair_max_tokens: int | None = None,
+        **params: Unpack[CreateParams],
+    ) -> ParsedMessage[T]: ...
+    @overload
+    async def parse(
+        self,
+        *,
+        output_format: Any = None,
+        via: Via | None = None,
+        repair: int = 0,
+        repair_max_tokens: int | None = None,
+        **params: Unpack[CreateParams],
+    ) -> ParsedMessage[Any]: ...
+    @takes("CreateParams")
+    async def parse(
+        self,
+        *,
+        output_format: Any = None,
+        via: Via | None = None,
+        repair: int = 0,
+        repair_max_tokens: int | None = None,
+        **params: Unpack[CreateParams],
+    ) -> ParsedMessage[Any]:
+        """Send a request whose response is a value of a type: `parsed_output` of the message.
+
+        `output_format` is a dataclass, a TypedDict, a `msgspec.Struct`, a pydantic model, or lists
+        and unions of these. An answer that is not of the type is asked for again up to `repair`
+        times, with the fault, as long as the repairs use no more than `repair_max_tokens` tokens.
+        `via` is `"output_config"` or `"tool"`; by default what the model takes.
+
+        Raises:
+            OutputError: The answer was cut off, refused or invalid; it has message and usage.
+            ParameterError: The type has no schema; or as `create`, which says the rest.
+        """
+        from apertis.structured.asking import Asking
+
+        own = {"output_format": output_format, "via": via}
+        repairs = {"repair": repair, "repair_max_tokens": repair_max_tokens}
+        asking = Asking({**params, **own, **repairs})
+        create = cast("Callable[..., Awaitable[Message]]", self.create)
+        while asking.result is None:
+            asking.take(await create(**asking.params))
+        return cast("ParsedMessage[Any]", asking.result)
+
+    @overload
+    def stream(
+        self, *, output_format: None = None, **params: Unpack[StreamParams]
+    ) -> AsyncMessageStreamManager: ...
+    @overload
+    def stream(
+        self, *, output_format: type[T], via: Via | None = None, **params: Unpack[StreamParams]
+    ) -> AsyncMessageStreamManager[ParsedMessage[T]]: ...
+    @overload
+    def stream(
+        self, *, output_format: Any, via: Via | None = None, **params: Unpack[StreamParams]
+    ) -> AsyncMessageStreamManager[ParsedMessage[Any]]: ...
     @takes("StreamParams")
-    def stream(self, **params: Unpack[StreamParams]) -> AsyncMessageStreamManager:
+    def stream(
+        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[StreamParams]
+    ) -> AsyncMessageStreamManager[Any]:
         """Open the stream helper in an `async with` block: text, events, and the growing message.
+
+        With `output_format`, as for `parse`, the final message has a `parsed_output`, and
+        `partial_output` is the value as far as it has come.
 
         Raises, when the block begins or while it is read, what `create` raises, and
         `StreamTruncatedError` for a stream that ends early.
         """
-        call = messages.stream(params)
+        output: OutputFormat | None = None
+        given: Mapping[str, Any] = params
+        if not is_absent(output_format) and output_format is not None:
+            from apertis.structured.output import OutputFormat
 
-        async def start() -> AsyncMessageStream:
-            return AsyncMessageStream(await open_events(self._sender, call))
+            output = OutputFormat(output_format, params, via)
+            given = output.params
+        call = messages.stream(given)
+
+        async def start() -> AsyncMessageStream[Any]:
+            source = await open_events(self._sender, call)
+            source.output = output
+            return AsyncMessageStream(source)
 
         return AsyncMessageStreamManager(start)
 
     @takes("CountTokensParams")
-    async def count_tokens(self, **params: Unpack[CountTokensParams]) -> MessageTokensCount:
-        """Count the input tokens that a request would have."""
-        return await self._sender.send(messages.count_tokens(params))
+    async def count_tokens(
+        self, *, output_format: Any = None, **params: Unpack[CountTokensParams]
+    ) -> MessageTokensCount:
+        """Count the input tokens that a request would have; `output_format` as for `parse`."""
+        given: Mapping[str, Any] = params
+        if not is_absent(output_format) and output_format is not None:
+            from apertis.structured.output import OutputFormat
+
+            given = OutputFormat(output_format, params).params
+        return await self._sender.send(messages.count_tokens(given))
 
 
 async def open_events(sender: Sender, call: Call[Message]) -> EventSource:

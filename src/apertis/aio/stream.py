@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
-from apertis.models import Malformed, Message, TextEvent
+from apertis.models import InputJsonEvent, Malformed, Message, TextEvent
 from apertis.sansio.outcome import Failure, tell_request
-from apertis.sansio.reading import no_text_error, not_begun_error
+from apertis.sansio.reading import no_output_error, no_text_error, not_begun_error
 from apertis.sansio.request import request_info
 
 if TYPE_CHECKING:
@@ -22,18 +22,21 @@ if TYPE_CHECKING:
     from apertis.models import MessageStreamEvent, RawEvent, ResponseInfo, StreamEvent
     from apertis.sansio.reading import EventReading
     from apertis.sansio.request import Origin
+    from apertis.structured.output import OutputFormat
 
     E = TypeVar("E", default=StreamEvent)
+    M = TypeVar("M", bound=Message, default=Message)
 else:
     from typing import TypeVar
 
     E = TypeVar("E")
+    M = TypeVar("M")
 
 
 class EventSource:
     """A stream's events and the connection that they come over, as one thing to close."""
 
-    __slots__ = ("_answer", "_request", "info", "reading")
+    __slots__ = ("_answer", "_request", "info", "output", "reading")
 
     def __init__(
         self,
@@ -46,6 +49,8 @@ class EventSource:
         self._request = request
         self.reading = reading
         self.info = info
+        # The type that the answer is to be a value of, where the caller wants one.
+        self.output: OutputFormat | None = None
         reading.transcript.response = info
 
     async def read_ahead(self, beginning: bytes | Failure | None = None) -> None:
@@ -123,7 +128,8 @@ class EventSource:
     async def helper_events(self) -> AsyncGenerator[MessageStreamEvent, None]:
         """Yield the API's events, each followed by what it means for the message."""
         self.reading.forget_parts()
-        tell = self.reading.transcript.tell
+        transcript = self.reading.transcript
+        tell = transcript.tell if self.output is None else self.output.telling(transcript)
         try:
             while (batch := await self.next_batch()) is not None:
                 for event in tell(batch):
@@ -138,7 +144,8 @@ class EventSource:
         if not self.reading.transcript.ended:
             self.reading.fail(Failure("the stream was closed before its end"))
             raise self.error()
-        return self.reading.transcript.message()
+        message = self.reading.transcript.message()
+        return message if self.output is None else self.output.read(message)
 
     def error(self) -> APIError:
         """Return the exception for what the stream ended in."""
@@ -207,7 +214,7 @@ class AsyncStream(Generic[E]):
         await _close(self._events, self.source)
 
 
-class AsyncMessageStream:
+class AsyncMessageStream(Generic[M]):
     """The stream helper: events, text, and the message as it grows.
 
     Iterating gives the API's events and those derived from them: `text`, `input_json`, `thinking`,
@@ -261,10 +268,26 @@ class AsyncMessageStream:
         async for _ in self._events:
             pass
 
-    async def get_final_message(self) -> Message:
+    @property
+    def partial_output(self) -> Any:
+        """The value that `output_format` asks for, as far as it has been iterated over.
+
+        Dicts, lists and texts that go on growing as the stream is read; None before its beginning.
+        """
+        if self.source.output is None:
+            raise no_output_error()
+        return self.source.output.partial(self._transcript)
+
+    async def partial_outputs(self) -> AsyncGenerator[Any, None]:
+        """Yield `partial_output` each time when more of it has come: the same objects, grown."""
+        async for event in self._events:
+            if type(event) is TextEvent or type(event) is InputJsonEvent:
+                yield self.partial_output
+
+    async def get_final_message(self) -> M:
         """Read what is left of the stream and return the whole message."""
         await self.until_done()
-        return self.source.final_message()
+        return cast("M", self.source.final_message())
 
     async def get_final_text(self) -> str:
         """Read what is left of the stream and return its text; raise when it has none."""
@@ -294,14 +317,14 @@ async def _texts(events: AsyncIterator[MessageStreamEvent]) -> AsyncIterator[str
             yield event.text
 
 
-class AsyncMessageStreamManager:
+class AsyncMessageStreamManager(Generic[M]):
     """A stream manager: `async with` opens the stream at its start and closes it at its end."""
 
-    def __init__(self, start: Callable[[], Awaitable[AsyncMessageStream]]) -> None:
+    def __init__(self, start: Callable[[], Awaitable[AsyncMessageStream[M]]]) -> None:
         self._start = start
-        self._stream: AsyncMessageStream | None = None
+        self._stream: AsyncMessageStream[M] | None = None
 
-    async def __aenter__(self) -> AsyncMessageStream:
+    async def __aenter__(self) -> AsyncMessageStream[M]:
         self._stream = await self._start()
         return self._stream
 

@@ -130,6 +130,7 @@ from apertis.models.message import (
     Diagnostics,
     InputTransformation,
     Message,
+    ParsedMessage,
     StopDetails,
     StopReason,
 )
@@ -288,6 +289,7 @@ __all__ = [
     "OutputTokensDetails",
     "Page",
     "PageLocation",
+    "ParsedMessage",
     "PingEvent",
     "PlainTextSource",
     "RateLimit",

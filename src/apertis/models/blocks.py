@@ -48,6 +48,11 @@ class TextBlock(Block, tag="text"):
     text: str
     citations: list[Citation] | None = None
 
+    @property
+    def parsed_output(self) -> Any:
+        """The value of the type that was asked for by `output_format`; None where there is none."""
+        return self.__dict__.get("_parsed_output")
+
     if not TYPE_CHECKING:
 
         def __class_getitem__(cls, output: object) -> type[TextBlock]:

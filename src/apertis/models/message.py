@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias
 
 from apertis.models.blocks import ContentBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from apertis.models.model import Model, Result, Tagged
@@ -116,8 +117,23 @@ class Message(Result, Tagged, tag="message"):
     if not TYPE_CHECKING:
 
         def __class_getitem__(cls, output: object) -> type[Message]:
-            # anthropic's name for a parsed message is this class, too: `ParsedMessage[T]`.
+            # A parsed message is of this class: `ParsedMessage[T]`.
             return cls
+
+        @property
+        def parsed_output(self) -> Any:
+            """The value that `output_format` asked for; None where there is none."""
+            return self.__dict__.get("_parsed_output")
+
+        @property
+        def attempts(self) -> tuple[Message, ...]:
+            """The messages of all attempts of `parse`, this one at the end."""
+            return (*self.__dict__.get("_before", ()), self)
+
+        @property
+        def total_usage(self) -> Usage:
+            """The usage of all attempts together."""
+            return import_module("apertis.structured.output").total_usage(self.attempts)
 
     @property
     def text(self) -> str:
@@ -138,3 +154,30 @@ class Message(Result, Tagged, tag="message"):
     def to_param(self) -> dict[str, Any]:
         """Return the message as one of the next request's `messages`."""
         return {"role": self.role, "content": self.content}
+
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    T = TypeVar("T", default=Any)
+
+    class ParsedMessage(Message, Generic[T], tag="message"):
+        """The model's response, with the value of a type that was asked for by `output_format`."""
+
+        @property
+        def parsed_output(self) -> T | None:
+            """The value; None where the model calls the caller's tools first."""
+            ...
+
+        @property
+        def attempts(self) -> tuple[Message, ...]:
+            """The messages of all attempts, this one at the end."""
+            ...
+
+        @property
+        def total_usage(self) -> Usage:
+            """The usage of all attempts together."""
+            ...
+
+else:
+    ParsedMessage = Message

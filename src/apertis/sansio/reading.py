@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apertis.errors import ApertisError, APIError, StreamTimeoutError, StreamTruncatedError
+from apertis.errors import (
+    ApertisError,
+    APIError,
+    ParameterError,
+    StreamTimeoutError,
+    StreamTruncatedError,
+)
 from apertis.models import (
     ContentBlockDeltaEvent,
     ErrorEvent,
@@ -173,6 +179,14 @@ class EventReading:
             return self.transcript.message()
         except Malformed:
             return None
+
+
+def no_output_error() -> ParameterError:
+    """Return the exception for a value of no type."""
+    return ParameterError(
+        "output_format: the stream was opened without it, so there is no value to read",
+        param="output_format",
+    )
 
 
 def no_text_error(message: Message) -> ApertisError:

@@ -40,7 +40,7 @@ from apertis.models.json import json_or_none, without_half_characters
 from apertis.models.model import made
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from apertis.models import ContentBlock, MessageStreamEvent, ResponseInfo, StreamEvent
 
@@ -162,6 +162,11 @@ class Transcript:
         if self.response is not None:
             attach_response(message, self.response)
         return message
+
+    def last_block(self, wanted: Callable[[dict[str, Any]], bool]) -> BlockProgress | None:
+        """Return the last block whose start is wanted."""
+        blocks = reversed(self._blocks.values())
+        return next((block for block in blocks if wanted(block.start)), None)
 
     def _delta(self, event: ContentBlockDeltaEvent) -> tuple[MessageStreamEvent, ...]:
         progress = self._open.get(event.index) or self._open_block(event.index)

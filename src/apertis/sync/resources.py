@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from apertis.endpoints import batches, messages, models
 from apertis.endpoints.parameters import takes
@@ -20,7 +20,7 @@ from apertis.sync.stream import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Unpack
 
     from apertis.models import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         MessageBatchIndividualResponse,
         MessageTokensCount,
         ModelInfo,
+        ParsedMessage,
     )
     from apertis.params import (
         BatchCreateParams,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         StreamParams,
     )
     from apertis.sansio.call import Call
+    from apertis.structured.output import OutputFormat, Via
     from apertis.sync.raw import (
         BatchesWithRawResponse,
         MessagesWithRawResponse,
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
         WithStreamingResponse,
     )
     from apertis.sync.sender import Sender
+
+T = TypeVar("T")
 
 
 class Batches:
@@ -192,24 +196,108 @@ class Messages:
             return MessageStream(answer).get_final_message()
         return answer
 
+    @overload
+    def parse(
+        self,
+        *,
+        output_format: type[T],
+        via: Via | None = None,
+        repair: int = 0,
+        repair_max_tokens: int | None = None,
+        **params: Unpack[CreateParams],
+    ) -> ParsedMessage[T]: ...
+    @overload
+    def parse(
+        self,
+        *,
+        output_format: Any = None,
+        via: Via | None = None,
+        repair: int = 0,
+        repair_max_tokens: int | None = None,
+        **params: Unpack[CreateParams],
+    ) -> ParsedMessage[Any]: ...
+    @takes("CreateParams")
+    def parse(
+        self,
+        *,
+        output_format: Any = None,
+        via: Via | None = None,
+        repair: int = 0,
+        repair_max_tokens: int | None = None,
+        **params: Unpack[CreateParams],
+    ) -> ParsedMessage[Any]:
+        """Send a request whose response is a value of a type: `parsed_output` of the message.
+
+        `output_format` is a dataclass, a TypedDict, a `msgspec.Struct`, a pydantic model, or lists
+        and unions of these. An answer that is not of the type is asked for again up to `repair`
+        times, with the fault, as long as the repairs use no more than `repair_max_tokens` tokens.
+        `via` is `"output_config"` or `"tool"`; by default what the model takes.
+
+        Raises:
+            OutputError: The answer was cut off, refused or invalid; it has message and usage.
+            ParameterError: The type has no schema; or as `create`, which says the rest.
+        """
+        from apertis.structured.asking import Asking
+
+        own = {"output_format": output_format, "via": via}
+        repairs = {"repair": repair, "repair_max_tokens": repair_max_tokens}
+        asking = Asking({**params, **own, **repairs})
+        create = cast("Callable[..., Message]", self.create)
+        while asking.result is None:
+            asking.take(create(**asking.params))
+        return cast("ParsedMessage[Any]", asking.result)
+
+    @overload
+    def stream(
+        self, *, output_format: None = None, **params: Unpack[StreamParams]
+    ) -> MessageStreamManager: ...
+    @overload
+    def stream(
+        self, *, output_format: type[T], via: Via | None = None, **params: Unpack[StreamParams]
+    ) -> MessageStreamManager[ParsedMessage[T]]: ...
+    @overload
+    def stream(
+        self, *, output_format: Any, via: Via | None = None, **params: Unpack[StreamParams]
+    ) -> MessageStreamManager[ParsedMessage[Any]]: ...
     @takes("StreamParams")
-    def stream(self, **params: Unpack[StreamParams]) -> MessageStreamManager:
+    def stream(
+        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[StreamParams]
+    ) -> MessageStreamManager[Any]:
         """Open the stream helper in a `with` block: text, events, and the growing message.
+
+        With `output_format`, as for `parse`, the final message has a `parsed_output`, and
+        `partial_output` is the value as far as it has come.
 
         Raises, when the block begins or while it is read, what `create` raises, and
         `StreamTruncatedError` for a stream that ends early.
         """
-        call = messages.stream(params)
+        output: OutputFormat | None = None
+        given: Mapping[str, Any] = params
+        if not is_absent(output_format) and output_format is not None:
+            from apertis.structured.output import OutputFormat
 
-        def start() -> MessageStream:
-            return MessageStream(open_events(self._sender, call))
+            output = OutputFormat(output_format, params, via)
+            given = output.params
+        call = messages.stream(given)
+
+        def start() -> MessageStream[Any]:
+            source = open_events(self._sender, call)
+            source.output = output
+            return MessageStream(source)
 
         return MessageStreamManager(start)
 
     @takes("CountTokensParams")
-    def count_tokens(self, **params: Unpack[CountTokensParams]) -> MessageTokensCount:
-        """Count the input tokens that a request would have."""
-        return self._sender.send(messages.count_tokens(params))
+    def count_tokens(
+        self, *, output_format: Any = None, **params: Unpack[CountTokensParams]
+    ) -> MessageTokensCount:
+        """Count the input tokens that a request would have; `output_format` as for `parse`."""
+        given: Mapping[str, Any] = params
+        if not is_absent(output_format) and output_format is not None:
+            from apertis.structured.output import OutputFormat
+
+            given = OutputFormat(output_format, params).params
+        return self._sender.send(messages.count_tokens(given))
 
 
 def open_events(sender: Sender, call: Call[Message]) -> EventSource:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
-from apertis.models import Malformed, Message, TextEvent
+from apertis.models import InputJsonEvent, Malformed, Message, TextEvent
 from apertis.sansio.outcome import Failure, tell_request
-from apertis.sansio.reading import no_text_error, not_begun_error
+from apertis.sansio.reading import no_output_error, no_text_error, not_begun_error
 from apertis.sansio.request import request_info
 
 if TYPE_CHECKING:
@@ -22,19 +22,22 @@ if TYPE_CHECKING:
     from apertis.models import MessageStreamEvent, RawEvent, ResponseInfo, StreamEvent
     from apertis.sansio.reading import EventReading
     from apertis.sansio.request import Origin
+    from apertis.structured.output import OutputFormat
     from apertis.sync.wire import Answer
 
     E = TypeVar("E", default=StreamEvent)
+    M = TypeVar("M", bound=Message, default=Message)
 else:
     from typing import TypeVar
 
     E = TypeVar("E")
+    M = TypeVar("M")
 
 
 class EventSource:
     """A stream's events and the connection that they come over, as one thing to close."""
 
-    __slots__ = ("_answer", "_request", "info", "reading")
+    __slots__ = ("_answer", "_request", "info", "output", "reading")
 
     def __init__(
         self,
@@ -47,6 +50,8 @@ class EventSource:
         self._request = request
         self.reading = reading
         self.info = info
+        # The type that the answer is to be a value of, where the caller wants one.
+        self.output: OutputFormat | None = None
         reading.transcript.response = info
 
     def read_ahead(self, beginning: bytes | Failure | None = None) -> None:
@@ -123,7 +128,8 @@ class EventSource:
     def helper_events(self) -> Generator[MessageStreamEvent, None, None]:
         """Yield the API's events, each followed by what it means for the message."""
         self.reading.forget_parts()
-        tell = self.reading.transcript.tell
+        transcript = self.reading.transcript
+        tell = transcript.tell if self.output is None else self.output.telling(transcript)
         try:
             while (batch := self.next_batch()) is not None:
                 yield from tell(batch)
@@ -137,7 +143,8 @@ class EventSource:
         if not self.reading.transcript.ended:
             self.reading.fail(Failure("the stream was closed before its end"))
             raise self.error()
-        return self.reading.transcript.message()
+        message = self.reading.transcript.message()
+        return message if self.output is None else self.output.read(message)
 
     def error(self) -> APIError:
         """Return the exception for what the stream ended in."""
@@ -206,7 +213,7 @@ class Stream(Generic[E]):
         _close(self._events, self.source)
 
 
-class MessageStream:
+class MessageStream(Generic[M]):
     """The stream helper: events, text, and the message as it grows.
 
     Iterating gives the API's events and those derived from them: `text`, `input_json`, `thinking`,
@@ -260,10 +267,26 @@ class MessageStream:
         for _ in self._events:
             pass
 
-    def get_final_message(self) -> Message:
+    @property
+    def partial_output(self) -> Any:
+        """The value that `output_format` asks for, as far as it has been iterated over.
+
+        Dicts, lists and texts that go on growing as the stream is read; None before its beginning.
+        """
+        if self.source.output is None:
+            raise no_output_error()
+        return self.source.output.partial(self._transcript)
+
+    def partial_outputs(self) -> Generator[Any, None, None]:
+        """Yield `partial_output` each time when more of it has come: the same objects, grown."""
+        for event in self._events:
+            if type(event) is TextEvent or type(event) is InputJsonEvent:
+                yield self.partial_output
+
+    def get_final_message(self) -> M:
         """Read what is left of the stream and return the whole message."""
         self.until_done()
-        return self.source.final_message()
+        return cast("M", self.source.final_message())
 
     def get_final_text(self) -> str:
         """Read what is left of the stream and return its text; raise when it has none."""
@@ -293,14 +316,14 @@ def _texts(events: Iterator[MessageStreamEvent]) -> Iterator[str]:
             yield event.text
 
 
-class MessageStreamManager:
+class MessageStreamManager(Generic[M]):
     """A stream manager: `with` opens the stream at its start and closes it at its end."""
 
-    def __init__(self, start: Callable[[], MessageStream]) -> None:
+    def __init__(self, start: Callable[[], MessageStream[M]]) -> None:
         self._start = start
-        self._stream: MessageStream | None = None
+        self._stream: MessageStream[M] | None = None
 
-    def __enter__(self) -> MessageStream:
+    def __enter__(self) -> MessageStream[M]:
         self._stream = self._start()
         return self._stream
 

@@ -658,5 +658,5 @@ MessageCountTokensParams = _params.CountTokensParams
 MessageCreateParams = _params.CreateParams
 ModelListParams = _params.ModelListParams
 ParsedBetaContentBlock = _models.ContentBlock
-ParsedBetaMessage = _models.Message
+ParsedBetaMessage = _models.ParsedMessage
 ParsedBetaTextBlock = _models.TextBlock
