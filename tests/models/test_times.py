@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apertis.models import Message, MessageBatch, ModelInfo, Timestamp, decode
+from apertis.models import Malformed, Message, MessageBatch, ModelInfo, Timestamp, decode
 from apertis.models.times import moment
 
 TEXT = "2024-09-24T18:37:24.100435Z"
@@ -64,6 +64,13 @@ def test_a_text_that_says_no_moment_stays_a_text() -> None:
     info = decode(ModelInfo, b'{"id":"m","created_at":"soon"}')
     assert info.created_at == "soon"
     assert info.to_dict() == {"id": "m", "created_at": "soon"}
+
+
+@pytest.mark.parametrize("said", [2**70, 5, 1.5, True, [], {}, [2024, 1, 1]])
+def test_what_is_no_text_is_refused_with_its_place(said: object) -> None:
+    for data in ({"id": "m", "created_at": said}, {"id": "m", "created_at": said, "more": 1}):
+        with pytest.raises(Malformed, match="created_at: expected str, got"):
+            decode(ModelInfo, json.dumps(data).encode())
 
 
 @pytest.mark.parametrize("slow", [{}, {"more": 1}], ids=["fast", "slow"])

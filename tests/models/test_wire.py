@@ -43,6 +43,7 @@ from apertis.models import (
     raw,
 )
 from apertis.models.building import _plan, built
+from apertis.models.wire import _decoder
 
 MESSAGE: dict[str, Any] = {
     "id": "msg_1",
@@ -116,7 +117,7 @@ def test_a_recorded_answer_goes_back_as_the_bytes_that_came(
 
 def fast(kind: Any) -> msgspec.json.Decoder[Any]:
     """The fast road's decoder."""
-    return msgspec.json.Decoder(kind, dec_hook=lambda hooked, said: hooked(said))
+    return _decoder(kind)
 
 
 # Made-up data

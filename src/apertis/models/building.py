@@ -265,5 +265,5 @@ def _plan(annotation: Any) -> _Plan:
 
 
 def _name(kind: type[Any]) -> str:
-    names: dict[type[Any], str] = {dict: "object", NoneType: "null"}
+    names: dict[type[Any], str] = {dict: "object", NoneType: "null", Timestamp: "str"}
     return names.get(kind, kind.__name__)

@@ -94,6 +94,8 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def _moment(kind: type[Any], said: Any) -> Any:
+    if not isinstance(said, str):
+        raise ValueError("expected str")
     return kind(said)
 
 
