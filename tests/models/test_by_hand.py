@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections import OrderedDict
 from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -157,6 +160,18 @@ def test_relatives_of_json_types_are_taken() -> None:
     info = ModelInfo(id="m", created_at=cast("Any", datetime(2025, 2, 19, tzinfo=UTC)))
     assert str(info.created_at) == "2025-02-19T00:00:00Z"
     assert info.to_dict()["created_at"] == "2025-02-19T00:00:00Z"
+
+
+class Name(StrEnum):
+    WEATHER = "weather"
+
+
+def test_a_string_or_mapping_of_a_class_of_its_own_is_taken() -> None:
+    call = ToolUseBlock(id="t", name=Name.WEATHER, input=OrderedDict(a=1))
+    assert call == ToolUseBlock(id="t", name="weather", input={"a": 1})
+    assert call.to_dict() == {**CALL, "name": "weather"}
+    usage: Any = MappingProxyType({"input_tokens": 1, "output_tokens": 2})
+    assert Message(**{**MESSAGE, "usage": usage}) == by_hand()
 
 
 def test_a_page_and_models_without_a_type_are_made_by_hand() -> None:

@@ -23,6 +23,10 @@ with its `data`, and `to_dict()` gives the JSON that came, with nothing dropped 
 The lists and dicts in them can be edited: `block.input["to"] = "me"`, `message.content.append(b)`.
 What a program sees is what `to_dict()` gives and what the next request sends. What nobody edited is
 sent as the bytes that came.
+
+Programs and their tests can make them, of objects or of JSON: `TextBlock(text="Hi")`,
+`Message(**data)`. `model_dump()`, `model_copy()`, `model_validate()` and others do what pydantic's
+methods of these names do. Times are `Timestamp`s: datetimes that keep the text that came.
 """
 
 from apertis.models.batches import (
@@ -65,6 +69,7 @@ from apertis.models.blocks import (
     WebSearchToolResultBlock,
 )
 from apertis.models.building import (
+    InvalidFields,
     Malformed,
 )
 from apertis.models.catalogue import (
@@ -268,6 +273,7 @@ __all__ = [
     "InputJSONDelta",
     "InputJsonEvent",
     "InputTransformation",
+    "InvalidFields",
     "MCPToolListingBlock",
     "MCPToolResultBlock",
     "MCPToolUseBlock",
