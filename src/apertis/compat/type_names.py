@@ -428,53 +428,50 @@ INNER_OF = {
 _OFFICIAL = "use the official `anthropic` package for it, beside this one or with our gateway"
 _REQUEST = "`client.request()` reaches it where your service has it"
 # What other names of theirs are, and what to do; the first pattern that fits counts.
-_ELSEWHERE = tuple(
-    (re.compile(pattern), sentence)
-    for pattern, sentence in (
-        (r".*Webhook.*", f"belongs to webhooks, another product; {_OFFICIAL}"),
+_ELSEWHERE = (
+    (r".*Webhook.*", f"belongs to webhooks, another product; {_OFFICIAL}"),
+    (
         (
-            (
-                r".*(ManagedAgents|Agents?(?![a-z])|Session|Environment|Deployment|Vault|Dream"
-                r"|MemoryStore|Packages|LimitedNetwork|UnrestrictedNetwork|CloudConfig|SelfHosted"
-                r"|OutputBehavior).*"
-            ),
-            f"belongs to Managed Agents, another product; {_OFFICIAL}",
+            r".*(ManagedAgents|Agents?(?![a-z])|Session|Environment|Deployment|Vault|Dream"
+            r"|MemoryStore|Packages|LimitedNetwork|UnrestrictedNetwork|CloudConfig|SelfHosted"
+            r"|OutputBehavior).*"
         ),
+        f"belongs to Managed Agents, another product; {_OFFICIAL}",
+    ),
+    (
         (
-            (
-                r".*(UserProfile|Organization|Tunnel|Compliance|MonetaryAmount|Currency|BillTo"
-                r"|BillingPolicy).*"
-            ),
-            f"belongs to the administration of an organization; {_REQUEST}, or {_OFFICIAL}",
+            r".*(UserProfile|Organization|Tunnel|Compliance|MonetaryAmount|Currency|BillTo"
+            r"|BillingPolicy).*"
         ),
+        f"belongs to the administration of an organization; {_REQUEST}, or {_OFFICIAL}",
+    ),
+    (
+        r".*(Thread).*",
+        "belongs to threads that the service keeps; `thread=` of `messages.create` takes one",
+    ),
+    (
+        r".*Error(Details)?|ErrorDetails",
         (
-            r".*(Thread).*",
-            "belongs to threads that the service keeps; `thread=` of `messages.create` takes one",
+            "is a class for one cause of an error; catch the class of its status, and look at "
+            "`error.error_code`"
         ),
-        (
-            r".*Error(Details)?|ErrorDetails",
-            (
-                "is a class for one cause of an error; catch the class of its status, and look at "
-                "`error.error_code`"
-            ),
-        ),
-        (
-            r"(Deleted)?Skill.*|Skill\w+Params|Skills",
-            f"belongs to skills, another product; {_REQUEST}, or {_OFFICIAL}",
-        ),
-        (
-            r"(Deleted)?File.*|Files",
-            f"belongs to files, another product; {_REQUEST}, or {_OFFICIAL}",
-        ),
-        (
-            r"Completion.*",
-            "belongs to text completions, which are gone; use `client.messages.create`",
-        ),
-        (
-            r"(BETA)?(BROWSER|COMPUTER)MEMBERNAMEVALUES",
-            "is a list of the tools of a toolset, which the service's documentation has",
-        ),
-    )
+    ),
+    (
+        r"(Deleted)?Skill.*|Skill\w+Params|Skills",
+        f"belongs to skills, another product; {_REQUEST}, or {_OFFICIAL}",
+    ),
+    (
+        r"(Deleted)?File.*|Files",
+        f"belongs to files, another product; {_REQUEST}, or {_OFFICIAL}",
+    ),
+    (
+        r"Completion.*",
+        "belongs to text completions, which are gone; use `client.messages.create`",
+    ),
+    (
+        r"(BETA)?(BROWSER|COMPUTER)MEMBERNAMEVALUES",
+        "is a list of the tools of a toolset, which the service's documentation has",
+    ),
 )
 
 
@@ -526,7 +523,7 @@ def elsewhere(name: str) -> str | None:
     """Return what a name or a module belongs to that is not here, and what to do, or None."""
     words = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
     for pattern, sentence in _ELSEWHERE:
-        if pattern.fullmatch(without_beta(words)):
+        if re.fullmatch(pattern, without_beta(words)):
             return f"`{name}` {sentence}"
     return None
 
