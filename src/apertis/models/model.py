@@ -4,7 +4,7 @@ A model that was decoded keeps what it was decoded from in its `__dict__`, next 
 this version does not know. It is not part of its value: `repr` and `==` leave it out. A model made
 by hand was decoded, so to say, from the fields that it was given.
 
-Fields cannot be set, but the lists and dicts in them are a program's to edit. What is dumped and
+Fields can be set, and the lists and dicts in them are a program's to edit. What is dumped and
 sent is what they hold by then: the bytes that came are compared with them first.
 """
 
@@ -56,6 +56,15 @@ if TYPE_CHECKING:
 else:
     NotKnown = str
 
+    def _set(self, name, value):
+        if name in self.__struct_fields__:
+            msgspec.structs.force_setattr(self, name, value)
+        else:
+            self.__dict__[name] = value
+        # It is not what came any more: neither by itself nor in what it is a part of.
+        self.__dict__.pop("_wire", None)
+        self.__dict__["_edited"] = True
+
     class _Keywords(type(msgspec.Struct)):
         # msgspec takes `kw_only` from the class statement alone, not from a parent.
         def __new__(cls, name, bases, namespace, **config):
@@ -63,7 +72,10 @@ else:
             if "tag" in config:
                 # A field for checkers, who may give it; for msgspec it is the tag.
                 namespace["__annotations__"].pop("type")
-            return super().__new__(cls, name, bases, namespace, **config)
+            kind = super().__new__(cls, name, bases, namespace, **config)
+            # Frozen for the hash and for checkers; what came may be edited all the same.
+            kind.__setattr__ = _set
+            return kind
 
         def __call__(cls, *fields, **named):
             # Decoders and `made` do not come by here.
@@ -125,7 +137,7 @@ def _dumping() -> Any:
 
 
 class Model(_Struct):
-    """A value of the API: comparable, with fields that cannot be set, and JSON again on demand."""
+    """A value of the API: comparable, and JSON again on demand."""
 
     # The fields whose items keep the JSON that they were decoded from.
     _keeping: ClassVar[frozenset[str]] = frozenset()
@@ -491,7 +503,8 @@ def _restated_item(item: Any, parts: list[Any]) -> Any:
 
 def _is_part(model: Model) -> bool:
     """Return whether the JSON of a model is kept by one that it stands in, if at all."""
-    return "_wire" not in model.__dict__ and not isinstance(model, Unknown)
+    own = model.__dict__.keys() & {"_edited", "_wire"}
+    return not own and not isinstance(model, Unknown)
 
 
 def _says(document: Any, value: Any) -> bool:
@@ -557,7 +570,7 @@ def _open_values(model: Model) -> list[tuple[str, Any]]:
 
 def _is_open(value: object) -> bool:
     if isinstance(value, Model) and not isinstance(value, Unknown):
-        return bool(_open_values(value))
+        return "_edited" in value.__dict__ or bool(_open_values(value))
     return not isinstance(value, _CLOSED)
 
 
