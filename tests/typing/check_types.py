@@ -130,7 +130,7 @@ def parameters_are_typed() -> None:
 
 
 def models_have_the_methods_of_anthropics(
-    message: BetaMessage, parsed: ParsedBetaMessage, block: ParsedTextBlock
+    message: BetaMessage, parsed: ParsedBetaMessage[int], block: ParsedTextBlock[int]
 ) -> None:
     assert_type(message.model_dump(mode="json", exclude_none=True), dict[str, Any])
     assert_type(message.model_dump_json(indent=2), str)
@@ -138,6 +138,8 @@ def models_have_the_methods_of_anthropics(
     assert_type(Message.model_validate({}), models.Message)
     assert_type(parsed.to_dict(), dict[str, Any])
     assert_type(block.model_fields_set, set[str])
+    assert_type(block.parsed_output, int | None)
+    assert_type(parsed.parsed_output, int | None)
     assert_type(message._request_id, str | None)  # pyright: ignore[reportPrivateUsage]
 
 

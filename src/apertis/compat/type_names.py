@@ -114,7 +114,7 @@ _OURS: dict[str, dict[str, str]] = {
         "StopReason": "StopReason",
         "StreamEvent": "MessageStreamEvent RawMessageStreamEvent",
         "SucceededResult": "MessageBatchSucceededResult",
-        "TextBlock": "TextBlock ParsedTextBlock",
+        "TextBlock": "TextBlock",
         "TextDelta": "TextDelta",
         "TextEditorCodeExecutionToolResultBlock": "TextEditorCodeExecutionToolResultBlock",
         "TextEditorCreateResult": "TextEditorCodeExecutionCreateResultBlock",
@@ -148,6 +148,9 @@ _OURS: dict[str, dict[str, str]] = {
         "WebSearchResultLocation": "CitationsWebSearchResultLocation",
         "WebSearchToolResultBlock": "WebSearchToolResultBlock",
         "WebSearchToolResultError": "WebSearchToolResultError WebSearchToolResultErrorObject",
+    },
+    "apertis.models.blocks": {
+        "ParsedTextBlock": "ParsedTextBlock",
     },
     "apertis.models.results": {
         "CodeExecutionContent": "CodeExecutionToolResultBlockContent",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -58,6 +58,20 @@ class TextBlock(Block, tag="text"):
         def __class_getitem__(cls, output: object) -> type[TextBlock]:
             # As for a message: `ParsedTextBlock[T]`.
             return cls
+
+
+if TYPE_CHECKING:
+    T = TypeVar("T")
+
+    class ParsedTextBlock(TextBlock, Generic[T], tag="text"):
+        """Text, with the value that it says."""
+
+        @property
+        def parsed_output(self) -> T | None:
+            """The value of the type that was asked for by `output_format`."""
+            ...
+else:
+    ParsedTextBlock = TextBlock
 
 
 class ThinkingBlock(Block, tag="thinking"):

@@ -3,6 +3,7 @@ from apertis.types import beta as beta
 from apertis.types import messages as messages
 from apertis.compat import objects as _compat_objects
 from apertis import models as _models
+from apertis.models import blocks as _models_blocks
 from apertis.models import results as _models_results
 from apertis import params as _params
 from apertis.params import content as _params_content
@@ -346,7 +347,7 @@ OverloadedError = _models.ErrorDetail
 OverloadedErrorObject = _models.ErrorDetail
 ParsedContentBlock = _models.ContentBlock
 ParsedMessage = _models.ParsedMessage
-ParsedTextBlock = _models.TextBlock
+ParsedTextBlock = _models_blocks.ParsedTextBlock
 PermissionError = _models.ErrorDetail
 PermissionErrorObject = _models.ErrorDetail
 PlainTextSource = _models.PlainTextSource

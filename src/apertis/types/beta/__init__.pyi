@@ -2,6 +2,7 @@
 from apertis.types.beta import messages as messages
 from apertis.compat import objects as _compat_objects
 from apertis import models as _models
+from apertis.models import blocks as _models_blocks
 from apertis.models import commands as _models_commands
 from apertis.models import results as _models_results
 from apertis import params as _params
@@ -659,4 +660,4 @@ MessageCreateParams = _params.CreateParams
 ModelListParams = _params.ModelListParams
 ParsedBetaContentBlock = _models.ContentBlock
 ParsedBetaMessage = _models.ParsedMessage
-ParsedBetaTextBlock = _models.TextBlock
+ParsedBetaTextBlock = _models_blocks.ParsedTextBlock
