@@ -128,6 +128,12 @@ def test_it_is_pickled_and_compared() -> None:
     assert by_hand() != Message(**{**MESSAGE, "id": "other"})
 
 
+def test_all_that_is_missing_is_named() -> None:
+    kind: Any = Message
+    with pytest.raises(ValueError, match="^Message: id, content, model, role: are missing$"):
+        kind(usage={"input_tokens": 1, "output_tokens": 2})
+
+
 def test_what_is_not_known_is_kept() -> None:
     kind: Any = TextBlock
     block = kind(type="text", text="hi", mood="calm", model_dump=1)

@@ -146,6 +146,9 @@ def made_by_hand(kind: type[Model], positional: tuple[Any, ...], fields: dict[st
         raise InvalidFields(kind, f"type: expected {tag!r}, got {fields['type']!r}")
     by_key = {field: key for key, (field, _, _) in plans.items()}
     document = {by_key.get(name, name): value for name, value in fields.items()}
+    missing = [key for key, (_, _, required) in plans.items() if required and key not in document]
+    if len(missing) > 1:
+        raise InvalidFields(kind, f"{', '.join(missing)}: are missing")
     try:
         model = _read_fields(kind, document)
     except Malformed as error:
