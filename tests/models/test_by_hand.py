@@ -130,7 +130,7 @@ def test_it_is_pickled_and_compared() -> None:
 
 def test_all_that_is_missing_is_named() -> None:
     kind: Any = Message
-    with pytest.raises(ValueError, match="^Message: id, content, model, role: are missing$"):
+    with pytest.raises(ValueError, match=r"^Message: id, content, model, role: are missing$"):
         kind(usage={"input_tokens": 1, "output_tokens": 2})
 
 
