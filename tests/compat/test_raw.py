@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import pytest
 
-from apertis import APIResponseError, AsyncApertis, Message, RateLimitError
+from apertis import APIResponseError, AsyncApertis, Message, OutputInvalidError, RateLimitError
 from apertis.models import MessageTokensCount
 from apertis.testing import ScriptedServer, json_response, sse_response
 from tests.kit.exchanges import ANSWER, EVENTS, KEY, LEAST, OVERLOADED
@@ -144,6 +144,45 @@ def test_a_long_answer_is_streamed_underneath_and_comes_whole(connect: Connect) 
         response = client.messages.with_raw_response.create(**{**LEAST, "max_tokens": 64_000})
         assert response.parse().text == "Hi."
         assert response.status_code == 200
+
+
+class Order(TypedDict):
+    item: str
+    count: int
+
+
+def test_a_raw_response_may_hold_a_value_of_a_type(connect: Connect) -> None:
+    text = '{"item": "tea", "count": 2}'
+    told = {**ANSWER, "content": [{"type": "text", "text": text}]}
+    wrong = {**ANSWER, "content": [{"type": "text", "text": "{}"}]}
+    events = [
+        event
+        if event["type"] != "content_block_delta"
+        else {**event, "delta": {"type": "text_delta", "text": text}}
+        for event in EVENTS
+    ]
+    script = [
+        json_response(200, told),
+        json_response(200, wrong),
+        sse_response(events),
+        json_response(200, {"input_tokens": 7}),
+    ]
+    asked = {**LEAST, "model": "claude-sonnet-5-5"}
+    with ScriptedServer(script) as server:
+        raw = connect(api_key=KEY, base_url=server.base_url).messages.with_raw_response
+        response = raw.parse(**asked, output_format=Order)
+        assert response.parse().parsed_output == {"item": "tea", "count": 2}
+        assert response.parse() is response.parse()
+        wrong_response = raw.parse(**asked, output_format=Order)
+        with pytest.raises(OutputInvalidError):
+            wrong_response.parse()
+        assert wrong_response.json() == wrong
+        stream = raw.stream(**asked, output_format=Order).parse()
+        assert stream.get_final_message().parsed_output["count"] == 2
+        prompt = {k: v for k, v in asked.items() if k != "max_tokens"}
+        assert raw.count_tokens(**prompt, output_format=Order).parse().input_tokens == 7
+        for request in server.requests:
+            assert "output_config" in json.loads(request.body)
 
 
 def test_the_other_methods_have_raw_responses_too(connect: Connect) -> None:

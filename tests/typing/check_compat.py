@@ -65,7 +65,7 @@ def raw_responses_know_what_they_hold() -> None:
     assert_type(raw.count_tokens(model="m", messages=[hello]).parse(), MessageTokensCount)
     assert_type(raw.batches.retrieve("b").parse(), MessageBatch)
     stream = raw.stream(model="m", max_tokens=5, messages=[hello]).parse()
-    assert_type(stream, MessageStream)
+    assert_type(stream, MessageStream[Any])
 
 
 async def raw_responses_are_awaited() -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         MessageBatchIndividualResponse,
         MessageTokensCount,
         ModelInfo,
+        ParsedMessage,
         RequestInfo,
     )
     from apertis.models import Page as PageData
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
+    from apertis.structured.output import OutputFormat, Via
 
 T = TypeVar("T")
 
@@ -278,6 +280,17 @@ class AsyncAPIResponse(Generic[T]):
     async def _read_and_parse(self, to: Any) -> T:
         await self.read()
         return await self.parse(to=to)
+
+    def mapped(self, make: Callable[[T], Any]) -> AsyncAPIResponse[Any]:
+        """Return the same response, whose value is what `make` makes of this one's."""
+        return AsyncAPIResponse(
+            self.http_request,
+            self._info,
+            self.answer,
+            lambda body: make(self._parse(body)),
+            body=self._body,
+            parses_body=self._parses_body,
+        )
 
     async def read(self) -> bytes:
         """Read the whole body."""
@@ -511,17 +524,45 @@ class AsyncMessagesWithRawResponse:
             response.http_request, message.response, response.answer, lambda _: message
         )
 
+    @takes("CreateParams")
+    async def parse(
+        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[CreateParams]
+    ) -> AsyncAPIResponse[ParsedMessage[Any]]:
+        """Send a request whose response is a value of a type; `parse()` gives the message."""
+        from apertis.structured.asking import Asking
+
+        asking = Asking({**params, "output_format": output_format, "via": via})
+
+        def make(message: Message) -> Any:
+            if asking.result is None:
+                asking.take(message)
+            return asking.result
+
+        create = cast("Callable[..., Awaitable[AsyncAPIResponse[Any]]]", self.create)
+        return (await create(**asking.params)).mapped(make)
+
     @takes("StreamParams")
-    async def stream(self, **params: Unpack[StreamParams]) -> AsyncAPIResponse[AsyncMessageStream]:
+    async def stream(
+        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[StreamParams]
+    ) -> AsyncAPIResponse[AsyncMessageStream[Any]]:
         """Open a stream; `parse()` gives the stream helper."""
-        return await self._calls.open(messages.stream(params), AsyncMessageStream)
+        output = _output(output_format, params, via)
+
+        def make(source: EventSource) -> AsyncMessageStream[Any]:
+            source.output = output
+            return AsyncMessageStream(source)
+
+        given = params if output is None else output.params
+        return await self._calls.open(messages.stream(given), make)
 
     @takes("CountTokensParams")
     async def count_tokens(
-        self, **params: Unpack[CountTokensParams]
+        self, *, output_format: Any = None, **params: Unpack[CountTokensParams]
     ) -> AsyncAPIResponse[MessageTokensCount]:
         """Count the input tokens that a request would have."""
-        return await self._calls.send(messages.count_tokens(params))
+        output = _output(output_format, params)
+        given = params if output is None else output.params
+        return await self._calls.send(messages.count_tokens(given))
 
 
 class AsyncModelsWithRawResponse:
@@ -543,6 +584,14 @@ class AsyncModelsWithRawResponse:
     ) -> AsyncAPIResponse[ModelInfo]:
         """Return one model."""
         return await AsyncRawCalls(self._sender).send(models.retrieve(model_id, options))
+
+
+def _output(kind: Any, params: Mapping[str, Any], via: Via | None = None) -> OutputFormat | None:
+    if kind is None or is_absent(kind):
+        return None
+    from apertis.structured.output import OutputFormat
+
+    return OutputFormat(kind, params, via)
 
 
 async def _page(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         MessageBatchIndividualResponse,
         MessageTokensCount,
         ModelInfo,
+        ParsedMessage,
         RequestInfo,
     )
     from apertis.models import Page as PageData
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
+    from apertis.structured.output import OutputFormat, Via
     from apertis.sync.sender import Sender
     from apertis.sync.wire import Answer, Transport
 
@@ -279,6 +281,17 @@ class APIResponse(Generic[T]):
         self.read()
         return self.parse(to=to)
 
+    def mapped(self, make: Callable[[T], Any]) -> APIResponse[Any]:
+        """Return the same response, whose value is what `make` makes of this one's."""
+        return APIResponse(
+            self.http_request,
+            self._info,
+            self.answer,
+            lambda body: make(self._parse(body)),
+            body=self._body,
+            parses_body=self._parses_body,
+        )
+
     def read(self) -> bytes:
         """Read the whole body."""
         if self._body is None:
@@ -503,15 +516,45 @@ class MessagesWithRawResponse:
             response.http_request, message.response, response.answer, lambda _: message
         )
 
+    @takes("CreateParams")
+    def parse(
+        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[CreateParams]
+    ) -> APIResponse[ParsedMessage[Any]]:
+        """Send a request whose response is a value of a type; `parse()` gives the message."""
+        from apertis.structured.asking import Asking
+
+        asking = Asking({**params, "output_format": output_format, "via": via})
+
+        def make(message: Message) -> Any:
+            if asking.result is None:
+                asking.take(message)
+            return asking.result
+
+        create = cast("Callable[..., APIResponse[Any]]", self.create)
+        return (create(**asking.params)).mapped(make)
+
     @takes("StreamParams")
-    def stream(self, **params: Unpack[StreamParams]) -> APIResponse[MessageStream]:
+    def stream(
+        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[StreamParams]
+    ) -> APIResponse[MessageStream[Any]]:
         """Open a stream; `parse()` gives the stream helper."""
-        return self._calls.open(messages.stream(params), MessageStream)
+        output = _output(output_format, params, via)
+
+        def make(source: EventSource) -> MessageStream[Any]:
+            source.output = output
+            return MessageStream(source)
+
+        given = params if output is None else output.params
+        return self._calls.open(messages.stream(given), make)
 
     @takes("CountTokensParams")
-    def count_tokens(self, **params: Unpack[CountTokensParams]) -> APIResponse[MessageTokensCount]:
+    def count_tokens(
+        self, *, output_format: Any = None, **params: Unpack[CountTokensParams]
+    ) -> APIResponse[MessageTokensCount]:
         """Count the input tokens that a request would have."""
-        return self._calls.send(messages.count_tokens(params))
+        output = _output(output_format, params)
+        given = params if output is None else output.params
+        return self._calls.send(messages.count_tokens(given))
 
 
 class ModelsWithRawResponse:
@@ -529,6 +572,14 @@ class ModelsWithRawResponse:
     def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> APIResponse[ModelInfo]:
         """Return one model."""
         return RawCalls(self._sender).send(models.retrieve(model_id, options))
+
+
+def _output(kind: Any, params: Mapping[str, Any], via: Via | None = None) -> OutputFormat | None:
+    if kind is None or is_absent(kind):
+        return None
+    from apertis.structured.output import OutputFormat
+
+    return OutputFormat(kind, params, via)
 
 
 def _page(
