@@ -486,3 +486,24 @@ def test_texts_around_a_call_of_the_service_are_no_part_of_the_value() -> None:
     message = Message.model_validate(body("I will search.", search, TEXT[:20], TEXT[20:]))
     OutputFormat(Order, ASKED).read(message)
     assert message.__dict__["_parsed_output"] == ORDER
+
+
+def test_a_raw_response_parses_into_a_value(connect: Connect) -> None:
+    script = [json_response(200, body(TEXT)), json_response(200, body("No."))]
+    script += [sse_response(events(TEXT)), json_response(200, {"input_tokens": 9})]
+    with ScriptedServer(script) as server:
+        raw = connect(base_url=server.base_url, api_key="k").messages.with_raw_response
+        response = raw.parse(output_format=Order, **ASKED)
+        assert response.status_code == 200
+        assert response.parse().parsed_output == ORDER
+        assert response.parse().parsed_output == ORDER
+        with pytest.raises(OutputInvalidError):
+            raw.parse(output_format=Order, **ASKED).parse()
+        stream = raw.stream(output_format=Order, **ASKED).parse()
+        assert stream.get_final_message().parsed_output == ORDER
+        counted = raw.count_tokens(
+            model=CLAUDE, messages=ASKED["messages"], output_format=Order
+        ).parse()
+        assert counted.input_tokens == 9
+    for number in range(4):
+        assert asked(server, number)["output_config"]["format"]["schema"]["title"] == "Order"

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import enum
 import pickle
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple
+from dataclasses import dataclass, field, make_dataclass
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import msgspec
 import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from typing_extensions import TypedDict
 
 from apertis import ParameterError
@@ -274,3 +277,51 @@ def test_a_mutable_default_does_not_stand_in_the_way() -> None:
 
     assert convert(Basket, {}) == Basket([])
     assert transform_schema(Basket)["properties"].keys() == {"items"}
+
+
+LEAVES: list[tuple[Any, st.SearchStrategy[Any]]] = [
+    (int, st.integers(-(2**53), 2**53)),
+    (str, st.text(st.characters(exclude_categories=["Cs"]))),
+    (bool, st.booleans()),
+    (float, st.floats(allow_nan=False, allow_infinity=False)),
+    (Color, st.sampled_from(Color)),
+    (Literal["a", "b"], st.sampled_from(["a", "b"])),
+]
+Typed = tuple[Any, st.SearchStrategy[Any]]
+
+
+def lists(typed: Typed) -> Typed:
+    kind, values = typed
+    return cast("Any", list)[kind], st.lists(values, max_size=4)
+
+
+def optional(typed: Typed) -> Typed:
+    kind, values = typed
+    return kind | None, st.none() | values
+
+
+def classes(fields: list[Typed]) -> Typed:
+    names = [f"field_{number}" for number in range(len(fields))]
+    kind = make_dataclass("Made", [(name, f[0]) for name, f in zip(names, fields, strict=True)])
+    return kind, st.builds(kind, *(values for _, values in fields))
+
+
+TYPED: st.SearchStrategy[Typed] = st.recursive(
+    st.sampled_from(LEAVES),
+    lambda inner: (
+        inner.map(lists)
+        | inner.map(optional)
+        | st.lists(inner, min_size=1, max_size=3).map(classes)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.data(), TYPED)
+def test_a_value_of_any_type_comes_back_from_its_json(data: st.DataObject, typed: Typed) -> None:
+    kind, values = typed
+    value = data.draw(values)
+    plain = msgspec.json.decode(msgspec.json.encode(value))
+    validator: Any = Draft202012Validator(transform_schema(kind))
+    assert not list(validator.iter_errors(plain))
+    assert convert(kind, plain) == value
