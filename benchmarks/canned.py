@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["text", "tool"]
+Kind: TypeAlias = Literal["text", "tool", "fields"]
 Fields: TypeAlias = dict[str, object]
 
 BURST_BYTES = 16 * 1024
@@ -56,10 +56,13 @@ def message_response() -> bytes:
 
 @cache
 def stream(kind: Kind, deltas: int) -> CannedStream:
-    """A streamed message with this many deltas of text, or of the JSON input of one tool call."""
-    pieces = _text_pieces(deltas) if kind == "text" else _tool_pieces(deltas)
-    field = "text" if kind == "text" else "partial_json"
-    delta_type = "text_delta" if kind == "text" else "input_json_delta"
+    """A streamed message with this many deltas of text, or of the JSON input of one tool call.
+
+    For `fields` the number is that of the fields in the JSON that the text is.
+    """
+    pieces = _PIECES[kind](deltas)
+    field = "partial_json" if kind == "tool" else "text"
+    delta_type = "input_json_delta" if kind == "tool" else "text_delta"
     events = [
         _event({"type": "message_start", "message": _message_fields()}),
         _event({"type": "content_block_start", "index": 0, "content_block": _empty_block(kind)}),
@@ -68,7 +71,7 @@ def stream(kind: Kind, deltas: int) -> CannedStream:
     for piece in pieces:
         delta: Fields = {"type": delta_type, field: piece}
         events.append(_event({"type": "content_block_delta", "index": 0, "delta": delta}))
-    stop_reason = "end_turn" if kind == "text" else "tool_use"
+    stop_reason = "tool_use" if kind == "tool" else "end_turn"
     stopped: Fields = {"stop_reason": stop_reason, "stop_sequence": None}
     events += [
         _event({"type": "content_block_stop", "index": 0}),
@@ -82,7 +85,7 @@ def stream(kind: Kind, deltas: int) -> CannedStream:
 def spelled(kind: Kind, deltas: int) -> str:
     """The text that a client must have read at the end; a tool's input as canonical JSON."""
     text = stream(kind, deltas).spelled
-    return text if kind == "text" else json.dumps(json.loads(text), sort_keys=True)
+    return json.dumps(json.loads(text), sort_keys=True) if kind == "tool" else text
 
 
 def _text_pieces(deltas: int) -> list[str]:
@@ -99,6 +102,19 @@ def _tool_pieces(deltas: int) -> list[str]:
     return [document[cut : cut + 6] for cut in range(0, len(document), 6)]
 
 
+def _fields_pieces(fields: int) -> list[str]:
+    """An order of so many fields, four an item, in pieces of six characters."""
+    items = [
+        {"name": f"item {number}", "price": number / 4, "count": number, "note": "left of the door"}
+        for number in range(fields // 4)
+    ]
+    document = json.dumps({"items": items})
+    return [document[cut : cut + 6] for cut in range(0, len(document), 6)]
+
+
+_PIECES = {"text": _text_pieces, "tool": _tool_pieces, "fields": _fields_pieces}
+
+
 def _message_fields() -> Fields:
     return {
         "id": "msg_01ApertisBenchmark0000000",
@@ -113,7 +129,7 @@ def _message_fields() -> Fields:
 
 
 def _empty_block(kind: Kind) -> Fields:
-    if kind == "text":
+    if kind != "tool":
         return {"type": "text", "text": ""}
     return {"type": "tool_use", "id": "toolu_01Benchmark", "name": "write_file", "input": {}}
 

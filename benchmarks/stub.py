@@ -5,6 +5,7 @@ The first part of the path chooses the answer, so that a client chooses it by it
     /message/v1/messages                plain JSON, about 1 KB
     /bursts/text/4000/v1/messages       4,000 text deltas, in pieces of 16 KB, unpaced
     /packets/tool/2000/v1/messages      2,000 deltas of a tool's input, each in a packet of its own
+    /bursts/fields/1000/v1/messages     JSON of 1,000 fields as text, in pieces of 16 KB
     /cpu                                the CPU seconds this process has used so far, as JSON
 
 It listens on a free loopback port, prints `{"port": ...}`, and ends when its standard input does.

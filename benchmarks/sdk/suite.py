@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SHORT, LONG = 8_000, 32_000
+FIELDS = 1_000
 
 
 def import_rows(bench: Bench) -> Iterator[Row]:
@@ -70,6 +71,20 @@ def tool_rows(bench: Bench) -> Iterator[Row]:
     yield Row(f"a delta of {LONG:,} against {SHORT:,}", "x", grown, Target(1.2), digits=2)
 
 
+def parse_rows(bench: Bench) -> Iterator[Row]:
+    short, long = bench.cpu(
+        [
+            streaming("parse_stream", "bursts", "fields", FIELDS),
+            streaming("parse_stream", "bursts", "fields", 4 * FIELDS),
+        ],
+        rounds=4,
+    )
+    yield Row(f"parse of {FIELDS:,} fields while it streams: a field", "µs", short, Target(60, 20))
+    yield Row(f"parse of {4 * FIELDS:,} fields while it streams: a field", "µs", long)
+    grown = long.over(short)
+    yield Row(f"a field of {4 * FIELDS:,} against {FIELDS:,}", "x", grown, Target(1.2), digits=2)
+
+
 def size_rows(bench: Bench) -> Iterator[Row]:
     stream = streaming("stream_events", "bursts", "text", LONG)
     peak = bench.peak_megabytes(stream, rounds=4)
@@ -99,5 +114,6 @@ PARTS = (
     Part("calls", call_rows),
     Part("streams", stream_rows),
     Part("tool", tool_rows),
+    Part("parse", parse_rows),
     Part("size", size_rows),
 )

@@ -30,7 +30,7 @@ OUTPUT = {
     "vision_file": r"(?i)png",
     "tool_use": r"(?s)^get_temperature\(\{\"city\": \"Lisbon\".*\n.*\w+",
     "extended_thinking": r"(?s)^Thinking: \w.*\nAnswer: \w",
-    "structured_output": r"^.+ \(-?\d+\), .*",
+    "structured_output": r"(?s)^.+ \(-?\d+\), .*while it streamed\nOutputTruncatedError at \$",
     "metadata": r"(?s)Message: msg_.* from claude-haiku-5-5.*Request: req_\w+, HTTP 200, 0 retries",
     "async_gather": r"(?s)Lima: \w.*Oslo: \w.*Accra: \w",
     "models": r"(?s)claude-sonnet-5-5: .*claude-haiku-5-5 was created at \d{4}",

@@ -29,6 +29,23 @@ REQUEST: dict[str, Any] = {
 }
 
 
+@dataclass
+class Item:
+    """A part of the value that is parsed."""
+
+    name: str
+    price: float
+    count: int
+    note: str
+
+
+@dataclass
+class Order:
+    """The value that is parsed."""
+
+    items: list[Item]
+
+
 class MessageStream(Protocol):
     """The stream helper of a sync client."""
 
@@ -104,6 +121,26 @@ def stream_text(messages: Messages) -> Any:
         return stream.get_final_message()
 
 
+def parse_stream(messages: Messages) -> Any:
+    """Read the partial value with each piece, as a program does that shows it."""
+    partial: Any = None
+    # The one name that differs.
+    partial_of: Callable[[Any, Any], Any] = (
+        (lambda stream, _: stream.partial_output)
+        if type(messages).__module__.startswith("apertis")
+        else (lambda _, event: event.parsed_snapshot())
+    )
+    with messages.stream(**REQUEST, output_format=Order) as stream:
+        events: Iterator[Any] = iter(stream)
+        for event in events:
+            if event.type == "text":
+                partial = partial_of(stream, event)
+        message = stream.get_final_message()
+    if len(partial["items"]) != len(message.parsed_output.items):
+        raise ValueError("the partial value is not the final one")
+    return message
+
+
 async def create_concurrently(messages: AsyncMessages, count: int, in_flight: int) -> Any:
     async def one_after_another() -> Any:
         for _ in range(count // in_flight):
@@ -135,6 +172,9 @@ def operation(sdk: Sdk, runner: asyncio.Runner, order: dict[str, Any]) -> Callab
         case "stream_text":
             messages = sdk.sync_messages(path)
             return lambda: stream_text(messages)
+        case "parse_stream":
+            messages = sdk.sync_messages(path)
+            return lambda: parse_stream(messages)
         case "create_async":
             calls = sdk.async_messages(path)
             count, in_flight = order["count"], order["in_flight"]

@@ -97,7 +97,7 @@ def _parsed(text: str, start: object) -> object:
 class Transcript:
     """A message while it arrives. Feed it each event once, in order."""
 
-    __slots__ = ("_blocks", "_message", "_open", "ended", "response")
+    __slots__ = ("_blocks", "_message", "_open", "ended", "last", "response")
 
     def __init__(self) -> None:
         self.response: ResponseInfo | None = None
@@ -106,6 +106,8 @@ class Transcript:
         # Those that may still grow.
         self._open: dict[int, BlockProgress] = {}
         self.ended = False
+        # The block that started last.
+        self.last: BlockProgress | None = None
 
     @property
     def begun(self) -> bool:
@@ -220,7 +222,7 @@ class Transcript:
         if event.index in self._blocks and not self._blocks[event.index].early:
             raise Malformed(f"content block {event.index} starts a second time")
         progress = BlockProgress(event.to_dict()["content_block"])
-        self._blocks[event.index] = self._open[event.index] = progress
+        self._blocks[event.index] = self._open[event.index] = self.last = progress
         if isinstance(event.content_block, FallbackBlock):
             # As in a response that comes whole, the message is of the model that answered it.
             self._opened()["model"] = event.content_block.to.model

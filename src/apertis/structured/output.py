@@ -66,6 +66,8 @@ class OutputFormat:
             self._with_tool(params, schema) if self.via == "tool" else _with_format(params, schema)
         )
         self._block: BlockProgress | None = None
+        self._last: BlockProgress | None = None
+        self._pieces: list[str] = []
         self._reader = PartialJSON()
         self._taken = 0
 
@@ -98,32 +100,39 @@ class OutputFormat:
 
         It raises what `read` raises in place of the last event.
         """
+        feed = transcript.feed
 
         def tell(events: Iterable[StreamEvent]) -> Iterator[MessageStreamEvent]:
-            for event in transcript.tell(events):
-                if isinstance(event, ContentBlockStopEvent):
-                    self._note(event.content_block)
-                elif isinstance(event, MessageStopEvent) and event.message is not None:
-                    self.read(event.message)
-                yield event
+            for event in events:
+                told = feed(event)
+                first = told[0]
+                if isinstance(first, ContentBlockStopEvent):
+                    self._note(first.content_block)
+                elif isinstance(first, MessageStopEvent) and first.message is not None:
+                    self.read(first.message)
+                yield from told
 
         return tell
 
     def partial(self, transcript: Transcript) -> Any:
         """Return the value so far, in dicts and lists that go on growing; None before it begins."""
-        block = transcript.last_block(self._is_wanted)
-        if block is None:
-            return None
-        if block is not self._block:
-            self._block, self._reader, self._taken = block, PartialJSON(), 0
-        pieces = block.json if self.via == "tool" else block.text
-        if len(pieces) > self._taken:
-            self._reader.feed("".join(pieces[self._taken :]))
-            self._taken = len(pieces)
+        if transcript.last is not self._last:
+            self._look_at(transcript)
+        pieces, taken = self._pieces, self._taken
+        if (count := len(pieces)) > taken:
+            self._taken = count
+            self._reader.feed(pieces[taken] if count == taken + 1 else "".join(pieces[taken:]))
         value = self._reader.value
         if self._wrapped:
             return value.get(_KEY) if is_object(value) else None
         return value
+
+    def _look_at(self, transcript: Transcript) -> None:
+        self._last = transcript.last
+        block = transcript.last_block(self._is_wanted)
+        if block is not None and block is not self._block:
+            self._block, self._reader, self._taken = block, PartialJSON(), 0
+            self._pieces = block.json if self.via == "tool" else block.text
 
     @property
     def work(self) -> int:

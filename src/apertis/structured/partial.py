@@ -28,7 +28,7 @@ _EXPECTED: dict[_State, str] = {
     "comma": "`,` or the end",
     "end": "nothing after the value",
 }
-_SPACE = re.compile(r"[ \t\n\r]*")
+_SPACE = " \t\n\r"
 _TOKEN = re.compile(r"[^ \t\n\r,:\[\]{}\"]*")
 _INSIDE = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f]")
@@ -79,15 +79,20 @@ class PartialJSON:
         """Read a piece."""
         at, end = 0, len(text)
         self.work += end
+        if self._quoted and '"' not in text and "\\" not in text and not self._escaped:
+            # The middle of a string, as most pieces are.
+            self._parts.append(text)
+            self._length += end
+            at = end
         while at < end and self.fault is None:
             if self._quoted:
                 at = self._string(text, at)
             elif self._token:
                 at = self._scalar(text, at)
+            elif text[at] in _SPACE:
+                at += 1
             else:
-                at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
-                if at < end:
-                    at = self._next(text, at)
+                at = self._next(text, at)
         if self._quoted and not self._is_key:
             self._show()
 
@@ -166,6 +171,16 @@ class PartialJSON:
 
     def _string(self, text: str, at: int) -> int:
         start = at
+        if "\\" not in text and not self._escaped:
+            # No regular expression is as fast.
+            at = text.find('"', at)
+            piece = text[start:at] if at >= 0 else text[start:]
+            self._parts.append(piece)
+            self._length += len(piece)
+            if at < 0:
+                return len(text)
+            self._end_string()
+            return at + 1
         if self._escaped:
             self._escaped = False
             at += 1
@@ -185,11 +200,12 @@ class PartialJSON:
         return at + 1
 
     def _end_string(self) -> None:
-        raw = "".join(self._parts)
+        parts = self._parts
+        raw = parts[0] if len(parts) == 1 else "".join(parts)
         self.work += self._length
         self._quoted = False
         value: str | None = raw
-        if self._escapes or _CONTROL.search(raw):
+        if self._escapes or not (raw.isprintable() or _CONTROL.search(raw) is None):
             value = json_or_none(without_half_characters(f'"{raw}"'.encode()), str)
         if value is None:
             self._quoted = True
