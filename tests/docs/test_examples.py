@@ -150,7 +150,7 @@ def test_a_program_runs_and_prints_what_is_shown(program: Fence, desk: Path) -> 
 def run_program(program: Fence, text: str, desk: Path) -> str:
     """Run it in this process, which is faster than another one; what it prints."""
     # The empty lines give a traceback the numbers that the lines have on the page.
-    code = compile("\n" * program.line + text, str(program.page), "exec")
+    code = compile("\n" * program.line + text, str(program.page), "exec", dont_inherit=True)
     namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(desk / "program.py")}
     printed = io.StringIO()
     try:
