@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apertis import (
+    NOT_GIVEN,
     ApertisError,
     OutputError,
     OutputInvalidError,
@@ -22,6 +23,7 @@ from apertis import (
     OutputRefusedError,
     OutputTruncatedError,
     ParameterError,
+    omit,
 )
 from apertis.models import Message, TextBlock, decode_event
 from apertis.sansio.transcript import Transcript
@@ -139,14 +141,32 @@ def test_a_response_becomes_a_value(connect: Connect, kind: Any) -> None:
     assert sent.keys() == {*ASKED, "output_config", "cache_control"}
 
 
-@pytest.mark.parametrize("kind", [None, "absent"])
-def test_without_a_type_the_message_has_no_value(connect: Connect, kind: Any) -> None:
-    more = {} if kind == "absent" else {"output_format": None}
+@pytest.mark.parametrize(
+    "more", [{}, *({"output_format": none, "via": none} for none in (None, NOT_GIVEN, omit))]
+)
+def test_without_a_type_the_message_has_no_value(connect: Connect, more: dict[str, Any]) -> None:
     with ScriptedServer([json_response(200, body("Hello"))]) as server:
         client = connect(base_url=server.base_url, api_key="k")
         message = client.messages.parse(**more, **ASKED)
     assert (message.text, message.parsed_output) == ("Hello", None)
     assert asked(server) == ASKED
+
+
+@pytest.mark.parametrize("absent", [None, NOT_GIVEN, omit])
+def test_a_stream_may_be_told_that_there_is_no_type(connect: Connect, absent: Any) -> None:
+    with ScriptedServer([sse_response(events("Hello"))]) as server:
+        client = connect(base_url=server.base_url, api_key="k")
+        with client.messages.stream(output_format=absent, **ASKED) as stream:
+            assert stream.get_final_text() == "Hello"
+    assert asked(server) == {**ASKED, "stream": True}
+
+
+def test_a_long_answer_is_streamed_underneath_and_parsed(connect: Connect) -> None:
+    with ScriptedServer([sse_response(events(TEXT))]) as server:
+        client = connect(base_url=server.base_url, api_key="k")
+        message = client.messages.parse(output_format=Order, **{**ASKED, "max_tokens": 30_000})
+    assert message.parsed_output == ORDER
+    assert asked(server)["stream"] is True
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,10 @@ TRANSFORMED: list[tuple[dict[str, Any], dict[str, Any]]] = [
             "additionalProperties": False,
         },
     ),
+    (
+        {"type": "string", "format": "odd", "maxLength": 3},
+        {"type": "string", "description": "{maxLength: 3, format: odd}"},
+    ),
     ({"enum": ["a", 1], "type": "string"}, {"enum": ["a", 1]}),
     ({"const": "a", "default": "a"}, {"const": "a", "description": "{default: a}"}),
     ({"oneOf": [{"type": "null"}]}, {"anyOf": [{"type": "null"}]}),

@@ -19,6 +19,7 @@ from apertis.sandbox.prose import (
     tool_preamble,
 )
 from apertis.sandbox.schemas import fill
+from apertis.sandbox.schemas.described import with_described
 from apertis.sandbox.tokens import InputUsage, input_usage
 from apertis.sandbox.toolcalls import choose_calls
 from apertis.sandbox.values import JsonObject, choice_type, fingerprint, output_schema, stable_id
@@ -93,7 +94,7 @@ def _draft(accepted: Accepted, request: JsonObject, heard: Prompt, seed: bytes) 
 def _words(accepted: Accepted, request: JsonObject, heard: Prompt) -> list[JsonObject]:
     schema = output_schema(request)
     if schema is not None:
-        value = fill(schema, Words(heard.question))
+        value = fill(with_described(schema), Words(heard.question))
         return [_text(msgspec.json.encode(value).decode())]
     asked = json_answer(heard)
     if asked is not None:

@@ -401,8 +401,9 @@ def _transformed(schema: Any, path: str) -> dict[str, Any]:
     result |= {key: left.pop(key) for key in ("description", "title") if left.get(key) is not None}
     if kind == "object":
         _object(left, result, path)
-    elif kind == "string" and left.get("format") in _STRING_FORMATS:
-        result["format"] = left.pop("format")
+    elif kind == "string" and (form := left.pop("format", None)):
+        # What is not taken comes last, as in anthropic's: the same schema has the same text.
+        (result if form in _STRING_FORMATS else left)["format"] = form
     elif kind == "array":
         _array(left, result, path)
     left = {key: value for key, value in left.items() if key not in {"description", "title"}}
@@ -450,8 +451,8 @@ def _array(left: dict[str, Any], result: dict[str, Any], path: str) -> None:
         left["in this order"] = names
     elif items is not None and items is not False:
         result["items"] = _transformed(items, f"{path}[]")
-    if left.get("minItems") in (0, 1):
-        result["minItems"] = left.pop("minItems")
+    if (least := left.pop("minItems", None)) is not None:
+        (result if least in (0, 1) else left)["minItems"] = least
 
 
 def _not_taken(path: str, reason: str) -> ParameterError:

@@ -31,11 +31,13 @@ _FORMATS = {
     "iri": "https://example.com/",
     "iri-reference": "/example",
     "uri-template": "https://example.com/{id}",
+    "decimal": "1.5",
     "uuid": "00000000-0000-4000-8000-000000000000",
     "json-pointer": "/example",
     "relative-json-pointer": "0",
     "regex": "^example$",
 }
+_BASE64 = "ZXhhbXBsZQ=="
 _PLACES = word_set(
     "location city place country town address region state area destination where venue"
 )
@@ -75,7 +77,9 @@ def string_candidates(
 ) -> Iterator[str]:
     """Yield strings for the schema, the likeliest first; without end unless `said_only`."""
     form = schema.get("format")
-    if isinstance(form, str) and form in _FORMATS:
+    if schema.get("contentEncoding") == "base64":
+        yield _BASE64
+    elif isinstance(form, str) and form in _FORMATS:
         yield from words.of_format(form)
     else:
         yield from _from_prompt(schema, name, words, sure_only=said_only)
