@@ -329,3 +329,53 @@ def test_a_value_of_any_type_comes_back_from_its_json(data: st.DataObject, typed
     validator: Any = Draft202012Validator(transform_schema(kind))
     assert not list(validator.iter_errors(plain))
     assert convert(kind, plain) == value
+
+
+def some(**optional: st.SearchStrategy[Any]) -> dict[str, st.SearchStrategy[Any]]:
+    return optional
+
+
+TITLES = some(title=st.just("T"), description=st.just("words"), default=st.just(1))
+PLAIN = [
+    st.fixed_dictionaries({"type": st.sampled_from(["boolean", "null"])}, optional=TITLES),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["integer", "number"])},
+        optional=some(minimum=st.integers(), multipleOf=st.just(2), **TITLES),
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("string")},
+        optional=some(
+            format=st.sampled_from(["email", "uuid", "odd"]), maxLength=st.just(9), **TITLES
+        ),
+    ),
+    st.fixed_dictionaries({"enum": st.just(["a", 1, None])}, optional=TITLES),
+    st.fixed_dictionaries({"const": st.sampled_from(["a", True])}, optional=TITLES),
+    st.just({"$ref": "#/$defs/A", "description": "It is left out."}),
+]
+
+
+def larger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    arrays = st.fixed_dictionaries(
+        {"type": st.just("array"), "items": inner},
+        optional=some(minItems=st.integers(0, 3), maxItems=st.just(5), **TITLES),
+    )
+    properties = st.dictionaries(st.sampled_from("abc"), inner, min_size=1)
+    objects = st.fixed_dictionaries(
+        {"type": st.just("object"), "properties": properties},
+        optional=some(required=st.just(["a"]), additionalProperties=st.booleans(), **TITLES),
+    )
+    several = st.lists(inner, min_size=1, max_size=3)
+    unions = st.sampled_from(["anyOf", "oneOf", "allOf"]).flatmap(
+        lambda name: st.fixed_dictionaries({name: several}, optional=TITLES)
+    )
+    return st.one_of(arrays, objects, unions)
+
+
+@given(st.recursive(st.one_of(PLAIN), larger, max_leaves=8), st.one_of(PLAIN))
+def test_the_api_gets_the_schema_that_anthropics_client_sends(
+    schema: dict[str, Any], definition: dict[str, Any]
+) -> None:
+    anthropic: Any = pytest.importorskip("anthropic", reason="anthropic is not installed")
+    whole = {**schema, "$defs": {"A": definition}}
+    theirs = msgspec.json.encode(anthropic.transform_schema(whole))
+    assert msgspec.json.encode(transform_schema(whole)) == theirs
