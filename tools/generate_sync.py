@@ -19,7 +19,18 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "apertis" / "aio"
 TARGET = ROOT / "src" / "apertis" / "sync"
 MODULES = (
-    *("beta", "client", "injected", "middleware", "pages", "raw", "resources", "sender", "stream"),
+    *(
+        "beta",
+        "client",
+        "injected",
+        "middleware",
+        "pages",
+        "raw",
+        "resources",
+        "runner",
+        "sender",
+        "stream",
+    ),
 )
 FIRST_LINE = (
     "# Generated from src/apertis/aio/{}.py by tools/generate_sync.py (make format). Do not edit.\n"
@@ -43,6 +54,11 @@ SUBSTITUTIONS = (
     (r"import AsyncPages\b", "import Page, first_page"),
     (r"return AsyncPages\(", "return first_page("),
     (r"\bAsyncPages\b", "Page"),
+    # Threads run the tools, and a file is written where it is asked for.
+    (r"apertis\.tools\.tasks\b", "apertis.tools.threads"),
+    (r"await asyncio\.to_thread\(([\w.]+), ", r"\1("),
+    (r'\n +if hasattr\((\w+), "__await__"\):\n +(?:\1 = )?await .*', ""),
+    (r"        kept: Any = target\(", "        target("),
     # Words about the client.
     (r"the asyncio client\b", "the blocking client"),
     (

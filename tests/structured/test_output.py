@@ -402,23 +402,6 @@ def test_a_stream_that_is_cut_off_raises_at_its_end(connect: Connect, reads_even
     assert caught.value.usage.output_tokens == 30
 
 
-@pytest.mark.parametrize(
-    ("kind", "text", "path"),
-    [(Order, '{"items": [{"na', "$.items[0]"), (list[Item], '{"value": [{"name": "t', "$[0].name")],
-)
-def test_a_call_of_the_tool_that_is_cut_off_is_told_by_its_place(
-    connect: Connect, kind: Any, text: str, path: str
-) -> None:
-    with ScriptedServer([sse_response(events(f"tool:{text}", stop_reason="max_tokens"))]) as server:
-        client = connect(base_url=server.base_url, api_key="k")
-        with (
-            client.messages.stream(output_format=kind, via="tool", **ASKED) as stream,
-            pytest.raises(OutputTruncatedError) as caught,
-        ):
-            stream.get_final_message()
-    assert caught.value.path == path
-
-
 def test_a_stream_without_a_type_has_no_value(connect: Connect) -> None:
     with ScriptedServer([sse_response(events("Hello"))]) as server:
         client = connect(base_url=server.base_url, api_key="k")

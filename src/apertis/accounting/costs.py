@@ -28,3 +28,8 @@ def message_cost(
     model = use.model or message.model
     units = prices.cost(use.tokens, model, others=counts.others(), batch=batch)
     return None if units is None else Decimal(units) / UNITS_PER_DOLLAR
+
+
+def has_price(model: str, prices: PriceTable = _LISTED) -> bool:
+    """Return whether the table knows what a model costs."""
+    return prices.find(model) is not None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         AsyncModelsWithRawResponse,
         AsyncWithStreamingResponse,
     )
+    from apertis.aio.runner import AsyncToolRunner
     from apertis.aio.sender import Sender
     from apertis.models import (
         DeletedMessageBatch,
@@ -45,7 +46,10 @@ if TYPE_CHECKING:
         ListParams,
         ModelListParams,
         OptionParams,
+        ResumeParams,
+        RunParams,
         StreamParams,
+        ToolRunnerParams,
     )
     from apertis.sansio.call import Call
     from apertis.structured.output import OutputFormat, Via
@@ -293,6 +297,79 @@ class AsyncMessages:
             return AsyncMessageStream(source)
 
         return AsyncMessageStreamManager(start)
+
+    @overload
+    def run(
+        self, *, stream: Literal[False] | None = None, **params: Unpack[RunParams]
+    ) -> AsyncToolRunner[Message]: ...
+    @overload
+    def run(
+        self, *, stream: Literal[True], **params: Unpack[RunParams]
+    ) -> AsyncToolRunner[AsyncMessageStream]: ...
+    @overload
+    def run(
+        self, *, stream: bool, **params: Unpack[RunParams]
+    ) -> AsyncToolRunner[Message] | AsyncToolRunner[AsyncMessageStream]: ...
+    @takes("RunParams")
+    def run(self, *, stream: bool | None = None, **params: Unpack[RunParams]) -> Any:
+        """Let the model call tools until it has its answer; nothing is sent before the first step.
+
+        Iterate over what this returns for the messages of the model, or call `until_done()`; then
+        `result` says why the run ended, and what it used. The calls of one turn run at the same
+        time, each with a deadline.
+
+        Raises:
+            ParameterError: Two tools have one name, a tool has nothing that runs it, or a limit
+                cannot work.
+        """
+        from apertis.aio import runner
+
+        return runner.run(self, self._sender, {**params, "stream": stream})
+
+    @overload
+    def tool_runner(
+        self, *, stream: Literal[False] | None = None, **params: Unpack[ToolRunnerParams]
+    ) -> AsyncToolRunner[Message]: ...
+    @overload
+    def tool_runner(
+        self, *, stream: Literal[True], **params: Unpack[ToolRunnerParams]
+    ) -> AsyncToolRunner[AsyncMessageStream]: ...
+    @overload
+    def tool_runner(
+        self, *, stream: bool, **params: Unpack[ToolRunnerParams]
+    ) -> AsyncToolRunner[Message] | AsyncToolRunner[AsyncMessageStream]: ...
+    @takes("ToolRunnerParams")
+    def tool_runner(self, *, stream: bool | None = None, **params: Unpack[ToolRunnerParams]) -> Any:
+        """Do as `run`, by the rules of programs written for this name.
+
+        Calls run one after another and without a deadline, unless `max_concurrent_calls` and
+        `tool_timeout` say otherwise. A definition without a function may be among the tools.
+        """
+        from apertis.aio import runner
+
+        return runner.run(self, self._sender, {**params, "stream": stream}, serial=True)
+
+    @takes("ResumeParams")
+    def resume(
+        self,
+        source: Any,
+        decisions: Mapping[str, Any] | None = None,
+        *,
+        stream: bool | None = None,
+        **params: Unpack[ResumeParams],
+    ) -> AsyncToolRunner[Any]:
+        """Go on with a run from its checkpoint: a path, JSON text, or the decoded object.
+
+        `decisions` has one for each call that waits for approval, by its id. Give all `tools` of
+        the run again; what else is given changes its settings. No finished call is repeated.
+
+        Raises:
+            ParameterError: The checkpoint cannot be read, or a tool of the run is missing.
+        """
+        from apertis.aio import runner
+
+        given: dict[str, Any] = {**params, "stream": stream}
+        return runner.resume(self, self._sender, source, decisions, given)
 
     @takes("CountTokensParams")
     async def count_tokens(

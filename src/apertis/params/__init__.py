@@ -10,6 +10,7 @@
       thinking            ThinkingParam
       output_config       OutputConfigParam
       compression         CompressionParam
+    RunParams             what `messages.run` takes; ToolRunnerParams, ResumeParams
     BatchCreateParams     requests: BatchRequestParam: custom_id, params
     ListParams            limit, after_id, before_id; ModelListParams
     OptionParams          what every call takes: extra_headers, timeout, max_retries, ...
@@ -28,7 +29,10 @@ from apertis.params.calls import (
     ListParams,
     ModelListParams,
     OptionParams,
+    ResumeParams,
+    RunParams,
     StreamParams,
+    ToolRunnerParams,
     VerbParams,
 )
 from apertis.params.content import (
@@ -188,6 +192,8 @@ __all__ = [
     "PageLocationParam",
     "PlainTextSourceParam",
     "RedactedThinkingBlockParam",
+    "ResumeParams",
+    "RunParams",
     "SearchResultBlockParam",
     "SearchResultLocationParam",
     "ServerToolParam",
@@ -218,6 +224,7 @@ __all__ = [
     "ToolReferenceBlockParam",
     "ToolResultBlockParam",
     "ToolResultContentParam",
+    "ToolRunnerParams",
     "ToolSearchToolParam",
     "ToolUnionParam",
     "ToolUseBlockParam",

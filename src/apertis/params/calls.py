@@ -9,7 +9,7 @@ beyond the list goes into `extra_body`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Required
 
 from apertis.params.content import CacheControlParam, MessagesParam, SystemParam
@@ -28,9 +28,14 @@ from apertis.params.options import (
 from apertis.params.tools import ToolChoiceParam, ToolUnionParam
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+    from os import PathLike
+
     from typing_extensions import TypedDict
 
     from apertis.sansio.timeouts import Timeout
+    from apertis.tools.loop import ToolCall
+    from apertis.tools.settings import RunnableTool
 else:
     from apertis.params.content import TypedDict
 
@@ -66,8 +71,6 @@ class _PromptFields(TypedDict, total=False):
     """The conversation so far; answers can stand in it as received."""
     system: SystemParam
     """Instructions: text, or a list of text blocks."""
-    tools: Iterable[ToolUnionParam]
-    """Tools that the model may call."""
     tool_choice: ToolChoiceParam
     """Choice of a tool: the model may, must or must not call one."""
     thinking: ThinkingParam
@@ -82,6 +85,11 @@ class _PromptFields(TypedDict, total=False):
     """MCP servers that the service may call. Beta."""
     speed: Literal["standard", "fast"] | None
     """`fast` answers sooner and costs more."""
+
+
+class _ToolFields(TypedDict, total=False):
+    tools: Iterable[ToolUnionParam]
+    """Tools that the model may call."""
 
 
 class _MessageFields(_PromptFields, total=False):
@@ -141,12 +149,58 @@ class _MessageFields(_PromptFields, total=False):
     """The form of the response, in the words of other APIs; `output_config` is the API's own."""
 
 
-class _Create(_MessageFields, _BodyOptions, total=False):
+class _Create(_MessageFields, _ToolFields, _BodyOptions, total=False):
     """The parameters of `messages.create`, but for `stream`."""
 
 
-class _CountTokens(_PromptFields, _BodyOptions, total=False):
+class _CountTokens(_PromptFields, _ToolFields, _BodyOptions, total=False):
     """The parameters of `messages.count_tokens`: those that make up the prompt."""
+
+
+class _RunOptions(TypedDict, total=False):
+    tools: Iterable[RunnableTool | Callable[..., Any] | ToolUnionParam]
+    """Tools that the run calls, functions to make tools of, and tools of the service."""
+    max_turns: int | None
+    """The most requests."""
+    max_total_tokens: int | None
+    """The tokens of all turns, read and generated, from which on nothing more is sent."""
+    max_cost_usd: Decimal | float | str | None
+    """The cost of all turns in dollars, at list prices, from which on nothing more is sent."""
+    max_seconds: float | None
+    """Time for the whole run; what runs by then is given up."""
+    max_concurrent_calls: int | None
+    """Number of calls that run at the same time; None for all calls of a turn."""
+    tool_timeout: float | None
+    """Seconds for each call whose tool has no `timeout` of its own; 300 by default."""
+    approve: Callable[[ToolCall], Any] | None
+    """Function that decides on each call: True, False, `Allow(input=...)`, `Deny(reason)`, or None
+    to pause."""
+    checkpoint: str | PathLike[str] | Callable[[str], Any] | None
+    """Path of the checkpoint, or a function that keeps it; written after each step."""
+    context_budget: int | None
+    """Input tokens from which on the service clears old tool results from the context. Beta."""
+    keep_tool_choice: bool
+    """Keep a `tool_choice` that forces a call; else it is `auto` after one turn."""
+    progress: Any
+    """Function that is told of each step, or True for a bar."""
+
+
+class _Run(_MessageFields, _RunOptions, _BodyOptions, total=False):
+    """The parameters of `messages.run`, but for `stream`."""
+
+
+class _ToolRunner(_Run, total=False):
+    """The parameters of `messages.tool_runner`, but for `stream`."""
+
+    max_iterations: int | None
+    """The same as `max_turns`."""
+
+
+class _Resume(_RunOptions, _BodyOptions, total=False):
+    """The settings of a run that `messages.resume` changes; the others are in the checkpoint."""
+
+    max_tokens: int
+    """The most tokens that a response may have."""
 
 
 class _BatchRequest(TypedDict):
@@ -216,7 +270,16 @@ if TYPE_CHECKING:
     class CountTokensParams(_CountTokens, total=False, closed=True):
         """The parameters of `messages.count_tokens`: those that make up the prompt."""
 
-    class BatchMessageParams(_MessageFields, total=False, closed=True):
+    class RunParams(_Run, total=False, closed=True):
+        """The parameters of `messages.run`, but for `stream`."""
+
+    class ToolRunnerParams(_ToolRunner, total=False, closed=True):
+        """The parameters of `messages.tool_runner`, but for `stream`."""
+
+    class ResumeParams(_Resume, total=False, closed=True):
+        """The settings that `messages.resume` changes."""
+
+    class BatchMessageParams(_MessageFields, _ToolFields, total=False, closed=True):
         """Parameters of a request in a batch: those of `messages.create` without call options."""
 
     class BatchRequestParam(_BatchRequest, closed=True):
@@ -241,7 +304,11 @@ else:
     # Python learns to close a TypedDict only in 3.15.
     CreateParams = StreamParams = _Create
     CountTokensParams = _CountTokens
-    BatchMessageParams = _MessageFields
+    RunParams, ToolRunnerParams, ResumeParams = _Run, _ToolRunner, _Resume
+
+    class BatchMessageParams(_MessageFields, _ToolFields, total=False):
+        """Parameters of a request in a batch: those of `messages.create` without call options."""
+
     BatchRequestParam = _BatchRequest
     BatchCreateParams = _BatchCreate
     OptionParams = _Options

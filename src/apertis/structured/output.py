@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
@@ -60,19 +59,13 @@ class OutputFormat:
 
     def __init__(self, kind: Any, params: Mapping[str, Any], via: Any = None) -> None:
         self.kind = kind
-        try:
-            schema, taken = _schemas_of(kind)
-        except TypeError:
-            # It is unhashable, or has no schema.
-            schema, taken = _schemas_of.__wrapped__(kind)
-        self.via: Via = _way(via, params, taken is not None)
+        schema = schema_of(kind, "output_format")
+        self.via: Via = _way(via, params, schema)
         self._wrapped = self.via == "tool" and schema.get("type") != "object"
-        if self.via == "tool":
-            self.params = self._with_tool(params, schema)
-        else:
-            self.params = _with_format(params, schema, taken)
+        self.params = (
+            self._with_tool(params, schema) if self.via == "tool" else _with_format(params, schema)
+        )
         self._block: BlockProgress | None = None
-        self._transcript: Transcript | None = None
         self._last: BlockProgress | None = None
         self._pieces: list[str] = []
         self._reader = PartialJSON()
@@ -108,7 +101,6 @@ class OutputFormat:
         It raises what `read` raises in place of the last event.
         """
         feed = transcript.feed
-        self._transcript = transcript
 
         def tell(events: Iterable[StreamEvent]) -> Iterator[MessageStreamEvent]:
             for event in events:
@@ -214,16 +206,10 @@ class OutputFormat:
         return _placed(error, fault.path, fault.expected, fault.found)
 
     def _truncated(self, message: Message) -> OutputError:
+        text = "".join([block.text for block in _last_text(message)])
         reader = PartialJSON()
-        if self.via == "output_config":
-            reader.feed("".join([block.text for block in _last_text(message)]))
-        elif self._transcript is not None:
-            # In the message the input is what could be read of it.
-            self._look_at(self._transcript)
-            reader.feed("".join(self._pieces))
-        path = reader.path()
-        if self._wrapped:
-            path = "$" + path.removeprefix(f"$.{_KEY}").removeprefix("$")
+        reader.feed(text)
+        path = "$" if self.via == "tool" else reader.path()
         hint = "; raise max_tokens" if message.stop_reason == "max_tokens" else ""
         error = OutputTruncatedError(
             f"the answer was cut off at {path} ({message.stop_reason}){hint}"
@@ -320,18 +306,7 @@ def _last_text(message: Message) -> list[TextBlock]:
     return blocks[::-1]
 
 
-@lru_cache(maxsize=256)
-def _schemas_of(kind: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return the schema of a type, and what the API takes of it as a format; None for nothing."""
-    schema = schema_of(kind, "output_format")
-    try:
-        taken = transform_schema(schema)
-    except ParameterError:
-        return schema, None
-    return schema, None if _has_open_object(schema) else taken
-
-
-def _way(via: Any, params: Mapping[str, Any], has_format: bool) -> Via:
+def _way(via: Any, params: Mapping[str, Any], schema: dict[str, Any]) -> Via:
     if via in _WAYS:
         way: Via = via
         return way
@@ -340,7 +315,7 @@ def _way(via: Any, params: Mapping[str, Any], has_format: bool) -> Via:
     model = params.get("model")
     if isinstance(model, str) and not takes_format(model):
         return "tool"
-    return "output_config" if has_format else "tool"
+    return "tool" if _is_open(schema) else "output_config"
 
 
 def takes_format(model: str) -> bool:
@@ -348,25 +323,31 @@ def takes_format(model: str) -> bool:
     return "claude" in model and not _WITHOUT_FORMAT.search(model)
 
 
+def _is_open(schema: Any) -> bool:
+    """Return whether a schema has objects of any keys, or any value at all: a tool takes both."""
+    try:
+        transform_schema(schema)
+    except ParameterError:
+        return True
+    return _has_open_object(schema)
+
+
 def _has_open_object(schema: Any) -> bool:
     if is_array(schema):
         return any(map(_has_open_object, schema))
     if not is_object(schema):
         return False
-    # A tool takes it.
     if schema.get("type") == "object" and "properties" not in schema:
         return True
     return any(map(_has_open_object, schema.values()))
 
 
-def _with_format(
-    params: Mapping[str, Any], schema: dict[str, Any], taken: dict[str, Any] | None
-) -> dict[str, Any]:
+def _with_format(params: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     config = params.get("output_config")
     given: Mapping[str, Any] = {} if config is None or is_absent(config) else config
     if given.get("format") is not None:
         raise _two_formats()
-    form = {"type": "json_schema", "schema": taken or transform_schema(schema)}
+    form = {"type": "json_schema", "schema": transform_schema(schema)}
     return {**params, "output_config": {**given, "format": form}}
 
 

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
         ListParams,
         ModelListParams,
         OptionParams,
+        ResumeParams,
+        RunParams,
         StreamParams,
+        ToolRunnerParams,
     )
     from apertis.sansio.call import Call
     from apertis.structured.output import OutputFormat, Via
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
         ModelsWithRawResponse,
         WithStreamingResponse,
     )
+    from apertis.sync.runner import ToolRunner
     from apertis.sync.sender import Sender
 
 T = TypeVar("T")
@@ -286,6 +290,79 @@ class Messages:
             return MessageStream(source)
 
         return MessageStreamManager(start)
+
+    @overload
+    def run(
+        self, *, stream: Literal[False] | None = None, **params: Unpack[RunParams]
+    ) -> ToolRunner[Message]: ...
+    @overload
+    def run(
+        self, *, stream: Literal[True], **params: Unpack[RunParams]
+    ) -> ToolRunner[MessageStream]: ...
+    @overload
+    def run(
+        self, *, stream: bool, **params: Unpack[RunParams]
+    ) -> ToolRunner[Message] | ToolRunner[MessageStream]: ...
+    @takes("RunParams")
+    def run(self, *, stream: bool | None = None, **params: Unpack[RunParams]) -> Any:
+        """Let the model call tools until it has its answer; nothing is sent before the first step.
+
+        Iterate over what this returns for the messages of the model, or call `until_done()`; then
+        `result` says why the run ended, and what it used. The calls of one turn run at the same
+        time, each with a deadline.
+
+        Raises:
+            ParameterError: Two tools have one name, a tool has nothing that runs it, or a limit
+                cannot work.
+        """
+        from apertis.sync import runner
+
+        return runner.run(self, self._sender, {**params, "stream": stream})
+
+    @overload
+    def tool_runner(
+        self, *, stream: Literal[False] | None = None, **params: Unpack[ToolRunnerParams]
+    ) -> ToolRunner[Message]: ...
+    @overload
+    def tool_runner(
+        self, *, stream: Literal[True], **params: Unpack[ToolRunnerParams]
+    ) -> ToolRunner[MessageStream]: ...
+    @overload
+    def tool_runner(
+        self, *, stream: bool, **params: Unpack[ToolRunnerParams]
+    ) -> ToolRunner[Message] | ToolRunner[MessageStream]: ...
+    @takes("ToolRunnerParams")
+    def tool_runner(self, *, stream: bool | None = None, **params: Unpack[ToolRunnerParams]) -> Any:
+        """Do as `run`, by the rules of programs written for this name.
+
+        Calls run one after another and without a deadline, unless `max_concurrent_calls` and
+        `tool_timeout` say otherwise. A definition without a function may be among the tools.
+        """
+        from apertis.sync import runner
+
+        return runner.run(self, self._sender, {**params, "stream": stream}, serial=True)
+
+    @takes("ResumeParams")
+    def resume(
+        self,
+        source: Any,
+        decisions: Mapping[str, Any] | None = None,
+        *,
+        stream: bool | None = None,
+        **params: Unpack[ResumeParams],
+    ) -> ToolRunner[Any]:
+        """Go on with a run from its checkpoint: a path, JSON text, or the decoded object.
+
+        `decisions` has one for each call that waits for approval, by its id. Give all `tools` of
+        the run again; what else is given changes its settings. No finished call is repeated.
+
+        Raises:
+            ParameterError: The checkpoint cannot be read, or a tool of the run is missing.
+        """
+        from apertis.sync import runner
+
+        given: dict[str, Any] = {**params, "stream": stream}
+        return runner.resume(self, self._sender, source, decisions, given)
 
     @takes("CountTokensParams")
     def count_tokens(

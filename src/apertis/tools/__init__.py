@@ -1,0 +1,1 @@
+"""Tools that a program runs for the model, and the loop that runs them."""
