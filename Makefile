@@ -10,6 +10,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PACKAGE := $(VENV)/.package
 TOOLS := $(VENV)/.tools
 
+# No demo and no test may reach a service that is paid for.
+unexport APERTIS_API_KEY APERTIS_BASE_URL
+unexport ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ANTHROPIC_BASE_URL ANTHROPIC_CUSTOM_HEADERS
+
 .PHONY: help setup demo test clients soak lint format coverage news bench docs site clean
 
 help:  ## List the targets.

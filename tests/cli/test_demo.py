@@ -65,6 +65,21 @@ def test_an_example_that_fails_is_shown_with_its_error(
     )
 
 
+def test_an_example_finds_no_key_but_that_of_its_server(
+    tmp_path: Path,
+    service: RunningServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "paid")
+    monkeypatch.setenv("APERTIS_API_KEY", "paid")
+    program = tmp_path / "names.py"
+    names = "sorted(v for n, v in os.environ.items() if n.startswith(('APERTIS', 'ANTHROPIC')))"
+    program.write_text(f'"""Names."""\nimport os\nprint("paid" in {names})\n')
+    assert show(program, Started(service.base_url, service.api_key))
+    assert capsys.readouterr().out.endswith("    False\n")
+
+
 def test_long_lines_are_broken_between_words_and_keep_their_place() -> None:
     text = "one two three\n  four five six\n\nseven"
     assert indented(text, 14) == "    one two\n    three\n      four\n      five six\n\n    seven"

@@ -6,6 +6,10 @@ import os
 
 import pytest
 
+# Before anything is imported that reads them: no test may reach a service that is paid for.
+for _name in [name for name in os.environ if name.startswith(("APERTIS_", "ANTHROPIC_"))]:
+    del os.environ[_name]
+
 # As it is for what a test starts that needs the network of the machine.
 MACHINE = dict(os.environ)
 

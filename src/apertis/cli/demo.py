@@ -87,7 +87,7 @@ def command(*, names: tuple[str, ...], only_list: bool) -> int:
         return ExitCode.SERVICE
     all_ran = f"All {len(chosen)} examples ran. They are in {directory}"
     echo(f"\n{all_ran if len(chosen) > 1 else f'The example ran. It is in {directory}'}")
-    echo("For Claude's own responses, set APERTIS_API_KEY to a key of the hosted service.")
+    echo("For Claude's own responses, set ANTHROPIC_API_KEY, or APERTIS_API_KEY.")
     return ExitCode.OK
 
 
@@ -128,10 +128,13 @@ def _server() -> Generator[Started]:
 
 def _server_environment() -> dict[str, str]:
     """Without what would make another server of it: settings, and a credential that is paid for."""
-    foreign = ("APERTIS_", "ANTHROPIC_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     # Its log would stand between what the examples print.
-    return kept | {"APERTIS_LOG_REQUESTS": "false"}
+    return _plain_environment() | {"APERTIS_LOG_REQUESTS": "false"}
+
+
+def _plain_environment() -> dict[str, str]:
+    foreign = ("APERTIS_", "ANTHROPIC_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
 def show(program: Path, started: Started) -> bool:
@@ -170,7 +173,7 @@ def indented(text: str, columns: int | None, first: str = _INDENT) -> str:
 
 def _run(program: Path, started: Started) -> tuple[bool, str]:
     """Run one example; whether it ended well, and what it printed."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("APERTIS_")}
+    environment = _plain_environment()
     environment["APERTIS_BASE_URL"] = started.base_url
     environment["APERTIS_API_KEY"] = started.api_key
     # A pipe has the platform's encoding otherwise, which may lack what a response holds.

@@ -39,6 +39,7 @@ Examples:
 Environment:
   APERTIS_API_KEY    the key for ask and models
   APERTIS_BASE_URL   the server (default: the hosted service)
+  ANTHROPIC_API_KEY  in place of both: a key for Anthropic's API itself
   APERTIS_MODEL      the model for ask (default: claude-sonnet-5-5)
   APERTIS_LOG        info or debug: log the calls to stderr
 

@@ -8,6 +8,16 @@ import msgspec
 
 from apertis.errors import ConfigurationError, MissingAPIKeyError, ParameterError
 from apertis.models.response import is_secret
+from apertis.sansio.credentials import (
+    HOSTED_SERVICE,
+    NO_KEY,
+    Family,
+    check_host,
+    credential_header,
+    credentials_from,
+    family_of_host,
+    family_of_key,
+)
 from apertis.sansio.marks import NOT_GIVEN, NotGiven, without_absent
 from apertis.sansio.request import (
     Origin,
@@ -25,7 +35,6 @@ if TYPE_CHECKING:
 
     from apertis.sansio.call import Call
 
-HOSTED_SERVICE = "https://api.apertis.ai"
 # The last version that takes temperature, top_p and top_k, which the documentation promises.
 ANTHROPIC_VERSION = "2023-06-01"
 MAX_CONNECTIONS = 1000
@@ -45,6 +54,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
     default_query: dict[str, Any] = {}
     user_agent: str = "Apertis/Python"
     anthropic_version: str = ANTHROPIC_VERSION
+    family: Family = "apertis"
     heads: dict[tuple[str, str, bool, bool], bytes] = {}
     """Rendered heads by method, path, and whether streamed and without a body."""
 
@@ -53,7 +63,17 @@ class ClientSettings(msgspec.Struct, frozen=True):
 
     def changed(self, **changes: Any) -> ClientSettings:
         """Return a copy with some of the settings replaced, as `with_options` takes them."""
-        return msgspec.structs.replace(self, **_checked(changes, self), heads={})
+        fields = _checked(changes, self)
+        new = msgspec.structs.replace(self, **fields, heads={})
+        named = new.api_key or new.auth_token
+        if named is None:
+            return new
+        given = "api_key" in fields
+        if given:
+            whose = family_of_key(named) or family_of_host(new.origin.host) or new.family
+            new = msgspec.structs.replace(new, family=whose)
+        check_host(new.family, named, new.origin, moved=not given)
+        return new
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -80,7 +100,9 @@ class ClientSettings(msgspec.Struct, frozen=True):
             "anthropic-version": self.anthropic_version,
         }
         if (key := self.api_key or self.auth_token) is not None:
-            own["authorization"] = f"Bearer {key}"
+            is_token = self.api_key is None
+            name, value = credential_header(key, self.family, is_token=is_token)
+            own[name] = value
         return merge_headers(own, self.default_headers)
 
     def head(self, call: Call[Any]) -> bytes:
@@ -108,10 +130,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
             headers["content-type"] = "application/json"
         headers = merge_headers(headers, call.headers) if call.headers else headers
         if "authorization" not in headers and "x-api-key" not in headers:
-            raise MissingAPIKeyError(
-                "no API key: pass api_key=..., or set APERTIS_API_KEY. Keys are made at "
-                "https://apertis.ai/token; `apertis serve` runs a stand-in offline and prints one"
-            )
+            raise MissingAPIKeyError(NO_KEY)
         return headers
 
     def request_target(self, call: Call[Any]) -> str:
@@ -143,20 +162,19 @@ def settings_from(
 ) -> ClientSettings:
     """Return the settings that a constructor's arguments and the environment make together."""
     given = without_absent(given)
-    key, token = given.get("api_key"), given.get("auth_token")
-    if key is not None and token is not None:
-        raise ConfigurationError("api_key and auth_token: pass one of them")
-    key = environ.get("APERTIS_API_KEY") if key is None and token is None else key
-    url = given.get("base_url")
-    url = environ.get("APERTIS_BASE_URL") if url is None else url
+    found = credentials_from(environ, given)
     plain = ClientSettings(
         api_key=None,
         origin=parse_base_url(HOSTED_SERVICE),
         user_agent=f"Apertis/Python {version}",
+        family=found.family,
     )
     changes = {k: v for k, v in given.items() if k not in {"api_key", "auth_token", "base_url"}}
-    changes["auth_token"] = token or NOT_GIVEN
-    return plain.changed(api_key=key or NOT_GIVEN, base_url=url or HOSTED_SERVICE, **changes)
+    changes["api_key"] = found.api_key or NOT_GIVEN
+    changes["auth_token"] = found.auth_token or NOT_GIVEN
+    if found.headers:
+        plain = plain.changed(default_headers=found.headers)
+    return plain.changed(base_url=found.base_url, **changes)
 
 
 def _checked(changes: Mapping[str, Any], now: ClientSettings) -> dict[str, Any]:

@@ -37,9 +37,12 @@ class Apertis:
     """A client of Claude's Messages API that is safe to share between threads, and after a fork.
 
     Args:
-        api_key: Else `APERTIS_API_KEY`. Without either the first call fails, and says how to go on.
+        api_key: Else `APERTIS_API_KEY`, else `ANTHROPIC_API_KEY` or `ANTHROPIC_AUTH_TOKEN`. Without
+            any the first call fails, and says how to go on.
         auth_token: In place of a key: what another service gave out, to be sent as Bearer.
-        base_url: Else `APERTIS_BASE_URL`, else the hosted service; with or without `/v1`.
+        base_url: Else what belongs to the key: for one that begins with `sk-ant-` it is
+            `ANTHROPIC_BASE_URL` or Anthropic's API, for others `APERTIS_BASE_URL` or the hosted
+            service. With or without `/v1`.
         timeout: Seconds, or a `Timeout` of four deadlines. A number limits every wait, and a call
             that is not streamed as a whole. None lifts all limits.
         max_retries: How often a call is retried, before anything of it was delivered.
