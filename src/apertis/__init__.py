@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from apertis import types as types
     from apertis.aio.client import AsyncApertis
     from apertis.aio.raw import AsyncAPIResponse as AsyncAPIResponse
+    from apertis.aio.runner import AsyncToolRunner as AsyncToolRunner
     from apertis.aio.stream import AsyncMessageStream, AsyncStream
     from apertis.aio.stream import AsyncMessageStreamManager as AsyncMessageStreamManager
     from apertis.attachments import document, image
@@ -97,8 +98,15 @@ if TYPE_CHECKING:
     from apertis.structured import transform_schema as transform_schema
     from apertis.sync.client import Apertis
     from apertis.sync.raw import APIResponse as APIResponse
+    from apertis.sync.runner import ToolRunner as ToolRunner
     from apertis.sync.stream import MessageStream, Stream
     from apertis.sync.stream import MessageStreamManager as MessageStreamManager
+    from apertis.tools.context import tool_context as tool_context
+    from apertis.tools.loop import Allow as Allow
+    from apertis.tools.loop import Deny as Deny
+    from apertis.tools.loop import RunResult as RunResult
+    from apertis.tools.loop import ToolCall as ToolCall
+    from apertis.tools.tool import ToolError as ToolError
 
     # The names of `anthropic`.
     APIResponseValidationError = APIResponseError
@@ -251,6 +259,15 @@ _LAZY = {
     "file_from_path": "apertis.compat.values",
     "not_given": "apertis.sansio.marks:NOT_GIVEN",
     "omit": "apertis.sansio.marks",
+    # Running tools.
+    "Allow": "apertis.tools.loop",
+    "AsyncToolRunner": "apertis.aio.runner",
+    "Deny": "apertis.tools.loop",
+    "RunResult": "apertis.tools.loop",
+    "ToolCall": "apertis.tools.loop",
+    "ToolError": "apertis.tools.tool",
+    "ToolRunner": "apertis.sync.runner",
+    "tool_context": "apertis.tools.context",
     # Structured output.
     "ParsedMessage": "apertis.models",
     "transform_schema": "apertis.structured",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis import Apertis
+    from tests.kit.gateways import RunningGateway
 
     Connect = Callable[..., Apertis]
 
@@ -624,6 +625,16 @@ def test_a_budget_of_context_asks_the_service_to_clear_old_results(connect: Conn
     assert edit["trigger"] == {"type": "input_tokens", "value": 50_000}
 
 
+def test_each_step_is_told(connect: Connect) -> None:
+    told: list[Any] = []
+    with ScriptedServer([says("tool_use", call("look")), DONE]) as server:
+        run(connect, server, [tool("look", lambda: "x")], progress=told.append).until_done()
+    steps = [(step.turns, step.calls, step.calls_finished) for step in told]
+    assert steps == [(1, 1, 0), (1, 1, 0), (1, 1, 1), (2, 1, 1), (2, 1, 1)]
+    assert told[-1].total_tokens == 220
+    assert told[-1].cost > 0
+
+
 def test_closing_a_run_stops_it_before_its_next_request(connect: Connect) -> None:
     with ScriptedServer([says("tool_use", call("look"))]) as server:
         runner = run(connect, server, [tool("look", pytest.fail)])
@@ -654,6 +665,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"max_concurrent_calls": 0}, "max_concurrent_calls: expected a whole number"),
     ({"context_budget": 0}, "context_budget: expected a whole number"),
     ({"context_budget": 5, "context_management": {"edits": []}}, "context_budget: context_man"),
+    ({"progress": "yes"}, "progress: expected a function"),
     ({"approve": "yes"}, "approve: expected a function"),
     ({"checkpoint": 5}, "checkpoint: expected a path"),
     ({"messages": "Hello"}, "messages: expected a list"),
@@ -669,3 +681,35 @@ def test_bad_input_is_an_error_before_anything_is_sent(
         with pytest.raises(ParameterError, match=error):
             run(connect, server, **{"tools": [], **settings})
         assert server.requests == []
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_sandbox_ends_a_run_also_through_the_gateway(
+    connect: Connect, sandbox_gateway: RunningGateway, streamed: bool
+) -> None:
+    cities: list[str] = []
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    }
+    weather = Tool(
+        name="get_weather",
+        description="The weather in a city",
+        input_schema=schema,
+        function=lambda city: cities.append(city),
+    )
+    question = "What is the weather in Oslo and Lisbon?"
+    _, key = sandbox_gateway.make_key()
+    client = connect(api_key=key.api_key, base_url=sandbox_gateway.base_url)
+    params: Any = {
+        **LEAST,
+        "max_tokens": 500,
+        "messages": [{"role": "user", "content": question}],
+        "tools": [weather],
+        "stream": streamed,
+    }
+    runner: Any = client.messages.run(**params)
+    assert runner.until_done().stop_reason == "end_turn"
+    assert sorted(cities) == ["Lisbon", "Oslo"]
+    assert runner.result.turns == 2

@@ -17,6 +17,7 @@ from apertis.sansio.marks import NOT_GIVEN
 from apertis.sansio.timeouts import Timeout
 from apertis.tools import checkpoint, loop, settings
 from apertis.tools.context import ToolContext
+from apertis.tools.progress import progress_of, reporter
 from apertis.tools.tasks import AsyncRunningCalls
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class AsyncToolRunner(Generic[Item]):
         self._run = run
         self._before = seconds
         self._started: float | None = None
+        self._report = reporter(given.progress)
         self._stream: AsyncMessageStream | None = None
         self._waits = False
         self._closed = False
@@ -331,6 +333,8 @@ class AsyncToolRunner(Generic[Item]):
         return None if limit is None else max(limit - self._seconds(), 0.0)
 
     async def _save(self) -> None:
+        if self._report is not None:
+            self._report(progress_of(self._run, self._seconds()))
         target = self._settings.checkpoint
         if target is None:
             return

@@ -332,14 +332,16 @@ def total_tokens(usage: Usage) -> int:
     return usage.input_tokens + cached + usage.output_tokens
 
 
-def freed_choice(choice: Any) -> Any:
+def freed_choice(choice: object) -> object:
     """Return the tool choice after a turn that was forced to call a tool: the model may choose.
 
     Else it would have to call a tool for ever.
     """
-    kept = cast("dict[str, Any]", choice) if isinstance(choice, dict) else {}
-    if kept.get("type") not in {"any", "tool"}:
+    if not isinstance(choice, dict):
         return choice
+    kept = cast("dict[str, Any]", choice)
+    if kept.get("type") not in {"any", "tool"}:
+        return kept
     return {"type": "auto"} | {k: v for k, v in kept.items() if k == "disable_parallel_tool_use"}
 
 

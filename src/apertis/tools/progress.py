@@ -1,0 +1,73 @@
+"""The progress of a run, as a callback or a bar is told of it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from apertis.errors import ParameterError
+from apertis.tools.loop import total_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
+
+    from apertis.tools.loop import Run
+
+
+class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """A run after one of its steps: a response, or a call that has finished."""
+
+    turns: int
+    calls: int
+    calls_finished: int
+    total_tokens: int
+    cost: Decimal | None
+    seconds: float
+
+
+def progress_of(run: Run, seconds: float) -> RunProgress:
+    """Return how far a run is."""
+    over = sum(call.status == "finished" for call in run.calls)
+    return RunProgress(
+        turns=run.turns,
+        calls=len(run.records) + len(run.calls),
+        calls_finished=len(run.records) + over,
+        total_tokens=total_tokens(run.usage),
+        cost=run.cost,
+        seconds=seconds,
+    )
+
+
+def reporter(wish: Any) -> Callable[[RunProgress], Any] | None:
+    """Return the function that is told; for True one that draws a bar by `tqdm`."""
+    if wish is None or wish is False:
+        return None
+    if wish is True:
+        return _bar()
+    if not callable(wish):
+        raise ParameterError(
+            f"progress: expected a function of a RunProgress, or True for a bar; got {wish!r}",
+            param="progress",
+        )
+    chosen: Callable[[RunProgress], Any] = wish
+    return chosen
+
+
+def _bar() -> Callable[[RunProgress], None]:
+    try:
+        bar = import_module("tqdm.auto").tqdm(unit=" calls")
+    except ImportError as error:
+        raise ParameterError(
+            "progress: a bar needs tqdm (pip install tqdm); or give a function",
+            param="progress",
+        ) from error
+
+    def show(progress: RunProgress) -> None:
+        bar.total, bar.n = progress.calls, progress.calls_finished
+        cost = "?" if progress.cost is None else f"${progress.cost:.4f}"
+        bar.set_postfix(turns=progress.turns, tokens=progress.total_tokens, cost=cost)
+
+    return show
