@@ -7,11 +7,19 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import httpx2
 import pytest
 
-from apertis import APIResponseError, AsyncApertis, Message, OutputInvalidError, RateLimitError
+from apertis import (
+    APIConnectionError,
+    APIResponseError,
+    AsyncApertis,
+    Message,
+    OutputInvalidError,
+    RateLimitError,
+)
 from apertis.models import MessageTokensCount
-from apertis.testing import ScriptedServer, json_response, sse_response
+from apertis.testing import Close, Exchange, ScriptedServer, json_response, sse_response
 from tests.kit.exchanges import ANSWER, EVENTS, KEY, LEAST, OVERLOADED
 
 if TYPE_CHECKING:
@@ -272,3 +280,40 @@ def test_parse_may_be_awaited_or_not() -> None:
 
     with ScriptedServer([json_response(200, ANSWER), sse_response(EVENTS)]) as server:
         asyncio.run(both())
+
+
+def test_a_client_of_the_callers_gives_raw_responses_too() -> None:
+    async def asked() -> None:
+        async with httpx2.AsyncClient() as mine:
+            plain = AsyncApertis(api_key=KEY, base_url=server.base_url, http_client=mine)
+            seen: list[int] = []
+
+            async def note(request: Any, call_next: Any) -> Any:
+                response = await call_next(request)
+                seen.append(response.status_code)
+                assert (await response.json())["id"] == "msg_1"
+                return response
+
+            for client in (plain, plain.with_middleware(note)):
+                response = await client.messages.with_raw_response.create(**LEAST)
+                assert (await response.parse()).text == "Hi."
+                assert response.http_request.headers["authorization"] == f"Bearer {KEY}"
+            streamed = await plain.messages.with_raw_response.create(**LEAST, stream=True)
+            lines = [line async for line in streamed.iter_lines()]
+            assert lines[0] == "event: message_start"
+            assert lines[-2].startswith('data: {"type":"message_stop"')
+            assert seen == [200]
+
+    script = [json_response(200, ANSWER), json_response(200, ANSWER), sse_response(EVENTS)]
+    with ScriptedServer(script) as server:
+        asyncio.run(asked())
+
+
+def test_a_body_that_breaks_is_an_error_of_the_connection(connect: Connect) -> None:
+    broken = sse_response(EVENTS[:3], complete=False)
+    with ScriptedServer([Exchange(broken, Close())]) as server:
+        client = connect(api_key=KEY, base_url=server.base_url, max_retries=0)
+        response = client.messages.with_raw_response.create(**LEAST, stream=True)
+        with pytest.raises(APIConnectionError) as caught:
+            response.text()
+        assert caught.value.request.url == response.url
