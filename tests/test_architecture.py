@@ -93,7 +93,7 @@ LAYERS = {
     "types": {"compat"},
     "attachments": {"errors", "models", "params"},
     "sansio": {"errors", "models"},
-    "accounting": {"models", "sansio"},
+    "accounting": {"errors", "models", "sansio"},
     "limiting": set[str](),
     "endpoints": {"errors", "models", "sansio"},
     "compat": {"errors", "models", "params", "sansio"},

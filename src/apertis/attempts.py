@@ -8,7 +8,7 @@ from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from apertis import logs
-from apertis.models import Malformed, ResponseInfo, Result, attach_response
+from apertis.models import Malformed, ResponseInfo, Result, attach_prices, attach_response
 from apertis.sansio.outcome import (
     blanked,
     error_from,
@@ -94,7 +94,7 @@ class RetryState(Generic[T]):
         elapsed = time.monotonic() - self._started
         if logs.logger.isEnabledFor(INFO):
             logs.answered(self._call, status, headers, elapsed)
-        return ResponseInfo(status, headers, self.retries, elapsed)
+        return ResponseInfo(status, headers, self.retries, elapsed, prices=self._settings.prices)
 
     def result(self, response: Response) -> T:
         """Return the result of a successful response, with information on the response."""
@@ -107,7 +107,10 @@ class RetryState(Generic[T]):
     def read(self, response: Response) -> T:
         """Return the result of a response, or of one line of it."""
         try:
-            return self._call.read(response)
+            result = self._call.read(response)
+            if self._settings.prices is not None:
+                attach_prices(result, self._settings.prices)
+            return result
         except Malformed as malformed:
             error = response_error(response, malformed.reason)
             error.retries = self.retries

@@ -5,12 +5,13 @@ from __future__ import annotations
 import operator
 import re
 from decimal import ROUND_CEILING, Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 from msgspec import Struct
 
 from apertis.accounting.tokens import CLASSES, classes_of
+from apertis.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -140,6 +141,8 @@ _FABLE_5 = _price("10", "50", us_percent=110)
 _FABLE_5_1 = _price("10", "50", read="0.25", us_percent=110)
 _FABLE_5_2 = _price("8", "40", read="0.20", us_percent=110)
 
+# The day of the list below.
+PRICES_AS_OF = "2026-11-28"
 # By undated id. Models since Opus 4.6 can be asked to stay in the US, for a tenth more.
 LIST_PRICES: dict[str, Price] = {
     "claude-fable-5-2": _FABLE_5_2,
@@ -247,6 +250,59 @@ class PriceTable:
         for use in others:
             units += cost_units(use.tokens, self.find(use.model or model) or price, batch)
         return units
+
+
+class _GivenPrice(Struct, frozen=True, forbid_unknown_fields=True):
+    """A caller's price of one model, in dollars as `_DollarPrices` says."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal | None = None
+    cache_write_5m: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    web_search: Decimal = Decimal(10)
+    batch_percent: int = 50
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and not (0 <= value < 10**9):
+                raise ValueError(f"{name} must be 0 or more")
+
+
+def price_table(prices: object) -> PriceTable:
+    """Return the table of prices that a caller gave: dollars per million tokens, by model.
+
+    Raises:
+        ConfigurationError: They are none; it names the place.
+    """
+    if isinstance(prices, PriceTable):
+        return prices
+    if not isinstance(prices, dict):
+        raise ConfigurationError(
+            "prices: expected {'model': {'input': 3, 'output': 15}} in dollars per million "
+            f"tokens, got {type(prices).__name__}"
+        )
+    given: dict[str, Any] = {}
+    for model, price in cast("dict[object, object]", prices).items():
+        if not isinstance(model, str) or not model:
+            raise ConfigurationError(f"prices: a model is named by text, not by {model!r}")
+        try:
+            given[model] = msgspec.convert(_exact(price), _GivenPrice)
+        except (msgspec.ValidationError, ArithmeticError, ValueError) as error:
+            raise ConfigurationError(
+                f"prices[{model!r}]: {error}; expected {{'input': ..., 'output': ...}} in dollars "
+                "per million tokens"
+            ) from None
+    return PriceTable(given)
+
+
+def _exact(price: object) -> object:
+    """Take a float as it is written: 0.1 is a tenth."""
+    if not isinstance(price, dict):
+        return price
+    given = cast("dict[object, object]", price)
+    return {k: Decimal(str(v)) if isinstance(v, float) else v for k, v in given.items()}
 
 
 def _look_up(prices: Mapping[str, Price], model: str) -> Price | None:

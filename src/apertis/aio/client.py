@@ -56,6 +56,8 @@ class AsyncApertis:
             `NO_PROXY` say; an empty string for none.
         ssl_context: Else the system's trust, or `SSL_CERT_FILE`.
         max_connections: How many may be open at once; further calls wait their turn.
+        prices: What models cost, in place of the list prices, for `message.cost`: dollars per
+            million tokens, `{"model": {"input": 3, "output": 15}}`.
         middleware: Functions `(request, call_next)` around each attempt, the outermost first.
     """
 
@@ -79,6 +81,7 @@ class AsyncApertis:
         default_headers: Mapping[str, str | Omit | None] | None = None,
         default_query: Mapping[str, Any] | None = None,
         anthropic_version: str | NotGiven = NOT_GIVEN,
+        prices: Mapping[str, Mapping[str, Any]] | None = None,
         http_client: Any = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -96,6 +99,7 @@ class AsyncApertis:
             "default_headers": default_headers,
             "default_query": default_query,
             "anthropic_version": anthropic_version,
+            "prices": _table(prices),
         }
         settings = settings_from(os.environ, given, __version__)
         transport: Transport
@@ -225,6 +229,7 @@ class AsyncApertis:
         default_query: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
         set_default_query: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
         anthropic_version: str | NotGiven | None = NOT_GIVEN,
+        prices: Mapping[str, Mapping[str, Any]] | NotGiven | None = NOT_GIVEN,
         http_client: Any = None,
         middleware: Sequence[AsyncMiddlewareInput] | NotGiven | None = NOT_GIVEN,
     ) -> Self:
@@ -238,6 +243,7 @@ class AsyncApertis:
         for name in ("self", "http_client", "middleware"):
             del given[name]
         changes = {k: v for k, v in given.items() if v is not None or k == "timeout"}
+        changes["prices"] = _table(prices)
         settings = self._sender.settings.changed(**changes)
         transport: Transport = self._sender.transport
         if http_client is not None and not is_absent(http_client):
@@ -309,3 +315,11 @@ class AsyncApertis:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _table(prices: Any) -> Any:
+    if prices is None or is_absent(prices):
+        return NOT_GIVEN
+    from apertis.accounting.prices import price_table
+
+    return price_table(prices)

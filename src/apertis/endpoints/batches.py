@@ -13,6 +13,7 @@ from apertis.models import (
     DeletedMessageBatch,
     MessageBatch,
     MessageBatchIndividualResponse,
+    SucceededResult,
     decode,
     decode_page,
 )
@@ -74,7 +75,11 @@ def results(batch_id: str, options: Mapping[str, Any]) -> Call[MessageBatchIndiv
     """Return the results as JSON lines; `read` takes one line."""
 
     def read(response: Response) -> MessageBatchIndividualResponse:
-        return decode(MessageBatchIndividualResponse, response.body)
+        found = decode(MessageBatchIndividualResponse, response.body)
+        if isinstance(found.result, SucceededResult):
+            # It costs what batches cost.
+            found.result.message.__dict__["_batch"] = True
+        return found
 
     return _call("GET", f"{_of(batch_id)}/results", options, read)
 

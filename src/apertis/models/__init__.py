@@ -143,6 +143,7 @@ from apertis.models.model import (
     Model,
     Result,
     Unknown,
+    attach_prices,
     attach_response,
 )
 from apertis.models.pages import (
@@ -350,6 +351,7 @@ __all__ = [
     "WebSearchToolResultBlock",
     "WebSearchToolResultError",
     "WholeResponse",
+    "attach_prices",
     "attach_response",
     "build",
     "build_block",

@@ -22,6 +22,8 @@ StopReason: TypeAlias = Literal[
 ]
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     Role: TypeAlias = Literal["assistant"]
     OpenStopReason: TypeAlias = StopReason | str | None
 else:
@@ -150,6 +152,17 @@ class Message(Result, Tagged, tag="message"):
     def tool_uses(self) -> list[ToolUseBlock]:
         """The calls of the caller's tools, in order. Each wants a `tool_result` in answer."""
         return [block for block in self.content if isinstance(block, ToolUseBlock)]
+
+    @property
+    def cost(self) -> Decimal | None:
+        """The cost in dollars, at the client's `prices` or else the list prices.
+
+        None where a price is not known: of the model, or of the tier, speed or place that the
+        usage tells of. Every model that took part counts, and batches cost half. Of a stream's
+        message it is the cost as far as the counts have come.
+        """
+        cost: Decimal | None = import_module("apertis.accounting.costs").message_cost(self)
+        return cost
 
     def to_param(self) -> dict[str, Any]:
         """Return the message as one of the next request's `messages`."""

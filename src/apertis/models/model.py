@@ -441,6 +441,13 @@ def attach_response(model: Model, info: ResponseInfo) -> None:
     model.__dict__["_response"] = info
 
 
+def attach_prices(model: object, prices: Any) -> None:
+    """Let the message in a batch's result know the prices of its client."""
+    message = getattr(getattr(model, "result", None), "message", None)
+    if isinstance(message, Model):
+        message.__dict__["_prices"] = prices
+
+
 def attach_unknown(model: Model, fields: Mapping[str, Any]) -> None:
     """Make fields that the model's class does not know readable as attributes.
 

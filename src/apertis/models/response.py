@@ -202,6 +202,8 @@ class ResponseInfo(msgspec.Struct, frozen=True):
     retries: int = 0
     elapsed: float = 0.0
     http_version: str = "HTTP/1.1"
+    prices: Any = None
+    """The prices of the client, where it was given some."""
 
     @property
     def status_code(self) -> int:

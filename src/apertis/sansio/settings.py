@@ -55,6 +55,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
     user_agent: str = "Apertis/Python"
     anthropic_version: str = ANTHROPIC_VERSION
     family: Family = "apertis"
+    prices: Any = None
+    """A table of the caller's prices."""
     heads: dict[tuple[str, str, bool, bool], bytes] = {}
     """Rendered heads by method, path, and whether streamed and without a body."""
 
@@ -202,6 +204,8 @@ def _checked(changes: Mapping[str, Any], now: ClientSettings) -> dict[str, Any]:
                 fields["default_query"] = _query(name, value)
             case "anthropic_version":
                 fields["anthropic_version"] = _text(name, value)
+            case "prices":
+                fields["prices"] = value
             case "max_retries" | "max_retry_after":
                 pass
             case _:
