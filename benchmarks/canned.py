@@ -21,6 +21,7 @@ _USAGE: Fields = {
 }
 _SENTENCE = "The tide turns twice a day because the Earth turns under two bulges of water. "
 MESSAGE_TEXT = _SENTENCE * 8
+CALLED: Fields = {"place": "Lisbon"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,19 @@ def message_response() -> bytes:
     message: Fields = _message_fields() | {
         "content": [{"type": "text", "text": MESSAGE_TEXT}],
         "stop_reason": "end_turn",
+        "usage": _USAGE,
+    }
+    body = _json(message)
+    return _head("application/json", f"content-length: {len(body)}") + body
+
+
+@cache
+def call_response() -> bytes:
+    """A whole HTTP response with one call of the tool `look`."""
+    call: Fields = {"type": "tool_use", "id": "toolu_01Benchmark", "name": "look", "input": CALLED}
+    message: Fields = _message_fields() | {
+        "content": [call],
+        "stop_reason": "tool_use",
         "usage": _USAGE,
     }
     body = _json(message)

@@ -3,6 +3,7 @@
 The first part of the path chooses the answer, so that a client chooses it by its base URL:
 
     /message/v1/messages                plain JSON, about 1 KB
+    /call/v1/messages                   a call of the tool `look`, whatever was asked
     /bursts/text/4000/v1/messages       4,000 text deltas, in pieces of 16 KB, unpaced
     /packets/tool/2000/v1/messages      2,000 deltas of a tool's input, each in a packet of its own
     /bursts/fields/1000/v1/messages     JSON of 1,000 fields as text, in pieces of 16 KB
@@ -23,7 +24,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
-from canned import Kind, message_response, stream
+from canned import Kind, call_response, message_response, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,6 +79,8 @@ class StubProtocol(asyncio.Protocol):
     def _answer(self, target: str) -> None:
         if target.startswith("/message/"):
             self._transport.write(message_response())
+        elif target.startswith("/call/"):
+            self._transport.write(call_response())
         elif target == "/cpu":
             self._transport.write(cpu_response())
         else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from canned import MESSAGE_TEXT, Kind, spelled
+from canned import CALLED, MESSAGE_TEXT, Kind, spelled
 from harness.comparison import Comparison
 from harness.processes import (
     Peer,
@@ -52,6 +53,11 @@ def calls(count: int, in_flight: int = 0) -> Work:
         return Work("create", MESSAGE_PATH, count, MESSAGE_TEXT)
     whole_shares = count - count % in_flight
     return Work("create_async", MESSAGE_PATH, whole_shares, MESSAGE_TEXT, in_flight)
+
+
+def turns(count: int) -> Work:
+    """Turns of a tool runner: a request, a call of a tool, and its result in the next request."""
+    return Work("run_tools", "/call", count, json.dumps(CALLED))
 
 
 def streaming(operation: str, pace: str, kind: Kind, deltas: int) -> Work:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.comparison import Comparison, Row, Target
-from sdk.measuring import MESSAGE_PATH, Bench, calls, streaming
+from sdk.measuring import MESSAGE_PATH, Bench, calls, streaming, turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SHORT, LONG = 8_000, 32_000
 FIELDS = 1_000
+TURNS = 20
 
 
 def import_rows(bench: Bench) -> Iterator[Row]:
@@ -85,6 +86,11 @@ def parse_rows(bench: Bench) -> Iterator[Row]:
     yield Row(f"a field of {4 * FIELDS:,} against {FIELDS:,}", "x", grown, Target(1.2), digits=2)
 
 
+def runner_rows(bench: Bench) -> Iterator[Row]:
+    (few,) = bench.cpu([turns(TURNS)], rounds=10)
+    yield Row(f"tool_runner: a turn of {TURNS}, with its request", "µs", few)
+
+
 def size_rows(bench: Bench) -> Iterator[Row]:
     stream = streaming("stream_events", "bursts", "text", LONG)
     peak = bench.peak_megabytes(stream, rounds=4)
@@ -115,5 +121,6 @@ PARTS = (
     Part("streams", stream_rows),
     Part("tool", tool_rows),
     Part("parse", parse_rows),
+    Part("runner", runner_rows),
     Part("size", size_rows),
 )

@@ -69,6 +69,7 @@ class Messages(Protocol):
 
     def create(self, **parameters: Any) -> Any: ...
     def stream(self, **parameters: Any) -> AbstractContextManager[MessageStream]: ...
+    def tool_runner(self, **parameters: Any) -> Any: ...
 
 
 class AsyncMessages(Protocol):
@@ -89,9 +90,10 @@ class Sdk:
 
     # One client a path for the whole run: its connections stay open, as in a program.
     @cache  # noqa: B019
-    def sync_messages(self, path: str) -> Messages:
-        client = getattr(importlib.import_module(self.module), self.sync_client)
-        messages: Messages = client(api_key="sk-test", base_url=self.origin + path).messages
+    def sync_messages(self, path: str, *, beta: bool = False) -> Messages:
+        kind = getattr(importlib.import_module(self.module), self.sync_client)
+        client = kind(api_key="sk-test", base_url=self.origin + path)
+        messages: Messages = client.beta.messages if beta else client.messages
         return messages
 
     @cache  # noqa: B019
@@ -119,6 +121,25 @@ def stream_text(messages: Messages) -> Any:
         for _ in stream.text_stream:
             pass
         return stream.get_final_message()
+
+
+def tool_of(messages: Messages) -> Any:
+    """Make a tool that does nothing."""
+
+    def look(place: str) -> str:
+        """Look at a place."""
+        return place
+
+    if not type(messages).__module__.startswith("apertis"):
+        return importlib.import_module("anthropic").beta_tool(look)
+    make = importlib.import_module("apertis.tools.tool")
+    schema = {"type": "object", "properties": {"place": {"type": "string"}}}
+    return make.Tool(name="look", description="Look.", input_schema=schema, function=look)
+
+
+def run_tools(messages: Messages, tool: Any, count: int) -> Any:
+    """Run turns of which each calls the tool."""
+    return messages.tool_runner(**REQUEST, tools=[tool], max_iterations=count).until_done()
 
 
 def parse_stream(messages: Messages) -> Any:
@@ -172,6 +193,10 @@ def operation(sdk: Sdk, runner: asyncio.Runner, order: dict[str, Any]) -> Callab
         case "stream_text":
             messages = sdk.sync_messages(path)
             return lambda: stream_text(messages)
+        case "run_tools":
+            messages = sdk.sync_messages(path, beta=True)
+            tool = tool_of(messages)
+            return lambda: run_tools(messages, tool, order["count"])
         case "parse_stream":
             messages = sdk.sync_messages(path)
             return lambda: parse_stream(messages)
