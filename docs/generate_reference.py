@@ -91,6 +91,23 @@ PAGES = (
         ),
     ),
     Page(
+        "tools",
+        "Tools",
+        "What runs tools; [Running tools](../guides/running-tools.md) explains it.",
+        (
+            "apertis:ToolRunner",
+            "apertis:AsyncToolRunner",
+            "apertis:RunResult",
+            "apertis:ToolCall",
+            "apertis:Allow",
+            "apertis:Deny",
+            "apertis:ToolError",
+            "apertis:tool_context",
+            "apertis.tools.context:ToolContext",
+            "apertis.tools.progress:RunProgress",
+        ),
+    ),
+    Page(
         "models",
         "Models",
         "What the service answers: `from apertis.models import ...`",
