@@ -635,6 +635,19 @@ def test_each_step_is_told(connect: Connect) -> None:
     assert told[-1].cost > 0
 
 
+def test_the_prices_of_the_client_are_those_of_its_runs(connect: Connect) -> None:
+    answered = json_response(
+        200, {**answer("end_turn", {"type": "text", "text": DONE_TEXT}), "model": "own"}
+    )
+    with ScriptedServer([answered]) as server:
+        prices = {"own": {"input": 10_000, "output": 0}}
+        client = connect(api_key=KEY, base_url=server.base_url, prices=prices)
+        params: Any = {**LEAST, "model": "own", "max_cost_usd": 5}
+        runner: Any = client.messages.run(**params)
+        runner.until_done()
+    assert runner.result.cost == 1
+
+
 def test_closing_a_run_stops_it_before_its_next_request(connect: Connect) -> None:
     with ScriptedServer([says("tool_use", call("look"))]) as server:
         runner = run(connect, server, [tool("look", pytest.fail)])

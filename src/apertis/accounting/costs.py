@@ -71,6 +71,6 @@ def _units(tokens: Tokens, price: Price | None, *, batch: bool) -> int | None:
     return cost_units(tokens, price, batch)
 
 
-def has_price(model: str, prices: PriceTable = _LISTED) -> bool:
-    """Return whether the table knows what a model costs."""
-    return prices.find(model) is not None
+def has_price(model: str, prices: PriceTable | None = None) -> bool:
+    """Return whether the table, by default that of list prices, knows what a model costs."""
+    return (prices or _LISTED).find(model) is not None

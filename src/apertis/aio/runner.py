@@ -50,7 +50,8 @@ class AsyncToolRunner(Generic[Item]):
         seconds: float = 0.0,
     ) -> None:
         check_message({**given.params, "messages": list(run.messages)})
-        if given.limits.max_cost_usd is not None and not has_price(given.params["model"]):
+        limit, prices = given.limits.max_cost_usd, sender.settings.prices
+        if limit is not None and not has_price(given.params["model"], prices):
             raise ParameterError(
                 f"max_cost_usd: no price is known for the model {given.params['model']!r}, "
                 "so what the run costs cannot be limited; use max_total_tokens",
