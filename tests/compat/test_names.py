@@ -170,5 +170,5 @@ def test_a_resource_of_another_product_says_so(kind: Any) -> None:
     for found in (client, client.beta):
         with pytest.raises(AttributeError, match="`files` belongs to another product"):
             _ = found.files
-        with pytest.raises(AttributeError, match=r"has no attribute 'fils'$"):
-            _ = found.fils
+        with pytest.raises(AttributeError, match=r"has no attribute 'nothing'$"):
+            _ = found.nothing

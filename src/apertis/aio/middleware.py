@@ -183,7 +183,9 @@ class Attempts:
             return self._sender.settings.secrets_of(call)
 
         headers = Headers(answer.headers, secrets)
-        info = ResponseInfo(answer.status, headers, retries, time.monotonic() - self._started)
+        elapsed = time.monotonic() - self._started
+        prices = self._sender.settings.prices
+        info = ResponseInfo(answer.status, headers, retries, elapsed, prices=prices)
         request = request_info(*sent)
 
         def parse(body: bytes) -> Any:

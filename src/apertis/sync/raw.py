@@ -256,8 +256,8 @@ class APIResponse(Generic[T]):
             info.retries,
             info.elapsed,
             info.http_version,
-            self._body or b"",
-            self.http_request,
+            content=self.content,
+            request=self.http_request,
         )
 
     @property
