@@ -98,7 +98,7 @@ LAYERS = {
     "endpoints": {"errors", "models", "sansio"},
     "compat": {"errors", "models", "params", "sansio"},
     "structured": {"endpoints", "errors", "models", "sansio"},
-    "tools": {"errors", "models", "sansio", "logs"},
+    "tools": {"errors", "models", "sansio", "logs", "structured"},
     "tls": {"errors", "sansio"},
     "logs": {"errors", "models", "sansio"},
     "attempts": {"errors", "models", "sansio", "logs"},

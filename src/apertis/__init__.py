@@ -106,7 +106,9 @@ if TYPE_CHECKING:
     from apertis.tools.loop import Deny as Deny
     from apertis.tools.loop import RunResult as RunResult
     from apertis.tools.loop import ToolCall as ToolCall
+    from apertis.tools.tool import Tool as Tool
     from apertis.tools.tool import ToolError as ToolError
+    from apertis.tools.tool import tool as tool
 
     # The names of `anthropic`.
     APIResponseValidationError = APIResponseError
@@ -124,6 +126,8 @@ if TYPE_CHECKING:
     BetaMessageStreamEvent = MessageStreamEvent
     BetaMessageStreamManager = MessageStreamManager
     BetaTextEvent = TextEvent
+    beta_async_tool = tool
+    beta_tool = tool
     Client = Apertis
     DeadlineExceededError = GatewayTimeoutError
     ParsedBetaContentBlockStopEvent = ContentBlockStopEvent
@@ -265,7 +269,11 @@ _LAZY = {
     "Deny": "apertis.tools.loop",
     "RunResult": "apertis.tools.loop",
     "ToolCall": "apertis.tools.loop",
+    "Tool": "apertis.tools.tool",
     "ToolError": "apertis.tools.tool",
+    "beta_async_tool": "apertis.tools.tool:tool",
+    "beta_tool": "apertis.tools.tool:tool",
+    "tool": "apertis.tools.tool",
     "ToolRunner": "apertis.sync.runner",
     "tool_context": "apertis.tools.context",
     # Structured output.

@@ -220,8 +220,17 @@ ServerToolParam: TypeAlias = (
 )
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    class ToolDefinition(Protocol):
+        """A tool that `@tool` makes of a function, or another object that defines one."""
+
+        def to_param(self) -> Mapping[str, Any]:
+            """Return the tool as a request has it."""
+            ...
+
     # The mapping is for tools that are newer than this version, or come from a catalogue.
-    ToolUnionParam: TypeAlias = ToolParam | ServerToolParam | Mapping[str, Any]
+    ToolUnionParam: TypeAlias = ToolParam | ServerToolParam | Mapping[str, Any] | ToolDefinition
 else:
     ToolUnionParam = Any
 

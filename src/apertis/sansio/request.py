@@ -329,6 +329,9 @@ def _unusual(value: Any, path: str, read: ReadFile | None) -> Any:
             "apertis.image(...) and apertis.document(...) make a block of a file or of bytes",
             param=path,
         )
+    if callable(define := getattr(value, "to_param", None)):
+        # A tool.
+        return wire_form(define(), path, read)
     if callable(dump := getattr(value, "model_dump", None)):
         # A pydantic model, which iterates as pairs.
         return wire_form(dump(mode="json", exclude_unset=True), path, read)
