@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from apertis.errors import ParameterError
 from apertis.models import decode_message
-from apertis.tools import loop
+from apertis.tools import checkpoint, loop
 from apertis.tools.loop import Allow, Ask, Decide, Deny, Execute, Limits, Run, Stop
+from apertis.tools.settings import settings_of
 
 if TYPE_CHECKING:
     from apertis.models import Message
@@ -326,7 +327,11 @@ def test_no_order_of_responses_outcomes_and_kills_breaks_the_conversation(
     run = begin()
     ran: list[tuple[int, int]] = []
     completed: list[tuple[int, int]] = []
+    settings = settings_of({"model": "m", "max_tokens": 5, "messages": [HELLO]}, pytest.fail)
     while True:
+        if data.draw(st.integers(0, 3)) == 0:
+            # Another process goes on: what had begun is told apart below.
+            run = checkpoint.read(checkpoint.written(run, settings, 0.0)).run
         run, action = loop.advance(run, limits, 0.0)
         if isinstance(action, Stop):
             break
@@ -346,7 +351,8 @@ def test_no_order_of_responses_outcomes_and_kills_breaks_the_conversation(
                 ran.append((run.turns, place))
                 if data.draw(st.integers(0, 9)) == 0:
                     # Killed here: the call has no result.
-                    run = loop.recovered(run, {"look"})
+                    document = checkpoint.written(run, settings, 0.0)
+                    run = loop.recovered(checkpoint.read(document).run, {"look"})
                     break
                 run = loop.finished(run, place, "x", data.draw(st.sampled_from(OUTCOMES)), 0.0)
                 assert (run.turns, place) not in completed

@@ -245,11 +245,15 @@ def test_a_tool_error_gives_a_structured_error_result(connect: Connect) -> None:
     assert (result["is_error"], result["content"]) == (True, blocks)
 
 
-@pytest.mark.parametrize("value", [object(), "\ud800", {"x": object()}])
+@pytest.mark.parametrize("value", [object(), {"x": object()}])
 def test_what_cannot_be_sent_is_the_tools_failure(connect: Connect, value: Any) -> None:
     result = only_result(connect, lambda **_: value)
     assert result["is_error"] is True
     assert result["content"].startswith("The tool returned what cannot be sent: ")
+
+
+def test_half_of_a_character_ends_no_run(connect: Connect) -> None:
+    assert only_result(connect, lambda **_: "\ud800")["content"]
 
 
 @pytest.mark.parametrize("setting", ["of the tool", "of the run"])
@@ -646,6 +650,15 @@ def test_the_prices_of_the_client_are_those_of_its_runs(connect: Connect) -> Non
         runner: Any = client.messages.run(**params)
         runner.until_done()
     assert runner.result.cost == 1
+
+
+def test_the_options_of_a_client_hold_for_its_runs(connect: Connect) -> None:
+    with ScriptedServer([says("tool_use", call("look")), DONE]) as server:
+        client = connect(api_key=KEY, base_url=server.base_url)
+        other = client.with_options(default_headers={"x-run": "1"})
+        params: Any = {**LEAST, "tools": [tool("look", lambda: "x")]}
+        other.messages.run(**params).until_done()
+        assert [request.headers["x-run"] for request in server.requests] == ["1", "1"]
 
 
 def test_closing_a_run_stops_it_before_its_next_request(connect: Connect) -> None:

@@ -13,7 +13,6 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apertis import logs
-from apertis.errors import ParameterError
 from apertis.sansio.request import render_json
 from apertis.tools.context import ToolContext, enter
 from apertis.tools.tool import ToolError, result_content
@@ -42,7 +41,7 @@ def content_of(value: Any) -> tuple[Any, Outcome]:
         content = result_content(value)
         # What cannot be sent is the tool's failure, and not that of the request that carries it.
         render_json(content)
-    except (ParameterError, TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the model is told of it.
         return f"The tool returned what cannot be sent: {_text(error)}", "error"
     return content, "ok"
 
