@@ -661,6 +661,18 @@ def test_the_options_of_a_client_hold_for_its_runs(connect: Connect) -> None:
         assert [request.headers["x-run"] for request in server.requests] == ["1", "1"]
 
 
+def test_a_typed_function_is_made_a_tool(connect: Connect) -> None:
+    def look(n: int) -> str:
+        """Look at a thing."""
+        return f"saw {n}"
+
+    with ScriptedServer([says("tool_use", call("look", n=7)), DONE]) as server:
+        run(connect, server, [look]).until_done()
+        first, second = sent(server)
+    assert first["tools"][0]["description"] == "Look at a thing."
+    assert results(second)[0]["content"] == "saw 7"
+
+
 def test_closing_a_run_stops_it_before_its_next_request(connect: Connect) -> None:
     with ScriptedServer([says("tool_use", call("look"))]) as server:
         runner = run(connect, server, [tool("look", pytest.fail)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -19,6 +18,7 @@ from apertis.tools import checkpoint, loop, settings
 from apertis.tools.context import ToolContext
 from apertis.tools.progress import progress_of, reporter
 from apertis.tools.threads import RunningCalls
+from apertis.tools.tool import tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -132,7 +132,7 @@ class ToolRunner(Generic[Item]):
         messages = given.pop("messages", now["messages"])
         tools = dict(self._settings.tools)
         if "tools" in given:
-            runnable, given["tools"] = settings.tools_of(given["tools"], _make_tool, strict=False)
+            runnable, given["tools"] = settings.tools_of(given["tools"], tool, strict=False)
             names = {definition.get("name") for definition in given["tools"]}
             # A definition keeps what ran under its name.
             tools = {name: tool for name, tool in tools.items() if name in names} | runnable
@@ -348,7 +348,7 @@ def run(
     messages: Any, sender: Sender, given: Mapping[str, Any], *, serial: bool = False
 ) -> ToolRunner[Any]:
     """Return a runner that begins a run."""
-    chosen = settings.settings_of(given, _make_tool, serial=serial)
+    chosen = settings.settings_of(given, tool, serial=serial)
     check_message({**chosen.params, "messages": given.get("messages", NOT_GIVEN)})
     checkpoint.check_target(chosen.checkpoint)
     return ToolRunner(messages, sender, chosen, loop.Run(messages=chosen.messages))
@@ -363,13 +363,9 @@ def resume(
 ) -> ToolRunner[Any]:
     """Return a runner that goes on from a checkpoint."""
     found = checkpoint.read(source)
-    chosen = settings.resumed_settings(found.settings, found.tools, given, _make_tool)
+    chosen = settings.resumed_settings(found.settings, found.tools, given, tool)
     if chosen.checkpoint is None and checkpoint.is_path(source):
         # The file that it was read from goes on to be its checkpoint.
         chosen = msgspec.structs.replace(chosen, checkpoint=source)
     runner = ToolRunner[Any](messages, sender, chosen, found.run, found.seconds)
     return runner.resume(decisions)
-
-
-def _make_tool(function: Any) -> Any:
-    return import_module("apertis.tools.tool").tool(function)
