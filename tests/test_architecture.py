@@ -102,6 +102,7 @@ LAYERS = {
     "tls": {"errors", "sansio"},
     "logs": {"errors", "models", "sansio"},
     "attempts": {"errors", "models", "sansio", "logs"},
+    "spending": {"accounting", "errors", "models", "sansio"},
 }
 SHELL = {*LAYERS}
 

@@ -23,6 +23,7 @@ MODULES = (
         "beta",
         "client",
         "injected",
+        "metered",
         "middleware",
         "pages",
         "raw",

@@ -6,6 +6,7 @@
     ├── ParameterError                         the caller: a parameter that cannot be sent
     ├── ConfigurationError                     the caller: a setting that cannot work
     │   └── MissingAPIKeyError                 no key was given
+    ├── BudgetExceededError                    a call could cost more than is left of the budget
     ├── RetryableError                         a middleware: try again
     └── APIError                               a call was made; `request_id`, `partial`
         ├── APIConnectionError                 the network: no complete answer came
@@ -99,6 +100,10 @@ class ConfigurationError(ApertisError, TypeError, ValueError):
 
 class MissingAPIKeyError(ConfigurationError):
     """No API key was given, neither as an argument nor in the environment."""
+
+
+class BudgetExceededError(ApertisError):
+    """A call could cost more than is left of the client's `budget_usd`. Nothing was sent."""
 
 
 class RetryableError(ApertisError):

@@ -102,7 +102,7 @@ def test_a_message_knows_its_cost() -> None:
 
 
 def test_a_result_of_a_batch_costs_half() -> None:
-    counts = {"input_tokens": 1_000, "output_tokens": 2_000}
+    counts: dict[str, Any] = {"input_tokens": 1_000, "output_tokens": 2_000}
     assert message(**counts, service_tier="batch").cost == Decimal("0.0275")
     line = b'{"custom_id":"a","result":{"type":"succeeded","message":%s}}'
     call = batches.results("msgbatch_1", {})
@@ -112,7 +112,7 @@ def test_a_result_of_a_batch_costs_half() -> None:
 
 
 def test_fast_mode_and_long_prompts_have_prices_of_their_own() -> None:
-    counts = {"input_tokens": 1_000, "output_tokens": 2_000}
+    counts: dict[str, Any] = {"input_tokens": 1_000, "output_tokens": 2_000}
     assert message("claude-opus-5", **counts, speed="fast").cost == Decimal("0.11")
     assert message("claude-haiku-5-5", input_tokens=100_000, output_tokens=0).cost == Decimal(
         "0.01"
@@ -151,7 +151,7 @@ def test_what_changes_no_price_leaves_it_known(usage: dict[str, Any]) -> None:
 
 def test_the_callers_prices_win() -> None:
     table = price_table({"claude-opus-4-5": {"input": 0.1, "output": "0.2"}, "mine": PRICE})
-    counts = {"input_tokens": 1_000_000, "output_tokens": 1_000_000}
+    counts: dict[str, Any] = {"input_tokens": 1_000_000, "output_tokens": 1_000_000}
     assert message_cost(message(**counts), prices=table) == Decimal("0.3")
     assert message_cost(message("mine", **counts), prices=table) == Decimal(3)
     assert message_cost(message("claude-haiku-4-5", **counts), prices=table) == Decimal(6)

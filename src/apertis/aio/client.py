@@ -13,6 +13,7 @@ from apertis.aio.stream import AsyncStream
 from apertis.aio.wire import Transport, Wire
 from apertis.endpoints import raw
 from apertis.endpoints.parameters import takes
+from apertis.errors import ConfigurationError
 from apertis.models import URL, RequestHeaders
 from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
@@ -21,15 +22,18 @@ from apertis.version import __version__
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping, Sequence
+    from decimal import Decimal
     from types import TracebackType
     from typing import Self, Unpack
 
+    from apertis.accounting.spending import Spent
     from apertis.aio.beta import AsyncBeta
     from apertis.aio.raw import AsyncWithRawResponse, AsyncWithStreamingResponse
     from apertis.compat.middleware import AsyncMiddlewareInput
     from apertis.params import OptionParams, VerbParams
     from apertis.sansio.marks import Omit
     from apertis.sansio.timeouts import Timeout
+    from apertis.spending import Budget
 
 
 class AsyncApertis:
@@ -58,6 +62,9 @@ class AsyncApertis:
         max_connections: How many may be open at once; further calls wait their turn.
         prices: What models cost, in place of the list prices, for `message.cost`: dollars per
             million tokens, `{"model": {"input": 3, "output": 15}}`.
+        budget_usd: Dollars that the client's calls may cost together. Before each the most that it
+            can cost is reserved, and one that could exceed the budget is refused. `float("inf")`
+            counts without a limit; `spent` tells the sum.
         middleware: Functions `(request, call_next)` around each attempt, the outermost first.
     """
 
@@ -82,6 +89,7 @@ class AsyncApertis:
         default_query: Mapping[str, Any] | None = None,
         anthropic_version: str | NotGiven = NOT_GIVEN,
         prices: Mapping[str, Mapping[str, Any]] | None = None,
+        budget_usd: Decimal | float | str | None = None,
         http_client: Any = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -111,11 +119,22 @@ class AsyncApertis:
 
             refuse_options(proxy=proxy, ssl_context=ssl_context, max_connections=max_connections)
             transport = InjectedTransport(http_client)
-        self._use(settings, transport, () if middleware is None else tuple(middleware))
+        around = () if middleware is None else tuple(middleware)
+        self._use(settings, transport, around, _budget(budget_usd))
 
     def _use(
-        self, settings: ClientSettings, transport: Transport, middleware: tuple[Any, ...]
+        self,
+        settings: ClientSettings,
+        transport: Transport,
+        middleware: tuple[Any, ...],
+        budget: Budget | None,
     ) -> None:
+        self._budget = budget
+        self._connections = transport
+        if budget is not None:
+            from apertis.aio.metered import MeteredTransport
+
+            transport = MeteredTransport(transport, budget, settings.prices)
         self._sender = Sender(settings, transport)
         if middleware:
             from apertis.aio.middleware import MiddlewareSender
@@ -164,6 +183,19 @@ class AsyncApertis:
     @auth_token.setter
     def auth_token(self, value: str) -> None:
         self._sender.settings = self._sender.settings.changed(auth_token=value)
+
+    @property
+    def spent(self) -> Spent:
+        """Dollars that the calls have cost, by the usage that responses and broken streams told.
+
+        It is counted where there is a `budget_usd`, which may be infinite.
+        """
+        if self._budget is None:
+            raise ConfigurationError(
+                "spent: nothing is counted without a budget; pass budget_usd=..., which may be "
+                "float('inf')"
+            )
+        return self._budget.spent()
 
     @property
     def max_retries(self) -> int:
@@ -230,6 +262,7 @@ class AsyncApertis:
         set_default_query: Mapping[str, Any] | NotGiven | None = NOT_GIVEN,
         anthropic_version: str | NotGiven | None = NOT_GIVEN,
         prices: Mapping[str, Mapping[str, Any]] | NotGiven | None = NOT_GIVEN,
+        budget_usd: Decimal | float | str | NotGiven | None = NOT_GIVEN,
         http_client: Any = None,
         middleware: Sequence[AsyncMiddlewareInput] | NotGiven | None = NOT_GIVEN,
     ) -> Self:
@@ -237,15 +270,15 @@ class AsyncApertis:
 
         `default_headers` and `default_query` are added, `set_default_headers` and
         `set_default_query` stand in place of those that were. None changes nothing, but for
-        `timeout`.
+        `timeout`. Copies share a budget; `budget_usd` gives the copy one of its own.
         """
         given = dict(locals())
-        for name in ("self", "http_client", "middleware"):
+        for name in ("self", "http_client", "middleware", "budget_usd"):
             del given[name]
         changes = {k: v for k, v in given.items() if v is not None or k == "timeout"}
         changes["prices"] = _table(prices)
         settings = self._sender.settings.changed(**changes)
-        transport: Transport = self._sender.transport
+        transport: Transport = self._connections
         if http_client is not None and not is_absent(http_client):
             from apertis.aio.injected import InjectedTransport
 
@@ -254,7 +287,7 @@ class AsyncApertis:
         if not isinstance(middleware, NotGiven) and not is_absent(middleware):
             around = tuple(middleware or ())
         copy = object.__new__(type(self))
-        copy._use(settings, transport, around)
+        copy._use(settings, transport, around, _budget(budget_usd) or self._budget)
         return copy
 
     copy = with_options
@@ -315,6 +348,14 @@ class AsyncApertis:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _budget(dollars: Any) -> Budget | None:
+    if dollars is None or is_absent(dollars):
+        return None
+    from apertis.spending import Budget
+
+    return Budget(dollars)
 
 
 def _table(prices: Any) -> Any:

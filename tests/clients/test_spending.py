@@ -1,0 +1,151 @@
+"""A client's budget: reserved before a call, settled once, never exceeded."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apertis import (
+    Apertis,
+    AsyncApertis,
+    BudgetExceededError,
+    ConfigurationError,
+)
+from apertis.accounting.prices import PriceTable
+from apertis.sansio.outcome import Failure
+from apertis.spending import Budget
+from apertis.testing import ScriptedServer
+
+if TYPE_CHECKING:
+    from apertis.testing import RunningServer
+
+REQUEST: dict[str, Any] = {
+    "model": "claude-sonnet-5-5",
+    "max_tokens": 100,
+    "messages": [{"role": "user", "content": "Hello"}],
+}
+BATCHED: Any = REQUEST
+HEAD = b"POST /v1/messages HTTP/1.1\r\n"
+BODY = b'{"model":"claude-sonnet-5-5","max_tokens":1000,"messages":[]}'
+
+
+def client_of(service: RunningServer, **given: Any) -> Apertis:
+    return Apertis(api_key=service.api_key, base_url=service.base_url, **given)
+
+
+def test_what_was_spent_is_what_the_messages_cost(service: RunningServer) -> None:
+    with client_of(service, budget_usd=1) as client:
+        total = client.messages.create(**REQUEST).cost or Decimal(0)
+        with client.messages.stream(**REQUEST) as stream:
+            total += stream.get_final_message().cost or Decimal(0)
+        raw = client.messages.with_raw_response.create(**REQUEST)
+        total += raw.parse().cost or Decimal(0)
+        client.messages.count_tokens(model=REQUEST["model"], messages=REQUEST["messages"])
+        assert client.spent == total > 0
+        assert (client.spent.calls, client.spent.unknown) == (3, 0)
+        assert client.with_options(timeout=3).spent == total
+        assert client.with_options(budget_usd=2).spent == 0
+
+
+def test_the_asyncio_client_counts_as_well(service: RunningServer) -> None:
+    async def main() -> None:
+        key, url = service.api_key, service.base_url
+        async with AsyncApertis(api_key=key, base_url=url, budget_usd="0.5") as client:
+            messages = await asyncio.gather(*(client.messages.create(**REQUEST) for _ in range(5)))
+            async with client.messages.stream(**REQUEST) as stream:
+                messages.append(await stream.get_final_message())
+            assert client.spent == sum(message.cost or 0 for message in messages)
+            small = client.with_options(budget_usd=Decimal("0.000001"))
+            with pytest.raises(BudgetExceededError, match="max_tokens"):
+                await small.messages.create(**REQUEST)
+
+    asyncio.run(main())
+
+
+def test_a_call_that_could_exceed_the_budget_is_not_sent() -> None:
+    with ScriptedServer([]) as server:
+        client = Apertis(api_key="k", base_url=server.base_url, budget_usd=0.0001)
+        with pytest.raises(BudgetExceededError, match=r"may cost up to \$0\.00"):
+            client.messages.create(**REQUEST)
+        with pytest.raises(BudgetExceededError), client.messages.stream(**REQUEST):
+            pass
+        with pytest.raises(BudgetExceededError):
+            client.messages.batches.create(requests=[{"custom_id": "a", "params": BATCHED}])
+        with pytest.raises(BudgetExceededError, match="no price is known for the model 'mine'"):
+            client.messages.create(**REQUEST | {"model": "mine"})
+        assert server.requests == []
+        assert client.spent == 0
+
+
+def test_fallbacks_count_and_must_be_named() -> None:
+    table = PriceTable()
+    plain, more = Budget(1), Budget(1)
+    plain.reserve(HEAD, BODY, table)
+    more.reserve(HEAD, BODY[:-1] + b',"fallbacks":[{"model":"claude-opus-4-1"}]}', table)
+    assert more._reserved > 2 * plain._reserved
+    with pytest.raises(BudgetExceededError, match="may be any model"):
+        plain.reserve(HEAD, BODY[:-1] + b',"fallbacks":"default"}', table)
+    with pytest.raises(BudgetExceededError, match="'other'"):
+        plain.reserve(HEAD, BODY[:-1] + b',"fallbacks":[{"model":"other"}]}', table)
+
+
+def test_an_infinite_budget_counts_and_refuses_nothing(service: RunningServer) -> None:
+    with client_of(service, budget_usd=float("inf")) as client:
+        client.messages.create(**REQUEST)
+        assert client.spent > 0
+        assert (client.spent.calls, client.spent.unknown) == (1, 0)
+
+
+def test_what_never_left_costs_nothing_and_what_was_given_up_about_its_prompt() -> None:
+    budget = Budget(1)
+    for failure, calls in ((Failure("refused", unsent=True), 1), (Failure("reset"), 2)):
+        before = budget.spent()
+        hold = budget.reserve(HEAD, BODY, None)
+        assert hold is not None
+        hold.fail(failure)
+        assert budget._reserved == 0
+        assert budget.spent().calls == calls
+        assert (budget.spent() == before) == failure.unsent
+    assert budget.spent().unknown == 1
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(1, 8))
+def test_parallel_calls_cannot_overspend(kinds: list[bool], times: int) -> None:
+    first = Budget(1)
+    first.reserve(HEAD, BODY, PriceTable())
+    most = first._reserved
+    budget = Budget(Decimal(most * times) / 500_000)
+
+    def call(settles: bool) -> bool:
+        try:
+            hold = budget.reserve(HEAD, BODY, PriceTable())
+        except BudgetExceededError:
+            return False
+        if settles and hold is not None:
+            hold.fail(None)
+            hold.fail(None)
+            hold.end()
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        sent = sum(pool.map(call, kinds))
+    assert budget._spent + budget._reserved <= most * times
+    assert sent >= min(times, len(kinds))
+    assert budget._calls <= sum(kinds)
+
+
+@pytest.mark.parametrize("value", [-1, "much", True, float("nan"), []])
+def test_what_is_no_budget_is_named(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="budget_usd must be"):
+        Apertis(api_key="k", budget_usd=value)
+
+
+def test_spent_without_a_budget_says_what_to_do() -> None:
+    with pytest.raises(ConfigurationError, match="budget_usd"):
+        _ = Apertis(api_key="k").spent
