@@ -29,6 +29,7 @@ OUTPUT = {
     "vision_url": r"\w+",
     "vision_file": r"(?i)png",
     "tool_use": r"(?s)^get_temperature\(\{\"city\": \"Lisbon\".*\n.*\w+",
+    "typed_tools": r"It is 21 degrees (celsius|fahrenheit) in Tokyo",
     "tool_runner": r"(?s)^get_temperature\(.*Lisbon.*\n.*end_turn after 2 turns, \$0\.\d+",
     "extended_thinking": r"(?s)^Thinking: \w.*\nAnswer: \w",
     "structured_output": r"(?s)^.+ \(-?\d+\), .*while it streamed\nOutputTruncatedError at \$",

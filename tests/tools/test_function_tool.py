@@ -7,6 +7,7 @@ import dataclasses
 import enum
 import functools
 import inspect
+import json
 import pickle
 import types
 from typing import Annotated, Any, Literal, TypedDict
@@ -20,7 +21,9 @@ from hypothesis import strategies as st
 import apertis
 from apertis.errors import ParameterError
 from apertis.sansio.request import render_body
+from apertis.testing import ScriptedServer
 from apertis.tools.tool import ToolError, tool
+from tests.tools.test_runner import DONE, call, says
 
 
 class Unit(enum.Enum):
@@ -317,3 +320,16 @@ def test_what_is_said_of_a_type_comes_back_as_its_value(data: Any, kinds: list[A
     made = tool(go)
     assert made.input_schema["required"] == names
     assert made.call(msgspec.to_builtins(values)) == values
+
+
+def test_both_clients_send_a_tool_and_run_it(connect: Any) -> None:
+    least: Any = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    with ScriptedServer([says("tool_use", call("weather", place=5)), DONE, DONE]) as server:
+        client = connect(api_key="k", base_url=server.base_url, max_retries=0)
+        client.messages.run(**least, tools=[weather]).until_done()
+        client.messages.create(**least, tools=[weather])
+        first, second, plain = (json.loads(request.body) for request in server.requests)
+    assert first["tools"] == plain["tools"] == [weather.to_param()]
+    [result] = second["messages"][-1]["content"]
+    assert result["is_error"] is True
+    assert "at $.place: expected `str`, found an integer" in result["content"]
