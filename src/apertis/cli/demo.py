@@ -32,6 +32,7 @@ EXAMPLES = (
     "vision_url",
     "vision_file",
     "tool_use",
+    "typed_tools",
     "tool_runner",
     "extended_thinking",
     "structured_output",
