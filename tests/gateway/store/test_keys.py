@@ -112,6 +112,17 @@ def test_changes_since_a_version_are_those_that_came_after_it_in_their_order(
     assert opened.run(keys.current_version()) == first.version == seen + 2
 
 
+def test_keys_of_one_second_are_listed_in_the_order_of_their_creation(
+    opened: Any, make_key: Callable[..., KeyRecord]
+) -> None:
+    keys = opened.store.keys
+    records = [make_key(id=f"key_{name}", created_at=1_790_000_000) for name in "kbzac"]
+    made = [opened.run(keys.insert(record)) for record in records]
+    opened.run(keys.update("key_k", owner="ann"))
+    opened.run(keys.update("key_b", owner="ann"))
+    assert [key.id for key in opened.run(keys.list())] == [key.id for key in made]
+
+
 def test_a_change_made_elsewhere_is_seen_by_a_running_gateway(
     location: Path | str, make_key: Callable[..., KeyRecord]
 ) -> None:

@@ -87,8 +87,16 @@ def test_the_constant_is_the_newest_step_and_steps_are_numbered() -> None:
     assert sorted(steps) == [f"{number:04}" for number in range(1, len(steps) + 1)]
 
 
-def test_the_steps_lead_to_the_tables_that_the_code_uses(location: Path | str) -> None:
+@pytest.mark.parametrize("first", ["0001", "head", None])
+def test_new_tables_and_the_steps_are_those_that_the_code_uses(
+    location: Path | str, first: str | None
+) -> None:
+    if first is not None:
+        make_earlier(location, first)
     open_and_close(location)
+    assert revision(location) == HEAD
+    version = text("SELECT id, version FROM key_version")
+    assert on_database(location, lambda at: at.execute(version).all()) == [(1, 0)]
 
     def compare(connection: Connection) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -211,8 +219,12 @@ def test_tables_of_other_programs_may_stand_beside_ours_in_postgresql(
     assert {"songs", "keys"} <= tables(postgres_schema)
 
 
-def test_opening_what_is_up_to_date_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
-    open_and_close(tmp_path)
+@pytest.mark.parametrize("is_new", [True, False])
+def test_opening_a_store_loads_nothing_that_it_does_not_need(
+    tmp_path: Path, is_new: bool
+) -> None:
+    if not is_new:
+        open_and_close(tmp_path)
     program = (
         "import asyncio, sys\n"
         "from apertis.gateway.store.database import Store\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import delete, func, insert, select, update
 
 from apertis.gateway.store.booking import BulkInsert, book
@@ -24,6 +25,8 @@ _LINES_AT_ONCE = 1000
 _LINE_FIELDS = BatchLine.__struct_fields__
 _FIELDS = Batch.__struct_fields__
 _BATCHES = select(*(batches.c[name] for name in _FIELDS))
+_NEWEST_FIRST = [batches.c[name].desc() for name in ("created_at", "sequence", "id")]
+_NEXT = select(func.coalesce(func.max(batches.c.sequence), 0) + 1).scalar_subquery()
 
 
 class StoredBatches:
@@ -35,16 +38,9 @@ class StoredBatches:
     async def insert(self, batch: Batch, lines: Sequence[BatchLine] = ()) -> Batch:
         """Keep a new batch with its lines; what comes back has their sums."""
         held = sum(line.held_units for line in lines)
-        kept = Batch(
-            id=batch.id,
-            upstream=batch.upstream,
-            key_id=batch.key_id,
-            created_at=batch.created_at,
-            held_units=held,
-            lines=len(lines),
-        )
+        kept = msgspec.structs.replace(batch, held_units=held, lines=len(lines), settled_lines=0)
         async with self._database.writing() as connection:
-            values = {name: getattr(kept, name) for name in _FIELDS}
+            values = {name: getattr(kept, name) for name in _FIELDS} | {"sequence": _NEXT}
             await connection.execute(insert(batches).values(values))
             await connection.run_sync(
                 _LINES.run,
@@ -60,7 +56,7 @@ class StoredBatches:
 
     async def list(self, *, key_id: str | None = None) -> tuple[Batch, ...]:
         """Read all batches, or those of one key; the newest first."""
-        statement = _BATCHES.order_by(batches.c.created_at.desc(), batches.c.id.desc())
+        statement = _BATCHES.order_by(*_NEWEST_FIRST)
         if key_id is not None:
             statement = statement.where(batches.c.key_id == key_id)
         async with self._database.reading() as connection:

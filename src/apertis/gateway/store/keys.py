@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from apertis.gateway.store.connections import Database
 
 _LISTS = frozenset(name for name, setting in SETTINGS.items() if get_origin(setting.type) is tuple)
-_KEPT_BY_STORE = frozenset(("id", "used_units", "created_at", "version"))
+_KEPT_BY_STORE = frozenset(("id", "used_units", "created_at", "sequence", "version"))
 _CHANGEABLE = frozenset(KeyRecord.__struct_fields__) - _KEPT_BY_STORE
 
 _VERSION = select(key_version.c.version)
@@ -59,12 +59,13 @@ class StoredKeys:
         async with self._database.writing() as connection:
             version = await _next_version(connection)
             values = {name: getattr(record, name) for name in _CHANGEABLE}
-            values |= {"id": record.id, "created_at": record.created_at, "version": version}
+            values |= {"id": record.id, "created_at": record.created_at}
+            values |= {"sequence": version, "version": version}
             await connection.execute(insert(keys).values(_columns(values)))
             if record.used_units:
                 used = {"key_id": record.id, "used_units": record.used_units}
                 await connection.execute(insert(key_usage).values(used))
-        return msgspec.structs.replace(record, version=version)
+        return msgspec.structs.replace(record, sequence=version, version=version)
 
     async def get(self, key_id: str) -> KeyRecord | None:
         """Read one key, deleted ones too."""
@@ -91,7 +92,8 @@ class StoredKeys:
 
     async def list(self) -> tuple[KeyRecord, ...]:
         """Read all keys in the order in which they were made, deleted ones too."""
-        return tuple(await _read(self._database, _RECORDS.order_by(keys.c.created_at, keys.c.id)))
+        order = (keys.c.created_at, keys.c.sequence, keys.c.id)
+        return tuple(await _read(self._database, _RECORDS.order_by(*order)))
 
     async def update(self, key_id: str, **changes: object) -> KeyRecord:
         """Change fields of a key, and give the changed one.
