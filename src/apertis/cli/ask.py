@@ -55,12 +55,7 @@ answer is rendered as Markdown, in a pipe it stays plain text; thinking goes to 
 )
 @click.option("-s", "--system", metavar="TEXT", help="System prompt.")
 @click.option(
-    "-i",
-    "--image",
-    "images",
-    multiple=True,
-    metavar="PATH|URL",
-    help="Image; repeatable.",
+    "-i", "--image", "images", multiple=True, metavar="PATH|URL", help="Image; repeatable."
 )
 @click.option(
     "-f",

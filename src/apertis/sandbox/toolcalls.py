@@ -18,10 +18,7 @@ _MAX_DESCRIPTION = 300
 
 # Tools of the API that run at the caller's side: their inputs are known, though no request says so.
 _CLIENT_TOOLS: dict[str, JsonObject] = {
-    "bash": {
-        "properties": {"command": {"type": "string"}},
-        "required": ["command"],
-    },
+    "bash": {"properties": {"command": {"type": "string"}}, "required": ["command"]},
     "text_editor": {
         "properties": {"command": {"const": "view"}, "path": {"type": "string", "const": "."}},
         "required": ["command", "path"],

@@ -105,10 +105,7 @@ _FALLBACK: Json = {
     "fallback_enabled": {"type": "boolean"},
 }
 _MESSAGES_REQUEST = _object(
-    {
-        **_COUNT_TOKENS_REQUEST["properties"],
-        "max_tokens": {"type": "integer", "minimum": 1},
-    },
+    {**_COUNT_TOKENS_REQUEST["properties"], "max_tokens": {"type": "integer", "minimum": 1}},
     {"stream": {"type": "boolean"}, **_FALLBACK},
     description="A request of the Messages API. `fallback_*` are the gateway's own fields; all "
     "others reach the upstream as they came.",

@@ -54,10 +54,7 @@ def send_refusal(progress: Progress, refusal: Refusal, connection: ClientExchang
 
 
 def send_plain(
-    progress: Progress,
-    answer: WholeAnswer,
-    connection: ClientExchange,
-    clock: Callable[[], float],
+    progress: Progress, answer: WholeAnswer, connection: ClientExchange, clock: Callable[[], float]
 ) -> None:
     """Answer with a whole body."""
     progress.answers(answer.status, clock())
@@ -179,10 +176,7 @@ class LineAnswer:
 
 
 async def send_lines(
-    progress: Progress,
-    answer: LineAnswer,
-    connection: ClientExchange,
-    clock: Callable[[], float],
+    progress: Progress, answer: LineAnswer, connection: ClientExchange, clock: Callable[[], float]
 ) -> None:
     """Hand lines out as they come, and no faster than the client takes them."""
     lines = answer.lines

@@ -247,11 +247,7 @@ def _decode(line: bytes, kind: bytes) -> UsageRecord | None:
 
 
 def _is_possible(record: UsageRecord) -> bool:
-    counts = (
-        record.at_ms,
-        record.total_ms,
-        *counts_of(record.tokens),
-    )
+    counts = (record.at_ms, record.total_ms, *counts_of(record.tokens))
     return (
         0 <= record.cost_units <= MAX_COST_UNITS and 0 <= min(counts) <= max(counts) <= _MAX_COUNT
     )
@@ -309,12 +305,7 @@ class Journal:
     """
 
     def __init__(
-        self,
-        directory: HeldDirectory,
-        *,
-        segment_bytes: int,
-        max_unwritten: int,
-        tell: Tell,
+        self, directory: HeldDirectory, *, segment_bytes: int, max_unwritten: int, tell: Tell
     ) -> None:
         self._directory = directory
         self._parent = identity(directory.path.parent)

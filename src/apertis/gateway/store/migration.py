@@ -44,18 +44,15 @@ async def upgrade(database: Database, place: StoreLocation) -> None:
     revision = await _revision(database, place)
     if revision is not None:
         await asyncio.to_thread(place.copy, revision)
-    async with database.writing() as connection:
-        await connection.run_sync(_create if revision is None else _run_migrations)
+    await database.write(_create if revision is None else _run_migrations)
 
 
 async def _revision(database: Database, place: StoreLocation) -> str | None:
     try:
-        async with database.reading() as connection:
-            return (await connection.execute(_REVISION)).scalar_one_or_none()
+        return await database.read(lambda at: at.execute(_REVISION).scalar_one_or_none())
     except StoreUnavailableError:
         # Usually there is no such table; anything else fails here again, and is told.
-        async with database.reading() as connection:
-            tables = await connection.run_sync(lambda known: inspect(known).get_table_names())
+        tables = await database.read(lambda at: inspect(at).get_table_names())
     if tables and not place.is_shared:
         raise ConfigurationError(
             f"{place.name} belongs to another program: it has the table {min(tables)!r}"

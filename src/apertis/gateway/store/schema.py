@@ -29,15 +29,7 @@ HEAD = "0004"
 
 # What is added up for each group of requests. The counts of tokens and the cost are columns of
 # `usage`, in this order.
-SUMS = (
-    "requests",
-    "failed",
-    "cached",
-    "estimated",
-    "interrupted",
-    *COLUMNS.values(),
-    "cost_units",
-)
+SUMS = ("requests", "failed", "cached", "estimated", "interrupted", *COLUMNS.values(), "cost_units")
 
 metadata = MetaData()
 
