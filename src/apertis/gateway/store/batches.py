@@ -14,7 +14,7 @@ from apertis.gateway.store.schema import batch_lines, batches
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import Connection, Executable, Row, Select
 
     from apertis.gateway.store.connections import Database
     from apertis.gateway.store.records import BatchResult
@@ -133,7 +133,7 @@ class StoredBatches:
 
         return await self._database.write(work)
 
-    async def _read(self, statement: Select[Any]) -> Sequence[Any]:
+    async def _read(self, statement: Executable) -> Sequence[Any]:
         return await self._database.read(lambda connection: connection.execute(statement).all())
 
 

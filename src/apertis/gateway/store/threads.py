@@ -55,7 +55,8 @@ class StoredThreads:
             return [row for each in statements for row in connection.execute(each)]
 
         rows = await self._database.read(work)
-        return {row.message_id: ThreadMessage(**row._mapping) for row in rows}
+        found = [ThreadMessage(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
+        return {message.message_id: message for message in found}
 
     async def drop(self, before: int, keep: int) -> None:
         """Forget those from before a time (Unix seconds), and all but about the `keep` newest."""
