@@ -393,3 +393,15 @@ def test_a_command_opens_the_store_once_and_lists_keys_no_more_than_it_must(
     monkeypatch.setattr(StoredKeys, "list", counted_list)
     keys(*arguments)
     assert (calls.count("open"), calls.count("list")) == (1, listed)
+
+
+def test_the_store_of_a_configuration_is_opened_without_the_upstreams_credentials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "apertis.toml"
+    file.write_text(
+        'store.data = "state"\n[[upstreams]]\nname = "a"\napi_key_env = "NOT_SET_HERE"\n'
+    )
+    assert run(["keys", "create", "--name", "ci", "--config", str(file)]) == 0
+    assert SECRET.fullmatch(capsys.readouterr().out.strip())
+    assert (tmp_path / "state" / "apertis.sqlite3").exists()

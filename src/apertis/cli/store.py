@@ -74,9 +74,9 @@ class CommandStore:
 
 
 def _settings(files: StoreFiles, *, may_make: bool) -> StoreSettings:
-    from apertis.gateway.config import read_settings
+    from apertis.gateway.config import read_store_settings
 
-    settings = read_settings(os.environ, data=files.data, config=files.config).store
+    settings = read_store_settings(os.environ, data=files.data, config=files.config)
     if settings.url is None and not may_make and not settings.sqlite_file.exists():
         raise ConfigurationError(
             f"there is no gateway database at {settings.sqlite_file}: give its location with "

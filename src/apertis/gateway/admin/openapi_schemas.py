@@ -47,10 +47,10 @@ def _described(type: type[msgspec.Struct]) -> Json:
     return described
 
 
-def _query_parameters(type: type[msgspec.Struct]) -> list[Json]:
+def _query_parameters(type: type[msgspec.Struct]) -> tuple[Json, ...]:
     """Describe the fields of a query string."""
     schema = _described(type)
-    return [
+    return tuple(
         {
             "name": name,
             "in": "query",
@@ -59,7 +59,7 @@ def _query_parameters(type: type[msgspec.Struct]) -> list[Json]:
             "schema": {key: value for key, value in shape.items() if key != "description"},
         }
         for name, shape in schema["properties"].items()
-    ]
+    )
 
 
 def _object(required: Json, optional: Json | None = None, **more: Any) -> Json:
