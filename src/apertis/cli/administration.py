@@ -134,15 +134,13 @@ def confirm(administration: Administration, question: str, *, yes: bool, always:
 
 def _local(
     files: StoreFiles, options: Mapping[str, str], *, may_make: bool, why: str | None = None
-) -> LocalAdministration:
+) -> _Local:
     where = store_of(files, may_make=may_make)
     echo(f"apertis: the store {where}{f'; {why}' if why else ''}", err=True)
-    return LocalAdministration(files, options, may_make=may_make)
+    return _Local(files, options, may_make=may_make)
 
 
-def _remote(
-    url: str, options: Mapping[str, str], *, insecure: bool, named: bool
-) -> RemoteAdministration:
+def _remote(url: str, options: Mapping[str, str], *, insecure: bool, named: bool) -> _Remote:
     from apertis.sansio.request import parse_base_url
 
     variable = "--url" if named else "APERTIS_BASE_URL"
@@ -152,7 +150,7 @@ def _remote(
             f"{variable} is {origin.url}: an administrator's key would travel in the clear; "
             "use https, or add --insecure"
         )
-    remote = RemoteAdministration(url, origin.url + origin.prefix, options, asks=not named)
+    remote = _Remote(url, origin.url + origin.prefix, options, asks=not named)
     if named:
         remote.announce()
     return remote
@@ -168,7 +166,7 @@ def is_private(origin: Origin) -> bool:
         return origin.host == "localhost"
 
 
-class LocalAdministration:
+class _Local:
     """Administration of the store itself; a running gateway sees changes within a second."""
 
     asks = False
@@ -178,11 +176,9 @@ class LocalAdministration:
         self._options = options
 
     def create(self, fields: KeyFields) -> KeyView:
-        """Create a key; its secret is in the response."""
         return _made(self._do(lambda keys: keys.create(fields)))
 
     def all_keys(self) -> list[KeyView]:
-        """List all keys, deleted ones too."""
         from apertis.gateway.admin.views import key_view
 
         async def work(store: Store) -> tuple[KeyRecord, ...]:
@@ -191,15 +187,12 @@ class LocalAdministration:
         return [key_view(record) for record in self._store.do(work)]
 
     def find(self, key: str) -> KeyView:
-        """Find a key by its id or name."""
         return _found(self.all_keys(), key, self._options)
 
     def change(self, key_id: str, fields: KeyFields) -> KeyView:
-        """Set the fields that are given."""
         return _view(self._do(lambda keys: keys.change(key_id, fields)))
 
     def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
-        """Give a key a new secret; it is in the response."""
         return _made(self._do(lambda keys: keys.rotate(key_id, grace_seconds)))
 
     def set_status(self, key_id: str, status: Literal["enabled", "disabled"]) -> KeyView:
@@ -207,11 +200,9 @@ class LocalAdministration:
         return _view(self._do(lambda keys: keys.set_status(key_id, status)))
 
     def delete(self, key_id: str) -> KeyView:
-        """Delete a key for good."""
         return _view(self._do(lambda keys: keys.delete(key_id)))
 
     def usage(self, fields: UsageFields) -> UsageReport:
-        """Add usage up."""
         from apertis.gateway.admin.usage_report import Report, report
 
         async def work(store: Store) -> Report | Refusal:
@@ -235,7 +226,7 @@ class LocalAdministration:
         return result
 
 
-class RemoteAdministration:
+class _Remote:
     """Administration through the admin API of a running gateway."""
 
     def __init__(self, base_url: str, url: str, options: Mapping[str, str], *, asks: bool) -> None:
@@ -247,7 +238,6 @@ class RemoteAdministration:
         self._client: Apertis = Apertis(base_url=base_url)
 
     def announce(self) -> None:
-        """Say which gateway it is."""
         echo(f"apertis: the gateway {self.url}", err=True)
 
     def is_administrators(self) -> bool:
@@ -262,11 +252,9 @@ class RemoteAdministration:
         return True
 
     def create(self, fields: KeyFields) -> KeyView:
-        """Create a key; its secret is in the response."""
         return self._key("POST", _KEYS, fields)
 
     def all_keys(self) -> list[KeyView]:
-        """List all keys, deleted ones too."""
         from apertis.gateway.admin.views import KeyPage
 
         found: list[KeyView] = []
@@ -279,15 +267,12 @@ class RemoteAdministration:
             query["after_id"] = page.last_id
 
     def find(self, key: str) -> KeyView:
-        """Find a key by its id or name."""
         return _found(self.all_keys(), key, self._options)
 
     def change(self, key_id: str, fields: KeyFields) -> KeyView:
-        """Set the fields that are given."""
         return self._key("PATCH", _path(key_id), fields)
 
     def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
-        """Give a key a new secret; it is in the response."""
         from apertis.gateway.admin.key_fields import RotateFields
 
         return self._key(
@@ -299,11 +284,9 @@ class RemoteAdministration:
         return self._key("POST", _path(key_id, "/enable" if status == "enabled" else "/disable"))
 
     def delete(self, key_id: str) -> KeyView:
-        """Delete a key for good."""
         return self._key("DELETE", _path(key_id))
 
     def usage(self, fields: UsageFields) -> UsageReport:
-        """Add usage up."""
         from apertis.gateway.admin.usage_report import UsageReport
 
         query = {name: str(value) for name, value in msgspec.to_builtins(fields).items()}
@@ -370,4 +353,4 @@ def _made(made: Made) -> KeyView:
     return key_view(made.record, made.secret)
 
 
-Administration = LocalAdministration | RemoteAdministration
+Administration = _Local | _Remote

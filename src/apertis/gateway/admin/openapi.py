@@ -35,8 +35,6 @@ _ADMIN_CHANGE = (404, 409, 413, *_ADMIN)
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """One method of one path."""
-
     id: str
     tag: str
     summary: str

@@ -48,7 +48,6 @@ def _described(type: type[msgspec.Struct]) -> Json:
 
 
 def _query_parameters(type: type[msgspec.Struct]) -> tuple[Json, ...]:
-    """Describe the fields of a query string."""
     schema = _described(type)
     return tuple(
         {

@@ -82,8 +82,6 @@ def _refusal_of(message: str, type: type[msgspec.Struct], forbidden: Mapping[str
 
 
 def _in_words(message: str) -> str:
-    """Turn msgspec's sentence into one about JSON."""
-
     def words(match: re.Match[str]) -> str:
         return " or ".join(_WORDS.get(name, name) for name in match[1].split(" | "))
 

@@ -23,7 +23,6 @@ _MAX_DOLLARS = Decimal(1_000_000)
 
 
 def _numeric(text: str) -> object:
-    """Return a number where the text is one."""
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         return int(text)
     try:

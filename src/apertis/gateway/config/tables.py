@@ -220,5 +220,4 @@ def _price(given: RawSetting, reader: Reader) -> PriceSettings | None:
 
 
 def _stepped(amount: Decimal) -> Decimal:
-    """Return the amount in whole units of money, rounded up."""
     return (amount / MONEY_STEP).to_integral_value(ROUND_UP) * MONEY_STEP

@@ -101,8 +101,6 @@ async def send_stream(
 
 
 class _Watched:
-    """A stream that is on its way."""
-
     __slots__ = ("connection", "last")
 
     def __init__(self, connection: ClientExchange, now: float) -> None:

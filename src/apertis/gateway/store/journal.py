@@ -614,7 +614,6 @@ class Journal:
             self._needs_room = False
 
     def _write_out(self) -> None:
-        """Write the next records that wait, and see whether more could be written."""
         if self._current.size >= self._rotate_at:
             self._rotate()
         current = self._current
