@@ -14,6 +14,7 @@ from apertis.accounting.tokens import NO_TOKENS, Tokens
 if TYPE_CHECKING:
     from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.directory import Key
+    from apertis.gateway.upstreams.contract import SharedHeaders
     from apertis.limiting.status import LimitStatus
 
 # The status under which a request is booked whose caller did not wait; nginx's own number.
@@ -27,6 +28,46 @@ _COUNTER = count(secrets.randbelow(2**31))
 def new_request_id(now: float) -> str:
     """Make the id of a request that comes now (Unix seconds)."""
     return f"req_{int(now * 1000):012x}{_PROCESS}{next(_COUNTER) & 0xFFFFFFFF:08x}"
+
+
+class RequestHead:
+    """The head of a request, names of headers in lower case, and what follows from it alone.
+
+    Requests whose heads differ in their `content-length` alone share one, which nobody changes and
+    in which that header is missing. `found` is for whoever serves it.
+    """
+
+    __slots__ = (
+        "expects_continue",
+        "found",
+        "headers",
+        "is_http_1_0",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "values",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: tuple[str, str],
+        headers: SharedHeaders,
+        values: dict[str, str],
+        *,
+        is_http_1_0: bool = False,
+        keep_alive: bool = True,
+        expects_continue: bool = False,
+    ) -> None:
+        self.method = method
+        self.path, self.query = target
+        self.headers = headers
+        self.values = values
+        self.is_http_1_0 = is_http_1_0
+        self.keep_alive = keep_alive
+        self.expects_continue = expects_continue
+        self.found: object = None
 
 
 class RequestContext(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.errors import Refusal
     from apertis.gateway.request.context import Progress
-    from apertis.gateway.request.forward import StreamedAnswer, WholeAnswer
+    from apertis.gateway.request.forward import StreamedAnswer
     from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import RawHeaders
 
@@ -51,14 +51,6 @@ def send_refusal(progress: Progress, refusal: Refusal, connection: ClientExchang
         # An upstream was asked, but this is not its response.
         headers.append((b"request-id", progress.context.id.encode()))
     connection.answer(refusal.status, headers, refusal.body(progress.context.id))
-
-
-def send_plain(
-    progress: Progress, answer: WholeAnswer, connection: ClientExchange, clock: Callable[[], float]
-) -> None:
-    """Answer with a whole body."""
-    progress.answers(answer.status, clock())
-    connection.answer(answer.status, own_headers(progress, answer.headers), answer.body)
 
 
 async def send_stream(
