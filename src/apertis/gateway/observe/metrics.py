@@ -32,10 +32,6 @@ class _Histogram:
         self.counts = [0] * (len(_BOUNDS_SECONDS) + 1)
         self.total = 0.0
 
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(_BOUNDS_SECONDS, seconds)] += 1
-        self.total += seconds
-
     def buckets(self) -> list[tuple[str, float]]:
         rows: list[tuple[str, float]] = []
         so_far = 0
@@ -78,9 +74,10 @@ class Metrics:
         self._searches: defaultdict[str, int] = defaultdict(int)
         self._fallbacks: defaultdict[str, int] = defaultdict(int)
         self._cached = 0
-        self._queue: defaultdict[str, _Histogram] = defaultdict(_Histogram)
-        self._first_byte: defaultdict[str, _Histogram] = defaultdict(_Histogram)
-        self._total: defaultdict[str, _Histogram] = defaultdict(_Histogram)
+        # By endpoint: the times until the end, until a request is sent on, until the first byte.
+        self._times_of: defaultdict[str, tuple[_Histogram, _Histogram, _Histogram]] = defaultdict(
+            lambda: (_Histogram(), _Histogram(), _Histogram())
+        )
 
     def add(self, progress: Progress, finished: float) -> None:
         """Count a request that ended at `finished`, on the monotonic clock."""
@@ -95,12 +92,14 @@ class Metrics:
             self._errors[endpoint, _bounded(progress.code, self._codes)] += 1
         if progress.fallback_reason is not None:
             self._fallbacks[progress.fallback_reason] += 1
-        started = progress.context.started
-        self._total[endpoint].observe(finished - started)
-        if progress.sent is not None:
-            self._queue[endpoint].observe(progress.sent - started)
-        if progress.first_byte is not None:
-            self._first_byte[endpoint].observe(progress.first_byte - started)
+        started, times = progress.context.started, self._times_of[endpoint]
+        for moment, histogram in zip(
+            (finished, progress.sent, progress.first_byte), times, strict=True
+        ):
+            if moment is not None:
+                seconds = moment - started
+                histogram.counts[bisect_left(_BOUNDS_SECONDS, seconds)] += 1
+                histogram.total += seconds
         if progress.cached:
             self._cached += 1
         elif counts_use:
@@ -186,12 +185,15 @@ class Metrics:
     def _times(self) -> Iterator[Metric]:
         from prometheus_client.core import HistogramMetricFamily
 
-        for name, text, table in (
-            ("apertis_queue_seconds", "From arrival to being sent on.", self._queue),
-            ("apertis_first_byte_seconds", "From arrival to the first byte.", self._first_byte),
-            ("apertis_request_seconds", "From arrival to the end.", self._total),
+        for place, (name, text) in enumerate(
+            (
+                ("apertis_request_seconds", "From arrival to the end."),
+                ("apertis_queue_seconds", "From arrival to being sent on."),
+                ("apertis_first_byte_seconds", "From arrival to the first byte."),
+            )
         ):
             family = HistogramMetricFamily(name, text, labels=["endpoint"])
-            for endpoint, histogram in table.items():
-                family.add_metric([endpoint], histogram.buckets(), histogram.total)
+            for endpoint, times in self._times_of.items():
+                if any(times[place].counts):
+                    family.add_metric([endpoint], times[place].buckets(), times[place].total)
             yield family

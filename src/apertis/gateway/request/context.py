@@ -116,6 +116,7 @@ class Progress:
         "first_byte",
         "head_sent",
         "interrupted",
+        "is_refused",
         "key",
         "kind",
         "model",
@@ -148,7 +149,8 @@ class Progress:
         self.code: str | None = None
         # Why an upstream failed, for the log alone: it names the upstream's address.
         self.reason: str | None = None
-        self.interrupted = self.head_sent = False
+        # `is_refused`: the response is an error of the gateway's own.
+        self.interrupted = self.head_sent = self.is_refused = False
         # Monotonic moments: the request was sent on, the first byte of its response left.
         self.sent: float | None = None
         self.first_byte: float | None = None
@@ -187,7 +189,7 @@ class Progress:
     def refuses(self, refusal: Refusal) -> None:
         """Note that the response is an error of the gateway's own, and that it leaves."""
         self.status, self.code = refusal.status, refusal.code
-        self.head_sent = True
+        self.head_sent = self.is_refused = True
 
     def streams(self, now: float) -> None:
         """Note that the first bytes of a streamed response leave."""

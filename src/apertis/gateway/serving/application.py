@@ -39,7 +39,7 @@ from apertis.gateway.serving.answers import (
     STOPPING,
     CutAnswer,
     LineAnswer,
-    own_headers,
+    own_lines,
     send_lines,
     send_refusal,
     send_stream,
@@ -244,8 +244,8 @@ class Application:
                 answer = await self._handlers[endpoint](progress, key, read, name)
             if isinstance(answer, WholeAnswer):
                 progress.answers(answer.status, self._clock())
-                headers = own_headers(progress, answer.headers)
-                exchange.answer(answer.status, headers, answer.body)
+                own = own_lines(progress)
+                exchange.answer(answer.status, answer.headers, answer.body, own)
             elif isinstance(answer, Refusal):
                 if _is_claude_code(read):
                     answer = answer.for_claude_code()

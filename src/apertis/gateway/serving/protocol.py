@@ -293,19 +293,20 @@ class ClientExchange:
         """Deliver what was written, and end the connection."""
         self._protocol.transport.close()
 
-    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+    def answer(self, status: int, headers: RawHeaders, body: bytes, own: bytes = b"") -> None:
         """Write a whole response; to `HEAD`, its head only.
 
-        The headers are not checked here: they were parsed before, or are the gateway's own.
+        `own` are further lines of its head. The headers are not checked here: they were parsed
+        before, or are the gateway's own.
         """
         if self.is_lost or self.started:
             return
         if status != 204:
-            headers.append((b"content-length", b"%d" % len(body)))
+            own = b"%bcontent-length: %d\r\n" % (own, len(body))
         if status == 408:
             # It says that what is still to come is not awaited any more.
             self.keep_alive = False
-        parts = self._head(status, headers)
+        parts = self._head(status, headers, own)
         if self.method != "HEAD":
             parts.append(body)
         self.ended = True
@@ -320,7 +321,7 @@ class ClientExchange:
         if self.task is None:
             protocol.connections.forget(None, self)
 
-    def start(self, status: int, headers: RawHeaders) -> None:
+    def start(self, status: int, headers: RawHeaders, own: bytes = b"") -> None:
         """Write the head of a response whose body is still to come."""
         if self.is_lost or self.started:
             return
@@ -334,7 +335,7 @@ class ClientExchange:
             headers.append((b"transfer-encoding", b"chunked"))
         # What waits to leave on this connection goes first.
         self._protocol.connections.hand_out()
-        self._protocol.transport.write(b"".join(self._head(status, headers)))
+        self._protocol.transport.write(b"".join(self._head(status, headers, own)))
 
     def write(self, data: bytes) -> None:
         """Write a piece of its body."""
@@ -361,10 +362,11 @@ class ClientExchange:
         """Wait until the client has read on, or left."""
         await self._protocol.writable.wait()
 
-    def _head(self, status: int, headers: RawHeaders) -> list[bytes]:
+    def _head(self, status: int, headers: RawHeaders, own: bytes) -> list[bytes]:
         parts = [self._protocol.connections.start_of_head(status)]
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
+        parts.append(own)
         parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
         self.started = True
         return parts

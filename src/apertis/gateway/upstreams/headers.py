@@ -59,6 +59,13 @@ def _name_down(name: bytes) -> bytes:
     return b"" if stays else lowered
 
 
+# A target can be as long as a head: few are kept.
+@lru_cache(maxsize=64)
+def request_line(method: str, target: str) -> bytes:
+    """Return the first line of a request, with its end."""
+    return b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), request_target(target))
+
+
 def request_target(target: str) -> bytes:
     """Return the path and query, legal in a request line; legal ones are unchanged."""
     if _TARGET.fullmatch(target):
@@ -67,7 +74,7 @@ def request_target(target: str) -> bytes:
 
 
 def request_head(
-    method: str, target: bytes, own: bytes, headers: RawHeaders, default: bytes, length: int
+    method: str, target: str, own: bytes, headers: RawHeaders, default: bytes, length: int
 ) -> bytes:
     """Write the head of a request: its line, the `own` lines, and the allowed `headers`.
 
@@ -80,16 +87,10 @@ def request_head(
             lines = headers.passed_up = passed_up(headers)
     else:
         lines = passed_up(headers)
-    if (b"\r\n" + default[: default.find(b":") + 1]) not in lines:
+    if b"\r\n" + default[: default.find(b":") + 1] not in lines:
         lines += default
     framing = b"content-length: %d\r\n" % length if length or method in _WITH_BODY else b""
-    return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (
-        method.encode("ascii"),
-        target,
-        own,
-        framing,
-        lines[2:],
-    )
+    return b"".join((request_line(method, target), own, framing, lines[2:], b"\r\n"))
 
 
 def passed_up(headers: Sequence[Header]) -> bytes:
