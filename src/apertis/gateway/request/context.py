@@ -106,54 +106,34 @@ class Progress:
     It is there at every end: a caller may leave, and a server may stop, wherever a request is.
     """
 
-    __slots__ = (
-        "attempts",
-        "bill_to",
-        "cached",
-        "code",
-        "context",
-        "fallback_reason",
-        "first_byte",
-        "head_sent",
-        "interrupted",
-        "is_refused",
-        "key",
-        "kind",
-        "model",
-        "reason",
-        "requested_model",
-        "sent",
-        "standing",
-        "status",
-        "streamed",
-        "upstream",
-        "upstream_request_id",
-        "used",
-    )
+    key: Key | None = None
+    standing: LimitStatus | None = None
+    kind: str | None = None
+    requested_model = ""
+    model = ""
+    streamed = False
+    cached = False
+    # Who is billed, where it is somebody else.
+    bill_to: str | None = None
+    upstream = ""
+    upstream_request_id: str | None = None
+    attempts = 0
+    fallback_reason: str | None = None
+    used = NOTHING_USED
+    status = 0
+    code: str | None = None
+    # Why an upstream failed, for the log alone: it names the upstream's address.
+    reason: str | None = None
+    interrupted = False
+    head_sent = False
+    # Whether the response is an error of the gateway's own.
+    is_refused = False
+    # Monotonic moments: the request was sent on, the first byte of its response left.
+    sent: float | None = None
+    first_byte: float | None = None
 
     def __init__(self, context: RequestContext) -> None:
         self.context = context
-        self.key: Key | None = None
-        self.standing: LimitStatus | None = None
-        self.kind: str | None = None
-        self.requested_model = self.model = ""
-        self.streamed = self.cached = False
-        # Who is billed, where it is somebody else.
-        self.bill_to: str | None = None
-        self.upstream = ""
-        self.upstream_request_id: str | None = None
-        self.attempts = 0
-        self.fallback_reason: str | None = None
-        self.used = NOTHING_USED
-        self.status = 0
-        self.code: str | None = None
-        # Why an upstream failed, for the log alone: it names the upstream's address.
-        self.reason: str | None = None
-        # `is_refused`: the response is an error of the gateway's own.
-        self.interrupted = self.head_sent = self.is_refused = False
-        # Monotonic moments: the request was sent on, the first byte of its response left.
-        self.sent: float | None = None
-        self.first_byte: float | None = None
 
     @property
     def cost_dollars(self) -> float:

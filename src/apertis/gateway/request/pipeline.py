@@ -478,7 +478,7 @@ class Pipeline:
         reserved = self.limiter.reserve_tokens(
             record.id, estimate, self._now(), record.tokens_per_minute
         )
-        if reserved is None or reserved.standing.allowed:
+        if reserved is None or reserved.allowed:
             return reserved
         return rate_limit_exceeded(
             reserved.standing.retry_after_seconds, "tokens a minute of this API key"

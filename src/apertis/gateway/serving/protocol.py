@@ -166,27 +166,20 @@ class ClientExchange:
     `task` is who answers. With `ends_with_client` that task is canceled when the client leaves.
     """
 
-    __slots__ = (
-        "_chunked",
-        "_expects_continue",
-        "_max_unasked",
-        "_pieces",
-        "_protocol",
-        "ended",
-        "ends_with_client",
-        "head",
-        "is_lost",
-        "is_whole",
-        "is_written",
-        "keep_alive",
-        "length",
-        "method",
-        "peer",
-        "received_bytes",
-        "started",
-        "task",
-        "waiter",
-    )
+    task: asyncio.Task[None] | None = None
+    ends_with_client = False
+    # Whether the client left before its response was complete.
+    is_lost = False
+    # Whether the response has its head, and all of it; and whether all of that was written.
+    started = False
+    ended = False
+    is_written = False
+    # Whether all of the body came, and how much of it was not taken.
+    is_whole = False
+    received_bytes = 0
+    waiter: asyncio.Future[None] | None = None
+    _max_unasked = _MAX_UNASKED_BYTES
+    _chunked = False
 
     def __init__(self, protocol: HttpProtocol, head: RequestHead, length: int | None) -> None:
         self._protocol = protocol
@@ -197,20 +190,8 @@ class ClientExchange:
         # The address at the other end of the connection; empty where it has none.
         self.peer = protocol.peer[0]
         self.keep_alive = head.keep_alive
-        self.task: asyncio.Task[None] | None = None
-        self.ends_with_client = False
-        # Whether the client left before its response was complete.
-        self.is_lost = False
-        # Whether the response has its head, and all of it; and whether all of that was written.
-        self.started = self.ended = self.is_written = False
-        # Whether all of the body came, and how much of it was not taken.
-        self.is_whole = False
-        self.received_bytes = 0
         self._pieces: list[bytes] = []
-        self._max_unasked = _MAX_UNASKED_BYTES
-        self.waiter: asyncio.Future[None] | None = None
         self._expects_continue = head.expects_continue
-        self._chunked = False
 
     @property
     def connection(self) -> dict[str, Any]:

@@ -186,8 +186,11 @@ def find_segments(folder: Path) -> tuple[list[Segment], int]:
     return segments, ends
 
 
-def read_part(segment: Segment, limit: int) -> Part | None:
-    """Read the next lines, of which at most `limit` are ends; None when there are none yet."""
+def read_part(segment: Segment, limit: int, known: dict[bytes, UsageRecord]) -> Part | None:
+    """Read the next lines, of which at most `limit` are ends; None when there are none yet.
+
+    What some lines say is `known`; those that are read are taken out.
+    """
     data, at_end = _next_lines(segment)
     if not data and not (at_end and segment.whole):
         return None
@@ -198,7 +201,7 @@ def read_part(segment: Segment, limit: int) -> Part | None:
         if kind is END and len(records[END]) == limit:
             break
         position += len(line)
-        record = _decode(line, kind)
+        record = known.pop(line, None) or _decode(line, kind)
         if record is not None:
             records[kind].append(record)
         elif not line.isspace():
@@ -278,6 +281,8 @@ _RESERVE_STEP_BYTES = 64 * 1024
 _MARK_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _RECORDS_AT_ONCE = 2000
+# Lines wait for a fraction of a second; while the store fails, far more of them wait.
+_MAX_KNOWN_LINES = 4000
 # An empty line: a disk that takes it behind what waits has room for some more.
 _PROBE = b" " * 16_383 + b"\n"
 MAX_UNWRITTEN_RECORDS = 10_000
@@ -320,8 +325,9 @@ class Journal:
         # Files before this one were written by processes that are gone.
         self._first_own = self._current.number
         self._recovered = False
-        # What the next `flush` writes.
+        # What the next `flush` writes; and lines that need not be decoded when they are read.
         self._added: list[UsageRecord] = []
+        self._known: dict[bytes, UsageRecord] = {}
         # What the disk did not take, by request: ends, and beginnings without an end.
         self._unwritten: dict[str, UsageRecord] = {}
         self._unwritten_begins: dict[str, UsageRecord] = {}
@@ -402,6 +408,11 @@ class Journal:
             self._marks.append((self._appended, now))
         self._appended += len(added)
         lines = [encode(END, record) for record in added]
+        if len(self._known) < _MAX_KNOWN_LINES:
+            # One with an escape may not be what was encoded.
+            self._known.update(
+                pair for pair in zip(lines, added, strict=True) if b"\\" not in pair[0]
+            )
         if self._write(lines[0] if len(lines) == 1 else b"".join(lines)):
             self._current.ends += len(added)
             for record in added:
@@ -450,7 +461,7 @@ class Journal:
             if segment.moved:
                 continue
             try:
-                part = read_part(segment, limit)
+                part = read_part(segment, limit, self._known)
             except FileNotFoundError:
                 self._lose(segment)
                 continue
