@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from operator import add
 from typing import TYPE_CHECKING
 
-from apertis.accounting.tokens import CLASSES, classes_of
+from apertis.accounting.tokens import CLASSES, COUNTED, counts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,9 +70,9 @@ class Metrics:
         self._codes: set[str] = set()
         self._requests: defaultdict[tuple[str, str, str, int], int] = defaultdict(int)
         self._errors: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self._tokens: defaultdict[tuple[str, str], int] = defaultdict(int)
+        # What was used of each model, in the order of `counts_of`.
+        self._counts: defaultdict[str, tuple[int, ...]] = defaultdict(lambda: (0,) * len(COUNTED))
         self._cost_units: defaultdict[str, int] = defaultdict(int)
-        self._searches: defaultdict[str, int] = defaultdict(int)
         self._fallbacks: defaultdict[str, int] = defaultdict(int)
         self._cached = 0
         # By endpoint: the times until the end, until a request is sent on, until the first byte.
@@ -106,14 +107,10 @@ class Metrics:
             self._used(progress, model)
 
     def _used(self, progress: Progress, model: str) -> None:
-        used = progress.used.tokens
-        for name, number in zip(CLASSES, classes_of(used), strict=True):
-            if number:
-                self._tokens[model, name] += number
-        if used.web_search_requests:
-            self._searches[model] += used.web_search_requests
-        if progress.used.cost_units:
-            self._cost_units[model] += progress.used.cost_units
+        used = progress.used
+        self._counts[model] = tuple(map(add, self._counts[model], counts_of(used.tokens)))
+        if used.cost_units:
+            self._cost_units[model] += used.cost_units
 
     def render(self) -> bytes:
         """Give the text that Prometheus scrapes."""
@@ -135,9 +132,19 @@ class Metrics:
         for (endpoint, model, upstream, status), number in self._requests.items():
             requests.add_metric([endpoint, model, upstream, str(status)], number)
         yield requests
+        used = {
+            (model, name): number
+            for model, counts in self._counts.items()
+            for name, number in zip(COUNTED, counts, strict=True)
+            if number
+        }
+        tokens = {
+            (model, name): number for (model, name), number in used.items() if name in CLASSES
+        }
+        searches = {at[0]: number for at, number in used.items() if at[1] not in CLASSES}
         for name, text, labels, rows in (
             ("apertis_errors", "Errors by code.", ["endpoint", "code"], self._errors),
-            ("apertis_tokens", "Tokens by class.", ["model", "class"], self._tokens),
+            ("apertis_tokens", "Tokens by class.", ["model", "class"], tokens),
         ):
             family = CounterMetricFamily(name, text, labels=labels)
             for values, number in rows.items():
@@ -145,7 +152,7 @@ class Metrics:
             yield family
         for name, text, label, single in (
             ("apertis_cost_units", "Cost, 500,000 units to the dollar.", "model", self._cost_units),
-            ("apertis_web_searches", "Web searches paid for.", "model", self._searches),
+            ("apertis_web_searches", "Web searches paid for.", "model", searches),
             ("apertis_fallbacks", "Requests that fell back.", "reason", self._fallbacks),
         ):
             family = CounterMetricFamily(name, text, labels=[label])

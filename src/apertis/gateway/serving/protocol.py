@@ -71,6 +71,8 @@ _MAX_KEPT_TARGET_BYTES = 256
 # RFC 9110, section 7.2: a name or an address, and perhaps a port.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Za-z.:_%~-]+\])(?::[0-9]{0,5})?")
 
+_line_of = b": ".join
+
 _logger = logging.getLogger("apertis.gateway")
 
 Handler = Callable[["ClientExchange"], Coroutine[Any, Any, None]]
@@ -287,11 +289,9 @@ class ClientExchange:
         if status == 408:
             # It says that what is still to come is not awaited any more.
             self.keep_alive = False
-        parts = self._head(status, headers, own)
-        if self.method != "HEAD":
-            parts.append(body)
+        head = self._head(status, headers, own)
         self.ended = True
-        self._protocol.connections.leave(self, b"".join(parts))
+        self._protocol.connections.leave(self, head if self.method == "HEAD" else head + body)
 
     def leaves(self, response: bytes) -> None:
         """Write a whole response that waited for the end of its turn."""
@@ -316,7 +316,7 @@ class ClientExchange:
             headers.append((b"transfer-encoding", b"chunked"))
         # What waits to leave on this connection goes first.
         self._protocol.connections.hand_out()
-        self._protocol.transport.write(b"".join(self._head(status, headers, own)))
+        self._protocol.transport.write(self._head(status, headers, own))
 
     def write(self, data: bytes) -> None:
         """Write a piece of its body."""
@@ -343,14 +343,16 @@ class ClientExchange:
         """Wait until the client has read on, or left."""
         await self._protocol.writable.wait()
 
-    def _head(self, status: int, headers: RawHeaders, own: bytes) -> list[bytes]:
-        parts = [self._protocol.connections.start_of_head(status)]
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(own)
-        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+    def _head(self, status: int, headers: RawHeaders, own: bytes) -> bytes:
         self.started = True
-        return parts
+        lines = b"\r\n".join(map(_line_of, headers))
+        return b"%b%b%b%b%b" % (
+            self._protocol.connections.start_of_head(status),
+            lines,
+            b"\r\n" if lines else b"",
+            own,
+            b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n",
+        )
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

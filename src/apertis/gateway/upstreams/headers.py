@@ -117,17 +117,12 @@ def _is_sound(name: bytes, value: bytes) -> bool:
 
 def passed_down(headers: Sequence[Header]) -> list[Header]:
     """Return the response headers that are passed to the caller, names in lower case."""
-    passed: list[Header] = []
-    named = False
-    for name, value in headers:
-        lowered = _name_down(name)
-        if lowered:
-            passed.append((lowered, value))
-        elif name.lower() == b"connection" and value.lower() not in _PLAIN_CONNECTION:
-            named = True
-    if named:
-        lowered_all = [(name.lower(), value) for name, value in headers]
-        passed = [header for header in _unnamed(lowered_all) if _name_down(header[0])]
+    passed = [(lowered, value) for name, value in headers if (lowered := _name_down(name))]
+    if len(passed) < len(headers):
+        for name, value in headers:
+            if name.lower() == b"connection" and value.lower() not in _PLAIN_CONNECTION:
+                lowered_all = [(name.lower(), value) for name, value in headers]
+                return [header for header in _unnamed(lowered_all) if _name_down(header[0])]
     return passed
 
 
