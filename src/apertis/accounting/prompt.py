@@ -110,17 +110,17 @@ _READ_INSIDE = ("system", "cache_control", "content", "source")
 class Prompt:
     """The contents of a body, as far as they change the price."""
 
-    images = 0
-    pdfs = 0
-    pdf_bytes = 0
-    references = 0
-    own_tools = 0
-    own_tokens = 0
-    searches = 0
-    cached = False
-    hour = False
-    fast = False
-    us_only = False
+    images: int = 0
+    pdfs: int = 0
+    pdf_bytes: int = 0
+    references: int = 0
+    own_tools: int = 0
+    own_tokens: int = 0
+    searches: int = 0
+    cached: bool = False
+    hour: bool = False
+    fast: bool = False
+    us_only: bool = False
     features: frozenset[str] = frozenset()
 
     def __init__(self, size: int) -> None:
