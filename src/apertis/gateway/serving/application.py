@@ -371,7 +371,7 @@ _NO_PAGE: PageHeaders = ()
 
 
 class _Facts(NamedTuple):
-    """What follows from a request's head alone, found once for all requests with the same one."""
+    """Facts that follow from a request's head alone, found once for all with the same one."""
 
     resolved: Resolved | Refusal
     endpoint: str

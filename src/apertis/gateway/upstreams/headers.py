@@ -16,8 +16,6 @@ from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES, SharedHeaders
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from apertis.gateway.upstreams.contract import RawHeaders
-
 Header = tuple[bytes, bytes]
 
 _HOP_BY_HOP = frozenset(
@@ -74,7 +72,7 @@ def request_target(target: str) -> bytes:
 
 
 def request_head(
-    method: str, target: str, own: bytes, headers: RawHeaders, default: bytes, length: int
+    method: str, target: str, own: bytes, headers: Sequence[Header], default: bytes, length: int
 ) -> bytes:
     """Write the head of a request: its line, the `own` lines, and the allowed `headers`.
 
