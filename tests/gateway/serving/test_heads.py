@@ -21,8 +21,6 @@ Seen = tuple[str, str, list[tuple[bytes, bytes]], dict[str, str], int | None, by
 NAMES = st.sampled_from(
     ["x-a", "X-B", "accept", "Expect", "connection", "transfer-encoding", "via"]
 )
-    ["x-a", "X-B", "accept", "Expect", "connection", "transfer-encoding", "via"]
-)
 VALUES = st.sampled_from(["1", "a b", "100-continue", "close", "keep-alive", "chunked", "", "\xe9"])
 FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=4)
 LENGTHS = st.sampled_from(["content-length", "Content-Length", "CONTENT-LENGTH"])
