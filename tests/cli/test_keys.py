@@ -19,10 +19,13 @@ from apertis.cli.exit_codes import ExitCode
 from apertis.cli.group import apertis, run
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.store.database import Store
+from apertis.gateway.store.keys import StoredKeys
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from apertis.gateway.keys.record import KeyRecord
 
 SECRET = re.compile(r"sk-[A-Za-z0-9]{48}")
 
@@ -358,3 +361,47 @@ def test_keys_can_be_changed_beside_a_running_gateway(
             return [record.name for record in await store.keys.changes_since(before)]
 
     assert asyncio.run(change()) == ["late"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "listed"),
+    [
+        (("update", "ci", "--owner", "ann"), 1),
+        (("update", "ci", "--name", "cd"), 2),
+        (("rotate", "ci"), 1),
+        (("disable", "ci"), 1),
+        (("delete", "ci", "--yes"), 1),
+    ],
+)
+def test_a_command_opens_the_store_once_and_lists_keys_no_more_than_it_must(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], listed: int
+) -> None:
+    keys("create", "--name", "ci")
+    keys("create", "--name", "boss", "--admin")
+    calls: list[str] = []
+    opened, listing = Store.open, StoredKeys.list
+
+    async def counted_open(*of: Any, **options: Any) -> Store:
+        calls.append("open")
+        return await opened(*of, **options)
+
+    async def counted_list(of: StoredKeys) -> tuple[KeyRecord, ...]:
+        calls.append("list")
+        return await listing(of)
+
+    monkeypatch.setattr(Store, "open", counted_open)
+    monkeypatch.setattr(StoredKeys, "list", counted_list)
+    keys(*arguments)
+    assert (calls.count("open"), calls.count("list")) == (1, listed)
+
+
+def test_the_store_of_a_configuration_is_opened_without_the_upstreams_credentials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "apertis.toml"
+    file.write_text(
+        'store.data = "state"\n[[upstreams]]\nname = "a"\napi_key_env = "NOT_SET_HERE"\n'
+    )
+    assert run(["keys", "create", "--name", "ci", "--config", str(file)]) == 0
+    assert SECRET.fullmatch(capsys.readouterr().out.strip())
+    assert (tmp_path / "state" / "apertis.sqlite3").exists()

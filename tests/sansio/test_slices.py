@@ -210,14 +210,14 @@ def test_the_structure_of_every_json_is_found_in_whatever_pieces_it_is_read(
     assert b"".join(structures(data, piece_bytes)) == reference(data)
 
 
-@given(st.text(st.sampled_from('a\\"{[,]} '), max_size=30).map(str.encode), st.integers(1, 9))
+@given(st.text(st.sampled_from('an\\"{[,]} '), max_size=30).map(str.encode), st.integers(1, 9))
 def test_what_is_not_json_is_counted_up_to_its_first_fault(data: bytes, piece_bytes: int) -> None:
-    # A backslash outside of a string is one.
+    # A backslash outside of a string is one, and so is an escape that JSON does not have.
     outside, inside = data, False
     for place, byte in enumerate(data):
         if byte == b'"'[0] and not (inside and _escaped(data, place)):
             inside = not inside
-        elif byte == b"\\"[0] and not inside:
+        elif byte not in b'"\\/bfnrtu' and _escaped(data, place) if inside else byte == b"\\"[0]:
             outside = data[:place]
             break
     found = b"".join(structures(data, piece_bytes))
@@ -227,6 +227,12 @@ def test_what_is_not_json_is_counted_up_to_its_first_fault(data: bytes, piece_by
 def _escaped(data: bytes, place: int) -> bool:
     before = data[:place]
     return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
+
+
+def test_an_escape_that_json_does_not_have_is_a_fault_wherever_it_stands() -> None:
+    for byte in set(range(256)) - set(b'"\\/bfnrtu'):
+        found = peek(message(b'["\\%c"]' % byte), needs_max_tokens=True)
+        assert isinstance(found, Refusal), byte
 
 
 @given(st.dictionaries(TEXT, VALUES, max_size=6))
@@ -245,6 +251,15 @@ def test_the_fields_at_the_top_are_counted_exactly(document: dict[str, Any]) -> 
     assert Bounds(values=None, fields=fields).excess(data) is None
     excess = Bounds(values=None, fields=fields - 1).excess(data)
     assert excess == f"at most {fields - 1} fields at the top"
+
+
+def test_the_fields_are_counted_exactly_where_values_are_cut_between_pieces() -> None:
+    inner = [{"a": [[1], {}, {"b": [2, '\n"[,']}]}] * 2_000
+    document = {str(name): inner for name in range(9)}
+    data = json.dumps(document).encode()
+    assert len(data) > 9 * 64 * 1024
+    assert Bounds(values=None, fields=9).excess(data) is None
+    assert Bounds(values=None, fields=8).excess(data) == "at most 8 fields at the top"
 
 
 @pytest.mark.parametrize(

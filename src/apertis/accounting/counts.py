@@ -228,6 +228,11 @@ def completed(
     """
     tokens = use.tokens
     searches = tokens.web_search_requests
+    if price is not None and not (use.unknown or searches):
+        largest = price.max_output
+        if 0 < largest >= tokens.output and tokens.total <= price.window:
+            # As nearly always: all is known, and even one run could have used it.
+            return tokens, ()
     runs = use.iterations + min(searches, _MAX_SEARCHES)
     largest_prompt = runs * ((price and price.window) or _MAX_WINDOW)
     asked = min(max(max_tokens, _MAX_OUTPUT), _MAX_WINDOW)

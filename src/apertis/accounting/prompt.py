@@ -110,36 +110,21 @@ _READ_INSIDE = ("system", "cache_control", "content", "source")
 class Prompt:
     """The contents of a body, as far as they change the price."""
 
-    __slots__ = (
-        "cached",
-        "fast",
-        "features",
-        "hour",
-        "images",
-        "own_tokens",
-        "own_tools",
-        "pdf_bytes",
-        "pdfs",
-        "references",
-        "searches",
-        "text_bytes",
-        "us_only",
-    )
+    images: int = 0
+    pdfs: int = 0
+    pdf_bytes: int = 0
+    references: int = 0
+    own_tools: int = 0
+    own_tokens: int = 0
+    searches: int = 0
+    cached: bool = False
+    hour: bool = False
+    fast: bool = False
+    us_only: bool = False
+    features: frozenset[str] = frozenset()
 
     def __init__(self, size: int) -> None:
         self.text_bytes = size
-        self.images = 0
-        self.pdfs = 0
-        self.pdf_bytes = 0
-        self.references = 0
-        self.features: set[str] = set()
-        self.own_tools = 0
-        self.own_tokens = 0
-        self.searches = 0
-        self.cached = False
-        self.hour = False
-        self.fast = False
-        self.us_only = False
 
     def largest(self) -> int:
         """Return the most tokens that it comes to."""
@@ -168,12 +153,13 @@ class Prompt:
 
     def take(self, plain: PlainBody) -> None:
         """Take what hides nothing."""
-        self.cached = self.cached or plain.cached
-        self.hour = self.hour or plain.hour
+        if plain.cached:
+            self.cached = True
+            self.hour = self.hour or plain.hour
         if plain.tools:
-            self.features.add("tools")
+            self.features |= {"tools"}
         if plain.schema:
-            self.features.add("schema")
+            self.features |= {"schema"}
 
     def read(self, body: _Body) -> None:
         """Take all but messages and tools."""
@@ -183,7 +169,7 @@ class Prompt:
         if isinstance(body.system, list):
             self.read_content(body.system)
         if body.output_config or body.output_format:
-            self.features.add("schema")
+            self.features |= {"schema"}
         for _ in body.mcp_servers or ():
             self._own(_OWN_TOOL_TOKENS)
         if body.container and bytes(body.container) != b"null":
@@ -209,9 +195,9 @@ class Prompt:
         if block.content is not None:
             self.read_content(block.content)
         if block.citations:
-            self.features.add("citations")
+            self.features |= {"citations"}
         elif block.type == "tool_addition":
-            self.features.add("tools")
+            self.features |= {"tools"}
 
     def _source(self, source: _Source, kind: str | None) -> None:
         self.read_content(source.content)
@@ -229,7 +215,7 @@ class Prompt:
 
     def read_tool(self, tool: _Tool) -> None:
         """Take a tool."""
-        self.features.add("tools")
+        self.features |= {"tools"}
         self._cache(tool.cache_control)
         kind = tool.type or "custom"
         if kind != "custom" or tool.allowed_callers:

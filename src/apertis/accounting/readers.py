@@ -7,17 +7,15 @@ from the first piece of its block, and only counted; everything else is decoded.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 
 from apertis.accounting.counts import USAGE, UsageCounts
-from apertis.accounting.tokens import Use
+from apertis.accounting.tokens import MAX_COUNT, Tokens, Use
+from apertis.models.json import json_or_none
 from apertis.sansio.slices import Shape, read_or_none, slices
 from apertis.sansio.sse import BYTE_ORDER_MARK, parse_events, split_events, start_of_event
-
-if TYPE_CHECKING:
-    from apertis.accounting.tokens import Tokens
 
 
 class _Start(msgspec.Struct):
@@ -412,8 +410,84 @@ _MESSAGE = msgspec.json.Decoder(_Message)
 _UNREAD = Reading()
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+
+
+class _PlainWrites(msgspec.Struct, gc=False):
+    ephemeral_5m_input_tokens: _Count = 0
+    ephemeral_1h_input_tokens: _Count = 0
+
+
+class _PlainTools(msgspec.Struct, gc=False):
+    web_search_requests: _Count = 0
+
+
+class _PlainUsage(msgspec.Struct, gc=False):
+    input_tokens: _Count
+    output_tokens: _Count
+    cache_read_input_tokens: _Count = 0
+    cache_creation_input_tokens: _Count = 0
+    cache_creation: _PlainWrites | None = None
+    server_tool_use: _PlainTools | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+    # What it says is for the careful reader.
+    iterations: None = None
+
+
+class _PlainMessage(msgspec.Struct, gc=False):
+    """A response as nearly all are: every count is there, or left out, and is a count."""
+
+    usage: _PlainUsage
+    content: msgspec.Raw
+    type: str | None = None
+    id: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+
+
+_PLAIN_MESSAGE = msgspec.json.Decoder(_PlainMessage)
+
+
 def read_message(body: bytes) -> Reading:
     """Read the body of a whole response; what is no JSON object has no facts."""
+    plain = json_or_none(body, _PLAIN_MESSAGE)
+    return _read_with_care(body) if plain is None else _read_plain(plain)
+
+
+def _read_plain(message: _PlainMessage) -> Reading:
+    usage, writes, tools = (
+        message.usage,
+        message.usage.cache_creation,
+        message.usage.server_tool_use,
+    )
+    written, hour = usage.cache_creation_input_tokens, 0
+    if writes is not None:
+        hour = writes.ephemeral_1h_input_tokens
+        written = max(written, writes.ephemeral_5m_input_tokens + hour)
+    tokens = Tokens(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_input_tokens,
+        written - hour,
+        hour,
+        0 if tools is None else tools.web_search_requests,
+        usage.speed == "fast",
+        usage.inference_geo == "us",
+    )
+    return Reading(
+        Use(tokens),
+        message.model,
+        message.id,
+        message.stop_reason,
+        (),
+        -(-len(message.content) // 4),
+        message.type == "error",
+        tokens.total,
+    )
+
+
+def _read_with_care(body: bytes) -> Reading:
     message = read_or_none(_MESSAGE, body, _MESSAGE_SHAPE)
     if message is None:
         return _UNREAD

@@ -14,13 +14,13 @@ import time
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import click
 import msgspec
 
-from apertis.cli.store import StoreFiles, failure, store_of, with_store
+from apertis.cli.store import CommandStore, Refused, StoreFiles, failure, store_of
 from apertis.cli.terminal import echo, printable
 from apertis.errors import (
     ApertisError,
@@ -88,56 +88,11 @@ def place_options(command: Callable[..., object]) -> Callable[..., object]:
             help="A running gateway; APERTIS_API_KEY is an administrator's key of it.  "
             "[default: APERTIS_BASE_URL, if the key is one]",
         ),
-        click.option(
-            "--insecure",
-            is_flag=True,
-            help=INSECURE_HELP,
-        ),
+        click.option("--insecure", is_flag=True, help=INSECURE_HELP),
     )
     for option in reversed(options):
         placed = option(placed)
     return placed
-
-
-class Administration(Protocol):
-    """Everything a command can do with keys and usage; a rejected request is raised."""
-
-    @property
-    def asks(self) -> bool:
-        """True if no option names the gateway, so that a person is asked first."""
-        ...
-
-    def create(self, fields: KeyFields) -> KeyView:
-        """Create a key; its secret is in the response."""
-        ...
-
-    def all_keys(self) -> list[KeyView]:
-        """List all keys, deleted ones too."""
-        ...
-
-    def find(self, key: str) -> KeyView:
-        """Find a key by its id or name."""
-        ...
-
-    def change(self, key_id: str, fields: KeyFields) -> KeyView:
-        """Set the fields that are given."""
-        ...
-
-    def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
-        """Give a key a new secret; it is in the response."""
-        ...
-
-    def set_status(self, key_id: str, status: Literal["enabled", "disabled"]) -> KeyView:
-        """Enable or disable a key."""
-        ...
-
-    def delete(self, key_id: str) -> KeyView:
-        """Delete a key for good."""
-        ...
-
-    def usage(self, fields: UsageFields) -> UsageReport:
-        """Add usage up."""
-        ...
 
 
 def administration_of(
@@ -179,15 +134,13 @@ def confirm(administration: Administration, question: str, *, yes: bool, always:
 
 def _local(
     files: StoreFiles, options: Mapping[str, str], *, may_make: bool, why: str | None = None
-) -> LocalAdministration:
+) -> _Local:
     where = store_of(files, may_make=may_make)
     echo(f"apertis: the store {where}{f'; {why}' if why else ''}", err=True)
-    return LocalAdministration(files, options, may_make=may_make)
+    return _Local(files, options, may_make=may_make)
 
 
-def _remote(
-    url: str, options: Mapping[str, str], *, insecure: bool, named: bool
-) -> RemoteAdministration:
+def _remote(url: str, options: Mapping[str, str], *, insecure: bool, named: bool) -> _Remote:
     from apertis.sansio.request import parse_base_url
 
     variable = "--url" if named else "APERTIS_BASE_URL"
@@ -197,7 +150,7 @@ def _remote(
             f"{variable} is {origin.url}: an administrator's key would travel in the clear; "
             "use https, or add --insecure"
         )
-    remote = RemoteAdministration(url, origin.url + origin.prefix, options, asks=not named)
+    remote = _Remote(url, origin.url + origin.prefix, options, asks=not named)
     if named:
         remote.announce()
     return remote
@@ -213,39 +166,33 @@ def is_private(origin: Origin) -> bool:
         return origin.host == "localhost"
 
 
-class LocalAdministration:
+class _Local:
     """Administration of the store itself; a running gateway sees changes within a second."""
 
     asks = False
 
     def __init__(self, files: StoreFiles, options: Mapping[str, str], *, may_make: bool) -> None:
-        self._files = files
+        self._store = CommandStore(files, may_make=may_make)
         self._options = options
-        self._may_make = may_make
 
     def create(self, fields: KeyFields) -> KeyView:
-        """Create a key; its secret is in the response."""
         return _made(self._do(lambda keys: keys.create(fields)))
 
     def all_keys(self) -> list[KeyView]:
-        """List all keys, deleted ones too."""
         from apertis.gateway.admin.views import key_view
 
         async def work(store: Store) -> tuple[KeyRecord, ...]:
             return await store.keys.list()
 
-        return [key_view(record) for record in self._with(work)]
+        return [key_view(record) for record in self._store.do(work)]
 
     def find(self, key: str) -> KeyView:
-        """Find a key by its id or name."""
         return _found(self.all_keys(), key, self._options)
 
     def change(self, key_id: str, fields: KeyFields) -> KeyView:
-        """Set the fields that are given."""
         return _view(self._do(lambda keys: keys.change(key_id, fields)))
 
     def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
-        """Give a key a new secret; it is in the response."""
         return _made(self._do(lambda keys: keys.rotate(key_id, grace_seconds)))
 
     def set_status(self, key_id: str, status: Literal["enabled", "disabled"]) -> KeyView:
@@ -253,17 +200,15 @@ class LocalAdministration:
         return _view(self._do(lambda keys: keys.set_status(key_id, status)))
 
     def delete(self, key_id: str) -> KeyView:
-        """Delete a key for good."""
         return _view(self._do(lambda keys: keys.delete(key_id)))
 
     def usage(self, fields: UsageFields) -> UsageReport:
-        """Add usage up."""
         from apertis.gateway.admin.usage_report import Report, report
 
         async def work(store: Store) -> Report | Refusal:
             return await report(fields, store.usage, await store.keys.list(), time.time())
 
-        return self._value(self._with(work)).view()
+        return self._value(self._store.do(work)).view()
 
     def _do(self, change: Callable[[KeyAdministration], Awaitable[_T | Refusal]]) -> _T:
         from apertis.gateway.admin.keys import KeyAdministration
@@ -271,10 +216,7 @@ class LocalAdministration:
         async def work(store: Store) -> _T | Refusal:
             return await change(KeyAdministration(store.keys, time.time, store.keys.list))
 
-        return self._value(self._with(work))
-
-    def _with(self, work: Callable[[Store], Awaitable[_T]]) -> _T:
-        return with_store(self._files, work, may_make=self._may_make)
+        return self._value(self._store.do(work))
 
     def _value(self, result: _T | Refusal) -> _T:
         from apertis.gateway.errors import Refusal
@@ -284,7 +226,7 @@ class LocalAdministration:
         return result
 
 
-class RemoteAdministration:
+class _Remote:
     """Administration through the admin API of a running gateway."""
 
     def __init__(self, base_url: str, url: str, options: Mapping[str, str], *, asks: bool) -> None:
@@ -296,7 +238,6 @@ class RemoteAdministration:
         self._client: Apertis = Apertis(base_url=base_url)
 
     def announce(self) -> None:
-        """Say which gateway it is."""
         echo(f"apertis: the gateway {self.url}", err=True)
 
     def is_administrators(self) -> bool:
@@ -311,11 +252,9 @@ class RemoteAdministration:
         return True
 
     def create(self, fields: KeyFields) -> KeyView:
-        """Create a key; its secret is in the response."""
         return self._key("POST", _KEYS, fields)
 
     def all_keys(self) -> list[KeyView]:
-        """List all keys, deleted ones too."""
         from apertis.gateway.admin.views import KeyPage
 
         found: list[KeyView] = []
@@ -328,15 +267,12 @@ class RemoteAdministration:
             query["after_id"] = page.last_id
 
     def find(self, key: str) -> KeyView:
-        """Find a key by its id or name."""
         return _found(self.all_keys(), key, self._options)
 
     def change(self, key_id: str, fields: KeyFields) -> KeyView:
-        """Set the fields that are given."""
         return self._key("PATCH", _path(key_id), fields)
 
     def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
-        """Give a key a new secret; it is in the response."""
         from apertis.gateway.admin.key_fields import RotateFields
 
         return self._key(
@@ -348,11 +284,9 @@ class RemoteAdministration:
         return self._key("POST", _path(key_id, "/enable" if status == "enabled" else "/disable"))
 
     def delete(self, key_id: str) -> KeyView:
-        """Delete a key for good."""
         return self._key("DELETE", _path(key_id))
 
     def usage(self, fields: UsageFields) -> UsageReport:
-        """Add usage up."""
         from apertis.gateway.admin.usage_report import UsageReport
 
         query = {name: str(value) for name, value in msgspec.to_builtins(fields).items()}
@@ -376,20 +310,13 @@ class RemoteAdministration:
             raise ApertisError(f"{self.url} does not answer as a gateway: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    status: int
-    message: str
-    param: str | None
-
-
-def _refused(error: APIStatusError) -> _Refused:
+def _refused(error: APIStatusError) -> Refused:
     """Take the gateway's own words, without what the SDK says around them."""
     try:
         message = msgspec.convert(error.body, _Envelope).error.message
     except msgspec.ValidationError:
         message = error.message
-    return _Refused(error.status, message, error.param)
+    return Refused(error.status, message, error.param)
 
 
 class _Error(msgspec.Struct):
@@ -424,3 +351,6 @@ def _made(made: Made) -> KeyView:
     from apertis.gateway.admin.views import key_view
 
     return key_view(made.record, made.secret)
+
+
+Administration = _Local | _Remote

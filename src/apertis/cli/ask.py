@@ -55,12 +55,7 @@ answer is rendered as Markdown, in a pipe it stays plain text; thinking goes to 
 )
 @click.option("-s", "--system", metavar="TEXT", help="System prompt.")
 @click.option(
-    "-i",
-    "--image",
-    "images",
-    multiple=True,
-    metavar="PATH|URL",
-    help="Image; repeatable.",
+    "-i", "--image", "images", multiple=True, metavar="PATH|URL", help="Image; repeatable."
 )
 @click.option(
     "-f",
@@ -126,7 +121,6 @@ def command(
 
 
 def _content(question: str, attached: list[ContentBlockParam]) -> str | list[ContentBlockParam]:
-    """Join the question, what is piped in, and what is attached."""
     piped = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
     text = _text(piped)
     if text is None:
@@ -171,7 +165,6 @@ def _file(source: str) -> ContentBlockParam:
 
 
 def _block(data: bytes, name: str, title: str | None = None) -> ContentBlockParam:
-    """Make an image or a document of what the first bytes say."""
     try:
         return image(data)
     except ParameterError:

@@ -43,8 +43,7 @@ _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
     help="The gateway's data: a directory, or its SQLite file.  [default: as for 'serve']",
 )
 @click.option(
-    "--url",
-    help="Check the gateway running there too.  [default: APERTIS_BASE_URL, if it is set]",
+    "--url", help="Check the gateway running there too.  [default: APERTIS_BASE_URL, if it is set]"
 )
 @click.option("--insecure", is_flag=True, help=INSECURE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -101,7 +101,7 @@ def update(*, key: str, as_json: bool, place: GatewayOptions, **options: object)
     fields = fields_of(options)
     administration = _open(place)
     found = administration.find(key)
-    if fields.name != found.name:
+    if isinstance(fields.name, str) and fields.name != found.name:
         _refuse_taken(administration, fields)
     _show(administration.change(found.id, fields), as_json=as_json)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from markdown_it import MarkdownIt
 from rich.console import Console
@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 # The terminal echoes Ctrl-C as "^C" where the cursor is. In a full line that would move the cursor
 # to the next one, and what is redrawn would stay on the screen.
 _ECHO_COLUMNS = 4
-
-
-class Output(Protocol):
-    """A writer that takes a response in parts."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *exception: object) -> None: ...
-    def text(self, piece: str) -> None:
-        """Show a piece of the response."""
-
-    def thinking(self, piece: str) -> None:
-        """Show a piece of the thinking before it."""
 
 
 def open_output() -> Output:
@@ -113,7 +101,6 @@ class TerminalOutput:
         self._live.update(self._rendered(self._block))
 
     def _finish(self, length: int) -> None:
-        """Print the block's first characters for good."""
         if self._live is not None:
             # Stopping shows it all once more, also what is taller than the screen.
             self._live.update("")
@@ -166,3 +153,6 @@ def split_blocks(text: str) -> tuple[str, str]:
         elif fence is None and not stripped and line.endswith("\n"):
             end = position
     return text[:end], text[end:]
+
+
+Output = PlainOutput | TerminalOutput

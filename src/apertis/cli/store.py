@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import click
 
 from apertis.errors import ApertisError, ConfigurationError, ParameterError
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from apertis.gateway.config import StoreSettings
+    from apertis.gateway.errors import Refusal
     from apertis.gateway.store.database import Store
 
 _T = TypeVar("_T")
@@ -39,28 +42,41 @@ def store_of(files: StoreFiles, *, may_make: bool = False) -> str:
     return str(settings.sqlite_file) if settings.url is None else location_of(settings.url).name
 
 
-def with_store(
-    files: StoreFiles, work: Callable[[Store], Awaitable[_T]], *, may_make: bool = False
-) -> _T:
-    """Do work with the open store.
+class CommandStore:
+    """The store, opened at a command's first work with it and closed when the command ends.
 
     `ConfigurationError` when there is no database there yet; with `may_make` it is made instead.
     """
-    from apertis.gateway.store.database import Store
 
-    settings = _settings(files, may_make=may_make)
+    def __init__(self, files: StoreFiles, *, may_make: bool) -> None:
+        self._files = files
+        self._may_make = may_make
+        self._runner = asyncio.Runner()
+        self._store: Store | None = None
 
-    async def opened() -> _T:
-        async with await Store.open(settings.url or settings.data) as store:
-            return await work(store)
+    def do(self, work: Callable[[Store], Awaitable[_T]]) -> _T:
+        """Do work with the open store."""
+        return self._runner.run(self._do(work))
 
-    return asyncio.run(opened())
+    async def _do(self, work: Callable[[Store], Awaitable[_T]]) -> _T:
+        from apertis.gateway.store.database import Store
+
+        if self._store is None:
+            settings = _settings(self._files, may_make=self._may_make)
+            click.get_current_context().call_on_close(self._close)
+            self._store = await Store.open(settings.url or settings.data)
+        return await work(self._store)
+
+    def _close(self) -> None:
+        with self._runner:
+            if self._store is not None:
+                self._runner.run(self._store.close())
 
 
 def _settings(files: StoreFiles, *, may_make: bool) -> StoreSettings:
-    from apertis.gateway.config import read_settings
+    from apertis.gateway.config import read_store_settings
 
-    settings = read_settings(os.environ, data=files.data, config=files.config).store
+    settings = read_store_settings(os.environ, data=files.data, config=files.config)
     if settings.url is None and not may_make and not settings.sqlite_file.exists():
         raise ConfigurationError(
             f"there is no gateway database at {settings.sqlite_file}: give its location with "
@@ -69,26 +85,16 @@ def _settings(files: StoreFiles, *, may_make: bool) -> StoreSettings:
     return settings
 
 
-class Refused(Protocol):
-    """A gateway's rejection, received by HTTP or raised in this process."""
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A gateway's rejection that came by HTTP."""
 
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        ...
-
-    @property
-    def message(self) -> str:
-        """Why."""
-        ...
-
-    @property
-    def param(self) -> str | None:
-        """The rejected field."""
-        ...
+    status: int
+    message: str
+    param: str | None
 
 
-def failure(refused: Refused, options: Mapping[str, str]) -> ApertisError:
+def failure(refused: Refused | Refusal, options: Mapping[str, str]) -> ApertisError:
     """Make an error of a refusal; it speaks of the command's options instead of JSON fields."""
     message, param = refused.message, refused.param
     option = options.get((param or "").partition("[")[0])

@@ -107,7 +107,6 @@ def command(*, as_json: bool, as_csv: bool, place: GatewayOptions, **asked: obje
 
 
 def _groups(by: str) -> list[str]:
-    """Name the columns that tell groups apart, in the order that was asked for."""
     words = dict.fromkeys(word.strip() for word in by.split(","))
     return [name for word in words for name in (("key", "key_name") if word == "key" else (word,))]
 
@@ -118,7 +117,6 @@ def _row(sums: UsageSums) -> dict[str, object]:
 
 
 def _columns(groups: Sequence[str], report: UsageReport) -> list[str]:
-    """Name all columns: the same ones whatever was used."""
     return [*groups, *_row(report.totals)]
 
 
@@ -140,7 +138,6 @@ def _harmless(value: object) -> object:
 
 
 def _lines(groups: Sequence[str], report: UsageReport) -> None:
-    """Write all columns with tabs between them, their names in the first line."""
     columns = _columns(groups, report)
     echo("\t".join(columns))
     for sums in report.data:

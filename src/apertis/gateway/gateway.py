@@ -172,6 +172,10 @@ class Gateway:
         # The closing of upstreams that a reload took out.
         self._closing: set[asyncio.Task[None]] = set()
 
+    def commit(self) -> None:
+        """Write down what responses used that are about to leave."""
+        self._journal.flush()
+
     def __call__(self, exchange: ClientExchange) -> Coroutine[Any, Any, None]:
         """Serve one request; the gateway must have been started."""
         if self._application is None:

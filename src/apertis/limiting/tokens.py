@@ -19,16 +19,32 @@ _SWEPT_PER_RESERVATION = 2
 class Reservation:
     """Tokens counted for a request; `correct` it afterwards."""
 
-    __slots__ = ("_window", "at", "standing", "tokens", "who")
+    __slots__ = ("_standing", "_window", "allowed", "at", "tokens", "who")
 
     def __init__(
-        self, window: TokenWindow, who: str, at: int, tokens: int, standing: LimitStatus
+        self,
+        window: TokenWindow,
+        who: str,
+        at: int,
+        tokens: int,
+        standing: LimitStatus | tuple[int, int, int],
     ) -> None:
         self._window = window
         self.who = who
         self.at = at
         self.tokens = tokens
-        self.standing = standing
+        # Of one that is allowed the limit, what is left of it, and when it rises: rarely asked for.
+        self._standing = standing
+        self.allowed = isinstance(standing, tuple)
+
+    @property
+    def standing(self) -> LimitStatus:
+        """The decision, and what was left of the limit after it."""
+        standing = self._standing
+        if isinstance(standing, tuple):
+            limit, remaining, reset = standing
+            return LimitStatus(True, limit, remaining, self._window.clock_seconds(reset))
+        return standing
 
     def correct(self, tokens: int, now: float) -> None:
         """Put the real number of tokens in place of the estimate, as `TokenWindow.correct` does."""
@@ -83,7 +99,12 @@ class TokenWindow:
             return Reservation(self, who, time, 0, self._refused(log, tokens, limit, time))
         _add(log, time, tokens)
         self._logs.move_to_end(who)
-        return Reservation(self, who, time, tokens, self._standing(log, limit, time, 0))
+        left = (limit, max(0, limit - log.total), log.times[0] + _LENGTH)
+        return Reservation(self, who, time, tokens, left)
+
+    def clock_seconds(self, time: int) -> int:
+        """Return the clock's time in whole Unix seconds, rounded up."""
+        return self._time.clock_seconds(time)
 
     def correct(self, reservation: Reservation, tokens: int, now: float) -> None:
         """Put the real number in place of what the request is counted with.
@@ -92,7 +113,7 @@ class TokenWindow:
         the estimate has left the minute is counted now. A rejected reservation is not counted.
         """
         excess = tokens - reservation.tokens
-        if not reservation.standing.allowed or excess == 0:
+        if not reservation.allowed or excess == 0:
             return
         time = self._time.at(now)
         reservation.tokens = tokens

@@ -90,25 +90,30 @@ class Windows:
 
     def take(self, who: str, now: float) -> LimitStatus:
         """Let a request of this party in and count it, or refuse it and count nothing."""
-        time = self._time.at(now)
+        clock = self._time
+        time = clock.at(now)
         logs = self._logs
         if len(logs) > 1:
             self._sweep(time, _SWEPT_PER_TAKE)
         log = logs.get(who)
         if log is None:
             log = logs[who] = _Log()
-        used = self._used(log, time)
-        if used >= self._count:
+        ends, edge = log.ends, time - self._length
+        if ends and ends[0] <= edge:
+            del ends[: bisect_right(ends, edge)]
+        block, count = self._block, self._count
+        used = (len(ends) - 1) * block + log.filled if ends else 0
+        if used >= count:
             return self._standing(False, log, used, time)
-        ends = log.ends
-        if ends and log.filled < self._block:
+        if ends and log.filled < block:
             ends[-1] = time
             log.filled += 1
         else:
             ends.append(time)
             log.filled = 1
         logs.move_to_end(who)
-        return self._standing(True, log, used + 1, time)
+        reset = clock.clock_seconds(ends[0] + self._length)
+        return LimitStatus(True, count, count - used - 1, reset)
 
     def peek(self, who: str, now: float) -> LimitStatus:
         """Say what `take` would answer now, with what remains before it; nothing is counted."""

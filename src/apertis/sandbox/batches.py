@@ -105,8 +105,6 @@ def allowed_methods(path: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Desk:
-    """The operations on the batches, for one request."""
-
     batches: Batches
     host: str
     answer: Answer

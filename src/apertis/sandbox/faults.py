@@ -217,7 +217,6 @@ def _delayed(fault: Fault, steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def _events(fault: Fault, reply: Reply) -> Iterator[Step]:
-    """Yield the events, the fault before the one that `after` counts to."""
     left = fault.after or 0
     done = fault.kind == ""
     for step in reply.steps:

@@ -164,10 +164,7 @@ def MESSAGE(path: str, value: Any) -> Complaints:  # noqa: N802  # It is a rule 
 
 
 _CUSTOM_TOOL = record(
-    {
-        "name": matching("[a-zA-Z0-9_-]{1,128}"),
-        "input_schema": record({"type": one_of("object")}),
-    },
+    {"name": matching("[a-zA-Z0-9_-]{1,128}"), "input_schema": record({"type": one_of("object")})},
     {"description": optional(string), "cache_control": CACHE_CONTROL, "strict": optional(boolean)},
 )
 

@@ -101,7 +101,6 @@ def _turns(messages: list[JsonObject]) -> list[list[JsonObject]]:
 
 
 def _text(blocks: list[JsonObject]) -> str:
-    """Return the user's text in these blocks, without what the client has inserted."""
     texts = (block["text"] for block in blocks if block.get("type") == "text")
     return "\n".join(filter(None, (_spoken(text) for text in texts))).strip()
 

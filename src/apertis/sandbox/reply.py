@@ -92,10 +92,7 @@ class SandboxRefusal:
 
     def body(self, request_id: str) -> JsonObject:
         """Return the API's error envelope (https://docs.claude.com/en/api/errors)."""
-        error: JsonObject = {
-            "type": self.type or error_type(self.status),
-            "message": self.message,
-        }
+        error: JsonObject = {"type": self.type or error_type(self.status), "message": self.message}
         if self.details is not None:
             error["details"] = self.details
         return {"type": "error", "error": error, "request_id": request_id}

@@ -86,7 +86,6 @@ def _first_model(message: JsonObject) -> str:
 
 
 def _opening(block: JsonObject) -> JsonObject:
-    """Return the block as it starts, before its first delta."""
     empty: JsonObject = {"text": "", "thinking": "", "signature": "", "input": {}, "citations": []}
     return {name: empty.get(name, value) for name, value in block.items()}
 

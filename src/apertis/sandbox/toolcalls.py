@@ -18,10 +18,7 @@ _MAX_DESCRIPTION = 300
 
 # Tools of the API that run at the caller's side: their inputs are known, though no request says so.
 _CLIENT_TOOLS: dict[str, JsonObject] = {
-    "bash": {
-        "properties": {"command": {"type": "string"}},
-        "required": ["command"],
-    },
+    "bash": {"properties": {"command": {"type": "string"}}, "required": ["command"]},
     "text_editor": {
         "properties": {"command": {"const": "view"}, "path": {"type": "string", "const": "."}},
         "required": ["command", "path"],
@@ -129,13 +126,11 @@ def _calls_of(tool: JsonObject, words: Words) -> list[ToolCall]:
 
 
 def _input_for(schema: JsonObject, words: Words, acts: bool = False) -> JsonObject:
-    """Return an input that fits the schema; an empty object where nothing fits."""
     value = fill(schema, words, acts)
     return value if is_object(value) else {}
 
 
 def _enumerated(schema: JsonObject) -> frozenset[str]:
-    """Return the values that the schema's own enumerations hold, in lower case."""
     properties = schema.get("properties", {})
     enums = [part.get("enum") for part in properties.values() if is_object(part)]
     values = (value for enum in enums if is_array(enum) for value in enum)

@@ -58,7 +58,6 @@ def _is_asked(system: str) -> bool:
 
 
 def _form(system: str) -> JsonObject:
-    """Return a schema for what is asked for."""
     example = _example(system)
     if example is not None:
         return _schema_of(example)
@@ -75,7 +74,6 @@ def _form(system: str) -> JsonObject:
 
 
 def _example(system: str) -> Any:
-    """Return the first object or list of objects in the text that can be read."""
     decoder = JSONDecoder()
     starts = (found.start() for found in re.finditer(r"[{\[]", system))
     for _, start in zip(range(_MAX_EXAMPLES), starts, strict=False):

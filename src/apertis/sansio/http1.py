@@ -39,6 +39,7 @@ class Http1Connection:
 
     __slots__ = (
         "_chunked",
+        "_coded",
         "_decoder",
         "_informational",
         "_length_known",
@@ -68,7 +69,7 @@ class Http1Connection:
         """Note that a request was written; its response is awaited."""
         self._method = method
         self.body: list[bytes] = []
-        self._chunked = False
+        self._chunked = self._coded = False
         self._overhead = 0
         self._decoder: Decoder | None = None
         self._informational = False
@@ -176,9 +177,14 @@ class Http1Connection:
             return
         self.headers.append((name, value.rstrip(b" \t")))
         length = len(name)
-        if length == 14 and name.lower() == b"content-length":
+        if length < 14 or length > 17:
+            return
+        lowered = name.lower()
+        if lowered == b"content-length":
             self._length_known = True
-        elif length == 17 and name.lower() == b"transfer-encoding":
+        elif lowered == b"content-encoding":
+            self._coded = True
+        elif lowered == b"transfer-encoding":
             self._chunked = True
             if value.strip().lower() != b"chunked":
                 self._fail("the server used a transfer coding other than chunked")
@@ -199,9 +205,10 @@ class Http1Connection:
             self.surplus = self.surplus or self._method == "HEAD"
             self._finish()
             return
-        for name, value in self.headers:
-            if len(name) == 16 and name.lower() == b"content-encoding":
-                self._decode(value.decode("latin-1").lower())
+        if self._coded:
+            for name, value in self.headers:
+                if len(name) == 16 and name.lower() == b"content-encoding":
+                    self._decode(value.decode("latin-1").lower())
 
     def _decode(self, coding: str) -> None:
         """Undo a coding that was asked for, once; of an error, others pass for what they are."""
@@ -220,7 +227,7 @@ class Http1Connection:
             self._fail(f"the server answered with {status}, which is not a status")
         self._informational = True
         self.headers.clear()
-        self._chunked = self._length_known = False
+        self._chunked = self._coded = self._length_known = False
 
     def on_body(self, data: bytes) -> None:
         """Handle a part of the body."""

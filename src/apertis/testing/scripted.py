@@ -232,7 +232,6 @@ class ScriptedServer:
         return None
 
     def _perform(self, connection: ServerConnection, step: Step) -> bool:
-        """Do one step; whether the connection is still of use."""
         match step:
             case bytes():
                 connection.send(step)

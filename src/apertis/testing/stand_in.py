@@ -25,7 +25,6 @@ from apertis.gateway.upstreams.contract import (
     UpstreamFailure,
     UpstreamRequest,
     UpstreamTimeouts,
-    header_values,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class StandIn:
             raise
 
     async def _serve(self, exchange: ClientExchange, request_id: str) -> None:
-        resolved = resolve(exchange.method, exchange.path)
+        resolved = resolve(exchange.method, exchange.head.path)
         if isinstance(resolved, Refusal):
             _refuse(resolved, request_id, exchange)
             return
@@ -80,16 +79,16 @@ class StandIn:
         if isinstance(body, Refusal):
             _refuse(body, request_id, exchange)
             return
-        target = f"{path}?{exchange.query}" if exchange.query else path
-        request = UpstreamRequest(exchange.method, target, exchange.headers, body)
+        target = f"{path}?{exchange.head.query}" if exchange.head.query else path
+        request = UpstreamRequest(exchange.method, target, exchange.head.headers, body)
         exchange.ends_with_client = True
         await self._answer(request, request_id, exchange)
 
     def _stranger(self, exchange: ClientExchange) -> Refusal | None:
-        repeated = refuse_repeated(exchange.headers)
+        repeated = refuse_repeated(exchange.head.headers)
         if repeated is not None:
             return repeated
-        headers = header_values(exchange.headers)
+        headers = exchange.head.values
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._max_body_bytes:
             return request_too_large(self._max_body_bytes)
@@ -102,7 +101,7 @@ class StandIn:
 
     async def _body(self, exchange: ClientExchange) -> bytes | Refusal:
         limit = self._max_body_bytes
-        coding = coding_of(header_values(exchange.headers).get("content-encoding", ""))
+        coding = coding_of(exchange.head.values.get("content-encoding", ""))
         if isinstance(coding, Refusal):
             return coding
         body = await read_body(exchange, limit, _BODY_SECONDS, _WHOLE_BODY_SECONDS)

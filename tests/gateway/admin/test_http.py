@@ -338,8 +338,8 @@ def test_a_store_that_does_not_answer_is_told_as_unavailable(admin: Administrati
 
 async def _break(admin: Administration) -> None:
     """Take the tables away, as a failing disk would."""
-    async with admin.store.keys._database.writing() as connection:
-        await connection.exec_driver_sql("ALTER TABLE keys RENAME TO gone")
+    rename = "ALTER TABLE keys RENAME TO gone"
+    await admin.store.keys._database.write(lambda at: at.exec_driver_sql(rename))
 
 
 def test_the_breakers_of_all_upstreams_are_shown(admin: Administration) -> None:

@@ -207,8 +207,8 @@ def test_an_upstream_that_breaks_off_is_told_and_changes_nothing(
 def test_a_store_that_is_gone_is_told_before_anything_is_sent(tmp_path: Path) -> None:
     async def work(place: Place) -> None:
         await place.make("a")
-        async with place.store.batches._database.writing() as connection:
-            await connection.exec_driver_sql("ALTER TABLE batches RENAME TO elsewhere")
+        rename = "ALTER TABLE batches RENAME TO elsewhere"
+        await place.store.batches._database.write(lambda at: at.exec_driver_sql(rename))
         sent = len(place.upstream.requests)
         body = json.dumps({"requests": [{"custom_id": "b", "params": MESSAGE}]}).encode()
         held = place.key.account.set_aside
@@ -227,8 +227,8 @@ def test_a_store_that_is_gone_is_told_before_anything_is_sent(tmp_path: Path) ->
 
 def test_a_batch_that_cannot_be_kept_is_cancelled_and_holds_nothing(tmp_path: Path) -> None:
     async def work(place: Place) -> None:
-        async with place.store.batches._database.writing() as connection:
-            await connection.exec_driver_sql("ALTER TABLE batch_lines RENAME TO elsewhere")
+        rename = "ALTER TABLE batch_lines RENAME TO elsewhere"
+        await place.store.batches._database.write(lambda at: at.exec_driver_sql(rename))
         body = json.dumps({"requests": [{"custom_id": "a", "params": MESSAGE}]}).encode()
         answer = await place.call("POST", body=body)
         assert isinstance(answer, Refusal)

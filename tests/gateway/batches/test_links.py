@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +19,7 @@ from apertis.gateway.batches.links import (
     with_own_links,
 )
 from apertis.gateway.errors import Refusal
+from apertis.gateway.store.records import Batch
 
 PROXIED = {
     "host": "10.0.0.7:8000",
@@ -118,16 +119,12 @@ def test_what_is_odd_in_a_description_does_not_hide_a_batch_that_exists(odd: byt
     assert not description.is_over
 
 
-@dataclass(frozen=True)
-class Entry:
-    id: str
+def entries(count: int) -> list[Batch]:
+    made = {"upstream": "anthropic", "key_id": "key_a", "created_at": 1_790_000_000}
+    return [msgspec.convert({"id": f"b{place}", **made}, Batch) for place in range(count)]
 
 
-def entries(count: int) -> list[Entry]:
-    return [Entry(f"b{place}") for place in range(count)]
-
-
-def page(count: int, query: str) -> PageOfBatches[Entry]:
+def page(count: int, query: str) -> PageOfBatches:
     found = page_of(entries(count), query)
     assert isinstance(found, PageOfBatches)
     return found

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.gateway.config import read_settings
-from apertis.gateway.config.quantities import MONEY_STEP, Money
+from apertis.gateway.config.quantities import MONEY, MONEY_STEP
 from apertis.gateway.config.read import read
 from apertis.gateway.config.reader import SettingsError
 
@@ -147,8 +147,8 @@ def test_a_long_value_is_cut() -> None:
 @given(st.decimals(0, 10**6, places=6).map(lambda amount: amount - amount % MONEY_STEP))
 @settings(max_examples=200)
 def test_money_is_exact(amount: Decimal) -> None:
-    assert Money().read(str(amount), Path()) == amount
-    assert Decimal(Money().write(amount).strip('"')) == amount
+    assert MONEY.read(str(amount), Path()) == amount
+    assert Decimal(MONEY.write(amount).strip('"')) == amount
 
 
 @pytest.mark.parametrize("data", ["x.db", "x.sqlite", "x.sqlite3"])

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from apertis.gateway.config.kinds import UnfitError
 from apertis.gateway.config.quantities import (
+    MONEY,
     MONEY_STEP,
-    Duration,
-    Money,
-    Number,
-    RateLimit,
-    Size,
-    Whole,
+    NUMBER,
+    RATE_LIMIT,
+    duration,
+    size,
+    whole,
 )
 from apertis.limiting.rates import parse_rate
 
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("kind", "written", "value"),
     [
-        (Whole(1, 9), 9, 9),
-        (Whole(1), 10**12, 10**12),
-        (Number(), 0, None),
-        (Number(), Decimal("2.5"), 2.5),
-        (Duration(), 90, 90.0),
-        (Duration(), "500ms", 0.5),
-        (Duration(), "1.5 h", 5400.0),
-        (Duration(positive=False), 0, 0.0),
-        (Size(), 1, 1),
-        (Size(), "32MB", 32_000_000),
-        (Size(), "1.5 kib", 1536),
-        (Size(), "7", 7),
-        (RateLimit(), 0, None),
-        (RateLimit(), "0", None),
-        (RateLimit(), "5/1m", parse_rate("5/1m")),
-        (Money(), "0.000002", MONEY_STEP),
-        (Money(), 3, Decimal(3)),
-        (Money(), "-0", Decimal(0)),
+        (whole(1, 9), 9, 9),
+        (whole(1), 10**12, 10**12),
+        (NUMBER, 0, None),
+        (NUMBER, Decimal("2.5"), 2.5),
+        (duration(), 90, 90.0),
+        (duration(), "500ms", 0.5),
+        (duration(), "1.5 h", 5400.0),
+        (duration(positive=False), 0, 0.0),
+        (size(), 1, 1),
+        (size(), "32MB", 32_000_000),
+        (size(), "1.5 kib", 1536),
+        (size(), "7", 7),
+        (RATE_LIMIT, 0, None),
+        (RATE_LIMIT, "0", None),
+        (RATE_LIMIT, "5/1m", parse_rate("5/1m")),
+        (MONEY, "0.000002", MONEY_STEP),
+        (MONEY, 3, Decimal(3)),
+        (MONEY, "-0", Decimal(0)),
     ],
 )
 def test_a_quantity_is_read(kind: Kind, written: object, value: object) -> None:
@@ -54,12 +54,12 @@ def test_a_quantity_is_read(kind: Kind, written: object, value: object) -> None:
 
 
 UNFIT: list[tuple[Kind, list[object]]] = [
-    (Whole(1, 9), [0, 10, 1.0, True, "1", None]),
-    (Number(), [-1, float("nan"), float("inf"), True, "1"]),
-    (Duration(), [0, -1, True, "1 week", "-1s", float("inf"), []]),
-    (Size(), [0, -1, 1.5, True, "32XB", "-1MB", ""]),
-    (RateLimit(), [False, 5, "fast", "5/0m", None]),
-    (Money(), [True, 1.5, "x", "NaN", "-1", "1000001", "0.000001"]),
+    (whole(1, 9), [0, 10, 1.0, True, "1", None]),
+    (NUMBER, [-1, float("nan"), float("inf"), True, "1"]),
+    (duration(), [0, -1, True, "1 week", "-1s", float("inf"), []]),
+    (size(), [0, -1, 1.5, True, "32XB", "-1MB", ""]),
+    (RATE_LIMIT, [False, 5, "fast", "5/0m", None]),
+    (MONEY, [True, 1.5, "x", "NaN", "-1", "1000001", "0.000001"]),
 ]
 
 
@@ -73,12 +73,12 @@ def test_what_is_no_such_quantity_is_unfit(kind: Kind, wrong: object) -> None:
 
 @given(
     st.one_of(
-        st.tuples(st.just(Whole()), st.integers(0, 10**17)),
-        st.tuples(st.just(Size()), st.integers(1, 10**15)),
-        st.tuples(st.just(Duration()), st.floats(0.001, 10**6)),
-        st.tuples(st.just(Number()), st.floats(0, 10**6).map(lambda number: number or None)),
+        st.tuples(st.just(whole()), st.integers(0, 10**17)),
+        st.tuples(st.just(size()), st.integers(1, 10**15)),
+        st.tuples(st.just(duration()), st.floats(0.001, 10**6)),
+        st.tuples(st.just(NUMBER), st.floats(0, 10**6).map(lambda number: number or None)),
         st.tuples(
-            st.just(Money()),
+            st.just(MONEY),
             st.integers(0, 10**6 * 500_000).map(lambda units: units * MONEY_STEP),
         ),
     )
@@ -92,14 +92,14 @@ def test_what_is_written_is_read_again(case: tuple[Any, Any]) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        (Whole(1), "a whole number, 1 or more"),
-        (Whole(1, 9, "a port", " (0: any)"), "a port from 1 to 9 (0: any)"),
-        (Number(), "0 or more (0: none)"),
-        (Duration(), "above 0"),
-        (Duration(positive=False), "0 or more"),
-        (Size(5), "5 or more"),
-        (RateLimit(), '"1500/3m"'),
-        (Money(), "from 0 to 1,000,000, a multiple of 0.000002"),
+        (whole(1), "a whole number, 1 or more"),
+        (whole(1, 9, "a port", " (0: any)"), "a port from 1 to 9 (0: any)"),
+        (NUMBER, "0 or more (0: none)"),
+        (duration(), "above 0"),
+        (duration(positive=False), "0 or more"),
+        (size(5), "5 or more"),
+        (RATE_LIMIT, '"1500/3m"'),
+        (MONEY, "from 0 to 1,000,000, a multiple of 0.000002"),
     ],
 )
 def test_what_is_expected_is_said(kind: Kind, said: str) -> None:

@@ -38,6 +38,8 @@ class Books:
     def append(self, record: UsageRecord) -> None:
         self.records.append(record)
 
+    add = append
+
 
 class Desk:
     """A ledger with one key, and requests that are put to it."""

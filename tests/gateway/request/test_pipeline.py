@@ -55,6 +55,8 @@ class Books:
     def append(self, record: UsageRecord) -> None:
         self.records.append(record)
 
+    add = append
+
 
 class Desk:
     """A pipeline before the sandbox, with one key."""
@@ -102,7 +104,9 @@ class Desk:
         body = json.dumps({**ASKED, **fields}).encode()
         headers = {"x-api-key": secret, "content-type": "application/json"}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        return Request("req_1", "POST", "/v1/messages", "", headers, body, raw)
+        return Request(
+            "req_1", "POST", "/v1/messages", "", headers, body, raw, target="/v1/messages"
+        )
 
     def ask(self, **fields: Any) -> WholeAnswer | StreamedAnswer | Refusal:
         """Answer a request to its end."""
@@ -134,9 +138,9 @@ def desk(tmp_path: Path) -> Callable[..., Desk]:
 
 def test_a_key_is_let_in_by_its_secret_alone(desk: Callable[..., Desk]) -> None:
     made = desk()
-    assert made.pipeline.admit(made.progress, made.request()) is None
+    assert made.pipeline.admit(made.progress, SECRET) is None
     assert made.progress.key is made.key
-    stranger = made.pipeline.admit(made.progress, made.request("sk-stranger"))
+    stranger = made.pipeline.admit(made.progress, "sk-stranger")
     assert isinstance(stranger, Refusal)
     assert (stranger.status, stranger.code) == (401, "invalid_api_key")
 
@@ -146,7 +150,7 @@ def test_more_requests_than_the_limit_are_refused_with_a_wait(
     desk: Callable[..., Desk], limit: str
 ) -> None:
     made = desk(f'[limits]\n{limit} = "2/1h"\n')
-    admitted = [made.pipeline.admit(made.progress, made.request()) for _ in range(3)]
+    admitted = [made.pipeline.admit(made.progress, SECRET) for _ in range(3)]
     assert admitted[:2] == [None, None]
     assert isinstance(admitted[2], Refusal)
     assert admitted[2].status == 429

@@ -17,8 +17,8 @@ from apertis.gateway.serving.protocol import Connections, HttpProtocol
 if TYPE_CHECKING:
     from types import FrameType
 
-MAX_SWITCHES = 114
-MAX_CALLS = 220
+MAX_SWITCHES = 104
+MAX_CALLS = 172
 
 ROOT = str(Path(apertis.__file__).parent) + os.sep
 # They look after themselves beside the requests.
@@ -101,7 +101,7 @@ async def walked(folder: Path) -> tuple[Walk, bytes]:
         gateway = Gateway(settings, log_descriptor=log.fileno())
         await gateway.start()
         secret = gateway.secret
-        connections = Connections(gateway)
+        connections = Connections(gateway, gateway.commit)
         server = await loop.create_server(lambda: HttpProtocol(connections, loop), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
         request = (

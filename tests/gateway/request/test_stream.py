@@ -93,6 +93,8 @@ class Books:
     def append(self, record: UsageRecord) -> None:
         self.records.append(record)
 
+    add = append
+
 
 KEY = KeyRecord(
     id="key_a", name="a", sha256="0" * 64, hint="sk-...a", quota_units=10**9, created_at=0

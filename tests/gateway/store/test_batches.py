@@ -69,6 +69,13 @@ def test_batches_are_listed_by_key_the_newest_first(opened: Any) -> None:
     assert opened.run(batches.list(key_id="key_c")) == ()
 
 
+def test_batches_of_one_second_are_listed_in_the_order_of_their_creation(opened: Any) -> None:
+    made = [msgspec.structs.replace(batch(), id=f"msgbatch_{name}") for name in "kbzac"]
+    for each in made:
+        opened.run(opened.store.batches.insert(each))
+    assert opened.run(opened.store.batches.list()) == tuple(reversed(made))
+
+
 def test_a_batch_is_not_kept_twice(opened: Any) -> None:
     opened.run(opened.store.batches.insert(batch(), lines(5)))
     with pytest.raises(StoreUnavailableError):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from apertis.errors import ConfigurationError
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.records import StoreUnavailableError, UnknownKeyError
 
@@ -112,6 +111,17 @@ def test_changes_since_a_version_are_those_that_came_after_it_in_their_order(
     assert opened.run(keys.current_version()) == first.version == seen + 2
 
 
+def test_keys_of_one_second_are_listed_in_the_order_of_their_creation(
+    opened: Any, make_key: Callable[..., KeyRecord]
+) -> None:
+    keys = opened.store.keys
+    records = [make_key(id=f"key_{name}", created_at=1_790_000_000) for name in "kbzac"]
+    made = [opened.run(keys.insert(record)) for record in records]
+    opened.run(keys.update("key_k", owner="ann"))
+    opened.run(keys.update("key_b", owner="ann"))
+    assert [key.id for key in opened.run(keys.list())] == [key.id for key in made]
+
+
 def test_a_change_made_elsewhere_is_seen_by_a_running_gateway(
     location: Path | str, make_key: Callable[..., KeyRecord]
 ) -> None:
@@ -149,34 +159,3 @@ def test_usage_is_no_change_of_a_key(
     opened.run(opened.store.usage.add([make_usage(key_id=key.id, cost_units=5)]))
     assert opened.run(opened.store.keys.changes_since(key.version)) == []
     assert opened.run(opened.store.keys.get(key.id)) == msgspec.structs.replace(key, used_units=5)
-
-
-def test_a_key_is_found_by_its_id_and_by_its_name(
-    opened: Any, make_key: Callable[..., KeyRecord]
-) -> None:
-    keys = opened.store.keys
-    ada = opened.run(keys.insert(make_key(name="ada")))
-    # A name that is the id of another key is no way to take its place.
-    opened.run(keys.insert(make_key(name=ada.id)))
-    assert opened.run(keys.find("ada")) == ada
-    assert opened.run(keys.find(ada.id)) == ada
-    assert opened.run(keys.find("bob")) is None
-
-
-def test_a_deleted_key_is_found_by_its_id_only(
-    opened: Any, make_key: Callable[..., KeyRecord]
-) -> None:
-    keys = opened.store.keys
-    old = opened.run(keys.insert(make_key(name="ada", status="deleted")))
-    assert opened.run(keys.find("ada")) is None
-    assert opened.run(keys.find(old.id)) == old
-    new = opened.run(keys.insert(make_key(name="ada")))
-    assert opened.run(keys.find("ada")) == new
-
-
-def test_a_name_that_several_keys_have_is_refused_with_their_ids(
-    opened: Any, make_key: Callable[..., KeyRecord]
-) -> None:
-    first, second = (opened.run(opened.store.keys.insert(make_key(name="ci"))) for _ in range(2))
-    with pytest.raises(ConfigurationError, match=f"{first.id}, {second.id}"):
-        opened.run(opened.store.keys.find("ci"))

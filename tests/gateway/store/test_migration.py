@@ -41,8 +41,7 @@ def on_database(location: Path | str, work: Callable[[Connection], Any]) -> Any:
         place.prepare()
         database = place.connect()
         try:
-            async with database.writing() as connection:
-                return await connection.run_sync(work)
+            return await database.write(work)
         finally:
             await database.close()
 
@@ -87,8 +86,16 @@ def test_the_constant_is_the_newest_step_and_steps_are_numbered() -> None:
     assert sorted(steps) == [f"{number:04}" for number in range(1, len(steps) + 1)]
 
 
-def test_the_steps_lead_to_the_tables_that_the_code_uses(location: Path | str) -> None:
+@pytest.mark.parametrize("first", ["0001", "head", None])
+def test_new_tables_and_the_steps_are_those_that_the_code_uses(
+    location: Path | str, first: str | None
+) -> None:
+    if first is not None:
+        make_earlier(location, first)
     open_and_close(location)
+    assert revision(location) == HEAD
+    version = text("SELECT id, version FROM key_version")
+    assert on_database(location, lambda at: at.execute(version).all()) == [(1, 0)]
 
     def compare(connection: Connection) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -211,14 +218,17 @@ def test_tables_of_other_programs_may_stand_beside_ours_in_postgresql(
     assert {"songs", "keys"} <= tables(postgres_schema)
 
 
-def test_opening_what_is_up_to_date_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
-    open_and_close(tmp_path)
+@pytest.mark.parametrize("is_new", [True, False])
+def test_opening_a_store_loads_nothing_that_it_does_not_need(tmp_path: Path, is_new: bool) -> None:
+    if not is_new:
+        open_and_close(tmp_path)
     program = (
         "import asyncio, sys\n"
         "from apertis.gateway.store.database import Store\n"
         "async def main():\n"
         "    async with await Store.open(sys.argv[1], exclusive=True):\n"
-        "        print(sorted({'alembic', 'mako', 'asyncpg'} & sys.modules.keys()))\n"
+        "        spared = {'alembic', 'mako', 'asyncpg', 'sqlalchemy.orm'}\n"
+        "        print(sorted(spared & sys.modules.keys()))\n"
         "asyncio.run(main())\n"
     )
     command_line = [sys.executable, "-c", program, str(tmp_path)]

@@ -11,7 +11,7 @@ VERSION = b"anthropic-version: 2023-06-01\r\n"
 
 
 def head(*headers: tuple[bytes, bytes], method: str = "POST", length: int = 2) -> bytes:
-    return request_head(method, b"/v1/messages", OWN, headers, VERSION, length)
+    return request_head(method, "/v1/messages", OWN, headers, VERSION, length)
 
 
 def lines(*headers: tuple[bytes, bytes], method: str = "POST", length: int = 2) -> list[bytes]:

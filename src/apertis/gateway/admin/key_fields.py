@@ -10,12 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from apertis.gateway.admin.reading import read_body_as
 from apertis.gateway.errors import Refusal, invalid_parameter
-from apertis.gateway.keys.record import (
-    SETTINGS,
-    KeyRecord,
-    Setting,
-    problems_of,
-)
+from apertis.gateway.keys.record import SETTINGS, KeyRecord, Setting, problems_of
 from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
 from apertis.gateway.keys.validation import MAX_UNITS
 from apertis.gateway.units import UNITS_PER_DOLLAR, read_moment

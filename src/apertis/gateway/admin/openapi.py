@@ -35,8 +35,6 @@ _ADMIN_CHANGE = (404, 409, 413, *_ADMIN)
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """One method of one path."""
-
     id: str
     tag: str
     summary: str
@@ -101,242 +99,152 @@ _MODEL_PAGE = tuple(
 _BATCH = "/v1/messages/batches/{batch_id}"
 _KEY = "/admin/v1/keys/{key_id}"
 
-_OPERATIONS: tuple[tuple[str, str, _Operation], ...] = (
-    (
-        "/v1/messages",
-        "post",
-        _Operation(
+
+def _message(id: str, summary: str, answer: str | None = None, **more: Any) -> _Operation:
+    return _Operation(id, "messages", summary, answer, **more)
+
+
+def _state(id: str, summary: str, answer: str | None = None, **more: Any) -> _Operation:
+    unless: dict[str, Any] = {"refusals": _ALWAYS, "open": True}
+    return _Operation(id, "operation", summary, answer, **(unless | more))
+
+
+def _change(id: str, summary: str, body: str | None = None, **more: Any) -> _Operation:
+    return _Operation(id, "admin", summary, "KeyView", body, _ADMIN_CHANGE, **more)
+
+
+def _read(
+    id: str, summary: str, answer: str, *also: int, parameters: tuple[Json, ...] = ()
+) -> _Operation:
+    return _Operation(
+        id, "admin", summary, answer, refusals=(*also, *_ADMIN), parameters=parameters
+    )
+
+
+_OPERATIONS: dict[str, dict[str, _Operation]] = {
+    "/v1/messages": {
+        "post": _message(
             "createMessage",
-            "messages",
             "The model's response, whole or as a stream of events.",
             "Message",
-            "MessagesRequest",
-        ),
-    ),
-    (
-        "/v1/messages/count_tokens",
-        "post",
-        _Operation(
+            body="MessagesRequest",
+        )
+    },
+    "/v1/messages/count_tokens": {
+        "post": _message(
             "countTokens",
-            "messages",
             "How many input tokens a request has.",
             "CountTokens",
-            "CountTokensRequest",
-        ),
-    ),
-    (
-        "/v1/messages/batches",
-        "get",
-        _Operation("listBatches", "messages", "The key's batches.", "BatchList"),
-    ),
-    (
-        "/v1/messages/batches",
-        "post",
-        _Operation("createBatch", "messages", "A new batch.", "Batch", "BatchRequest"),
-    ),
-    (_BATCH, "get", _Operation("getBatch", "messages", "One batch.", "Batch")),
-    (_BATCH, "delete", _Operation("deleteBatch", "messages", "The batch is deleted.", "Deleted")),
-    (
-        _BATCH + "/cancel",
-        "post",
-        _Operation("cancelBatch", "messages", "The batch is being canceled.", "Batch"),
-    ),
-    (
-        _BATCH + "/results",
-        "get",
-        _Operation(
-            "readBatchResults",
-            "messages",
-            "The results, a JSON object a line.",
-            media="application/x-jsonl",
-        ),
-    ),
-    (
-        "/v1/models",
-        "get",
-        _Operation(
+            body="CountTokensRequest",
+        )
+    },
+    "/v1/messages/batches": {
+        "get": _message("listBatches", "The key's batches.", "BatchList"),
+        "post": _message("createBatch", "A new batch.", "Batch", body="BatchRequest"),
+    },
+    _BATCH: {
+        "get": _message("getBatch", "One batch.", "Batch"),
+        "delete": _message("deleteBatch", "The batch is deleted.", "Deleted"),
+    },
+    _BATCH + "/cancel": {"post": _message("cancelBatch", "The batch is being canceled.", "Batch")},
+    _BATCH + "/results": {
+        "get": _message(
+            "readBatchResults", "The results, a JSON object a line.", media="application/x-jsonl"
+        )
+    },
+    "/v1/models": {
+        "get": _Operation(
             "listModels",
             "models",
             "The models that the key may use.",
             "ModelList",
             parameters=_MODEL_PAGE,
             refusals=(400, *_WITH_KEY),
-        ),
-    ),
-    (
-        "/v1/models/{model_id}",
-        "get",
-        _Operation("getModel", "models", "One model.", "Model", refusals=(404, *_WITH_KEY)),
-    ),
-    (
-        "/api/user/token",
-        "get",
-        _Operation("readToken", "account", "The calling key's quota.", "Token", refusals=_WITH_KEY),
-    ),
-    (
-        "/",
-        "get",
-        _Operation(
-            "readHome",
-            "operation",
-            "What this is; by `Accept` as JSON or as a page too.",
-            media="text/plain",
-            refusals=_ALWAYS,
-            open=True,
-        ),
-    ),
-    (
-        "/api/hello",
-        "get",
-        _Operation(
-            "hello", "operation", "The gateway is there.", "Status", refusals=_ALWAYS, open=True
-        ),
-    ),
-    (
-        "/healthz",
-        "get",
-        _Operation(
-            "isAlive", "operation", "The process is alive.", "Status", refusals=_ALWAYS, open=True
-        ),
-    ),
-    (
-        "/readyz",
-        "get",
-        _Operation(
+        )
+    },
+    "/v1/models/{model_id}": {
+        "get": _Operation("getModel", "models", "One model.", "Model", refusals=(404, *_WITH_KEY))
+    },
+    "/api/user/token": {
+        "get": _Operation(
+            "readToken", "account", "The calling key's quota.", "Token", refusals=_WITH_KEY
+        )
+    },
+    "/": {
+        "get": _state(
+            "readHome", "What this is; by `Accept` as JSON or as a page too.", media="text/plain"
+        )
+    },
+    "/api/hello": {"get": _state("hello", "The gateway is there.", "Status")},
+    "/healthz": {"get": _state("isAlive", "The process is alive.", "Status")},
+    "/readyz": {
+        "get": _state(
             "isReady",
-            "operation",
             "The store and at least one upstream can be used.",
             "Status",
-            refusals=_ALWAYS,
-            open=True,
             otherwise=(503, "No request can be served now; `reason` says why.", "Status"),
-        ),
-    ),
-    (
-        "/metrics",
-        "get",
-        _Operation(
+        )
+    },
+    "/metrics": {
+        "get": _state(
             "readMetrics",
-            "operation",
             "Metrics for Prometheus; from another machine for an administrator's key.",
             media="text/plain",
             refusals=_WITH_KEY,
+            open=False,
+        )
+    },
+    "/openapi.json": {"get": _state("readOpenApi", "This document.", "Document")},
+    "/admin/v1/keys": {
+        "get": _read("listKeys", "Keys, in pages.", "KeyPage", parameters=LIST_PARAMETERS),
+        "post": _change(
+            "createKey", "The new key; its secret is in this response only.", "NewKeyFields"
         ),
-    ),
-    (
-        "/openapi.json",
-        "get",
-        _Operation(
-            "readOpenApi", "operation", "This document.", "Document", refusals=_ALWAYS, open=True
-        ),
-    ),
-    (
-        "/admin/v1/keys",
-        "get",
-        _Operation(
-            "listKeys",
-            "admin",
-            "Keys, in pages.",
-            "KeyPage",
-            parameters=tuple(LIST_PARAMETERS),
-            refusals=_ADMIN,
-        ),
-    ),
-    (
-        "/admin/v1/keys",
-        "post",
-        _Operation(
-            "createKey",
-            "admin",
-            "The new key; its secret is in this response only.",
-            "KeyView",
-            "NewKeyFields",
-            refusals=_ADMIN_CHANGE,
-        ),
-    ),
-    (_KEY, "get", _Operation("getKey", "admin", "One key.", "KeyView", refusals=(404, *_ADMIN))),
-    (
-        _KEY,
-        "patch",
-        _Operation(
-            "changeKey",
-            "admin",
-            "The key with the fields that were given.",
-            "KeyView",
-            "KeyFields",
-            refusals=_ADMIN_CHANGE,
-        ),
-    ),
-    (
-        _KEY,
-        "delete",
-        _Operation("deleteKey", "admin", "The deleted key.", "KeyView", refusals=_ADMIN_CHANGE),
-    ),
-    (
-        _KEY + "/rotate",
-        "post",
-        _Operation(
+    },
+    _KEY: {
+        "get": _read("getKey", "One key.", "KeyView", 404),
+        "patch": _change("changeKey", "The key with the fields that were given.", "KeyFields"),
+        "delete": _change("deleteKey", "The deleted key."),
+    },
+    _KEY + "/rotate": {
+        "post": _change(
             "rotateKey",
-            "admin",
             "The key with its new secret, which is in this response only.",
-            "KeyView",
             "RotateFields",
-            refusals=_ADMIN_CHANGE,
             optional_body=True,
-        ),
-    ),
-    (
-        _KEY + "/enable",
-        "post",
-        _Operation("enableKey", "admin", "The enabled key.", "KeyView", refusals=_ADMIN_CHANGE),
-    ),
-    (
-        _KEY + "/disable",
-        "post",
-        _Operation("disableKey", "admin", "The disabled key.", "KeyView", refusals=_ADMIN_CHANGE),
-    ),
-    (
-        "/admin/v1/usage",
-        "get",
-        _Operation(
+        )
+    },
+    _KEY + "/enable": {"post": _change("enableKey", "The enabled key.")},
+    _KEY + "/disable": {"post": _change("disableKey", "The disabled key.")},
+    "/admin/v1/usage": {
+        "get": _read(
             "reportUsage",
-            "admin",
             "Requests, errors, tokens by class and cost.",
             "UsageReport",
-            parameters=tuple(USAGE_PARAMETERS),
-            refusals=(404, 409, *_ADMIN),
-        ),
-    ),
-    (
-        "/admin/v1/upstreams",
-        "get",
-        _Operation(
-            "listUpstreams", "admin", "How the upstreams fare.", "UpstreamList", refusals=_ADMIN
-        ),
-    ),
-    (
-        "/admin/v1/cache",
-        "delete",
-        _Operation(
+            404,
+            409,
+            parameters=USAGE_PARAMETERS,
+        )
+    },
+    "/admin/v1/upstreams": {
+        "get": _read("listUpstreams", "How the upstreams fare.", "UpstreamList")
+    },
+    "/admin/v1/cache": {
+        "delete": _read(
             "purgeCache",
-            "admin",
             "The number of removed responses.",
             "Purged",
-            parameters=tuple(CACHE_PARAMETERS),
-            refusals=(404, 409, *_ADMIN),
-        ),
-    ),
-)
+            404,
+            409,
+            parameters=CACHE_PARAMETERS,
+        )
+    },
+}
 
-
-def _paths() -> Json:
-    paths: Json = {}
-    for path, method, operation in _OPERATIONS:
-        paths.setdefault(path, {})[method] = operation.json(path)
-    return paths
-
-
-PATHS = _paths()
+PATHS: Json = {
+    path: {method: operation.json(path) for method, operation in methods.items()}
+    for path, methods in _OPERATIONS.items()
+}
 
 
 _DESCRIPTION = """\

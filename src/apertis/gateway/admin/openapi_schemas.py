@@ -47,10 +47,9 @@ def _described(type: type[msgspec.Struct]) -> Json:
     return described
 
 
-def _query_parameters(type: type[msgspec.Struct]) -> list[Json]:
-    """Describe the fields of a query string."""
+def _query_parameters(type: type[msgspec.Struct]) -> tuple[Json, ...]:
     schema = _described(type)
-    return [
+    return tuple(
         {
             "name": name,
             "in": "query",
@@ -59,7 +58,7 @@ def _query_parameters(type: type[msgspec.Struct]) -> list[Json]:
             "schema": {key: value for key, value in shape.items() if key != "description"},
         }
         for name, shape in schema["properties"].items()
-    ]
+    )
 
 
 def _object(required: Json, optional: Json | None = None, **more: Any) -> Json:
@@ -105,10 +104,7 @@ _FALLBACK: Json = {
     "fallback_enabled": {"type": "boolean"},
 }
 _MESSAGES_REQUEST = _object(
-    {
-        **_COUNT_TOKENS_REQUEST["properties"],
-        "max_tokens": {"type": "integer", "minimum": 1},
-    },
+    {**_COUNT_TOKENS_REQUEST["properties"], "max_tokens": {"type": "integer", "minimum": 1}},
     {"stream": {"type": "boolean"}, **_FALLBACK},
     description="A request of the Messages API. `fallback_*` are the gateway's own fields; all "
     "others reach the upstream as they came.",

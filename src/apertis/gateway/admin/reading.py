@@ -82,8 +82,6 @@ def _refusal_of(message: str, type: type[msgspec.Struct], forbidden: Mapping[str
 
 
 def _in_words(message: str) -> str:
-    """Turn msgspec's sentence into one about JSON."""
-
     def words(match: re.Match[str]) -> str:
         return " or ".join(_WORDS.get(name, name) for name in match[1].split(" | "))
 
@@ -121,7 +119,7 @@ def page_of(records: Iterable[KeyRecord], asked: ListFields) -> PageOfKeys | Ref
     """Cut the page that is asked for; `has_more` counts in the direction of the asking."""
     if asked.after_id is not None and asked.before_id is not None:
         return invalid_parameter("before_id", "Give 'after_id' or 'before_id', not both")
-    ordered = sorted(records, key=lambda record: (record.created_at, record.id))
+    ordered = sorted(records, key=lambda record: (record.created_at, record.sequence, record.id))
     border = asked.after_id or asked.before_id
     if border is not None:
         at = next((i for i, record in enumerate(ordered) if record.id == border), None)

@@ -14,14 +14,7 @@ from apertis.gateway.admin.keys import find_key
 from apertis.gateway.admin.reading import nearest
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.store.records import UsageQuery, UsageRow
-from apertis.gateway.units import (
-    Dollars,
-    Time,
-    iso,
-    read_moment,
-    read_span,
-    usd,
-)
+from apertis.gateway.units import Dollars, Time, iso, read_moment, read_span, usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -147,10 +140,7 @@ async def report(
         rows = with_empty_days(rows, query, now)
     totals = await usage.report(
         UsageQuery(
-            since_ms=query.since_ms,
-            until_ms=query.until_ms,
-            keys=query.keys,
-            models=query.models,
+            since_ms=query.since_ms, until_ms=query.until_ms, keys=query.keys, models=query.models
         )
     )
     return Report(

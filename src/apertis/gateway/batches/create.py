@@ -56,8 +56,6 @@ Places = list[dict[str, "Target"]]
 
 @dataclass(slots=True)
 class _Order:
-    """A batch that is about to be sent."""
-
     progress: Progress
     key: Key
     request: Request
@@ -193,7 +191,6 @@ class BatchCreation:
                 key.account.settle(units, 0)
 
     async def _send(self, order: _Order) -> tuple[WholeAnswer | Refusal, Mapping[str, Target]]:
-        """Send the batch to the first upstream that takes it."""
         request, body = order.request, order.body
         path = f"{request.path}?{request.query}" if request.query else request.path
         answer: WholeAnswer | Refusal = upstream_error("there was no response")

@@ -6,7 +6,7 @@ A client follows `results_url` with its own key, so it has to lead back here.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import parse_qs, quote
 
 import msgspec
@@ -18,6 +18,8 @@ from apertis.sansio.slices import Shape, read_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from apertis.gateway.store.records import Batch
 
 BATCHES_PATH = "/v1/messages/batches"
 _HOST = re.compile(r"[A-Za-z0-9._~\[\]:-]{1,255}")
@@ -125,18 +127,10 @@ _USUAL = 20
 _MOST = 1000
 
 
-class _HasId(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-T = TypeVar("T", bound=_HasId)
-
-
-class PageOfBatches(NamedTuple, Generic[T]):
+class PageOfBatches(NamedTuple):
     """A part of a list."""
 
-    entries: Sequence[T]
+    entries: Sequence[Batch]
     has_more: bool
     """True if there are more in the direction that was asked for."""
 
@@ -151,7 +145,7 @@ class PageOfBatches(NamedTuple, Generic[T]):
         return self.entries[-1].id if self.entries else None
 
 
-def page_of(entries: Sequence[T], query: str) -> PageOfBatches[T] | Refusal:
+def page_of(entries: Sequence[Batch], query: str) -> PageOfBatches | Refusal:
     """Cut the page that a query asks for: `limit` (1 to 1,000, else 20), `after_id`, `before_id`.
 
     An id that is not in the list is rejected: whoever goes on from there would miss something.

@@ -244,7 +244,6 @@ class BatchRoutes:
                 self._collected.add(batch.id)
 
     def _own(self, request: Request, answer: WholeAnswer | Refusal) -> WholeAnswer | Refusal:
-        """Return the answer with links that lead back here."""
         if isinstance(answer, Refusal) or answer.status != 200:
             return answer
         description = describe(answer.body)

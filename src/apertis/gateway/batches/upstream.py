@@ -127,7 +127,6 @@ class BatchCalls:
 
 
 def _unfit(progress: Progress | None, answer: UpstreamAnswer, outcome: Outcome) -> Refusal | None:
-    """Return the error in place of a response that is not for the caller."""
     refusal = None
     if 300 <= answer.status < 400:
         refusal = upstream_redirect(answer.status)

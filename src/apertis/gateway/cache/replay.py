@@ -101,7 +101,6 @@ def _events(fields: _Fields, blocks: list[_Fields], usage: _Fields) -> Iterator[
 
 
 def _beginning(fields: _Fields, usage: _Fields) -> _Fields:
-    """Return the message before its first block."""
     changed: dict[str, bytes] = dict.fromkeys(_ENDING[:3], b"null")
     written = usage.get("output_tokens", b"")
     started = {"output_tokens": b"1"} if written.isdigit() and written != b"0" else {}

@@ -92,8 +92,6 @@ class Catalogue:
 
 
 class _Source:
-    """The models of one upstream."""
-
     def __init__(
         self, models: tuple[ModelSettings, ...], upstream: Upstream, usual: Mapping[str, Document]
     ) -> None:

@@ -59,7 +59,6 @@ def document_of(id: str) -> Document:
 
 
 def _whole(id: str, given: Document) -> Document:
-    """Return the given fields, completed by the missing ones of the superset."""
     created = _created(id, given)
     name = _text(given, "display_name") or _text(given, "name") or id
     known_owner = "claude" in id or "anthropic" in id

@@ -6,31 +6,10 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-class Source(Protocol):
-    """A file, a variable or an option."""
-
-    @property
-    def base(self) -> Path:
-        """The directory that its relative paths are relative to."""
-        ...
-
-    def label(self, path: TomlPath) -> str:
-        """Return the beginning of a message about a value."""
-        ...
-
-    def origin(self, path: TomlPath) -> str:
-        """Return a few words that say where the value was read."""
-        ...
-
-    def line(self, path: TomlPath) -> int:
-        """Return the line of the value, 0 where there are no lines."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -80,8 +59,11 @@ class Named:
         return self.name
 
     def line(self, path: TomlPath) -> int:  # noqa: ARG002
-        """Return no line."""
+        """Return 0: there are no lines."""
         return 0
+
+
+Source = FileSource | Named
 
 
 @dataclass(frozen=True)
@@ -216,7 +198,6 @@ class TomlLines:
         return path
 
     def _keys(self, end: str) -> list[str]:
-        """Return the parts of a dotted key."""
         keys: list[str] = []
         while self._token not in {end, ""}:
             token = self._advance()
@@ -245,7 +226,6 @@ class TomlLines:
             self._advance()
 
     def _elements(self, path: TomlPath, end: str) -> None:
-        """Yield the elements of an array or an inline table."""
         index = 0
         while self._token not in {end, ""}:
             if self._token in {",", "\n"}:
@@ -260,7 +240,6 @@ class TomlLines:
 
 
 def _tokens(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the tokens without comments, each with the line on which it begins."""
     line, counted = 1, 0
     for match in _TOKEN.finditer(text):
         line += text.count("\n", counted, match.start())

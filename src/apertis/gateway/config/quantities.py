@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apertis.gateway.config.kinds import Kind, UnfitError, quoted
 from apertis.limiting.rates import Rate, parse_rate
@@ -24,7 +23,6 @@ _MAX_DOLLARS = Decimal(1_000_000)
 
 
 def _numeric(text: str) -> object:
-    """Return a number where the text is one."""
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         return int(text)
     try:
@@ -37,190 +35,118 @@ def _is_number(given: object) -> bool:
     return isinstance(given, int | float | Decimal) and not isinstance(given, bool)
 
 
-@dataclass(frozen=True)
-class Whole(Kind):
-    """A whole number between two bounds."""
+def whole(
+    least: int = 0, most: int | None = None, noun: str = "a whole number", note: str = ""
+) -> Kind:
+    """Make the kind of a whole number between two bounds."""
 
-    least: int = 0
-    most: int | None = None
-    noun: str = "a whole number"
-    note: str = ""
-
-    @property
-    def expected(self) -> str:
-        """The bounds."""
-        if self.most is None:
-            return f"{self.noun}, {self.least} or more{self.note}"
-        return f"{self.noun} from {self.least} to {self.most}{self.note}"
-
-    def read(self, given: object, base: Path) -> int:  # noqa: ARG002
-        """Return the number."""
-        if not isinstance(given, int) or isinstance(given, bool) or given < self.least:
+    def read(given: object, _: Path) -> int:
+        if not isinstance(given, int) or isinstance(given, bool) or given < least:
             raise UnfitError
-        if self.most is not None and given > self.most:
+        if most is not None and given > most:
             raise UnfitError
         return given
 
-    def parse(self, text: str) -> object:
-        """Return the number that the text writes."""
-        return _numeric(text)
-
-    def write(self, value: int) -> str:
-        """Return its digits."""
-        return str(value)
+    bounds = f", {least} or more" if most is None else f" from {least} to {most}"
+    return Kind(f"{noun}{bounds}{note}", read, str, _numeric)
 
 
-@dataclass(frozen=True)
-class Number(Kind):
-    """A number that is not negative; zero stands for none."""
-
-    has_none = True
-
-    @property
-    def expected(self) -> str:
-        """The bounds."""
-        return "a number, 0 or more (0: none)"
-
-    def read(self, given: object, base: Path) -> float | None:  # noqa: ARG002
-        """Return the number, None for zero."""
-        if not _is_number(given):
-            raise UnfitError
-        number = float(given)  # type: ignore[arg-type]
-        if not 0 <= number < math.inf:
-            raise UnfitError
-        return number or None
-
-    def parse(self, text: str) -> object:
-        """Return the number that the text writes."""
-        return _numeric(text)
-
-    def write(self, value: float | None) -> str:
-        """Return its digits."""
-        return _digits(value or 0.0)
+def _digits(value: float | None) -> str:
+    number = value or 0.0
+    return str(int(number)) if number == int(number) else repr(number)
 
 
-@dataclass(frozen=True)
-class Duration(Kind):
-    """Seconds, as a number or with a unit."""
+def _number(given: Any, _: Path) -> float | None:
+    if not _is_number(given) or not 0 <= float(given) < math.inf:
+        raise UnfitError
+    return float(given) or None
 
-    least: float = 0.0
-    positive: bool = True
 
-    @property
-    def expected(self) -> str:
-        """The accepted syntax."""
-        bound = "above 0" if self.positive else "0 or more"
-        return f'a number of seconds {bound}, or a text such as "500ms", "90s", "5m" or "1h"'
+# Zero stands for none.
+NUMBER = Kind("a number, 0 or more (0: none)", _number, _digits, _numeric, has_none=True)
 
-    def read(self, given: object, base: Path) -> float:  # noqa: ARG002
-        """Return the seconds."""
+
+def duration(*, positive: bool = True) -> Kind:
+    """Make the kind of seconds, as a number or with a unit."""
+
+    def read(given: Any, _: Path) -> float:
         if isinstance(given, str) and (match := _DURATION.fullmatch(given)):
             seconds = float(match[1]) * _DURATIONS[match[2]]
         elif _is_number(given):
-            seconds = float(given)  # type: ignore[arg-type]
+            seconds = float(given)
         else:
             raise UnfitError
-        if not 0 <= seconds < math.inf or (self.positive and seconds == 0):
+        if not 0 <= seconds < math.inf or (positive and seconds == 0):
             raise UnfitError
         return seconds
 
-    def parse(self, text: str) -> object:
-        """Return the number that the text writes, or the text with its unit."""
-        return _numeric(text)
-
-    def write(self, value: float) -> str:
-        """Return the seconds."""
-        return _digits(value)
+    bound = "above 0" if positive else "0 or more"
+    expected = f'a number of seconds {bound}, or a text such as "500ms", "90s", "5m" or "1h"'
+    return Kind(expected, read, _digits, _numeric)
 
 
-def _digits(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
+def size(least: int = 1) -> Kind:
+    """Make the kind of bytes, as a number or with a unit."""
 
-
-@dataclass(frozen=True)
-class Size(Kind):
-    """Bytes, as a number or with a unit."""
-
-    least: int = 1
-
-    @property
-    def expected(self) -> str:
-        """The accepted syntax."""
-        return f'a number of bytes, {self.least} or more, or a text such as "32MB" or "64MiB"'
-
-    def read(self, given: object, base: Path) -> int:  # noqa: ARG002
-        """Return the bytes."""
+    def read(given: object, _: Path) -> int:
         if isinstance(given, str) and (match := _SIZE.fullmatch(given)):
-            size = int(Decimal(match[1]) * _SIZES[(match[2] or "").lower()])
+            bytes_ = int(Decimal(match[1]) * _SIZES[(match[2] or "").lower()])
         elif isinstance(given, int) and not isinstance(given, bool):
-            size = given
+            bytes_ = given
         else:
             raise UnfitError
-        if size < self.least:
+        if bytes_ < least:
             raise UnfitError
-        return size
+        return bytes_
 
-    def write(self, value: int) -> str:
-        """Return the bytes, in a unit where that is exact."""
-        for unit in ("gi", "mi", "ki"):
-            if value and value % _SIZES[unit] == 0:
-                return quoted(f"{value // _SIZES[unit]}{unit.capitalize()}B")
-        return str(value)
+    expected = f'a number of bytes, {least} or more, or a text such as "32MB" or "64MiB"'
+    return Kind(expected, read, _write_size)
 
 
-@dataclass(frozen=True)
-class RateLimit(Kind):
-    """So many in so long; zero stands for no limit."""
-
-    has_none = True
-
-    @property
-    def expected(self) -> str:
-        """The accepted syntax."""
-        return 'a rate such as "1500/3m" (units s, m, h, d), or "0" for no limit'
-
-    def read(self, given: object, base: Path) -> Rate | None:  # noqa: ARG002
-        """Return the rate."""
-        if given == 0 and not isinstance(given, bool):
-            return None
-        if not isinstance(given, str):
-            raise UnfitError
-        try:
-            return parse_rate(given)
-        except ValueError:
-            raise UnfitError from None
-
-    def write(self, value: Rate | None) -> str:
-        """Return the rate as it is written."""
-        return quoted("0" if value is None else str(value))
+def _write_size(value: int) -> str:
+    """Return the bytes, in a unit where that is exact."""
+    for unit in ("gi", "mi", "ki"):
+        if value and value % _SIZES[unit] == 0:
+            return quoted(f"{value // _SIZES[unit]}{unit.capitalize()}B")
+    return str(value)
 
 
-@dataclass(frozen=True)
-class Money(Kind):
-    """An exact amount of dollars."""
+def _rate(given: object, _: Path) -> Rate | None:
+    if given == 0 and not isinstance(given, bool):
+        return None
+    if not isinstance(given, str):
+        raise UnfitError
+    try:
+        return parse_rate(given)
+    except ValueError:
+        raise UnfitError from None
 
-    @property
-    def expected(self) -> str:
-        """The bounds."""
-        return f"an amount of dollars from 0 to {_MAX_DOLLARS:,}, a multiple of {MONEY_STEP:f}"
 
-    def read(self, given: object, base: Path) -> Decimal:  # noqa: ARG002
-        """Return the amount."""
-        # A float has been rounded already; the readers keep the digits that were written.
-        if isinstance(given, bool) or not isinstance(given, str | int | Decimal):
-            raise UnfitError
-        try:
-            amount = Decimal(given)
-        except InvalidOperation:
-            raise UnfitError from None
-        if not amount.is_finite() or not 0 <= amount <= _MAX_DOLLARS or amount % MONEY_STEP:
-            raise UnfitError
-        return abs(amount)
+# So many in so long; zero stands for no limit.
+RATE_LIMIT = Kind(
+    'a rate such as "1500/3m" (units s, m, h, d), or "0" for no limit',
+    _rate,
+    lambda value: quoted("0" if value is None else str(value)),
+    has_none=True,
+)
 
-    def parse(self, text: str) -> object:
-        """Return the digits that were written."""
-        return text
 
-    def write(self, value: Decimal) -> str:
-        """Return the digits, as text so that nobody rounds them."""
-        return quoted(f"{value:f}")
+def _money(given: object, _: Path) -> Decimal:
+    # A float has been rounded already; the readers keep the digits that were written.
+    if isinstance(given, bool) or not isinstance(given, str | int | Decimal):
+        raise UnfitError
+    try:
+        amount = Decimal(given)
+    except InvalidOperation:
+        raise UnfitError from None
+    if not amount.is_finite() or not 0 <= amount <= _MAX_DOLLARS or amount % MONEY_STEP:
+        raise UnfitError
+    return abs(amount)
+
+
+# An exact amount, written as a text so that nobody rounds it.
+MONEY = Kind(
+    f"an amount of dollars from 0 to {_MAX_DOLLARS:,}, a multiple of {MONEY_STEP:f}",
+    _money,
+    lambda value: quoted(f"{value:f}"),
+)

@@ -13,18 +13,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from apertis.gateway.config.kinds import (
-    BaseUrl,
-    Choice,
-    DatabaseUrl,
-    Flag,
+    BASE_URL,
+    DATABASE_URL,
+    FLAG,
+    NETWORK,
+    WEB_ORIGIN,
     Kind,
-    Location,
-    Names,
-    Network,
-    Text,
-    WebOrigin,
+    choice,
+    location,
+    names,
+    text,
 )
-from apertis.gateway.config.quantities import Duration, Money, Number, RateLimit, Size, Whole
+from apertis.gateway.config.quantities import MONEY, NUMBER, RATE_LIMIT, duration, size, whole
 from apertis.gateway.config.secret import Secret  # noqa: TC001 - as above.
 from apertis.limiting.rates import Rate
 
@@ -44,38 +44,38 @@ _PER_KEY = Rate(3000, 60)
 class ServerSettings:
     """Listening addresses, TLS, connections and limits of requests."""
 
-    host: Annotated[str, Text("an address or a host name")] = "127.0.0.1"
+    host: Annotated[str, text("an address or a host name")] = "127.0.0.1"
     """Address to listen on. The default is reached from this machine only; `0.0.0.0` and `::`
     are all addresses of the machine."""
-    port: Annotated[int, Whole(0, 65535, "a port")] = 8000
+    port: Annotated[int, whole(0, 65535, "a port")] = 8000
     """Port to listen on; 0 picks a free one."""
-    tls_certificate: Annotated[Path | None, Location("the path of a PEM file")] = None
+    tls_certificate: Annotated[Path | None, location("the path of a PEM file")] = None
     """Certificate chain (PEM) to serve HTTPS with. Needs `tls_key`."""
-    tls_key: Annotated[Path | None, Location("the path of a PEM file")] = None
+    tls_key: Annotated[Path | None, location("the path of a PEM file")] = None
     """Private key (PEM) of the certificate."""
-    trusted_proxies: Annotated[tuple[str, ...], Names(Network(), "addresses and networks")] = ()
+    trusted_proxies: Annotated[tuple[str, ...], names(NETWORK, "addresses and networks")] = ()
     """Addresses and networks of the proxies in front of the gateway. Only what they say in
     `X-Forwarded-For` is believed, and in `X-Forwarded-Proto`, `-Host` and `-Prefix` when a link to
     the results of a batch is made; for everybody else the client is the peer of the connection."""
-    allowed_origins: Annotated[tuple[str, ...], Names(WebOrigin(), "origins")] = ()
+    allowed_origins: Annotated[tuple[str, ...], names(WEB_ORIGIN, "origins")] = ()
     """Origins of the web pages that may call `/v1/*` from a browser, such as
     `https://chat.example.com`; `*` lets every page. A page needs a key as everybody does, and what
     is in a page, its visitors can read."""
-    max_body_bytes: Annotated[int, Size()] = MAX_BODY_BYTES
+    max_body_bytes: Annotated[int, size()] = MAX_BODY_BYTES
     """Largest request body, also of one that comes compressed. The default is the API's own
     limit."""
-    body_timeout_seconds: Annotated[float, Duration()] = 60.0
+    body_timeout_seconds: Annotated[float, duration()] = 60.0
     """Longest wait between two pieces of a request's body."""
-    body_total_timeout_seconds: Annotated[float, Duration()] = 600.0
+    body_total_timeout_seconds: Annotated[float, duration()] = 600.0
     """Longest time that a request's body may take as a whole."""
-    stop_seconds: Annotated[float, Duration(positive=False)] = 30.0
+    stop_seconds: Annotated[float, duration(positive=False)] = 30.0
     """Time that a stop allows for running requests to finish."""
-    workers: Annotated[int, Whole(1)] = 1
+    workers: Annotated[int, whole(1)] = 1
     """Processes. Only 1 works: limits and quotas are counted inside the process."""
-    ping_seconds: Annotated[float, Duration()] = 15.0
+    ping_seconds: Annotated[float, duration()] = 15.0
     """Silence of an upstream after which a streaming caller is sent a `ping` event."""
     anthropic_version: Annotated[
-        str, Text("a version such as 2023-06-01", r"\d{4}-\d{2}-\d{2}")
+        str, text("a version such as 2023-06-01", r"\d{4}-\d{2}-\d{2}")
     ] = "2023-06-01"
     """`anthropic-version` that is sent upstream when a caller sends none. A caller's own passes
     unchanged."""
@@ -98,11 +98,11 @@ class ServerSettings:
 class StoreSettings:
     """The location of the gateway's data."""
 
-    data: Annotated[Path, Location()]
+    data: Annotated[Path, location()]
     """Directory of the database, the usage journal and the lock. A path that ends in `.db`,
     `.sqlite` or `.sqlite3` is the database file itself; the rest is kept beside it. Default: the
     platform's directory for the data of programs, such as `~/.local/share/apertis`."""
-    url: Annotated[str | None, DatabaseUrl()] = field(default=None, repr=False)
+    url: Annotated[str | None, DATABASE_URL] = field(default=None, repr=False)
     """PostgreSQL database to use instead of SQLite. The usage journal stays below `data`. A
     password belongs into the variable `APERTIS_STORE_URL`, or into PostgreSQL's own `PGPASSWORD`
     and `~/.pgpass`, rather than into the file."""
@@ -124,13 +124,13 @@ class StoreSettings:
 class LimitSettings:
     """Rate limits. A key may have limits of its own."""
 
-    per_address: Annotated[Rate | None, RateLimit()] = _PER_ADDRESS
+    per_address: Annotated[Rate | None, RATE_LIMIT] = _PER_ADDRESS
     """Requests of one client address."""
-    per_key: Annotated[Rate | None, RateLimit()] = _PER_KEY
+    per_key: Annotated[Rate | None, RATE_LIMIT] = _PER_KEY
     """Requests of one key."""
-    tokens_per_minute: Annotated[int, Whole(note=" (0: no limit)")] = 0
+    tokens_per_minute: Annotated[int, whole(note=" (0: no limit)")] = 0
     """Tokens of one key in a minute, input and output together."""
-    in_flight: Annotated[int, Whole(note=" (0: no limit)")] = 0
+    in_flight: Annotated[int, whole(note=" (0: no limit)")] = 0
     """Requests of one key at the same time."""
 
 
@@ -138,10 +138,10 @@ class LimitSettings:
 class MoneySettings:
     """Billing of requests with an unknown price, and of those that somebody else pays for."""
 
-    unpriced: Annotated[Literal["refuse", "free"], Choice(("refuse", "free"))] = "refuse"
+    unpriced: Annotated[Literal["refuse", "free"], choice("refuse", "free")] = "refuse"
     """Response to a key with a quota for a model that has no price: `refuse` returns an error,
     `free` allows the request at no cost."""
-    billing_policy: Annotated[Literal["booked", "free"], Choice(("booked", "free"))] = "booked"
+    billing_policy: Annotated[Literal["booked", "free"], choice("booked", "free")] = "booked"
     """Cost of a request to a key whose `billing_policy` bills somebody else: `booked` is the
     usual cost, `free` is nothing. The record is marked in either case."""
 
@@ -150,24 +150,24 @@ class MoneySettings:
 class RoutingSettings:
     """Selection of upstreams, timeouts and failover."""
 
-    connect_timeout_seconds: Annotated[float, Duration()] = 10.0
+    connect_timeout_seconds: Annotated[float, duration()] = 10.0
     """Longest wait for a connection to an upstream, TLS included."""
-    first_byte_timeout_seconds: Annotated[float, Duration()] = 600.0
+    first_byte_timeout_seconds: Annotated[float, duration()] = 600.0
     """Longest wait for the first byte of an upstream's response."""
-    idle_timeout_seconds: Annotated[float, Duration()] = 300.0
+    idle_timeout_seconds: Annotated[float, duration()] = 300.0
     """Longest silence within an upstream's response."""
-    fallback_timeout_ms: Annotated[int, Whole(5000, 300_000, "milliseconds")] = 30_000
+    fallback_timeout_ms: Annotated[int, whole(5000, 300_000, "milliseconds")] = 30_000
     """Wait for the first content of a model's response before the next fallback model is tried,
     where neither the request nor the key says it."""
-    fallback_enabled: Annotated[bool, Flag()] = False
+    fallback_enabled: Annotated[bool, FLAG] = False
     """Use `fallback_models` where neither the request nor the key decides it."""
-    affinity: Annotated[bool, Flag()] = True
+    affinity: Annotated[bool, FLAG] = True
     """Keep a conversation on its upstream, so that prompt caches are hit."""
-    affinity_seconds: Annotated[int, Whole(1, noun="seconds")] = 3600
+    affinity_seconds: Annotated[int, whole(1, noun="seconds")] = 3600
     """Time that a conversation's upstream is remembered after its last request."""
-    breaker_failures: Annotated[int, Whole(1)] = 5
+    breaker_failures: Annotated[int, whole(1)] = 5
     """Failures in a row after which an upstream is left alone."""
-    breaker_open_seconds: Annotated[float, Duration()] = 30.0
+    breaker_open_seconds: Annotated[float, duration()] = 30.0
     """Time that an open breaker waits before one request probes the upstream."""
 
 
@@ -175,11 +175,11 @@ class RoutingSettings:
 class CacheSettings:
     """The response cache, for keys that have it switched on and requests that ask for it."""
 
-    max_bytes: Annotated[int, Size(0)] = 64 * 2**20
+    max_bytes: Annotated[int, size(0)] = 64 * 2**20
     """Memory for cached responses; 0 switches the cache off."""
-    ttl_seconds: Annotated[float, Duration()] = 300.0
+    ttl_seconds: Annotated[float, duration()] = 300.0
     """Age at which a response is forgotten."""
-    max_entry_bytes: Annotated[int, Size()] = 2**20
+    max_entry_bytes: Annotated[int, size()] = 2**20
     """Largest answer that is kept."""
 
 
@@ -187,9 +187,9 @@ class CacheSettings:
 class LogSettings:
     """The log on stderr. It never has prompts, responses or secrets."""
 
-    requests: Annotated[bool, Flag()] = True
+    requests: Annotated[bool, FLAG] = True
     """Log one line for each request."""
-    format: Annotated[Literal["auto", "json", "text"], Choice(("auto", "json", "text"))] = "auto"
+    format: Annotated[Literal["auto", "json", "text"], choice("auto", "json", "text")] = "auto"
     """Format of a line: `json` has every field, `text` is short and for people; `auto` is `text`
     on a terminal and `json` elsewhere."""
 
@@ -198,9 +198,9 @@ class LogSettings:
 class SandboxSettings:
     """Speed of the sandbox, the deterministic stand-in for Claude."""
 
-    first_token_seconds: Annotated[float, Duration(positive=False)] = 0.0
+    first_token_seconds: Annotated[float, duration(positive=False)] = 0.0
     """Delay before the first token."""
-    tokens_per_second: Annotated[float | None, Number()] = None
+    tokens_per_second: Annotated[float | None, NUMBER] = None
     """Speed of the output in tokens per second; 0 is as fast as possible."""
 
 
@@ -208,15 +208,15 @@ class SandboxSettings:
 class ModelSettings:
     """A model of an upstream. Written as a table, or as its name alone in `models = ["..."]`."""
 
-    id: Annotated[str, Text("the name of a model")]
+    id: Annotated[str, text("the name of a model")]
     """Name by which callers ask for it."""
-    aliases: Annotated[tuple[str, ...], Names(Text("the name of a model"), "names")] = ()
+    aliases: Annotated[tuple[str, ...], names(text("the name of a model"), "names")] = ()
     """Other names for the same."""
-    upstream_model: Annotated[str | None, Text("the name of a model")] = None
+    upstream_model: Annotated[str | None, text("the name of a model")] = None
     """Name by which the upstream knows it. Default: `id`."""
-    priority: Annotated[int | None, Whole(-1000, 1000)] = None
+    priority: Annotated[int | None, whole(-1000, 1000)] = None
     """Override of the upstream's value."""
-    weight: Annotated[int | None, Whole(1, 1_000_000)] = None
+    weight: Annotated[int | None, whole(1, 1_000_000)] = None
     """Override of the upstream's value."""
 
 
@@ -251,27 +251,27 @@ class UpstreamSettings:
     upstream, at `ANTHROPIC_BASE_URL` if that is set; without those it is the sandbox.
     """
 
-    name: Annotated[str, Text("letters, digits, '.', '_' and '-'", r"[A-Za-z0-9._-]{1,64}")]
+    name: Annotated[str, text("letters, digits, '.', '_' and '-'", r"[A-Za-z0-9._-]{1,64}")]
     """Its name in logs, metrics and reports."""
-    kind: Annotated[str, Choice(tuple(UPSTREAM_KINDS))] = "anthropic"
+    kind: Annotated[str, choice(*UPSTREAM_KINDS)] = "anthropic"
     """`anthropic` speaks the Messages API over HTTP; `sandbox` is the built-in stand-in."""
-    base_url: Annotated[str | None, BaseUrl()] = None
+    base_url: Annotated[str | None, BASE_URL] = None
     """URL of its API, with or without `/v1` at the end. Default for `anthropic`:
     `https://api.anthropic.com`."""
     api_key: Secret | None = None
     """Its credential: `api_key_env` names the variable of the environment that has it,
     `api_key_file` a file that has nothing else, relative to the configuration's. The credential
     itself is rejected here. `https://api.anthropic.com` needs one."""
-    auth: Annotated[Literal["x-api-key", "bearer"], Choice(("x-api-key", "bearer"))] = "x-api-key"
+    auth: Annotated[Literal["x-api-key", "bearer"], choice("x-api-key", "bearer")] = "x-api-key"
     """Header that carries the key: `x-api-key`, or `Authorization: Bearer`."""
     models: tuple[ModelSettings, ...] = ()
     """The models it serves: names, or tables `[[upstreams.models]]` as below. Default: every
     model name is passed on unchanged."""
-    priority: Annotated[int, Whole(-1000, 1000)] = 0
+    priority: Annotated[int, whole(-1000, 1000)] = 0
     """Upstreams of a lower number are tried first."""
-    weight: Annotated[int, Whole(1, 1_000_000)] = 1
+    weight: Annotated[int, whole(1, 1_000_000)] = 1
     """Share of the requests among upstreams of one priority."""
-    max_connections: Annotated[int, Whole(1, 100_000)] = 1000
+    max_connections: Annotated[int, whole(1, 100_000)] = 1000
     """Connections open at the same time; further requests wait for one."""
 
 
@@ -282,19 +282,19 @@ class PriceSettings:
     Amounts are exact: write them as text, `"0.30"`, or as numbers.
     """
 
-    input: Annotated[Decimal, Money()]
+    input: Annotated[Decimal, MONEY]
     """Input that was neither read from nor written to the prompt cache."""
-    output: Annotated[Decimal, Money()]
+    output: Annotated[Decimal, MONEY]
     """Output, thinking included."""
-    cache_read: Annotated[Decimal, Money()]
+    cache_read: Annotated[Decimal, MONEY]
     """Input read from the prompt cache. Default: a tenth of `input`."""
-    cache_write_5m: Annotated[Decimal, Money()]
+    cache_write_5m: Annotated[Decimal, MONEY]
     """Input written to the prompt cache for five minutes. Default: 1.25 times `input`."""
-    cache_write_1h: Annotated[Decimal, Money()]
+    cache_write_1h: Annotated[Decimal, MONEY]
     """Input written to the prompt cache for an hour. Default: twice `input`."""
-    web_search: Annotated[Decimal, Money()] = Decimal(10)
+    web_search: Annotated[Decimal, MONEY] = Decimal(10)
     """A thousand web searches by the server's tool."""
-    batch_percent: Annotated[int, Whole(0, 100)] = 50
+    batch_percent: Annotated[int, whole(0, 100)] = 50
     """Price of a request in a batch, in percent."""
 
 

@@ -109,7 +109,6 @@ def from_environment(reader: Reader) -> Layer:
 
 
 def _variables() -> dict[str, tuple[str, ...]]:
-    """Return every variable, with the setting that it gives."""
     found = dict[str, tuple[str, ...]](_SHORT)
     for section, kind in SECTIONS.items():
         for name in kinds_of(kind):

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from apertis.accounting.prices import OF_INPUT
-from apertis.gateway.config.kinds import Location, UnfitError
+from apertis.gateway.config.kinds import UnfitError, location
 from apertis.gateway.config.origin import Named, Origin, RawSetting
 from apertis.gateway.config.quantities import MONEY_STEP
 from apertis.gateway.config.secret import Secret
@@ -120,7 +120,7 @@ def _key_of_variable(given: RawSetting, name: str, reader: Reader) -> Secret | N
 
 def _key_of_file(given: RawSetting, name: str, reader: Reader) -> Secret | None:
     try:
-        path = Location().read(name, given.place.source.base)
+        path = location().read(name, given.place.source.base)
     except UnfitError as error:
         reader.problem(given.place, str(error) or "must be the path of a file")
         return None
@@ -220,5 +220,4 @@ def _price(given: RawSetting, reader: Reader) -> PriceSettings | None:
 
 
 def _stepped(amount: Decimal) -> Decimal:
-    """Return the amount in whole units of money, rounded up."""
     return (amount / MONEY_STEP).to_integral_value(ROUND_UP) * MONEY_STEP

@@ -57,13 +57,11 @@ async def _database_finding(location: Path | str, name: str, size: str | None) -
     database = place.connect()
     try:
         is_current = await is_at_head(database, place)
-        async with database.writing() as connection:
-            # The transaction begins for writing, and ends without having written.
-            await connection.execute(text("SELECT 1"))
+        # The transaction begins for writing, and ends without having written.
+        await database.write(lambda connection: connection.execute(text("SELECT 1")))
         if size is None:
-            async with database.reading() as connection:
-                bytes_ = text("SELECT pg_database_size(current_database())")
-                size = _megabytes((await connection.execute(bytes_)).scalar_one())
+            bytes_ = text("SELECT pg_database_size(current_database())")
+            size = _megabytes(await database.read(lambda at: at.execute(bytes_).scalar_one()))
     except StoreUnavailableError as error:
         advice = "see that the database is up, and that this user may read and write it"
         return fail("store", f"{name}: {error.message}", advice)

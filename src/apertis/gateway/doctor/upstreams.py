@@ -43,7 +43,6 @@ async def _finding(
 
 
 def _exposed_key(upstream: UpstreamSettings) -> Finding | None:
-    """Return whether other users of the machine can read the key's file."""
     key = upstream.api_key
     if key is None or key.setting != "api_key_file" or os.name != "posix":
         return None

@@ -36,7 +36,8 @@ class Account:
 
         A reservation of 0 is granted as long as the quota is not overspent.
         """
-        if self.quota is not None and self.used + self.set_aside + units > self.quota:
+        quota = self.quota
+        if quota is not None and self.used + self.reserved + self.held + units > quota:
             return False
         self.reserved += units
         return True

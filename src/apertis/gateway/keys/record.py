@@ -266,7 +266,8 @@ class KeyRecord(KeySettings, frozen=True, kw_only=True, gc=False):
     status: Status = "enabled"
     used_units: int = 0
     created_at: int
-    # Set by the store; it grows with every change of any key.
+    # Set by the store: the order of creation, and what grows with every change of any key.
+    sequence: int = 0
     version: int = 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import string
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +28,7 @@ def new_key_id() -> str:
     return "key_" + _random_text(_ID_LENGTH)
 
 
+@lru_cache(maxsize=1024)
 def hash_secret(secret: str) -> str:
     """Hash a key for keeping: SHA-256, as hex.
 

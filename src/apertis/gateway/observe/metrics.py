@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from operator import add
 from typing import TYPE_CHECKING
 
-from apertis.accounting.tokens import CLASSES, classes_of
+from apertis.accounting.tokens import CLASSES, COUNTED, counts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,10 +32,6 @@ class _Histogram:
     def __init__(self) -> None:
         self.counts = [0] * (len(_BOUNDS_SECONDS) + 1)
         self.total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(_BOUNDS_SECONDS, seconds)] += 1
-        self.total += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
         rows: list[tuple[str, float]] = []
@@ -73,14 +70,15 @@ class Metrics:
         self._codes: set[str] = set()
         self._requests: defaultdict[tuple[str, str, str, int], int] = defaultdict(int)
         self._errors: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self._tokens: defaultdict[tuple[str, str], int] = defaultdict(int)
+        # What was used of each model, in the order of `counts_of`.
+        self._counts: defaultdict[str, tuple[int, ...]] = defaultdict(lambda: (0,) * len(COUNTED))
         self._cost_units: defaultdict[str, int] = defaultdict(int)
-        self._searches: defaultdict[str, int] = defaultdict(int)
         self._fallbacks: defaultdict[str, int] = defaultdict(int)
         self._cached = 0
-        self._queue: defaultdict[str, _Histogram] = defaultdict(_Histogram)
-        self._first_byte: defaultdict[str, _Histogram] = defaultdict(_Histogram)
-        self._total: defaultdict[str, _Histogram] = defaultdict(_Histogram)
+        # By endpoint: the times until the end, until a request is sent on, until the first byte.
+        self._times_of: defaultdict[str, tuple[_Histogram, _Histogram, _Histogram]] = defaultdict(
+            lambda: (_Histogram(), _Histogram(), _Histogram())
+        )
 
     def add(self, progress: Progress, finished: float) -> None:
         """Count a request that ended at `finished`, on the monotonic clock."""
@@ -95,26 +93,24 @@ class Metrics:
             self._errors[endpoint, _bounded(progress.code, self._codes)] += 1
         if progress.fallback_reason is not None:
             self._fallbacks[progress.fallback_reason] += 1
-        started = progress.context.started
-        self._total[endpoint].observe(finished - started)
-        if progress.sent is not None:
-            self._queue[endpoint].observe(progress.sent - started)
-        if progress.first_byte is not None:
-            self._first_byte[endpoint].observe(progress.first_byte - started)
+        started, times = progress.context.started, self._times_of[endpoint]
+        for moment, histogram in zip(
+            (finished, progress.sent, progress.first_byte), times, strict=True
+        ):
+            if moment is not None:
+                seconds = moment - started
+                histogram.counts[bisect_left(_BOUNDS_SECONDS, seconds)] += 1
+                histogram.total += seconds
         if progress.cached:
             self._cached += 1
         elif counts_use:
             self._used(progress, model)
 
     def _used(self, progress: Progress, model: str) -> None:
-        used = progress.used.tokens
-        for name, number in zip(CLASSES, classes_of(used), strict=True):
-            if number:
-                self._tokens[model, name] += number
-        if used.web_search_requests:
-            self._searches[model] += used.web_search_requests
-        if progress.used.cost_units:
-            self._cost_units[model] += progress.used.cost_units
+        used = progress.used
+        self._counts[model] = tuple(map(add, self._counts[model], counts_of(used.tokens)))
+        if used.cost_units:
+            self._cost_units[model] += used.cost_units
 
     def render(self) -> bytes:
         """Give the text that Prometheus scrapes."""
@@ -136,9 +132,19 @@ class Metrics:
         for (endpoint, model, upstream, status), number in self._requests.items():
             requests.add_metric([endpoint, model, upstream, str(status)], number)
         yield requests
+        used = {
+            (model, name): number
+            for model, counts in self._counts.items()
+            for name, number in zip(COUNTED, counts, strict=True)
+            if number
+        }
+        tokens = {
+            (model, name): number for (model, name), number in used.items() if name in CLASSES
+        }
+        searches = {at[0]: number for at, number in used.items() if at[1] not in CLASSES}
         for name, text, labels, rows in (
             ("apertis_errors", "Errors by code.", ["endpoint", "code"], self._errors),
-            ("apertis_tokens", "Tokens by class.", ["model", "class"], self._tokens),
+            ("apertis_tokens", "Tokens by class.", ["model", "class"], tokens),
         ):
             family = CounterMetricFamily(name, text, labels=labels)
             for values, number in rows.items():
@@ -146,7 +152,7 @@ class Metrics:
             yield family
         for name, text, label, single in (
             ("apertis_cost_units", "Cost, 500,000 units to the dollar.", "model", self._cost_units),
-            ("apertis_web_searches", "Web searches paid for.", "model", self._searches),
+            ("apertis_web_searches", "Web searches paid for.", "model", searches),
             ("apertis_fallbacks", "Requests that fell back.", "reason", self._fallbacks),
         ):
             family = CounterMetricFamily(name, text, labels=[label])
@@ -186,12 +192,15 @@ class Metrics:
     def _times(self) -> Iterator[Metric]:
         from prometheus_client.core import HistogramMetricFamily
 
-        for name, text, table in (
-            ("apertis_queue_seconds", "From arrival to being sent on.", self._queue),
-            ("apertis_first_byte_seconds", "From arrival to the first byte.", self._first_byte),
-            ("apertis_request_seconds", "From arrival to the end.", self._total),
+        for place, (name, text) in enumerate(
+            (
+                ("apertis_request_seconds", "From arrival to the end."),
+                ("apertis_queue_seconds", "From arrival to being sent on."),
+                ("apertis_first_byte_seconds", "From arrival to the first byte."),
+            )
         ):
             family = HistogramMetricFamily(name, text, labels=["endpoint"])
-            for endpoint, histogram in table.items():
-                family.add_metric([endpoint], histogram.buckets(), histogram.total)
+            for endpoint, times in self._times_of.items():
+                if any(times[place].counts):
+                    family.add_metric([endpoint], times[place].buckets(), times[place].total)
             yield family

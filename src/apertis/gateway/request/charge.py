@@ -57,6 +57,10 @@ class Journal(Protocol):
         """Keep a record; as soon as the disk takes it, it survives the end of the process."""
         ...
 
+    def add(self, record: UsageRecord) -> None:
+        """Keep a record likewise, by the end of this turn of the event loop."""
+        ...
+
     def begin(self, record: UsageRecord) -> None:
         """Keep what is known of a stream that begins, in case that its end is never booked."""
         ...
@@ -222,9 +226,15 @@ class Ledger:
         """Keep the usage that a stream began with."""
         self._journal.begin(self.record(progress))
 
-    def book(self, progress: Progress) -> None:
-        """Keep the record of a request that is over."""
-        self._journal.append(self.record(progress))
+    def book(self, progress: Progress, *, with_others: bool = False) -> None:
+        """Keep the record of a request that is over.
+
+        `with_others`: it is written with those of the same turn, before the response leaves.
+        """
+        if with_others:
+            self._journal.add(self.record(progress))
+        else:
+            self._journal.append(self.record(progress))
 
     def record(self, progress: Progress) -> UsageRecord:
         """Describe a request as it is booked."""
@@ -258,19 +268,13 @@ class Ledger:
 class Charge:
     """A request's reservation. It is settled exactly once; further calls change nothing."""
 
-    __slots__ = (
-        "_account",
-        "_body",
-        "_free",
-        "_held",
-        "_ledger",
-        "_models",
-        "_progress",
-        "_reserved",
-        "_settled",
-        "reservation",
-        "seen",
-    )
+    # Whether the response leaves as a whole, right after it was settled.
+    is_whole = False
+    # The stream of a response that was given up before anything of it was handed out.
+    seen: StreamReader | None = None
+    # What counts in the limit of tokens a minute until the real number is known.
+    reservation: Reservation | None = None
+    _settled = False
 
     def __init__(
         self,
@@ -293,11 +297,6 @@ class Charge:
         self._free = free
         # All that the reservation was made for.
         self._models = models
-        self._settled = False
-        # The stream of a response that was given up before anything of it was handed out.
-        self.seen: StreamReader | None = None
-        # What counts in the limit of tokens a minute until the real number is known.
-        self.reservation: Reservation | None = None
 
     @property
     def held(self) -> Held | None:
@@ -379,6 +378,7 @@ class Charge:
         prices = self._ledger.prices
         model = asked if use.model is None else prices.id_of(use.model, self._models)
         price, max_tokens = prices.of(model), self._body.max_tokens
+        names: tuple[str, ...]
         tokens, names = completed(
             use,
             price,
@@ -406,7 +406,7 @@ class Charge:
         self._account.settle(self._reserved, cost)
         if self.reservation is not None:
             self.reservation.correct(tokens.total, self._ledger.now())
-        self._ledger.book(progress)
+        self._ledger.book(progress, with_others=self.is_whole)
 
     def abandon(self) -> None:
         """End a request whose answer nobody saw; if it was sent, its input is booked as estimated.

@@ -14,6 +14,7 @@ from apertis.accounting.tokens import NO_TOKENS, Tokens
 if TYPE_CHECKING:
     from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.directory import Key
+    from apertis.gateway.upstreams.contract import SharedHeaders
     from apertis.limiting.status import LimitStatus
 
 # The status under which a request is booked whose caller did not wait; nginx's own number.
@@ -27,6 +28,46 @@ _COUNTER = count(secrets.randbelow(2**31))
 def new_request_id(now: float) -> str:
     """Make the id of a request that comes now (Unix seconds)."""
     return f"req_{int(now * 1000):012x}{_PROCESS}{next(_COUNTER) & 0xFFFFFFFF:08x}"
+
+
+class RequestHead:
+    """The head of a request, names of headers in lower case, and what follows from it alone.
+
+    Requests whose heads differ in their `content-length` alone share one, which nobody changes and
+    in which that header is missing. `found` is for whoever serves it.
+    """
+
+    __slots__ = (
+        "expects_continue",
+        "found",
+        "headers",
+        "is_http_1_0",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "values",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: tuple[str, str],
+        headers: SharedHeaders,
+        values: dict[str, str],
+        *,
+        is_http_1_0: bool = False,
+        keep_alive: bool = True,
+        expects_continue: bool = False,
+    ) -> None:
+        self.method = method
+        self.path, self.query = target
+        self.headers = headers
+        self.values = values
+        self.is_http_1_0 = is_http_1_0
+        self.keep_alive = keep_alive
+        self.expects_continue = expects_continue
+        self.found: object = None
 
 
 class RequestContext(msgspec.Struct, frozen=True):
@@ -65,52 +106,34 @@ class Progress:
     It is there at every end: a caller may leave, and a server may stop, wherever a request is.
     """
 
-    __slots__ = (
-        "attempts",
-        "bill_to",
-        "cached",
-        "code",
-        "context",
-        "fallback_reason",
-        "first_byte",
-        "head_sent",
-        "interrupted",
-        "key",
-        "kind",
-        "model",
-        "reason",
-        "requested_model",
-        "sent",
-        "standing",
-        "status",
-        "streamed",
-        "upstream",
-        "upstream_request_id",
-        "used",
-    )
+    key: Key | None = None
+    standing: LimitStatus | None = None
+    kind: str | None = None
+    requested_model = ""
+    model = ""
+    streamed = False
+    cached = False
+    # Who is billed, where it is somebody else.
+    bill_to: str | None = None
+    upstream = ""
+    upstream_request_id: str | None = None
+    attempts = 0
+    fallback_reason: str | None = None
+    used = NOTHING_USED
+    status = 0
+    code: str | None = None
+    # Why an upstream failed, for the log alone: it names the upstream's address.
+    reason: str | None = None
+    interrupted = False
+    head_sent = False
+    # Whether the response is an error of the gateway's own.
+    is_refused = False
+    # Monotonic moments: the request was sent on, the first byte of its response left.
+    sent: float | None = None
+    first_byte: float | None = None
 
     def __init__(self, context: RequestContext) -> None:
         self.context = context
-        self.key: Key | None = None
-        self.standing: LimitStatus | None = None
-        self.kind: str | None = None
-        self.requested_model = self.model = ""
-        self.streamed = self.cached = False
-        # Who is billed, where it is somebody else.
-        self.bill_to: str | None = None
-        self.upstream = ""
-        self.upstream_request_id: str | None = None
-        self.attempts = 0
-        self.fallback_reason: str | None = None
-        self.used = NOTHING_USED
-        self.status = 0
-        self.code: str | None = None
-        # Why an upstream failed, for the log alone: it names the upstream's address.
-        self.reason: str | None = None
-        self.interrupted = self.head_sent = False
-        # Monotonic moments: the request was sent on, the first byte of its response left.
-        self.sent: float | None = None
-        self.first_byte: float | None = None
 
     @property
     def cost_dollars(self) -> float:
@@ -146,7 +169,7 @@ class Progress:
     def refuses(self, refusal: Refusal) -> None:
         """Note that the response is an error of the gateway's own, and that it leaves."""
         self.status, self.code = refusal.status, refusal.code
-        self.head_sent = True
+        self.head_sent = self.is_refused = True
 
     def streams(self, now: float) -> None:
         """Note that the first bytes of a streamed response leave."""

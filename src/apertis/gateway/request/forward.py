@@ -384,14 +384,10 @@ async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
 
 def passed_down(progress: Progress, answer: UpstreamAnswer) -> RawHeaders:
     """Return the upstream's headers, without those that are the gateway's own to say."""
-    headers: RawHeaders = []
-    for header in answer.headers:
-        name = header[0]
-        if name in _OWN_TO_SAY:
-            continue
+    headers = [header for header in answer.headers if header[0] not in _OWN_TO_SAY]
+    for name, value in headers:
         if name == b"request-id":
-            progress.upstream_request_id = header[1].decode("latin-1")
-        headers.append(header)
+            progress.upstream_request_id = value.decode("latin-1")
     return headers
 
 

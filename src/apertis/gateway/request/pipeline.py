@@ -46,7 +46,7 @@ from apertis.gateway.errors import (
     model_not_found,
     rate_limit_exceeded,
 )
-from apertis.gateway.keys.admission import admit, credential_of
+from apertis.gateway.keys.admission import admit
 from apertis.gateway.request.asked import ASKING, NOTHING, read_asked
 from apertis.gateway.request.body import Body, Edits, declared_edits, peek
 from apertis.gateway.request.charge import Hop
@@ -130,17 +130,17 @@ class Pipeline:
         self._now = wall_clock
         self._pick = pick
 
-    def admit(self, progress: Progress, request: Request) -> Refusal | None:
-        """Say why a request with these headers is rejected; None lets it in.
+    def admit(self, progress: Progress, credential: str | None) -> Refusal | None:
+        """Say why a request with this credential is rejected; None lets it in.
 
-        Headers are enough, so that nobody without a key can make the gateway read a body.
+        It needs no body, so that nobody without a key can make the gateway read one.
         """
-        return self.admit_address(progress) or self.admit_key(progress, request)
+        return self.admit_address(progress) or self.admit_key(progress, credential)
 
-    def admit_key(self, progress: Progress, request: Request) -> Refusal | None:
+    def admit_key(self, progress: Progress, credential: str | None) -> Refusal | None:
         """Find the key of a request whose address is admitted, and count the request as its own."""
         now = self._now()
-        key = admit(self.directory, credential_of(request.headers), progress.context.address, now)
+        key = admit(self.directory, credential, progress.context.address, now)
         if isinstance(key, Refusal):
             return key
         progress.key = key
@@ -197,7 +197,7 @@ class Pipeline:
         try:
             message = OutgoingRequest(
                 request.method,
-                _target(request),
+                request.target,
                 request.raw_headers,
                 body,
                 admitted.edits,
@@ -213,6 +213,7 @@ class Pipeline:
         if attempts.reason is not None:
             progress.fallback_reason = attempts.reason.value
         progress.status = answer.status
+        charge.is_whole = not isinstance(answer, StreamedAnswer)
         if isinstance(answer, Refusal):
             progress.code = answer.code
             charge.settle()
@@ -398,9 +399,7 @@ class Pipeline:
         held: Held | None = None
         if asked.thread is not None and asked.thread.continues:
             held, admitted = await self._continued(key, admitted, asked.thread)
-        message = OutgoingRequest(
-            request.method, _target(request), request.raw_headers, body, edits
-        )
+        message = OutgoingRequest(request.method, request.target, request.raw_headers, body, edits)
         group = self.router.group(body.model)
         affinity = self._affinity(body, group, request)
         attempts = self._attempts(body, group, NO_FALLBACK, affinity, admitted.places)
@@ -453,7 +452,7 @@ class Pipeline:
         if not wanted or isinstance(wanted, Refusal):
             return wanted or None
         now = self._now()
-        name = cache_key(key.record.id, _target(request), body, request.headers)
+        name = cache_key(key.record.id, request.target, body, request.headers)
         entry = self.cache.get(name, now)
         replayed = None if entry is None else entry.replay(streamed=body.stream)
         if entry is None or replayed is None:
@@ -466,7 +465,7 @@ class Pipeline:
             *fallback_headers(body.model, self.router.model_id(body.model), None),
         ]
         progress.status = 200
-        self.ledger.book(progress)
+        self.ledger.book(progress, with_others=True)
         return WholeAnswer(200, headers, replayed)
 
     def _reserve_tokens(
@@ -479,7 +478,7 @@ class Pipeline:
         reserved = self.limiter.reserve_tokens(
             record.id, estimate, self._now(), record.tokens_per_minute
         )
-        if reserved is None or reserved.standing.allowed:
+        if reserved is None or reserved.allowed:
             return reserved
         return rate_limit_exceeded(
             reserved.standing.retry_after_seconds, "tokens a minute of this API key"
@@ -555,10 +554,6 @@ def _cannot_count(answer: WholeAnswer) -> bool:
         return False
     # A 404 can also be about the model.
     return answer.status != 404 or "model" not in (_error_of(answer.body)[1] or "")
-
-
-def _target(request: Request) -> str:
-    return f"{request.path}?{request.query}" if request.query else request.path
 
 
 def _first_message(body: Body) -> bytes:

@@ -73,23 +73,17 @@ class RouteAttempts:
     is asked for, where they are known by now. Times are Unix seconds.
     """
 
-    __slots__ = (
-        "_committed",
-        "_entered",
-        "_first",
-        "_models",
-        "_plan",
-        "_retried",
-        "_sent",
-        "_targets",
-        "_targets_of",
-        "_tried",
-        "asked",
-        "deadline",
-        "model",
-        "reason",
-        "target",
-    )
+    # What is being tried, and why the model that was asked for was given up.
+    target: Target | None = None
+    reason: FallbackReason | None = None
+    # The time by which the first content must have come for the model to keep its turn. None when
+    # no other model is left: then the gateway's own timeouts hold alone.
+    deadline: float | None = None
+    _targets: tuple[Target, ...] = ()
+    _tried: tuple[Target, ...] = ()
+    _retried = False
+    _committed = False
+    _sent = 0.0
 
     def __init__(
         self,
@@ -100,23 +94,13 @@ class RouteAttempts:
         first: tuple[Target, ...] | None = None,
     ) -> None:
         self.asked = self.model = model
-        # What is being tried, and why the model that was asked for was given up.
-        self.target: Target | None = None
-        self.reason: FallbackReason | None = None
         self._plan = plan
         self._targets_of = targets_of
         self._first = first
-        # The time by which the first content must have come for the model to keep its turn. None
-        # when no other model is left: then the gateway's own timeouts hold alone.
-        self.deadline: float | None = None
-        stays = bool(plan.models) and not plan.moves_bound and is_bound()
-        # Both are used up from the front.
-        self._models = () if stays else plan.models
-        self._targets: tuple[Target, ...] = ()
-        self._tried: list[Target] = []
-        self._retried = False
-        self._committed = False
-        self._entered = self._sent = 0.0
+        # They are used up from the front.
+        self._models = plan.models
+        if self._models and not plan.moves_bound and is_bound():
+            self._models = ()
 
     @property
     def has_more(self) -> bool:
@@ -163,7 +147,7 @@ class RouteAttempts:
         while self._targets:
             target, self._targets = self._targets[0], self._targets[1:]
             if target not in self._tried:
-                self._tried.append(target)
+                self._tried += (target,)
                 self.target, self._sent = target, now
                 return Try(target, self.model)
         return None
@@ -192,7 +176,6 @@ class RouteAttempts:
 
     def _enter(self, now: float) -> None:
         """Give a model its turn from now on."""
-        self._entered = now
         self.deadline = now + self._plan.timeout_seconds if self._models else None
 
 

@@ -200,6 +200,8 @@ def reason_of(outcome: Outcome) -> FallbackReason:
 
 # Nearly all requests ask for one of few models, and are answered by it.
 @lru_cache(maxsize=1024)
+# Nearly all requests ask for one of few models, and get it.
+@lru_cache(maxsize=256)
 def fallback_headers(
     asked: str, answered: str, reason: FallbackReason | None
 ) -> tuple[tuple[bytes, bytes], ...]:

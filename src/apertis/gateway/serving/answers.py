@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.errors import Refusal
     from apertis.gateway.request.context import Progress
-    from apertis.gateway.request.forward import StreamedAnswer, WholeAnswer
+    from apertis.gateway.request.forward import StreamedAnswer
     from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import RawHeaders
 
@@ -25,19 +25,23 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _BLOCKS_PER_TURN = 32
 
 
-def own_headers(progress: Progress, headers: RawHeaders) -> RawHeaders:
-    """Add what the gateway says of a request itself; the head is sent next."""
+def own_lines(progress: Progress) -> bytes:
+    """Write the lines of a head in which the gateway speaks for itself; the head is sent next."""
     context = progress.context
-    own = context.id.encode()
-    headers.append((b"x-apertis-request-id", own))
-    if progress.upstream_request_id is None:
-        headers.append((b"request-id", own))
+    own = context.id
+    lines = f"x-apertis-request-id: {own}\r\n"
+    if progress.upstream_request_id is None or progress.is_refused:
+        lines += f"request-id: {own}\r\n"
     if context.client_request_id is not None:
-        headers.append((b"x-request-id", context.client_request_id.encode("latin-1")))
+        lines += f"x-request-id: {context.client_request_id}\r\n"
     if progress.standing is not None:
-        headers += progress.standing.headers()
-    headers += context.page_headers
-    return headers
+        lines += progress.standing.lines()
+    if context.page_headers:
+        lines += "".join(
+            f"{name.decode('latin-1')}: {value.decode('latin-1')}\r\n"
+            for name, value in context.page_headers
+        )
+    return lines.encode("latin-1")
 
 
 def send_refusal(progress: Progress, refusal: Refusal, connection: ClientExchange) -> None:
@@ -46,22 +50,8 @@ def send_refusal(progress: Progress, refusal: Refusal, connection: ClientExchang
     standing = progress.standing
     # The limit that was met says when it opens itself.
     met = None if standing is None or standing.allowed else standing.retry_after_seconds
-    headers = own_headers(progress, refusal.header_lines(met))
-    if progress.upstream_request_id is not None:
-        # An upstream was asked, but this is not its response.
-        headers.append((b"request-id", progress.context.id.encode()))
-    connection.answer(refusal.status, headers, refusal.body(progress.context.id))
-
-
-def send_plain(
-    progress: Progress,
-    answer: WholeAnswer,
-    connection: ClientExchange,
-    clock: Callable[[], float],
-) -> None:
-    """Answer with a whole body."""
-    progress.answers(answer.status, clock())
-    connection.answer(answer.status, own_headers(progress, answer.headers), answer.body)
+    body = refusal.body(progress.context.id)
+    connection.answer(refusal.status, refusal.header_lines(met), body, own_lines(progress))
 
 
 async def send_stream(
@@ -76,7 +66,7 @@ async def send_stream(
     watched = pings.watch(connection)
     try:
         progress.answers(answer.status)
-        connection.start(answer.status, own_headers(progress, answer.headers))
+        connection.start(answer.status, answer.headers, own_lines(progress))
         block = await relay.next()
         relay.committed()
         progress.answers(answer.status, clock())
@@ -104,8 +94,6 @@ async def send_stream(
 
 
 class _Watched:
-    """A stream that is on its way."""
-
     __slots__ = ("connection", "last")
 
     def __init__(self, connection: ClientExchange, now: float) -> None:
@@ -179,16 +167,13 @@ class LineAnswer:
 
 
 async def send_lines(
-    progress: Progress,
-    answer: LineAnswer,
-    connection: ClientExchange,
-    clock: Callable[[], float],
+    progress: Progress, answer: LineAnswer, connection: ClientExchange, clock: Callable[[], float]
 ) -> None:
     """Hand lines out as they come, and no faster than the client takes them."""
     lines = answer.lines
     progress.answers(answer.status)
     try:
-        connection.start(answer.status, own_headers(progress, answer.headers))
+        connection.start(answer.status, answer.headers, own_lines(progress))
         progress.streams(clock())
         while block := await lines.next():
             connection.write(block)

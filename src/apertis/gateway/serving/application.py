@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,12 @@ from apertis.gateway.errors import (
     invalid_request,
     request_too_large,
 )
-from apertis.gateway.keys.admission import UNKNOWN_KEY, client_address, refuse_repeated
+from apertis.gateway.keys.admission import (
+    UNKNOWN_KEY,
+    client_address,
+    credential_of,
+    refuse_repeated,
+)
 from apertis.gateway.keys.matching import is_loopback
 from apertis.gateway.request.context import (
     CLIENT_LEFT,
@@ -34,14 +39,14 @@ from apertis.gateway.serving.answers import (
     STOPPING,
     CutAnswer,
     LineAnswer,
+    own_lines,
     send_lines,
-    send_plain,
     send_refusal,
     send_stream,
 )
 from apertis.gateway.serving.asgi import CALLER, REQUEST_ID, serve
 from apertis.gateway.serving.bodies import coding_of, decoded_body, read_body
-from apertis.gateway.serving.endpoints import USUAL, Endpoint, resolve
+from apertis.gateway.serving.endpoints import Endpoint, Resolved, resolve
 from apertis.gateway.serving.home import home
 from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES, ClientLeft, Request
 
@@ -51,10 +56,10 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.observe.log import Log
     from apertis.gateway.observe.metrics import Metrics
+    from apertis.gateway.request.context import RequestHead
     from apertis.gateway.request.pipeline import Pipeline
     from apertis.gateway.serving.answers import Pings
     from apertis.gateway.serving.asgi import ASGIApp
-    from apertis.gateway.serving.endpoints import Resolved
     from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import RawHeaders
 
@@ -104,13 +109,33 @@ class Application:
 
     async def __call__(self, exchange: ClientExchange) -> None:
         """Serve one request."""
-        method, path = exchange.method, exchange.path
-        resolved = USUAL.get((method, path)) or resolve(method, path)
-        headers = exchange.values
-        endpoint = "" if isinstance(resolved, Refusal) else resolved[0].value
-        progress = Progress(self._context(exchange, headers, endpoint))
+        head = exchange.head
+        facts = head.found
+        if not isinstance(facts, _Facts):
+            facts = head.found = _facts_of(head)
+        now, path, pipeline = time(), head.path, self.pipeline
+        address, page = exchange.peer, _NO_PAGE
+        if ":" in address or pipeline.trusted is not None:
+            forwarded = head.values.get("x-forwarded-for")
+            address = client_address(address, forwarded, pipeline.trusted)
+        origins = pipeline.settings.server.allowed_origins
+        if origins and path.startswith("/v1/"):
+            page = _page_headers(head.values, origins)
+        progress = Progress(
+            RequestContext(
+                new_request_id(now),
+                now,
+                self._clock(),
+                head.method,
+                path,
+                facts.endpoint,
+                address,
+                *facts.ids,
+                page,
+            )
+        )
         try:
-            await self._serve(progress, resolved, headers, exchange)
+            await self._serve(progress, facts, exchange)
         except ClientLeft:
             progress.ends(CLIENT_LEFT)
         except CutAnswer as cut:
@@ -139,20 +164,15 @@ class Application:
             self._metrics.add(progress, finished)
             self.log.add(progress, finished)
 
-    async def _serve(
-        self,
-        progress: Progress,
-        resolved: Resolved | Refusal,
-        headers: Mapping[str, str],
-        exchange: ClientExchange,
-    ) -> None:
-        context, pipeline = progress.context, self.pipeline
+    async def _serve(self, progress: Progress, facts: _Facts, exchange: ClientExchange) -> None:
+        context, pipeline, head = progress.context, self.pipeline, exchange.head
         if context.page_headers:
-            preflight = _preflight(context.method, context.page_headers, headers)
+            preflight = _preflight(context.method, context.page_headers, head.values)
             if preflight is not None:
                 progress.answers(204)
                 exchange.answer(204, preflight, b"")
                 return
+        resolved = facts.resolved
         if isinstance(resolved, Refusal):
             if context.path.startswith("/v1/"):
                 # Who guesses at paths of the API is counted like who uses them.
@@ -160,26 +180,35 @@ class Application:
             send_refusal(progress, resolved, exchange)
             return
         endpoint, path, name = resolved
-        if endpoint in _OPEN:
+        if facts.is_open:
             await self._open_to_all(progress, endpoint, exchange)
             return
-        if endpoint in _ADMIN_ONLY and _is_local(exchange):
+        if facts.is_for_admins and _is_local(exchange):
             self._scraped(progress, exchange)
             return
-        raw = exchange.headers
         request = Request(
-            context.id, context.method, path, exchange.query, headers, b"", raw, exchange.peer
+            context.id,
+            context.method,
+            path,
+            head.query,
+            head.values,
+            b"",
+            head.headers,
+            exchange.peer,
+            facts.target,
         )
-        refusal = pipeline.admit(progress, request)
-        if len(request.headers) < len(request.raw_headers):
-            refusal = refuse_repeated(request.raw_headers) or refusal
+        refusal = pipeline.admit(progress, facts.credential)
+        if facts.repeated is not None:
+            refusal = facts.repeated
         if refusal is UNKNOWN_KEY:
-            refusal = await self._admit_newer(progress, request)
+            # The command line may have made it a moment ago.
+            await self._newer_keys()
+            refusal = pipeline.admit_key(progress, facts.credential)
         key = progress.key
         if refusal is not None or key is None:
             send_refusal(progress, refusal or internal_error(), exchange)
             return
-        if endpoint in _ADMIN_ONLY:
+        if facts.is_for_admins:
             if key.record.admin:
                 self._scraped(progress, exchange)
             else:
@@ -187,63 +216,18 @@ class Application:
             return
         if endpoint is Endpoint.ADMIN:
             if key.record.admin:
-                await self._administered(progress, key, request, exchange)
+                await self._administered(progress, facts, key, request, exchange)
             else:
                 send_refusal(progress, ADMINISTRATORS_ONLY, exchange)
             return
-        await self._counted(progress, key, request, endpoint, name, exchange)
-
-    def _context(
-        self, exchange: ClientExchange, headers: Mapping[str, str], endpoint: str
-    ) -> RequestContext:
-        now, path = time(), exchange.path
-        request_class = headers.get("x-claude-code-request-class")
-        if request_class is not None and request_class not in _REQUEST_CLASSES:
-            request_class = "other"
-        page: PageHeaders = ()
-        origins = self.pipeline.settings.server.allowed_origins
-        if origins and path.startswith("/v1/"):
-            page = _page_headers(headers, origins)
-        return RequestContext(
-            new_request_id(now),
-            now,
-            self._clock(),
-            exchange.method,
-            path,
-            endpoint,
-            client_address(exchange.peer, headers.get("x-forwarded-for"), self.pipeline.trusted),
-            _id(headers["x-request-id"]) if "x-request-id" in headers else None,
-            _id(headers["x-claude-code-session-id"])
-            if "x-claude-code-session-id" in headers
-            else None,
-            _id(headers["x-claude-code-agent-id"]) if "x-claude-code-agent-id" in headers else None,
-            request_class,
-            page,
-        )
-
-    async def _admit_newer(self, progress: Progress, request: Request) -> Refusal | None:
-        """Admit a key that nobody knows: the command line may have made it a moment ago."""
-        await self._newer_keys()
-        return self.pipeline.admit_key(progress, request)
-
-    async def _counted(
-        self,
-        progress: Progress,
-        key: Key,
-        request: Request,
-        endpoint: Endpoint,
-        name: str,
-        exchange: ClientExchange,
-    ) -> None:
-        """Serve a request of the API, counted as one that is under way."""
-        pipeline = self.pipeline
+        # From here on it is counted as one that is under way.
         refusal = pipeline.enter(key)
         if refusal is not None:
             send_refusal(progress, refusal, exchange)
             return
         self._metrics.in_flight += 1
         try:
-            read = self._body_at_hand(request, endpoint, exchange)
+            read = self._body_at_hand(request, facts, exchange)
             if read is None:
                 read = await self._awaited_body(request, endpoint, exchange)
             if isinstance(read, Refusal):
@@ -251,7 +235,25 @@ class Application:
                 return
             # From here on nobody but the client wants what is done.
             exchange.ends_with_client = True
-            await self._answered(progress, key, read, endpoint, name, exchange)
+            answer: WholeAnswer | StreamedAnswer | LineAnswer | Refusal
+            if endpoint is Endpoint.MESSAGES:
+                answer = await pipeline.messages(progress, key, read)
+            elif endpoint is Endpoint.COUNT_TOKENS:
+                answer = await pipeline.count_tokens(progress, key, read)
+            else:
+                answer = await self._handlers[endpoint](progress, key, read, name)
+            if isinstance(answer, WholeAnswer):
+                progress.answers(answer.status, self._clock())
+                own = own_lines(progress)
+                exchange.answer(answer.status, answer.headers, answer.body, own)
+            elif isinstance(answer, Refusal):
+                if _is_claude_code(read):
+                    answer = answer.for_claude_code()
+                send_refusal(progress, answer, exchange)
+            elif isinstance(answer, StreamedAnswer):
+                await send_stream(progress, answer, exchange, self._pings, self._clock)
+            else:
+                await send_lines(progress, answer, exchange, self._clock)
         finally:
             self._metrics.in_flight -= 1
             pipeline.leave(key)
@@ -261,25 +263,16 @@ class Application:
         return limit * _BATCH_FACTOR if endpoint is Endpoint.BATCHES else limit
 
     def _body_at_hand(
-        self, request: Request, endpoint: Endpoint, exchange: ClientExchange
+        self, request: Request, facts: _Facts, exchange: ClientExchange
     ) -> Request | Refusal | None:
         """Take the body, which nearly always came with its head; None when it must be awaited."""
-        limit = self._limit(endpoint)
-        headers = request.headers
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > limit:
+        limit = self.pipeline.settings.server.max_body_bytes * facts.size_factor
+        if exchange.length is not None and exchange.length > limit:
             return request_too_large(limit)
-        if endpoint in _WITH_JSON:
-            content_type = headers.get("content-type")
-            if content_type is not None and "json" not in content_type.lower():
-                return invalid_request(
-                    "Invalid request format: 'content-type' must be 'application/json', not "
-                    f"{content_type[:100]!r}"
-                )
-        if "content-encoding" in headers:
-            # Rare: it is read with those that are awaited.
-            return None
-        body = exchange.take_body()
+        if facts.not_json is not None:
+            return facts.not_json
+        # One with a coding is rare: it is read with those that are awaited.
+        body = None if facts.is_coded else exchange.take_body()
         if body is None:
             return None
         if len(body) > limit:
@@ -309,34 +302,6 @@ class Application:
         request.body = body
         return request
 
-    async def _answered(
-        self,
-        progress: Progress,
-        key: Key,
-        request: Request,
-        endpoint: Endpoint,
-        name: str,
-        exchange: ClientExchange,
-    ) -> None:
-        pipeline = self.pipeline
-        answer: WholeAnswer | StreamedAnswer | LineAnswer | Refusal
-        if endpoint is Endpoint.MESSAGES:
-            answer = await pipeline.messages(progress, key, request)
-        elif endpoint is Endpoint.COUNT_TOKENS:
-            answer = await pipeline.count_tokens(progress, key, request)
-        else:
-            answer = await self._handlers[endpoint](progress, key, request, name)
-        if isinstance(answer, Refusal):
-            if _is_claude_code(request):
-                answer = answer.for_claude_code()
-            send_refusal(progress, answer, exchange)
-        elif isinstance(answer, StreamedAnswer):
-            await send_stream(progress, answer, exchange, self._pings, self._clock)
-        elif isinstance(answer, LineAnswer):
-            await send_lines(progress, answer, exchange, self._clock)
-        else:
-            send_plain(progress, answer, exchange, self._clock)
-
     async def _open_to_all(
         self, progress: Progress, endpoint: Endpoint, exchange: ClientExchange
     ) -> None:
@@ -351,7 +316,7 @@ class Application:
         own = progress.context.id.encode()
         kind: RawHeaders = [_JSON]
         if endpoint is Endpoint.HOME:
-            kind, body = home(dict(exchange.headers).get(b"accept", b"").decode("latin-1"))
+            kind, body = home(exchange.head.values.get("accept", ""))
         headers = [*kind, (b"x-apertis-request-id", own), (b"request-id", own)]
         progress.answers(status)
         exchange.answer(status, headers, body)
@@ -365,11 +330,12 @@ class Application:
     async def _administered(
         self,
         progress: Progress,
+        facts: _Facts,
         key: Key,
         request: Request,
         exchange: ClientExchange,
     ) -> None:
-        read = self._body_at_hand(request, Endpoint.ADMIN, exchange)
+        read = self._body_at_hand(request, facts, exchange)
         if read is None:
             read = await self._awaited_body(request, Endpoint.ADMIN, exchange)
         if isinstance(read, Refusal):
@@ -383,8 +349,8 @@ class Application:
 
         # The key that was allowed goes along: headers that are read twice could be read
         # differently.
-        facts = {REQUEST_ID: progress.context.id, CALLER: key}
-        await serve(self._admin(), exchange, request.path, read.body, facts, started)
+        own = {REQUEST_ID: progress.context.id, CALLER: key}
+        await serve(self._admin(), exchange, request.path, read.body, own, started)
 
 
 _PREFLIGHT = (
@@ -401,10 +367,67 @@ _ALIVE = b'{"status":"ok"}'
 _BATCH_FACTOR = 8
 _REQUEST_CLASSES = frozenset({"main", "subagent", "workflow", "compaction", "auxiliary"})
 _MAX_ID_LENGTH = 128
+_NO_PAGE: PageHeaders = ()
 
 
-def _id(value: str) -> str:
+class _Facts(NamedTuple):
+    """Facts that follow from a request's head alone, found once for all with the same one."""
+
+    resolved: Resolved | Refusal
+    endpoint: str
+    # Path and query, as an upstream is asked.
+    target: str
+    credential: str | None
+    # The client's own id of the request, its session, agent and class of requests.
+    ids: tuple[str | None, str | None, str | None, str | None]
+    is_open: bool
+    is_for_admins: bool
+    size_factor: int
+    is_coded: bool
+    # Why such a request is rejected once its key is known, or its body is wanted.
+    repeated: Refusal | None
+    not_json: Refusal | None
+
+
+def _facts_of(head: RequestHead) -> _Facts:
+    values = head.values
+    resolved = resolve(head.method, head.path)
+    endpoint = None if isinstance(resolved, Refusal) else resolved[0]
+    path = head.path if isinstance(resolved, Refusal) else resolved[1]
+    request_class = values.get("x-claude-code-request-class")
+    if request_class is not None and request_class not in _REQUEST_CLASSES:
+        request_class = "other"
+    content_type = values.get("content-type")
+    not_json = None
+    if endpoint in _WITH_JSON and content_type is not None and "json" not in content_type.lower():
+        not_json = invalid_request(
+            "Invalid request format: 'content-type' must be 'application/json', not "
+            f"{content_type[:100]!r}"
+        )
+    return _Facts(
+        resolved,
+        "" if endpoint is None else endpoint.value,
+        f"{path}?{head.query}" if head.query else path,
+        credential_of(values),
+        (
+            _id(values.get("x-request-id")),
+            _id(values.get("x-claude-code-session-id")),
+            _id(values.get("x-claude-code-agent-id")),
+            request_class,
+        ),
+        endpoint in _OPEN,
+        endpoint in _ADMIN_ONLY,
+        _BATCH_FACTOR if endpoint is Endpoint.BATCHES else 1,
+        "content-encoding" in values,
+        refuse_repeated(head.headers) if len(values) < len(head.headers) else None,
+        not_json,
+    )
+
+
+def _id(value: str | None) -> str | None:
     """Return an identification as a client sent it, as logs, tables and headers can bear it."""
+    if value is None:
+        return None
     value = value[:_MAX_ID_LENGTH]
     if value.isascii() and value.isprintable():
         return value
@@ -417,7 +440,7 @@ def _is_local(exchange: ClientExchange) -> bool:
         return False
     return not any(
         name == b"via" or name in TOLD_BY_PROXIES or name.startswith(b"x-forwarded-")
-        for name, _ in exchange.headers
+        for name, _ in exchange.head.headers
     )
 
 

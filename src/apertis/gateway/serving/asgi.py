@@ -43,8 +43,8 @@ async def serve(
         "path": path,
         "raw_path": path.encode(),
         "root_path": "",
-        "query_string": exchange.query.encode("latin-1"),
-        "headers": exchange.headers,
+        "query_string": exchange.head.query.encode("latin-1"),
+        "headers": [*exchange.head.headers, *_length(exchange)],
         **facts,
     }
     bodies = [body]
@@ -76,3 +76,8 @@ async def serve(
             exchange.end()
 
     await app(scope, receive, send)
+
+
+def _length(exchange: ClientExchange) -> RawHeaders:
+    length = exchange.length
+    return [] if length is None else [(b"content-length", b"%d" % length)]

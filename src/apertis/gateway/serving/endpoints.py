@@ -96,7 +96,6 @@ _OTHER_APIS = ("/complete", "/chat/completions", "/completions", "/responses")
 
 
 def _hint(path: str) -> str:
-    """Suggest the intended path, and the change in the client for it."""
     tidy = re.sub(r"/{2,}", "/", path[:_MAX_PATH_LENGTH]).rstrip("/")
     if tidy.endswith(_OTHER_APIS):
         return "; this is Claude's Messages API: POST /v1/messages"

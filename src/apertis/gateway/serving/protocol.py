@@ -3,14 +3,17 @@
 Theory of operation: httptools parses what comes and calls the methods `on_*` of `HttpProtocol`, in
 this order for each message: `on_message_begin`, `on_url`, `on_header` for each field,
 `on_headers_complete`, `on_body` for each piece, `on_header` for each trailer,
-`on_message_complete`. `_within_message` and `_within_head` say where in this row the bytes are.
+`on_message_complete`. `_within_message` and `_within_head` say where in this row the bytes are. A
+head that came before (see `heads`) is not parsed again: `_known` goes on where
+`on_headers_complete` ends, and `_missing` says how much of its body is still to come.
 
 With the end of its head a request becomes a `ClientExchange`, which holds the body as it comes and
 writes the response. If the response before is complete, the exchange is `_active`, and the handler
 runs in a task of its own; else it waits in `_queue`, and nothing more is read meanwhile.
-`ClientExchange.answer` and `end` complete a response; `_answered` then starts the next one. Reading
-stops while a body is larger than anybody asked for, while requests wait, and while a complete
-answer is not taken; it goes on with what ends these.
+`ClientExchange.answer` and `end` complete a response; `answered` then starts the next one. Whole
+responses of one turn of the event loop leave together at its end (`Connections.hand_out`), after
+`commit` has written down what they used. Reading stops while a body is larger than anybody asked
+for, while requests wait, and while a complete answer is not taken; it goes on with what ends these.
 
 A connection ends in three ways. `hang_up` closes behind the last response; while the client still
 sends, it reads on for a while, so that the response is not lost with a reset. `_refuse` answers
@@ -43,10 +46,12 @@ from apertis.gateway.errors import (
     request_timeout,
     trailers_too_large,
 )
-from apertis.gateway.request.context import new_request_id
-from apertis.gateway.upstreams.contract import header_values
+from apertis.gateway.request.context import RequestHead, new_request_id
+from apertis.gateway.serving.heads import KnownHeads, framed
+from apertis.gateway.upstreams.contract import SharedHeaders, header_values
 
 if TYPE_CHECKING:
+    from apertis.gateway.serving.heads import FramedHead
     from apertis.gateway.upstreams.contract import RawHeaders
 
 # The parser itself would keep a head of any length, before any key has been seen.
@@ -65,6 +70,8 @@ _MAX_UNASKED_BYTES = 64 * 1024
 _MAX_KEPT_TARGET_BYTES = 256
 # RFC 9110, section 7.2: a name or an address, and perhaps a port.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Za-z.:_%~-]+\])(?::[0-9]{0,5})?")
+
+_line_of = b": ".join
 
 _logger = logging.getLogger("apertis.gateway")
 
@@ -85,10 +92,24 @@ class Connections:
     `on_idle` is called whenever the last connection is closed and the last request over.
     """
 
-    __slots__ = ("_second", "_starts", "handler", "on_idle", "open", "under_way")
+    __slots__ = (
+        "_commit",
+        "_leaving",
+        "_second",
+        "_starts",
+        "handler",
+        "heads",
+        "on_idle",
+        "open",
+        "under_way",
+    )
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, commit: Callable[[], object] = bool) -> None:
         self.handler = handler
+        # What is done before any of the whole responses of a turn leaves.
+        self._commit = commit
+        self.heads = KnownHeads()
+        self._leaving: list[tuple[ClientExchange, bytes]] = []
         self.open: set[HttpProtocol] = set()
         self.under_way: set[ClientExchange] = set()
         self.on_idle: Callable[[], object] = bool
@@ -117,6 +138,20 @@ class Connections:
             self._starts[status] = start
         return start
 
+    def leave(self, exchange: ClientExchange, response: bytes) -> None:
+        """Hand a whole response out at the end of this turn of the event loop."""
+        if not self._leaving:
+            exchange.loop.call_soon(self.hand_out)
+        self._leaving.append((exchange, response))
+
+    def hand_out(self) -> None:
+        """Write the responses that wait, in their order."""
+        leaving, self._leaving = self._leaving, []
+        if leaving:
+            self._commit()
+        for exchange, response in leaving:
+            exchange.leaves(response)
+
     def forget(self, connection: HttpProtocol | None, exchange: ClientExchange | None) -> None:
         """Take note that a connection is closed, or a request over."""
         if connection is not None:
@@ -130,77 +165,42 @@ class Connections:
 class ClientExchange:
     """One request of a connection and its response.
 
-    `headers` are as received, names in lower case; `task` is who answers. With `ends_with_client`
-    that task is canceled when the client leaves.
+    `task` is who answers. With `ends_with_client` that task is canceled when the client leaves.
     """
 
-    __slots__ = (
-        "_chunked",
-        "_expects_continue",
-        "_is_http_1_0",
-        "_max_unasked",
-        "_pieces",
-        "_protocol",
-        "ended",
-        "ends_with_client",
-        "headers",
-        "is_lost",
-        "is_whole",
-        "keep_alive",
-        "method",
-        "path",
-        "peer",
-        "query",
-        "received_bytes",
-        "started",
-        "task",
-        "values",
-        "waiter",
-    )
+    task: asyncio.Task[None] | None = None
+    ends_with_client = False
+    # Whether the client left before its response was complete.
+    is_lost = False
+    # Whether the response has its head, and all of it; and whether all of that was written.
+    started = False
+    ended = False
+    is_written = False
+    # Whether all of the body came, and how much of it was not taken.
+    is_whole = False
+    received_bytes = 0
+    waiter: asyncio.Future[None] | None = None
+    _max_unasked = _MAX_UNASKED_BYTES
+    _chunked = False
 
-    def __init__(
-        self,
-        protocol: HttpProtocol,
-        method: str,
-        target: tuple[str, str],
-        headers: RawHeaders,
-        values: dict[str, str],
-        *,
-        is_http_1_0: bool,
-        keep_alive: bool,
-        expects_continue: bool,
-    ) -> None:
+    def __init__(self, protocol: HttpProtocol, head: RequestHead, length: int | None) -> None:
         self._protocol = protocol
-        self.method = method
-        self.path, self.query = target
-        self.headers = headers
-        self.values = values
+        self.head = head
+        # Of its body, where it was said.
+        self.length = length
+        self.method = head.method
         # The address at the other end of the connection; empty where it has none.
         self.peer = protocol.peer[0]
-        self.keep_alive = keep_alive
-        self.task: asyncio.Task[None] | None = None
-        self.ends_with_client = False
-        # Whether the client left before its response was complete.
-        self.is_lost = False
-        # Whether the head of the response was written, and all of it.
-        self.started = False
-        self.ended = False
-        # Whether all of the body came, and how much of it was not taken.
-        self.is_whole = False
-        self.received_bytes = 0
+        self.keep_alive = head.keep_alive
         self._pieces: list[bytes] = []
-        self._max_unasked = _MAX_UNASKED_BYTES
-        self.waiter: asyncio.Future[None] | None = None
-        self._is_http_1_0 = is_http_1_0
-        self._expects_continue = expects_continue
-        self._chunked = False
+        self._expects_continue = head.expects_continue
 
     @property
     def connection(self) -> dict[str, Any]:
         """The connection's part of ASGI's scope."""
         protocol = self._protocol
         return {
-            "http_version": "1.0" if self._is_http_1_0 else "1.1",
+            "http_version": "1.0" if self.head.is_http_1_0 else "1.1",
             "scheme": "http"
             if protocol.transport.get_extra_info("sslcontext") is None
             else "https",
@@ -276,37 +276,47 @@ class ClientExchange:
         """Deliver what was written, and end the connection."""
         self._protocol.transport.close()
 
-    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+    def answer(self, status: int, headers: RawHeaders, body: bytes, own: bytes = b"") -> None:
         """Write a whole response; to `HEAD`, its head only.
 
-        The headers are not checked here: they were parsed before, or are the gateway's own.
+        `own` are further lines of its head. The headers are not checked here: they were parsed
+        before, or are the gateway's own.
         """
         if self.is_lost or self.started:
             return
         if status != 204:
-            headers.append((b"content-length", b"%d" % len(body)))
+            own = b"%bcontent-length: %d\r\n" % (own, len(body))
         if status == 408:
             # It says that what is still to come is not awaited any more.
             self.keep_alive = False
-        parts = self._head(status, headers)
-        if self.method != "HEAD":
-            parts.append(body)
-        self._protocol.transport.write(b"".join(parts))
-        self._complete()
+        head = self._head(status, headers, own)
+        self.ended = True
+        self._protocol.connections.leave(self, head if self.method == "HEAD" else head + body)
 
-    def start(self, status: int, headers: RawHeaders) -> None:
+    def leaves(self, response: bytes) -> None:
+        """Write a whole response that waited for the end of its turn."""
+        protocol = self._protocol
+        if not protocol.transport.is_closing():
+            protocol.transport.write(response)
+        self._complete()
+        if self.task is None:
+            protocol.connections.forget(None, self)
+
+    def start(self, status: int, headers: RawHeaders, own: bytes = b"") -> None:
         """Write the head of a response whose body is still to come."""
         if self.is_lost or self.started:
             return
         if any(name == b"content-length" for name, _ in headers):
             self._chunked = False
-        elif self._is_http_1_0:
+        elif self.head.is_http_1_0:
             # The end of the connection is the end of the body, which HTTP/1.0 knows.
             self.keep_alive = False
         else:
             self._chunked = self.method != "HEAD"
             headers.append((b"transfer-encoding", b"chunked"))
-        self._protocol.transport.write(b"".join(self._head(status, headers)))
+        # What waits to leave on this connection goes first.
+        self._protocol.connections.hand_out()
+        self._protocol.transport.write(self._head(status, headers, own))
 
     def write(self, data: bytes) -> None:
         """Write a piece of its body."""
@@ -333,16 +343,24 @@ class ClientExchange:
         """Wait until the client has read on, or left."""
         await self._protocol.writable.wait()
 
-    def _head(self, status: int, headers: RawHeaders) -> list[bytes]:
-        parts = [self._protocol.connections.start_of_head(status)]
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+    def _head(self, status: int, headers: RawHeaders, own: bytes) -> bytes:
         self.started = True
-        return parts
+        lines = b"\r\n".join(map(_line_of, headers))
+        return b"%b%b%b%b%b" % (
+            self._protocol.connections.start_of_head(status),
+            lines,
+            b"\r\n" if lines else b"",
+            own,
+            b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n",
+        )
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that serves it."""
+        return self._protocol.loop
 
     def _complete(self) -> None:
-        self.ended = True
+        self.ended = self.is_written = True
         if self.waiter is not None:
             self.wake()
         if not self.keep_alive:
@@ -379,6 +397,10 @@ class HttpProtocol(asyncio.Protocol):
         self._body_came = False
         # A response is complete, and its client does not take it: nothing more is read of it.
         self._stalled = False
+        # The usual head that what came begins with, if the parser has not seen it yet; and how much
+        # of the body is still to come of a request that went without the parser.
+        self._framed: FramedHead | None = None
+        self._missing = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._rest_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -455,6 +477,18 @@ class HttpProtocol(asyncio.Protocol):
         """Read on."""
         if self._refused:
             return
+        if self._missing:
+            data = self._rest_of_body(data)
+            if not data:
+                return
+        if not self._within_message and (self._active is None or self._active.ended):
+            self._framed = framed_head = framed(data)
+            if framed_head is not None:
+                head = self.connections.heads.find(framed_head)
+                if head is not None:
+                    data = self._known(head, framed_head.length, data[framed_head.end :])
+                    if not data:
+                        return
         self._much_came = self._head_bytes + len(data) > _MAX_HEAD_BYTES
         self._parse(data)
         if self._refused:
@@ -476,6 +510,29 @@ class HttpProtocol(asyncio.Protocol):
             self._body_came = False
             if self._framing_bytes > _MAX_HEAD_BYTES:
                 self._refuse(trailers_too_large(_MAX_HEAD_BYTES))
+
+    def _known(self, head: RequestHead, length: int, data: bytes) -> bytes:
+        """Begin a request with a head that came before; give what is not its body."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        self._framed = None
+        self._within_message = True
+        self._missing = length
+        self._begin(ClientExchange(self, head, length))
+        return self._rest_of_body(data) if data else data
+
+    def _rest_of_body(self, data: bytes) -> bytes:
+        """Take what comes of the body of such a request; give what is not its body."""
+        missing, size = self._missing, len(data)
+        if size < missing:
+            self._missing = missing - size
+            self.on_body(data)
+            return b""
+        self._missing = 0
+        self.on_body(data if size == missing else data[:missing])
+        self.on_message_complete()
+        return b"" if size == missing else data[missing:]
 
     def _parse(self, data: bytes) -> None:
         while True:
@@ -545,20 +602,27 @@ class HttpProtocol(asyncio.Protocol):
         url = self._url
         target = _kept_target(url) if len(url) <= _MAX_KEPT_TARGET_BYTES else _target(url)
         is_http_1_0 = version == "1.0"
-        exchange = ClientExchange(
-            self,
+        length = values.pop("content-length", None)
+        head = RequestHead(
             method.decode("ascii"),
             target,
-            headers,
+            SharedHeaders([header for header in headers if header[0] != b"content-length"]),
             values,
             is_http_1_0=is_http_1_0,
             keep_alive=not is_http_1_0 and parser.should_keep_alive(),
             expects_continue=values.get("expect", "").lower() == "100-continue",
         )
+        framed_head, self._framed = self._framed, None
+        if framed_head is not None and length == str(framed_head.length) and _is_usual(head):
+            self.connections.heads.keep(framed_head, head)
         self._within_head = False
         self._framing_bytes = 0
         # Trailers are no headers: what a request says is said before its body.
         self._headers = []
+        # One that repeats is rejected by the parser, and so is what is no number.
+        self._begin(ClientExchange(self, head, None if length is None else int(length)))
+
+    def _begin(self, exchange: ClientExchange) -> None:
         self._newest = exchange
         if self._active is None or self._active.ended:
             self._start(exchange)
@@ -617,7 +681,8 @@ class HttpProtocol(asyncio.Protocol):
             if not (exchange.ended or exchange.is_lost):
                 # Whoever gave the response up must not seem to have ended it.
                 self.transport.close()
-            self.connections.forget(None, exchange)
+            if exchange.is_written or not exchange.ended:
+                self.connections.forget(None, exchange)
 
     def answered(self) -> None:
         """Go on with the next request, once the client takes the response to this one."""
@@ -731,6 +796,16 @@ def _fault_of(version: str, headers: RawHeaders, values: dict[str, str]) -> Refu
     if any(coding.lower() != b"chunked" for coding in codings):
         return not_implemented("A 'transfer-encoding' other than 'chunked'")
     return None
+
+
+def _is_usual(head: RequestHead) -> bool:
+    """Return whether a head that says the length of its body says nothing else of the framing."""
+    values = head.values
+    return (
+        head.keep_alive
+        and len(values) == len(head.headers)
+        and not ("transfer-encoding" in values or "expect" in values or "upgrade" in values)
+    )
 
 
 def _target(url: bytes) -> tuple[str, str]:

@@ -80,6 +80,10 @@ class Service(Protocol):
         """Read the configuration again."""
         ...
 
+    def commit(self) -> None:
+        """Write down what responses used that are about to leave."""
+        ...
+
 
 class Server:
     """A server of one application until `stop()`, or SIGINT or SIGTERM in the main thread.
@@ -102,7 +106,7 @@ class Server:
         stop_seconds: float = _STOP_SECONDS,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
-        self._connections = Connections(app)
+        self._connections = Connections(app, bool if service is None else service.commit)
         self._listener = listener
         self._service = service
         self._stop_seconds = stop_seconds

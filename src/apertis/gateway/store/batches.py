@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import delete, func, insert, select, update
 
 from apertis.gateway.store.booking import BulkInsert, book
@@ -13,8 +14,7 @@ from apertis.gateway.store.schema import batch_lines, batches
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Row, Select
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection, Executable, Row, Select
 
     from apertis.gateway.store.connections import Database
     from apertis.gateway.store.records import BatchResult
@@ -24,6 +24,8 @@ _LINES_AT_ONCE = 1000
 _LINE_FIELDS = BatchLine.__struct_fields__
 _FIELDS = Batch.__struct_fields__
 _BATCHES = select(*(batches.c[name] for name in _FIELDS))
+_NEWEST_FIRST = [batches.c[name].desc() for name in ("created_at", "sequence", "id")]
+_NEXT = select(func.coalesce(func.max(batches.c.sequence), 0) + 1).scalar_subquery()
 
 
 class StoredBatches:
@@ -35,57 +37,44 @@ class StoredBatches:
     async def insert(self, batch: Batch, lines: Sequence[BatchLine] = ()) -> Batch:
         """Keep a new batch with its lines; what comes back has their sums."""
         held = sum(line.held_units for line in lines)
-        kept = Batch(
-            id=batch.id,
-            upstream=batch.upstream,
-            key_id=batch.key_id,
-            created_at=batch.created_at,
-            held_units=held,
-            lines=len(lines),
-        )
-        async with self._database.writing() as connection:
-            values = {name: getattr(kept, name) for name in _FIELDS}
-            await connection.execute(insert(batches).values(values))
-            await connection.run_sync(
-                _LINES.run,
-                [(batch.id, line.custom_id, line.model, line.held_units, False) for line in lines],
-            )
+        kept = msgspec.structs.replace(batch, held_units=held, lines=len(lines), settled_lines=0)
+        values = {name: getattr(kept, name) for name in _FIELDS} | {"sequence": _NEXT}
+        rows = [(batch.id, line.custom_id, line.model, line.held_units, False) for line in lines]
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert(batches).values(values))
+            _LINES.run(connection, rows)
+
+        await self._database.write(work)
         return kept
 
     async def get(self, batch_id: str) -> Batch | None:
         """Read one batch."""
-        async with self._database.reading() as connection:
-            row = (await connection.execute(_BATCHES.where(batches.c.id == batch_id))).one_or_none()
-        return None if row is None else _batch(row)
+        rows = await self._read(_BATCHES.where(batches.c.id == batch_id))
+        return _batch(rows[0]) if rows else None
 
     async def list(self, *, key_id: str | None = None) -> tuple[Batch, ...]:
         """Read all batches, or those of one key; the newest first."""
-        statement = _BATCHES.order_by(batches.c.created_at.desc(), batches.c.id.desc())
+        statement = _BATCHES.order_by(*_NEWEST_FIRST)
         if key_id is not None:
             statement = statement.where(batches.c.key_id == key_id)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(statement)).all()
-        return tuple(_batch(row) for row in rows)
+        return tuple(_batch(row) for row in await self._read(statement))
 
     async def held_by_key(self) -> dict[str, int]:
         """Return the units that are held for batches, by the keys' ids."""
         held = func.sum(batches.c.held_units)
         statement = select(batches.c.key_id, held).group_by(batches.c.key_id).having(held > 0)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(statement)).all()
-        return {key_id: int(units) for key_id, units in rows}
+        return {key_id: int(units) for key_id, units in await self._read(statement)}
 
     async def lines(self, batch_id: str) -> tuple[BatchLine, ...]:
         """Read a batch's lines, in the order of their ids."""
         statement = _lines_of(batch_id).order_by(batch_lines.c.custom_id)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(statement)).all()
-        return tuple(_line(row) for row in rows)
+        return tuple(_line(row) for row in await self._read(statement))
 
     async def find_lines(self, batch_id: str, custom_ids: Iterable[str]) -> dict[str, BatchLine]:
         """Read those of a batch's lines that have one of these ids, by their ids."""
-        async with self._database.reading() as connection:
-            return await _find_lines(connection, batch_id, list(custom_ids))
+        ids = list(custom_ids)
+        return await self._database.read(lambda at: _find_lines(at, batch_id, ids))
 
     async def settle(self, batch_id: str, results: Iterable[BatchResult]) -> Settlement:
         """Book the lines that were not settled before, and give up what was held for them.
@@ -96,13 +85,12 @@ class StoredBatches:
         by_id: dict[str, BatchResult] = {}
         for result in results:
             by_id.setdefault(result.custom_id, result)
-        async with self._database.writing() as connection:
-            await _take_turn(connection, batch_id)
-            lines = await _find_lines(connection, batch_id, list(by_id))
+
+        def work(connection: Connection) -> Settlement:
+            _take_turn(connection, batch_id)
+            lines = _find_lines(connection, batch_id, list(by_id))
             fresh = [r for r in by_id.values() if not _is_settled(lines, r.custom_id)]
-            booked = await connection.run_sync(
-                book, [r.record for r in fresh if r.record is not None]
-            )
+            booked = book(connection, [r.record for r in fresh if r.record is not None])
             settled = Settlement(
                 custom_ids=tuple(result.custom_id for result in fresh),
                 released_units=sum(
@@ -110,8 +98,10 @@ class StoredBatches:
                 ),
                 cost_units=sum(record.cost_units for record in booked),
             )
-            await _mark(connection, batch_id, settled, lines)
-        return settled
+            _mark(connection, batch_id, settled, lines)
+            return settled
+
+        return await self._database.write(work)
 
     async def release(self, batch_id: str) -> int:
         """Give up what is still held, since no more results will come; how many units it was.
@@ -119,25 +109,32 @@ class StoredBatches:
         `UnknownBatchError` when the batch is not kept.
         """
         of_batch = (batch_lines.c.batch_id == batch_id) & ~batch_lines.c.settled
-        async with self._database.writing() as connection:
-            held = await _take_turn(connection, batch_id)
-            await connection.execute(
-                update(batches).where(batches.c.id == batch_id).values(held_units=0)
-            )
+
+        def work(connection: Connection) -> int:
+            held = _take_turn(connection, batch_id)
+            connection.execute(update(batches).where(batches.c.id == batch_id).values(held_units=0))
             # A result that is read after all is still booked; there is nothing to release for it.
-            await connection.execute(update(batch_lines).where(of_batch).values(held_units=0))
-        return held
+            connection.execute(update(batch_lines).where(of_batch).values(held_units=0))
+            return held
+
+        return await self._database.write(work)
 
     async def delete(self, batch_id: str) -> int:
         """Forget a batch and its lines; how many units were still held for it.
 
         What was booked for it stays booked. `UnknownBatchError` when the batch is not kept.
         """
-        async with self._database.writing() as connection:
-            held = await _take_turn(connection, batch_id)
-            await connection.execute(delete(batch_lines).where(batch_lines.c.batch_id == batch_id))
-            await connection.execute(delete(batches).where(batches.c.id == batch_id))
-        return held
+
+        def work(connection: Connection) -> int:
+            held = _take_turn(connection, batch_id)
+            connection.execute(delete(batch_lines).where(batch_lines.c.batch_id == batch_id))
+            connection.execute(delete(batches).where(batches.c.id == batch_id))
+            return held
+
+        return await self._database.write(work)
+
+    async def _read(self, statement: Executable) -> Sequence[Any]:
+        return await self._database.read(lambda connection: connection.execute(statement).all())
 
 
 def _batch(row: Row[Any]) -> Batch:
@@ -158,46 +155,41 @@ def _is_settled(lines: Mapping[str, BatchLine], custom_id: str) -> bool:
     return custom_id in lines and lines[custom_id].settled
 
 
-async def _take_turn(connection: AsyncConnection, batch_id: str) -> int:
+def _take_turn(connection: Connection, batch_id: str) -> int:
     """Keep others from changing the batch until the transaction ends; the units it holds."""
     statement = select(batches.c.held_units).where(batches.c.id == batch_id).with_for_update()
-    held = (await connection.execute(statement)).scalar_one_or_none()
+    held = connection.execute(statement).scalar_one_or_none()
     if held is None:
         raise UnknownBatchError(f"there is no batch {batch_id!r}")
     return int(held)
 
 
-async def _find_lines(
-    connection: AsyncConnection, batch_id: str, custom_ids: Sequence[str]
+def _find_lines(
+    connection: Connection, batch_id: str, custom_ids: Sequence[str]
 ) -> dict[str, BatchLine]:
     lines: dict[str, BatchLine] = {}
     for start in range(0, len(custom_ids), _LINES_AT_ONCE):
         asked = custom_ids[start : start + _LINES_AT_ONCE]
         statement = _lines_of(batch_id).where(batch_lines.c.custom_id.in_(asked))
-        rows = (await connection.execute(statement)).all()
+        rows = connection.execute(statement).all()
         lines.update({row.custom_id: _line(row) for row in rows})
     return lines
 
 
-async def _mark(
-    connection: AsyncConnection,
-    batch_id: str,
-    settlement: Settlement,
-    lines: Mapping[str, BatchLine],
+def _mark(
+    connection: Connection, batch_id: str, settlement: Settlement, lines: Mapping[str, BatchLine]
 ) -> None:
     known = [custom_id for custom_id in settlement.custom_ids if custom_id in lines]
     other = [custom_id for custom_id in settlement.custom_ids if custom_id not in lines]
     for start in range(0, len(known), _LINES_AT_ONCE):
         named = batch_lines.c.custom_id.in_(known[start : start + _LINES_AT_ONCE])
-        await connection.execute(
+        connection.execute(
             update(batch_lines)
             .where(batch_lines.c.batch_id == batch_id, named)
             .values(settled=True)
         )
-    await connection.run_sync(
-        _LINES.run, [(batch_id, custom_id, "", 0, True) for custom_id in other]
-    )
-    await connection.execute(
+    _LINES.run(connection, [(batch_id, custom_id, "", 0, True) for custom_id in other])
+    connection.execute(
         update(batches)
         .where(batches.c.id == batch_id)
         .values(

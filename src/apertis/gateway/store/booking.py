@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import operator
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import select
 
 from apertis.accounting.tokens import COLUMNS, counts_of
 from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_daily, usage_sessions
@@ -110,14 +109,20 @@ def book(connection: Connection, records: Iterable[UsageRecord]) -> list[UsageRe
 
 def _known(connection: Connection, request_ids: Sequence[str]) -> list[str]:
     known: list[str] = []
+    is_sqlite = connection.dialect.name == "sqlite"
     for start in range(0, len(request_ids), _KNOWN_AT_ONCE):
         asked = request_ids[start : start + _KNOWN_AT_ONCE]
-        found = connection.execute(select(usage.c.request_id).where(usage.c.request_id.in_(asked)))
-        known.extend(found.scalars())
+        marks = ("?" if is_sqlite else f"${number}" for number in range(1, len(asked) + 1))
+        # Only the values are not ours, and they are not part of the text.
+        text = f"SELECT request_id FROM {usage.name} WHERE request_id IN ({', '.join(marks)})"  # noqa: S608
+        known.extend(connection.exec_driver_sql(text, tuple(asked)).scalars())
     return known
 
 
 def _row(record: UsageRecord) -> _Row:
+    counts = counts_of(record.tokens)
+    if max(counts) > _MOST:
+        counts = tuple(min(count, _MOST) for count in counts)
     return (
         record.request_id,
         record.at_ms,
@@ -128,7 +133,7 @@ def _row(record: UsageRecord) -> _Row:
         _text(record.upstream),
         record.status,
         _text(record.code),
-        *(min(count, _MOST) for count in counts_of(record.tokens)),
+        *counts,
         min(record.cost_units, _MOST),
         record.estimated,
         record.cached,
@@ -137,18 +142,22 @@ def _row(record: UsageRecord) -> _Row:
         _text(record.session),
         _text(record.agent),
         _text(record.request_class),
-        _text(record.upstream_request_id),
+        _text_of(record.upstream_request_id),
         record.first_byte_ms,
         record.total_ms,
         _text(record.bill_to),
     )
 
 
-def _text(text: str | None) -> str | None:
+def _text_of(text: str | None) -> str | None:
     # PostgreSQL keeps no NUL, and no index takes a text of any length.
     if text is not None and (len(text) > _LONGEST or "\0" in text):
         return text[:_LONGEST].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return text
+
+
+# The same models, upstreams and sessions come again and again.
+_text = lru_cache(maxsize=1024)(_text_of)
 
 
 def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:

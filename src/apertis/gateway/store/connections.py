@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.held_directory import identity, leads_elsewhere
 from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     import asyncpg
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine.interfaces import DBAPIConnection
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.pool import ConnectionPoolEntry
 
 # How long one process waits while another one (the command line beside the gateway) writes.
@@ -37,56 +37,31 @@ _Result = TypeVar("_Result")
 
 
 class Database:
-    """An open database. Readers never wait for the writer; writers take turns."""
+    """An open database. Readers never wait for the writer; writers take turns.
+
+    Work is a function of a connection, done in one transaction: all of it is kept, or after an
+    error nothing. `StoreUnavailableError` when the database fails.
+    """
 
     def __init__(
-        self,
-        readers: AsyncEngine,
-        writer: AsyncEngine,
-        bulk_writer: Engine | None = None,
-        *,
-        is_lost: Callable[[], bool] = lambda: False,
+        self, readers: _Engine, writer: _Engine, *, is_lost: Callable[[], bool] = lambda: False
     ) -> None:
         self._readers = readers
         self._writer = writer
-        # Where the asyncio driver hands each statement to a thread: does all of them in one.
-        self._bulk_writer = bulk_writer
         self._turn = asyncio.Lock()
         # Whether what is open is not what a new connection would open.
         self._is_lost = is_lost
 
-    @contextlib.asynccontextmanager
-    async def reading(self) -> AsyncGenerator[AsyncConnection]:
-        """Lend a connection for one statement that only reads.
-
-        `StoreUnavailableError` when the database fails.
-        """
+    async def read(self, work: Callable[[Connection], _Result]) -> _Result:
+        """Do work that only reads."""
         with self._failures():
-            async with self._readers.connect() as connection:
-                yield connection
-
-    @contextlib.asynccontextmanager
-    async def writing(self) -> AsyncGenerator[AsyncConnection]:
-        """Lend a connection for one transaction: all of it is kept, or after an error nothing.
-
-        `StoreUnavailableError` when the database fails.
-        """
-        with self._failures():
-            async with self._turn, self._writer.begin() as connection:
-                yield connection
+            return await self._readers.run(work)
 
     async def write(self, work: Callable[[Connection], _Result]) -> _Result:
-        """Do a whole transaction in one go, with one hand-over to another thread at most.
-
-        `StoreUnavailableError` when the database fails.
-        """
-        writer = self._bulk_writer
-        if writer is None:
-            async with self.writing() as connection:
-                return await connection.run_sync(work)
+        """Do work that may write."""
         with self._failures():
             async with self._turn:
-                return await asyncio.to_thread(_in_transaction, writer, work)
+                return await self._writer.run(work)
 
     @contextlib.contextmanager
     def _failures(self) -> Generator[None]:
@@ -101,15 +76,46 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._readers.dispose()
-        await self._writer.dispose()
-        if self._bulk_writer is not None:
-            await asyncio.to_thread(self._bulk_writer.dispose)
+        await self._readers.close()
+        await self._writer.close()
 
 
-def _in_transaction(writer: Engine, work: Callable[[Connection], _Result]) -> _Result:
-    with writer.begin() as connection:
-        return work(connection)
+class _ThreadedEngine:
+    """SQLite: a whole transaction is handed to a thread at once."""
+
+    def __init__(self, engine: Engine, connections: int) -> None:
+        self._engine = engine
+        self._threads = ThreadPoolExecutor(connections, "store")
+
+    async def run(self, work: Callable[[Connection], _Result]) -> _Result:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._transaction, work)
+
+    def _transaction(self, work: Callable[[Connection], _Result]) -> _Result:
+        with self._engine.begin() as connection:
+            return work(connection)
+
+    async def close(self) -> None:
+        # Work that nobody waits for any more ends first.
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()
+
+
+class _AsyncioEngine:
+    """PostgreSQL, whose driver is made for asyncio."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def run(self, work: Callable[[Connection], _Result]) -> _Result:
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+_Engine = _ThreadedEngine | _AsyncioEngine
 
 
 def reason(error: Exception) -> str:
@@ -130,41 +136,29 @@ def open_sqlite(path: Path) -> Database:
     return Database(
         _sqlite_engine(path, _READERS, begin=None),
         _sqlite_engine(path, 1, begin=_WRITES),
-        _set_up(create_engine(**_sqlite_options(path, "pysqlite", 1, begin=_WRITES))),
         is_lost=lambda: leads_elsewhere(path, opened),
     )
 
 
-def _sqlite_engine(path: Path, connections: int, *, begin: str | None) -> AsyncEngine:
-    engine = create_async_engine(**_sqlite_options(path, "aiosqlite", connections, begin=begin))
-    _set_up(engine.sync_engine)
-    return engine
-
-
-def _sqlite_options(
-    path: Path, driver: str, connections: int, *, begin: str | None
-) -> dict[str, Any]:
-    return {
-        "url": URL.create(f"sqlite+{driver}", database=str(path)),
+def _sqlite_engine(path: Path, connections: int, *, begin: str | None) -> _ThreadedEngine:
+    engine = create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)),
         # Without an isolation level the driver begins nothing by itself: a transaction that turns
         # from reading to writing could fail at once, so one that writes says so when it begins.
-        "connect_args": {
+        connect_args={
             "timeout": _BUSY_SECONDS,
             "isolation_level": None,
             "cached_statements": _PREPARED,
             "check_same_thread": False,
         },
-        "pool_size": connections,
-        "max_overflow": 0,
-        "hide_parameters": True,
-        "execution_options": {_BEGIN: begin},
-    }
-
-
-def _set_up(engine: Engine) -> Engine:
+        pool_size=connections,
+        max_overflow=0,
+        hide_parameters=True,
+        execution_options={_BEGIN: begin},
+    )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
-    return engine
+    return _ThreadedEngine(engine, connections)
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -194,11 +188,14 @@ def open_postgres(url: str) -> Database:
     )
 
 
-def _postgres_engine(url: str, connections: int, isolation: str) -> AsyncEngine:
+def _postgres_engine(url: str, connections: int, isolation: str) -> _AsyncioEngine:
+    # It loads SQLAlchemy's ORM, which needs 8 MB.
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     async def connect() -> asyncpg.Connection[asyncpg.Record]:
         return await connect_postgres(url)
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         # The driver reads the URL itself: it knows all of libpq's parameters, such as sslmode.
         async_creator=connect,
@@ -208,6 +205,7 @@ def _postgres_engine(url: str, connections: int, isolation: str) -> AsyncEngine:
         pool_pre_ping=True,
         hide_parameters=True,
     )
+    return _AsyncioEngine(engine)
 
 
 async def connect_postgres(url: str) -> asyncpg.Connection[asyncpg.Record]:

@@ -1,8 +1,10 @@
 """The usage journal: one line of JSON for each record, written before a response's last byte.
 
-What is promised: a record that `append` has written survives the death of this process at any
-moment, `kill -9` included, because it is in the system's hands. A crash of the whole machine loses
-at most what the system had not yet written to the disk: no `fsync` is waited for.
+What is promised: a record that `append` or `flush` has written survives the death of this process
+at any moment, `kill -9` included, because it is in the system's hands. A crash of the whole machine
+loses at most what the system had not yet written to the disk: no `fsync` is waited for. Responses
+that end in the same turn of the event loop share one write: `add` collects their records, and
+`flush` writes them before the first of the responses leaves.
 
 Lines go to the newest of a row of files. A file is deleted when all of it, and all before it, is
 in the ledger; what is left at the next start is read again from its beginning, and the ledger
@@ -184,8 +186,11 @@ def find_segments(folder: Path) -> tuple[list[Segment], int]:
     return segments, ends
 
 
-def read_part(segment: Segment, limit: int) -> Part | None:
-    """Read the next lines, of which at most `limit` are ends; None when there are none yet."""
+def read_part(segment: Segment, limit: int, known: dict[bytes, UsageRecord]) -> Part | None:
+    """Read the next lines, of which at most `limit` are ends; None when there are none yet.
+
+    What some lines say is `known`; those that are read are taken out.
+    """
     data, at_end = _next_lines(segment)
     if not data and not (at_end and segment.whole):
         return None
@@ -196,7 +201,7 @@ def read_part(segment: Segment, limit: int) -> Part | None:
         if kind is END and len(records[END]) == limit:
             break
         position += len(line)
-        record = _decode(line, kind)
+        record = known.pop(line, None) or _decode(line, kind)
         if record is not None:
             records[kind].append(record)
         elif not line.isspace():
@@ -247,11 +252,7 @@ def _decode(line: bytes, kind: bytes) -> UsageRecord | None:
 
 
 def _is_possible(record: UsageRecord) -> bool:
-    counts = (
-        record.at_ms,
-        record.total_ms,
-        *counts_of(record.tokens),
-    )
+    counts = (record.at_ms, record.total_ms, *counts_of(record.tokens))
     return (
         0 <= record.cost_units <= MAX_COST_UNITS and 0 <= min(counts) <= max(counts) <= _MAX_COUNT
     )
@@ -280,6 +281,8 @@ _RESERVE_STEP_BYTES = 64 * 1024
 _MARK_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _RECORDS_AT_ONCE = 2000
+# Lines wait for a fraction of a second; while the store fails, far more of them wait.
+_MAX_KNOWN_LINES = 4000
 # An empty line: a disk that takes it behind what waits has room for some more.
 _PROBE = b" " * 16_383 + b"\n"
 MAX_UNWRITTEN_RECORDS = 10_000
@@ -309,12 +312,7 @@ class Journal:
     """
 
     def __init__(
-        self,
-        directory: HeldDirectory,
-        *,
-        segment_bytes: int,
-        max_unwritten: int,
-        tell: Tell,
+        self, directory: HeldDirectory, *, segment_bytes: int, max_unwritten: int, tell: Tell
     ) -> None:
         self._directory = directory
         self._parent = identity(directory.path.parent)
@@ -327,6 +325,9 @@ class Journal:
         # Files before this one were written by processes that are gone.
         self._first_own = self._current.number
         self._recovered = False
+        # What the next `flush` writes; and lines that need not be decoded when they are read.
+        self._added: list[UsageRecord] = []
+        self._known: dict[bytes, UsageRecord] = {}
         # What the disk did not take, by request: ends, and beginnings without an end.
         self._unwritten: dict[str, UsageRecord] = {}
         self._unwritten_begins: dict[str, UsageRecord] = {}
@@ -383,22 +384,43 @@ class Journal:
 
         If the process dies before its `append`, this record is booked, as interrupted.
         """
-        if not self._write(BEGIN, record):
+        if not self._write(encode(BEGIN, record)):
             self._unwritten_begins[record.request_id] = record
 
     def append(self, record: UsageRecord) -> None:
         """Write the record of a request that has ended, or keep it until that can be done."""
+        self._added.append(record)
+        self.flush()
+
+    def add(self, record: UsageRecord) -> None:
+        """Take the record of a request that has ended; `flush` before its response leaves."""
+        self._added.append(record)
+
+    def flush(self) -> None:
+        """Write the records that were added, or keep them until that can be done."""
+        added = self._added
+        if not added:
+            return
+        self._added = []
         now = time()
         if now >= self._mark_at:
             self._mark_at = now + _MARK_SECONDS
             self._marks.append((self._appended, now))
-        self._appended += 1
-        if self._write(END, record):
-            self._current.ends += 1
-            self._current.units += record.cost_units
+        self._appended += len(added)
+        lines = [encode(END, record) for record in added]
+        if len(self._known) < _MAX_KNOWN_LINES:
+            # One with an escape may not be what was encoded.
+            self._known.update(
+                pair for pair in zip(lines, added, strict=True) if b"\\" not in pair[0]
+            )
+        if self._write(lines[0] if len(lines) == 1 else b"".join(lines)):
+            self._current.ends += len(added)
+            for record in added:
+                self._current.units += record.cost_units
             return
-        self._unwritten_begins.pop(record.request_id, None)
-        self._unwritten[record.request_id] = record
+        for record in added:
+            self._unwritten_begins.pop(record.request_id, None)
+            self._unwritten[record.request_id] = record
         if now >= self._retry_at:
             self._retry_at = now + _RETRY_SECONDS
             self._catch_up()
@@ -427,6 +449,7 @@ class Journal:
         Until the chunk is handed to `moved`, the same records come again. A chunk may have none:
         then its lines are the beginnings of requests. `OSError` when a file cannot be read.
         """
+        self.flush()
         self._catch_up()
         for segment in list(self._segments):
             if segment.number >= self._first_own and not self._recovered:
@@ -438,7 +461,7 @@ class Journal:
             if segment.moved:
                 continue
             try:
-                part = read_part(segment, limit)
+                part = read_part(segment, limit, self._known)
             except FileNotFoundError:
                 self._lose(segment)
                 continue
@@ -482,6 +505,7 @@ class Journal:
 
         A journal that the ledger has as a whole leaves no file behind.
         """
+        self.flush()
         waiting = -1
         while self._unwritten and len(self._unwritten) != waiting:
             waiting = len(self._unwritten)
@@ -511,7 +535,7 @@ class Journal:
             segment.close()
         self._directory.close()
 
-    def _write(self, kind: bytes, record: UsageRecord) -> bool:
+    def _write(self, lines: bytes) -> bool:
         current = self._current
         if current.size >= self._rotate_at:
             self._rotate()
@@ -519,14 +543,13 @@ class Journal:
         file = current.file
         if self._failure is not None or file is None:
             return False
-        line = encode(kind, record)
         try:
-            written = write_at(file, line, current.size)
+            written = write_at(file, lines, current.size)
         except OSError as error:
             self._fail(error)
             return False
-        if written != len(line):
-            # The next line is written over what the disk took of this one.
+        if written != len(lines):
+            # The next one is written over what the disk took of these.
             self._fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
             return False
         current.size += written
@@ -623,7 +646,6 @@ class Journal:
             self._needs_room = False
 
     def _write_out(self) -> None:
-        """Write the next records that wait, and see whether more could be written."""
         if self._current.size >= self._rotate_at:
             self._rotate()
         current = self._current

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_origin
 
 import msgspec
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import func, insert, select, update
 
-from apertis.errors import ConfigurationError
 from apertis.gateway.keys.record import SETTINGS, KeyRecord
 from apertis.gateway.store.records import UnknownKeyError
 from apertis.gateway.store.schema import key_usage, key_version, keys
@@ -16,13 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from sqlalchemy import Row, Select
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection, Row, Select
 
     from apertis.gateway.store.connections import Database
 
 _LISTS = frozenset(name for name, setting in SETTINGS.items() if get_origin(setting.type) is tuple)
-_KEPT_BY_STORE = frozenset(("id", "used_units", "created_at", "version"))
+_KEPT_BY_STORE = frozenset(("id", "used_units", "created_at", "sequence", "version"))
 _CHANGEABLE = frozenset(KeyRecord.__struct_fields__) - _KEPT_BY_STORE
 
 _VERSION = select(key_version.c.version)
@@ -42,8 +40,7 @@ class StoredKeys:
 
     async def current_version(self) -> int:
         """Return the version of the newest change, for a cheap look whether there was one."""
-        async with self._database.reading() as connection:
-            return int((await connection.execute(_VERSION)).scalar_one())
+        return await self._database.read(_current_version)
 
     async def changes_since(self, version: int) -> list[KeyRecord]:
         """Return all keys created or changed after this version, in the order of changes.
@@ -56,42 +53,29 @@ class StoredKeys:
 
     async def insert(self, record: KeyRecord) -> KeyRecord:
         """Keep a new key; what comes back has its version."""
-        async with self._database.writing() as connection:
-            version = await _next_version(connection)
+
+        def work(connection: Connection) -> KeyRecord:
+            version = _next_version(connection)
             values = {name: getattr(record, name) for name in _CHANGEABLE}
-            values |= {"id": record.id, "created_at": record.created_at, "version": version}
-            await connection.execute(insert(keys).values(_columns(values)))
+            values |= {"id": record.id, "created_at": record.created_at}
+            values |= {"sequence": version, "version": version}
+            connection.execute(insert(keys).values(_columns(values)))
             if record.used_units:
                 used = {"key_id": record.id, "used_units": record.used_units}
-                await connection.execute(insert(key_usage).values(used))
-        return msgspec.structs.replace(record, version=version)
+                connection.execute(insert(key_usage).values(used))
+            return msgspec.structs.replace(record, sequence=version, version=version)
+
+        return await self._database.write(work)
 
     async def get(self, key_id: str) -> KeyRecord | None:
         """Read one key, deleted ones too."""
         found = await _read(self._database, _RECORDS.where(keys.c.id == key_id))
         return found[0] if found else None
 
-    async def find(self, name_or_id: str) -> KeyRecord | None:
-        """Read the key of this id, or else the one of this name that is not deleted.
-
-        `ConfigurationError` when several have the name.
-        """
-        named = (keys.c.name == name_or_id) & (keys.c.status != "deleted")
-        found = await _read(
-            self._database,
-            _RECORDS.where(or_(keys.c.id == name_or_id, named)).order_by(keys.c.version),
-        )
-        by_id = [record for record in found if record.id == name_or_id]
-        if len(found) > 1 and not by_id:
-            ids = ", ".join(record.id for record in found)
-            raise ConfigurationError(
-                f"{len(found)} keys have the name {name_or_id!r}: say the id of one ({ids})"
-            )
-        return next(iter(by_id or found), None)
-
     async def list(self) -> tuple[KeyRecord, ...]:
         """Read all keys in the order in which they were made, deleted ones too."""
-        return tuple(await _read(self._database, _RECORDS.order_by(keys.c.created_at, keys.c.id)))
+        order = (keys.c.created_at, keys.c.sequence, keys.c.id)
+        return tuple(await _read(self._database, _RECORDS.order_by(*order)))
 
     async def update(self, key_id: str, **changes: object) -> KeyRecord:
         """Change fields of a key, and give the changed one.
@@ -102,25 +86,30 @@ class StoredKeys:
         unknown = sorted(changes.keys() - _CHANGEABLE)
         if unknown:
             raise TypeError(f"a key's {', '.join(unknown)} cannot be set")
-        async with self._database.writing() as connection:
-            version = await _next_version(connection)
-            values = _columns({**changes, "version": version})
-            await connection.execute(update(keys).where(keys.c.id == key_id).values(values))
-            row = (await connection.execute(_RECORDS.where(keys.c.id == key_id))).one_or_none()
+
+        def work(connection: Connection) -> KeyRecord:
+            values = _columns({**changes, "version": _next_version(connection)})
+            connection.execute(update(keys).where(keys.c.id == key_id).values(values))
+            row = connection.execute(_RECORDS.where(keys.c.id == key_id)).one_or_none()
             if row is None:
                 raise UnknownKeyError(f"there is no key {key_id!r}")
-        return _record(row)
+            return _record(row)
+
+        return await self._database.write(work)
 
 
 async def _read(database: Database, statement: Select[Any]) -> list[KeyRecord]:
-    async with database.reading() as connection:
-        rows = (await connection.execute(statement)).all()
+    rows = await database.read(lambda connection: connection.execute(statement).all())
     return [_record(row) for row in rows]
 
 
-async def _next_version(connection: AsyncConnection) -> int:
-    await connection.execute(update(key_version).values(version=key_version.c.version + 1))
-    return int((await connection.execute(_VERSION)).scalar_one())
+def _current_version(connection: Connection) -> int:
+    return int(connection.execute(_VERSION).scalar_one())
+
+
+def _next_version(connection: Connection) -> int:
+    connection.execute(update(key_version).values(version=key_version.c.version + 1))
+    return _current_version(connection)
 
 
 def _columns(values: Mapping[str, object]) -> dict[str, object]:

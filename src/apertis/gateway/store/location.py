@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from apertis.errors import ConfigurationError
@@ -16,7 +16,6 @@ from apertis.gateway.store.lock import AdvisoryLock, FileLock
 
 if TYPE_CHECKING:
     from apertis.gateway.store.connections import Database
-    from apertis.gateway.store.lock import Lock
 
 FILE_NAME = "apertis.sqlite3"
 
@@ -25,40 +24,6 @@ _POSTGRES = frozenset(("postgresql", "postgres", "postgresql+asyncpg"))
 _SIGNS_OF_DAMAGE = ("file is not a database", "malformed")
 # The first one with INSERT ... ON CONFLICT DO UPDATE.
 _OLDEST_SQLITE = (3, 24, 0)
-
-
-class StoreLocation(Protocol):
-    """The differences between databases before one is open."""
-
-    @property
-    def name(self) -> str:
-        """The name for messages; without secrets."""
-        ...
-
-    @property
-    def is_shared(self) -> bool:
-        """True if other programs may keep tables beside ours."""
-        ...
-
-    def prepare(self) -> None:
-        """Make what can be made before it is opened; `ConfigurationError` when it cannot."""
-        ...
-
-    def connect(self) -> Database:
-        """Prepare connections."""
-        ...
-
-    def lock(self) -> Lock:
-        """Return the lock that belongs to it."""
-        ...
-
-    def copy(self, revision: str) -> None:
-        """Keep a copy of what is there, where that is a single file."""
-        ...
-
-    def explain(self, failure: str) -> str:
-        """Say why it cannot be opened, and what to do where that is known."""
-        ...
 
 
 def location_of(location: Path | str) -> StoreLocation:
@@ -80,7 +45,11 @@ def sqlite_file(data: Path) -> Path:
 
 
 class SQLiteFile:
-    """A SQLite file, its lock and its copies beside it; all of them for their owner only."""
+    """A SQLite file, its lock and its copies beside it; all of them for their owner only.
+
+    `name` is for messages, without secrets. `is_shared` says whether other programs may keep tables
+    beside ours.
+    """
 
     is_shared = False
 
@@ -168,3 +137,6 @@ class PostgresDatabase:
     def explain(self, failure: str) -> str:
         """Pass on what the driver or the server said."""
         return f"cannot open {self.name}: {failure}"
+
+
+StoreLocation = SQLiteFile | PostgresDatabase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.connections import connect_postgres
@@ -19,28 +19,10 @@ _ANSWER_SECONDS = 5.0
 _TAKE = "SELECT pg_try_advisory_lock(hashtext('apertis gateway'), hashtext(current_schema()))"
 
 
-class Lock(Protocol):
-    """Held by one process at a time, and let go by the system when that process dies."""
-
-    async def take(self) -> bool:
-        """Take it; False when another one has it."""
-        ...
-
-    async def release(self) -> None:
-        """Let it go; nothing happens when it is not held."""
-        ...
-
-    async def is_held(self) -> bool:
-        """Return whether this process has it, or still has it."""
-        ...
-
-    def holder(self) -> str:
-        """Say who has it, as far as that is known."""
-        ...
-
-
 class FileLock:
     """A lock on the directory of a SQLite file, and on a file in it that names the process.
+
+    One process has it at a time, and the system lets it go when that process dies.
 
     To delete that file lets nobody in: the directory is locked itself. One directory has one
     gateway, since its journal has one.
@@ -165,3 +147,6 @@ class AdvisoryLock:
     def holder(self) -> str:
         """Say what is known: the server does not tell which machine it is."""
         return "another process"
+
+
+Lock = FileLock | AdvisoryLock

@@ -6,11 +6,11 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Column, MetaData, String, Table, insert, inspect, text
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.store.records import StoreUnavailableError
-from apertis.gateway.store.schema import HEAD
+from apertis.gateway.store.schema import HEAD, key_version, metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -40,27 +40,34 @@ async def is_at_head(database: Database, place: StoreLocation) -> bool:
 
 
 async def upgrade(database: Database, place: StoreLocation) -> None:
-    """Take all steps that are missing, after a copy of what is there; all of them, or none."""
+    """Create the tables, or after a copy take all steps that are missing: all of it, or nothing."""
     revision = await _revision(database, place)
     if revision is not None:
         await asyncio.to_thread(place.copy, revision)
-    async with database.writing() as connection:
-        await connection.run_sync(_run_migrations)
+    await database.write(_create if revision is None else _run_migrations)
 
 
 async def _revision(database: Database, place: StoreLocation) -> str | None:
     try:
-        async with database.reading() as connection:
-            return (await connection.execute(_REVISION)).scalar_one_or_none()
+        return await database.read(lambda at: at.execute(_REVISION).scalar_one_or_none())
     except StoreUnavailableError:
         # Usually there is no such table; anything else fails here again, and is told.
-        async with database.reading() as connection:
-            tables = await connection.run_sync(lambda known: inspect(known).get_table_names())
+        tables = await database.read(lambda at: inspect(at).get_table_names())
     if tables and not place.is_shared:
         raise ConfigurationError(
             f"{place.name} belongs to another program: it has the table {min(tables)!r}"
         )
     return None
+
+
+def _create(connection: Connection) -> None:
+    # The first start of a gateway without Alembic, which would stay in its memory: 11 MB.
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(insert(key_version).values(id=1, version=0))
+    revisions = Column("version_num", String(32), primary_key=True)
+    table = Table("alembic_version", MetaData(), revisions)
+    table.create(connection)
+    connection.execute(insert(table).values(version_num=HEAD))
 
 
 def _run_migrations(connection: Connection) -> None:

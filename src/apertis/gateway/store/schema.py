@@ -25,19 +25,11 @@ if TYPE_CHECKING:
 
 # The newest revision in `migrations/versions`. It stands here so that opening a database that is
 # up to date need not load Alembic. Revisions are numbers of four digits, and so in order.
-HEAD = "0003"
+HEAD = "0004"
 
 # What is added up for each group of requests. The counts of tokens and the cost are columns of
 # `usage`, in this order.
-SUMS = (
-    "requests",
-    "failed",
-    "cached",
-    "estimated",
-    "interrupted",
-    *COLUMNS.values(),
-    "cost_units",
-)
+SUMS = ("requests", "failed", "cached", "estimated", "interrupted", *COLUMNS.values(), "cost_units")
 
 metadata = MetaData()
 
@@ -74,6 +66,8 @@ keys = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("billing_policy", Boolean, nullable=False, server_default=false()),
+    # Counts up from key to key, as in `batches`: many are made in one second.
+    Column("sequence", BigInteger, nullable=False, server_default="0"),
     Index("keys_by_version", "version"),
 )
 
@@ -163,6 +157,7 @@ batches = Table(
     Column("held_units", BigInteger, nullable=False),
     Column("lines", BigInteger, nullable=False),
     Column("settled_lines", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False, server_default="0"),
     Index("batches_by_key", "key_id", "created_at"),
 )
 

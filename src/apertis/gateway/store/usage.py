@@ -48,8 +48,7 @@ class StoredUsage:
         """Read one record."""
         columns = [usage.c[name] for name in _REST]
         statement = select(*columns, *_TOKENS.values()).where(usage.c.request_id == request_id)
-        async with self._database.reading() as connection:
-            row = (await connection.execute(statement)).one_or_none()
+        row = await self._database.read(lambda at: at.execute(statement).one_or_none())
         if row is None:
             return None
         tokens = Tokens(**dict(zip(_TOKENS, row[len(_REST) :], strict=True)))
@@ -61,6 +60,7 @@ class StoredUsage:
         Whole days (UTC) cost little however many requests they had; the rest of a range is added
         up from its single records.
         """
-        async with self._reports, self._database.reading() as connection:
-            rows = (await connection.execute(report_statement(query))).all()
+        statement = report_statement(query)
+        async with self._reports:
+            rows = await self._database.read(lambda at: at.execute(statement).all())
         return rows_of(query, rows)

@@ -13,7 +13,7 @@ from apertis.gateway.config.settings import ANTHROPIC_URL
 from apertis.gateway.finding import fail, ok, warn
 from apertis.gateway.upstreams.asking import ask
 from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamTimeouts, redirect_target
-from apertis.gateway.upstreams.headers import passed_down, request_head, request_target
+from apertis.gateway.upstreams.headers import passed_down, request_head
 from apertis.gateway.upstreams.messages_api import MessagesApi
 from apertis.gateway.upstreams.outcome import Fault
 from apertis.sansio.outcome import Failure
@@ -97,6 +97,7 @@ class AnthropicUpstream(MessagesApi):
         # The gateway reads usage from the bytes, so they must not be compressed.
         self._wire = Wire(proxy=None, tls=tls, max_connections=max_connections, codings=frozenset())
         self._origin = origin
+        self._prefix = origin.prefix
         # A proxy that cannot be is said now, not with the first request.
         choose_proxy(origin, None, os.environ)
         own = f"host: {origin.authority}\r\naccept-encoding: identity\r\n"
@@ -138,7 +139,7 @@ class AnthropicUpstream(MessagesApi):
         body = request.body
         head = request_head(
             request.method,
-            request_target(self._origin.prefix + request.target),
+            self._prefix + request.target,
             self._own,
             request.headers,
             self._default_version,

@@ -36,6 +36,20 @@ _MAX_SHOWN_LENGTH = 200
 Headers = tuple[tuple[str, str], ...]
 RawHeaders = list[tuple[bytes, bytes]]
 
+
+class SharedHeaders(RawHeaders):
+    """Headers of a client that nobody changes, and what is sent of them to an upstream.
+
+    `passed_up` is kept by who made it: see `headers.passed_up`.
+    """
+
+    __slots__ = ("passed_up",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        super().__init__(headers)
+        self.passed_up: bytes | None = None
+
+
 # A model as its upstream describes it. Values stay the bytes that came: a field that nobody here
 # knows is handed on as it is.
 Document: TypeAlias = dict[str, msgspec.Raw]
@@ -59,6 +73,8 @@ class Request(msgspec.Struct):
     raw_headers: RawHeaders = msgspec.field(default_factory=list[tuple[bytes, bytes]])
     # The address at the other end of the connection: the client's, or that of a proxy.
     peer: str = ""
+    # Path and query.
+    target: str = ""
 
 
 class ClientLeft(ConnectionError):

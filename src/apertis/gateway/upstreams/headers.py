@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES
+from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES, SharedHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,13 @@ def _name_down(name: bytes) -> bytes:
     return b"" if stays else lowered
 
 
+# A target can be as long as a head: few are kept.
+@lru_cache(maxsize=64)
+def request_line(method: str, target: str) -> bytes:
+    """Return the first line of a request, with its end."""
+    return b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), request_target(target))
+
+
 def request_target(target: str) -> bytes:
     """Return the path and query, legal in a request line; legal ones are unchanged."""
     if _TARGET.fullmatch(target):
@@ -65,33 +72,41 @@ def request_target(target: str) -> bytes:
 
 
 def request_head(
-    method: str, target: bytes, own: bytes, headers: Sequence[Header], default: bytes, length: int
+    method: str, target: str, own: bytes, headers: Sequence[Header], default: bytes, length: int
 ) -> bytes:
     """Write the head of a request: its line, the `own` lines, and the allowed `headers`.
 
     `default` is one line, `name: value` with its line end, that is left out where the caller
     sends the header. A header that could be read as more than one is not sent at all.
     """
-    start = b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), target, own)
-    if length or method in _WITH_BODY:
-        start += b"content-length: %d\r\n" % length
-    parts = [start]
+    if isinstance(headers, SharedHeaders):
+        lines = headers.passed_up
+        if lines is None:
+            lines = headers.passed_up = passed_up(headers)
+    else:
+        lines = passed_up(headers)
+    if b"\r\n" + default[: default.find(b":") + 1] not in lines:
+        lines += default
+    framing = b"content-length: %d\r\n" % length if length or method in _WITH_BODY else b""
+    return b"".join((request_line(method, target), own, framing, lines[2:], b"\r\n"))
+
+
+def passed_up(headers: Sequence[Header]) -> bytes:
+    """Write the headers that go to an upstream, each a line, behind the end of one."""
+    parts = [b"\r\n"]
     named = False
     for name, value in headers:
         if _passes_up(name):
             parts += (name, b": ", value, b"\r\n")
         elif name == b"connection" and value.lower() not in _PLAIN_CONNECTION:
             named = True
-    head = b"".join(parts)
-    lines = start.count(b"\n") + len(parts) // 4
-    if named or head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+    lines = b"".join(parts)
+    number = len(parts) // 4 + 1
+    if named or lines.count(b"\n") != number or lines.count(b"\r") != number or b"\0" in lines:
         # Nobody but an attacker, or a client with a defect, gets here.
         kept = [b"%b: %b\r\n" % header for header in _unnamed(headers) if _is_sound(*header)]
-        head = start + b"".join(kept)
-    name, _, _ = default.partition(b":")
-    if b"\r\n%b: " % name not in head:
-        head += default
-    return head + b"\r\n"
+        lines = b"\r\n" + b"".join(kept)
+    return lines
 
 
 def _is_sound(name: bytes, value: bytes) -> bool:
@@ -100,17 +115,12 @@ def _is_sound(name: bytes, value: bytes) -> bool:
 
 def passed_down(headers: Sequence[Header]) -> list[Header]:
     """Return the response headers that are passed to the caller, names in lower case."""
-    passed: list[Header] = []
-    named = False
-    for name, value in headers:
-        lowered = _name_down(name)
-        if lowered:
-            passed.append((lowered, value))
-        elif name.lower() == b"connection" and value.lower() not in _PLAIN_CONNECTION:
-            named = True
-    if named:
-        lowered_all = [(name.lower(), value) for name, value in headers]
-        passed = [header for header in _unnamed(lowered_all) if _name_down(header[0])]
+    passed = [(lowered, value) for name, value in headers if (lowered := _name_down(name))]
+    if len(passed) < len(headers):
+        for name, value in headers:
+            if name.lower() == b"connection" and value.lower() not in _PLAIN_CONNECTION:
+                lowered_all = [(name.lower(), value) for name, value in headers]
+                return [header for header in _unnamed(lowered_all) if _name_down(header[0])]
     return passed
 
 

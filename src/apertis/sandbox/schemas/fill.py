@@ -110,7 +110,6 @@ def _candidates(schema: object, place: _Place) -> Iterator[Any]:
 
 
 def _in_turn(flat: list[JsonObject], place: _Place) -> Iterator[Any]:
-    """Yield the first value of each variant, then the second of each, and so on."""
     streams = [_of_variant(variant, place) for variant in flat]
     while streams:
         going: list[Iterator[Any]] = []

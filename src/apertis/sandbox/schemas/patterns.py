@@ -127,7 +127,6 @@ class _Reader:
         return _first_of(self._escaped())
 
     def _escaped(self) -> str:
-        """Return the characters that an escape stands for; the backslash has been read."""
         if self.place >= len(self.pattern):
             raise _UnreadableError
         mark = self.pattern[self.place]
