@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,6 +126,32 @@ def test_a_request_behind_one_with_a_known_head_is_answered_in_its_turn() -> Non
     seen, written = asyncio.run(run())
     assert [each[-1] for each in seen] == [b"one", b"two"]
     assert written.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_requests_that_come_while_a_response_waits_to_leave_are_answered_in_their_order() -> None:
+    async def run() -> bytes:
+        client = Client()
+        following = [request([], "content-length", body) for body in (b"two", b"three")]
+
+        async def answer(exchange: ClientExchange) -> None:
+            body = exchange.take_body() or b""
+            if body == b"two":
+                for _ in range(9):
+                    await asyncio.sleep(0)
+            exchange.answer(200, [], body)
+            if body == b"one":
+                protocol.data_received(b"".join(following))
+
+        protocol = HttpProtocol(Connections(answer), asyncio.get_running_loop())
+        protocol.connection_made(client)
+        protocol.data_received(request([], "content-length", b"one"))
+        for _ in range(30):
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        return client.written
+
+    written = asyncio.run(run())
+    assert re.findall(rb"\r\n\r\n(one|two|three)", written) == [b"one", b"two", b"three"]
 
 
 def test_only_the_digits_of_the_length_may_differ() -> None:

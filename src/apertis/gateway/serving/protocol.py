@@ -365,7 +365,7 @@ class ClientExchange:
             self.wake()
         if not self.keep_alive:
             self._protocol.hang_up()
-        self._protocol.answered()
+        self._protocol.answered(self)
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -463,7 +463,7 @@ class HttpProtocol(asyncio.Protocol):
         self.writable.set()
         if self._stalled:
             self._stalled = False
-            self.answered()
+            self.answered(self._active)
 
     def shut_down(self) -> None:
         """Close an idle connection now, another one behind its last response."""
@@ -684,8 +684,11 @@ class HttpProtocol(asyncio.Protocol):
             if exchange.is_written or not exchange.ended:
                 self.connections.forget(None, exchange)
 
-    def answered(self) -> None:
+    def answered(self, exchange: ClientExchange | None) -> None:
         """Go on with the next request, once the client takes the response to this one."""
+        if exchange is not self._active:
+            # The next one began while the response waited for the end of its turn.
+            return
         if self._within_message and not self._queue and self._rest_timer is None:
             # What still comes of it is not read by anybody, and must come to an end.
             self._rest_timer = self.loop.call_later(self.rest_seconds, self.transport.close)
