@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
     from types import TracebackType
-    from typing import Self, Unpack
+    from typing import NoReturn, Self, Unpack
 
     from apertis.accounting.spending import Spent
     from apertis.aio.beta import AsyncBeta
@@ -148,6 +148,12 @@ class AsyncApertis:
     def __repr__(self) -> str:
         origin = self._sender.settings.origin
         return f"<AsyncApertis {origin.url}{origin.prefix}>"
+
+    def __reduce__(self) -> NoReturn:
+        self._sender.settings.__reduce__()
+
+    def __copy__(self) -> Self:
+        return self.with_options()
 
     def __deepcopy__(self, memo: object) -> Self:
         # What may be shared between clients is shared: settings that cannot change, connections.

@@ -284,7 +284,9 @@ class AsyncMessages:
         """
         output: OutputFormat | None = None
         given: Mapping[str, Any] = params
-        if not is_absent(output_format) and output_format is not None:
+        if _is_field(output_format):
+            given = {**params, "output_format": output_format}
+        elif not is_absent(output_format) and output_format is not None:
             from apertis.structured.output import OutputFormat
 
             output = OutputFormat(output_format, params, via)
@@ -377,11 +379,20 @@ class AsyncMessages:
     ) -> MessageTokensCount:
         """Count the input tokens that a request would have; `output_format` as for `parse`."""
         given: Mapping[str, Any] = params
-        if not is_absent(output_format) and output_format is not None:
+        if _is_field(output_format):
+            given = {**params, "output_format": output_format}
+        elif not is_absent(output_format) and output_format is not None:
             from apertis.structured.output import OutputFormat
 
             given = OutputFormat(output_format, params).params
         return await self._sender.send(messages.count_tokens(given))
+
+
+def _is_field(output_format: Any) -> bool:
+    """Return whether this is the field of an earlier beta, which is sent as it is."""
+    if not isinstance(output_format, dict):
+        return False
+    return cast("dict[str, Any]", output_format).get("type") == "json_schema"
 
 
 async def open_events(sender: Sender, call: Call[Message]) -> EventSource:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
     from types import TracebackType
-    from typing import Self, Unpack
+    from typing import NoReturn, Self, Unpack
 
     from apertis.accounting.spending import Spent
     from apertis.compat.middleware import MiddlewareInput
@@ -149,6 +149,12 @@ class Apertis:
     def __repr__(self) -> str:
         origin = self._sender.settings.origin
         return f"<Apertis {origin.url}{origin.prefix}>"
+
+    def __reduce__(self) -> NoReturn:
+        self._sender.settings.__reduce__()
+
+    def __copy__(self) -> Self:
+        return self.with_options()
 
     def __deepcopy__(self, memo: object) -> Self:
         # What may be shared between clients is shared: settings that cannot change, connections.
