@@ -10,7 +10,7 @@ import inspect
 import json
 import pickle
 import types
-from typing import Annotated, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import msgspec
 import pydantic
@@ -24,6 +24,9 @@ from apertis.sansio.request import render_body
 from apertis.testing import ScriptedServer
 from apertis.tools.tool import ToolError, tool
 from tests.tools.test_runner import DONE, call, says
+
+if TYPE_CHECKING:
+    from tests.kit.gateways import RunningGateway
 
 
 class Unit(enum.Enum):
@@ -333,3 +336,46 @@ def test_both_clients_send_a_tool_and_run_it(connect: Any) -> None:
     [result] = second["messages"][-1]["content"]
     assert result["is_error"] is True
     assert "at $.place: expected `str`, found an integer" in result["content"]
+
+
+@pytest.mark.parametrize("ask", ["create", "stream", "count_tokens", "through the gateway"])
+def test_two_tools_of_one_name_are_rejected_before_anything_is_sent(
+    connect: Any, sandbox_gateway: RunningGateway, ask: str
+) -> None:
+    request: Any = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    limit: Any = {} if ask == "count_tokens" else {"max_tokens": 9}
+    with ScriptedServer([]) as server:
+        client = connect(api_key="k", base_url=server.base_url, max_retries=0)
+        if ask == "through the gateway":
+            _, key = sandbox_gateway.make_key()
+            client = connect(api_key=key.api_key, base_url=sandbox_gateway.base_url)
+            sent = client.messages.create(
+                **request | limit | {"model": "claude-opus-4-5"}, tools=[weather]
+            )
+            assert sent.stop_reason is not None
+
+        def go(*tools: Any) -> None:
+            method = getattr(
+                client.messages, ask if ask in {"stream", "count_tokens"} else "create"
+            )
+            answer = method(**request, **limit, tools=list(tools))
+            if ask == "stream":
+                with answer as stream:
+                    stream.get_final_message()
+
+        for other in (weather, weather.to_param()):
+            with pytest.raises(ParameterError, match=r"tools\[1\]: the name 'weather' is taken"):
+                go(weather, other)
+        assert server.requests == []
+
+
+def test_a_limit_in_dollars_uses_the_prices_of_the_client(connect: Any) -> None:
+    request: Any = {"model": "mine", "max_tokens": 9, "max_cost_usd": "1"}
+    request["messages"] = [{"role": "user", "content": "Hi"}]
+    with ScriptedServer([]) as server:
+        prices = {"mine": {"input": 1, "output": 2}}
+        priced = connect(api_key="k", base_url=server.base_url, prices=prices)
+        assert priced.messages.run(**request, tools=[weather]) is not None
+        plain = connect(api_key="k", base_url=server.base_url)
+        with pytest.raises(ParameterError, match="no price is known for the model 'mine'"):
+            plain.messages.run(**request, tools=[weather])

@@ -300,11 +300,33 @@ def wire_form(value: Any, path: str, read: ReadFile | None = None) -> Any:
             if type(v) in _PLAIN or not is_absent(v)
         }
     if kind is list or kind is tuple:
+        if path.endswith("tools"):
+            _check_names(value, path)
         return [wire_form(item, f"{path}[{i}]", read) for i, item in enumerate(value)]
     if isinstance(value, Model):
         written = raw(value)
         return wire_form(written, path, read) if isinstance(written, dict) else written
     return _unusual(value, path, read)
+
+
+def _check_names(tools: Any, path: str) -> None:
+    """Reject a tool (no plain definition, which the service checks) whose name is taken."""
+    places: dict[str, tuple[int, bool]] = {}
+    for index, tool in enumerate(tools):
+        is_tool = callable(getattr(tool, "to_param", None))
+        name = getattr(tool, "name", None) if is_tool else None
+        if isinstance(tool, dict):
+            name = cast("dict[str, Any]", tool).get("name")
+        if not isinstance(name, str):
+            continue
+        first, was_tool = places.setdefault(name, (index, is_tool))
+        if first != index and (is_tool or was_tool):
+            where = f"{path}[{index}]"
+            raise ParameterError(
+                f"{where}: the name {name!r} is taken by {path}[{first}]; "
+                "a name tells which tool is called, so give another one",
+                param=where,
+            )
 
 
 def is_file(value: object) -> bool:
