@@ -9,7 +9,7 @@ beyond the list goes into `extra_body`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Required
 
 from apertis.params.content import CacheControlParam, MessagesParam, SystemParam
@@ -28,6 +28,7 @@ from apertis.params.options import (
 from apertis.params.tools import ToolChoiceParam, ToolUnionParam
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
     from os import PathLike
 
@@ -39,7 +40,16 @@ if TYPE_CHECKING:
 else:
     from apertis.params.content import TypedDict
 
-    Timeout = Any
+    # The values of programs have no schema, and their modules are not loaded for the parameters.
+    Decimal = RunnableTool = Timeout = ToolCall = Any
+
+    class Callable:
+        """A value that has no schema."""
+
+        def __class_getitem__(cls, _: object) -> Any:
+            return Any
+
+    PathLike = Callable
 
 
 class _CallOptions(TypedDict, total=False):
