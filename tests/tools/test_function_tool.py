@@ -358,7 +358,7 @@ def test_two_tools_of_one_name_are_rejected_before_anything_is_sent(
             method = getattr(
                 client.messages, ask if ask in {"stream", "count_tokens"} else "create"
             )
-            answer = method(**request, **limit, tools=list(tools))
+            answer = method(**request, **limit, tools=iter(tools))
             if ask == "stream":
                 with answer as stream:
                     stream.get_final_message()

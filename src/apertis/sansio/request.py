@@ -360,5 +360,5 @@ def _unusual(value: Any, path: str, read: ReadFile | None) -> Any:
     if hasattr(value, "keys") and hasattr(value, "__getitem__"):
         return wire_form({key: value[key] for key in value.keys()}, path, read)  # noqa: SIM118 - a duck.
     if hasattr(value, "__iter__"):
-        return [wire_form(item, f"{path}[{i}]", read) for i, item in enumerate(value)]
+        return wire_form(list(value), path, read)
     raise ParameterError(f"{path}: {name} cannot be sent as JSON", param=path)
