@@ -10,6 +10,7 @@ import pytest
 from apertis import (
     APIConnectionError,
     APIResponseError,
+    APIStatusError,
     APITimeoutError,
     NotFoundError,
     ParameterError,
@@ -256,6 +257,119 @@ def test_wait_gives_up_where_the_caller_does(connect: Connect) -> None:
         with pytest.raises(APITimeoutError, match=r"msgbatch_1 is in_progress.*retrieve") as caught:
             client.messages.batches.wait("msgbatch_1", poll_interval=5, max_wait=4)
     assert caught.value.deadline == "total"
+
+
+ENDED = {
+    **BATCH,
+    "processing_status": "ended",
+    "request_counts": {
+        "processing": 0, "succeeded": 2, "errored": 1, "canceled": 0, "expired": 0,
+    },
+}  # fmt: skip
+
+
+def asked(*names: str) -> list[Any]:
+    params = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+    return [{"custom_id": name, "params": params} for name in names]
+
+
+def result_lines(*names: str, failed: str = "") -> bytes:
+    message: dict[str, Any] = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
+        "stop_reason": "end_turn", "stop_sequence": None,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }  # fmt: skip
+    good = {"type": "succeeded", "message": message}
+    lines = [
+        {"custom_id": name, "result": {"type": "expired"} if name == failed else good}
+        for name in names
+    ]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def test_a_service_that_fails_for_a_while_ends_no_wait(connect: Connect) -> None:
+    script = [json_response(500, {}), json_response(200, BATCH), json_response(529, {}),
+              json_response(200, ENDED)]  # fmt: skip
+    told: list[str] = []
+    with ScriptedServer(script) as server:
+        client = connect(api_key=KEY, base_url=server.base_url, max_retries=0)
+        batch = client.messages.batches.wait(
+            "msgbatch_1",
+            poll_interval=0.001,
+            progress=lambda batch: told.append(batch.processing_status),
+        )
+    assert batch.to_dict() == ENDED
+    assert told == ["in_progress", "ended"]
+
+
+@pytest.mark.parametrize(("status", "times"), [(404, 1), (500, 10)])
+def test_a_batch_that_cannot_be_asked_for_is_an_error(
+    connect: Connect, status: int, times: int
+) -> None:
+    with ScriptedServer([json_response(status, {}) for _ in range(times)]) as server:
+        client = connect(api_key=KEY, base_url=server.base_url, max_retries=0)
+        with pytest.raises(APIStatusError):
+            client.messages.batches.wait("msgbatch_1", poll_interval=0.001)
+        assert len(server.requests) == times
+
+
+def test_run_gives_the_results_in_the_order_of_the_requests(connect: Connect) -> None:
+    lines = result_lines("c", "b", "a", failed="b")
+    script: list[Exchange | bytes] = [
+        json_response(200, BATCH),
+        json_response(200, ENDED),
+        Exchange(HEAD, http_chunk(lines), http_chunk(b"")),
+    ]
+    with ScriptedServer(script) as server:
+        client = connect(api_key=KEY, base_url=server.base_url)
+        done = client.messages.batches.run(asked("a", "b", "c", "d"), poll_interval=0.001)
+        sent = json.loads(server.requests[0].body)
+    assert [request["custom_id"] for request in sent["requests"]] == ["a", "b", "c", "d"]
+    assert [entry.custom_id for entry in done.succeeded] == ["a", "c"]
+    assert [entry.custom_id for entry in done.failed] == ["b"]
+    assert done.missing == ("d",)
+    assert repr(done) == "BatchRun(batch='msgbatch_1', succeeded=2, failed=1, missing=1)"
+
+
+def test_run_goes_on_with_a_batch_that_was_created_earlier(connect: Connect) -> None:
+    lines = result_lines("b", "a")
+    script: list[Exchange | bytes] = [
+        json_response(200, ENDED),
+        Exchange(HEAD, http_chunk(lines), http_chunk(b"")),
+    ]
+    with ScriptedServer(script) as server:
+        client = connect(api_key=KEY, base_url=server.base_url)
+        done = client.messages.batches.run(asked("a", "b"), batch_id="msgbatch_1")
+        assert [request.method for request in server.requests] == ["GET", "GET"]
+    assert [entry.custom_id for entry in done.succeeded] == ["a", "b"]
+
+
+def test_a_bar_counts_the_requests(connect: Connect, capsys: pytest.CaptureFixture[str]) -> None:
+    with ScriptedServer([json_response(200, ENDED)]) as server:
+        client = connect(api_key=KEY, base_url=server.base_url)
+        client.messages.batches.wait("msgbatch_1", progress=True)
+    shown = capsys.readouterr().err
+    assert "3/3" in shown
+    assert "failed=1" in shown
+
+
+@pytest.mark.parametrize(
+    ("requests", "named"),
+    [
+        (None, "requests: expected a list"),
+        ([], "requests: expected a list"),
+        ([{"params": {}}], r"requests\[0\].custom_id: expected a text"),
+        (asked("a", "b", "a"), r"requests\[2\].custom_id: 'a' is the name of requests\[0\] too"),
+    ],
+)
+def test_requests_that_cannot_be_told_apart_are_named_before_anything_is_sent(
+    connect: Connect, requests: Any, named: str
+) -> None:
+    with ScriptedServer([]) as server:
+        client = connect(api_key=KEY, base_url=server.base_url)
+        with pytest.raises(ParameterError, match=named):
+            client.messages.batches.run(requests)
+        assert not server.requests
 
 
 @pytest.mark.parametrize("item", [None, 5, "x", ["x"]])

@@ -16,10 +16,11 @@ from apertis.aio.stream import (
 )
 from apertis.endpoints import batches, messages, models
 from apertis.endpoints.parameters import takes
+from apertis.errors import APIError
 from apertis.sansio.marks import is_absent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from typing import Unpack
 
     from apertis.aio.raw import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
     from apertis.aio.runner import AsyncToolRunner
     from apertis.aio.sender import Sender
+    from apertis.endpoints.batch_runs import BatchRun
     from apertis.models import (
         DeletedMessageBatch,
         Message,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     )
     from apertis.params import (
         BatchCreateParams,
+        BatchRequestParam,
         CountTokensParams,
         CreateParams,
         ListParams,
@@ -120,23 +123,78 @@ class AsyncBatches:
         *,
         poll_interval: float = 30.0,
         max_wait: float | None = None,
+        progress: bool | Callable[[MessageBatch], Any] | None = None,
         **options: Unpack[OptionParams],
     ) -> MessageBatch:
         """Wait until the batch has ended and return it; ask every `poll_interval` seconds.
 
+        `progress` is a function that is told each state of the batch, or True for a bar by `tqdm`
+        (the extra `progress`). A service that fails for a while ends no wait.
+
         Raises:
             APITimeoutError: It has not ended after `max_wait` seconds; `deadline` is "total".
         """
+        from apertis.endpoints import batch_runs
+
         batches.check_wait(poll_interval, max_wait)
-        started = time.monotonic()
+        report = batch_runs.progress_reporter(progress)
+        started, failures, batch = time.monotonic(), 0, None
         while True:
-            batch = await self.retrieve(message_batch_id, **options)
-            if batches.ended(batch):
-                return batch
+            try:
+                batch = await self.retrieve(message_batch_id, **options)
+                failures = 0
+            except APIError as error:
+                failures += 1
+                if not batch_runs.is_passing(error, failures):
+                    raise
+            if batch is not None and not failures:
+                if report is not None:
+                    report(batch)
+                if batches.ended(batch):
+                    return batch
             waited = time.monotonic() - started
             if max_wait is not None and waited + poll_interval > max_wait:
-                raise batches.not_ended_error(batch, max_wait)
+                raise batches.not_ended_error(message_batch_id, batch, max_wait)
             await self._sender.transport.sleep(poll_interval)
+
+    @takes("OptionParams")
+    async def run(
+        self,
+        requests: Sequence[BatchRequestParam] | None = None,
+        *,
+        batch_id: str | None = None,
+        poll_interval: float = 30.0,
+        max_wait: float | None = None,
+        progress: bool | Callable[[MessageBatch], Any] | None = None,
+        **options: Unpack[OptionParams],
+    ) -> BatchRun:
+        """Create a batch, wait for its end, and return its results in the order of the requests.
+
+        With `batch_id` it goes on with a batch that was created earlier, of the same requests.
+        `poll_interval`, `max_wait` and `progress` are those of `wait`.
+
+        Raises:
+            ParameterError: Two requests have one `custom_id`, or one has none.
+            APITimeoutError: It has not ended after `max_wait` seconds; its text names the batch.
+        """
+        from apertis.endpoints import batch_runs
+
+        names = batch_runs.names_of(requests, batch_id)
+        batches.check_wait(poll_interval, max_wait)
+        batch_runs.progress_reporter(None if progress is True else progress)
+        if batch_id is None:
+            batch_id = (await self.create(requests=requests or (), **options)).id
+        batch = await self.wait(
+            batch_id,
+            poll_interval=poll_interval,
+            max_wait=max_wait,
+            progress=progress,
+            **options,
+        )
+        found: dict[str, MessageBatchIndividualResponse] = {}
+        async for entry in await self.results(batch_id, **options):
+            found[entry.custom_id] = entry
+        return batch_runs.in_order(batch, names, found)
 
 
 class AsyncMessages:

@@ -16,7 +16,7 @@ from apertis.sansio.marks import NOT_GIVEN
 from apertis.sansio.timeouts import Timeout
 from apertis.tools import checkpoint, loop, settings
 from apertis.tools.context import ToolContext
-from apertis.tools.progress import progress_of, reporter
+from apertis.tools.progress import progress_of, progress_reporter
 from apertis.tools.tasks import AsyncRunningCalls
 from apertis.tools.tool import tool
 
@@ -63,7 +63,7 @@ class AsyncToolRunner(Generic[Item]):
         self._run = run
         self._before = seconds
         self._started: float | None = None
-        self._report = reporter(given.progress)
+        self._report = progress_reporter(given.progress)
         self._stream: AsyncMessageStream | None = None
         self._waits = False
         self._closed = False

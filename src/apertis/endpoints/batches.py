@@ -99,11 +99,12 @@ def check_wait(poll_interval: float, max_wait: float | None) -> None:
             )
 
 
-def not_ended_error(batch: MessageBatch, seconds: float) -> APITimeoutError:
+def not_ended_error(batch_id: str, batch: MessageBatch | None, seconds: float) -> APITimeoutError:
     """Return the exception for a batch that takes longer than its caller wants to wait."""
+    state = "not known yet" if batch is None else batch.processing_status
     return APITimeoutError(
-        f"batch {batch.id} is {batch.processing_status} after {seconds:g} seconds; "
-        "it goes on, and retrieve() or wait() can ask again"
+        f"batch {batch_id} is {state} after {seconds:g} seconds; "
+        "it goes on, and retrieve(), wait() or run(batch_id=...) can ask again"
     )
 
 

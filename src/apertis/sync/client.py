@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from apertis import logs
 from apertis.endpoints import raw
 from apertis.endpoints.parameters import takes
-from apertis.errors import ConfigurationError
+from apertis.errors import NotCountedError
 from apertis.models import URL, RequestHeaders
 from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
@@ -198,10 +198,7 @@ class Apertis:
         It is counted where there is a `budget_usd`, which may be infinite.
         """
         if self._budget is None:
-            raise ConfigurationError(
-                "spent: nothing is counted without a budget; pass budget_usd=..., which may be "
-                "float('inf')"
-            )
+            raise NotCountedError
         return self._budget.spent()
 
     @property

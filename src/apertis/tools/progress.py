@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from apertis.errors import ParameterError
+from apertis.progress import reporter
 from apertis.tools.loop import total_tokens
 
 if TYPE_CHECKING:
@@ -41,33 +40,12 @@ def progress_of(run: Run, seconds: float) -> RunProgress:
     )
 
 
-def reporter(wish: Any) -> Callable[[RunProgress], Any] | None:
+def progress_reporter(wish: Any) -> Callable[[RunProgress], Any] | None:
     """Return the function that is told; for True one that draws a bar by `tqdm`."""
-    if wish is None or wish is False:
-        return None
-    if wish is True:
-        return _bar()
-    if not callable(wish):
-        raise ParameterError(
-            f"progress: expected a function of a RunProgress, or True for a bar; got {wish!r}",
-            param="progress",
-        )
-    chosen: Callable[[RunProgress], Any] = wish
-    return chosen
+    return reporter(wish, "RunProgress", "calls", _draw)
 
 
-def _bar() -> Callable[[RunProgress], None]:
-    try:
-        bar = import_module("tqdm.auto").tqdm(unit=" calls")
-    except ImportError as error:
-        raise ParameterError(
-            "progress: a bar needs tqdm (pip install tqdm); or give a function",
-            param="progress",
-        ) from error
-
-    def show(progress: RunProgress) -> None:
-        bar.total, bar.n = progress.calls, progress.calls_finished
-        cost = "?" if progress.cost is None else f"${progress.cost:.4f}"
-        bar.set_postfix(turns=progress.turns, tokens=progress.total_tokens, cost=cost)
-
-    return show
+def _draw(bar: Any, progress: RunProgress) -> None:
+    bar.total, bar.n = progress.calls, progress.calls_finished
+    cost = "?" if progress.cost is None else f"${progress.cost:.4f}"
+    bar.set_postfix(turns=progress.turns, tokens=progress.total_tokens, cost=cost)
