@@ -36,6 +36,7 @@ EXAMPLES = (
     "tool_runner",
     "extended_thinking",
     "structured_output",
+    "cost",
     "metadata",
     "async_gather",
     "models",

@@ -1,0 +1,22 @@
+"""See what calls cost, and keep them within a budget."""
+
+from apertis import Apertis, BudgetExceededError
+
+QUESTION = [{"role": "user", "content": "What is a ledger?"}]
+
+
+def main() -> None:
+    with Apertis(budget_usd="0.01") as client:
+        message = client.messages.create(
+            model="claude-sonnet-5-5", max_tokens=100, messages=QUESTION
+        )
+        print(f"one call: ${message.cost}")
+        print(f"all calls: ${client.spent}")
+        try:
+            client.messages.create(model="claude-opus-5-5", max_tokens=5000, messages=QUESTION)
+        except BudgetExceededError as error:
+            print(f"not sent: {type(error).__name__}")
+
+
+if __name__ == "__main__":
+    main()
