@@ -1,8 +1,9 @@
 """See what calls cost, and keep them within a budget."""
 
 from apertis import Apertis, BudgetExceededError
+from apertis.params import MessageParam
 
-QUESTION = [{"role": "user", "content": "What is a ledger?"}]
+QUESTION: list[MessageParam] = [{"role": "user", "content": "What is a ledger?"}]
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -54,9 +54,9 @@ def names_of(requests: Any, batch_id: str | None) -> list[str]:
             param="requests",
         )
     names: dict[str, int] = {}
-    given: Sequence[Any] = requests
-    for place, request in enumerate(given):
-        name = request.get("custom_id") if isinstance(request, dict) else None
+    for place, request in enumerate(cast("Sequence[Any]", requests)):
+        is_object = isinstance(request, dict)
+        name = cast("dict[str, Any]", request).get("custom_id") if is_object else None
         where = f"requests[{place}].custom_id"
         if not isinstance(name, str) or not name:
             raise ParameterError(f"{where}: expected a text", param=where)
