@@ -94,20 +94,8 @@ class ParameterError(ApertisError, TypeError, ValueError):
         self.param = param
 
 
-_NOT_COUNTED = (
-    "spent: nothing is counted without a budget; pass budget_usd=..., which may be float('inf')"
-)
-
-
 class ConfigurationError(ApertisError, TypeError, ValueError):
     """A setting of the client cannot work. Nothing was sent."""
-
-
-class NotCountedError(ConfigurationError, AttributeError):
-    """`client.spent` of a client without a budget; an `AttributeError` too, for mocks."""
-
-    def __init__(self, message: str = _NOT_COUNTED) -> None:
-        super().__init__(message)
 
 
 class MissingAPIKeyError(ConfigurationError):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from apertis import logs
 from apertis.endpoints import raw
 from apertis.endpoints.parameters import takes
-from apertis.errors import NotCountedError
 from apertis.models import URL, RequestHeaders
 from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
@@ -192,14 +191,12 @@ class Apertis:
         self._sender.settings = self._sender.settings.changed(auth_token=value)
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> Spent | None:
         """Dollars that the calls have cost, by the usage that responses and broken streams told.
 
-        It is counted where there is a `budget_usd`, which may be infinite.
+        None without a `budget_usd`: then nothing is counted. A budget may be infinite.
         """
-        if self._budget is None:
-            raise NotCountedError
-        return self._budget.spent()
+        return None if self._budget is None else self._budget.spent()
 
     @property
     def max_retries(self) -> int:
