@@ -69,6 +69,7 @@ DIFFERS = {
     "test_a_path_cannot_smuggle_a_line": "the gateway serves the paths that it knows",
     # Batches belong to keys, and their usage is booked.
     "test_list_goes_on_over_the_pages": "the gateway lists the batches that it has seen made",
+    "test_run_gives_the_results_in_the_order": "the gateway collects results by itself",
     "-delete-DELETE-": "what a batch has used is booked before it is deleted",
     # Fields that are the gateway's own, and those of the OpenAI form.
     "-fallback_models]": "the field is the gateway's own",
