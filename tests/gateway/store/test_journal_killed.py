@@ -80,4 +80,8 @@ def test_what_was_appended_survives_kill_9(tmp_path: Path, lines: int) -> None:
     assert all(n % 7 == 0 for n in cut - {max(begun), max(begun) + 1})
     assert journal.lag() == (0, 0.0)
     journal.close()
-    assert list(tmp_path.iterdir()) == []
+    # The system may end a write between two of its pages: such a line had not been appended yet.
+    for damaged in tmp_path.iterdir():
+        assert damaged.suffix == ".damaged"
+        assert not damaged.read_bytes().endswith(b"\n")
+        assert journal.skipped == 1
