@@ -74,15 +74,26 @@ def exported(package: str) -> list[str]:
     return [n.name for n in body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
 
 
+# What public classes are made of, and users never name.
+HIDDEN = frozenset({"AsyncOpenStream", "OpenStream"})
+
+
+def base_name(base: ast.expr) -> str:
+    """Return the name of a parent, without what stands in its brackets."""
+    base = base.value if isinstance(base, ast.Subscript) else base
+    return base.id if isinstance(base, ast.Name) else ""
+
+
 def is_private(base: ast.expr) -> bool:
     """Return whether a class is one that users never see."""
-    return isinstance(base, ast.Name) and base.id.startswith("_") and base.id != "_Struct"
+    name = base_name(base)
+    return name in HIDDEN or (name.startswith("_") and name != "_Struct")
 
 
 def private_parents(where: str, node: ast.ClassDef) -> Iterator[tuple[str, ast.ClassDef]]:
     """Yield the private classes that a class is made of, with their modules."""
     for base in node.bases:
-        found = resolve(where, base.id) if isinstance(base, ast.Name) and is_private(base) else None
+        found = resolve(where, base_name(base)) if is_private(base) else None
         if found is not None and isinstance(found.node, ast.ClassDef):
             yield found.module, found.node
 

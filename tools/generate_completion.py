@@ -45,7 +45,9 @@ def text() -> str:
 
 def _classes(module: ModuleType) -> list[type]:
     own = [kind for kind in vars(module).values() if isinstance(kind, type)]
-    return [kind for kind in own if kind.__module__ == module.__name__ and _methods(kind)]
+    own = [kind for kind in own if kind.__module__ == module.__name__ and _methods(kind)]
+    # A raw resource is made of methods of the plain one.
+    return [kind for kind in own if not kind.__name__.endswith("WithRawResponse")]
 
 
 def _methods(kind: type) -> list[Any]:

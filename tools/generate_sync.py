@@ -72,6 +72,7 @@ SUBSTITUTIONS = (
     # What is there already may be awaited; a thread has it at once.
     (r"return Ready\((.+)\)\n", r"return \1\n"),
     # The language.
+    (r"\bCoroutine\[Any, Any, (\w+\[\w+\])\]", r"\1"),
     (r"\bAwaitable\[(\w+(?:\[\w+\])?)\]", r"\1"),
     (r"\bAsyncGenerator\[(\w+), None\]", r"Generator[\1, None, None]"),
     (r"\b_?Async(?=[A-Z])", ""),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from apertis.aio.resources import AsyncWithRawResponse, AsyncWithStreamingResponse
 from apertis.compat.names import no_such_name
 
 if TYPE_CHECKING:
-    from apertis.aio.raw import AsyncWithRawResponse, AsyncWithStreamingResponse
     from apertis.aio.resources import AsyncMessages, AsyncModels
     from apertis.aio.sender import Sender
 
@@ -24,15 +24,11 @@ class AsyncBeta:
     @cached_property
     def with_raw_response(self) -> AsyncWithRawResponse:
         """The same resources, whose methods return the HTTP response."""
-        from apertis.aio.raw import AsyncWithRawResponse
-
         return AsyncWithRawResponse(self._sender)
 
     @cached_property
     def with_streaming_response(self) -> AsyncWithStreamingResponse:
         """The same as `with_raw_response`, for `async with` blocks."""
-        from apertis.aio.raw import AsyncWithStreamingResponse
-
         return AsyncWithStreamingResponse(self.with_raw_response)
 
     if not TYPE_CHECKING:

@@ -7,7 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from apertis import logs
-from apertis.aio.resources import AsyncMessages, AsyncModels, open_events
+from apertis.aio.resources import (
+    AsyncMessages,
+    AsyncModels,
+    AsyncWithRawResponse,
+    AsyncWithStreamingResponse,
+    open_events,
+)
 from apertis.aio.sender import Sender
 from apertis.aio.stream import AsyncStream
 from apertis.aio.wire import Transport, Wire
@@ -22,12 +28,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
-    from types import TracebackType
     from typing import NoReturn, Self, Unpack
 
     from apertis.accounting.spending import Spent
     from apertis.aio.beta import AsyncBeta
-    from apertis.aio.raw import AsyncWithRawResponse, AsyncWithStreamingResponse
     from apertis.compat.middleware import AsyncMiddlewareInput
     from apertis.params import OptionParams, VerbParams
     from apertis.sansio.marks import Omit
@@ -236,15 +240,11 @@ class AsyncApertis:
     @cached_property
     def with_raw_response(self) -> AsyncWithRawResponse:
         """The same resources, whose methods return the HTTP response."""
-        from apertis.aio.raw import AsyncWithRawResponse
-
         return AsyncWithRawResponse(self._sender)
 
     @cached_property
     def with_streaming_response(self) -> AsyncWithStreamingResponse:
         """The same as `with_raw_response`, for `async with` blocks."""
-        from apertis.aio.raw import AsyncWithStreamingResponse
-
         return AsyncWithStreamingResponse(self.with_raw_response)
 
     def with_options(
@@ -341,12 +341,7 @@ class AsyncApertis:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 

@@ -4,53 +4,32 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
 from apertis.aio.pages import AsyncPage
-from apertis.aio.stream import AsyncMessageStream, AsyncStream, EventSource
+from apertis.aio.stream import EventSource
 from apertis.attempts import parsed
 from apertis.compat.ready import Ready
 from apertis.compat.text import TextLines, text_decoder
-from apertis.endpoints import batches, messages, models, raw
-from apertis.endpoints.parameters import takes
+from apertis.endpoints import messages, raw
 from apertis.models import Headers, ResponseInfo, Result, WholeResponse
-from apertis.sansio.marks import is_absent
 from apertis.sansio.outcome import Failure, Response, error_from, tell_request
 from apertis.sansio.request import request_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-    from types import TracebackType
-    from typing import Unpack
 
     from apertis.aio.sender import Sender
     from apertis.aio.wire import Answer, Transport
     from apertis.models import (
-        DeletedMessageBatch,
         Message,
-        MessageBatch,
-        MessageBatchIndividualResponse,
-        MessageTokensCount,
-        ModelInfo,
-        ParsedMessage,
         RequestInfo,
-    )
-    from apertis.models import Page as PageData
-    from apertis.params import (
-        BatchCreateParams,
-        CountTokensParams,
-        CreateParams,
-        ListParams,
-        ModelListParams,
-        OptionParams,
-        StreamParams,
     )
     from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
-    from apertis.structured.output import OutputFormat, Via
 
 T = TypeVar("T")
 
@@ -414,6 +393,15 @@ class AsyncRawCalls:
 
         return AsyncAPIResponse(self._request(recorder, call), info, answer, parse)
 
+    async def page(
+        self, endpoint: Callable[[Mapping[str, Any]], Call[Any]], params: Mapping[str, Any]
+    ) -> AsyncAPIResponse[Any]:
+        """Return the response of a list, whose value is a page."""
+        sender = self._sender
+        return await self.send(
+            endpoint(params), lambda page: AsyncPage(sender, endpoint, params, page)
+        )
+
     def _request(self, recorder: Recorder, call: Call[Any]) -> RequestInfo:
         if recorder.request is not None:
             return request_info(*recorder.request)
@@ -438,223 +426,3 @@ class Keep:
     def __call__(self, response: Response) -> _Whole:
         """Return the response."""
         return _Whole(came=response)
-
-
-class AsyncBatchesWithRawResponse:
-    """The methods of `client.messages.batches`, which return a response."""
-
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-        self._calls = AsyncRawCalls(sender)
-
-    @takes("BatchCreateParams")
-    async def create(self, **params: Unpack[BatchCreateParams]) -> AsyncAPIResponse[MessageBatch]:
-        """Create a batch."""
-        return await self._calls.send(batches.create(params))
-
-    @takes("OptionParams")
-    async def retrieve(
-        self, message_batch_id: str, **options: Unpack[OptionParams]
-    ) -> AsyncAPIResponse[MessageBatch]:
-        """Return the current state of a batch."""
-        return await self._calls.send(batches.retrieve(message_batch_id, options))
-
-    @takes("ListParams")
-    async def list(self, **params: Unpack[ListParams]) -> AsyncAPIResponse[AsyncPage[MessageBatch]]:
-        """Return a page of the batches."""
-        return await _page(self._sender, batches.list_, params)
-
-    @takes("OptionParams")
-    async def cancel(
-        self, message_batch_id: str, **options: Unpack[OptionParams]
-    ) -> AsyncAPIResponse[MessageBatch]:
-        """Cancel a batch."""
-        return await self._calls.send(batches.cancel(message_batch_id, options))
-
-    @takes("OptionParams")
-    async def delete(
-        self, message_batch_id: str, **options: Unpack[OptionParams]
-    ) -> AsyncAPIResponse[DeletedMessageBatch]:
-        """Delete a batch that has ended."""
-        return await self._calls.send(batches.delete(message_batch_id, options))
-
-    @takes("OptionParams")
-    async def results(
-        self, message_batch_id: str, **options: Unpack[OptionParams]
-    ) -> AsyncAPIResponse[AsyncIterator[MessageBatchIndividualResponse]]:
-        """Return the results of an ended batch."""
-        return await self._calls.lines(batches.results(message_batch_id, options))
-
-
-class AsyncMessagesWithRawResponse:
-    """The methods of `client.messages`, which return a response."""
-
-    def __init__(self, sender: Sender) -> None:
-        self._calls = AsyncRawCalls(sender)
-        self.batches = AsyncBatchesWithRawResponse(sender)
-
-    @overload
-    async def create(
-        self, *, stream: Literal[False] | None = None, **params: Unpack[CreateParams]
-    ) -> AsyncAPIResponse[Message]: ...
-    @overload
-    async def create(
-        self, *, stream: Literal[True], **params: Unpack[CreateParams]
-    ) -> AsyncAPIResponse[AsyncStream]: ...
-    @overload
-    async def create(
-        self, *, stream: bool, **params: Unpack[CreateParams]
-    ) -> AsyncAPIResponse[Any]: ...
-    @takes("CreateParams")
-    async def create(
-        self, *, stream: bool | None = None, **params: Unpack[CreateParams]
-    ) -> AsyncAPIResponse[Any]:
-        """Send a request; `parse()` gives the message, or with `stream=True` its events."""
-        if stream is True:
-            return await self._calls.open(messages.stream(params), AsyncStream)
-        given: dict[str, Any] = {**params}
-        if stream is not None and not is_absent(stream):
-            given["stream"] = stream
-        call = messages.create(given)
-        if not call.streamed:
-            return await self._calls.send(call)
-        response = await self._calls.open(call, AsyncMessageStream)
-        message = await (await response.parse()).get_final_message()
-        return AsyncAPIResponse(
-            response.http_request, message.response, response.answer, lambda _: message
-        )
-
-    @takes("CreateParams")
-    async def parse(
-        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[CreateParams]
-    ) -> AsyncAPIResponse[ParsedMessage[Any]]:
-        """Send a request whose response is a value of a type; `parse()` gives the message."""
-        from apertis.structured.asking import Asking
-
-        asking = Asking({**params, "output_format": output_format, "via": via})
-
-        def make(message: Message) -> Any:
-            if asking.result is None:
-                asking.take(message)
-            return asking.result
-
-        create = cast("Callable[..., Awaitable[AsyncAPIResponse[Any]]]", self.create)
-        return (await create(**asking.params)).mapped(make)
-
-    @takes("StreamParams")
-    async def stream(
-        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[StreamParams]
-    ) -> AsyncAPIResponse[AsyncMessageStream[Any]]:
-        """Open a stream; `parse()` gives the stream helper."""
-        output = _output(output_format, params, via)
-
-        def make(source: EventSource) -> AsyncMessageStream[Any]:
-            source.output = output
-            return AsyncMessageStream(source)
-
-        given = params if output is None else output.params
-        return await self._calls.open(messages.stream(given), make)
-
-    @takes("CountTokensParams")
-    async def count_tokens(
-        self, *, output_format: Any = None, **params: Unpack[CountTokensParams]
-    ) -> AsyncAPIResponse[MessageTokensCount]:
-        """Count the input tokens that a request would have."""
-        output = _output(output_format, params)
-        given = params if output is None else output.params
-        return await self._calls.send(messages.count_tokens(given))
-
-
-class AsyncModelsWithRawResponse:
-    """The methods of `client.models`, which return a response."""
-
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-
-    @takes("ModelListParams")
-    async def list(
-        self, **params: Unpack[ModelListParams]
-    ) -> AsyncAPIResponse[AsyncPage[ModelInfo]]:
-        """Return a page of the models."""
-        return await _page(self._sender, models.list_, params)
-
-    @takes("OptionParams")
-    async def retrieve(
-        self, model_id: str, **options: Unpack[OptionParams]
-    ) -> AsyncAPIResponse[ModelInfo]:
-        """Return one model."""
-        return await AsyncRawCalls(self._sender).send(models.retrieve(model_id, options))
-
-
-def _output(kind: Any, params: Mapping[str, Any], via: Via | None = None) -> OutputFormat | None:
-    if kind is None or is_absent(kind):
-        return None
-    from apertis.structured.output import OutputFormat
-
-    return OutputFormat(kind, params, via)
-
-
-async def _page(
-    sender: Sender,
-    endpoint: Callable[[Mapping[str, Any]], Call[PageData[Any]]],
-    params: Mapping[str, Any],
-) -> AsyncAPIResponse[Any]:
-    def make(page: PageData[Any]) -> AsyncPage[Any]:
-        return AsyncPage(sender, endpoint, params, page)
-
-    return await AsyncRawCalls(sender).send(endpoint(params), make)
-
-
-class AsyncWithRawResponse:
-    """`client.with_raw_response`: the resources, whose methods return a response."""
-
-    def __init__(self, sender: Sender) -> None:
-        self.messages = AsyncMessagesWithRawResponse(sender)
-        self.models = AsyncModelsWithRawResponse(sender)
-
-    @property
-    def beta(self) -> AsyncWithRawResponse:
-        """The same: beta features are parameters."""
-        return self
-
-
-class AsyncResponseContextManager:
-    """A response for an `async with` block, at whose end it is closed."""
-
-    def __init__(self, start: Callable[[], Awaitable[Any]]) -> None:
-        self._start = start
-        self._response: Any = None
-
-    async def __aenter__(self) -> Any:
-        self._response = await self._start()
-        return self._response
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._response is not None:
-            await self._response.close()
-
-
-class AsyncWithStreamingResponse:
-    """`with_streaming_response`: the same methods, each to be used in an `async with` block."""
-
-    def __init__(self, resource: Any) -> None:
-        self._resource = resource
-
-    def __getattr__(self, name: str) -> Any:
-        found: Any = getattr(self._resource, name)
-        if not callable(found):
-            return AsyncWithStreamingResponse(found)
-        call: Any = found
-
-        def method(*args: Any, **params: Any) -> AsyncResponseContextManager:
-            async def start() -> Any:
-                return await call(*args, **params)
-
-            return AsyncResponseContextManager(start)
-
-        return method

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from apertis.aio.pages import AsyncPages
 from apertis.aio.stream import (
@@ -20,15 +20,18 @@ from apertis.errors import APIError
 from apertis.sansio.marks import is_absent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-    from typing import Unpack
-
-    from apertis.aio.raw import (
-        AsyncBatchesWithRawResponse,
-        AsyncMessagesWithRawResponse,
-        AsyncModelsWithRawResponse,
-        AsyncWithStreamingResponse,
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Coroutine,
+        Mapping,
+        Sequence,
     )
+    from typing import Concatenate, Unpack
+
+    from apertis.aio.pages import AsyncPage
+    from apertis.aio.raw import AsyncAPIResponse, AsyncRawCalls
     from apertis.aio.runner import AsyncToolRunner
     from apertis.aio.sender import Sender
     from apertis.endpoints.batch_runs import BatchRun
@@ -58,6 +61,8 @@ if TYPE_CHECKING:
     from apertis.structured.output import OutputFormat, Via
 
 T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
 
 
 class AsyncBatches:
@@ -69,15 +74,11 @@ class AsyncBatches:
     @cached_property
     def with_raw_response(self) -> AsyncBatchesWithRawResponse:
         """The same methods, which return the HTTP response."""
-        from apertis.aio.raw import AsyncBatchesWithRawResponse
-
         return AsyncBatchesWithRawResponse(self._sender)
 
     @cached_property
     def with_streaming_response(self) -> AsyncWithStreamingResponse:
         """The same as `with_raw_response`, for `async with` blocks."""
-        from apertis.aio.raw import AsyncWithStreamingResponse
-
         return AsyncWithStreamingResponse(self.with_raw_response)
 
     @takes("BatchCreateParams")
@@ -213,15 +214,11 @@ class AsyncMessages:
     @cached_property
     def with_raw_response(self) -> AsyncMessagesWithRawResponse:
         """The same methods, which return the HTTP response."""
-        from apertis.aio.raw import AsyncMessagesWithRawResponse
-
         return AsyncMessagesWithRawResponse(self._sender)
 
     @cached_property
     def with_streaming_response(self) -> AsyncWithStreamingResponse:
         """The same as `with_raw_response`, for `async with` blocks."""
-        from apertis.aio.raw import AsyncWithStreamingResponse
-
         return AsyncWithStreamingResponse(self.with_raw_response)
 
     @overload
@@ -340,15 +337,7 @@ class AsyncMessages:
         Raises, when the block begins or while it is read, what `create` raises, and
         `StreamTruncatedError` for a stream that ends early.
         """
-        output: OutputFormat | None = None
-        given: Mapping[str, Any] = params
-        if _is_field(output_format):
-            given = {**params, "output_format": output_format}
-        elif not is_absent(output_format) and output_format is not None:
-            from apertis.structured.output import OutputFormat
-
-            output = OutputFormat(output_format, params, via)
-            given = output.params
+        given, output = _asked(output_format, params, via)
         call = messages.stream(given)
 
         async def start() -> AsyncMessageStream[Any]:
@@ -436,21 +425,24 @@ class AsyncMessages:
         self, *, output_format: Any = None, **params: Unpack[CountTokensParams]
     ) -> MessageTokensCount:
         """Count the input tokens that a request would have; `output_format` as for `parse`."""
-        given: Mapping[str, Any] = params
-        if _is_field(output_format):
-            given = {**params, "output_format": output_format}
-        elif not is_absent(output_format) and output_format is not None:
-            from apertis.structured.output import OutputFormat
-
-            given = OutputFormat(output_format, params).params
+        given, _ = _asked(output_format, params)
         return await self._sender.send(messages.count_tokens(given))
 
 
-def _is_field(output_format: Any) -> bool:
-    """Return whether this is the field of an earlier beta, which is sent as it is."""
-    if not isinstance(output_format, dict):
-        return False
-    return cast("dict[str, Any]", output_format).get("type") == "json_schema"
+def _asked(
+    output_format: Any, params: Mapping[str, Any], via: Via | None = None
+) -> tuple[Mapping[str, Any], OutputFormat | None]:
+    """Return the parameters that ask for a value of a type, and what reads it, if one is wanted."""
+    if output_format is None or is_absent(output_format):
+        return params, None
+    is_dict = isinstance(output_format, dict)
+    if is_dict and cast("dict[str, Any]", output_format).get("type") == "json_schema":
+        # The field of an earlier beta, which is sent as it is.
+        return {**params, "output_format": output_format}, None
+    from apertis.structured.output import OutputFormat
+
+    output = OutputFormat(output_format, params, via)
+    return output.params, output
 
 
 async def open_events(sender: Sender, call: Call[Message]) -> EventSource:
@@ -470,15 +462,11 @@ class AsyncModels:
     @cached_property
     def with_raw_response(self) -> AsyncModelsWithRawResponse:
         """The same methods, which return the HTTP response."""
-        from apertis.aio.raw import AsyncModelsWithRawResponse
-
         return AsyncModelsWithRawResponse(self._sender)
 
     @cached_property
     def with_streaming_response(self) -> AsyncWithStreamingResponse:
         """The same as `with_raw_response`, for `async with` blocks."""
-        from apertis.aio.raw import AsyncWithStreamingResponse
-
         return AsyncWithStreamingResponse(self.with_raw_response)
 
     @takes("ModelListParams")
@@ -492,6 +480,173 @@ class AsyncModels:
         return await self._sender.send(models.retrieve(model_id, options))
 
 
+def _raw_calls(sender: Sender) -> AsyncRawCalls:
+    from apertis.aio.raw import AsyncRawCalls
+
+    return AsyncRawCalls(sender)
+
+
+def _raw(
+    method: Callable[Concatenate[Any, P], Awaitable[R]],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, AsyncAPIResponse[R]]]:
+    """Return the same method: over a sender of responses its result is one."""
+    raw: Any = method
+    return raw  # type: ignore[no-any-return]  # As the sender has it.
+
+
+class AsyncBatchesWithRawResponse:
+    """The methods of `client.messages.batches`, which return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = _raw_calls(sender)
+
+    create = _raw(AsyncBatches.create)
+    retrieve = _raw(AsyncBatches.retrieve)
+    cancel = _raw(AsyncBatches.cancel)
+    delete = _raw(AsyncBatches.delete)
+    results = _raw(AsyncBatches.results)
+
+    @takes("ListParams")
+    async def list(self, **params: Unpack[ListParams]) -> AsyncAPIResponse[AsyncPage[MessageBatch]]:
+        """Return a page of the batches."""
+        return await self._sender.page(batches.list_, params)
+
+
+class AsyncMessagesWithRawResponse:
+    """The methods of `client.messages`, which return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = _raw_calls(sender)
+        self.batches = AsyncBatchesWithRawResponse(sender)
+
+    count_tokens = _raw(AsyncMessages.count_tokens)
+
+    @overload
+    async def create(
+        self, *, stream: Literal[False] | None = None, **params: Unpack[CreateParams]
+    ) -> AsyncAPIResponse[Message]: ...
+    @overload
+    async def create(
+        self, *, stream: Literal[True], **params: Unpack[CreateParams]
+    ) -> AsyncAPIResponse[AsyncStream]: ...
+    @overload
+    async def create(
+        self, *, stream: bool, **params: Unpack[CreateParams]
+    ) -> AsyncAPIResponse[Any]: ...
+    @takes("CreateParams")
+    async def create(
+        self, *, stream: bool | None = None, **params: Unpack[CreateParams]
+    ) -> AsyncAPIResponse[Any]:
+        """Send a request; `parse()` gives the message, or with `stream=True` its events."""
+        if stream is True:
+            return await self._sender.open(messages.stream(params), AsyncStream)
+        given: dict[str, Any] = {**params}
+        if stream is not None and not is_absent(stream):
+            given["stream"] = stream
+        call = messages.create(given)
+        if not call.streamed:
+            return await self._sender.send(call)
+        response = await self._sender.open(call, AsyncMessageStream)
+        message = await (await response.parse()).get_final_message()
+        return response.mapped(lambda _: message)
+
+    @takes("CreateParams")
+    async def parse(
+        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[CreateParams]
+    ) -> AsyncAPIResponse[ParsedMessage[Any]]:
+        """Send a request whose response is a value of a type; `parse()` gives the message."""
+        from apertis.structured.asking import Asking
+
+        asking = Asking({**params, "output_format": output_format, "via": via})
+
+        def make(message: Message) -> Any:
+            if asking.result is None:
+                asking.take(message)
+            return asking.result
+
+        create = cast("Callable[..., Awaitable[AsyncAPIResponse[Any]]]", self.create)
+        return (await create(**asking.params)).mapped(make)
+
+    @takes("StreamParams")
+    async def stream(
+        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[StreamParams]
+    ) -> AsyncAPIResponse[AsyncMessageStream[Any]]:
+        """Open a stream; `parse()` gives the stream helper."""
+        given, output = _asked(output_format, params, via)
+
+        def make(source: EventSource) -> AsyncMessageStream[Any]:
+            source.output = output
+            return AsyncMessageStream(source)
+
+        return await self._sender.open(messages.stream(given), make)
+
+
+class AsyncModelsWithRawResponse:
+    """The methods of `client.models`, which return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = _raw_calls(sender)
+
+    retrieve = _raw(AsyncModels.retrieve)
+
+    @takes("ModelListParams")
+    async def list(
+        self, **params: Unpack[ModelListParams]
+    ) -> AsyncAPIResponse[AsyncPage[ModelInfo]]:
+        """Return a page of the models."""
+        return await self._sender.page(models.list_, params)
+
+
+class AsyncWithRawResponse:
+    """`client.with_raw_response`: the resources, whose methods return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self.messages = AsyncMessagesWithRawResponse(sender)
+        self.models = AsyncModelsWithRawResponse(sender)
+
+    @property
+    def beta(self) -> AsyncWithRawResponse:
+        """The same: beta features are parameters."""
+        return self
+
+
+class AsyncResponseContextManager:
+    """A response for an `async with` block, at whose end it is closed."""
+
+    def __init__(self, start: Callable[[], Awaitable[Any]]) -> None:
+        self._start = start
+        self._response: Any = None
+
+    async def __aenter__(self) -> Any:
+        self._response = await self._start()
+        return self._response
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._response is not None:
+            await self._response.close()
+
+
+class AsyncWithStreamingResponse:
+    """`with_streaming_response`: the same methods, each to be used in an `async with` block."""
+
+    def __init__(self, resource: Any) -> None:
+        self._resource = resource
+
+    def __getattr__(self, name: str) -> Any:
+        found: Any = getattr(self._resource, name)
+        if not callable(found):
+            return AsyncWithStreamingResponse(found)
+        call: Any = found
+
+        def method(*args: Any, **params: Any) -> AsyncResponseContextManager:
+            async def start() -> Any:
+                return await call(*args, **params)
+
+            return AsyncResponseContextManager(start)
+
+        return method
+
+
 # jedi, which knows no `Unpack`, takes this for possible and finds the parameters there.
 if TYPE_CHECKING and sys.platform == "jedi":
-    from apertis.compat.completion import AsyncBatches, AsyncMessages, AsyncModels  # noqa: F401
+    from apertis.compat.completion import AsyncBatches, AsyncMessages, AsyncModels

@@ -22,7 +22,6 @@ from apertis.tools.tool import tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-    from types import TracebackType
     from typing import Self
 
     from apertis.aio.sender import Sender
@@ -81,12 +80,7 @@ class AsyncToolRunner(Generic[Item]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def until_done(self) -> Message:

@@ -12,7 +12,6 @@ from apertis.sansio.request import request_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-    from types import TracebackType
     from typing import Self
 
     from typing_extensions import TypeVar
@@ -168,17 +167,13 @@ class EventSource:
         await self._answer.close()
 
 
-class AsyncStream(Generic[E]):
-    """The events of `create(stream=True)`, as the API sends them.
+class AsyncOpenStream(Generic[E]):
+    """A stream that is read by iterating, once; leaving an `async with` block hangs up."""
 
-    Iterating ends after `message_stop`, or raises what the stream ended in. `response` tells of the
-    response's head. Leaving an `async with` block, or `close()`, hangs up.
-    """
-
-    def __init__(self, source: EventSource) -> None:
+    def __init__(self, source: EventSource, events: AsyncGenerator[Any, None]) -> None:
         self.source = source
-        self._events = cast("AsyncGenerator[E, None]", source.events())
         self.response = source.info
+        self._events: AsyncGenerator[E, None] = events
 
     def __aiter__(self) -> AsyncIterator[E]:
         return self._events
@@ -189,20 +184,8 @@ class AsyncStream(Generic[E]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def raw_events(self) -> AsyncIterator[RawEvent]:
-        """Return the same stream before its data is read: names and texts, pings and errors too.
-
-        Take either this or the stream itself. It ends as the stream does.
-        """
-        return self.source.raw_events()
 
     @property
     def request_id(self) -> str | None:
@@ -211,10 +194,34 @@ class AsyncStream(Generic[E]):
 
     async def close(self) -> None:
         """Hang up, even while somebody else iterates. What came so far stays readable."""
-        await _close(self._events, self.source)
+        try:
+            await self._events.aclose()
+        except RuntimeError:
+            # Another task is inside the generator.
+            self.source.interrupt()
+        else:
+            await self.source.close()
 
 
-class AsyncMessageStream(Generic[M]):
+class AsyncStream(AsyncOpenStream[E]):
+    """The events of `create(stream=True)`, as the API sends them.
+
+    Iterating ends after `message_stop`, or raises what the stream ended in. `response` tells of the
+    response's head. Leaving an `async with` block, or `close()`, hangs up.
+    """
+
+    def __init__(self, source: EventSource) -> None:
+        super().__init__(source, source.events())
+
+    def raw_events(self) -> AsyncIterator[RawEvent]:
+        """Return the same stream before its data is read: names and texts, pings and errors too.
+
+        Take either this or the stream itself. It ends as the stream does.
+        """
+        return self.source.raw_events()
+
+
+class AsyncMessageStream(AsyncOpenStream["MessageStreamEvent"], Generic[M]):
     """The stream helper: events, text, and the message as it grows.
 
     Iterating gives the API's events and those derived from them: `text`, `input_json`, `thinking`,
@@ -223,33 +230,9 @@ class AsyncMessageStream(Generic[M]):
     """
 
     def __init__(self, source: EventSource) -> None:
-        self.source = source
-        self._events = source.helper_events()
+        super().__init__(source, source.helper_events())
         self._transcript = source.reading.transcript
-        self.response = source.info
         self.text_stream = _texts(self._events)
-
-    def __aiter__(self) -> AsyncIterator[MessageStreamEvent]:
-        return self._events
-
-    async def __anext__(self) -> MessageStreamEvent:
-        return await anext(self._events)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    @property
-    def request_id(self) -> str | None:
-        """The service's name for the request."""
-        return self.response.request_id
 
     @property
     def workspace_id(self) -> str | None:
@@ -296,20 +279,6 @@ class AsyncMessageStream(Generic[M]):
             raise no_text_error(message)
         return message.text
 
-    async def close(self) -> None:
-        """Hang up, even while somebody else iterates. What came so far stays readable."""
-        await _close(self._events, self.source)
-
-
-async def _close(events: AsyncGenerator[object, None], source: EventSource) -> None:
-    try:
-        await events.aclose()
-    except RuntimeError:
-        # Another task is inside the generator.
-        source.interrupt()
-    else:
-        await source.close()
-
 
 async def _texts(events: AsyncIterator[MessageStreamEvent]) -> AsyncIterator[str]:
     async for event in events:
@@ -328,11 +297,6 @@ class AsyncMessageStreamManager(Generic[M]):
         self._stream = await self._start()
         return self._stream
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._stream is not None:
             await self._stream.close()

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from apertis.compat.names import no_such_name
+from apertis.sync.resources import WithRawResponse, WithStreamingResponse
 
 if TYPE_CHECKING:
-    from apertis.sync.raw import WithRawResponse, WithStreamingResponse
     from apertis.sync.resources import Messages, Models
     from apertis.sync.sender import Sender
 
@@ -25,15 +25,11 @@ class Beta:
     @cached_property
     def with_raw_response(self) -> WithRawResponse:
         """The same resources, whose methods return the HTTP response."""
-        from apertis.sync.raw import WithRawResponse
-
         return WithRawResponse(self._sender)
 
     @cached_property
     def with_streaming_response(self) -> WithStreamingResponse:
         """The same as `with_raw_response`, for `with` blocks."""
-        from apertis.sync.raw import WithStreamingResponse
-
         return WithStreamingResponse(self.with_raw_response)
 
     if not TYPE_CHECKING:

@@ -13,7 +13,13 @@ from apertis.endpoints.parameters import takes
 from apertis.models import URL, RequestHeaders
 from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
-from apertis.sync.resources import Messages, Models, open_events
+from apertis.sync.resources import (
+    Messages,
+    Models,
+    WithRawResponse,
+    WithStreamingResponse,
+    open_events,
+)
 from apertis.sync.sender import Sender
 from apertis.sync.stream import Stream
 from apertis.sync.wire import Transport, Wire
@@ -23,7 +29,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
-    from types import TracebackType
     from typing import NoReturn, Self, Unpack
 
     from apertis.accounting.spending import Spent
@@ -33,7 +38,6 @@ if TYPE_CHECKING:
     from apertis.sansio.timeouts import Timeout
     from apertis.spending import Budget
     from apertis.sync.beta import Beta
-    from apertis.sync.raw import WithRawResponse, WithStreamingResponse
 
 
 class Apertis:
@@ -237,15 +241,11 @@ class Apertis:
     @cached_property
     def with_raw_response(self) -> WithRawResponse:
         """The same resources, whose methods return the HTTP response."""
-        from apertis.sync.raw import WithRawResponse
-
         return WithRawResponse(self._sender)
 
     @cached_property
     def with_streaming_response(self) -> WithStreamingResponse:
         """The same as `with_raw_response`, for `with` blocks."""
-        from apertis.sync.raw import WithStreamingResponse
-
         return WithStreamingResponse(self.with_raw_response)
 
     def with_options(
@@ -342,12 +342,7 @@ class Apertis:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

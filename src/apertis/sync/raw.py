@@ -5,50 +5,29 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
 from apertis.attempts import parsed
 from apertis.compat.text import TextLines, text_decoder
-from apertis.endpoints import batches, messages, models, raw
-from apertis.endpoints.parameters import takes
+from apertis.endpoints import messages, raw
 from apertis.models import Headers, ResponseInfo, Result, WholeResponse
-from apertis.sansio.marks import is_absent
 from apertis.sansio.outcome import Failure, Response, error_from, tell_request
 from apertis.sansio.request import request_info
 from apertis.sync.pages import Page
-from apertis.sync.stream import EventSource, MessageStream, Stream
+from apertis.sync.stream import EventSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
-    from typing import Unpack
 
     from apertis.models import (
-        DeletedMessageBatch,
         Message,
-        MessageBatch,
-        MessageBatchIndividualResponse,
-        MessageTokensCount,
-        ModelInfo,
-        ParsedMessage,
         RequestInfo,
-    )
-    from apertis.models import Page as PageData
-    from apertis.params import (
-        BatchCreateParams,
-        CountTokensParams,
-        CreateParams,
-        ListParams,
-        ModelListParams,
-        OptionParams,
-        StreamParams,
     )
     from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
-    from apertis.structured.output import OutputFormat, Via
     from apertis.sync.sender import Sender
     from apertis.sync.wire import Answer, Transport
 
@@ -408,6 +387,13 @@ class RawCalls:
 
         return APIResponse(self._request(recorder, call), info, answer, parse)
 
+    def page(
+        self, endpoint: Callable[[Mapping[str, Any]], Call[Any]], params: Mapping[str, Any]
+    ) -> APIResponse[Any]:
+        """Return the response of a list, whose value is a page."""
+        sender = self._sender
+        return self.send(endpoint(params), lambda page: Page(sender, endpoint, params, page))
+
     def _request(self, recorder: Recorder, call: Call[Any]) -> RequestInfo:
         if recorder.request is not None:
             return request_info(*recorder.request)
@@ -432,217 +418,3 @@ class Keep:
     def __call__(self, response: Response) -> _Whole:
         """Return the response."""
         return _Whole(came=response)
-
-
-class BatchesWithRawResponse:
-    """The methods of `client.messages.batches`, which return a response."""
-
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-        self._calls = RawCalls(sender)
-
-    @takes("BatchCreateParams")
-    def create(self, **params: Unpack[BatchCreateParams]) -> APIResponse[MessageBatch]:
-        """Create a batch."""
-        return self._calls.send(batches.create(params))
-
-    @takes("OptionParams")
-    def retrieve(
-        self, message_batch_id: str, **options: Unpack[OptionParams]
-    ) -> APIResponse[MessageBatch]:
-        """Return the current state of a batch."""
-        return self._calls.send(batches.retrieve(message_batch_id, options))
-
-    @takes("ListParams")
-    def list(self, **params: Unpack[ListParams]) -> APIResponse[Page[MessageBatch]]:
-        """Return a page of the batches."""
-        return _page(self._sender, batches.list_, params)
-
-    @takes("OptionParams")
-    def cancel(
-        self, message_batch_id: str, **options: Unpack[OptionParams]
-    ) -> APIResponse[MessageBatch]:
-        """Cancel a batch."""
-        return self._calls.send(batches.cancel(message_batch_id, options))
-
-    @takes("OptionParams")
-    def delete(
-        self, message_batch_id: str, **options: Unpack[OptionParams]
-    ) -> APIResponse[DeletedMessageBatch]:
-        """Delete a batch that has ended."""
-        return self._calls.send(batches.delete(message_batch_id, options))
-
-    @takes("OptionParams")
-    def results(
-        self, message_batch_id: str, **options: Unpack[OptionParams]
-    ) -> APIResponse[Iterator[MessageBatchIndividualResponse]]:
-        """Return the results of an ended batch."""
-        return self._calls.lines(batches.results(message_batch_id, options))
-
-
-class MessagesWithRawResponse:
-    """The methods of `client.messages`, which return a response."""
-
-    def __init__(self, sender: Sender) -> None:
-        self._calls = RawCalls(sender)
-        self.batches = BatchesWithRawResponse(sender)
-
-    @overload
-    def create(
-        self, *, stream: Literal[False] | None = None, **params: Unpack[CreateParams]
-    ) -> APIResponse[Message]: ...
-    @overload
-    def create(
-        self, *, stream: Literal[True], **params: Unpack[CreateParams]
-    ) -> APIResponse[Stream]: ...
-    @overload
-    def create(self, *, stream: bool, **params: Unpack[CreateParams]) -> APIResponse[Any]: ...
-    @takes("CreateParams")
-    def create(
-        self, *, stream: bool | None = None, **params: Unpack[CreateParams]
-    ) -> APIResponse[Any]:
-        """Send a request; `parse()` gives the message, or with `stream=True` its events."""
-        if stream is True:
-            return self._calls.open(messages.stream(params), Stream)
-        given: dict[str, Any] = {**params}
-        if stream is not None and not is_absent(stream):
-            given["stream"] = stream
-        call = messages.create(given)
-        if not call.streamed:
-            return self._calls.send(call)
-        response = self._calls.open(call, MessageStream)
-        message = (response.parse()).get_final_message()
-        return APIResponse(
-            response.http_request, message.response, response.answer, lambda _: message
-        )
-
-    @takes("CreateParams")
-    def parse(
-        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[CreateParams]
-    ) -> APIResponse[ParsedMessage[Any]]:
-        """Send a request whose response is a value of a type; `parse()` gives the message."""
-        from apertis.structured.asking import Asking
-
-        asking = Asking({**params, "output_format": output_format, "via": via})
-
-        def make(message: Message) -> Any:
-            if asking.result is None:
-                asking.take(message)
-            return asking.result
-
-        create = cast("Callable[..., APIResponse[Any]]", self.create)
-        return (create(**asking.params)).mapped(make)
-
-    @takes("StreamParams")
-    def stream(
-        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[StreamParams]
-    ) -> APIResponse[MessageStream[Any]]:
-        """Open a stream; `parse()` gives the stream helper."""
-        output = _output(output_format, params, via)
-
-        def make(source: EventSource) -> MessageStream[Any]:
-            source.output = output
-            return MessageStream(source)
-
-        given = params if output is None else output.params
-        return self._calls.open(messages.stream(given), make)
-
-    @takes("CountTokensParams")
-    def count_tokens(
-        self, *, output_format: Any = None, **params: Unpack[CountTokensParams]
-    ) -> APIResponse[MessageTokensCount]:
-        """Count the input tokens that a request would have."""
-        output = _output(output_format, params)
-        given = params if output is None else output.params
-        return self._calls.send(messages.count_tokens(given))
-
-
-class ModelsWithRawResponse:
-    """The methods of `client.models`, which return a response."""
-
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-
-    @takes("ModelListParams")
-    def list(self, **params: Unpack[ModelListParams]) -> APIResponse[Page[ModelInfo]]:
-        """Return a page of the models."""
-        return _page(self._sender, models.list_, params)
-
-    @takes("OptionParams")
-    def retrieve(self, model_id: str, **options: Unpack[OptionParams]) -> APIResponse[ModelInfo]:
-        """Return one model."""
-        return RawCalls(self._sender).send(models.retrieve(model_id, options))
-
-
-def _output(kind: Any, params: Mapping[str, Any], via: Via | None = None) -> OutputFormat | None:
-    if kind is None or is_absent(kind):
-        return None
-    from apertis.structured.output import OutputFormat
-
-    return OutputFormat(kind, params, via)
-
-
-def _page(
-    sender: Sender,
-    endpoint: Callable[[Mapping[str, Any]], Call[PageData[Any]]],
-    params: Mapping[str, Any],
-) -> APIResponse[Any]:
-    def make(page: PageData[Any]) -> Page[Any]:
-        return Page(sender, endpoint, params, page)
-
-    return RawCalls(sender).send(endpoint(params), make)
-
-
-class WithRawResponse:
-    """`client.with_raw_response`: the resources, whose methods return a response."""
-
-    def __init__(self, sender: Sender) -> None:
-        self.messages = MessagesWithRawResponse(sender)
-        self.models = ModelsWithRawResponse(sender)
-
-    @property
-    def beta(self) -> WithRawResponse:
-        """The same: beta features are parameters."""
-        return self
-
-
-class ResponseContextManager:
-    """A response for a `with` block, at whose end it is closed."""
-
-    def __init__(self, start: Callable[[], Any]) -> None:
-        self._start = start
-        self._response: Any = None
-
-    def __enter__(self) -> Any:
-        self._response = self._start()
-        return self._response
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._response is not None:
-            self._response.close()
-
-
-class WithStreamingResponse:
-    """`with_streaming_response`: the same methods, each to be used in a `with` block."""
-
-    def __init__(self, resource: Any) -> None:
-        self._resource = resource
-
-    def __getattr__(self, name: str) -> Any:
-        found: Any = getattr(self._resource, name)
-        if not callable(found):
-            return WithStreamingResponse(found)
-        call: Any = found
-
-        def method(*args: Any, **params: Any) -> ResponseContextManager:
-            def start() -> Any:
-                return call(*args, **params)
-
-            return ResponseContextManager(start)
-
-        return method

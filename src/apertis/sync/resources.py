@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from apertis.endpoints import batches, messages, models
 from apertis.endpoints.parameters import takes
@@ -21,8 +21,13 @@ from apertis.sync.stream import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import Unpack
+    from collections.abc import (
+        Callable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
+    from typing import Concatenate, Unpack
 
     from apertis.endpoints.batch_runs import BatchRun
     from apertis.models import (
@@ -49,16 +54,14 @@ if TYPE_CHECKING:
     )
     from apertis.sansio.call import Call
     from apertis.structured.output import OutputFormat, Via
-    from apertis.sync.raw import (
-        BatchesWithRawResponse,
-        MessagesWithRawResponse,
-        ModelsWithRawResponse,
-        WithStreamingResponse,
-    )
+    from apertis.sync.pages import Page
+    from apertis.sync.raw import APIResponse, RawCalls
     from apertis.sync.runner import ToolRunner
     from apertis.sync.sender import Sender
 
 T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
 
 
 class Batches:
@@ -70,15 +73,11 @@ class Batches:
     @cached_property
     def with_raw_response(self) -> BatchesWithRawResponse:
         """The same methods, which return the HTTP response."""
-        from apertis.sync.raw import BatchesWithRawResponse
-
         return BatchesWithRawResponse(self._sender)
 
     @cached_property
     def with_streaming_response(self) -> WithStreamingResponse:
         """The same as `with_raw_response`, for `with` blocks."""
-        from apertis.sync.raw import WithStreamingResponse
-
         return WithStreamingResponse(self.with_raw_response)
 
     @takes("BatchCreateParams")
@@ -210,15 +209,11 @@ class Messages:
     @cached_property
     def with_raw_response(self) -> MessagesWithRawResponse:
         """The same methods, which return the HTTP response."""
-        from apertis.sync.raw import MessagesWithRawResponse
-
         return MessagesWithRawResponse(self._sender)
 
     @cached_property
     def with_streaming_response(self) -> WithStreamingResponse:
         """The same as `with_raw_response`, for `with` blocks."""
-        from apertis.sync.raw import WithStreamingResponse
-
         return WithStreamingResponse(self.with_raw_response)
 
     @overload
@@ -333,15 +328,7 @@ class Messages:
         Raises, when the block begins or while it is read, what `create` raises, and
         `StreamTruncatedError` for a stream that ends early.
         """
-        output: OutputFormat | None = None
-        given: Mapping[str, Any] = params
-        if _is_field(output_format):
-            given = {**params, "output_format": output_format}
-        elif not is_absent(output_format) and output_format is not None:
-            from apertis.structured.output import OutputFormat
-
-            output = OutputFormat(output_format, params, via)
-            given = output.params
+        given, output = _asked(output_format, params, via)
         call = messages.stream(given)
 
         def start() -> MessageStream[Any]:
@@ -429,21 +416,24 @@ class Messages:
         self, *, output_format: Any = None, **params: Unpack[CountTokensParams]
     ) -> MessageTokensCount:
         """Count the input tokens that a request would have; `output_format` as for `parse`."""
-        given: Mapping[str, Any] = params
-        if _is_field(output_format):
-            given = {**params, "output_format": output_format}
-        elif not is_absent(output_format) and output_format is not None:
-            from apertis.structured.output import OutputFormat
-
-            given = OutputFormat(output_format, params).params
+        given, _ = _asked(output_format, params)
         return self._sender.send(messages.count_tokens(given))
 
 
-def _is_field(output_format: Any) -> bool:
-    """Return whether this is the field of an earlier beta, which is sent as it is."""
-    if not isinstance(output_format, dict):
-        return False
-    return cast("dict[str, Any]", output_format).get("type") == "json_schema"
+def _asked(
+    output_format: Any, params: Mapping[str, Any], via: Via | None = None
+) -> tuple[Mapping[str, Any], OutputFormat | None]:
+    """Return the parameters that ask for a value of a type, and what reads it, if one is wanted."""
+    if output_format is None or is_absent(output_format):
+        return params, None
+    is_dict = isinstance(output_format, dict)
+    if is_dict and cast("dict[str, Any]", output_format).get("type") == "json_schema":
+        # The field of an earlier beta, which is sent as it is.
+        return {**params, "output_format": output_format}, None
+    from apertis.structured.output import OutputFormat
+
+    output = OutputFormat(output_format, params, via)
+    return output.params, output
 
 
 def open_events(sender: Sender, call: Call[Message]) -> EventSource:
@@ -463,15 +453,11 @@ class Models:
     @cached_property
     def with_raw_response(self) -> ModelsWithRawResponse:
         """The same methods, which return the HTTP response."""
-        from apertis.sync.raw import ModelsWithRawResponse
-
         return ModelsWithRawResponse(self._sender)
 
     @cached_property
     def with_streaming_response(self) -> WithStreamingResponse:
         """The same as `with_raw_response`, for `with` blocks."""
-        from apertis.sync.raw import WithStreamingResponse
-
         return WithStreamingResponse(self.with_raw_response)
 
     @takes("ModelListParams")
@@ -485,6 +471,169 @@ class Models:
         return self._sender.send(models.retrieve(model_id, options))
 
 
+def _raw_calls(sender: Sender) -> RawCalls:
+    from apertis.sync.raw import RawCalls
+
+    return RawCalls(sender)
+
+
+def _raw(
+    method: Callable[Concatenate[Any, P], R],
+) -> Callable[Concatenate[Any, P], APIResponse[R]]:
+    """Return the same method: over a sender of responses its result is one."""
+    raw: Any = method
+    return raw  # type: ignore[no-any-return]  # As the sender has it.
+
+
+class BatchesWithRawResponse:
+    """The methods of `client.messages.batches`, which return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = _raw_calls(sender)
+
+    create = _raw(Batches.create)
+    retrieve = _raw(Batches.retrieve)
+    cancel = _raw(Batches.cancel)
+    delete = _raw(Batches.delete)
+    results = _raw(Batches.results)
+
+    @takes("ListParams")
+    def list(self, **params: Unpack[ListParams]) -> APIResponse[Page[MessageBatch]]:
+        """Return a page of the batches."""
+        return self._sender.page(batches.list_, params)
+
+
+class MessagesWithRawResponse:
+    """The methods of `client.messages`, which return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = _raw_calls(sender)
+        self.batches = BatchesWithRawResponse(sender)
+
+    count_tokens = _raw(Messages.count_tokens)
+
+    @overload
+    def create(
+        self, *, stream: Literal[False] | None = None, **params: Unpack[CreateParams]
+    ) -> APIResponse[Message]: ...
+    @overload
+    def create(
+        self, *, stream: Literal[True], **params: Unpack[CreateParams]
+    ) -> APIResponse[Stream]: ...
+    @overload
+    def create(self, *, stream: bool, **params: Unpack[CreateParams]) -> APIResponse[Any]: ...
+    @takes("CreateParams")
+    def create(
+        self, *, stream: bool | None = None, **params: Unpack[CreateParams]
+    ) -> APIResponse[Any]:
+        """Send a request; `parse()` gives the message, or with `stream=True` its events."""
+        if stream is True:
+            return self._sender.open(messages.stream(params), Stream)
+        given: dict[str, Any] = {**params}
+        if stream is not None and not is_absent(stream):
+            given["stream"] = stream
+        call = messages.create(given)
+        if not call.streamed:
+            return self._sender.send(call)
+        response = self._sender.open(call, MessageStream)
+        message = (response.parse()).get_final_message()
+        return response.mapped(lambda _: message)
+
+    @takes("CreateParams")
+    def parse(
+        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[CreateParams]
+    ) -> APIResponse[ParsedMessage[Any]]:
+        """Send a request whose response is a value of a type; `parse()` gives the message."""
+        from apertis.structured.asking import Asking
+
+        asking = Asking({**params, "output_format": output_format, "via": via})
+
+        def make(message: Message) -> Any:
+            if asking.result is None:
+                asking.take(message)
+            return asking.result
+
+        create = cast("Callable[..., APIResponse[Any]]", self.create)
+        return (create(**asking.params)).mapped(make)
+
+    @takes("StreamParams")
+    def stream(
+        self, *, output_format: Any = None, via: Via | None = None, **params: Unpack[StreamParams]
+    ) -> APIResponse[MessageStream[Any]]:
+        """Open a stream; `parse()` gives the stream helper."""
+        given, output = _asked(output_format, params, via)
+
+        def make(source: EventSource) -> MessageStream[Any]:
+            source.output = output
+            return MessageStream(source)
+
+        return self._sender.open(messages.stream(given), make)
+
+
+class ModelsWithRawResponse:
+    """The methods of `client.models`, which return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = _raw_calls(sender)
+
+    retrieve = _raw(Models.retrieve)
+
+    @takes("ModelListParams")
+    def list(self, **params: Unpack[ModelListParams]) -> APIResponse[Page[ModelInfo]]:
+        """Return a page of the models."""
+        return self._sender.page(models.list_, params)
+
+
+class WithRawResponse:
+    """`client.with_raw_response`: the resources, whose methods return a response."""
+
+    def __init__(self, sender: Sender) -> None:
+        self.messages = MessagesWithRawResponse(sender)
+        self.models = ModelsWithRawResponse(sender)
+
+    @property
+    def beta(self) -> WithRawResponse:
+        """The same: beta features are parameters."""
+        return self
+
+
+class ResponseContextManager:
+    """A response for a `with` block, at whose end it is closed."""
+
+    def __init__(self, start: Callable[[], Any]) -> None:
+        self._start = start
+        self._response: Any = None
+
+    def __enter__(self) -> Any:
+        self._response = self._start()
+        return self._response
+
+    def __exit__(self, *_: object) -> None:
+        if self._response is not None:
+            self._response.close()
+
+
+class WithStreamingResponse:
+    """`with_streaming_response`: the same methods, each to be used in a `with` block."""
+
+    def __init__(self, resource: Any) -> None:
+        self._resource = resource
+
+    def __getattr__(self, name: str) -> Any:
+        found: Any = getattr(self._resource, name)
+        if not callable(found):
+            return WithStreamingResponse(found)
+        call: Any = found
+
+        def method(*args: Any, **params: Any) -> ResponseContextManager:
+            def start() -> Any:
+                return call(*args, **params)
+
+            return ResponseContextManager(start)
+
+        return method
+
+
 # jedi, which knows no `Unpack`, takes this for possible and finds the parameters there.
 if TYPE_CHECKING and sys.platform == "jedi":
-    from apertis.compat.completion import Batches, Messages, Models  # noqa: F401
+    from apertis.compat.completion import Batches, Messages, Models

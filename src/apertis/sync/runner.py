@@ -22,7 +22,6 @@ from apertis.tools.tool import tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
-    from types import TracebackType
     from typing import Self
 
     from apertis.models import Message
@@ -81,12 +80,7 @@ class ToolRunner(Generic[Item]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def until_done(self) -> Message:

@@ -13,7 +13,6 @@ from apertis.sansio.request import request_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-    from types import TracebackType
     from typing import Self
 
     from typing_extensions import TypeVar
@@ -167,17 +166,13 @@ class EventSource:
         self._answer.close()
 
 
-class Stream(Generic[E]):
-    """The events of `create(stream=True)`, as the API sends them.
+class OpenStream(Generic[E]):
+    """A stream that is read by iterating, once; leaving a `with` block hangs up."""
 
-    Iterating ends after `message_stop`, or raises what the stream ended in. `response` tells of the
-    response's head. Leaving a `with` block, or `close()`, hangs up.
-    """
-
-    def __init__(self, source: EventSource) -> None:
+    def __init__(self, source: EventSource, events: Generator[Any, None, None]) -> None:
         self.source = source
-        self._events = cast("Generator[E, None, None]", source.events())
         self.response = source.info
+        self._events: Generator[E, None, None] = events
 
     def __iter__(self) -> Iterator[E]:
         return self._events
@@ -188,20 +183,8 @@ class Stream(Generic[E]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-    def raw_events(self) -> Iterator[RawEvent]:
-        """Return the same stream before its data is read: names and texts, pings and errors too.
-
-        Take either this or the stream itself. It ends as the stream does.
-        """
-        return self.source.raw_events()
 
     @property
     def request_id(self) -> str | None:
@@ -210,10 +193,34 @@ class Stream(Generic[E]):
 
     def close(self) -> None:
         """Hang up, even while somebody else iterates. What came so far stays readable."""
-        _close(self._events, self.source)
+        try:
+            self._events.close()
+        except ValueError:
+            # Another thread is inside the generator.
+            self.source.interrupt()
+        else:
+            self.source.close()
 
 
-class MessageStream(Generic[M]):
+class Stream(OpenStream[E]):
+    """The events of `create(stream=True)`, as the API sends them.
+
+    Iterating ends after `message_stop`, or raises what the stream ended in. `response` tells of the
+    response's head. Leaving a `with` block, or `close()`, hangs up.
+    """
+
+    def __init__(self, source: EventSource) -> None:
+        super().__init__(source, source.events())
+
+    def raw_events(self) -> Iterator[RawEvent]:
+        """Return the same stream before its data is read: names and texts, pings and errors too.
+
+        Take either this or the stream itself. It ends as the stream does.
+        """
+        return self.source.raw_events()
+
+
+class MessageStream(OpenStream["MessageStreamEvent"], Generic[M]):
     """The stream helper: events, text, and the message as it grows.
 
     Iterating gives the API's events and those derived from them: `text`, `input_json`, `thinking`,
@@ -222,33 +229,9 @@ class MessageStream(Generic[M]):
     """
 
     def __init__(self, source: EventSource) -> None:
-        self.source = source
-        self._events = source.helper_events()
+        super().__init__(source, source.helper_events())
         self._transcript = source.reading.transcript
-        self.response = source.info
         self.text_stream = _texts(self._events)
-
-    def __iter__(self) -> Iterator[MessageStreamEvent]:
-        return self._events
-
-    def __next__(self) -> MessageStreamEvent:
-        return next(self._events)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def request_id(self) -> str | None:
-        """The service's name for the request."""
-        return self.response.request_id
 
     @property
     def workspace_id(self) -> str | None:
@@ -295,20 +278,6 @@ class MessageStream(Generic[M]):
             raise no_text_error(message)
         return message.text
 
-    def close(self) -> None:
-        """Hang up, even while somebody else iterates. What came so far stays readable."""
-        _close(self._events, self.source)
-
-
-def _close(events: Generator[object, None, None], source: EventSource) -> None:
-    try:
-        events.close()
-    except ValueError:
-        # Another thread is inside the generator.
-        source.interrupt()
-    else:
-        source.close()
-
 
 def _texts(events: Iterator[MessageStreamEvent]) -> Iterator[str]:
     for event in events:
@@ -327,11 +296,6 @@ class MessageStreamManager(Generic[M]):
         self._stream = self._start()
         return self._stream
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._stream is not None:
             self._stream.close()

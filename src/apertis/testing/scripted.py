@@ -13,7 +13,6 @@ from apertis.testing.script import AwaitDisconnect, Close, Exchange, Gate, Reset
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from apertis.testing.script import Step
 
@@ -94,12 +93,7 @@ class ScriptedServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # What was left open is noted before stop() interrupts it.
         with self._lock:
             problems = list(self._problems)
