@@ -89,7 +89,7 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
     with bind(own.host, own.port) as listener:
         url = url_of(listener, tls=own.has_tls)
         gateway = Gateway(settings, reread=read, new_key=new_key)
-        server = Server(gateway, listener, service=gateway, stop_seconds=own.stop_seconds, tls=tls)
+        server = Server(None, listener, service=gateway, stop_seconds=own.stop_seconds, tls=tls)
 
         def announce() -> None:
             _settle_memory()

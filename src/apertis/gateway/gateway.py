@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config import Settings
     from apertis.gateway.serving.asgi import ASGIApp
-    from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import Upstream
 
 
@@ -168,19 +167,18 @@ class Gateway:
         self._new_key = new_key
         self._log_descriptor = log_descriptor
         self._tasks: list[asyncio.Task[None]] = []
-        self._application: Application | None = None
         # The closing of upstreams that a reload took out.
         self._closing: set[asyncio.Task[None]] = set()
 
-    def commit(self) -> None:
-        """Write down what responses used that are about to leave."""
-        self._journal.flush()
+    @property
+    def handler(self) -> Application:
+        """The application that answers each request."""
+        return self._application
 
-    def __call__(self, exchange: ClientExchange) -> Coroutine[Any, Any, None]:
-        """Serve one request; the gateway must have been started."""
-        if self._application is None:
-            raise RuntimeError("the gateway is not started")
-        return self._application(exchange)
+    @property
+    def commit(self) -> Callable[[], object]:
+        """What writes down what responses used that are about to leave."""
+        return self._journal.flush
 
     async def start(self) -> None:
         """Open the store and the journal, book what an earlier process left, and wire all parts.
@@ -395,7 +393,7 @@ class Gateway:
         What is listened on and where the data is stay as they are until the next start. Upstreams
         that did not change keep their connections; others are closed behind their answers.
         """
-        if self._reread is None or self._application is None:
+        if self._reread is None or not self._tasks:
             return
         try:
             settings = self._reread()

@@ -47,15 +47,10 @@ def stricter(one: LimitStatus | None, other: LimitStatus | None) -> LimitStatus 
     """
     if one is None or other is None:
         return other if one is None else one
-    if one.allowed and other.allowed and one.remaining != other.remaining:
+    if one.allowed != other.allowed:
+        return other if one.allowed else one
+    if one.retry_after_seconds != other.retry_after_seconds:
+        return one if one.retry_after_seconds > other.retry_after_seconds else other
+    if one.remaining != other.remaining:
         return one if one.remaining < other.remaining else other
-    return one if _tightness(one) >= _tightness(other) else other
-
-
-def _tightness(standing: LimitStatus) -> tuple[bool, int, int, int]:
-    return (
-        not standing.allowed,
-        standing.retry_after_seconds,
-        -standing.remaining,
-        standing.reset_at,
-    )
+    return one if one.reset_at >= other.reset_at else other

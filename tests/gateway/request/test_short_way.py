@@ -101,7 +101,7 @@ async def walked(folder: Path) -> tuple[Walk, bytes]:
         gateway = Gateway(settings, log_descriptor=log.fileno())
         await gateway.start()
         secret = gateway.secret
-        connections = Connections(gateway, gateway.commit)
+        connections = Connections(gateway.handler, gateway.commit)
         server = await loop.create_server(lambda: HttpProtocol(connections, loop), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
         request = (

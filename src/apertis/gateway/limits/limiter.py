@@ -78,27 +78,37 @@ class Limiter:
         self._settings = settings
         self._by_override.clear()
 
-    def admit_address(self, address: str, now: float) -> LimitStatus | None:
-        """Count a request of a client address.
+    def admit(
+        self, address: str | None, key_id: str | None, now: float, requests_limit: str | None = None
+    ) -> tuple[LimitStatus | None, LimitStatus | None]:
+        """Count a request of a client address, and of a key where the address admits it.
 
         An IPv6 client has a /64 at least (RFC 6177), so its /64 is what is counted.
+        `requests_limit` is what the key's record says; when a key's rate changes, its requests are
+        counted anew.
         """
-        if self._per_address is None:
-            return None
-        return self._per_address.take(_party(address) if ":" in address else address, now)
-
-    def admit_key(
-        self, key_id: str, now: float, requests_limit: str | None = None
-    ) -> LimitStatus | None:
-        """Count a request of a key; `requests_limit` is what its record says.
-
-        When a key's rate changes, its requests are counted anew.
-        """
+        standing, windows = None, self._per_address
+        if address is not None and windows is not None:
+            standing = windows.take(_party(address) if ":" in address else address, now)
+            if not standing.allowed:
+                return standing, None
+        if key_id is None:
+            return standing, None
         try:
             windows = self._by_override[requests_limit]
         except KeyError:
             windows = self._windows_of(requests_limit, now)
-        return None if windows is None else windows.take(key_id, now)
+        return standing, None if windows is None else windows.take(key_id, now)
+
+    def admit_address(self, address: str, now: float) -> LimitStatus | None:
+        """Count a request of a client address alone."""
+        return self.admit(address, None, now)[0]
+
+    def admit_key(
+        self, key_id: str, now: float, requests_limit: str | None = None
+    ) -> LimitStatus | None:
+        """Count a request of a key alone."""
+        return self.admit(None, key_id, now, requests_limit)[1]
 
     def reserve_tokens(
         self, key_id: str, tokens: int, now: float, tokens_per_minute: int | None = None

@@ -100,6 +100,10 @@ class _Admitted(NamedTuple):
     places: Mapping[str, Mapping[str, bytes]] | None
 
 
+_OF_ADDRESS = "requests of this address"
+_OF_KEY = "requests of this API key"
+
+
 class Pipeline:
     """The pipeline: it decides on a request with the help of its parts, and forwards it."""
 
@@ -135,7 +139,28 @@ class Pipeline:
 
         It needs no body, so that nobody without a key can make the gateway read one.
         """
-        return self.admit_address(progress) or self.admit_key(progress, credential)
+        now, address = self._now(), progress.context.address
+        key = admit(self.directory, credential, address, now)
+        if isinstance(key, Refusal):
+            return self.admit_address(progress) or key
+        record = key.record
+        standing, own = self.limiter.admit(address, record.id, now, record.requests_limit)
+        if standing is not None and not standing.allowed:
+            progress.standing = standing
+            return rate_limit_exceeded(standing.retry_after_seconds, _OF_ADDRESS)
+        progress.key = key
+        progress.standing = stricter(standing, own)
+        if own is not None and not own.allowed:
+            return rate_limit_exceeded(own.retry_after_seconds, _OF_KEY)
+        return None
+
+    def admit_address(self, progress: Progress) -> Refusal | None:
+        """Count a request of its client's address alone, or refuse it."""
+        standing = self.limiter.admit_address(progress.context.address, self._now())
+        progress.standing = standing
+        if standing is None or standing.allowed:
+            return None
+        return rate_limit_exceeded(standing.retry_after_seconds, _OF_ADDRESS)
 
     def admit_key(self, progress: Progress, credential: str | None) -> Refusal | None:
         """Find the key of a request whose address is admitted, and count the request as its own."""
@@ -144,20 +169,11 @@ class Pipeline:
         if isinstance(key, Refusal):
             return key
         progress.key = key
-        record = key.record
-        own = self.limiter.admit_key(record.id, now, record.requests_limit)
+        own = self.limiter.admit_key(key.record.id, now, key.record.requests_limit)
         progress.standing = stricter(progress.standing, own)
         if own is not None and not own.allowed:
-            return rate_limit_exceeded(own.retry_after_seconds, "requests of this API key")
+            return rate_limit_exceeded(own.retry_after_seconds, _OF_KEY)
         return None
-
-    def admit_address(self, progress: Progress) -> Refusal | None:
-        """Count a request of its client's address, or refuse it."""
-        standing = self.limiter.admit_address(progress.context.address, self._now())
-        progress.standing = standing
-        if standing is None or standing.allowed:
-            return None
-        return rate_limit_exceeded(standing.retry_after_seconds, "requests of this address")
 
     def enter(self, key: Key) -> Refusal | None:
         """Count a request as under way, or refuse it; `leave` counts it out."""

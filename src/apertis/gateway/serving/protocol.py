@@ -93,10 +93,10 @@ class Connections:
     """
 
     __slots__ = (
-        "_commit",
         "_leaving",
         "_second",
         "_starts",
+        "commit",
         "handler",
         "heads",
         "on_idle",
@@ -107,7 +107,7 @@ class Connections:
     def __init__(self, handler: Handler, commit: Callable[[], object] = bool) -> None:
         self.handler = handler
         # What is done before any of the whole responses of a turn leaves.
-        self._commit = commit
+        self.commit = commit
         self.heads = KnownHeads()
         self._leaving: list[tuple[ClientExchange, bytes]] = []
         self.open: set[HttpProtocol] = set()
@@ -148,7 +148,7 @@ class Connections:
         """Write the responses that wait, in their order."""
         leaving, self._leaving = self._leaving, []
         if leaving:
-            self._commit()
+            self.commit()
         for exchange, response in leaving:
             exchange.leaves(response)
 

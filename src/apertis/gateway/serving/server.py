@@ -17,11 +17,10 @@ from apertis.gateway.serving.protocol import Connections, HttpProtocol
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
-    from typing import Any
 
-    from apertis.gateway.serving.protocol import ClientExchange
+    from apertis.gateway.serving.protocol import ClientExchange, Handler
 
 _BACKLOG = 2048
 _STOP_SECONDS = 10.0
@@ -65,6 +64,10 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     return f"{scheme}://{host}:{port}"
 
 
+async def _not_started(_exchange: ClientExchange) -> None:
+    raise RuntimeError("the service is not started")
+
+
 class Service(Protocol):
     """An application's startup and shutdown around its serving."""
 
@@ -80,13 +83,19 @@ class Service(Protocol):
         """Read the configuration again."""
         ...
 
-    def commit(self) -> None:
-        """Write down what responses used that are about to leave."""
+    @property
+    def handler(self) -> Handler:
+        """What answers each request, when it is started."""
+        ...
+
+    @property
+    def commit(self) -> Callable[[], object]:
+        """What writes down what responses used that are about to leave, when it is started."""
         ...
 
 
 class Server:
-    """A server of one application until `stop()`, or SIGINT or SIGTERM in the main thread.
+    """A server of `app`, or of a service, until `stop()`, or SIGINT or SIGTERM in the main thread.
 
     A stop lets answers that are under way finish, for `stop_seconds`; a second signal does not.
     `service` is started before the first request and stopped after the last; SIGHUP reloads it,
@@ -99,14 +108,14 @@ class Server:
 
     def __init__(
         self,
-        app: Callable[[ClientExchange], Coroutine[Any, Any, None]],
+        app: Handler | None,
         listener: socket.socket,
         *,
         service: Service | None = None,
         stop_seconds: float = _STOP_SECONDS,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
-        self._connections = Connections(app, bool if service is None else service.commit)
+        self._connections = Connections(app or _not_started)
         self._listener = listener
         self._service = service
         self._stop_seconds = stop_seconds
@@ -142,6 +151,8 @@ class Server:
         with self._signals():
             if self._service is not None:
                 await self._service.start()
+                connections.handler = self._service.handler
+                connections.commit = self._service.commit
             try:
                 accepting = await loop.create_server(
                     lambda: self.protocol(connections, loop),

@@ -179,7 +179,7 @@ class Front:
         self._gateway = Known(self._read(), reread=self._read, log_descriptor=self._log.fileno())
         listener = bind("127.0.0.1", 0)
         self.port: int = listener.getsockname()[1]
-        self._server = Server(self._gateway, listener, service=self._gateway, stop_seconds=2)
+        self._server = Server(None, listener, service=self._gateway, stop_seconds=2)
         ready = threading.Event()
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped, args=(ready.set,), daemon=True
