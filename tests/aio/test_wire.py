@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from apertis.aio.wire import GIVEN_UP, MAX_COPIED_BYTES, Wire, WireAnswer
+from apertis.aio.wire import GIVEN_UP, MAX_COPIED_BYTES, WholeAnswer, Wire, WireAnswer
 from apertis.sansio.outcome import Failure
 from apertis.sansio.request import Origin, parse_base_url
 from apertis.sansio.timeouts import Limits
@@ -23,14 +23,14 @@ def wire(codings: Iterable[str] = ()) -> Wire:
     return Wire(proxy="", tls=None, max_connections=2, codings=frozenset(codings))
 
 
-async def opened(wire: Wire, origin: Origin, body: bytes = b"{}") -> WireAnswer:
+async def opened(wire: Wire, origin: Origin, body: bytes = b"{}") -> WireAnswer | WholeAnswer:
     head = b"POST /x HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n" % len(body)
     answer = await wire.open(origin, "POST", head, body, LIMITS)
     assert not isinstance(answer, Failure), answer
     return answer
 
 
-async def read(answer: WireAnswer) -> bytes:
+async def read(answer: WireAnswer | WholeAnswer) -> bytes:
     body = answer.whole()
     if body is not None:
         return body
@@ -109,3 +109,17 @@ def test_after_a_close_connections_are_kept_again_unless_it_is_for_good() -> Non
         with ScriptedServer([OK] * 4) as server:
             asyncio.run(asked(parse_base_url(server.base_url), for_good=for_good))
             assert server.connection_count == connections
+
+
+def test_a_response_that_came_whole_leaves_its_connection_to_the_next_request() -> None:
+    async def asked(origin: Origin) -> None:
+        one = Wire(proxy="", tls=None, max_connections=1, codings=frozenset())
+        first = await opened(one, origin)
+        second = await opened(one, origin)
+        assert [await read(first), await read(second)] == [b"hello", b"hello"]
+        assert await first.read() == b""
+        assert first.headers == [(b"X-One", b"1"), (b"content-length", b"5")]
+
+    with ScriptedServer([OK] * 2) as server:
+        asyncio.run(asked(parse_base_url(server.base_url)))
+        assert server.connection_count == 1

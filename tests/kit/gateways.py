@@ -29,10 +29,9 @@ _WAIT_SECONDS = 60
 @contextlib.contextmanager
 def serving(app: Handler | Gateway) -> Iterator[int]:
     """Serve an application, or a gateway, from a thread; give the port."""
-    service = app if isinstance(app, Gateway) else None
+    service, own = (app, None) if isinstance(app, Gateway) else (None, app)
     with bind("127.0.0.1", 0) as listener:
         port: int = listener.getsockname()[1]
-        own = app if service is None else None
         server = Server(own, listener, service=service, stop_seconds=5)
         ready = threading.Event()
         thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, TypeGuard, cast
 
 import msgspec
 
-from apertis.accounting.tokens import MAX_COUNT, NO_TOKENS, PROMPT_CLASSES, Tokens, Use, add
+from apertis.accounting.tokens import (
+    MAX_COUNT,
+    NO_TOKENS,
+    PROMPT_CLASSES,
+    Tokens,
+    Use,
+    add,
+    classes_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -230,7 +238,7 @@ def completed(
     searches = tokens.web_search_requests
     if price is not None and not (use.unknown or searches):
         largest = price.max_output
-        if 0 < largest >= tokens.output and tokens.total <= price.window:
+        if 0 < largest >= tokens.output and sum(classes_of(tokens)) <= price.window:
             # As nearly always: all is known, and even one run could have used it.
             return tokens, ()
     runs = use.iterations + min(searches, _MAX_SEARCHES)

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from apertis.models.json import json_or_none
+from apertis.models.json import UNREADABLE, json_or_none
 
 
 class PlainBody(NamedTuple):
@@ -133,8 +133,9 @@ def read_plain(body: bytes) -> PlainBody | None:
     """Read a body that hides nothing; None for any other one."""
     asked = _Asked()
     _ASKED.set(asked)
-    fields = json_or_none(body, _BODY)
-    if fields is None:
+    try:
+        fields = _BODY.decode(body)
+    except UNREADABLE:
         return None
     return PlainBody(asked.cached, asked.hour, bool(fields.tools), bool(fields.output_config))
 

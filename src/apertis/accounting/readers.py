@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 
 from apertis.accounting.counts import USAGE, UsageCounts
-from apertis.accounting.tokens import MAX_COUNT, Tokens, Use
-from apertis.models.json import json_or_none
+from apertis.accounting.tokens import MAX_COUNT, Tokens, Use, classes_of
+from apertis.models.json import UNREADABLE
 from apertis.sansio.slices import Shape, read_or_none, slices
 from apertis.sansio.sse import BYTE_ORDER_MARK, parse_events, split_events, start_of_event
 
@@ -451,11 +451,10 @@ _PLAIN_MESSAGE = msgspec.json.Decoder(_PlainMessage)
 
 def read_message(body: bytes) -> Reading:
     """Read the body of a whole response; what is no JSON object has no facts."""
-    plain = json_or_none(body, _PLAIN_MESSAGE)
-    return _read_with_care(body) if plain is None else _read_plain(plain)
-
-
-def _read_plain(message: _PlainMessage) -> Reading:
+    try:
+        message = _PLAIN_MESSAGE.decode(body)
+    except UNREADABLE:
+        return _read_with_care(body)
     usage, writes, tools = (
         message.usage,
         message.usage.cache_creation,
@@ -483,7 +482,7 @@ def _read_plain(message: _PlainMessage) -> Reading:
         (),
         -(-len(message.content) // 4),
         message.type == "error",
-        tokens.total,
+        sum(classes_of(tokens)),
     )
 
 

@@ -7,6 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from apertis.aio.dial import dial
 from apertis.aio.pool import Pool
 from apertis.errors import ConfigurationError
@@ -159,6 +161,35 @@ class WireAnswer:
             self._pool.release_from_finalizer(connection)
 
 
+class WholeAnswer(msgspec.Struct):
+    """A response that came whole; its connection may serve another request already."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    async def read(self) -> bytes | Failure:
+        """Return the body, and b"" behind it."""
+        return self.whole()
+
+    def whole(self) -> bytes:
+        """Return the body, and b"" behind it."""
+        body, self.body = self.body, b""
+        return body
+
+    async def drain(self) -> None:
+        """Do nothing: nothing more comes."""
+
+    async def close(self) -> None:
+        """Do nothing: the connection is given back."""
+
+    def hang_up(self) -> None:
+        """Do nothing either."""
+
+    def interrupt(self) -> None:
+        """Do nothing: nobody waits."""
+
+
 GIVEN_UP = Failure("the response was abandoned")
 # Below this size a body is cheaper to copy behind its head than to write by itself.
 MAX_COPIED_BYTES = 16 * 1024
@@ -190,7 +221,7 @@ class Wire:
 
     async def open(
         self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
-    ) -> WireAnswer | Failure:
+    ) -> WireAnswer | WholeAnswer | Failure:
         """Send one request and wait for the head of its response.
 
         `head` ends in its blank line. With a kept connection nothing is waited for but the
@@ -213,7 +244,13 @@ class Wire:
                 pool.discard(connection)
                 raise
             if failure is None:
-                return WireAnswer(connection, pool, limits)
+                http = connection.http
+                if not http.complete:
+                    return WireAnswer(connection, pool, limits)
+                status, headers, whole = http.status, http.headers, http.take_body()
+                # From here on another request may go over it.
+                pool.release(connection, reusable=http.reusable)
+                return WholeAnswer(status, headers, whole)
             pool.discard(connection)
             if not connection.lost_while_idle(failure):
                 return failure

@@ -66,7 +66,6 @@ def build_pipeline(
     cache: ResponseCache,
     threads: Threads,
     journal: Journal,
-    standstill: Callable[[bool], str | None],
 ) -> Pipeline:
     """Make the pipeline around what outlives it."""
     prices = Prices(
@@ -87,7 +86,7 @@ def build_pipeline(
             time.time,
             time.monotonic,
         ),
-        ledger=Ledger(prices, journal, time.monotonic, time.time, standstill),
+        ledger=Ledger(prices, journal, time.monotonic, time.time),
         cache=cache,
         threads=threads,
         trusted=trusted_networks(settings.server.trusted_proxies),
@@ -161,8 +160,6 @@ class Gateway:
         self.secret: str | None = None
         # How many records of usage could not be kept when it stopped.
         self.lost_records = 0
-        # Whether another gateway took the store when the connection that locks it was lost.
-        self._lock_is_lost = False
         self._reread = reread
         self._new_key = new_key
         self._log_descriptor = log_descriptor
@@ -172,12 +169,12 @@ class Gateway:
 
     @property
     def handler(self) -> Application:
-        """The application that answers each request."""
+        """Application that answers each request."""
         return self._application
 
     @property
     def commit(self) -> Callable[[], object]:
-        """What writes down what responses used that are about to leave."""
+        """Call before responses leave: it writes down what they used."""
         return self._journal.flush
 
     async def start(self) -> None:
@@ -290,7 +287,6 @@ class Gateway:
             cache=self._cache,
             threads=self._threads,
             journal=self._journal,
-            standstill=self._standstill,
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -330,11 +326,11 @@ class Gateway:
         try:
             await self.store.ping()
         except LockLostError:
-            self._lock_is_lost = True
+            self._journal.others_book = True
             return "another gateway has the store"
         except StoreUnavailableError:
             return "the store does not answer"
-        self._lock_is_lost = False
+        self._journal.others_book = False
         return None
 
     async def _watch_store(self) -> None:
@@ -346,14 +342,6 @@ class Gateway:
             if trouble is not None and trouble != before:
                 self.log.event("error", "not ready", reason=trouble)
             before = trouble
-
-    def _standstill(self, limited: bool) -> str | None:
-        """Return the reason that keys with (`limited`) or without a quota are rejected, if any."""
-        if self._journal.is_full(limited=limited):
-            return "Usage cannot be written, and too much of it waits already"
-        if limited and self._lock_is_lost:
-            return "Another gateway counts what keys with a quota have used"
-        return None
 
     def _breakers(self) -> dict[str, int]:
         return {

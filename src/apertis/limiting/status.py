@@ -30,14 +30,6 @@ class LimitStatus(msgspec.Struct, frozen=True, gc=False):
             return pairs
         return (*pairs, (b"retry-after", b"%d" % self.retry_after_seconds))
 
-    def lines(self) -> str:
-        """Return the same as lines of a response's head."""
-        wait = "" if self.allowed else f"retry-after: {self.retry_after_seconds}\r\n"
-        return (
-            f"x-ratelimit-limit: {self.limit}\r\nx-ratelimit-remaining: {self.remaining}\r\n"
-            f"x-ratelimit-reset: {self.reset_at}\r\n{wait}"
-        )
-
 
 def stricter(one: LimitStatus | None, other: LimitStatus | None) -> LimitStatus | None:
     """Give the standing that decides: None stands for no limit, and is never the stricter one.

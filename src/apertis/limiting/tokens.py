@@ -87,7 +87,11 @@ class TokenWindow:
         whenever it comes; its `retry_after_seconds` is a minute. `now` is the clock at the
         moment of the call, in Unix seconds.
         """
-        time = self._time.at(now)
+        clock = self._time
+        time = round(now * _MICROSECONDS) + clock.ahead
+        if time < clock.latest:
+            time = clock.at(now)
+        clock.latest = time
         if len(self._logs) > 1:
             self._sweep(time)
         log = self._logs.get(who)
@@ -115,7 +119,11 @@ class TokenWindow:
         excess = tokens - reservation.tokens
         if not reservation.allowed or excess == 0:
             return
-        time = self._time.at(now)
+        clock = self._time
+        time = round(now * _MICROSECONDS) + clock.ahead
+        if time < clock.latest:
+            time = clock.at(now)
+        clock.latest = time
         reservation.tokens = tokens
         log = self._logs.get(reservation.who)
         if log is not None and reservation.at > time - _LENGTH:

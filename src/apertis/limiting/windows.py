@@ -12,7 +12,7 @@ from apertis.limiting.status import LimitStatus
 if TYPE_CHECKING:
     from apertis.limiting.rates import Rate
 
-_PER_SECOND = 1_000_000
+_MICROSECONDS = 1_000_000
 
 
 class MonotonicMicroseconds:
@@ -21,32 +21,34 @@ class MonotonicMicroseconds:
     When the clock steps back, time stands still until the clock has caught up; if it steps back
     by more than `patience_seconds`, time goes on from where it was, at the clock's new pace. So a
     clock that is set back opens no window early, and keeps none closed for hours.
+
+    `latest` is the time as it was read last, `ahead` by how much it is ahead of the clock since the
+    clock was set back. Who is asked with each request reads them itself, and asks `at` only where
+    the clock stepped back.
     """
 
-    __slots__ = ("_ahead", "_latest", "_patience")
+    __slots__ = ("_patience", "ahead", "latest")
 
     def __init__(self, patience_seconds: int) -> None:
-        self._patience = patience_seconds * _PER_SECOND
-        self._latest = 0
-        # By how much this time is ahead of the clock since the clock was set back.
-        self._ahead = 0
+        self._patience = patience_seconds * _MICROSECONDS
+        self.latest = 0
+        self.ahead = 0
 
     def at(self, now: float) -> int:
         """Return the time, when the clock shows `now` (Unix seconds)."""
-        time = round(now * _PER_SECOND) + self._ahead
-        if time >= self._latest:
-            self._latest = time
+        time = round(now * _MICROSECONDS) + self.ahead
+        if time >= self.latest:
+            self.latest = time
             return time
-        if self._latest - time > self._patience:
-            self._ahead += self._latest - time
-        return self._latest
+        if self.latest - time > self._patience:
+            self.ahead += self.latest - time
+        return self.latest
 
     def clock_seconds(self, time: int) -> int:
         """Return the clock's time in whole Unix seconds, rounded up."""
-        return -((self._ahead - time) // _PER_SECOND)
+        return -((self.ahead - time) // _MICROSECONDS)
 
 
-_MICROSECONDS = 1_000_000
 _MAX_BLOCKS = 4096
 # More than one for each that comes in, so that the idle become fewer while others come.
 _SWEPT_PER_TAKE = 2
@@ -91,7 +93,10 @@ class Windows:
     def take(self, who: str, now: float) -> LimitStatus:
         """Let a request of this party in and count it, or refuse it and count nothing."""
         clock = self._time
-        time = clock.at(now)
+        time = round(now * _MICROSECONDS) + clock.ahead
+        if time < clock.latest:
+            time = clock.at(now)
+        clock.latest = time
         logs = self._logs
         if len(logs) > 1:
             self._sweep(time, _SWEPT_PER_TAKE)
@@ -112,7 +117,8 @@ class Windows:
             ends.append(time)
             log.filled = 1
         logs.move_to_end(who)
-        reset = clock.clock_seconds(ends[0] + self._length)
+        # As `clock_seconds` rounds.
+        reset = -((clock.ahead - ends[0] - self._length) // _MICROSECONDS)
         return LimitStatus(True, count, count - used - 1, reset)
 
     def peek(self, who: str, now: float) -> LimitStatus:

@@ -80,7 +80,8 @@ def ask(
         progress = Progress(
             RequestContext("req_1", time.time(), time.monotonic(), "POST", "/v1/messages")
         )
-        answer = await forwarder.send(progress, message, attempts, None)
+        step = attempts.start(time.time())
+        answer = await forwarder.send(progress, message, attempts, step, None)
         blocks: list[bytes] = []
         if isinstance(answer, StreamedAnswer):
             while block := await answer.relay.next():

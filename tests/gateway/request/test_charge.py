@@ -30,6 +30,7 @@ class Books:
 
     def __init__(self) -> None:
         self.records: list[UsageRecord] = []
+        self.trouble: str | None = None
         self.begun: list[UsageRecord] = []
 
     def begin(self, record: UsageRecord) -> None:
@@ -40,6 +41,9 @@ class Books:
 
     add = append
 
+    def standstill(self, *, limited: bool) -> str | None:  # noqa: ARG002
+        return self.trouble
+
 
 class Desk:
     """A ledger with one key, and requests that are put to it."""
@@ -47,10 +51,7 @@ class Desk:
     def __init__(self, quota: int | None = PLENTY, *, free: bool = False) -> None:
         self.books = Books()
         self.prices = Prices(PriceTable(), unpriced_is_free=free)
-        self.standstill: str | None = None
-        self.ledger = Ledger(
-            self.prices, self.books, lambda: 2.5, lambda: 1.0, lambda _: self.standstill
-        )
+        self.ledger = Ledger(self.prices, self.books, lambda: 2.5, lambda: 1.0)
         record = KeyRecord(
             id="key_a", name="a", sha256="0" * 64, hint="", quota_units=quota, created_at=0
         )
@@ -236,7 +237,7 @@ def test_a_stream_that_begins_is_kept_in_case_that_its_end_never_comes() -> None
 def test_while_nothing_can_be_kept_nobody_is_served() -> None:
     desk = Desk()
     assert desk.ledger.closed(desk.key) is None
-    desk.standstill = "the disk is full"
+    desk.books.trouble = "the disk is full"
     refusal = desk.ledger.closed(desk.key)
     assert refusal is not None
     assert refusal.status == 503

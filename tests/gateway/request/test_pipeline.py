@@ -49,6 +49,7 @@ class Books:
 
     def __init__(self) -> None:
         self.records: list[UsageRecord] = []
+        self.trouble: str | None = None
 
     def begin(self, record: UsageRecord) -> None: ...
 
@@ -56,6 +57,9 @@ class Books:
         self.records.append(record)
 
     add = append
+
+    def standstill(self, *, limited: bool) -> str | None:  # noqa: ARG002
+        return self.trouble
 
 
 class Desk:
@@ -70,7 +74,6 @@ class Desk:
             sha256=hash_secret(SECRET),
         )
         self.books = Books()
-        self.standstill: str | None = None
         self.directory = Directory([record])
         self.progress = self._arrived()
         router = build_router(settings, None)
@@ -83,7 +86,6 @@ class Desk:
             cache=ResponseCache(settings.cache),
             threads=Threads(None, lambda: 1.0, lambda _: None),  # type: ignore[arg-type]
             journal=self.books,  # type: ignore[arg-type]
-            standstill=lambda _: self.standstill,
         )
 
     @staticmethod
@@ -158,16 +160,6 @@ def test_more_requests_than_the_limit_are_refused_with_a_wait(
     assert made.progress.standing.remaining == 0
 
 
-def test_requests_under_way_are_counted_in_and_out(desk: Callable[..., Desk]) -> None:
-    made = desk(in_flight=1)
-    assert made.pipeline.enter(made.key) is None
-    refusal = made.pipeline.enter(made.key)
-    assert refusal is not None
-    assert refusal.status == 429
-    made.pipeline.leave(made.key)
-    assert made.pipeline.enter(made.key) is None
-
-
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_is_booked_by_what_it_used(desk: Callable[..., Desk], stream: bool) -> None:
     made = desk(quota_units=10**9)
@@ -213,7 +205,7 @@ def test_a_body_that_is_no_request_is_refused_by_name(desk: Callable[..., Desk])
 
 def test_while_nothing_can_be_kept_nobody_is_served(desk: Callable[..., Desk]) -> None:
     made = desk()
-    made.standstill = "the disk is full"
+    made.books.trouble = "the disk is full"
     assert made.refused()[0] == 503
 
 

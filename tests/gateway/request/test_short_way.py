@@ -17,8 +17,8 @@ from apertis.gateway.serving.protocol import Connections, HttpProtocol
 if TYPE_CHECKING:
     from types import FrameType
 
-MAX_SWITCHES = 104
-MAX_CALLS = 172
+MAX_SWITCHES = 70
+MAX_CALLS = 138
 
 ROOT = str(Path(apertis.__file__).parent) + os.sep
 # They look after themselves beside the requests.

@@ -85,6 +85,7 @@ class Books:
 
     def __init__(self) -> None:
         self.records: list[UsageRecord] = []
+        self.trouble: str | None = None
         self.begun: list[UsageRecord] = []
 
     def begin(self, record: UsageRecord) -> None:
@@ -94,6 +95,9 @@ class Books:
         self.records.append(record)
 
     add = append
+
+    def standstill(self, *, limited: bool) -> str | None:  # noqa: ARG002
+        return self.trouble
 
 
 KEY = KeyRecord(
@@ -116,7 +120,6 @@ def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str 
         books,
         lambda: 1.0,
         lambda: 1.0,
-        lambda _: None,
     )
     key = Directory([KEY]).get("key_a")
     assert key is not None

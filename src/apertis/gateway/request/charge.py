@@ -14,7 +14,7 @@ from apertis.accounting.estimate import Attempt
 from apertis.accounting.prices import UNITS_PER_DOLLAR, cost_units
 from apertis.accounting.prompt import MAX_WINDOW
 from apertis.accounting.record import MAX_COST_UNITS, UsageRecord
-from apertis.accounting.tokens import COUNTED, Tokens, Use
+from apertis.accounting.tokens import COUNTED, Tokens, Use, classes_of
 from apertis.gateway.errors import (
     Refusal,
     quota_exceeded,
@@ -63,6 +63,10 @@ class Journal(Protocol):
 
     def begin(self, record: UsageRecord) -> None:
         """Keep what is known of a stream that begins, in case that its end is never booked."""
+        ...
+
+    def standstill(self, *, limited: bool) -> str | None:
+        """Say why keys with (`limited`) or without a quota are not served; None when they are."""
         ...
 
 
@@ -144,7 +148,6 @@ class Ledger:
         journal: Journal,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
-        standstill: Callable[[bool], str | None] = lambda _: None,
     ) -> None:
         self.prices = prices
         self._journal = journal
@@ -152,12 +155,10 @@ class Ledger:
         self.now = wall_clock
         # Each once: alike names have one.
         self._of_models: dict[tuple[tuple[str, ...], bool], tuple[Price, ...] | Refusal] = {}
-        # Why keys with a quota (True), or without one, are not served; None when they are.
-        self._standstill = standstill
 
     def closed(self, key: Key) -> Refusal | None:
         """Reject a key's requests while what they use could not be kept."""
-        reason = self._standstill(key.account.quota is not None)
+        reason = self._journal.standstill(limited=key.account.quota is not None)
         return None if reason is None else service_unavailable(reason)
 
     def open(
@@ -179,6 +180,9 @@ class Ledger:
         """
         account = key.account
         limited = account.quota is not None
+        closed = self._journal.standstill(limited=limited)
+        if closed is not None:
+            return service_unavailable(closed)
         prices = self._prices_of(models, limited=limited)
         if isinstance(prices, Refusal):
             return prices
@@ -389,7 +393,7 @@ class Charge:
         if "output" in names and tokens.output > max_tokens:
             # Few tokens can be many bytes. No response has more of them than it may.
             tokens = msgspec.structs.replace(tokens, output=max_tokens)
-        unsure = tuple([COUNTED[name].counter for name in names])
+        unsure = tuple([COUNTED[name].counter for name in names]) if names else ()
         if price is not None:
             return tokens, unsure, min(cost_units(tokens, price), MAX_COST_UNITS)
         if use.model is None:
@@ -405,7 +409,7 @@ class Charge:
         progress.interrupted = interrupted
         self._account.settle(self._reserved, cost)
         if self.reservation is not None:
-            self.reservation.correct(tokens.total, self._ledger.now())
+            self.reservation.correct(sum(classes_of(tokens)), self._ledger.now())
         self._ledger.book(progress, with_others=self.is_whole)
 
     def abandon(self) -> None:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from apertis.gateway.request.body import Body, Edits
     from apertis.gateway.request.charge import Charge
     from apertis.gateway.request.context import Progress
-    from apertis.gateway.routing.attempts import RouteAttempts
+    from apertis.gateway.routing.attempts import RouteAttempts, Try
     from apertis.gateway.routing.router import Router
     from apertis.gateway.routing.targets import Target
     from apertis.gateway.upstreams.contract import Upstream, UpstreamAnswer
@@ -216,10 +216,10 @@ class Forwarder:
         progress: Progress,
         message: OutgoingRequest,
         attempts: RouteAttempts,
+        step: Try | Stop,
         charge: Charge | None,
     ) -> WholeAnswer | StreamedAnswer | Refusal:
-        """Try one target after the other; a response that may be handed out ends it."""
-        step = attempts.start(self._wall_clock())
+        """Try one target after the other, from the first `step` on, until one may be handed out."""
         held: WholeAnswer | StreamedAnswer | Refusal | None = None
         try:
             while not isinstance(step, Stop):
@@ -289,7 +289,9 @@ class Forwarder:
             self._report(target, Outcome.MALFORMED)
             return Outcome.MALFORMED, None
         headers = passed_down(progress, answer)
-        outcome = upstream.outcome_of_status(answer.status)
+        outcome = Outcome.OK
+        if answer.status != 200:
+            outcome = upstream.outcome_of_status(answer.status)
         is_good = outcome is Outcome.OK
         if is_good and progress.streamed and not _is_stream(headers):
             answer = begun = _Begun(answer)
@@ -315,7 +317,9 @@ class Forwarder:
             if reading.use is None and not body.lstrip().startswith(b"{"):
                 self._report(target, Outcome.MALFORMED)
                 return Outcome.MALFORMED, None
-        self._report(target, outcome, headers)
+            self._router.report(target, outcome, self._wall_clock())
+        else:
+            self._report(target, outcome, headers)
         return outcome, WholeAnswer(answer.status, headers, body, reading)
 
     async def _stream(

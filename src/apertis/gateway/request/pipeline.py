@@ -4,7 +4,7 @@ Theory of operation. `serving/application` does HTTP: it finds what is behind th
 context of what arrived, takes the body and writes the response. In between it calls, in this order:
 
     admit       the limits of the address, then the key, then the key's own limit; by headers alone
-    enter       the key's requests under way; `leave` is called at every end
+    Limiter.enter   the key's requests under way; `leave` is called at every end
     messages    all the rest, which gives the response:
         _admitted       the body: its model, its edits, whether the key may use it, its fallbacks
         _cached         an equal request's answer, or the name under which to keep this one's
@@ -24,6 +24,7 @@ is a value; whoever gets one hands it back.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -175,24 +176,10 @@ class Pipeline:
             return rate_limit_exceeded(own.retry_after_seconds, _OF_KEY)
         return None
 
-    def enter(self, key: Key) -> Refusal | None:
-        """Count a request as under way, or refuse it; `leave` counts it out."""
-        record = key.record
-        if self.limiter.enter(record.id, record.in_flight):
-            return None
-        return rate_limit_exceeded(1, "requests of this API key at the same time")
-
-    def leave(self, key: Key) -> None:
-        """Count a request as over."""
-        self.limiter.in_flight.leave(key.record.id)
-
     async def messages(
         self, progress: Progress, key: Key, request: Request
     ) -> WholeAnswer | StreamedAnswer | Refusal:
         """Answer `POST /v1/messages`."""
-        closed = self.ledger.closed(key)
-        if closed is not None:
-            return closed
         admitted = self._admitted(progress, key, request)
         if isinstance(admitted, Refusal):
             return admitted
@@ -206,11 +193,21 @@ class Pipeline:
             if not isinstance(cached, bytes | None):
                 return cached
             keep = cached
-        group = self.router.group(body.model)
+        group = self.router.groups[body.model]
         charge = self._charge(progress, key, admitted, group, held)
         if isinstance(charge, Refusal):
             return charge
         try:
+            affinity = None if len(group.routes) < 2 else self._affinity(body, request)
+            attempts = RouteAttempts(
+                body.model,
+                admitted.plan,
+                partial(self._targets, affinity, places),
+                partial(is_bound, body.data),
+                # Where there is one upstream, nothing is left to choose.
+                group.targets if len(group.routes) < 2 and places is None else None,
+            )
+            step = attempts.start(self._now())
             message = OutgoingRequest(
                 request.method,
                 request.target,
@@ -219,9 +216,7 @@ class Pipeline:
                 admitted.edits,
                 places or NO_FIELDS,
             )
-            affinity = self._affinity(body, group, request)
-            attempts = self._attempts(body, group, admitted.plan, affinity, places)
-            answer = await self.forwarder.send(progress, message, attempts, charge)
+            answer = await self.forwarder.send(progress, message, attempts, step, charge)
         except BaseException:
             # Nearly always, the caller left: what the upstream made of it nobody will tell.
             charge.abandon()
@@ -416,10 +411,12 @@ class Pipeline:
         if asked.thread is not None and asked.thread.continues:
             held, admitted = await self._continued(key, admitted, asked.thread)
         message = OutgoingRequest(request.method, request.target, request.raw_headers, body, edits)
-        group = self.router.group(body.model)
-        affinity = self._affinity(body, group, request)
-        attempts = self._attempts(body, group, NO_FALLBACK, affinity, admitted.places)
-        answer = await self.forwarder.send(progress, message, attempts, None)
+        group = self.router.groups[body.model]
+        affinity = None if len(group.routes) < 2 else self._affinity(body, request)
+        targets = partial(self._targets, affinity, admitted.places)
+        attempts = RouteAttempts(body.model, NO_FALLBACK, targets, partial(is_bound, body.data))
+        step = attempts.start(self._now())
+        answer = await self.forwarder.send(progress, message, attempts, step, None)
         if isinstance(answer, WholeAnswer) and _cannot_count(answer):
             likely = body.estimate.likely_tokens
             if held is not None and held.known:
@@ -467,6 +464,9 @@ class Pipeline:
         wanted = wants_cache(request.headers, key.record.response_cache)
         if not wanted or isinstance(wanted, Refusal):
             return wanted or None
+        closed = self.ledger.closed(key)
+        if closed is not None:
+            return closed
         now = self._now()
         name = cache_key(key.record.id, request.target, body, request.headers)
         entry = self.cache.get(name, now)
@@ -500,9 +500,9 @@ class Pipeline:
             reserved.standing.retry_after_seconds, "tokens a minute of this API key"
         )
 
-    def _affinity(self, body: Body, group: Group, request: Request) -> str | None:
+    def _affinity(self, body: Body, request: Request) -> str | None:
         """Return what the conversation is recognized by, where that makes a difference."""
-        if len(group.routes) < 2 or not self.router.chooses(body.model):
+        if not self.router.chooses(body.model):
             return None
         return affinity_of(
             request.headers,
@@ -511,25 +511,14 @@ class Pipeline:
             _first_message(body),
         )
 
-    def _attempts(
-        self,
-        body: Body,
-        group: Group,
-        plan: FallbackPlan,
-        affinity: str | None,
-        places: Mapping[str, Mapping[str, bytes]] | None,
-    ) -> RouteAttempts:
-        router = self.router
-
-        def targets_of(model: str) -> tuple[Target, ...]:
-            found = router.candidates(model, affinity, self._now(), self._pick())
-            if places is None:
-                return found
-            return tuple(target for target in found if target.upstream in places)
-
-        # Where there is one upstream, nothing is left to choose.
-        first = group.targets if len(group.routes) < 2 and places is None else None
-        return RouteAttempts(body.model, plan, targets_of, lambda: is_bound(body.data), first)
+    def _targets(
+        self, affinity: str | None, places: Mapping[str, object] | None, model: str
+    ) -> tuple[Target, ...]:
+        """Return the targets of a model, best first, where not all upstreams may be asked."""
+        found = self.router.candidates(model, affinity, self._now(), self._pick())
+        if places is None:
+            return found
+        return tuple(target for target in found if target.upstream in places)
 
     def _settle(
         self, progress: Progress, charge: Charge, answer: WholeAnswer, keep: bytes | None

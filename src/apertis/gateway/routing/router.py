@@ -48,6 +48,22 @@ class UpstreamState:
         return self.breaker is not BreakerState.OPEN
 
 
+class _Groups(dict[str, Group]):
+    """The group of each model by any of its names; it is empty if no upstream has the model."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self, names: Names) -> None:
+        super().__init__()
+        self._names = names
+
+    def __missing__(self, model: str) -> Group:
+        if len(self) >= _MAX_GROUPS:
+            self.clear()
+        group = self[model] = self._names.group(model)
+        return group
+
+
 class Router:
     """The router: it chooses upstreams, and learns from the outcomes of attempts.
 
@@ -56,7 +72,7 @@ class Router:
     conversations where they are.
     """
 
-    __slots__ = ("_breakers", "_groups", "_names", "_pins", "_rests", "affinity")
+    __slots__ = ("_breakers", "_names", "_pins", "_rests", "affinity", "groups")
 
     def __init__(
         self,
@@ -71,7 +87,7 @@ class Router:
             upstream.name: Breaker(settings.breaker_failures, settings.breaker_open_seconds)
             for upstream in upstreams
         }
-        self._groups: dict[str, Group] = {}
+        self.groups = _Groups(self._names)
         # Until when a target is to be spared, because it said so.
         self._rests: dict[Target, float] = {}
         self._pins = settings.affinity
@@ -86,35 +102,35 @@ class Router:
         from 0 up to 1, without 1. The first target may be the one probe of a breaker that is half
         open, so call this only for a request that is about to be sent.
         """
-        group = self.group(model)
+        group = self.groups[model]
         if len(group.routes) < 2:
             return group.targets
         return tuple([route.target for route in self._ranked(group, affinity, now, pick)])
 
     def at(self, model: str) -> dict[str, Target]:
         """Return a model's name at each upstream that has it."""
-        return {target.upstream: target for target in reversed(self.group(model).targets)}
+        return {target.upstream: target for target in reversed(self.groups[model].targets)}
 
     def serves(self, model: str) -> bool:
         """Return whether any upstream has the model."""
-        return bool(self.group(model).routes)
+        return bool(self.groups[model].routes)
 
     def model_id(self, model: str) -> str:
         """Return the id of the model that a name stands for; an unknown name is its own id."""
-        return self.group(model).id
+        return self.groups[model].id
 
     def ids(self, model: str) -> tuple[str, ...]:
         """Return the ids of the models that may answer when a name is asked for: one, as a rule."""
-        return self.group(model).ids
+        return self.groups[model].ids
 
     def names(self, model: str) -> tuple[str, ...]:
         """Return the id of a model, then its upstreams' names for it, in the settings' order."""
-        group = self.group(model)
+        group = self.groups[model]
         return (group.id, *dict.fromkeys(target.model for target in group.targets))
 
     def chooses(self, model: str) -> bool:
         """Return whether there is more than one upstream, so that affinity makes a difference."""
-        return self._pins and len(self.group(model).routes) > 1
+        return self._pins and len(self.groups[model].routes) > 1
 
     def report(
         self, target: Target, outcome: Outcome, now: float, retry_after: float | None = None
@@ -149,15 +165,6 @@ class Router:
             UpstreamState(name, breaker.state(now), breaker.cause, breaker.failures)
             for name, breaker in self._breakers.items()
         )
-
-    def group(self, model: str) -> Group:
-        """Return the group of a model by any of its names; it is empty if no upstream has it."""
-        group = self._groups.get(model)
-        if group is None:
-            if len(self._groups) >= _MAX_GROUPS:
-                self._groups.clear()
-            group = self._groups[model] = self._names.group(model)
-        return group
 
     def _ranked(
         self, group: Group, affinity: str | None, now: float, pick: float

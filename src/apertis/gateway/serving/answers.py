@@ -34,8 +34,15 @@ def own_lines(progress: Progress) -> bytes:
         lines += f"request-id: {own}\r\n"
     if context.client_request_id is not None:
         lines += f"x-request-id: {context.client_request_id}\r\n"
-    if progress.standing is not None:
-        lines += progress.standing.lines()
+    standing = progress.standing
+    if standing is not None:
+        lines += (
+            f"x-ratelimit-limit: {standing.limit}\r\n"
+            f"x-ratelimit-remaining: {standing.remaining}\r\n"
+            f"x-ratelimit-reset: {standing.reset_at}\r\n"
+        )
+        if not standing.allowed:
+            lines += f"retry-after: {standing.retry_after_seconds}\r\n"
     if context.page_headers:
         lines += "".join(
             f"{name.decode('latin-1')}: {value.decode('latin-1')}\r\n"

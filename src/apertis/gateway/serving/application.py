@@ -19,6 +19,7 @@ from apertis.gateway.errors import (
     access_denied,
     internal_error,
     invalid_request,
+    rate_limit_exceeded,
     request_too_large,
 )
 from apertis.gateway.keys.admission import (
@@ -221,8 +222,9 @@ class Application:
                 send_refusal(progress, ADMINISTRATORS_ONLY, exchange)
             return
         # From here on it is counted as one that is under way.
-        refusal = pipeline.enter(key)
-        if refusal is not None:
+        limiter, record = pipeline.limiter, key.record
+        if not limiter.enter(record.id, record.in_flight):
+            refusal = rate_limit_exceeded(1, "requests of this API key at the same time")
             send_refusal(progress, refusal, exchange)
             return
         self._metrics.in_flight += 1
@@ -256,7 +258,7 @@ class Application:
                 await send_lines(progress, answer, exchange, self._clock)
         finally:
             self._metrics.in_flight -= 1
-            pipeline.leave(key)
+            limiter.leave(record.id)
 
     def _limit(self, endpoint: Endpoint) -> int:
         limit = self.pipeline.settings.server.max_body_bytes

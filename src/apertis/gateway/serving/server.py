@@ -85,12 +85,12 @@ class Service(Protocol):
 
     @property
     def handler(self) -> Handler:
-        """What answers each request, when it is started."""
+        """Callable that answers each request, when it is started."""
         ...
 
     @property
     def commit(self) -> Callable[[], object]:
-        """What writes down what responses used that are about to leave, when it is started."""
+        """Callable for before responses leave: it writes down what they used."""
         ...
 
 

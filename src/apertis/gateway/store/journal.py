@@ -306,6 +306,8 @@ class Chunk(msgspec.Struct, frozen=True):
 class Journal:
     """A file of records, appended, and read in the same order.
 
+    `others_book`: another process books to the same ledger, since this one lost its lock.
+
     One process, and one thread of it, uses a folder at a time. `tell` is called with a level, a
     text and facts when the disk fails and when it recovers, once each, and for damaged lines.
     `skipped` counts those.
@@ -319,6 +321,7 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._max_unwritten = max_unwritten
         self._tell = tell
+        self.others_book = False
         old, waiting = find_segments(directory.path)
         self._current = self._open_segment(old[-1].number + 1 if old else 1, without_room=True)
         self._segments = deque((*old, self._current))
@@ -434,6 +437,14 @@ class Journal:
         """Return whether no more may be added for keys with a quota (`limited`), or for any."""
         most = self._max_unwritten
         return len(self._unwritten) >= (most if limited else most * _UNLIMITED_FACTOR)
+
+    def standstill(self, *, limited: bool) -> str | None:
+        """Return the reason that keys with (`limited`) or without a quota are rejected, if any."""
+        if self.is_full(limited=limited):
+            return "Usage cannot be written, and too much of it waits already"
+        if limited and self.others_book:
+            return "Another gateway counts what keys with a quota have used"
+        return None
 
     def trouble(self) -> str | None:
         """Return the reason that records cannot be written, or soon cannot; None without one."""
