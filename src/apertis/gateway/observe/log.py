@@ -36,6 +36,8 @@ _MAX_PENDING_BYTES = 4 * 2**20
 _PIECE_BYTES = select.PIPE_BUF if hasattr(select, "PIPE_BUF") else 512
 # Paths and messages can be as long as others want.
 _MAX_TEXT_LENGTH = 300
+# To round to whole ones is far faster than to three decimals.
+_MICROSECONDS = 1_000_000
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -256,7 +258,7 @@ class EventHandler(logging.Handler):
 
 def _line(progress: Progress, finished: float) -> _Line:
     context, used, key = progress.context, progress.used, progress.key
-    started = context.started
+    started, sent, first = context.started, progress.sent, progress.first_byte
     # In the order of the fields: a name for each would cost as much as the line itself.
     return _line_of(
         _moment(context.at),
@@ -286,9 +288,11 @@ def _line(progress: Progress, finished: float) -> _Line:
         progress.bill_to,
         *counts_of(used.tokens),
         used.cost_units,
-        None if progress.sent is None else round((progress.sent - started) * 1000, 3),
-        None if progress.first_byte is None else round((progress.first_byte - started) * 1000, 3),
-        round((finished - started) * 1000, 3),
+        None if sent is None else round((sent - started) * _MICROSECONDS) / 1000,
+        None
+        if progress.first_byte is None
+        else round((progress.first_byte - started) * _MICROSECONDS) / 1000,
+        round((finished - started) * _MICROSECONDS) / 1000,
     )
 
 

@@ -7,7 +7,8 @@ until there are a hundred of them, and count as `other` from then on; codes of u
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
+from functools import partial
 from operator import add
 from typing import TYPE_CHECKING
 
@@ -21,17 +22,28 @@ if TYPE_CHECKING:
     from apertis.gateway.request.context import Progress
 
 _MAX_STRANGERS = 100
+# So many times of an endpoint are kept as they are.
+_MAX_NEW = 1000
 _BOUNDS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
 
 
 class _Histogram:
-    __slots__ = ("counts", "total")
+    """Times by their size; `new` are those that are not sorted in: many at once cost far less."""
+
+    __slots__ = ("counts", "new", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(_BOUNDS_SECONDS) + 1)
         self.total = 0.0
+        self.new: list[float] = []
+
+    def sort_in(self) -> None:
+        for place, number in Counter(map(partial(bisect_left, _BOUNDS_SECONDS), self.new)).items():
+            self.counts[place] += number
+        self.total += sum(self.new)
+        self.new.clear()
 
     def buckets(self) -> list[tuple[str, float]]:
         rows: list[tuple[str, float]] = []
@@ -93,14 +105,15 @@ class Metrics:
             self._errors[endpoint, _bounded(progress.code, self._codes)] += 1
         if progress.fallback_reason is not None:
             self._fallbacks[progress.fallback_reason] += 1
-        started, times = progress.context.started, self._times_of[endpoint]
-        for moment, histogram in zip(
-            (finished, progress.sent, progress.first_byte), times, strict=True
-        ):
-            if moment is not None:
-                seconds = moment - started
-                histogram.counts[bisect_left(_BOUNDS_SECONDS, seconds)] += 1
-                histogram.total += seconds
+        started, (whole, queue, first) = progress.context.started, self._times_of[endpoint]
+        whole.new.append(finished - started)
+        if progress.sent is not None:
+            queue.new.append(progress.sent - started)
+        if progress.first_byte is not None:
+            first.new.append(progress.first_byte - started)
+        if len(whole.new) >= _MAX_NEW:
+            for histogram in (whole, queue, first):
+                histogram.sort_in()
         if progress.cached:
             self._cached += 1
         elif counts_use:
@@ -201,6 +214,7 @@ class Metrics:
         ):
             family = HistogramMetricFamily(name, text, labels=["endpoint"])
             for endpoint, times in self._times_of.items():
+                times[place].sort_in()
                 if any(times[place].counts):
                     family.add_metric([endpoint], times[place].buckets(), times[place].total)
             yield family
