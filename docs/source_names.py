@@ -65,12 +65,19 @@ def assigned(node: ast.stmt) -> list[str]:
 
 
 def exported(package: str) -> list[str]:
-    """Return the public names of a package: its `__all__`, else its public classes."""
-    for node in statements(module(package).body):
-        if "__all__" in assigned(node) and isinstance(node, ast.Assign):
-            names: list[str] = ast.literal_eval(node.value)
-            return names
-    body = statements(module(package).body)
+    """Return the public names of a package: its `__all__`, or what it imports as itself.
+
+    A module has its public classes.
+    """
+    body = list(statements(module(package).body))
+    for node in body:
+        if "__all__" in assigned(node) and isinstance(node, ast.Assign | ast.AnnAssign):
+            if isinstance(node.value, ast.List):
+                names: list[str] = ast.literal_eval(node.value)
+                return names
+            aliases = [a for n in body if isinstance(n, ast.ImportFrom) for a in n.names]
+            found = [alias.name for alias in aliases if alias.name == alias.asname]
+            return sorted(found, key=lambda name: (name[0].islower(), name))
     return [n.name for n in body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
 
 
