@@ -289,9 +289,7 @@ def _line(progress: Progress, finished: float) -> _Line:
         *counts_of(used.tokens),
         used.cost_units,
         None if sent is None else round((sent - started) * _MICROSECONDS) / 1000,
-        None
-        if progress.first_byte is None
-        else round((progress.first_byte - started) * _MICROSECONDS) / 1000,
+        None if first is None else round((first - started) * _MICROSECONDS) / 1000,
         round((finished - started) * _MICROSECONDS) / 1000,
     )
 
