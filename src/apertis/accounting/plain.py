@@ -10,14 +10,14 @@ the cache is counted where it is made. All other bodies are for the careful read
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from apertis.models.json import UNREADABLE, json_or_none
 
 
-class PlainBody(NamedTuple):
+class PlainBody(msgspec.Struct, frozen=True, gc=False):
     """The contents of a plain body besides text."""
 
     cached: bool

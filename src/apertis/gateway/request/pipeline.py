@@ -25,7 +25,7 @@ is a value; whoever gets one hands it back.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from apertis.sansio.slices import Shape
 
 
-class _Admitted(NamedTuple):
+class _Admitted(msgspec.Struct, frozen=True):
     """A request that may be served, and what may stand in for its model."""
 
     body: Body
@@ -291,7 +291,7 @@ class Pipeline:
             held = unknown_held(self.ledger.prices.window(self.router.ids(admitted.body.model)))
         else:
             held = known.held
-        return held, admitted._replace(plan=NO_FALLBACK, places=places)
+        return held, msgspec.structs.replace(admitted, plan=NO_FALLBACK, places=places)
 
     def _remember_end(
         self,

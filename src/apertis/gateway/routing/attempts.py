@@ -8,7 +8,9 @@ content event.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from apertis.gateway.errors import (
     Refusal,
@@ -50,7 +52,7 @@ def may_change_model(outcome: Outcome) -> bool:
     return outcome not in _KEEPS_MODEL
 
 
-class Try(NamedTuple):
+class Try(msgspec.Struct, frozen=True):
     """Send the request to this target, after so many seconds."""
 
     target: Target
@@ -59,7 +61,7 @@ class Try(NamedTuple):
     delay_seconds: float = 0.0
 
 
-class Stop(NamedTuple):
+class Stop(msgspec.Struct, frozen=True):
     """A stop: answer with this refusal, or pass on the response that is at hand."""
 
     refusal: Refusal | None

@@ -9,7 +9,9 @@ is for the parser, as is every head that was not seen before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from apertis.gateway.request.context import RequestHead
@@ -23,7 +25,7 @@ _MAX_HEADS = 512
 _MAX_HEAD_BYTES = 4 * 1024
 
 
-class FramedHead(NamedTuple):
+class FramedHead(msgspec.Struct, frozen=True, gc=False):
     """The bytes of a head around the digits of its length, that length, and where a body begins."""
 
     key: tuple[bytes, bytes]
