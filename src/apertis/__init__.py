@@ -196,91 +196,60 @@ __all__ = [
 ]
 
 # Loaded when first used: a program that blocks never pays for asyncio, nor the other way round.
+# Each module with its names; the names of `anthropic` have ours behind a colon.
+_MODULES = {
+    "apertis.aio.client": "AsyncApertis AsyncAnthropic:AsyncApertis AsyncClient:AsyncApertis",
+    "apertis.aio.raw": "AsyncAPIResponse",
+    "apertis.aio.runner": "AsyncToolRunner",
+    "apertis.aio.stream": """
+        AsyncMessageStream AsyncStream AsyncMessageStreamManager
+        BetaAsyncMessageStream:AsyncMessageStream
+        BetaAsyncMessageStreamManager:AsyncMessageStreamManager
+    """,
+    "apertis.attachments": "document image",
+    "apertis.compat.http_clients": "DefaultAsyncHttpxClient DefaultHttpxClient",
+    "apertis.compat.middleware": """
+        APIRequest AsyncCallNext AsyncMiddlewareCallable CallNext Middleware MiddlewareCallable
+        MiddlewareInput
+    """,
+    "apertis.compat.values": """
+        AI_PROMPT DEFAULT_CONNECTION_LIMITS DEFAULT_MAX_RETRIES DEFAULT_TIMEOUT
+        DEPRECATED_MODELS HUMAN_PROMPT NoneType RequestOptions file_from_path
+    """,
+    "apertis.errors": """
+        APIResponseValidationError:APIResponseError AnthropicError:ApertisError
+        DeadlineExceededError:GatewayTimeoutError RequestTooLargeError:ContentTooLargeError
+    """,
+    "apertis.models": """
+        Message BaseModel:Model BetaContentBlockStopEvent:ContentBlockStopEvent
+        BetaInputJsonEvent:InputJsonEvent BetaMessageStopEvent:MessageStopEvent
+        BetaMessageStreamEvent:MessageStreamEvent BetaTextEvent:TextEvent ContentBlockStopEvent
+        InputJsonEvent MessageStopEvent MessageStreamEvent
+        ParsedBetaContentBlockStopEvent:ContentBlockStopEvent
+        ParsedBetaMessageStopEvent:MessageStopEvent
+        ParsedBetaMessageStreamEvent:MessageStreamEvent ParsedBetaTextEvent:TextEvent
+        ParsedContentBlockStopEvent:ContentBlockStopEvent
+        ParsedMessageStopEvent:MessageStopEvent ParsedMessageStreamEvent:MessageStreamEvent
+        TextEvent ParsedMessage
+    """,
+    "apertis.sansio.marks": "NOT_GIVEN NotGiven Omit not_given:NOT_GIVEN omit",
+    "apertis.sansio.timeouts": "Timeout",
+    "apertis.structured": "transform_schema",
+    "apertis.sync.client": "Apertis Anthropic:Apertis Client:Apertis",
+    "apertis.sync.raw": "APIResponse",
+    "apertis.sync.runner": "ToolRunner",
+    "apertis.sync.stream": """
+        MessageStream Stream BetaMessageStream:MessageStream
+        BetaMessageStreamManager:MessageStreamManager MessageStreamManager
+    """,
+    "apertis.tools.context": "tool_context",
+    "apertis.tools.loop": "Allow Deny RunResult ToolCall",
+    "apertis.tools.tool": "Tool ToolError beta_async_tool:tool beta_tool:tool tool",
+}
 _LAZY = {
-    "Apertis": "apertis.sync.client",
-    "AsyncApertis": "apertis.aio.client",
-    "AsyncMessageStream": "apertis.aio.stream",
-    "AsyncStream": "apertis.aio.stream",
-    "Message": "apertis.models",
-    "MessageStream": "apertis.sync.stream",
-    "Stream": "apertis.sync.stream",
-    "Timeout": "apertis.sansio.timeouts",
-    "document": "apertis.attachments",
-    "image": "apertis.attachments",
-    # The names of `anthropic`; those behind a colon are ours.
-    "AI_PROMPT": "apertis.compat.values",
-    "APIRequest": "apertis.compat.middleware",
-    "APIResponse": "apertis.sync.raw",
-    "APIResponseValidationError": "apertis.errors:APIResponseError",
-    "Anthropic": "apertis.sync.client:Apertis",
-    "AnthropicError": "apertis.errors:ApertisError",
-    "AsyncAPIResponse": "apertis.aio.raw",
-    "AsyncAnthropic": "apertis.aio.client:AsyncApertis",
-    "AsyncCallNext": "apertis.compat.middleware",
-    "AsyncClient": "apertis.aio.client:AsyncApertis",
-    "AsyncMessageStreamManager": "apertis.aio.stream",
-    "AsyncMiddlewareCallable": "apertis.compat.middleware",
-    "BaseModel": "apertis.models:Model",
-    "BetaAsyncMessageStream": "apertis.aio.stream:AsyncMessageStream",
-    "BetaAsyncMessageStreamManager": "apertis.aio.stream:AsyncMessageStreamManager",
-    "BetaContentBlockStopEvent": "apertis.models:ContentBlockStopEvent",
-    "BetaInputJsonEvent": "apertis.models:InputJsonEvent",
-    "BetaMessageStopEvent": "apertis.models:MessageStopEvent",
-    "BetaMessageStream": "apertis.sync.stream:MessageStream",
-    "BetaMessageStreamEvent": "apertis.models:MessageStreamEvent",
-    "BetaMessageStreamManager": "apertis.sync.stream:MessageStreamManager",
-    "BetaTextEvent": "apertis.models:TextEvent",
-    "CallNext": "apertis.compat.middleware",
-    "Client": "apertis.sync.client:Apertis",
-    "ContentBlockStopEvent": "apertis.models",
-    "DEFAULT_CONNECTION_LIMITS": "apertis.compat.values",
-    "DEFAULT_MAX_RETRIES": "apertis.compat.values",
-    "DEFAULT_TIMEOUT": "apertis.compat.values",
-    "DEPRECATED_MODELS": "apertis.compat.values",
-    "DeadlineExceededError": "apertis.errors:GatewayTimeoutError",
-    "DefaultAsyncHttpxClient": "apertis.compat.http_clients",
-    "DefaultHttpxClient": "apertis.compat.http_clients",
-    "HUMAN_PROMPT": "apertis.compat.values",
-    "InputJsonEvent": "apertis.models",
-    "MessageStopEvent": "apertis.models",
-    "MessageStreamEvent": "apertis.models",
-    "MessageStreamManager": "apertis.sync.stream",
-    "Middleware": "apertis.compat.middleware",
-    "MiddlewareCallable": "apertis.compat.middleware",
-    "MiddlewareInput": "apertis.compat.middleware",
-    "NOT_GIVEN": "apertis.sansio.marks",
-    "NoneType": "apertis.compat.values",
-    "NotGiven": "apertis.sansio.marks",
-    "Omit": "apertis.sansio.marks",
-    "ParsedBetaContentBlockStopEvent": "apertis.models:ContentBlockStopEvent",
-    "ParsedBetaMessageStopEvent": "apertis.models:MessageStopEvent",
-    "ParsedBetaMessageStreamEvent": "apertis.models:MessageStreamEvent",
-    "ParsedBetaTextEvent": "apertis.models:TextEvent",
-    "ParsedContentBlockStopEvent": "apertis.models:ContentBlockStopEvent",
-    "ParsedMessageStopEvent": "apertis.models:MessageStopEvent",
-    "ParsedMessageStreamEvent": "apertis.models:MessageStreamEvent",
-    "RequestOptions": "apertis.compat.values",
-    "RequestTooLargeError": "apertis.errors:ContentTooLargeError",
-    "TextEvent": "apertis.models",
-    "file_from_path": "apertis.compat.values",
-    "not_given": "apertis.sansio.marks:NOT_GIVEN",
-    "omit": "apertis.sansio.marks",
-    # Running tools.
-    "Allow": "apertis.tools.loop",
-    "AsyncToolRunner": "apertis.aio.runner",
-    "Deny": "apertis.tools.loop",
-    "RunResult": "apertis.tools.loop",
-    "ToolCall": "apertis.tools.loop",
-    "Tool": "apertis.tools.tool",
-    "ToolError": "apertis.tools.tool",
-    "beta_async_tool": "apertis.tools.tool:tool",
-    "beta_tool": "apertis.tools.tool:tool",
-    "tool": "apertis.tools.tool",
-    "ToolRunner": "apertis.sync.runner",
-    "tool_context": "apertis.tools.context",
-    # Structured output.
-    "ParsedMessage": "apertis.models",
-    "transform_schema": "apertis.structured",
+    name.partition(":")[0]: (module, name.rpartition(":")[2])
+    for module, names in _MODULES.items()
+    for name in names.split()
 }
 # Packages that are attributes of their parent before anybody imports them.
 _PACKAGES = frozenset({"lib", "resources", "types"})
@@ -304,8 +273,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"apertis.{name}")
     if name not in _LAZY:
         raise _NoSuchNameError(name=name)
-    module, _, ours = _LAZY[name].partition(":")
-    value = globals()[name] = getattr(import_module(module), ours or name)
+    module, ours = _LAZY[name]
+    value = globals()[name] = getattr(import_module(module), ours)
     return value
 
 

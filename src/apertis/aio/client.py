@@ -100,19 +100,7 @@ class AsyncApertis:
         middleware: Sequence[AsyncMiddlewareInput] | None = None,
     ) -> None:
         logs.configure(os.environ)
-        given = {
-            "api_key": api_key,
-            "auth_token": auth_token,
-            "base_url": base_url,
-            "timeout": timeout,
-            "max_retries": max_retries,
-            "max_retry_after": max_retry_after,
-            "default_headers": default_headers,
-            "default_query": default_query,
-            "anthropic_version": anthropic_version,
-            "prices": _table(prices),
-        }
-        settings = settings_from(os.environ, given, __version__)
+        settings = settings_from(os.environ, _settings_of(locals()), __version__)
         transport: Transport
         if http_client is None or is_absent(http_client):
             transport = Wire(proxy=proxy, tls=ssl_context, max_connections=max_connections)
@@ -272,11 +260,8 @@ class AsyncApertis:
         `set_default_query` stand in place of those that were. None changes nothing, but for
         `timeout`. Copies share a budget; `budget_usd` gives the copy one of its own.
         """
-        given = dict(locals())
-        for name in ("self", "http_client", "middleware", "budget_usd"):
-            del given[name]
+        given = _settings_of(locals())
         changes = {k: v for k, v in given.items() if v is not None or k == "timeout"}
-        changes["prices"] = _table(prices)
         settings = self._sender.settings.changed(**changes)
         transport: Transport = self._connections
         if http_client is not None and not is_absent(http_client):
@@ -353,9 +338,17 @@ def _budget(dollars: Any) -> Budget | None:
     return Budget(dollars)
 
 
-def _table(prices: Any) -> Any:
-    if prices is None or is_absent(prices):
-        return NOT_GIVEN
-    from apertis.accounting.prices import price_table
+# Arguments that are no settings.
+_OTHERS = frozenset(
+    ("self", "budget_usd", "http_client", "max_connections", "middleware", "proxy", "ssl_context")
+)
 
-    return price_table(prices)
+
+def _settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in arguments.items() if name not in _OTHERS}
+    prices = given.pop("prices")
+    if prices is not None and not is_absent(prices):
+        from apertis.accounting.prices import price_table
+
+        given["prices"] = price_table(prices)
+    return given

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Model)
 
+if TYPE_CHECKING:
+    Endpoint = Callable[[Mapping[str, Any]], Call[PageData[T]]]
+
 
 class AsyncPage(Generic[T]):
     """One page of a list: `data`, `has_more`, `first_id`, `last_id`.
@@ -26,11 +29,7 @@ class AsyncPage(Generic[T]):
     """
 
     def __init__(
-        self,
-        sender: Sender,
-        endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
-        params: Mapping[str, Any],
-        page: PageData[T],
+        self, sender: Sender, endpoint: Endpoint[T], params: Mapping[str, Any], page: PageData[T]
     ) -> None:
         self._sender = sender
         self._endpoint = endpoint
@@ -75,9 +74,7 @@ class AsyncPage(Generic[T]):
 
 
 async def first_page(
-    sender: Sender,
-    endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
-    params: Mapping[str, Any],
+    sender: Sender, endpoint: Endpoint[T], params: Mapping[str, Any]
 ) -> AsyncPage[T]:
     """Return the page that these parameters ask for."""
     return AsyncPage(sender, endpoint, params, await sender.send(endpoint(params)))
@@ -86,12 +83,7 @@ async def first_page(
 class AsyncPages(Generic[T]):
     """A list: awaited, its first page; iterated over, the items of all pages."""
 
-    def __init__(
-        self,
-        sender: Sender,
-        endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
-        params: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, sender: Sender, endpoint: Endpoint[T], params: Mapping[str, Any]) -> None:
         self._sender = sender
         self._endpoint = endpoint
         self._params = params

@@ -21,6 +21,7 @@ from apertis.sansio.request import request_info
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from apertis.aio.pages import Endpoint
     from apertis.aio.sender import Sender
     from apertis.aio.wire import Answer, Transport
     from apertis.models import (
@@ -394,7 +395,7 @@ class AsyncRawCalls:
         return AsyncAPIResponse(self._request(recorder, call), info, answer, parse)
 
     async def page(
-        self, endpoint: Callable[[Mapping[str, Any]], Call[Any]], params: Mapping[str, Any]
+        self, endpoint: Endpoint[Any], params: Mapping[str, Any]
     ) -> AsyncAPIResponse[Any]:
         """Return the response of a list, whose value is a page."""
         sender = self._sender

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Model)
 
+if TYPE_CHECKING:
+    Endpoint = Callable[[Mapping[str, Any]], Call[PageData[T]]]
+
 
 class Page(Generic[T]):
     """One page of a list: `data`, `has_more`, `first_id`, `last_id`.
@@ -27,11 +30,7 @@ class Page(Generic[T]):
     """
 
     def __init__(
-        self,
-        sender: Sender,
-        endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
-        params: Mapping[str, Any],
-        page: PageData[T],
+        self, sender: Sender, endpoint: Endpoint[T], params: Mapping[str, Any], page: PageData[T]
     ) -> None:
         self._sender = sender
         self._endpoint = endpoint
@@ -74,10 +73,6 @@ class Page(Generic[T]):
             yield from page.data
 
 
-def first_page(
-    sender: Sender,
-    endpoint: Callable[[Mapping[str, Any]], Call[PageData[T]]],
-    params: Mapping[str, Any],
-) -> Page[T]:
+def first_page(sender: Sender, endpoint: Endpoint[T], params: Mapping[str, Any]) -> Page[T]:
     """Return the page that these parameters ask for."""
     return Page(sender, endpoint, params, sender.send(endpoint(params)))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
+    from apertis.sync.pages import Endpoint
     from apertis.sync.sender import Sender
     from apertis.sync.wire import Answer, Transport
 
@@ -387,9 +388,7 @@ class RawCalls:
 
         return APIResponse(self._request(recorder, call), info, answer, parse)
 
-    def page(
-        self, endpoint: Callable[[Mapping[str, Any]], Call[Any]], params: Mapping[str, Any]
-    ) -> APIResponse[Any]:
+    def page(self, endpoint: Endpoint[Any], params: Mapping[str, Any]) -> APIResponse[Any]:
         """Return the response of a list, whose value is a page."""
         sender = self._sender
         return self.send(endpoint(params), lambda page: Page(sender, endpoint, params, page))
