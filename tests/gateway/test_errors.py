@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ROWS = [
     (errors.invalid_request("no"), 400, "invalid_request_error", "invalid_request", None),
     (errors.invalid_parameter("n", "no"), 400, "invalid_request_error", "invalid_parameter", "n"),
+    (errors.invalid_value("p", "1"), 400, "invalid_request_error", "invalid_parameter", "p"),
     (errors.missing_parameter("n"), 400, "invalid_request_error", "missing_parameter", "n"),
     (errors.missing_api_key(), 401, "authentication_error", "missing_api_key", None),
     (errors.invalid_api_key(), 401, "authentication_error", "invalid_api_key", None),

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apertis.models.json import json_or_none, with_sound_text, without_half_characters
+from apertis.models.json import (
+    json_or_none,
+    on_one_line,
+    with_sound_text,
+    without_half_characters,
+)
 
 
 class Named(msgspec.Struct):
@@ -56,3 +61,10 @@ def test_no_bytes_raise(data: bytes) -> None:
 def test_what_is_no_text_becomes_the_mark_for_it(data: bytes, sound: bytes) -> None:
     assert with_sound_text(data) == sound
     assert without_half_characters(sound) == sound
+
+
+@given(st.text(st.sampled_from("a\x85\u2028\u2029\xe9\n")))
+def test_json_on_one_line_says_the_same_on_a_single_line(text: str) -> None:
+    data = on_one_line(msgspec.json.encode(text))
+    assert len(data.decode().splitlines()) == 1
+    assert msgspec.json.decode(data) == text

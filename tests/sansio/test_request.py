@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from apertis.errors import ConfigurationError, ParameterError
 from apertis.models import decode_message
 from apertis.sansio.request import (
+    is_loopback,
     merge_headers,
     parse_base_url,
     render_body,
@@ -248,3 +249,8 @@ def test_the_way_out_that_the_error_names_is_one(text: str) -> None:
     else:
         with pytest.raises(ParameterError, match="surrogate"):
             render_body({"system": text})
+
+
+def test_this_machine_is_known_by_name_and_address() -> None:
+    assert [*map(is_loopback, ("localhost", "127.0.0.9", "::1"))] == [True] * 3
+    assert [*map(is_loopback, ("example.com", "10.0.0.1", "::2", ""))] == [False] * 4

@@ -7,7 +7,6 @@ there, else the store that `apertis serve` uses by default. The first line on st
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import sys
 import time
@@ -158,12 +157,9 @@ def _remote(url: str, options: Mapping[str, str], *, insecure: bool, named: bool
 
 def is_private(origin: Origin) -> bool:
     """Return whether a key that goes there can be read by nobody on the way."""
-    if origin.tls:
-        return True
-    try:
-        return ipaddress.ip_address(origin.host).is_loopback
-    except ValueError:
-        return origin.host == "localhost"
+    from apertis.sansio.request import is_loopback
+
+    return origin.tls or is_loopback(origin.host)
 
 
 class _Local:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from apertis.models.json import on_one_line
 from apertis.sandbox.reply import should_retry
 
 if TYPE_CHECKING:
@@ -82,12 +83,7 @@ class Refusal:
 
     def event(self, request_id: str | None) -> bytes:
         """Encode the event that ends a stream."""
-        data = self.body(request_id)
-        if not data.isascii():
-            # Many clients split streams of events at these too, though the format does not.
-            for separator in "\x85\u2028\u2029":
-                data = data.replace(separator.encode(), b"\\u%04x" % ord(separator))
-        return b"event: error\ndata: " + data + b"\n\n"
+        return b"event: error\ndata: " + on_one_line(self.body(request_id)) + b"\n\n"
 
 
 def invalid_request(message: str, param: str | None = None) -> Refusal:
@@ -98,6 +94,11 @@ def invalid_request(message: str, param: str | None = None) -> Refusal:
 def invalid_parameter(param: str, message: str) -> Refusal:
     """Reject a field with an invalid value."""
     return Refusal(400, "invalid_request_error", "invalid_parameter", message, param)
+
+
+def invalid_value(param: str, expected: str) -> Refusal:
+    """Reject a field, or a query parameter, that is not what is expected."""
+    return invalid_parameter(param, f"Invalid value for parameter '{param}': {expected}")
 
 
 def missing_parameter(param: str) -> Refusal:

@@ -42,6 +42,17 @@ def without_half_characters(data: bytes) -> bytes:
     return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], text)
 
 
+def on_one_line(data: bytes) -> bytes:
+    """Return JSON with the characters escaped that some readers of lines take for line ends.
+
+    So that no reader of an event stream loses an event to U+0085, U+2028 or U+2029 in a text.
+    """
+    if not data.isascii():
+        for separator in "\x85\u2028\u2029":
+            data = data.replace(separator.encode(), b"\\u%04x" % ord(separator))
+    return data
+
+
 def with_sound_text(data: bytes) -> bytes:
     """Return JSON with U+FFFD for each byte, and each half of a surrogate pair, that is no text."""
     return without_half_characters(data.decode("utf-8", "replace").encode())

@@ -55,6 +55,16 @@ class Origin(msgspec.Struct, frozen=True, cache_hash=True):
         return f"{self.scheme}://{self.authority}"
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine itself."""
+    import ipaddress  # Only a server, and what administers one, asks.
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def parse_base_url(text: str, *, name: str = "base_url") -> Origin:
     """Return the origin that a base URL names, with or without `/v1` at its end."""
     try:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.config.settings import FILE_NAME, sqlite_file
 from apertis.gateway.store.database import Store
-from apertis.gateway.store.location import FILE_NAME, sqlite_file
 from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:

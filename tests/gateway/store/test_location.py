@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.config.settings import FILE_NAME, sqlite_file
 from apertis.gateway.store.location import (
-    FILE_NAME,
     PostgresDatabase,
     SQLiteFile,
     location_of,
-    sqlite_file,
 )
 
 

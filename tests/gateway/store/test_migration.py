@@ -18,8 +18,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.config.settings import FILE_NAME
 from apertis.gateway.store.database import Store
-from apertis.gateway.store.location import FILE_NAME, location_of
+from apertis.gateway.store.location import location_of
 from apertis.gateway.store.schema import HEAD, metadata
 
 if TYPE_CHECKING:

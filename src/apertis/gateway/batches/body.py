@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
+from apertis.gateway.errors import Refusal, invalid_request, invalid_value, missing_parameter
 from apertis.gateway.request.asked import NOTHING, Asked, read_asked
 from apertis.gateway.request.body import Body, declared_edits, peek, positions, read_object
 from apertis.models.json import json_or_none
@@ -110,15 +110,9 @@ def read_batch(data: bytes) -> BatchBody | Refusal:
     start, end = body.span("requests")
     entries = json_or_none(memoryview(data)[start:end], _ENTRIES)
     if entries is None:
-        return invalid_parameter(
-            "requests", "Invalid value for parameter 'requests': a list of requests"
-        )
+        return invalid_value("requests", "a list of requests")
     if not 1 <= len(entries) <= MAX_BATCH_REQUESTS:
-        return invalid_parameter(
-            "requests",
-            f"Invalid value for parameter 'requests': 1 to {MAX_BATCH_REQUESTS} of them, "
-            f"not {len(entries)}",
-        )
+        return invalid_value("requests", f"1 to {MAX_BATCH_REQUESTS} of them, not {len(entries)}")
     requests: list[BatchRequest] = []
     ids: set[str] = set()
     for place, (position, entry) in enumerate(positions(data, start, entries)):
@@ -126,12 +120,8 @@ def read_batch(data: bytes) -> BatchBody | Refusal:
         if isinstance(request, Refusal):
             return request
         if request.custom_id in ids:
-            name = f"requests.{place}.custom_id"
-            return invalid_parameter(
-                name,
-                f"Invalid value for parameter '{name}': another request of the batch has the "
-                f"custom_id {request.custom_id!r} too",
-            )
+            other = f"another request of the batch has the custom_id {request.custom_id!r} too"
+            return invalid_value(f"requests.{place}.custom_id", other)
         ids.add(request.custom_id)
         requests.append(request)
     return BatchBody(data, requests)
@@ -146,10 +136,7 @@ def _read_request(place: int, position: int, data: bytes) -> BatchRequest | Refu
             return missing_parameter(f"requests.{place}.{name}")
     custom_id = entry.value("custom_id", str)
     if not custom_id or len(custom_id) > _MAX_ID_LENGTH or not custom_id.isprintable():
-        name = f"requests.{place}.custom_id"
-        return invalid_parameter(
-            name, f"Invalid value for parameter '{name}': a string of 1 to 64 characters"
-        )
+        return invalid_value(f"requests.{place}.custom_id", "a string of 1 to 64 characters")
     params = peek(entry.raw("params") or b"", needs_max_tokens=True)
     if isinstance(params, Refusal):
         return _within(f"requests.{place}.params", params)
@@ -167,10 +154,8 @@ def _read_request(place: int, position: int, data: bytes) -> BatchRequest | Refu
 
 def _edits(params: Body) -> Edits | Refusal | None:
     if params.value("fallback_enabled", bool):
-        return invalid_parameter(
-            "fallback_enabled",
-            "Invalid value for parameter 'fallback_enabled': a request of a batch does not fall "
-            "back; leave it out",
+        return invalid_value(
+            "fallback_enabled", "a request of a batch does not fall back; leave it out"
         )
     edits = declared_edits(params)
     if isinstance(edits, Refusal):

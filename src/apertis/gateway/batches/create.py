@@ -14,7 +14,7 @@ from apertis.gateway.batches.money import hold_units
 from apertis.gateway.errors import (
     BILLING_POLICY_DENIED,
     Refusal,
-    invalid_parameter,
+    invalid_value,
     model_access_denied,
     model_not_found,
     quota_exceeded,
@@ -140,10 +140,10 @@ class BatchCreation:
         if common:
             return common
         names = ", ".join(repr(model[:200]) for model in list(by_model)[:_SHOWN_MODELS])
-        return invalid_parameter(
+        return invalid_value(
             "requests",
-            "Invalid value for parameter 'requests': a batch runs on one upstream, and none has "
-            f"all of its models ({names}); make a batch for each",
+            f"a batch runs on one upstream, and none has all of its models ({names}); "
+            "make a batch for each",
         )
 
     def _prices(self, key: Key, places: Places) -> dict[str, list[Price]] | str:

@@ -11,9 +11,10 @@ from urllib.parse import parse_qs, quote
 
 import msgspec
 
-from apertis.gateway.errors import Refusal, invalid_parameter
+from apertis.gateway.errors import Refusal, invalid_value
 from apertis.gateway.request.body import read_object
 from apertis.models.json import with_sound_text
+from apertis.models.pages import span
 from apertis.sansio.slices import Shape, read_or_none
 
 if TYPE_CHECKING:
@@ -156,23 +157,13 @@ def page_of(entries: Sequence[Batch], query: str) -> PageOfBatches | Refusal:
         return limit
     after, before = given.get("after_id"), given.get("before_id")
     if after is not None and before is not None:
-        return invalid_parameter(
-            "before_id", "Invalid value for parameter 'before_id': 'after_id' is there already"
-        )
-    start = 0
-    if after is not None or before is not None:
+        return invalid_value("before_id", "'after_id' is there already")
+    try:
+        start, end, has_more = span([entry.id for entry in entries], limit, after, before)
+    except ValueError:
         name, cursor = ("after_id", after) if before is None else ("before_id", before)
-        places = (place for place, entry in enumerate(entries) if entry.id == cursor)
-        place = next(places, None)
-        if place is None:
-            return invalid_parameter(
-                name, f"Invalid value for parameter '{name}': there is no batch {cursor!r:.200}"
-            )
-        if before is not None:
-            start = max(0, place - limit)
-            return PageOfBatches(entries[start:place], start > 0)
-        start = place + 1
-    return PageOfBatches(entries[start : start + limit], start + limit < len(entries))
+        return invalid_value(name, f"there is no batch {cursor!r:.200}")
+    return PageOfBatches(entries[start:end], has_more)
 
 
 def _limit(text: str | None) -> int | Refusal:
@@ -180,6 +171,4 @@ def _limit(text: str | None) -> int | Refusal:
         return _USUAL
     if text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= _MOST:
         return int(text)
-    return invalid_parameter(
-        "limit", f"Invalid value for parameter 'limit': a whole number from 1 to {_MOST}"
-    )
+    return invalid_value("limit", f"a whole number from 1 to {_MOST}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from apertis.models import Headers, Malformed
-from apertis.models.json import UNREADABLE
+from apertis.models.json import UNREADABLE, on_one_line
 from apertis.sansio.reading import EventReading
 
 if TYPE_CHECKING:
@@ -42,12 +42,6 @@ _GROWING: Final[Mapping[str, Mapping[str, bytes]]] = {
     "server_tool_use": {"input": b"{}"},
     "mcp_tool_use": {"input": b"{}"},
 }
-# Some readers of event streams take these characters for line ends.
-_SEPARATORS = (
-    (b"\xc2\x85", b"\\u0085"),
-    (b"\xe2\x80\xa8", b"\\u2028"),
-    (b"\xe2\x80\xa9", b"\\u2029"),
-)
 
 
 def events_of(message: bytes) -> bytes | None:
@@ -58,12 +52,9 @@ def events_of(message: bytes) -> bytes | None:
         fields = _fields(message)
         blocks = [_fields(block) for block in _ITEMS.decode(fields["content"])]
         usage = _fields(fields["usage"])
-        events = b"".join(_events(fields, blocks, usage))
+        return on_one_line(b"".join(_events(fields, blocks, usage)))
     except (KeyError, *UNREADABLE):
         return None
-    for character, escape in _SEPARATORS:
-        events = events.replace(character, escape)
-    return events
 
 
 def message_of(events: bytes) -> bytes | None:

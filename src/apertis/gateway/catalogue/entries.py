@@ -17,6 +17,7 @@ import msgspec
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.upstreams.messages_api import id_of
 from apertis.models.json import json_or_none
+from apertis.models.pages import span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,10 +127,13 @@ def page(entries: Sequence[Entry], query: str) -> bytes | Refusal:
     limit = _limit(given)
     if isinstance(limit, Refusal):
         return limit
-    span = _span([entry.id for entry in entries], given, limit)
-    if isinstance(span, Refusal):
-        return span
-    start, end, has_more = span
+    ids = [entry.id for entry in entries]
+    if "after_id" in given and "before_id" in given:
+        return invalid_parameter("before_id", "only one of after_id and before_id may be given")
+    for name in ("after_id", "before_id"):
+        if name in given and given[name] not in ids:
+            return invalid_parameter(name, f"{name}: there is no model '{given[name][:200]}'")
+    start, end, has_more = span(ids, limit, given.get("after_id"), given.get("before_id"))
     chosen = entries[start:end]
     return msgspec.json.encode(
         {
@@ -152,21 +156,3 @@ def _limit(given: Mapping[str, str]) -> int | Refusal:
         message = f"limit must be a whole number from 1 to {MAX_LIMIT}, not '{text[:40]}'"
         return invalid_parameter("limit", message)
     return number
-
-
-def _span(
-    ids: Sequence[str], given: Mapping[str, str], limit: int
-) -> tuple[int, int, bool] | Refusal:
-    """Return the first place of the page, the one behind its last, and whether more follow."""
-    if "after_id" in given and "before_id" in given:
-        return invalid_parameter("before_id", "only one of after_id and before_id may be given")
-    for name in ("after_id", "before_id"):
-        if name in given and given[name] not in ids:
-            return invalid_parameter(name, f"{name}: there is no model '{given[name][:200]}'")
-    if "before_id" in given:
-        end = ids.index(given["before_id"])
-        start = max(0, end - limit)
-        return start, end, start > 0
-    start = ids.index(given["after_id"]) + 1 if "after_id" in given else 0
-    end = min(start + limit, len(ids))
-    return start, end, end < len(ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from apertis.gateway.config.sources import (
     from_options,
 )
 from apertis.gateway.config.tables import found_upstream, read_prices, read_upstreams
+from apertis.sansio.request import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,14 +79,7 @@ def _is_ourselves(upstream: UpstreamSettings, server: ServerSettings) -> bool:
     if (parts.port or _PORTS[parts.scheme]) != server.port:
         return False
     own = server.host in _EVERYWHERE or server.is_loopback
-    return host == server.host or (own and _is_loopback(host))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == server.host or (own and is_loopback(host))
 
 
 @dataclass(frozen=True, slots=True)

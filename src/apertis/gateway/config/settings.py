@@ -5,7 +5,6 @@ The text below each field is its documentation; the configuration reference is m
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - the types are read at run time, by `kinds_of`.
@@ -27,6 +26,7 @@ from apertis.gateway.config.kinds import (
 from apertis.gateway.config.quantities import MONEY, NUMBER, RATE_LIMIT, duration, size, whole
 from apertis.gateway.config.secret import Secret  # noqa: TC001 - as above.
 from apertis.limiting.rates import Rate
+from apertis.sansio.request import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 32 * 2**20
 
 _SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+FILE_NAME = "apertis.sqlite3"
 # What the hosted service promises.
 _PER_ADDRESS = Rate(1500, 180)
 _PER_KEY = Rate(3000, 60)
@@ -83,15 +84,17 @@ class ServerSettings:
     @property
     def is_loopback(self) -> bool:
         """True if only this machine can reach the address."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     @property
     def has_tls(self) -> bool:
         """True if HTTPS is served."""
         return self.tls_certificate is not None
+
+
+def sqlite_file(data: Path) -> Path:
+    """Return the SQLite file for this path: the path if it ends like one, else one inside it."""
+    return data if data.suffix in _SQLITE_SUFFIXES else data / FILE_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,7 @@ class StoreSettings:
     @property
     def sqlite_file(self) -> Path:
         """The SQLite database, whether or not `url` takes its place."""
-        if self.data.suffix in _SQLITE_SUFFIXES:
-            return self.data
-        return self.data / "apertis.sqlite3"
+        return sqlite_file(self.data)
 
 
 @dataclass(frozen=True, slots=True)

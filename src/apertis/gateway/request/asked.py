@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from apertis.gateway.errors import Refusal, invalid_parameter
+from apertis.gateway.errors import Refusal, invalid_value
 from apertis.gateway.request.body import Body, positions, read_object
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _chain(raw: bytes | None) -> Chain | Refusal | None:
         return Chain(raw, any_model=True)
     entries = _ENTRIES.decode(raw)
     if len(entries) > _MAX_HOPS:
-        return _invalid("fallbacks", f"at most {_MAX_HOPS} models are possible")
+        return invalid_value("fallbacks", f"at most {_MAX_HOPS} models are possible")
     hops: list[Hop] = []
     for place, (position, entry) in enumerate(positions(raw, 0, entries)):
         hop = _hop(f"fallbacks.{place}", position, entry)
@@ -132,18 +132,18 @@ def _chain(raw: bytes | None) -> Chain | Refusal | None:
 
 def _hop(place: str, position: int, entry: bytes) -> Hop | Refusal:
     if not entry.startswith(b"{"):
-        return _invalid(place, "an object with a 'model'")
+        return invalid_value(place, "an object with a 'model'")
     fields = read_object(entry)
     if isinstance(fields, Refusal):
         return _unreadable(place, fields)
     model = fields.value("model", str)
     if not model or len(model) > _MAX_NAME_LENGTH:
-        return _invalid(f"{place}.model", f"a string of 1 to {_MAX_NAME_LENGTH} characters")
+        return invalid_value(f"{place}.model", f"a string of 1 to {_MAX_NAME_LENGTH} characters")
     max_tokens = None
     if _given(fields, "max_tokens") is not None:
         max_tokens = fields.count("max_tokens")
         if max_tokens is None:
-            return _invalid(f"{place}.max_tokens", "a whole number from 1")
+            return invalid_value(f"{place}.max_tokens", "a whole number from 1")
     speed = _given(fields, "speed")
     start, end = fields.span("model")
     return Hop(
@@ -168,9 +168,5 @@ def _bill_to(raw: bytes | None) -> str | Refusal | None:
     return (fields.value("bill_to", str) or _SOMEBODY)[:_MAX_NAME_LENGTH]
 
 
-def _invalid(param: str, expected: str) -> Refusal:
-    return invalid_parameter(param, f"Invalid value for parameter '{param}': {expected}")
-
-
 def _unreadable(param: str, refusal: Refusal) -> Refusal:
-    return invalid_parameter(param, f"Invalid value for parameter '{param}': {refusal.message}")
+    return invalid_value(param, refusal.message)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 from urllib.parse import quote
 
-from apertis.gateway.errors import Refusal, invalid_parameter
+from apertis.gateway.errors import Refusal, invalid_parameter, invalid_value
 from apertis.gateway.upstreams.outcome import Outcome
 from apertis.models.json import json_or_none
 
@@ -94,7 +94,7 @@ def fallback_plan(
         return timeout_ms
     enabled = _decoded(asked.enabled, bool)
     if isinstance(enabled, Refusal):
-        return _invalid("fallback_enabled", "true or false")
+        return invalid_value("fallback_enabled", "true or false")
     if asked.bound not in {None, "allow"}:
         return invalid_parameter(
             BOUND_HEADER, f"Invalid value for header '{BOUND_HEADER}': only 'allow' is possible"
@@ -134,9 +134,9 @@ def _models(raw: bytes | None) -> tuple[str, ...] | Refusal | None:
     if isinstance(models, Refusal) or not all(
         0 < len(name) <= _MAX_MODEL_LENGTH for name in models
     ):
-        return _invalid("fallback_models", "an array of names of models")
+        return invalid_value("fallback_models", "an array of names of models")
     if len(models) > _MAX_MODELS:
-        return _invalid(
+        return invalid_value(
             "fallback_models", f"at most {_MAX_MODELS} models are possible, not {len(models)}"
         )
     return models
@@ -147,7 +147,7 @@ def _timeout(raw: bytes | None) -> int | Refusal | None:
     if timeout is None:
         return None
     if isinstance(timeout, Refusal) or not _SHORTEST_MS <= timeout <= _LONGEST_MS:
-        return _invalid(
+        return invalid_value(
             "fallback_timeout",
             f"a whole number of milliseconds from {_SHORTEST_MS} to {_LONGEST_MS}",
         )
@@ -159,11 +159,7 @@ def _decoded(raw: bytes | None, kind: type[T]) -> T | Refusal | None:
     if raw is None or raw == b"null":
         return None
     value = json_or_none(raw, kind)
-    return _invalid("", "") if value is None else value
-
-
-def _invalid(param: str, expected: str) -> Refusal:
-    return invalid_parameter(param, f"Invalid value for parameter '{param}': {expected}")
+    return invalid_value("", "") if value is None else value
 
 
 # What may stand in a header's value as it is; the percent sign itself stands for an escape.

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.config.settings import sqlite_file
 from apertis.gateway.store.connections import open_postgres, open_sqlite
 from apertis.gateway.store.lock import AdvisoryLock, FileLock
 
 if TYPE_CHECKING:
     from apertis.gateway.store.connections import Database
 
-FILE_NAME = "apertis.sqlite3"
-
-_FILE_SUFFIXES = frozenset((".db", ".sqlite", ".sqlite3"))
 _POSTGRES = frozenset(("postgresql", "postgres", "postgresql+asyncpg"))
 _SIGNS_OF_DAMAGE = ("file is not a database", "malformed")
 # The first one with INSERT ... ON CONFLICT DO UPDATE.
@@ -37,11 +35,6 @@ def location_of(location: Path | str) -> StoreLocation:
             "for SQLite, give the path of a folder or of a file"
         )
     return SQLiteFile(sqlite_file(Path(location)))
-
-
-def sqlite_file(data: Path) -> Path:
-    """Return the SQLite file for this path: the path if it ends like one, else one inside it."""
-    return data if data.suffix in _FILE_SUFFIXES else data / FILE_NAME
 
 
 class SQLiteFile:
