@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _BEFORE = ("enabled", "adaptive", "between_tools", "disabled")
 _FOUR_LEVELS = ("low", "medium", "high", "max")
+_LONG: dict[str, Any] = {"max_input_tokens": 1_000_000, "max_tokens": 128_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,29 +88,23 @@ def _model(id: str, line: str, version: str, day: str, **fields: Any) -> Model:
     return Model(id, name, f"{day}T00:00:00Z", line, **fields)
 
 
-def _large(
-    line: str, version: str, day: str, thinking: str, forced_tools: bool = True, **fields: Any
-) -> Model:
+def _large(line: str, version: str, day: str, thinking: str, forced_tools: bool = True) -> Model:
     """Describe a model since Opus 4.7: a million tokens in, 128,000 out, no sampling or prefill."""
     return _model(
         f"claude-{line}-{version.replace('.', '-')}",
         line,
         version,
         day,
-        max_input_tokens=1_000_000,
-        max_tokens=128_000,
         thinking_types=tuple(thinking.split()),
         efforts=(*_FOUR_LEVELS, "xhigh"),
         takes_sampling=False,
         takes_prefill=False,
         takes_forced_tools=forced_tools,
-        **fields,
+        **_LONG,
     )
 
 
-def _retired(
-    id: str, line: str, version: str, day: str, retired: str, max_tokens: int, answers: bool = False
-) -> Model:
+def _retired(id: str, line: str, version: str, day: str, retired: str, max_tokens: int) -> Model:
     return _model(
         id,
         line,
@@ -118,7 +113,7 @@ def _retired(
         lifecycle="retired",
         retires_at=f"{retired}T00:00:00Z",
         max_tokens=max_tokens,
-        answers=answers,
+        answers=version.startswith("4"),
     )
 
 
@@ -147,24 +142,8 @@ MODELS: tuple[Model, ...] = (
     _large("mythos", "5", "2026-06-09", "adaptive"),
     _large("opus", "4.8", "2026-05-28", "adaptive disabled"),
     _large("opus", "4.7", "2026-04-16", "adaptive disabled"),
-    _model(
-        "claude-sonnet-4-6",
-        "sonnet",
-        "4.6",
-        "2026-02-17",
-        max_input_tokens=1_000_000,
-        max_tokens=128_000,
-        takes_prefill=False,
-    ),
-    _model(
-        "claude-opus-4-6",
-        "opus",
-        "4.6",
-        "2026-02-05",
-        max_input_tokens=1_000_000,
-        max_tokens=128_000,
-        takes_prefill=False,
-    ),
+    _model("claude-sonnet-4-6", "sonnet", "4.6", "2026-02-17", takes_prefill=False, **_LONG),
+    _model("claude-opus-4-6", "opus", "4.6", "2026-02-05", takes_prefill=False, **_LONG),
     _model(
         "claude-opus-4-5-20251101",
         "opus",
@@ -178,15 +157,9 @@ MODELS: tuple[Model, ...] = (
     _model("claude-sonnet-4-5-20250929", **_SONNET_4_5),
     # A name of the documentation page, which only the service has.
     _model("claude-haiku-4-5-20250501", "haiku", "4.5", "2025-05-01"),
-    _retired(
-        "claude-opus-4-1-20250805", "opus", "4.1", "2025-08-05", "2026-08-05", 32_000, answers=True
-    ),
-    _retired(
-        "claude-opus-4-20250514", "opus", "4", "2025-05-22", "2026-06-15", 32_000, answers=True
-    ),
-    _retired(
-        "claude-sonnet-4-20250514", "sonnet", "4", "2025-05-22", "2026-06-15", 64_000, answers=True
-    ),
+    _retired("claude-opus-4-1-20250805", "opus", "4.1", "2025-08-05", "2026-08-05", 32_000),
+    _retired("claude-opus-4-20250514", "opus", "4", "2025-05-22", "2026-06-15", 32_000),
+    _retired("claude-sonnet-4-20250514", "sonnet", "4", "2025-05-22", "2026-06-15", 64_000),
     _retired("claude-3-7-sonnet-20250219", "sonnet", "3.7", "2025-02-24", "2026-02-19", 64_000),
     _retired("claude-3-5-haiku-20241022", "haiku", "3.5", "2024-10-22", "2026-02-19", 8_192),
     _retired("claude-3-5-sonnet-20241022", "sonnet", "3.5", "2024-10-22", "2025-10-28", 8_192),

@@ -100,8 +100,10 @@ _BATCH = "/v1/messages/batches/{batch_id}"
 _KEY = "/admin/v1/keys/{key_id}"
 
 
-def _message(id: str, summary: str, answer: str | None = None, **more: Any) -> _Operation:
-    return _Operation(id, "messages", summary, answer, **more)
+def _message(
+    id: str, summary: str, answer: str | None = None, body: str | None = None, **more: Any
+) -> _Operation:
+    return _Operation(id, "messages", summary, answer, body, **more)
 
 
 def _state(id: str, summary: str, answer: str | None = None, **more: Any) -> _Operation:
@@ -114,137 +116,94 @@ def _change(id: str, summary: str, body: str | None = None, **more: Any) -> _Ope
 
 
 def _read(
-    id: str, summary: str, answer: str, *also: int, parameters: tuple[Json, ...] = ()
+    id: str, summary: str, answer: str, *also: int, query: tuple[Json, ...] = ()
 ) -> _Operation:
-    return _Operation(
-        id, "admin", summary, answer, refusals=(*also, *_ADMIN), parameters=parameters
-    )
+    return _Operation(id, "admin", summary, answer, refusals=(*also, *_ADMIN), parameters=query)
 
 
-_OPERATIONS: dict[str, dict[str, _Operation]] = {
-    "/v1/messages": {
-        "post": _message(
-            "createMessage",
-            "The model's response, whole or as a stream of events.",
-            "Message",
-            body="MessagesRequest",
-        )
-    },
-    "/v1/messages/count_tokens": {
-        "post": _message(
-            "countTokens",
-            "How many input tokens a request has.",
-            "CountTokens",
-            body="CountTokensRequest",
-        )
-    },
-    "/v1/messages/batches": {
-        "get": _message("listBatches", "The key's batches.", "BatchList"),
-        "post": _message("createBatch", "A new batch.", "Batch", body="BatchRequest"),
-    },
-    _BATCH: {
-        "get": _message("getBatch", "One batch.", "Batch"),
-        "delete": _message("deleteBatch", "The batch is deleted.", "Deleted"),
-    },
-    _BATCH + "/cancel": {"post": _message("cancelBatch", "The batch is being canceled.", "Batch")},
-    _BATCH + "/results": {
-        "get": _message(
-            "readBatchResults", "The results, a JSON object a line.", media="application/x-jsonl"
-        )
-    },
-    "/v1/models": {
-        "get": _Operation(
-            "listModels",
-            "models",
-            "The models that the key may use.",
-            "ModelList",
-            parameters=_MODEL_PAGE,
-            refusals=(400, *_WITH_KEY),
-        )
-    },
-    "/v1/models/{model_id}": {
-        "get": _Operation("getModel", "models", "One model.", "Model", refusals=(404, *_WITH_KEY))
-    },
-    "/api/user/token": {
-        "get": _Operation(
-            "readToken", "account", "The calling key's quota.", "Token", refusals=_WITH_KEY
-        )
-    },
-    "/": {
-        "get": _state(
-            "readHome", "What this is; by `Accept` as JSON or as a page too.", media="text/plain"
-        )
-    },
-    "/api/hello": {"get": _state("hello", "The gateway is there.", "Status")},
-    "/healthz": {"get": _state("isAlive", "The process is alive.", "Status")},
-    "/readyz": {
-        "get": _state(
-            "isReady",
-            "The store and at least one upstream can be used.",
-            "Status",
-            otherwise=(503, "No request can be served now; `reason` says why.", "Status"),
-        )
-    },
-    "/metrics": {
-        "get": _state(
-            "readMetrics",
-            "Metrics for Prometheus; from another machine for an administrator's key.",
-            media="text/plain",
-            refusals=_WITH_KEY,
-            open=False,
-        )
-    },
-    "/openapi.json": {"get": _state("readOpenApi", "This document.", "Document")},
-    "/admin/v1/keys": {
-        "get": _read("listKeys", "Keys, in pages.", "KeyPage", parameters=LIST_PARAMETERS),
-        "post": _change(
-            "createKey", "The new key; its secret is in this response only.", "NewKeyFields"
-        ),
-    },
-    _KEY: {
-        "get": _read("getKey", "One key.", "KeyView", 404),
-        "patch": _change("changeKey", "The key with the fields that were given.", "KeyFields"),
-        "delete": _change("deleteKey", "The deleted key."),
-    },
-    _KEY + "/rotate": {
-        "post": _change(
-            "rotateKey",
-            "The key with its new secret, which is in this response only.",
-            "RotateFields",
-            optional_body=True,
-        )
-    },
-    _KEY + "/enable": {"post": _change("enableKey", "The enabled key.")},
-    _KEY + "/disable": {"post": _change("disableKey", "The disabled key.")},
-    "/admin/v1/usage": {
-        "get": _read(
-            "reportUsage",
-            "Requests, errors, tokens by class and cost.",
-            "UsageReport",
-            404,
-            409,
-            parameters=USAGE_PARAMETERS,
-        )
-    },
-    "/admin/v1/upstreams": {
-        "get": _read("listUpstreams", "How the upstreams fare.", "UpstreamList")
-    },
-    "/admin/v1/cache": {
-        "delete": _read(
-            "purgeCache",
-            "The number of removed responses.",
-            "Purged",
-            404,
-            409,
-            parameters=CACHE_PARAMETERS,
-        )
-    },
+_OPERATIONS: dict[str, _Operation] = {
+    "post /v1/messages": _message(
+        "createMessage",
+        "The model's response, whole or as a stream of events.",
+        "Message",
+        body="MessagesRequest",
+    ),
+    "post /v1/messages/count_tokens": _message(
+        "countTokens", "How many input tokens a request has.", "CountTokens", "CountTokensRequest"
+    ),
+    "get /v1/messages/batches": _message("listBatches", "The key's batches.", "BatchList"),
+    "post /v1/messages/batches": _message("createBatch", "A new batch.", "Batch", "BatchRequest"),
+    f"get {_BATCH}": _message("getBatch", "One batch.", "Batch"),
+    f"delete {_BATCH}": _message("deleteBatch", "The batch is deleted.", "Deleted"),
+    f"post {_BATCH}/cancel": _message("cancelBatch", "The batch is being canceled.", "Batch"),
+    f"get {_BATCH}/results": _message(
+        "readBatchResults", "The results, a JSON object a line.", media="application/x-jsonl"
+    ),
+    "get /v1/models": _Operation(
+        "listModels",
+        "models",
+        "The models that the key may use.",
+        "ModelList",
+        parameters=_MODEL_PAGE,
+        refusals=(400, *_WITH_KEY),
+    ),
+    "get /v1/models/{model_id}": _Operation(
+        "getModel", "models", "One model.", "Model", refusals=(404, *_WITH_KEY)
+    ),
+    "get /api/user/token": _Operation(
+        "readToken", "account", "The calling key's quota.", "Token", refusals=_WITH_KEY
+    ),
+    "get /": _state(
+        "readHome", "What this is; by `Accept` as JSON or as a page too.", media="text/plain"
+    ),
+    "get /api/hello": _state("hello", "The gateway is there.", "Status"),
+    "get /healthz": _state("isAlive", "The process is alive.", "Status"),
+    "get /readyz": _state(
+        "isReady",
+        "The store and at least one upstream can be used.",
+        "Status",
+        otherwise=(503, "No request can be served now; `reason` says why.", "Status"),
+    ),
+    "get /metrics": _state(
+        "readMetrics",
+        "Metrics for Prometheus; from another machine for an administrator's key.",
+        media="text/plain",
+        refusals=_WITH_KEY,
+        open=False,
+    ),
+    "get /openapi.json": _state("readOpenApi", "This document.", "Document"),
+    "get /admin/v1/keys": _read("listKeys", "Keys, in pages.", "KeyPage", query=LIST_PARAMETERS),
+    "post /admin/v1/keys": _change(
+        "createKey", "The new key; its secret is in this response only.", "NewKeyFields"
+    ),
+    f"get {_KEY}": _read("getKey", "One key.", "KeyView", 404),
+    f"patch {_KEY}": _change("changeKey", "The key with the fields that were given.", "KeyFields"),
+    f"delete {_KEY}": _change("deleteKey", "The deleted key."),
+    f"post {_KEY}/rotate": _change(
+        "rotateKey",
+        "The key with its new secret, which is in this response only.",
+        "RotateFields",
+        optional_body=True,
+    ),
+    f"post {_KEY}/enable": _change("enableKey", "The enabled key."),
+    f"post {_KEY}/disable": _change("disableKey", "The disabled key."),
+    "get /admin/v1/usage": _read(
+        "reportUsage",
+        "Requests, errors, tokens by class and cost.",
+        "UsageReport",
+        *(404, 409),
+        query=USAGE_PARAMETERS,
+    ),
+    "get /admin/v1/upstreams": _read("listUpstreams", "How the upstreams fare.", "UpstreamList"),
+    "delete /admin/v1/cache": _read(
+        "purgeCache", "The number of removed responses.", "Purged", 404, 409, query=CACHE_PARAMETERS
+    ),
 }
 
-PATHS: Json = {
-    path: {method: operation.json(path) for method, operation in methods.items()}
-    for path, methods in _OPERATIONS.items()
-}
+PATHS: Json = {}
+for _name, _operation in _OPERATIONS.items():
+    _method, _, _path = _name.partition(" ")
+    PATHS.setdefault(_path, {})[_method] = _operation.json(_path)
 
 
 _DESCRIPTION = """\
