@@ -36,23 +36,16 @@ def _non_empty_text(path: str, value: Any) -> Complaints:
         yield f"{where}: text content blocks must be non-empty"
 
 
-TEXT = record({"text": _non_empty_text}, {"cache_control": CACHE_CONTROL})
+_CACHED = {"cache_control": CACHE_CONTROL}
+TEXT = record({"text": _non_empty_text}, _CACHED)
 
-_URL = record({"url": matching(r"https?://\S+")})
-_FILE = record({"file_id": string})
+_ELSEWHERE = {
+    "url": record({"url": matching(r"https?://\S+")}),
+    "file": record({"file_id": string}),
+}
 _IMAGE_TYPE = one_of("image/jpeg", "image/png", "image/gif", "image/webp")
-_IMAGE = record(
-    {
-        "source": tagged(
-            {
-                "base64": record({"data": string, "media_type": _IMAGE_TYPE}),
-                "url": _URL,
-                "file": _FILE,
-            }
-        )
-    },
-    {"cache_control": CACHE_CONTROL},
-)
+_IMAGE_DATA = record({"data": string, "media_type": _IMAGE_TYPE})
+_IMAGE = record({"source": tagged({"base64": _IMAGE_DATA, **_ELSEWHERE})}, _CACHED)
 _PLAIN = tagged({"text": TEXT, "image": _IMAGE})
 _DOCUMENT = record(
     {
@@ -61,26 +54,20 @@ _DOCUMENT = record(
                 "base64": record({"data": string, "media_type": one_of("application/pdf")}),
                 "text": record({"data": string}),
                 "content": record({"content": either(str, string, array(_PLAIN))}),
-                "url": _URL,
-                "file": _FILE,
+                **_ELSEWHERE,
             }
         )
     },
-    {
-        "cache_control": CACHE_CONTROL,
-        "citations": _CITED,
-        "title": optional(string),
-        "context": optional(string),
-    },
+    {**_CACHED, "citations": _CITED, "title": optional(string), "context": optional(string)},
 )
 _SEARCH_RESULT = record(
     {"content": array(tagged({"text": TEXT})), "source": string, "title": string},
-    {"cache_control": CACHE_CONTROL, "citations": _CITED},
+    {**_CACHED, "citations": _CITED},
 )
 _TOOL_ID = matching("[a-zA-Z0-9_-]+")
 _TOOL_USE = record(
     {"id": _TOOL_ID, "name": matching("[a-zA-Z0-9_-]{1,200}"), "input": object_},
-    {"cache_control": CACHE_CONTROL},
+    _CACHED,
 )
 _RESULT_CONTENT = tagged(
     {
@@ -97,7 +84,7 @@ _TOOL_RESULT = record(
     {
         "content": optional(either(str, string, array(_RESULT_CONTENT))),
         "is_error": optional(boolean),
-        "cache_control": CACHE_CONTROL,
+        **_CACHED,
     },
 )
 # What server tools and beta features put into a response comes back as it was.
@@ -165,7 +152,7 @@ def MESSAGE(path: str, value: Any) -> Complaints:  # noqa: N802  # It is a rule 
 
 _CUSTOM_TOOL = record(
     {"name": matching("[a-zA-Z0-9_-]{1,128}"), "input_schema": record({"type": one_of("object")})},
-    {"description": optional(string), "cache_control": CACHE_CONTROL, "strict": optional(boolean)},
+    {**_CACHED, "description": optional(string), "strict": optional(boolean)},
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -60,13 +60,13 @@ if TYPE_CHECKING:
     from apertis.gateway.routing.router import UpstreamState
     from apertis.gateway.store.database import Store
 
-Result = Refusal | msgspec.Struct
+_T = TypeVar("_T")
 
 _MAX_BODY_BYTES = 2**20
 
 
 class AdminApi:
-    """The admin API's operations: a request in, a JSON object or a `Refusal` out."""
+    """The admin API's operations: a request in, a JSON object out, or `_Refused`."""
 
     def __init__(
         self,
@@ -83,14 +83,10 @@ class AdminApi:
         self._now = now
         self._keys = KeyAdministration(store.keys, now, self._everyone, self._catch_up)
 
-    async def list_keys(self, request: Request) -> Result:
+    async def list_keys(self, request: Request) -> msgspec.Struct:
         """List keys in pages."""
-        asked = read_query_as(request.url.query, ListFields)
-        if isinstance(asked, Refusal):
-            return asked
-        page = page_of(await self._everyone(), asked)
-        if isinstance(page, Refusal):
-            return page
+        asked = _accepted(read_query_as(request.url.query, ListFields))
+        page = _accepted(page_of(await self._everyone(), asked))
         ids = [record.id for record in page.records]
         return KeyPage(
             data=tuple(self._view(record) for record in page.records),
@@ -99,77 +95,57 @@ class AdminApi:
             last_id=ids[-1] if ids else None,
         )
 
-    async def create_key(self, request: Request) -> Result:
+    async def create_key(self, request: Request) -> msgspec.Struct:
         """Create a key; its secret is in this response only."""
-        body = await _body(request)
-        fields = body if isinstance(body, Refusal) else read_fields(body)
-        return self._shown(
-            fields if isinstance(fields, Refusal) else await self._keys.create(fields)
-        )
+        fields = _accepted(read_fields(await _body(request)))
+        return self._shown(await self._keys.create(fields))
 
-    async def read_key(self, request: Request) -> Result:
+    async def read_key(self, request: Request) -> msgspec.Struct:
         """Show one key."""
         key_id = _key_id(request)
         record = await self._store.keys.get(key_id)
-        return (
-            not_found(f"There is no key '{key_id[:100]}'") if record is None else self._view(record)
-        )
+        return self._view(_accepted(record or not_found(f"There is no key '{key_id[:100]}'")))
 
-    async def change_key(self, request: Request) -> Result:
+    async def change_key(self, request: Request) -> msgspec.Struct:
         """Set the fields that are given."""
-        body = await _body(request)
-        fields = body if isinstance(body, Refusal) else read_fields(body)
-        if isinstance(fields, Refusal):
-            return fields
+        fields = _accepted(read_fields(await _body(request)))
         return self._shown(await self._keys.change(_key_id(request), fields))
 
-    async def delete_key(self, request: Request) -> Result:
+    async def delete_key(self, request: Request) -> msgspec.Struct:
         """Delete a key for good."""
         return self._shown(await self._keys.delete(_key_id(request)))
 
-    async def rotate_key(self, request: Request) -> Result:
+    async def rotate_key(self, request: Request) -> msgspec.Struct:
         """Give a key a new secret, shown in this response only."""
-        body = await _body(request)
-        if isinstance(body, Refusal):
-            return body
-        asked = read_body_as(body or b"{}", RotateFields)
-        if isinstance(asked, Refusal):
-            return asked
+        asked = _accepted(read_body_as(await _body(request) or b"{}", RotateFields))
         return self._shown(await self._keys.rotate(_key_id(request), asked.grace_seconds))
 
-    async def enable_key(self, request: Request) -> Result:
+    async def enable_key(self, request: Request) -> msgspec.Struct:
         """Let a key in again."""
         return self._shown(await self._keys.set_status(_key_id(request), "enabled"))
 
-    async def disable_key(self, request: Request) -> Result:
+    async def disable_key(self, request: Request) -> msgspec.Struct:
         """Keep a key out until it is enabled."""
         return self._shown(await self._keys.set_status(_key_id(request), "disabled"))
 
-    async def report_usage(self, request: Request) -> Result:
+    async def report_usage(self, request: Request) -> msgspec.Struct:
         """Add usage up."""
-        asked = read_query_as(request.url.query, UsageFields)
-        if isinstance(asked, Refusal):
-            return asked
+        asked = _accepted(read_query_as(request.url.query, UsageFields))
         keys = await self._everyone()
-        answer = await report(asked, self._store.usage, keys, self._now())
-        return answer if isinstance(answer, Refusal) else answer.view()
+        return _accepted(await report(asked, self._store.usage, keys, self._now())).view()
 
-    async def list_upstreams(self, _: Request) -> Result:
+    async def list_upstreams(self, _: Request) -> msgspec.Struct:
         """Show the state of each upstream's breaker."""
         return UpstreamList(data=tuple(map(upstream_view, self._upstreams(self._now()))))
 
-    async def purge_cache(self, request: Request) -> Result:
+    async def purge_cache(self, request: Request) -> msgspec.Struct:
         """Drop answers that the response cache keeps."""
-        asked = read_query_as(request.url.query, CacheFields)
-        if isinstance(asked, Refusal):
-            return asked
+        asked = _accepted(read_query_as(request.url.query, CacheFields))
         if asked.key is None:
             purged = len(self._cache)
             self._cache.clear()
             return Purged(purged=purged)
-        record = find_key(await self._everyone(), asked.key)
-        if isinstance(record, Refusal):
-            return record
+        record = _accepted(find_key(await self._everyone(), asked.key))
         return Purged(purged=self._cache.purge(record.id))
 
     async def _catch_up(self) -> None:
@@ -184,12 +160,10 @@ class AdminApi:
         await self._catch_up()
         return [key.record for key in self._directory.all()]
 
-    def _shown(self, result: KeyRecord | Made | Refusal) -> Result:
-        if isinstance(result, Refusal):
-            return result
+    def _shown(self, result: KeyRecord | Made | Refusal) -> KeyView:
         if isinstance(result, Made):
             return self._view(result.record, result.secret)
-        return self._view(result)
+        return self._view(_accepted(result))
 
     def _view(self, record: KeyRecord, secret: str | None = None) -> KeyView:
         live = self._directory.get(record.id)
@@ -203,21 +177,35 @@ def _key_id(request: Request) -> str:
     return key_id
 
 
-async def _body(request: Request) -> bytes | Refusal:
+class _Refused(Exception):
+    """A request was rejected; whoever answers it takes the refusal out."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__()
+        self.refusal = refusal
+
+
+def _accepted(value: _T | Refusal) -> _T:
+    if isinstance(value, Refusal):
+        raise _Refused(value)
+    return value
+
+
+async def _body(request: Request) -> bytes:
     """Read the body, up to far more than any key needs."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > _MAX_BODY_BYTES:
-            return request_too_large(_MAX_BODY_BYTES)
+            raise _Refused(request_too_large(_MAX_BODY_BYTES))
         chunks.append(chunk)
     return b"".join(chunks)
 
 
 _KEY = "/admin/v1/keys/{key_id}"
 
-_Work = Callable[[Request], Awaitable[Result]]
+_Work = Callable[[Request], Awaitable[msgspec.Struct]]
 
 
 def create_admin(
@@ -268,10 +256,13 @@ class _Resource:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
+        result: Refusal | msgspec.Struct
         try:
             result = await self._answer(request)
         except ClientDisconnect:
             return
+        except _Refused as refused:
+            result = refused.refusal
         except StoreUnavailableError as error:
             result = service_unavailable(f"The store does not answer: {error}")
         except UnknownKeyError as error:
@@ -279,18 +270,19 @@ class _Resource:
             result = not_found(str(error))
         await _response(request, result)(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Result:
+    async def _answer(self, request: Request) -> msgspec.Struct:
         caller: Key = request.scope[CALLER]
         if not caller.record.admin:
-            return ADMINISTRATORS_ONLY
+            raise _Refused(ADMINISTRATORS_ONLY)
         method = "GET" if request.method == "HEAD" else request.method
         work = self._works.get(method)
         if work is None:
-            return method_not_allowed(request.method, request.url.path, tuple(self._works))
+            allowed = tuple(self._works)
+            raise _Refused(method_not_allowed(request.method, request.url.path, allowed))
         return await work(request)
 
 
-def _response(request: Request, result: Result) -> Response:
+def _response(request: Request, result: Refusal | msgspec.Struct) -> Response:
     known: str | None = request.scope.get(REQUEST_ID)
     request_id = known or f"req_{secrets.token_hex(12)}"
     # A key's secret is in some of the responses: no cache may keep any of them.

@@ -4,37 +4,16 @@ It is exact, opt-in and free of charge, and has nothing to do with the prompt ca
 `cache_control` asks the model's service for. Pure: time is an argument.
 """
 
-from __future__ import annotations
-
-from apertis.gateway.cache.replay import events_of, message_of
-from apertis.gateway.cache.request import (
-    CACHE_HEADER,
-    MISS,
-    TopLevel,
-    cache_key,
-    hit_headers,
-    wants_cache,
-)
-from apertis.gateway.cache.store import (
-    FINAL_STOP_REASONS,
-    Entry,
-    Recording,
-    ResponseCache,
-    message_entry,
-)
-
-__all__ = [
-    "CACHE_HEADER",
-    "FINAL_STOP_REASONS",
-    "MISS",
-    "Entry",
-    "Recording",
-    "ResponseCache",
-    "TopLevel",
-    "cache_key",
-    "events_of",
-    "hit_headers",
-    "message_entry",
-    "message_of",
-    "wants_cache",
-]
+from apertis.gateway.cache.replay import events_of as events_of
+from apertis.gateway.cache.replay import message_of as message_of
+from apertis.gateway.cache.request import CACHE_HEADER as CACHE_HEADER
+from apertis.gateway.cache.request import MISS as MISS
+from apertis.gateway.cache.request import TopLevel as TopLevel
+from apertis.gateway.cache.request import cache_key as cache_key
+from apertis.gateway.cache.request import hit_headers as hit_headers
+from apertis.gateway.cache.request import wants_cache as wants_cache
+from apertis.gateway.cache.store import FINAL_STOP_REASONS as FINAL_STOP_REASONS
+from apertis.gateway.cache.store import Entry as Entry
+from apertis.gateway.cache.store import Recording as Recording
+from apertis.gateway.cache.store import ResponseCache as ResponseCache
+from apertis.gateway.cache.store import message_entry as message_entry

@@ -1,43 +1,20 @@
 """The gateway's settings: one frozen value, read once, before anything starts."""
 
-from __future__ import annotations
-
-from apertis.gateway.config.read import read_settings, read_store_settings
-from apertis.gateway.config.secret import Secret
-from apertis.gateway.config.settings import (
-    MAX_BODY_BYTES,
-    CacheSettings,
-    LimitSettings,
-    LogSettings,
-    ModelSettings,
-    MoneySettings,
-    PriceSettings,
-    RoutingSettings,
-    SandboxSettings,
-    ServerSettings,
-    Settings,
-    StoreSettings,
-    UpstreamSettings,
-)
-from apertis.limiting.rates import Rate, parse_rate
-
-__all__ = [
-    "MAX_BODY_BYTES",
-    "CacheSettings",
-    "LimitSettings",
-    "LogSettings",
-    "ModelSettings",
-    "MoneySettings",
-    "PriceSettings",
-    "Rate",
-    "RoutingSettings",
-    "SandboxSettings",
-    "Secret",
-    "ServerSettings",
-    "Settings",
-    "StoreSettings",
-    "UpstreamSettings",
-    "parse_rate",
-    "read_settings",
-    "read_store_settings",
-]
+from apertis.gateway.config.read import read_settings as read_settings
+from apertis.gateway.config.read import read_store_settings as read_store_settings
+from apertis.gateway.config.secret import Secret as Secret
+from apertis.gateway.config.settings import MAX_BODY_BYTES as MAX_BODY_BYTES
+from apertis.gateway.config.settings import CacheSettings as CacheSettings
+from apertis.gateway.config.settings import LimitSettings as LimitSettings
+from apertis.gateway.config.settings import LogSettings as LogSettings
+from apertis.gateway.config.settings import ModelSettings as ModelSettings
+from apertis.gateway.config.settings import MoneySettings as MoneySettings
+from apertis.gateway.config.settings import PriceSettings as PriceSettings
+from apertis.gateway.config.settings import RoutingSettings as RoutingSettings
+from apertis.gateway.config.settings import SandboxSettings as SandboxSettings
+from apertis.gateway.config.settings import ServerSettings as ServerSettings
+from apertis.gateway.config.settings import Settings as Settings
+from apertis.gateway.config.settings import StoreSettings as StoreSettings
+from apertis.gateway.config.settings import UpstreamSettings as UpstreamSettings
+from apertis.limiting.rates import Rate as Rate
+from apertis.limiting.rates import parse_rate as parse_rate
