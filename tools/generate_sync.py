@@ -20,7 +20,6 @@ SOURCE = ROOT / "src" / "apertis" / "aio"
 TARGET = ROOT / "src" / "apertis" / "sync"
 MODULES = (
     *(
-        "beta",
         "client",
         "injected",
         "metered",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from apertis import logs
 from apertis.aio.resources import (
+    AsyncBeta,
     AsyncMessages,
     AsyncModels,
     AsyncWithRawResponse,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from typing import NoReturn, Self, Unpack
 
     from apertis.accounting.spending import Spent
-    from apertis.aio.beta import AsyncBeta
     from apertis.compat.middleware import AsyncMiddlewareInput
     from apertis.params import OptionParams, VerbParams
     from apertis.sansio.marks import Omit
@@ -221,8 +221,6 @@ class AsyncApertis:
     @cached_property
     def beta(self) -> AsyncBeta:
         """The same resources, where `anthropic` has those with beta features."""
-        from apertis.aio.beta import AsyncBeta
-
         return AsyncBeta(self.messages, self.models, self._sender)
 
     @cached_property

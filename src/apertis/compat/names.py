@@ -105,12 +105,12 @@ VIEW = re.compile(
 )
 DEEP = {
     "AsyncBatches": "apertis.aio.resources:AsyncBatches",
-    "AsyncBeta": "apertis.aio.beta:AsyncBeta",
+    "AsyncBeta": "apertis.aio.resources:AsyncBeta",
     "AsyncMessages": "apertis.aio.resources:AsyncMessages",
     "AsyncModels": "apertis.aio.resources:AsyncModels",
     "AsyncPage": "apertis.aio.pages:AsyncPage",
     "Batches": "apertis.sync.resources:Batches",
-    "Beta": "apertis.sync.beta:Beta",
+    "Beta": "apertis.sync.resources:Beta",
     "Headers": "apertis.models:Headers",
     "LegacyAPIResponse": "apertis.sync.raw:APIResponse",
     "Messages": "apertis.sync.resources:Messages",

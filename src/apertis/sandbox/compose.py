@@ -19,12 +19,11 @@ from apertis.sandbox.prose import (
     tool_preamble,
 )
 from apertis.sandbox.schemas import fill
-from apertis.sandbox.schemas.described import with_described
 from apertis.sandbox.tokens import InputUsage, input_usage
 from apertis.sandbox.toolcalls import choose_calls
 from apertis.sandbox.values import JsonObject, choice_type, fingerprint, output_schema, stable_id
 from apertis.sandbox.vocabulary import Words
-from apertis.sandbox.wanted_json import json_answer
+from apertis.sandbox.wanted_json import json_answer, with_described
 
 if TYPE_CHECKING:
     from apertis.sandbox.validation import Accepted

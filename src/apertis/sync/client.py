@@ -14,6 +14,7 @@ from apertis.models import URL, RequestHeaders
 from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
 from apertis.sync.resources import (
+    Beta,
     Messages,
     Models,
     WithRawResponse,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from apertis.sansio.marks import Omit
     from apertis.sansio.timeouts import Timeout
     from apertis.spending import Budget
-    from apertis.sync.beta import Beta
 
 
 class Apertis:
@@ -222,8 +222,6 @@ class Apertis:
     @cached_property
     def beta(self) -> Beta:
         """The same resources, where `anthropic` has those with beta features."""
-        from apertis.sync.beta import Beta
-
         return Beta(self.messages, self.models, self._sender)
 
     @cached_property

@@ -634,6 +634,32 @@ class WithStreamingResponse:
         return method
 
 
+class Beta:
+    """`client.beta`: `messages` and `models`; features are chosen by `betas=[...]`."""
+
+    def __init__(self, messages: Messages, models: Models, sender: Sender) -> None:
+        self.messages = messages
+        self.models = models
+        self._sender = sender
+
+    @cached_property
+    def with_raw_response(self) -> WithRawResponse:
+        """The same resources, whose methods return the HTTP response."""
+        return WithRawResponse(self._sender)
+
+    @cached_property
+    def with_streaming_response(self) -> WithStreamingResponse:
+        """The same as `with_raw_response`, for `with` blocks."""
+        return WithStreamingResponse(self.with_raw_response)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            from apertis.compat.names import no_such_name
+
+            raise no_such_name("`client.beta`", name)
+
+
 # jedi, which knows no `Unpack`, takes this for possible and finds the parameters there.
 if TYPE_CHECKING and sys.platform == "jedi":
     from apertis.compat.completion import Batches, Messages, Models

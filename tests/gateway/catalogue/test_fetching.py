@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from apertis.gateway.catalogue.fetching import FRESH_SECONDS, Kept
+from apertis.gateway.catalogue.catalogue import FRESH_SECONDS, Kept
 from apertis.gateway.upstreams.contract import UpstreamFailure
 from apertis.gateway.upstreams.outcome import Fault
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from apertis.gateway.config import ServerSettings
 from apertis.gateway.doctor import State
-from apertis.gateway.doctor.listening import address_finding, proxies_finding, tls_finding
+from apertis.gateway.doctor.diagnosis import address_finding, proxies_finding, tls_finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from apertis.gateway.config import (
     UpstreamSettings,
 )
 from apertis.gateway.doctor import Finding, State
-from apertis.gateway.doctor.upstreams import upstream_findings
+from apertis.gateway.doctor.diagnosis import upstream_findings
 from apertis.testing import Close, Exchange, ScriptedServer, json_response
 
 KEY = Secret("sk-ant-0123456789", setting="api_key_env", source="MY_KEY")

@@ -80,7 +80,7 @@ from pathlib import Path
 from apertis.gateway.catalogue.catalogue import Catalogue
 from apertis.gateway.config.read import read
 from apertis.gateway.config.render import render
-from apertis.gateway.doctor.upstreams import upstream_findings
+from apertis.gateway.doctor.diagnosis import upstream_findings
 from apertis.gateway.upstreams.registry import build_upstreams
 from apertis.cli.serve import _upstream_line
 

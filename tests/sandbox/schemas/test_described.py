@@ -7,8 +7,8 @@ import pytest
 
 from apertis import transform_schema
 from apertis.sandbox.schemas import fill
-from apertis.sandbox.schemas.described import with_described
 from apertis.sandbox.vocabulary import Words
+from apertis.sandbox.wanted_json import with_described
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from apertis.gateway.config.read import read_settings as read_settings
 from apertis.gateway.config.read import read_store_settings as read_store_settings
-from apertis.gateway.config.secret import Secret as Secret
 from apertis.gateway.config.settings import MAX_BODY_BYTES as MAX_BODY_BYTES
 from apertis.gateway.config.settings import CacheSettings as CacheSettings
 from apertis.gateway.config.settings import LimitSettings as LimitSettings
@@ -12,6 +11,7 @@ from apertis.gateway.config.settings import MoneySettings as MoneySettings
 from apertis.gateway.config.settings import PriceSettings as PriceSettings
 from apertis.gateway.config.settings import RoutingSettings as RoutingSettings
 from apertis.gateway.config.settings import SandboxSettings as SandboxSettings
+from apertis.gateway.config.settings import Secret as Secret
 from apertis.gateway.config.settings import ServerSettings as ServerSettings
 from apertis.gateway.config.settings import Settings as Settings
 from apertis.gateway.config.settings import StoreSettings as StoreSettings

@@ -5,6 +5,7 @@ The text below each field is its documentation; the configuration reference is m
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - the types are read at run time, by `kinds_of`.
@@ -24,12 +25,48 @@ from apertis.gateway.config.kinds import (
     text,
 )
 from apertis.gateway.config.quantities import MONEY, NUMBER, RATE_LIMIT, duration, size, whole
-from apertis.gateway.config.secret import Secret  # noqa: TC001 - as above.
 from apertis.limiting.rates import Rate
 from apertis.sansio.request import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class Secret:
+    """A credential. `reveal()` gives its text; `repr`, `str` and formats show nothing of it.
+
+    `setting` and `source` say where it was read, for messages: `api_key_env` and the name of the
+    variable, or `api_key_file` and the path.
+    """
+
+    __slots__ = ("_text", "setting", "source")
+
+    def __init__(self, text: str, *, setting: str = "", source: str = "") -> None:
+        self._text = text
+        self.setting = setting
+        self.source = source
+
+    def reveal(self) -> str:
+        """Return the credential itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not pickled: what is pickled can be read")
+
 
 # The API's own limit for a request of the Messages endpoints.
 MAX_BODY_BYTES = 32 * 2**20

@@ -12,12 +12,12 @@ from apertis.accounting.prices import OF_INPUT
 from apertis.gateway.config.kinds import UnfitError, location
 from apertis.gateway.config.origin import Named, Origin, RawSetting
 from apertis.gateway.config.quantities import MONEY_STEP
-from apertis.gateway.config.secret import Secret
 from apertis.gateway.config.settings import (
     ANTHROPIC_URL,
     UPSTREAM_KINDS,
     ModelSettings,
     PriceSettings,
+    Secret,
     UpstreamSettings,
     kinds_of,
 )

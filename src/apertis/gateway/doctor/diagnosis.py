@@ -3,18 +3,117 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import os
+import stat
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apertis.gateway.doctor.listening import address_finding, proxies_finding, tls_finding
 from apertis.gateway.doctor.stored import store_findings
-from apertis.gateway.doctor.upstreams import upstream_findings
-from apertis.gateway.finding import fail, ok
+from apertis.gateway.finding import fail, ok, warn
+from apertis.gateway.serving.certificate import CertificateError, read_certificate
+from apertis.gateway.upstreams.registry import build
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apertis.gateway.config import ServerSettings, Settings, UpstreamSettings
     from apertis.gateway.config.read import Reading
     from apertis.gateway.config.reader import SettingsError
     from apertis.gateway.finding import Finding
+
+
+async def upstream_findings(
+    settings: Settings, clock: Callable[[], float] = time.perf_counter
+) -> tuple[Finding, ...]:
+    """Return a finding for each upstream, in their order; they are asked at the same time.
+
+    `clock` tells seconds, to measure how long a response takes.
+    """
+    found = await asyncio.gather(*(_finding(each, settings, clock) for each in settings.upstreams))
+    exposed = [_exposed_key(each) for each in settings.upstreams]
+    return (*found, *(finding for finding in exposed if finding))
+
+
+async def _finding(
+    own: UpstreamSettings, settings: Settings, clock: Callable[[], float]
+) -> Finding:
+    upstream = build(replace(own, max_connections=1), settings)
+    try:
+        return await upstream.check(own, settings.routing.connect_timeout_seconds, clock)
+    finally:
+        await upstream.close()
+
+
+def _exposed_key(upstream: UpstreamSettings) -> Finding | None:
+    key = upstream.api_key
+    if key is None or key.setting != "api_key_file" or os.name != "posix":
+        return None
+    path = Path(key.source)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & 0o077:
+        return None
+    message = f"{path} can be read by other users of this machine"
+    return warn(f"upstream {upstream.name}", message, f"chmod 600 {path}")
+
+
+_DAY_SECONDS = 86400
+_SOON_DAYS = 14
+
+
+def tls_finding(server: ServerSettings, now: float) -> Finding:
+    """Return whether the certificate can be used, and for how long; `now` is Unix time."""
+    if server.tls_certificate is None or server.tls_key is None:
+        return ok("tls", "not configured: plain HTTP is served")
+    try:
+        certificate = read_certificate(server.tls_certificate, server.tls_key)
+    except CertificateError as error:
+        return fail("tls", error.message, error.advice)
+    names = ", ".join(certificate.names) or "no name"
+    days = int((certificate.expires_at - now) // _DAY_SECONDS)
+    message = f"{server.tls_certificate} is for {names}, valid for {days} more days"
+    if days < _SOON_DAYS:
+        return warn("tls", message, "renew it")
+    return ok("tls", message)
+
+
+def address_finding(server: ServerSettings) -> Finding:
+    """Report who can reach the gateway, and whether the traffic is encrypted."""
+    where = f"{server.host}:{server.port}"
+    if server.is_loopback:
+        return ok("address", f"{where} is reached from this machine only")
+    if server.has_tls:
+        return ok("address", f"others can reach {where}, with TLS")
+    if server.trusted_proxies:
+        return ok("address", f"others can reach {where}; TLS is left to the trusted proxies")
+    return warn(
+        "address",
+        f"others can reach {where}, without TLS: keys and content travel in the clear",
+        "set server.tls_certificate and server.tls_key, or listen on 127.0.0.1 behind a proxy "
+        "that has TLS",
+    )
+
+
+def proxies_finding(server: ServerSettings) -> Finding:
+    """Report the proxies that are trusted for the client's address."""
+    networks = [ipaddress.ip_network(text, strict=False) for text in server.trusted_proxies]
+    everybody = [str(network) for network in networks if network.prefixlen == 0]
+    if everybody:
+        return warn(
+            "proxies",
+            f"{everybody[0]} is everybody: each client can claim any address, which voids the "
+            "limits per address and the address lists of keys",
+            "name the addresses of your proxies alone in server.trusted_proxies",
+        )
+    if networks:
+        return ok("proxies", f"X-Forwarded-For is believed from {', '.join(map(str, networks))}")
+    return ok(
+        "proxies",
+        "none: the address of a client is that of its connection (behind a proxy, name that in "
+        "server.trusted_proxies)",
+    )
 
 
 def configuration_findings(error: SettingsError) -> tuple[Finding, ...]:
