@@ -32,7 +32,7 @@ from apertis.gateway.upstreams.contract import (
     UpstreamTimeouts,
     redirect_target,
 )
-from apertis.gateway.upstreams.outcome import Fault, Outcome, outcome_of_fault
+from apertis.gateway.upstreams.outcome import OK, Fault, Outcome, outcome_of_fault
 from apertis.models import Headers
 from apertis.sansio.outcome import retry_after
 from apertis.sansio.sse import begins_events
@@ -248,7 +248,7 @@ class Forwarder:
                 except asyncio.CancelledError:
                     self._report(target, Outcome.LEFT)
                     raise
-                if outcome is Outcome.OK and result is not None:
+                if outcome is OK and result is not None:
                     attempts.commit()
                     return result
                 if result is not None:
@@ -289,10 +289,10 @@ class Forwarder:
             self._report(target, Outcome.MALFORMED)
             return Outcome.MALFORMED, None
         headers = passed_down(progress, answer)
-        outcome = Outcome.OK
+        outcome = OK
         if answer.status != 200:
             outcome = upstream.outcome_of_status(answer.status)
-        is_good = outcome is Outcome.OK
+        is_good = outcome is OK
         if is_good and progress.streamed and not _is_stream(headers):
             answer = begun = _Begun(answer)
             if await begun.is_stream():
@@ -312,7 +312,7 @@ class Forwarder:
             self._report(target, outcome)
             return outcome, None
         reading = None
-        if outcome is Outcome.OK:
+        if outcome is OK:
             reading = read_message(body)
             if reading.use is None and not body.lstrip().startswith(b"{"):
                 self._report(target, Outcome.MALFORMED)
@@ -360,7 +360,7 @@ class Forwarder:
 
     def _report(self, target: Target, outcome: Outcome, headers: RawHeaders = _NO_HEADERS) -> None:
         now, wait = self._wall_clock(), None
-        if headers and outcome is not Outcome.OK:
+        if headers and outcome is not OK:
             wait = retry_after(Headers(headers), now)
         self._router.report(target, outcome, now, wait)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from apertis.gateway.routing.affinity import AffinityTable
 from apertis.gateway.routing.breaker import Breaker, BreakerState, Cause
 from apertis.gateway.routing.targets import Group, Names, Route
-from apertis.gateway.upstreams.outcome import Outcome
+from apertis.gateway.upstreams.outcome import OK, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -140,7 +140,7 @@ class Router:
         `retry_after` is in seconds, as the upstream said it.
         """
         breaker = self._breakers[target.upstream]
-        if outcome is Outcome.OK and breaker.cause is None and not breaker.failures:
+        if outcome is OK and breaker.cause is None and not breaker.failures:
             return
         breaker.report(outcome, now)
         if outcome in _RESTS:

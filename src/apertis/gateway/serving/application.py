@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from time import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -78,6 +78,9 @@ _OPEN = frozenset(
 )
 _WITH_JSON = frozenset({Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.BATCHES, Endpoint.ADMIN})
 _ADMIN_ONLY = frozenset({Endpoint.METRICS})
+# Asked of each request: a member of an enumeration is looked up anew wherever it is named.
+_MESSAGES: Final = Endpoint.MESSAGES
+_ADMIN: Final = Endpoint.ADMIN
 
 
 class Application:
@@ -215,7 +218,7 @@ class Application:
             else:
                 send_refusal(progress, access_denied(), exchange)
             return
-        if endpoint is Endpoint.ADMIN:
+        if endpoint is _ADMIN:
             if key.record.admin:
                 await self._administered(progress, facts, key, request, exchange)
             else:
@@ -238,7 +241,7 @@ class Application:
             # From here on nobody but the client wants what is done.
             exchange.ends_with_client = True
             answer: WholeAnswer | StreamedAnswer | LineAnswer | Refusal
-            if endpoint is Endpoint.MESSAGES:
+            if endpoint is _MESSAGES:
                 answer = await pipeline.messages(progress, key, read)
             elif endpoint is Endpoint.COUNT_TOKENS:
                 answer = await pipeline.count_tokens(progress, key, read)

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 _MAX_VALUES = 4_000
 
 
+NOTHING = -1
+"""What stands for null in rows for SQLite, where nothing else is negative.
+
+Its driver looks for an adapter of each None and of each truth value, at twenty times the cost of
+any other value.
+"""
+
+
 class BulkInsert:
     """A statement that inserts rows, given as tuples in the order of the table's columns.
 
@@ -36,10 +44,11 @@ class BulkInsert:
         self._tail = _addition(table, sums) if sums else ""
         row = f"({', '.join(f'${number}' for number in range(1, self._width + 1))})"
         self._numbered = self._head + row + self._tail
-        self._unnumbered = f"({', '.join('?' * self._width)})"
+        marks = (f"nullif(?, {NOTHING})" if column.nullable else "?" for column in table.columns)
+        self._unnumbered = f"({', '.join(marks)})"
 
     def run(self, connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-        """Insert the rows as a part of the connection's transaction."""
+        """Insert the rows as a part of the connection's transaction; with SQLite see `NOTHING`."""
         if not rows:
             return
         if connection.dialect.name != "sqlite":
@@ -77,6 +86,7 @@ _SESSIONS = BulkInsert(usage_sessions, SUMS)
 _KEYS = BulkInsert(key_usage, ("used_units",))
 
 _Row = tuple[Any, ...]
+_NULLS = (None, NOTHING)
 
 # How to take what is needed from a row of `usage`.
 _PLACES = {column.name: place for place, column in enumerate(usage.columns)}
@@ -101,7 +111,10 @@ def book(connection: Connection, records: Iterable[UsageRecord]) -> list[UsageRe
         distinct.setdefault(record.request_id, record)
     for request_id in _known(connection, list(distinct)):
         del distinct[request_id]
-    rows = [_row(record) for record in distinct.values()]
+    if connection.dialect.name == "sqlite":
+        rows = [_row(record, NOTHING, int) for record in distinct.values()]
+    else:
+        rows = [_row(record, None, bool) for record in distinct.values()]
     _RECORDS.run(connection, rows)
     _add_up(connection, rows)
     return list(distinct.values())
@@ -119,7 +132,8 @@ def _known(connection: Connection, request_ids: Sequence[str]) -> list[str]:
     return known
 
 
-def _row(record: UsageRecord) -> _Row:
+def _row(record: UsageRecord, nothing: int | None, flag: type[int]) -> _Row:
+    """Return the row of a record, with `nothing` for null and truth values as `flag` makes them."""
     counts = counts_of(record.tokens)
     if max(counts) > _MOST:
         counts = tuple(min(count, _MOST) for count in counts)
@@ -130,28 +144,28 @@ def _row(record: UsageRecord) -> _Row:
         record.kind,
         _text(record.model),
         _text(record.requested_model),
-        _text(record.upstream),
+        nothing if record.upstream is None else _text(record.upstream),
         record.status,
-        _text(record.code),
+        nothing if record.code is None else _text(record.code),
         *counts,
         min(record.cost_units, _MOST),
-        record.estimated,
-        record.cached,
-        record.streamed,
-        record.interrupted,
-        _text(record.session),
-        _text(record.agent),
-        _text(record.request_class),
-        _text_of(record.upstream_request_id),
-        record.first_byte_ms,
+        flag(record.estimated),
+        flag(record.cached),
+        flag(record.streamed),
+        flag(record.interrupted),
+        nothing if record.session is None else _text(record.session),
+        nothing if record.agent is None else _text(record.agent),
+        nothing if record.request_class is None else _text(record.request_class),
+        nothing if record.upstream_request_id is None else _text_of(record.upstream_request_id),
+        nothing if record.first_byte_ms is None else record.first_byte_ms,
         record.total_ms,
-        _text(record.bill_to),
+        nothing if record.bill_to is None else _text(record.bill_to),
     )
 
 
-def _text_of(text: str | None) -> str | None:
+def _text_of(text: str) -> str:
     # PostgreSQL keeps no NUL, and no index takes a text of any length.
-    if text is not None and (len(text) > _LONGEST or "\0" in text):
+    if len(text) > _LONGEST or "\0" in text:
         return text[:_LONGEST].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return text
 
@@ -181,7 +195,7 @@ def _sums_by_session(rows: Iterable[_Row]) -> dict[_Row, list[int]]:
     named: dict[_Row, list[int]] = {}
     for group, sums in groups.items():
         # What is kept of a flag is a number, of a dimension that is not there an empty text.
-        dimensions = tuple("" if value is None else value for value in group)
+        dimensions = tuple("" if value in _NULLS else value for value in group)
         _add(named, dimensions, [int(number) for number in sums])
     return named
 

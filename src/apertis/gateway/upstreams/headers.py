@@ -85,7 +85,7 @@ def request_head(
             lines = headers.passed_up = passed_up(headers)
     else:
         lines = passed_up(headers)
-    if b"\r\n" + default[: default.find(b":") + 1] not in lines:
+    if lines.find(b"\r\n" + default[: default.find(b":") + 1]) < 0:
         lines += default
     framing = b"content-length: %d\r\n" % length if length or method in _WITH_BODY else b""
     return b"".join((request_line(method, target), own, framing, lines[2:], b"\r\n"))
@@ -102,7 +102,7 @@ def passed_up(headers: Sequence[Header]) -> bytes:
             named = True
     lines = b"".join(parts)
     number = len(parts) // 4 + 1
-    if named or lines.count(b"\n") != number or lines.count(b"\r") != number or b"\0" in lines:
+    if named or lines.count(b"\n") != number or lines.count(b"\r") != number or 0 in lines:
         # Nobody but an attacker, or a client with a defect, gets here.
         kept = [b"%b: %b\r\n" % header for header in _unnamed(headers) if _is_sound(*header)]
         lines = b"\r\n" + b"".join(kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 
 class Fault(enum.Enum):
@@ -54,6 +55,9 @@ class Outcome(enum.Enum):
     LEFT = enum.auto()
     """The caller left before anything was known."""
 
+
+# Python looks a member up anew wherever it is named: that costs far more than to compare it.
+OK: Final = Outcome.OK
 
 _OF_STATUS = {
     401: Outcome.BAD_KEY,
