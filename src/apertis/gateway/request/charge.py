@@ -272,14 +272,6 @@ class Ledger:
 class Charge:
     """A request's reservation. It is settled exactly once; further calls change nothing."""
 
-    # Whether the response leaves as a whole, right after it was settled.
-    is_whole = False
-    # The stream of a response that was given up before anything of it was handed out.
-    seen: StreamReader | None = None
-    # What counts in the limit of tokens a minute until the real number is known.
-    reservation: Reservation | None = None
-    _settled = False
-
     def __init__(
         self,
         ledger: Ledger,
@@ -301,6 +293,13 @@ class Charge:
         self._free = free
         # All that the reservation was made for.
         self._models = models
+        self._settled = False
+        # Whether the response leaves as a whole, right after it was settled.
+        self.is_whole = False
+        # The stream of a response that was given up before anything of it was handed out.
+        self.seen: StreamReader | None = None
+        # What counts in the limit of tokens a minute until the real number is known.
+        self.reservation: Reservation | None = None
 
     @property
     def held(self) -> Held | None:

@@ -100,40 +100,38 @@ class Used(msgspec.Struct, frozen=True):
 NOTHING_USED = Used()
 
 
-class Progress:
+class Progress(msgspec.Struct, eq=False):
     """The progress of a request. Only this room assigns it; others report what happened.
 
     It is there at every end: a caller may leave, and a server may stop, wherever a request is.
     """
 
+    context: RequestContext
     key: Key | None = None
     standing: LimitStatus | None = None
     kind: str | None = None
-    requested_model = ""
-    model = ""
-    streamed = False
-    cached = False
+    requested_model: str = ""
+    model: str = ""
+    streamed: bool = False
+    cached: bool = False
     # Who is billed, where it is somebody else.
     bill_to: str | None = None
-    upstream = ""
+    upstream: str = ""
     upstream_request_id: str | None = None
-    attempts = 0
+    attempts: int = 0
     fallback_reason: str | None = None
-    used = NOTHING_USED
-    status = 0
+    used: Used = NOTHING_USED
+    status: int = 0
     code: str | None = None
     # Why an upstream failed, for the log alone: it names the upstream's address.
     reason: str | None = None
-    interrupted = False
-    head_sent = False
+    interrupted: bool = False
+    head_sent: bool = False
     # Whether the response is an error of the gateway's own.
-    is_refused = False
+    is_refused: bool = False
     # Monotonic moments: the request was sent on, the first byte of its response left.
     sent: float | None = None
     first_byte: float | None = None
-
-    def __init__(self, context: RequestContext) -> None:
-        self.context = context
 
     @property
     def cost_dollars(self) -> float:

@@ -75,18 +75,6 @@ class RouteAttempts:
     is asked for, where they are known by now. Times are Unix seconds.
     """
 
-    # What is being tried, and why the model that was asked for was given up.
-    target: Target | None = None
-    reason: FallbackReason | None = None
-    # The time by which the first content must have come for the model to keep its turn. None when
-    # no other model is left: then the gateway's own timeouts hold alone.
-    deadline: float | None = None
-    _targets: tuple[Target, ...] = ()
-    _tried: tuple[Target, ...] = ()
-    _retried = False
-    _committed = False
-    _sent = 0.0
-
     def __init__(
         self,
         model: str,
@@ -96,6 +84,17 @@ class RouteAttempts:
         first: tuple[Target, ...] | None = None,
     ) -> None:
         self.asked = self.model = model
+        # What is being tried, and why the model that was asked for was given up.
+        self.target: Target | None = None
+        self.reason: FallbackReason | None = None
+        # The time by which the first content must have come for the model to keep its turn. None
+        # when no other model is left: then the gateway's own timeouts hold alone.
+        self.deadline: float | None = None
+        self._targets: tuple[Target, ...] = ()
+        self._tried: tuple[Target, ...] = ()
+        self._retried = False
+        self._committed = False
+        self._sent = 0.0
         self._plan = plan
         self._targets_of = targets_of
         self._first = first

@@ -35,6 +35,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 
 from apertis.gateway.errors import (
@@ -162,38 +163,36 @@ class Connections:
             self.on_idle()
 
 
-class ClientExchange:
+class ClientExchange(msgspec.Struct, eq=False):
     """One request of a connection and its response.
 
     `task` is who answers. With `ends_with_client` that task is canceled when the client leaves.
     """
 
+    _protocol: HttpProtocol
+    head: RequestHead
+    # Of its body, where it was said.
+    length: int | None
+    method: str
+    # The address at the other end of the connection; empty where it has none.
+    peer: str
+    keep_alive: bool
+    _expects_continue: bool
     task: asyncio.Task[None] | None = None
-    ends_with_client = False
+    ends_with_client: bool = False
     # Whether the client left before its response was complete.
-    is_lost = False
+    is_lost: bool = False
     # Whether the response has its head, and all of it; and whether all of that was written.
-    started = False
-    ended = False
-    is_written = False
+    started: bool = False
+    ended: bool = False
+    is_written: bool = False
     # Whether all of the body came, and how much of it was not taken.
-    is_whole = False
-    received_bytes = 0
+    is_whole: bool = False
+    received_bytes: int = 0
     waiter: asyncio.Future[None] | None = None
-    _max_unasked = _MAX_UNASKED_BYTES
-    _chunked = False
-
-    def __init__(self, protocol: HttpProtocol, head: RequestHead, length: int | None) -> None:
-        self._protocol = protocol
-        self.head = head
-        # Of its body, where it was said.
-        self.length = length
-        self.method = head.method
-        # The address at the other end of the connection; empty where it has none.
-        self.peer = protocol.peer[0]
-        self.keep_alive = head.keep_alive
-        self._pieces: list[bytes] = []
-        self._expects_continue = head.expects_continue
+    _pieces: list[bytes] = []
+    _max_unasked: int = _MAX_UNASKED_BYTES
+    _chunked: bool = False
 
     @property
     def connection(self) -> dict[str, Any]:
@@ -519,7 +518,7 @@ class HttpProtocol(asyncio.Protocol):
         self._framed = None
         self._within_message = True
         self._missing = length
-        self._begin(ClientExchange(self, head, length))
+        self._begin(head, length)
         return self._rest_of_body(data) if data else data
 
     def _rest_of_body(self, data: bytes) -> bytes:
@@ -620,10 +619,18 @@ class HttpProtocol(asyncio.Protocol):
         # Trailers are no headers: what a request says is said before its body.
         self._headers = []
         # One that repeats is rejected by the parser, and so is what is no number.
-        self._begin(ClientExchange(self, head, None if length is None else int(length)))
+        self._begin(head, None if length is None else int(length))
 
-    def _begin(self, exchange: ClientExchange) -> None:
-        self._newest = exchange
+    def _begin(self, head: RequestHead, length: int | None) -> None:
+        exchange = self._newest = ClientExchange(
+            self,
+            head,
+            length,
+            head.method,
+            self.peer[0],
+            head.keep_alive,
+            head.expects_continue,
+        )
         if self._active is None or self._active.ended:
             self._start(exchange)
             return
