@@ -71,7 +71,7 @@ TOOLS = st.fixed_dictionaries({"name": st.text(max_size=3), "input_schema": st.j
 
 
 def seen(prompt: Prompt) -> tuple[object, ...]:
-    return tuple(getattr(prompt, name) for name in Prompt.__annotations__)
+    return tuple(getattr(prompt, name) for name in Prompt.__annotations__ if name != "text_bytes")
 
 
 @given(st.lists(BLOCKS, max_size=4), st.lists(TOOLS, max_size=2), st.booleans())

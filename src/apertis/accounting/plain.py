@@ -26,11 +26,11 @@ class PlainBody(msgspec.Struct, frozen=True, gc=False):
     schema: bool
 
 
-class _Asked:
+class _Asked(msgspec.Struct):
     """Cache control found in the objects of a body."""
 
-    cached = False
-    hour = False
+    cached: bool = False
+    hour: bool = False
 
 
 # Of the body that is decoded now: an object knows no more than itself when it is made.

@@ -107,9 +107,10 @@ _NAMES = frozenset(
 _READ_INSIDE = ("system", "cache_control", "content", "source")
 
 
-class Prompt:
+class Prompt(msgspec.Struct):
     """The contents of a body, as far as they change the price."""
 
+    text_bytes: int
     images: int = 0
     pdfs: int = 0
     pdf_bytes: int = 0
@@ -122,9 +123,6 @@ class Prompt:
     fast: bool = False
     us_only: bool = False
     features: frozenset[str] = frozenset()
-
-    def __init__(self, size: int) -> None:
-        self.text_bytes = size
 
     def largest(self) -> int:
         """Return the most tokens that it comes to."""

@@ -260,7 +260,7 @@ def _hold(
     threads: bool,
 ) -> int:
     own = prices.get(request.model, ())
-    thread, chain, _ = request.asked
+    thread, chain = request.asked.thread, request.asked.chain
     attempts: tuple[Attempt, ...] = ()
     if chain is not None:
         attempts = tuple(

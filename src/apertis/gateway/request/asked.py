@@ -66,7 +66,7 @@ class Chain(NamedTuple):
         return b"".join((*pieces, self.raw[position:])) if pieces else None
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True):
     """All of it; nearly always nothing."""
 
     thread: Thread | None = None

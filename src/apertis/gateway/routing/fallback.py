@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 from urllib.parse import quote
 
+import msgspec
+
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_value
 from apertis.gateway.upstreams.outcome import Outcome
 from apertis.models.json import json_or_none
@@ -49,7 +51,7 @@ class FallbackDefaults(NamedTuple):
     enabled: bool | None = None
 
 
-class FallbackPlan(NamedTuple):
+class FallbackPlan(msgspec.Struct, frozen=True):
     """The models that stand in, in their order; none when fallback is off."""
 
     models: tuple[str, ...] = ()
@@ -65,7 +67,8 @@ class FallbackPlan(NamedTuple):
         """
         if not self.models:
             return self
-        return self._replace(models=tuple(model for model in self.models if usable(model)))
+        models = tuple(model for model in self.models if usable(model))
+        return msgspec.structs.replace(self, models=models)
 
 
 NO_FALLBACK: Final = FallbackPlan()

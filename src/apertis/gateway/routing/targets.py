@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from apertis.gateway.config import ModelSettings, UpstreamSettings
 
 
-class Target(NamedTuple):
+class Target(msgspec.Struct, frozen=True):
     """An upstream, and the name of the model there."""
 
     upstream: str
@@ -24,7 +26,7 @@ class Target(NamedTuple):
 _DOT_IN_NUMBER = re.compile(r"(?<=\d)\.(?=\d)")
 
 
-class Route(NamedTuple):
+class Route(msgspec.Struct, frozen=True):
     """One of the upstreams of a model."""
 
     target: Target
@@ -34,7 +36,7 @@ class Route(NamedTuple):
     weight: int
 
 
-class Group(NamedTuple):
+class Group(msgspec.Struct, frozen=True):
     """All upstreams of a model, lowest rank first."""
 
     id: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from time import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -375,7 +375,7 @@ _MAX_ID_LENGTH = 128
 _NO_PAGE: PageHeaders = ()
 
 
-class _Facts(NamedTuple):
+class _Facts(msgspec.Struct, frozen=True):
     """Facts that follow from a request's head alone, found once for all with the same one."""
 
     resolved: Resolved | Refusal

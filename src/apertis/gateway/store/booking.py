@@ -114,7 +114,7 @@ def book(connection: Connection, records: Iterable[UsageRecord]) -> list[UsageRe
     if connection.dialect.name == "sqlite":
         rows = [_row(record, NOTHING, int) for record in distinct.values()]
     else:
-        rows = [_row(record, None, bool) for record in distinct.values()]
+        rows = [_row(record) for record in distinct.values()]
     _RECORDS.run(connection, rows)
     _add_up(connection, rows)
     return list(distinct.values())
@@ -132,7 +132,7 @@ def _known(connection: Connection, request_ids: Sequence[str]) -> list[str]:
     return known
 
 
-def _row(record: UsageRecord, nothing: int | None, flag: type[int]) -> _Row:
+def _row(record: UsageRecord, nothing: int | None = None, flag: type[int] = bool) -> _Row:
     """Return the row of a record, with `nothing` for null and truth values as `flag` makes them."""
     counts = counts_of(record.tokens)
     if max(counts) > _MOST:
