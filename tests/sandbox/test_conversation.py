@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apertis.sandbox.conversation import (
+from apertis.sandbox.validation import (
     breakpoint_problems,
     conversation_problems,
     version_problems,

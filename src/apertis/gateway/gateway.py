@@ -32,7 +32,7 @@ from apertis.gateway.serving.endpoints import Endpoint
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.held_directory import directory_trouble, identity
 from apertis.gateway.store.journal import Journal
-from apertis.gateway.store.key_watch import KeyWatch
+from apertis.gateway.store.keys import KeyWatch
 from apertis.gateway.store.mover import Mover
 from apertis.gateway.store.records import LockLostError, StoreUnavailableError
 from apertis.gateway.upstreams.contract import UpstreamTimeouts

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from apertis.accounting.prices import Price, PriceTable, cost_units
 from apertis.accounting.tokens import Tokens
 from apertis.gateway.batches.money import BatchBooks, hold_units
-from apertis.gateway.batches.results import LineResult
+from apertis.gateway.batches.results_stream import LineResult
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.request.charge import Prices

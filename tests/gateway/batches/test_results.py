@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apertis.gateway.batches.results import LineFraming, LineResult, read_results
+from apertis.gateway.batches.results_stream import LineFraming, LineResult, read_results
 
 MESSAGE = b'{"id":"msg_1","usage":{"input_tokens":1}}'
 
@@ -26,7 +26,7 @@ def test_whole_lines_come_out_and_nothing_is_lost(chunks: list[bytes], tail: byt
 
 
 def test_a_line_without_an_end_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apertis.gateway.batches.results.MAX_LINE_BYTES", 100)
+    monkeypatch.setattr("apertis.gateway.batches.results_stream.MAX_LINE_BYTES", 100)
     framing = LineFraming()
     framing.feed(b"x" * 90 + b"\n" + b"y" * 100)
     assert not framing.overflowed

@@ -19,7 +19,7 @@ from apertis.gateway.upstreams.outcome import Fault
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apertis.gateway.batches.results import LineResult
+    from apertis.gateway.batches.results_stream import LineResult
     from apertis.gateway.errors import Refusal
 
 LINES = b"".join(b'{"custom_id":"%d","result":{"type":"canceled"}}\n' % n for n in range(8))

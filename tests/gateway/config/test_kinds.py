@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.gateway.config import read_settings
-from apertis.gateway.config.quantities import MONEY, MONEY_STEP
+from apertis.gateway.config.kinds import MONEY, MONEY_STEP
 from apertis.gateway.config.read import read
 from apertis.gateway.config.reader import SettingsError
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apertis.gateway.config.kinds import UnfitError
-from apertis.gateway.config.quantities import (
+from apertis.gateway.config.kinds import (
     MONEY,
     MONEY_STEP,
     NUMBER,
     RATE_LIMIT,
+    UnfitError,
     duration,
     size,
     whole,

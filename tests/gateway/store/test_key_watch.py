@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.observe.log import Log
-from apertis.gateway.store import key_watch
-from apertis.gateway.store.key_watch import KeyWatch
+from apertis.gateway.store import keys as key_watch
+from apertis.gateway.store.keys import KeyWatch
 from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:

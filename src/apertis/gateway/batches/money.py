@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from apertis.accounting.estimate import Attempt, Held
     from apertis.accounting.prices import Price
     from apertis.accounting.tokens import Tokens
-    from apertis.gateway.batches.results import LineResult
+    from apertis.gateway.batches.results_stream import LineResult
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.request.charge import Prices
     from apertis.gateway.store.batches import StoredBatches

@@ -3,22 +3,96 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
-from apertis.gateway.batches.results import LineFraming, read_results
 from apertis.gateway.errors import Refusal, service_unavailable, upstream_error, upstream_timeout
 from apertis.gateway.serving.answers import CutAnswer
 from apertis.gateway.store.records import StoreUnavailableError, UnknownBatchError
 from apertis.gateway.upstreams.contract import UpstreamFailure
 from apertis.gateway.upstreams.outcome import Fault
+from apertis.models.json import json_or_none, with_sound_text
+from apertis.sansio.slices import slices
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from apertis.gateway.batches.results import LineResult
     from apertis.gateway.upstreams.contract import UpstreamAnswer
 
-    Settle = Callable[[Iterable[LineResult]], Awaitable[None]]
+# Larger than any answer of the API.
+MAX_LINE_BYTES = 64 * 2**20
+
+
+class LineFraming:
+    """A cutter of chunks into whole lines; each byte is copied a fixed number of times."""
+
+    __slots__ = ("_parts", "_size")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    @property
+    def overflowed(self) -> bool:
+        """True if a line has no end within the maximum length."""
+        return self._size > MAX_LINE_BYTES
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Give the whole lines that there are now, each with its line feed; b"" for none."""
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            self._parts.append(chunk)
+            self._size += len(chunk)
+            return b""
+        whole = b"".join((*self._parts, chunk[:end]))
+        self._parts = [chunk[end:]]
+        self._size = len(chunk) - end
+        return whole
+
+    def rest(self) -> bytes:
+        """Give what stands behind the last line feed, at the end of the body."""
+        rest = b"".join(self._parts)
+        self._parts, self._size = [], 0
+        return rest
+
+
+class LineResult(NamedTuple):
+    """The result of one request of the batch."""
+
+    custom_id: str
+    message: bytes | None
+    """The response of the model: b"" where it cannot be read, None where nothing was used."""
+
+
+_NOTHING = (b"", b"null")
+# Where a line is truncated, its beginning still says whose it is.
+_ID = re.compile(rb'[ \t\r]*+\{[ \t\r]*+"custom_id"[ \t\r]*+:[ \t\r]*+("(?:[^"\\]|\\.)*+")')
+
+
+def read_results(lines: bytes) -> list[LineResult]:
+    """Read whole lines, except those that do not even say which request they are about.
+
+    What has a message was answered and is paid for, whatever its type is called: `errored`,
+    `canceled` and `expired` have none.
+    """
+    read = (_read(line) for line in lines.split(b"\n") if line)
+    return [result for result in read if result is not None]
+
+
+def _read(line: bytes) -> LineResult | None:
+    found = slices(line, ("custom_id", "result"))
+    if found is None:
+        beginning = _ID.match(line)
+        found = {} if beginning is None else {"custom_id": beginning[1]}
+    custom_id = json_or_none(with_sound_text(found.get("custom_id", b"")), str)
+    if custom_id is None:
+        return None
+    result = slices(found.get("result", b""), ("message",))
+    if result is None:
+        return LineResult(custom_id, b"")
+    message = result.get("message", b"")
+    return LineResult(custom_id, None if message in _NOTHING else message)
+
 
 # Lines that come at once are booked at once: a transaction costs more than many lines.
 _ENOUGH_BYTES = 256 * 1024
@@ -43,7 +117,10 @@ class BookedLines:
     )
 
     def __init__(
-        self, answer: UpstreamAnswer, settle: Settle, on_end: Callable[[], Awaitable[None]]
+        self,
+        answer: UpstreamAnswer,
+        settle: Callable[[Iterable[LineResult]], Awaitable[None]],
+        on_end: Callable[[], Awaitable[None]],
     ) -> None:
         self._answer = answer
         self._settle = settle

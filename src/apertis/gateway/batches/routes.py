@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from apertis.gateway.batches.money import Booked
-    from apertis.gateway.batches.results import LineResult
+    from apertis.gateway.batches.results_stream import LineResult
     from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.request.context import Progress
     from apertis.gateway.store.batches import StoredBatches

@@ -16,15 +16,20 @@ from apertis.gateway.config.kinds import (
     BASE_URL,
     DATABASE_URL,
     FLAG,
+    MONEY,
     NETWORK,
+    NUMBER,
+    RATE_LIMIT,
     WEB_ORIGIN,
     Kind,
     choice,
+    duration,
     location,
     names,
+    size,
     text,
+    whole,
 )
-from apertis.gateway.config.quantities import MONEY, NUMBER, RATE_LIMIT, duration, size, whole
 from apertis.limiting.rates import Rate
 from apertis.sansio.request import is_loopback
 

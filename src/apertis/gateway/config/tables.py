@@ -9,9 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from apertis.accounting.prices import OF_INPUT
-from apertis.gateway.config.kinds import UnfitError, location
+from apertis.gateway.config.kinds import MONEY_STEP, UnfitError, location
 from apertis.gateway.config.origin import Named, Origin, RawSetting
-from apertis.gateway.config.quantities import MONEY_STEP
 from apertis.gateway.config.settings import (
     ANTHROPIC_URL,
     UPSTREAM_KINDS,
