@@ -14,6 +14,7 @@ from apertis.gateway.upstreams.contract import UpstreamFailure, UpstreamRequest,
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+    from apertis.gateway.request.stream import Relay
 
 T = TypeVar("T")
 
@@ -31,6 +32,20 @@ class Heard:
 
     def header(self, name: bytes) -> bytes | None:
         return dict(self.headers).get(name)
+
+
+async def relayed(relay: Relay, *, takes_all: bool = True) -> bytes:
+    """What a client gets of a stream; without `takes_all` it is full after each block."""
+    received = [await relay.first()]
+
+    def write(block: bytes) -> bool:
+        received.append(block)
+        return takes_all
+
+    while not await relay.pass_on(write):
+        pass
+    relay.close()
+    return b"".join(received)
 
 
 class Asker:

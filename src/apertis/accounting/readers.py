@@ -93,8 +93,9 @@ class StreamReader:
     begun, so that the caller has seen content. `stopped`: `message_stop` came. `error_type`: the
     type of an error event. `malformed`: what was against the protocol, in words without content;
     `sound_bytes` is then how much of the last block came before that. Nothing is taken behind the
-    first of these three. So facts do not depend on how events are grouped into blocks, but for
-    `ends_block`: nothing but comments and pings stood behind `message_stop`.
+    first of these three: there the reader `is_over`. So facts do not depend on how events are
+    grouped into blocks, but for `ends_block`: nothing but comments and pings stood behind
+    `message_stop`.
     """
 
     __slots__ = (
@@ -105,7 +106,6 @@ class StreamReader:
         "_hop_deltas",
         "_hops",
         "_open",
-        "_over",
         "_prefix",
         "_prefix_index",
         "_serving",
@@ -115,6 +115,7 @@ class StreamReader:
         "ends_block",
         "error_type",
         "id",
+        "is_over",
         "malformed",
         "model",
         "sound_bytes",
@@ -134,7 +135,7 @@ class StreamReader:
         self.ends_block = False
         self.deltas = 0
         self._bytes = 0
-        self._over = False
+        self.is_over = False
         self._counts = UsageCounts()
         self._final = False
         self._started = False
@@ -151,7 +152,7 @@ class StreamReader:
 
     def feed(self, block: bytes) -> None:
         """Take whole events: the block ends in a blank line. Lines may end in LF, CR LF or CR."""
-        if self._over:
+        if self.is_over:
             return
         events = split_events(block)
         for place, event in enumerate(events):
@@ -164,7 +165,7 @@ class StreamReader:
                     continue
             if event:
                 self._read(event)
-                if self._over:
+                if self.is_over:
                     if self.malformed is not None:
                         self.sound_bytes = start_of_event(block, place)
                     elif self.stopped:
@@ -249,7 +250,7 @@ class StreamReader:
             )
             return
         self._handle(kind, decoded)
-        if kind == "content_block_delta" and not self._over:
+        if kind == "content_block_delta" and not self.is_over:
             self._learn(event, decoded.index)
 
     def _handle(self, kind: str, event: _Event) -> None:
@@ -265,13 +266,13 @@ class StreamReader:
             case "message_delta":
                 self._on_message_delta(event)
             case "message_stop":
-                self.stopped = self._over = True
+                self.stopped = self.is_over = True
             case _:
                 self._on_error(event)
 
     def _damaged(self, reason: str) -> None:
         self.malformed = reason
-        self._over = True
+        self.is_over = True
 
     def _learn(self, event: bytes, index: int | None) -> None:
         found = _PIECE.search(event)
@@ -345,7 +346,7 @@ class StreamReader:
     def _on_error(self, event: _Event) -> None:
         type_ = event.error.type if isinstance(event.error, _Error) else None
         self.error_type = (type_ or "api_error")[:_MAX_TYPE_LENGTH]
-        self._over = True
+        self.is_over = True
 
 
 def _says_something(event: bytes) -> bool:

@@ -9,6 +9,8 @@ from apertis.sansio.http1 import Http1Connection
 from apertis.sansio.outcome import Failure, broken, too_late
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apertis.sansio.proxy import Proxy
     from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
@@ -22,7 +24,10 @@ LARGE_REQUEST_BYTES = 16 * 1024
 class Connection(asyncio.Protocol):
     """A connected transport and what is known of it. Failures come back as values.
 
-    One reader at a time waits in `wait`; it is woken by bytes, by the end, or by a deadline.
+    One reader at a time waits in `wait`; it is woken by bytes, by the end, or by a deadline. While
+    there is a `sink`, bytes of the body wake nobody: they are given to it in the turn in which they
+    come, and the deadline starts again. A sink that returns False is forgotten, and the reader
+    woken. The last bytes, and those before a failure, are the reader's to give to it.
     """
 
     __slots__ = (
@@ -32,12 +37,14 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_lost",
         "_paused",
+        "_seconds",
         "_timer",
         "_transport",
         "_waiter",
         "closed",
         "http",
         "idle_since",
+        "sink",
         "used",
         "where",
     )
@@ -48,11 +55,13 @@ class Connection(asyncio.Protocol):
         self.used = False
         self.closed = False
         self.idle_since = 0.0
+        self.sink: Callable[[bytes], bool] | None = None
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
+        self._seconds = 0.0
         self._late = False
         self._lost: Failure | None = None
         self._paused = False
@@ -66,7 +75,23 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Receive bytes."""
-        self.http.receive(data)
+        http = self.http
+        http.receive(data)
+        sink = self.sink
+        if sink is not None and not (http.complete or http.failure):
+            try:
+                wants_more = not http.body or sink(http.take_body())
+            except Exception as error:
+                self.sink = None
+                if self._waiter is None or self._waiter.done():
+                    raise
+                self._waiter.set_exception(error)
+                return
+            if wants_more:
+                if self._seconds:
+                    self._deadline = self._loop.time() + self._seconds
+                return
+            self.sink = None
         self._buffered += len(data)
         if self._buffered > HIGH_WATER_BYTES and not self._paused:
             self._pause()
@@ -143,6 +168,7 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._resume()
         waiter = self._waiter = self._loop.create_future()
+        self._seconds = seconds or 0.0
         self._limit(seconds)
         try:
             await waiter

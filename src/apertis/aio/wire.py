@@ -106,17 +106,52 @@ class WireAnswer:
             if data:
                 return data
 
-    async def _more(self, connection: Connection, idle: float | None) -> Failure | None:
+    async def pour(self, take: Callable[[bytes], bool]) -> bool | Failure:
+        """Give each piece of the body to `take`, in the turn of the loop in which it comes.
+
+        True at the regular end, False as soon as `take` returns False; what comes then waits for
+        who reads on. A total deadline of the limits is not kept.
+        """
+        connection = self._connection
+        if connection is None:
+            return self._failure or True
+        http = connection.http
+        connection.sink = take
         try:
-            failure = await connection.wait(idle, "idle", self._limits)
-        except BaseException:
-            self._failure = GIVEN_UP
-            self.hang_up()
-            raise
+            while True:
+                data = http.take_body()
+                if http.complete:
+                    self._connection = None
+                    self._pool.release(connection, reusable=http.reusable)
+                    return not data or take(data)
+                if data and not take(data):
+                    return False
+                failure = await self._wait(connection, self._limits.idle)
+                if connection.sink is None:
+                    return False
+                if failure is not None:
+                    data = http.take_body()
+                    self._fail(failure)
+                    return failure if not data or take(data) else False
+        finally:
+            connection.sink = None
+
+    async def _more(self, connection: Connection, idle: float | None) -> Failure | None:
+        failure = await self._wait(connection, idle)
         if failure is not None:
-            self._failure = failure
-            self.hang_up()
+            self._fail(failure)
         return failure
+
+    async def _wait(self, connection: Connection, idle: float | None) -> Failure | None:
+        try:
+            return await connection.wait(idle, "idle", self._limits)
+        except BaseException:
+            self._fail(GIVEN_UP)
+            raise
+
+    def _fail(self, failure: Failure) -> None:
+        self._failure = failure
+        self.hang_up()
 
     def whole(self) -> bytes | None:
         """Return the rest of the body if all of it is here already; None where it must be read."""
@@ -171,6 +206,11 @@ class WholeAnswer(msgspec.Struct):
     async def read(self) -> bytes | Failure:
         """Return the body, and b"" behind it."""
         return self.whole()
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool | Failure:
+        """Give the body to `take`, and return what that returns; True behind it."""
+        body = self.whole()
+        return not body or take(body)
 
     def whole(self) -> bytes:
         """Return the body, and b"" behind it."""

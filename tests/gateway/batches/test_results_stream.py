@@ -17,7 +17,7 @@ from apertis.gateway.upstreams.contract import UpstreamFailure
 from apertis.gateway.upstreams.outcome import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from apertis.gateway.batches.results_stream import LineResult
     from apertis.gateway.errors import Refusal
@@ -43,6 +43,9 @@ class Answer:
         if isinstance(self.pieces[0], UpstreamFailure):
             return self.pieces[0]
         return self.pieces.pop(0)
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool | UpstreamFailure:
+        raise NotImplementedError
 
     def whole(self) -> bytes | None:
         return None

@@ -28,6 +28,7 @@ from apertis.testing import (
     sse_head,
     sse_response,
 )
+from tests.kit.asking import relayed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -82,13 +83,9 @@ def ask(
         )
         step = attempts.start(time.time())
         answer = await forwarder.send(progress, message, attempts, step, None)
-        blocks: list[bytes] = []
-        if isinstance(answer, StreamedAnswer):
-            while block := await answer.relay.next():
-                blocks.append(block)
-            answer.relay.close()
+        stream = await relayed(answer.relay) if isinstance(answer, StreamedAnswer) else b""
         await upstream.close()
-        return answer, attempts, b"".join(blocks)
+        return answer, attempts, stream
 
     with ScriptedServer(script) as server:
         return asyncio.run(run(server.base_url))

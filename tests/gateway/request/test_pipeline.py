@@ -21,6 +21,7 @@ from apertis.gateway.request.forward import StreamedAnswer, WholeAnswer
 from apertis.gateway.request.threads import Threads
 from apertis.gateway.upstreams.contract import Request
 from apertis.gateway.upstreams.sandbox import SandboxUpstream
+from tests.kit.asking import relayed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,9 +118,7 @@ class Desk:
         async def run() -> WholeAnswer | StreamedAnswer | Refusal:
             answer = await self.pipeline.messages(self.progress, self.key, self.request(**fields))
             if isinstance(answer, StreamedAnswer):
-                while await answer.relay.next():
-                    pass
-                answer.relay.close()
+                await relayed(answer.relay)
             return answer
 
         return asyncio.run(run())

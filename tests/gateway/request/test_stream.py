@@ -19,9 +19,10 @@ from apertis.gateway.request.charge import Charge, Ledger, Prices
 from apertis.gateway.request.context import Progress, RequestContext
 from apertis.gateway.request.stream import Relay
 from apertis.gateway.upstreams.outcome import Outcome, outcome_of_error
+from tests.kit.asking import relayed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from apertis.accounting.record import UsageRecord
 
@@ -45,6 +46,11 @@ class Chatter:
     async def read(self) -> bytes:
         self.said += len(COMMENT)
         return COMMENT
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        while take(await self.read()):
+            pass
+        return False
 
     def whole(self) -> bytes | None:
         return None
@@ -72,6 +78,9 @@ class Pieces:
 
     async def read(self) -> bytes:
         return next((piece for piece in self._pieces if piece), b"")
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        return all(take(piece) for piece in self._pieces if piece)
 
     def whole(self) -> bytes | None:
         return None
@@ -106,13 +115,15 @@ KEY = KeyRecord(
 ASKED = b'{"model":"claude-opus-4-5","max_tokens":500,"messages":[{"role":"user","content":"hi"}]}'
 
 
-def passed(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes]:
+def passed(pieces: Iterable[bytes], *, takes_all: bool = True) -> tuple[UsageRecord, bytes]:
     """What is booked of a stream that comes in these pieces, and what its caller gets."""
-    record, received, _ = passed_and_logged(pieces)
+    record, received, _ = passed_and_logged(pieces, takes_all=takes_all)
     return record, received
 
 
-def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str | None]:
+def passed_and_logged(
+    pieces: Iterable[bytes], *, takes_all: bool = True
+) -> tuple[UsageRecord, bytes, str | None]:
     """The same, and the reason that the log has."""
     books = Books()
     ledger = Ledger(
@@ -135,11 +146,7 @@ def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str 
             charge.settle()
             return b""
         relay.committed()
-        received = b""
-        while block := await relay.next():
-            received += block
-        relay.close()
-        return received
+        return await relayed(relay, takes_all=takes_all)
 
     body = peek(ASKED, needs_max_tokens=True)
     assert isinstance(body, Body)
@@ -150,8 +157,8 @@ def passed_and_logged(pieces: Iterable[bytes]) -> tuple[UsageRecord, bytes, str 
     return record, received, progress.reason
 
 
-def booked(pieces: Iterable[bytes]) -> tuple[Any, ...]:
-    record = passed(pieces)[0]
+def booked(pieces: Iterable[bytes], *, takes_all: bool = True) -> tuple[Any, ...]:
+    record = passed(pieces, takes_all=takes_all)[0]
     return record.model, record.tokens, record.cost_units, record.estimated
 
 
@@ -206,15 +213,33 @@ STREAMS = {
 ENDS = [b"\n", b"\r\n", b"\r"]
 
 
-@given(st.sampled_from(sorted(STREAMS)), st.sampled_from(ENDS), st.data())
+@given(st.sampled_from(sorted(STREAMS)), st.sampled_from(ENDS), st.booleans(), st.data())
 @settings(max_examples=300, deadline=None)
 def test_a_stream_is_booked_alike_however_its_bytes_fall_into_pieces(
-    name: str, end: bytes, data: st.DataObject
+    name: str, end: bytes, takes_all: bool, data: st.DataObject
 ) -> None:
     stream = b"".join(STREAMS[name]).replace(b"\n", end)
     places = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
     pieces = [stream[a:b] for a, b in zip([0, *places], [*places, None], strict=True)]
-    assert booked(pieces) == booked([stream])
+    assert booked(pieces, takes_all=takes_all) == booked([stream])
+
+
+@given(st.sampled_from(["whole", "half a pair", "cut off", "an error"]), st.booleans(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_client_gets_the_same_bytes_however_they_fall_into_pieces(
+    name: str, takes_all: bool, data: st.DataObject
+) -> None:
+    events = STREAMS[name]
+    if name == "an error":
+        # Nothing is promised of what stands behind it.
+        events = events[: events.index(ERROR) + 1]
+    stream = b"".join(events)
+    places = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
+    pieces = [stream[a:b] for a, b in zip([0, *places], [*places, None], strict=True)]
+    received = passed(pieces, takes_all=takes_all)[1]
+    assert received.startswith(stream)
+    ending = received.removeprefix(stream)
+    assert ending.startswith(b"event: error\n") if name == "cut off" else not ending
 
 
 @pytest.mark.parametrize("end", ENDS)

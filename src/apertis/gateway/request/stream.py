@@ -4,17 +4,19 @@ The bytes are copied, never rebuilt. A reader beside them takes the usage, and t
 stream came to its end. One that is truncated ends in an `error` event; what was used is booked
 before the last bytes are handed out, however the stream ends.
 
-Theory of operation. What one event costs is `next`: it reads what came (`UpstreamAnswer.read`),
-cuts it behind its last whole event (`EventFraming.feed`: usually it is whole already, and passes as
-it is), shows it to the reader (`StreamReader.feed`: a piece of text is known by its first bytes,
-and only counted), and gives it out. No task is made, and nothing is copied.
+Theory of operation. What one event costs is `_pass`: the upstream's connection gives it what came,
+in the turn of the event loop in which it came (`UpstreamAnswer.pour`). It cuts that behind its last
+whole event (`EventFraming.feed`: usually it is whole already, and passes as it is), shows it to the
+reader (`StreamReader.feed`: a piece of text is known by its first bytes, and only counted), and
+writes it to the client. No task wakes, and nothing is copied; the task that runs the stream waits
+for its end, or for a client that is full: then `_pass` says that it wants no more for now.
 
 A stream has three times. Before it is handed out, `begin` or `hold` read its first events, within a
 time: `begin` so that a fault at the start can still be an error with a status, `hold` up to the
 first content, while another target could answer instead. What they read waits in `_ready`; a read
-that was not over in time waits in `_pending`. Then `next` gives one block after the other. Behind
-the end of the message, `_tail` gives what may follow. `_finish` books it, once, at the first of:
-the end of the message, an `error` event, a fault, the caller's leaving (`close`).
+that was not over in time waits in `_pending`. `first` gives it, and `pass_on` writes the rest.
+Behind the end of the message, `_tail` gives what may follow. `_finish` books it, once, at the first
+of: the end of the message, an `error` event, a fault, the caller's leaving (`close`).
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ _MAX_HELD_BYTES = 2**20
 
 
 class Relay:
-    """One stream. `begin` until it may be handed out, then `next` until b"", and always `close`."""
+    """One stream: `begin` until it may be handed out, `first`, `pass_on` to its end, `close`."""
 
     __slots__ = (
         "_answer",
@@ -60,6 +62,7 @@ class Relay:
         "_pending",
         "_progress",
         "_ready",
+        "_write",
         "reader",
     )
 
@@ -86,6 +89,7 @@ class Relay:
         self._broken: Refusal | None = None
         self._failed = Outcome.MALFORMED
         self._ended = False
+        self._write: Callable[[bytes], bool] = _nowhere
 
     async def hold(self, patience_seconds: float | None) -> Outcome:
         """Read up to the first content, keeping what came; nothing of it was handed out yet.
@@ -108,7 +112,7 @@ class Relay:
             if isinstance(block, Refusal):
                 return self._outcome()
             if not block:
-                self._broken = _cut()
+                self._broken = _truncated()
                 return Outcome.MALFORMED
             self._ready.append(block)
             held += len(block)
@@ -129,7 +133,7 @@ class Relay:
         if isinstance(block, Refusal):
             return self._outcome()
         if not block:
-            self._broken = _cut()
+            self._broken = _truncated()
             return Outcome.MALFORMED
         self._ready.append(block)
         return Outcome.OK
@@ -156,65 +160,105 @@ class Relay:
             return self._ended
         return self._ended or self.reader.stopped or self.reader.error_type is not None
 
-    async def next(self) -> bytes:
-        """Give the next whole events, b"" at the end. Nothing is left unbooked by then."""
+    async def first(self) -> bytes:
+        """Give the first whole events; `committed` comes before they leave."""
         if self._ready:
             block = b"".join(self._ready)
             self._ready.clear()
-        elif self._ended:
-            return b""
-        elif self._broken is not None:
-            block = self._given(self._broken)
-        elif self._pending is not None:
-            block_or_refusal = await self._pending
-            self._pending = None
-            block = self._given(block_or_refusal)
-        elif self.reader.stopped or self.reader.error_type:
-            block = await self._tail()
-        else:
-            block = self._given(await self._pull())
-        if self._copy is not None:
-            self._copy(block)
-        reader = self.reader
-        if reader.stopped or reader.error_type:
-            self._finish()
-        return block
+            return self._noted(block)
+        if self._broken is not None:
+            return self._given(self._broken)
+        pending = self._pending
+        found = await (self._pull() if pending is None else pending)
+        self._pending = None
+        return self._given(found)
+
+    async def pass_on(self, write: Callable[[bytes], bool]) -> bool:
+        """Give what follows to `write` as it comes; False once that returns False, True at the end.
+
+        Nothing is left unbooked at the end.
+        """
+        self._write = write
+        while not self._ended:
+            if self._broken is not None:
+                block = self._given(self._broken)
+            elif self.reader.is_over:
+                block = self._noted(await self._tail())
+            else:
+                ended = await self._answer.pour(self._pass)
+                if ended is False:
+                    if self._broken is None and not self.reader.is_over:
+                        return False
+                    continue
+                block = self._given(self._end_of_body(ended))
+            if block and not write(block):
+                return self._ended
+        return True
+
+    def _pass(self, chunk: bytes) -> bool:
+        """Hand out what came, up to its last whole event; False if there is more to do."""
+        block = self._cut(chunk)
+        if not block:
+            return True
+        if isinstance(block, Refusal):
+            return False
+        is_over = self.reader.is_over
+        if is_over or self._copy is not None:
+            self._noted(block)
+        return self._write(block) and not is_over
 
     def _given(self, block: bytes | Refusal) -> bytes:
         if isinstance(block, bytes) and block:
-            return block
+            return self._noted(block)
         self._ended = True
         if block == b"":
             # The regular end of the body, and no end of the message in it.
-            self._broken = _cut()
-        refusal = self._broken or _cut()
+            self._broken = _truncated()
+        refusal = self._broken or _truncated()
         self._progress.code = refusal.code
         self._finish()
         return refusal.event(self._progress.context.id)
 
+    def _noted(self, block: bytes) -> bytes:
+        """Copy what is handed out next, and book what it ends."""
+        if self._copy is not None:
+            self._copy(block)
+        if self.reader.stopped or self.reader.error_type:
+            self._finish()
+        return block
+
     async def _pull(self) -> bytes | Refusal:
         """Read whole events; b"" at the end of the body, the refusal when it is truncated."""
-        framing, reader = self._framing, self.reader
         while True:
             chunk = await self._answer.read()
-            if isinstance(chunk, UpstreamFailure):
-                self._progress.reason = chunk.reason
-                self._broken = _refusal_of(chunk)
-                self._failed = outcome_of_fault(chunk.kind)
-                return self._broken
-            if not chunk:
-                return self._unterminated()
-            try:
-                block = framing.feed(chunk)
-            except EventTooLargeError:
-                self._broken = upstream_error("its stream has an event without an end")
-                return self._broken
+            if isinstance(chunk, UpstreamFailure) or not chunk:
+                return self._end_of_body(chunk)
+            block = self._cut(chunk)
             if block:
-                begun = reader.content_started
-                reader.feed(block)
-                if reader.malformed is None:
-                    return block
+                return block
+
+    def _cut(self, chunk: bytes) -> bytes | Refusal:
+        """Read what came, and give it up to its last whole event; b"" while there is none."""
+        reader = self.reader
+        begun = reader.content_started
+        try:
+            block = self._framing.feed(chunk)
+        except EventTooLargeError:
+            self._broken = upstream_error("its stream has an event without an end")
+            return self._broken
+        if block:
+            reader.feed(block)
+            if reader.malformed is not None:
                 return self._before_fault(block, begun, reader.malformed)
+        return block
+
+    def _end_of_body(self, ended: UpstreamFailure | bytes | bool) -> bytes | Refusal:
+        if not isinstance(ended, UpstreamFailure):
+            return self._unterminated()
+        self._progress.reason = ended.reason
+        self._broken = _refusal_of(ended)
+        self._failed = outcome_of_fault(ended.kind)
+        return self._broken
 
     def _before_fault(self, block: bytes, begun: bool, reason: str) -> bytes | Refusal:
         """Give what came in one piece with a fault, and before it, if there is content by then.
@@ -335,7 +379,11 @@ class Relay:
         self._answer.close()
 
 
-def _cut() -> Refusal:
+def _nowhere(block: bytes) -> bool:  # noqa: ARG001
+    return False
+
+
+def _truncated() -> Refusal:
     return upstream_error("its stream ended before the end of the message")
 
 

@@ -21,9 +21,6 @@ STOPPING = service_unavailable("The gateway is being stopped")
 """Error for a request that takes longer than a stop waits."""
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
-# A burst lets other requests run now and then; sending alone does not yield.
-_BLOCKS_PER_TURN = 32
-
 
 def own_lines(progress: Progress) -> bytes:
     """Write the lines of a head in which the gateway speaks for itself; the head is sent next."""
@@ -74,19 +71,13 @@ async def send_stream(
     try:
         progress.answers(answer.status)
         connection.start(answer.status, answer.headers, own_lines(progress))
-        block = await relay.next()
+        block = await relay.first()
         relay.committed()
         progress.answers(answer.status, clock())
-        sent = 0
-        while block:
-            connection.write(block)
-            if connection.is_full:
-                await connection.drain()
-            watched.last = clock()
-            sent += 1
-            if sent % _BLOCKS_PER_TURN == 0:
-                await asyncio.sleep(0)
-            block = await relay.next()
+        has_room = connection.write(block)
+        while not (has_room and await relay.pass_on(connection.write)):
+            await connection.drain()
+            has_room = True
         connection.end()
     except asyncio.CancelledError:
         # The server stops, unless it is the client that left.
@@ -101,10 +92,12 @@ async def send_stream(
 
 
 class _Watched:
-    __slots__ = ("connection", "last")
+    __slots__ = ("connection", "last", "pieces")
 
     def __init__(self, connection: ClientExchange, now: float) -> None:
         self.connection = connection
+        # How many pieces had been written when somebody looked, and since when it is no more.
+        self.pieces = connection.pieces
         self.last = now
 
 
@@ -135,10 +128,13 @@ class Pings:
             await asyncio.sleep(min(1.0, self.silence_seconds / 4))
             now = self._clock()
             for watched in self._streams:
-                # A client that does not read gets no pings: it has enough to read.
-                if now - watched.last >= self.silence_seconds and not watched.connection.is_full:
-                    watched.connection.write(PING)
-                    watched.last = now
+                connection = watched.connection
+                if connection.pieces == watched.pieces:
+                    # A client that does not read gets no pings: it has enough to read.
+                    if now - watched.last < self.silence_seconds or connection.is_full:
+                        continue
+                    connection.write(PING)
+                watched.pieces, watched.last = connection.pieces, now
 
 
 class CutAnswer(ConnectionError):

@@ -186,6 +186,8 @@ class ClientExchange(msgspec.Struct, eq=False):
     started: bool = False
     ended: bool = False
     is_written: bool = False
+    # How many pieces of a body were written.
+    pieces: int = 0
     # Whether all of the body came, and how much of it was not taken.
     is_whole: bool = False
     received_bytes: int = 0
@@ -317,13 +319,16 @@ class ClientExchange(msgspec.Struct, eq=False):
         self._protocol.connections.hand_out()
         self._protocol.transport.write(self._head(status, headers, own))
 
-    def write(self, data: bytes) -> None:
-        """Write a piece of its body."""
+    def write(self, data: bytes) -> bool:
+        """Write a piece of its body; False if the client reads more slowly than that comes."""
         if self.is_lost or self.ended or not data or self.method == "HEAD":
-            return
+            return True
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._protocol.transport.write(data)
+        protocol = self._protocol
+        protocol.transport.write(data)
+        self.pieces += 1
+        return not protocol.write_paused
 
     def end(self) -> None:
         """Write the end of its body."""

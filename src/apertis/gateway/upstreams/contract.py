@@ -130,6 +130,13 @@ class UpstreamAnswer(Protocol):
         """Give the next bytes of the body at the moment they come, b"" at its regular end."""
         ...
 
+    async def pour(self, take: Callable[[bytes], bool]) -> bool | UpstreamFailure:
+        """Give each piece of the body to `take` at the moment it comes, until it returns False.
+
+        True at the regular end of the body, False when `take` wants no more for now.
+        """
+        ...
+
     def whole(self) -> bytes | None:
         """Give the rest of the body if all of it is here already; None when it must be read."""
         ...

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from apertis.sandbox import Reply, Step
 
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"cookie", b"proxy-authorization"})
+# A burst lets other requests run now and then; steps without pauses do not yield.
+_PIECES_PER_TURN = 32
 _CUT = "the sandbox cut the connection, as it was asked to"
 
 
@@ -62,6 +64,19 @@ class SandboxAnswer:
                 return found
             self._failure = found
         return self._failure
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool | UpstreamFailure:
+        """Give each piece of the body to `take`, until it returns False; True at the end."""
+        given = 0
+        while data := await self.read():
+            if isinstance(data, UpstreamFailure):
+                return data
+            if not take(data):
+                return False
+            given += 1
+            if given % _PIECES_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return True
 
     def whole(self) -> bytes | None:
         """Read the rest of the body like any other."""
