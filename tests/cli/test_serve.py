@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import platform
 import re
 import signal
 import socket
@@ -253,3 +254,24 @@ def test_a_damaged_store_is_one_line(tmp_path: Path) -> None:
     (line,) = refused("--data", str(tmp_path))
     assert str(tmp_path / "apertis.sqlite3") in line
     assert "damaged" in line
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_the_memory_of_large_bodies_is_not_taken_from_the_system_for_each() -> None:
+    program = """
+import resource
+from apertis.cli.serve import _settle_memory
+_settle_memory()
+pieces = [bytes(100_000)] * 4
+def serve():
+    bodies = [b"".join(pieces) for _ in range(8)]
+for _ in range(3): serve()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100): serve()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    # 800 bodies of 98 pages each.
+    assert int(run.stdout) < 800

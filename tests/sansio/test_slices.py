@@ -244,6 +244,26 @@ def test_the_bound_is_exact(document: dict[str, Any]) -> None:
         assert Bounds(values=count - 1).excess(data) == f"at most {count - 1} values"
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            [b'"%b"' % (b"[," * 9_000), b"[]", b"[[],[]]", b"0", b'{"":[]}', b"[[[[]]]]"]
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(1, 3_000),
+)
+@settings(max_examples=30)
+def test_a_bound_is_exact_wherever_the_structure_is_dense(kinds: list[bytes], times: int) -> None:
+    data = b"[%b]" % b",".join(
+        kind for kind in kinds for _ in range(2 if kind.startswith(b'"') else times)
+    )
+    count = 1 + len(reference(data).translate(None, b"]}"))
+    assert Bounds(count, count).excess(data) is None
+    assert Bounds(count - 1, count).excess(data) == f"at most {count - 1} values"
+
+
 @given(st.dictionaries(TEXT, VALUES, min_size=2, max_size=6))
 def test_the_fields_at_the_top_are_counted_exactly(document: dict[str, Any]) -> None:
     data = json.dumps(document).encode()

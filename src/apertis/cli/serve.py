@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from apertis.gateway.gateway import Gateway
 
 _COLLECT_AFTER_OBJECTS = 20_000
+_LARGEST_FREED_BYTES = 8 * 2**20
 
 _EPILOG = """\b
 Examples:
@@ -113,6 +114,10 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 50)
+    # glibc hands memory back to the system beyond twice the largest block that was ever freed, and
+    # takes it again page by page: for a body of 400 KB that costs more than to read it as JSON.
+    # This block itself is never written to, so it takes no memory.
+    _ = bytes(_LARGEST_FREED_BYTES)
 
 
 def _json_line(url: str, gateway: Gateway) -> str:

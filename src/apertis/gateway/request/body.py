@@ -30,7 +30,8 @@ _KEY = re.compile(
 _MAX_MODEL_LENGTH = 256
 # No API has names near it; one is decoded, folded and compared.
 _MAX_NAME_CHARACTERS = 256
-_CHECKED_BYTES = 2**20
+# Pieces that stay in the cache of a core.
+_CHECKED_BYTES = 64 * 1024
 # What is not longer cannot have too much of anything.
 _FEW_BYTES = min(MAX_FIELDS, MAX_VALUES)
 _MAX_COUNT = 16
