@@ -6,9 +6,8 @@ until there are a hundred of them, and count as `other` from then on; codes of u
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter, defaultdict
-from functools import partial
+from bisect import bisect_right
+from collections import defaultdict
 from operator import add
 from typing import TYPE_CHECKING
 
@@ -40,10 +39,15 @@ class _Histogram:
         self.new: list[float] = []
 
     def sort_in(self) -> None:
-        for place, number in Counter(map(partial(bisect_left, _BOUNDS_SECONDS), self.new)).items():
-            self.counts[place] += number
-        self.total += sum(self.new)
-        self.new.clear()
+        new, before = self.new, 0
+        new.sort()
+        for place, bound in enumerate(_BOUNDS_SECONDS):
+            end = bisect_right(new, bound)
+            self.counts[place] += end - before
+            before = end
+        self.counts[-1] += len(new) - before
+        self.total += sum(new)
+        new.clear()
 
     def buckets(self) -> list[tuple[str, float]]:
         rows: list[tuple[str, float]] = []

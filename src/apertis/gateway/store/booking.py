@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from functools import lru_cache
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from apertis.accounting.tokens import COLUMNS, counts_of
 from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_daily, usage_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
 
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 
 # SQLite takes 32,766 values a statement; a prepared one keeps some 100 bytes for each.
 _MAX_VALUES = 4_000
+# The same for a question of single values.
+_MAX_ASKED = 1024
+
+
+def halves(count: int, most: int) -> Iterator[tuple[int, int]]:
+    """Cut `count` things into pieces whose sizes are powers of two, at most `most`: from, to.
+
+    A statement for any number of rows is prepared anew each time; those of these sizes are kept.
+    """
+    start = 0
+    most = 1 << (most.bit_length() - 1)
+    while start < count:
+        size = min(most, 1 << ((count - start).bit_length() - 1))
+        yield start, start + size
+        start += size
 
 
 NOTHING = -1
@@ -46,6 +61,8 @@ class BulkInsert:
         self._numbered = self._head + row + self._tail
         marks = (f"nullif(?, {NOTHING})" if column.nullable else "?" for column in table.columns)
         self._unnumbered = f"({', '.join(marks)})"
+        # For SQLite, by their number of rows.
+        self._statements: dict[int, str] = {}
 
     def run(self, connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
         """Insert the rows as a part of the connection's transaction; with SQLite see `NOTHING`."""
@@ -57,11 +74,16 @@ class BulkInsert:
             return
         # SQLite's driver gives up the interpreter's lock at every statement and waits to get it
         # back: with a statement a row, a busy event loop would make that seconds.
-        step = _MAX_VALUES // self._width
-        for start in range(0, len(rows), step):
-            part = rows[start : start + step]
-            statement = self._head + ", ".join([self._unnumbered] * len(part)) + self._tail
-            connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
+        for start, end in halves(len(rows), _MAX_VALUES // self._width):
+            values = tuple(chain.from_iterable(rows[start:end]))
+            connection.exec_driver_sql(self._statement(end - start), values)
+
+    def _statement(self, rows: int) -> str:
+        statement = self._statements.get(rows)
+        if statement is None:
+            statement = self._head + ", ".join([self._unnumbered] * rows) + self._tail
+            self._statements[rows] = statement
+        return statement
 
 
 def _addition(table: Table, sums: Sequence[str]) -> str:
@@ -78,8 +100,6 @@ FIRST_FAILURE = 400
 _MOST = 2**50
 _LONGEST = 200
 
-_KNOWN_AT_ONCE = 1000
-
 _RECORDS = BulkInsert(usage)
 _DAILY = BulkInsert(usage_daily, SUMS)
 _SESSIONS = BulkInsert(usage_sessions, SUMS)
@@ -91,14 +111,15 @@ _NULLS = (None, NOTHING)
 # How to take what is needed from a row of `usage`.
 _PLACES = {column.name: place for place, column in enumerate(usage.columns)}
 _AT, _STATUS = _PLACES["at_ms"], _PLACES["status"]
-_COUNTS = slice(_PLACES[next(iter(COLUMNS.values()))], _PLACES["cost_units"] + 1)
 
 
 def _pick(*names: str) -> Callable[[_Row], _Row]:
     return operator.itemgetter(*(_PLACES[name] for name in names))
 
 
-_flags = _pick("cached", "estimated", "interrupted")
+_status = operator.itemgetter(_STATUS)
+# What of a row is added up, behind the number of rows and of failures: see `SUMS`.
+_summed = _pick("cached", "estimated", "interrupted", *COLUMNS.values(), "cost_units")
 _group = _pick("key_id", "model", "kind", "request_class", "upstream", "session", "agent")
 # Of a group with its day in front: what `usage_daily` tells apart.
 _DAILY_WIDTH = len(usage_daily.primary_key)
@@ -123,13 +144,18 @@ def book(connection: Connection, records: Iterable[UsageRecord]) -> list[UsageRe
 def _known(connection: Connection, request_ids: Sequence[str]) -> list[str]:
     known: list[str] = []
     is_sqlite = connection.dialect.name == "sqlite"
-    for start in range(0, len(request_ids), _KNOWN_AT_ONCE):
-        asked = request_ids[start : start + _KNOWN_AT_ONCE]
-        marks = ("?" if is_sqlite else f"${number}" for number in range(1, len(asked) + 1))
-        # Only the values are not ours, and they are not part of the text.
-        text = f"SELECT request_id FROM {usage.name} WHERE request_id IN ({', '.join(marks)})"  # noqa: S608
-        known.extend(connection.exec_driver_sql(text, tuple(asked)).scalars())
+    for start, end in halves(len(request_ids), _MAX_ASKED):
+        statement = _selection(end - start, is_sqlite=is_sqlite)
+        asked = tuple(request_ids[start:end])
+        known.extend(connection.exec_driver_sql(statement, asked).scalars())
     return known
+
+
+@cache
+def _selection(values: int, *, is_sqlite: bool) -> str:
+    marks = ("?" if is_sqlite else f"${number}" for number in range(1, values + 1))
+    # Only the values are not ours, and they are not part of the text.
+    return f"SELECT request_id FROM {usage.name} WHERE request_id IN ({', '.join(marks)})"  # noqa: S608
 
 
 def _row(record: UsageRecord, nothing: int | None = None, flag: type[int] = bool) -> _Row:
@@ -156,22 +182,18 @@ def _row(record: UsageRecord, nothing: int | None = None, flag: type[int] = bool
         nothing if record.session is None else _text(record.session),
         nothing if record.agent is None else _text(record.agent),
         nothing if record.request_class is None else _text(record.request_class),
-        nothing if record.upstream_request_id is None else _text_of(record.upstream_request_id),
+        nothing if record.upstream_request_id is None else _text(record.upstream_request_id),
         nothing if record.first_byte_ms is None else record.first_byte_ms,
         record.total_ms,
         nothing if record.bill_to is None else _text(record.bill_to),
     )
 
 
-def _text_of(text: str) -> str:
+def _text(text: str) -> str:
     # PostgreSQL keeps no NUL, and no index takes a text of any length.
     if len(text) > _LONGEST or "\0" in text:
         return text[:_LONGEST].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return text
-
-
-# The same models, upstreams and sessions come again and again.
-_text = lru_cache(maxsize=1024)(_text_of)
 
 
 def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
@@ -188,15 +210,16 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
 
 
 def _sums_by_session(rows: Iterable[_Row]) -> dict[_Row, list[int]]:
-    groups: dict[_Row, list[int]] = {}
+    groups: dict[_Row, list[_Row]] = {}
     for row in rows:
-        failed = row[_STATUS] >= FIRST_FAILURE
-        _add(groups, (row[_AT] // DAY_MS, *_group(row)), (1, failed, *_flags(row), *row[_COUNTS]))
+        day = row[_AT] // DAY_MS
+        groups.setdefault((day, *_group(row)), []).append(row)
     named: dict[_Row, list[int]] = {}
-    for group, sums in groups.items():
-        # What is kept of a flag is a number, of a dimension that is not there an empty text.
-        dimensions = tuple("" if value in _NULLS else value for value in group)
-        _add(named, dimensions, [int(number) for number in sums])
+    for group, members in groups.items():
+        failed = sum(map(FIRST_FAILURE.__le__, map(_status, members)))
+        sums = [len(members), failed, *map(sum, zip(*map(_summed, members), strict=True))]
+        # A dimension that is not there is kept as an empty text.
+        _add(named, tuple("" if value in _NULLS else value for value in group), sums)
     return named
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _BUSY_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _READERS = 4
-# Those that insert many rows at once are large: with the usual 128, they would fill 40 MB.
-_PREPARED = 16
+# Those that insert many rows at once are large, and come in a few sizes: all of them are kept.
+_PREPARED = 64
 _BEGIN = "apertis_begin"
 _WRITES = "BEGIN IMMEDIATE"
 

@@ -40,8 +40,11 @@ _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
-# Real traffic has a few dozen names; a caller who makes up more pushes out the oldest.
-@lru_cache(maxsize=1024)
+# Real traffic has a few dozen names, and nobody who makes up more fills the memory.
+_MAX_NAMES = 1024
+
+
+@lru_cache(_MAX_NAMES)
 def _passes_up(name: bytes) -> bool:
     lowered = name.lower()
     if lowered in _NEVER_UP or lowered.startswith(_NEVER_UP_PREFIXES):
@@ -49,12 +52,19 @@ def _passes_up(name: bytes) -> bool:
     return _TOKEN.fullmatch(name) is not None
 
 
-@lru_cache(maxsize=1024)
-def _name_down(name: bytes) -> bytes:
-    """Return the name in lower case; nothing for a header that stays here."""
-    lowered = name.lower()
-    stays = lowered in _NEVER_DOWN or lowered.startswith(b"proxy-")
-    return b"" if stays else lowered
+class _NamesDown(dict[bytes, bytes]):
+    """The name in lower case of each header that comes; nothing for one that stays here."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        lowered = name.lower()
+        stays = lowered in _NEVER_DOWN or lowered.startswith(b"proxy-")
+        if len(self) >= _MAX_NAMES:
+            self.clear()
+        found = self[name] = b"" if stays else lowered
+        return found
+
+
+_NAMES_DOWN = _NamesDown()
 
 
 # A target can be as long as a head: few are kept.
@@ -115,12 +125,12 @@ def _is_sound(name: bytes, value: bytes) -> bool:
 
 def passed_down(headers: Sequence[Header]) -> list[Header]:
     """Return the response headers that are passed to the caller, names in lower case."""
-    passed = [(lowered, value) for name, value in headers if (lowered := _name_down(name))]
+    passed = [(lowered, value) for name, value in headers if (lowered := _NAMES_DOWN[name])]
     if len(passed) < len(headers):
         for name, value in headers:
             if name.lower() == b"connection" and value.lower() not in _PLAIN_CONNECTION:
                 lowered_all = [(name.lower(), value) for name, value in headers]
-                return [header for header in _unnamed(lowered_all) if _name_down(header[0])]
+                return [header for header in _unnamed(lowered_all) if _NAMES_DOWN[header[0]]]
     return passed
 
 
