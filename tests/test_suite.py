@@ -20,7 +20,7 @@ gateway/batches/upstream.py
 gateway/config/reader.py
 gateway/finding.py
 gateway/serving/answers.py
-gateway/store/booking.py gateway/store/connections.py gateway/store/records.py
+gateway/store/connections.py gateway/store/records.py
 gateway/upstreams/contract.py gateway/upstreams/messages_api.py
 models/blocks.py models/building.py models/citations.py models/events.py models/model.py
 params/calls.py params/content.py params/options.py params/tools.py
