@@ -294,6 +294,7 @@ def test_only_what_is_optional_is_imported_inside_functions() -> None:
     }
     assert late <= {
         ("", "importlib"),
+        ("spending", "apertis"),
         ("sync", "apertis"),
         ("aio", "apertis"),
         ("models", "jiter"),

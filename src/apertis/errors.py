@@ -48,6 +48,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
     from apertis.models import Message, RequestInfo, Usage, WholeResponse
 
@@ -103,7 +104,14 @@ class MissingAPIKeyError(ConfigurationError):
 
 
 class BudgetExceededError(ApertisError):
-    """A call could cost more than is left of the client's `budget_usd`. Nothing was sent."""
+    """A call could cost more than is left of the client's `budget_usd`. Nothing was sent.
+
+    `left_usd` is what is left, and `most_usd` the most that the call could cost, both a `Decimal`;
+    None where the call has no bound, because a price is not known.
+    """
+
+    left_usd: Decimal | None = None
+    most_usd: Decimal | None = None
 
 
 class RetryableError(ApertisError):

@@ -37,5 +37,4 @@ def test_a_rejected_call_costs_nothing_and_a_broken_one_what_it_told() -> None:
             stream.until_done()
         assert client.spent == Decimal("0.00201")
         assert client.spent.unknown == 1
-        assert client._budget is not None
-        assert client._budget._reserved == 0
+        assert client.spent.reserved == 0

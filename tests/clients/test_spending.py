@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,6 @@ from apertis.spending import Budget
 from apertis.testing import ScriptedServer
 
 if TYPE_CHECKING:
-    from apertis.accounting.spending import Spent
     from apertis.testing import RunningServer
 
 REQUEST: dict[str, Any] = {
@@ -36,14 +37,12 @@ HEAD = b"POST /v1/messages HTTP/1.1\r\n"
 BODY = b'{"model":"claude-sonnet-5-5","max_tokens":1000,"messages":[]}'
 
 
+def pickle_again(value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value))
+
+
 def client_of(service: RunningServer, **given: Any) -> Apertis:
     return Apertis(api_key=service.api_key, base_url=service.base_url, **given)
-
-
-def spent(client: Apertis | AsyncApertis) -> Spent:
-    found = client.spent
-    assert found is not None
-    return found
 
 
 def test_what_was_spent_is_what_the_messages_cost(service: RunningServer) -> None:
@@ -54,8 +53,8 @@ def test_what_was_spent_is_what_the_messages_cost(service: RunningServer) -> Non
         raw = client.messages.with_raw_response.create(**REQUEST)
         total += raw.parse().cost or Decimal(0)
         client.messages.count_tokens(model=REQUEST["model"], messages=REQUEST["messages"])
-        assert spent(client) == total > 0
-        assert (spent(client).calls, spent(client).unknown) == (3, 0)
+        assert client.spent == total > 0
+        assert (client.spent.calls, client.spent.unknown) == (3, 0)
         assert client.with_options(timeout=3).spent == total
         assert client.with_options(budget_usd=2).spent == 0
 
@@ -95,7 +94,7 @@ def test_fallbacks_count_and_must_be_named() -> None:
     plain, more = Budget(1), Budget(1)
     plain.reserve(HEAD, BODY, table)
     more.reserve(HEAD, BODY[:-1] + b',"fallbacks":[{"model":"claude-opus-4-1"}]}', table)
-    assert more._reserved > 2 * plain._reserved
+    assert more.spent().reserved > 2 * plain.spent().reserved
     with pytest.raises(BudgetExceededError, match="may be any model"):
         plain.reserve(HEAD, BODY[:-1] + b',"fallbacks":"default"}', table)
     with pytest.raises(BudgetExceededError, match="'other'"):
@@ -105,29 +104,30 @@ def test_fallbacks_count_and_must_be_named() -> None:
 def test_an_infinite_budget_counts_and_refuses_nothing(service: RunningServer) -> None:
     with client_of(service, budget_usd=float("inf")) as client:
         client.messages.create(**REQUEST)
-        assert spent(client) > 0
-        assert (spent(client).calls, spent(client).unknown) == (1, 0)
+        assert client.spent > 0
+        assert (client.spent.calls, client.spent.unknown) == (1, 0)
 
 
-def test_what_never_left_costs_nothing_and_what_was_given_up_about_its_prompt() -> None:
+def test_what_never_left_costs_nothing_and_what_was_lost_the_most_that_it_could() -> None:
     budget = Budget(1)
-    for failure, calls in ((Failure("refused", unsent=True), 1), (Failure("reset"), 2)):
-        before = budget.spent()
+    for failure, calls in ((Failure("refused", unsent=True), 0), (Failure("reset"), 1)):
         hold = budget.reserve(HEAD, BODY, None)
         assert hold is not None
+        most = budget.spent().reserved
         hold.fail(failure)
-        assert budget._reserved == 0
-        assert budget.spent().calls == calls
-        assert (budget.spent() == before) == failure.unsent
-    assert budget.spent().unknown == 1
+        spent = budget.spent()
+        assert (spent.calls, spent.unknown) == (calls, calls)
+        assert spent.reserved == 0
+        assert spent == calls * most
+        assert spent.known == 0
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(1, 8))
 def test_parallel_calls_cannot_overspend(kinds: list[bool], times: int) -> None:
     first = Budget(1)
     first.reserve(HEAD, BODY, PriceTable())
-    most = first._reserved
-    budget = Budget(Decimal(most * times) / 500_000)
+    most = first.spent().reserved
+    budget = Budget(most * times)
 
     def call(settles: bool) -> bool:
         try:
@@ -137,21 +137,46 @@ def test_parallel_calls_cannot_overspend(kinds: list[bool], times: int) -> None:
         if settles and hold is not None:
             hold.fail(None)
             hold.fail(None)
-            hold.end()
+            hold.end(complete=True)
         return True
 
     with ThreadPoolExecutor(4) as pool:
         sent = sum(pool.map(call, kinds))
-    assert budget._spent + budget._reserved <= most * times
+    spent = budget.spent()
+    assert spent + spent.reserved <= most * times
     assert sent >= min(times, len(kinds))
-    assert budget._calls <= sum(kinds)
+    assert spent.calls <= sum(kinds)
 
 
-@pytest.mark.parametrize("value", [-1, "much", True, float("nan"), []])
+@pytest.mark.parametrize("value", [-1, "much", "$5", True, float("nan"), [], 10**9])
 def test_what_is_no_budget_is_named(value: Any) -> None:
-    with pytest.raises(ConfigurationError, match="budget_usd must be"):
+    with pytest.raises(ConfigurationError, match="budget_usd: expected a number of dollars") as e:
         Apertis(api_key="k", budget_usd=value)
+    assert str(e.value).endswith(f"got {value!r}")
 
 
-def test_nothing_is_counted_without_a_budget() -> None:
-    assert Apertis(api_key="k").spent is None
+def test_a_refusal_has_its_numbers() -> None:
+    budget = Budget("0.02")
+    budget.reserve(HEAD, BODY, None)
+    with pytest.raises(BudgetExceededError) as caught:
+        budget.reserve(HEAD, BODY, None)
+    left, most = caught.value.left_usd, caught.value.most_usd
+    assert left is not None
+    assert most is not None
+    assert 0 < left < most < Decimal("0.02")
+    assert f"${left} of $0.02 is left (${most} is reserved for what is under way)" in str(
+        caught.value
+    )
+    assert f"may cost up to ${most}; lower max_tokens" in str(caught.value)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle_again], ids=str)
+def test_a_sum_is_a_decimal_that_can_be_kept(copied: Any) -> None:
+    budget = Budget(1)
+    budget.reserve(HEAD, BODY, None)
+    spent = copied(budget.spent())
+    assert (spent, spent.calls, spent.unknown, spent.known) == (0, 0, 0, 0)
+    assert spent.left == 1 - spent.reserved
+    assert repr(spent) == "Spent('0', calls=0, unknown=0)"
+    assert f"${spent:.2f}" == "$0.00"
+    assert type(spent + 1) is Decimal

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from apertis.accounting.counts import UsageCounts
 from apertis.accounting.prices import UNITS_PER_DOLLAR, Price, PriceTable, cost_units
 
 if TYPE_CHECKING:
-    from apertis.accounting.tokens import Tokens
-    from apertis.models import Message, Usage
+    from collections.abc import Mapping
 
-_LISTED = PriceTable()
+    from apertis.accounting.tokens import Use
+    from apertis.models import Message
+
+LISTED = PriceTable()
 # Tiers that have list prices; what "priority" costs is in a contract.
-_TIERS = frozenset({None, "standard", "batch"})
-_SPEEDS = frozenset({None, "standard", "fast"})
-_PLACES = frozenset({None, "global", "not_available", "us"})
+_TIERS = frozenset({"standard", "batch"})
+_SPEEDS = frozenset({"standard", "fast"})
+_PLACES = frozenset({"global", "not_available", "us"})
 
 
 def message_cost(
@@ -27,50 +29,72 @@ def message_cost(
     Models that declined before the one that answered, and advisors, are part of it, each at its
     own price. `batch` tells a result of a message batch; by default the message says so itself.
     `prices` are by default those of the client that it came from. Not known is the price of a
-    model that is not in the table, of a tier, speed or place without list prices, and of cache
-    writes that a redeemed fallback credit made cheaper.
+    model that is not in the table, of a tier, speed or place without list prices, of cache writes
+    that a redeemed fallback credit made cheaper, and of counts that are missing.
     """
     usage = message.usage
     if batch is None:
-        batch = "_batch" in message.__dict__ or usage.service_tier == "batch"
+        batch = "_batch" in message.__dict__
     table = prices or table_of(message)
-    if not _is_listed(usage):
+    units = listed_units(usage.to_dict(), message.model, table, batch=batch)
+    return None if units is None else Decimal(units) / UNITS_PER_DOLLAR
+
+
+def listed_units(
+    usage: Mapping[str, Any], model: str, table: PriceTable, *, batch: bool = False
+) -> int | None:
+    """Return what a response's `usage` says that it cost, in units; None where that is not known.
+
+    `model` is that of the response. Not known is what `message_cost` says.
+    """
+    tier = usage.get("service_tier")
+    if not (
+        _is_one(tier, _TIERS)
+        and _is_one(usage.get("speed"), _SPEEDS)
+        and _is_one(usage.get("inference_geo"), _PLACES)
+    ):
         return None
     counts = UsageCounts()
-    counts.update(usage.to_dict())
+    counts.update(usage)
     use = counts.use()
-    credit = usage.fallback_credit
+    credit = usage.get("fallback_credit")
     written = use.tokens.cache_write_5m or use.tokens.cache_write_1h
-    if credit and credit.get("type") != "not_applied" and written:
+    if use.unknown:
+        return None
+    if credit and written and not _is_spared(credit):
         # How much of what was written is billed as read is not told.
         return None
-    units = _units(use.tokens, table.find(use.model or message.model), batch=batch)
-    for other in counts.others():
-        more = _units(other.tokens, table.find(other.model or ""), batch=batch)
-        units = None if units is None or more is None else units + more
-    return None if units is None else Decimal(units) / UNITS_PER_DOLLAR
+    total = 0
+    for one in (use, *counts.others()):
+        units = _units(one, table.find(one.model or (model if one is use else "")), tier, batch)
+        if units is None:
+            return None
+        total += units
+    return total
 
 
 def table_of(message: Message) -> PriceTable:
     """Return the prices of the client that a message came from; else the list prices."""
     info = message.__dict__.get("_response")
     given = message.__dict__.get("_prices") or (info and info.prices)
-    return given or _LISTED
+    return given or LISTED
 
 
-def _is_listed(usage: Usage) -> bool:
-    return (
-        usage.service_tier in _TIERS and usage.speed in _SPEEDS and usage.inference_geo in _PLACES
-    )
+def _is_one(value: object, names: frozenset[str]) -> bool:
+    return value is None or (isinstance(value, str) and value in names)
 
 
-def _units(tokens: Tokens, price: Price | None, *, batch: bool) -> int | None:
+def _is_spared(credit: object) -> bool:
+    return isinstance(credit, dict) and cast("Any", credit).get("type") == "not_applied"
+
+
+def _units(use: Use, price: Price | None, tier: object, batch: bool) -> int | None:
     # A model that has no fast mode has no price for it either.
-    if price is None or (tokens.fast and price.fast_percent == 100):
+    if price is None or (use.tokens.fast and price.fast_percent == 100):
         return None
-    return cost_units(tokens, price, batch)
+    return cost_units(use.tokens, price, batch or tier == "batch")
 
 
 def has_price(model: str, prices: PriceTable | None = None) -> bool:
     """Return whether the table, by default that of list prices, knows what a model costs."""
-    return (prices or _LISTED).find(model) is not None
+    return (prices or LISTED).find(model) is not None

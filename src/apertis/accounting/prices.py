@@ -88,6 +88,15 @@ def price_of_dollars(
     )
 
 
+def batch_price(price: Price) -> Price:
+    """Return what a model costs in a batch.
+
+    Each price is rounded up by itself, so that a bound by their sum is still one.
+    """
+    shares = {name: -(-getattr(price, name) * price.batch_percent // 100) for name in CLASSES}
+    return msgspec.structs.replace(price, **shares)
+
+
 def cost_units(tokens: Tokens, price: Price, batch: bool = False) -> int:
     """Return the cost of a response: one exact sum, rounded up once."""
     sum_: int = sum(map(operator.mul, classes_of(tokens), _prices_of(price)))

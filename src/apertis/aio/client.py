@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from apertis import logs
+from apertis.aio.metered import MeteredTransport
 from apertis.aio.resources import (
     AsyncBeta,
     AsyncMessages,
@@ -23,6 +24,7 @@ from apertis.endpoints.parameters import takes
 from apertis.models import URL, RequestHeaders
 from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
+from apertis.spending import Budget
 from apertis.version import __version__
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from apertis.params import OptionParams, VerbParams
     from apertis.sansio.marks import Omit
     from apertis.sansio.timeouts import Timeout
-    from apertis.spending import Budget
 
 
 class AsyncApertis:
@@ -65,9 +66,9 @@ class AsyncApertis:
         max_connections: How many may be open at once; further calls wait their turn.
         prices: What models cost, in place of the list prices, for `message.cost`: dollars per
             million tokens, `{"model": {"input": 3, "output": 15}}`.
-        budget_usd: Dollars that the client's calls may cost together. Before each the most that it
-            can cost is reserved, and one that could exceed the budget is refused. `float("inf")`
-            counts without a limit; `spent` tells the sum.
+        budget_usd: Dollars that the client's calls may cost together, such as 5 or "0.50". Before
+            each the most that it can cost is reserved, and one that could exceed the budget is
+            refused. `spent` tells the sum, with and without a budget.
         middleware: Functions `(request, call_next)` around each attempt, the outermost first.
     """
 
@@ -111,22 +112,22 @@ class AsyncApertis:
             refuse_options(proxy=proxy, ssl_context=ssl_context, max_connections=max_connections)
             transport = InjectedTransport(http_client)
         around = () if middleware is None else tuple(middleware)
-        self._use(settings, transport, around, _budget(budget_usd))
+        self._use(settings, transport, around, _budget(budget_usd) or Budget())
 
     def _use(
         self,
         settings: ClientSettings,
         transport: Transport,
         middleware: tuple[Any, ...],
-        budget: Budget | None,
+        budget: Budget,
     ) -> None:
         self._budget = budget
         self._connections = transport
-        if budget is not None:
-            from apertis.aio.metered import MeteredTransport
-
+        if budget.limit is None and not middleware:
+            self._sender = Sender(settings, transport, budget)
+        else:
             transport = MeteredTransport(transport, budget, settings.prices)
-        self._sender = Sender(settings, transport)
+            self._sender = Sender(settings, transport)
         if middleware:
             from apertis.aio.middleware import MiddlewareSender
 
@@ -182,12 +183,13 @@ class AsyncApertis:
         self._sender.settings = self._sender.settings.changed(auth_token=value)
 
     @property
-    def spent(self) -> Spent | None:
-        """Dollars that the calls have cost, by the usage that responses and broken streams told.
+    def spent(self) -> Spent:
+        """Dollars that the calls have cost, those of all copies by `with_options` together.
 
-        None without a `budget_usd`: then nothing is counted. A budget may be infinite.
+        A `Decimal` that also knows `calls`, how many of them have an `unknown` cost, the `known`
+        part of the sum, and with a budget what is `reserved` and `left`.
         """
-        return None if self._budget is None else self._budget.spent()
+        return self._budget.spent()
 
     @property
     def max_retries(self) -> int:
@@ -256,7 +258,8 @@ class AsyncApertis:
 
         `default_headers` and `default_query` are added, `set_default_headers` and
         `set_default_query` stand in place of those that were. None changes nothing, but for
-        `timeout`. Copies share a budget; `budget_usd` gives the copy one of its own.
+        `timeout`. Copies share what is `spent` and its budget; `budget_usd` gives the copy a count
+        and a budget of its own.
         """
         given = _settings_of(locals())
         changes = {k: v for k, v in given.items() if v is not None or k == "timeout"}
@@ -331,8 +334,6 @@ class AsyncApertis:
 def _budget(dollars: Any) -> Budget | None:
     if dollars is None or is_absent(dollars):
         return None
-    from apertis.spending import Budget
-
     return Budget(dollars)
 
 

@@ -1,4 +1,4 @@
-"""A transport that keeps what is sent over it within a budget."""
+"""A transport that counts what is sent over it, and keeps it within a budget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from apertis.aio.wire import Answer, Transport
     from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
-    from apertis.spending import Budget, Hold
+    from apertis.spending import BatchCall, Budget, Hold
 
 
 class MeteredTransport:
@@ -48,9 +48,9 @@ class MeteredTransport:
 
 
 class MeteredAnswer:
-    """A response whose cost is settled at its end, however it ends."""
+    """A response that is settled at its end, however it ends."""
 
-    def __init__(self, answer: Answer, hold: Hold) -> None:
+    def __init__(self, answer: Answer, hold: Hold | BatchCall) -> None:
         self.status = answer.status
         self.headers = answer.headers
         self._answer = answer
@@ -62,10 +62,10 @@ class MeteredAnswer:
         try:
             data = await self._answer.read()
         except BaseException:
-            self._hold.end()
+            self._hold.end(complete=False)
             raise
         if isinstance(data, Failure) or not data:
-            self._hold.end()
+            self._hold.end(complete=not data)
         else:
             self._hold.feed(data)
         return data
@@ -75,7 +75,7 @@ class MeteredAnswer:
         data = self._answer.whole()
         if data is not None:
             self._hold.feed(data)
-            self._hold.end()
+            self._hold.end(complete=True)
         return data
 
     async def drain(self) -> None:
@@ -84,7 +84,7 @@ class MeteredAnswer:
 
     async def close(self) -> None:
         """Settle, and give the connection back if the response is whole, else close it."""
-        self._hold.end()
+        self._hold.end(complete=False)
         await self._answer.close()
 
     def interrupt(self) -> None:

@@ -351,7 +351,7 @@ class AsyncRawCalls:
         self, call: Call[Any], make: Callable[[Any], Any] | None = None
     ) -> AsyncAPIResponse[Any]:
         """Return the response of a call, read whole; `make` makes its value of the result."""
-        recorder = Recorder(self._sender.transport)
+        recorder = Recorder(self._sender.metered)
         given: Any = msgspec.structs.replace(call, read=Keep(call))
         whole = await self._sender.over(recorder).send(given)
         if not isinstance(whole, _Whole):
@@ -369,7 +369,7 @@ class AsyncRawCalls:
         self, call: Call[Message], make: Callable[[EventSource], Any]
     ) -> AsyncAPIResponse[Any]:
         """Return the response of a streamed call; `make` makes its value of the events."""
-        recorder = Recorder(self._sender.transport)
+        recorder = Recorder(self._sender.metered)
         source = await self._sender.over(recorder).open(call)
         if not isinstance(source, EventSource):
             raise messages.not_streamed_error(source)
@@ -383,7 +383,7 @@ class AsyncRawCalls:
 
     async def lines(self, call: Call[T]) -> AsyncAPIResponse[AsyncIterator[T]]:
         """Return the response of a call whose body is lines."""
-        recorder = Recorder(self._sender.transport)
+        recorder = Recorder(self._sender.metered)
         lines = await self._sender.over(recorder).lines(call)
         answer = _known(recorder.answer)
         info = recorder.info(lambda: self._sender.settings.secrets_of(call))

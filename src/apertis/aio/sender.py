@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from apertis.aio.metered import MeteredTransport
 from apertis.aio.stream import EventSource
 from apertis.aio.wire import read_all, read_beginning
 from apertis.attempts import RetryState
@@ -11,6 +12,7 @@ from apertis.models import Headers
 from apertis.sansio.lines import LineDecoder, LineTooLargeError
 from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, begins_document, says_events
+from apertis.spending import MAX_ARRIVED, MAX_ARRIVED_BYTES, StreamCount
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,36 +20,64 @@ if TYPE_CHECKING:
     from apertis.aio.wire import Answer, Transport
     from apertis.sansio.call import Call
     from apertis.sansio.settings import ClientSettings
+    from apertis.spending import Budget
 
 T = TypeVar("T")
 
 
 class Sender:
-    """A sender of calls over a transport, by a client's settings."""
+    """A sender of calls over a transport, by a client's settings.
 
-    def __init__(self, settings: ClientSettings, transport: Transport) -> None:
+    With a `budget`, which has no limit then, it counts what its messages cost; what else may cost
+    goes over the `metered` transport. Without one the transport is metered already, if it is to be.
+    """
+
+    def __init__(
+        self, settings: ClientSettings, transport: Transport, budget: Budget | None = None
+    ) -> None:
         self.settings = settings
-        self.transport = transport
+        self.transport = self.metered = transport
+        self.budget = budget
+        if budget is not None:
+            self.metered = MeteredTransport(transport, budget, settings.prices)
 
     def over(self, transport: Transport) -> Sender:
-        """Return a sender by the same settings over another transport."""
+        """Return a sender by the same settings over another transport, which is metered."""
         return Sender(self.settings, transport)
 
     async def send(self, call: Call[T]) -> T:
         """Return the result of a call, or the error that it ended in."""
         attempts = RetryState(call, self.settings)
+        budget = self.budget if call.path == "/v1/messages" else None
+        transport = self.metered if budget is None else self.transport
         while True:
-            answer = await self.transport.open(*attempts.request, attempts.limits)
             outcome: Outcome
-            if isinstance(answer, Failure):
-                outcome = answer
-            elif (body := answer.whole()) is not None:
-                headers = Headers(answer.headers, attempts.secrets)
-                outcome = judged(Response(answer.status, headers, body))
-            else:
-                outcome = judged(await read_all(answer, attempts.secrets))
+            try:
+                answer = await transport.open(*attempts.request, attempts.limits)
+                if isinstance(answer, Failure):
+                    outcome = answer
+                elif (body := answer.whole()) is not None:
+                    headers = Headers(answer.headers, attempts.secrets)
+                    outcome = judged(Response(answer.status, headers, body))
+                else:
+                    outcome = judged(await read_all(answer, attempts.secrets))
+            except BaseException:
+                if budget is not None:
+                    budget.lost(attempts.request[3], self.settings.prices)
+                raise
             if isinstance(outcome, Response) and outcome.ok:
+                if budget is not None:
+                    arrived, sent, came = budget.arrived, attempts.request[3], outcome.body
+                    arrived.append((sent, came, self.settings.prices))
+                    if (
+                        len(arrived) >= MAX_ARRIVED
+                        or len(came) > MAX_ARRIVED_BYTES
+                        or len(sent) > MAX_ARRIVED_BYTES
+                    ):
+                        budget.count()
                 return attempts.result(outcome)
+            if budget is not None:
+                budget.failed(outcome, attempts.request[3], self.settings.prices)
             await self._wait(attempts, outcome)
 
     async def open(self, call: Call[T]) -> EventSource | T:
@@ -56,9 +86,18 @@ class Sender:
         A server that answers with a whole message instead gives the call's result.
         """
         attempts = RetryState(call, self.settings)
+        budget = self.budget if call.path == "/v1/messages" else None
+        transport = self.metered if budget is None else self.transport
         while True:
-            outcome = await self._begin(attempts)
+            try:
+                outcome = await self._begin(attempts, transport)
+            except BaseException:
+                if budget is not None:
+                    budget.lost(attempts.request[3], self.settings.prices)
+                raise
             if isinstance(outcome, EventSource):
+                if budget is not None:
+                    outcome.count = StreamCount(budget, attempts.request[3], self.settings.prices)
                 failure = outcome.reading.failure
                 if failure is None or outcome.reading.begun:
                     return outcome
@@ -67,16 +106,21 @@ class Sender:
                 if delay is None:
                     raise outcome.error()
                 await self.transport.sleep(delay)
-            elif isinstance(outcome, Response) and outcome.ok:
+                continue
+            if isinstance(outcome, Response) and outcome.ok:
+                if budget is not None:
+                    budget.arrived.append((attempts.request[3], outcome.body, self.settings.prices))
+                    budget.count()
                 return attempts.result(outcome)
-            else:
-                await self._wait(attempts, outcome)
+            if budget is not None:
+                budget.failed(outcome, attempts.request[3], self.settings.prices)
+            await self._wait(attempts, outcome)
 
     async def lines(self, call: Call[T]) -> AsyncIterator[T]:
         """Yield the value of each line of a response as it comes; the head is there already."""
         attempts = RetryState(call, self.settings)
         while True:
-            answer = await self.transport.open(*attempts.request, attempts.limits)
+            answer = await self.metered.open(*attempts.request, attempts.limits)
             if isinstance(answer, Failure):
                 await self._wait(attempts, answer)
             elif answer.status == 200:
@@ -86,8 +130,10 @@ class Sender:
             else:
                 await self._wait(attempts, await read_all(answer, attempts.secrets))
 
-    async def _begin(self, attempts: RetryState[Any]) -> EventSource | Outcome:
-        answer = await self.transport.open(*attempts.request, attempts.limits)
+    async def _begin(
+        self, attempts: RetryState[Any], transport: Transport
+    ) -> EventSource | Outcome:
+        answer = await transport.open(*attempts.request, attempts.limits)
         if isinstance(answer, Failure):
             return answer
         if answer.status != 200:

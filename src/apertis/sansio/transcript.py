@@ -114,6 +114,14 @@ class Transcript:
         """True once `message_start` has come."""
         return self._message is not None
 
+    @property
+    def told(self) -> tuple[str, dict[str, Any], bool] | None:
+        """The model, the usage, and whether it is that of the end; None before it has begun."""
+        message = self._message
+        if message is None:
+            return None
+        return message["model"], message.get("usage") or {}, message.get("stop_reason") is not None
+
     def tell(self, events: Iterable[StreamEvent]) -> Iterator[MessageStreamEvent]:
         """Yield the helper's events for these events, one step at a time."""
         for event in events:

@@ -1,5 +1,5 @@
 # Generated from src/apertis/aio/metered.py by tools/generate_sync.py (make format). Do not edit.
-"""A transport that keeps what is sent over it within a budget."""
+"""A transport that counts what is sent over it, and keeps it within a budget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apertis.sansio.outcome import Failure
 if TYPE_CHECKING:
     from apertis.sansio.request import Origin
     from apertis.sansio.timeouts import Limits
-    from apertis.spending import Budget, Hold
+    from apertis.spending import BatchCall, Budget, Hold
     from apertis.sync.wire import Answer, Transport
 
 
@@ -49,9 +49,9 @@ class MeteredTransport:
 
 
 class MeteredAnswer:
-    """A response whose cost is settled at its end, however it ends."""
+    """A response that is settled at its end, however it ends."""
 
-    def __init__(self, answer: Answer, hold: Hold) -> None:
+    def __init__(self, answer: Answer, hold: Hold | BatchCall) -> None:
         self.status = answer.status
         self.headers = answer.headers
         self._answer = answer
@@ -63,10 +63,10 @@ class MeteredAnswer:
         try:
             data = self._answer.read()
         except BaseException:
-            self._hold.end()
+            self._hold.end(complete=False)
             raise
         if isinstance(data, Failure) or not data:
-            self._hold.end()
+            self._hold.end(complete=not data)
         else:
             self._hold.feed(data)
         return data
@@ -76,7 +76,7 @@ class MeteredAnswer:
         data = self._answer.whole()
         if data is not None:
             self._hold.feed(data)
-            self._hold.end()
+            self._hold.end(complete=True)
         return data
 
     def drain(self) -> None:
@@ -85,7 +85,7 @@ class MeteredAnswer:
 
     def close(self) -> None:
         """Settle, and give the connection back if the response is whole, else close it."""
-        self._hold.end()
+        self._hold.end(complete=False)
         self._answer.close()
 
     def interrupt(self) -> None:

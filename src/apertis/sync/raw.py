@@ -347,7 +347,7 @@ class RawCalls:
 
     def send(self, call: Call[Any], make: Callable[[Any], Any] | None = None) -> APIResponse[Any]:
         """Return the response of a call, read whole; `make` makes its value of the result."""
-        recorder = Recorder(self._sender.transport)
+        recorder = Recorder(self._sender.metered)
         given: Any = msgspec.structs.replace(call, read=Keep(call))
         whole = self._sender.over(recorder).send(given)
         if not isinstance(whole, _Whole):
@@ -363,7 +363,7 @@ class RawCalls:
 
     def open(self, call: Call[Message], make: Callable[[EventSource], Any]) -> APIResponse[Any]:
         """Return the response of a streamed call; `make` makes its value of the events."""
-        recorder = Recorder(self._sender.transport)
+        recorder = Recorder(self._sender.metered)
         source = self._sender.over(recorder).open(call)
         if not isinstance(source, EventSource):
             raise messages.not_streamed_error(source)
@@ -377,7 +377,7 @@ class RawCalls:
 
     def lines(self, call: Call[T]) -> APIResponse[Iterator[T]]:
         """Return the response of a call whose body is lines."""
-        recorder = Recorder(self._sender.transport)
+        recorder = Recorder(self._sender.metered)
         lines = self._sender.over(recorder).lines(call)
         answer = _known(recorder.answer)
         info = recorder.info(lambda: self._sender.settings.secrets_of(call))

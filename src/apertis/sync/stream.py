@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from apertis.models import MessageStreamEvent, RawEvent, ResponseInfo, StreamEvent
     from apertis.sansio.reading import EventReading
     from apertis.sansio.request import Origin
+    from apertis.spending import StreamCount
     from apertis.structured.output import OutputFormat
     from apertis.sync.wire import Answer
 
@@ -36,7 +37,7 @@ else:
 class EventSource:
     """A stream's events and the connection that they come over, as one thing to close."""
 
-    __slots__ = ("_answer", "_request", "info", "output", "reading")
+    __slots__ = ("_answer", "_request", "count", "info", "output", "reading")
 
     def __init__(
         self,
@@ -51,6 +52,8 @@ class EventSource:
         self.info = info
         # The type that the answer is to be a value of, where the caller wants one.
         self.output: OutputFormat | None = None
+        # What counts its cost at its end.
+        self.count: StreamCount | None = None
         reading.transcript.response = info
 
     def read_ahead(self, beginning: bytes | Failure | None = None) -> None:
@@ -163,6 +166,9 @@ class EventSource:
 
     def close(self) -> None:
         """Close the connection, or keep it if the response was read to its end."""
+        if self.count is not None:
+            self.count.end(self.reading)
+            self.count = None
         self._answer.close()
 
 

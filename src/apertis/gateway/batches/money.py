@@ -15,9 +15,10 @@ import msgspec
 
 from apertis.accounting.counts import completed
 from apertis.accounting.estimate import Estimate
+from apertis.accounting.prices import batch_price
 from apertis.accounting.readers import read_message
 from apertis.accounting.record import UsageRecord
-from apertis.accounting.tokens import CLASSES, Use
+from apertis.accounting.tokens import Use
 from apertis.gateway.store.records import BatchResult
 
 if TYPE_CHECKING:
@@ -136,16 +137,10 @@ def hold_units(
         # Nothing is to be read for that.
         return 0
     attempts = (
-        attempt._replace(prices=tuple(map(_batch_price, attempt.prices))) for attempt in chain
+        attempt._replace(prices=tuple(map(batch_price, attempt.prices))) for attempt in chain
     )
-    own = tuple(map(_batch_price, prices))
+    own = tuple(map(batch_price, prices))
     return Estimate(params).reservation_units(max_tokens, own, tuple(attempts), held)
-
-
-def _batch_price(price: Price) -> Price:
-    # Each price is rounded up by itself, so that their sum is still a bound.
-    shares = {name: -(-getattr(price, name) * price.batch_percent // 100) for name in CLASSES}
-    return msgspec.structs.replace(price, **shares)
 
 
 def _result(
