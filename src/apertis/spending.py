@@ -1,4 +1,4 @@
-"""The money of a client's calls, shared by its threads, tasks and copies: reserve, then settle once.
+"""The money of a client's calls, shared by threads, tasks and copies: reserve, then settle once.
 
 The arithmetic is `apertis.accounting.spending`, which is loaded when it is first needed: a client
 without a budget only keeps what arrives, and counts it now and then.
