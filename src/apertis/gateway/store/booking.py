@@ -37,7 +37,7 @@ def halves(count: int, most: int) -> Iterator[tuple[int, int]]:
 
 
 NOTHING = -1
-"""What stands for null in rows for SQLite, where nothing else is negative.
+"""The stand-in for null in rows for SQLite, where nothing else is negative.
 
 Its driver looks for an adapter of each None and of each truth value, at twenty times the cost of
 any other value.
