@@ -82,7 +82,7 @@ def exported(package: str) -> list[str]:
 
 
 # What public classes are made of, and users never name.
-HIDDEN = frozenset({"AsyncOpenStream", "OpenStream"})
+HIDDEN = frozenset({"AsyncOpenStream", "Configured", "MessageSoFar", "OpenStream", "ResponseFacts"})
 
 
 def base_name(base: ast.expr) -> str:
@@ -107,9 +107,13 @@ def private_parents(where: str, node: ast.ClassDef) -> Iterator[tuple[str, ast.C
 
 def members(where: str, node: ast.ClassDef) -> Iterator[tuple[ast.stmt, str | None]]:
     """Yield what a class has, with the string below it; that of its private parents first."""
-    for module_name, parent in private_parents(where, node):
-        yield from members(module_name, parent)
     body = list(statements(node.body))
+    own = {member.name for member in body if isinstance(member, Function)}
+    for module_name, parent in private_parents(where, node):
+        for member, text in members(module_name, parent):
+            name = member.name if isinstance(member, Function) else "_"
+            if name not in own and not (parent.name in HIDDEN and name.startswith("_")):
+                yield member, text
     for place, member in enumerate(body):
         after = body[place + 1] if place + 1 < len(body) else None
         below = after.value if isinstance(after, ast.Expr) else None

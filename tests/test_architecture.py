@@ -102,6 +102,7 @@ LAYERS = {
     "tools": {"errors", "models", "sansio", "logs", "progress", "structured"},
     "tls": {"errors", "sansio"},
     "logs": {"errors", "models", "sansio"},
+    "configured": {"models", "sansio", "spending"},
     "attempts": {"errors", "models", "sansio", "logs"},
     "spending": {"accounting", "errors", "models", "sansio"},
 }

@@ -5,26 +5,32 @@ from __future__ import annotations
 import random
 import time
 from logging import DEBUG, INFO
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from apertis import logs
 from apertis.models import Malformed, ResponseInfo, Result, attach_prices, attach_response
 from apertis.sansio.outcome import (
+    Failure,
     blanked,
     error_from,
     request_id,
     response_error,
     tell_request,
 )
+from apertis.sansio.reading import no_output_error, not_begun_error
 from apertis.sansio.request import request_info
 
 if TYPE_CHECKING:
     from apertis.errors import APIError
-    from apertis.models import Headers, RequestInfo
+    from apertis.models import Headers, Message, RequestInfo, StreamEvent
     from apertis.sansio.call import Call
     from apertis.sansio.outcome import Outcome, Response
+    from apertis.sansio.reading import EventReading
+    from apertis.sansio.request import Origin
     from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
+    from apertis.sansio.transcript import Transcript
+    from apertis.structured.output import OutputFormat
 
 T = TypeVar("T")
 E = TypeVar("E", bound="APIError")
@@ -127,3 +133,75 @@ class RetryState(Generic[T]):
     def told(self, error: E) -> E:
         """Return the error, which knows what was sent, and shows no secret of it."""
         return blanked(tell_request(error, request_info(*self.request[:3])), self.secrets())
+
+
+class StreamState:
+    """A stream as far as it was read: its message, and the error that it ended in."""
+
+    __slots__ = ("_request", "info", "output", "reading")
+
+    def __init__(
+        self, reading: EventReading, info: ResponseInfo, request: tuple[Origin, str, bytes]
+    ) -> None:
+        self._request = request
+        self.reading = reading
+        self.info = info
+        # The type that the answer is to be a value of, where the caller wants one.
+        self.output: OutputFormat | None = None
+        reading.transcript.response = info
+
+    def received(self, data: bytes | Failure) -> list[StreamEvent]:
+        """Return the events that come with these bytes; none with a failure, or b"" at the end."""
+        if isinstance(data, Failure):
+            return self.reading.fail(data)
+        return self.reading.receive(data) if data else self.reading.finish()
+
+    def final_message(self) -> Message:
+        """Return the whole message; the error that the stream ended in, if it has none."""
+        if not self.reading.transcript.ended:
+            self.reading.fail(Failure("the stream was closed before its end"))
+            raise self.error()
+        message = self.reading.transcript.message()
+        return message if self.output is None else self.output.read(message)
+
+    def error(self) -> APIError:
+        """Return the exception for what the stream ended in."""
+        return self._told(self.reading.error(now=time.time(), retries=self.info.retries))
+
+    def unreadable(self, error: Malformed) -> APIError:
+        """Return the exception for an event that does not fit those before it."""
+        now = time.time()
+        return self._told(self.reading.unreadable(error, now=now, retries=self.info.retries))
+
+    def _told(self, error: APIError) -> APIError:
+        return tell_request(error, request_info(*self._request))
+
+
+class MessageSoFar:
+    """The message of a stream, as far as it has been iterated over."""
+
+    source: Any
+    response: ResponseInfo
+
+    @property
+    def workspace_id(self) -> str | None:
+        """The workspace that the request was counted to, where the service tells it."""
+        return self.response.headers.get("anthropic-workspace-id")
+
+    @property
+    def current_message_snapshot(self) -> Message:
+        """The message as far as it has been iterated over."""
+        transcript: Transcript = self.source.reading.transcript
+        if not transcript.begun:
+            raise not_begun_error()
+        return transcript.message()
+
+    @property
+    def partial_output(self) -> Any:
+        """The value that `output_format` asks for, as far as it has been iterated over.
+
+        Dicts, lists and texts that go on growing as the stream is read; None before its beginning.
+        """
+        if self.source.output is None:
+            raise no_output_error()
+        return self.source.output.partial(self.source.reading.transcript)

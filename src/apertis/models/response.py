@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -295,6 +295,91 @@ class WholeResponse(ResponseInfo, frozen=True):
     def read(self) -> bytes:
         """Return `content`, as a response of httpx does."""
         return self.content
+
+
+class ResponseFacts:
+    """The facts of a response that may still be read: its head, and its body as far as read."""
+
+    def __init__(self, request: RequestInfo, info: ResponseInfo, body: bytes | None) -> None:
+        self.http_request = request
+        self._info = info
+        self._body: bytes | None = body
+        self._parsed: dict[Any, Any] = {}
+        self._closed = False
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+        return self._info.status
+
+    @property
+    def headers(self) -> Headers:
+        """The response's headers: a mapping by name in any case."""
+        return self._info.headers
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's name for the request."""
+        return self._info.request_id
+
+    @property
+    def workspace_id(self) -> str | None:
+        """The workspace that the request was counted to, where the service tells it."""
+        return self.headers.get("anthropic-workspace-id")
+
+    @property
+    def retries_taken(self) -> int:
+        """The number of tries before this one."""
+        return self._info.retries
+
+    @property
+    def elapsed(self) -> timedelta:
+        """The time from the call's beginning to the response's head, retries included."""
+        return timedelta(seconds=self._info.elapsed)
+
+    @property
+    def http_version(self) -> str:
+        """`HTTP/1.1`, or what a client of your own speaks."""
+        return self._info.http_version
+
+    @property
+    def method(self) -> str:
+        """The method of the request."""
+        return self.http_request.method
+
+    @property
+    def url(self) -> str:
+        """The URL of the request."""
+        return self.http_request.url
+
+    @property
+    def is_closed(self) -> bool:
+        """True once the body was read whole, or the response was closed."""
+        return self._closed or self._body is not None
+
+    @property
+    def value(self) -> Any:
+        """The value that `parse()` gave; None before."""
+        return self._parsed.get(None)
+
+    @property
+    def http_response(self) -> WholeResponse:
+        """The response by the names that httpx has; its body as far as it was read."""
+        info = self._info
+        return WholeResponse(
+            info.status,
+            info.headers,
+            info.retries,
+            info.elapsed,
+            info.http_version,
+            content=self.content,
+            request=self.http_request,
+        )
+
+    @property
+    def content(self) -> bytes:
+        """The body as far as it was read."""
+        return self._body or b""
 
 
 def _rate_limit(parts: Mapping[str, str]) -> RateLimit:

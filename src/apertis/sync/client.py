@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from apertis import logs
+from apertis.configured import Configured, budget_of, settings_of
 from apertis.endpoints import raw
 from apertis.endpoints.parameters import takes
-from apertis.models import URL, RequestHeaders
 from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
 from apertis.spending import Budget
@@ -32,16 +32,15 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
-    from typing import NoReturn, Self, Unpack
+    from typing import Self, Unpack
 
-    from apertis.accounting.spending import Spent
     from apertis.compat.middleware import MiddlewareInput
     from apertis.params import OptionParams, VerbParams
     from apertis.sansio.marks import Omit
     from apertis.sansio.timeouts import Timeout
 
 
-class Apertis:
+class Apertis(Configured):
     """A client of Claude's Messages API that is safe to share between threads, and after a fork.
 
     Args:
@@ -102,7 +101,7 @@ class Apertis:
         middleware: Sequence[MiddlewareInput] | None = None,
     ) -> None:
         logs.configure(os.environ)
-        settings = settings_from(os.environ, _settings_of(locals()), __version__)
+        settings = settings_from(os.environ, settings_of(locals()), __version__)
         transport: Transport
         if http_client is None or is_absent(http_client):
             transport = Wire(proxy=proxy, tls=ssl_context, max_connections=max_connections)
@@ -113,7 +112,7 @@ class Apertis:
             refuse_options(proxy=proxy, ssl_context=ssl_context, max_connections=max_connections)
             transport = InjectedTransport(http_client)
         around = () if middleware is None else tuple(middleware)
-        self._use(settings, transport, around, _budget(budget_usd) or Budget())
+        self._use(settings, transport, around, budget_of(budget_usd) or Budget())
 
     def _use(
         self,
@@ -125,7 +124,7 @@ class Apertis:
         self._budget = budget
         self._connections = transport
         if budget.limit is None and not middleware:
-            self._sender = Sender(settings, transport, budget)
+            self._sender: Sender = Sender(settings, transport, budget)
         else:
             transport = MeteredTransport(transport, budget, settings.prices)
             self._sender = Sender(settings, transport)
@@ -141,85 +140,6 @@ class Apertis:
     def __repr__(self) -> str:
         origin = self._sender.settings.origin
         return f"<Apertis {origin.url}{origin.prefix}>"
-
-    def __reduce__(self) -> NoReturn:
-        self._sender.settings.__reduce__()
-
-    def __copy__(self) -> Self:
-        return self.with_options()
-
-    def __deepcopy__(self, memo: object) -> Self:
-        # What may be shared between clients is shared: settings that cannot change, connections.
-        return self.with_options()
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            from apertis.compat.names import no_such_name
-
-            raise no_such_name(f"{type(self).__name__!r} object", name)
-
-    @property
-    def base_url(self) -> URL:
-        """The URL that requests go to, without `/v1`."""
-        origin = self._sender.settings.origin
-        return URL(origin.url + origin.prefix)
-
-    @property
-    def api_key(self) -> str | None:
-        """The API key. It can be set; `with_options` makes a client with another one."""
-        return self._sender.settings.api_key
-
-    @api_key.setter
-    def api_key(self, value: str) -> None:
-        self._sender.settings = self._sender.settings.changed(api_key=value)
-
-    @property
-    def auth_token(self) -> str | None:
-        """The token that is sent as Bearer in place of a key. It can be set, as `api_key` can."""
-        return self._sender.settings.auth_token
-
-    @auth_token.setter
-    def auth_token(self, value: str) -> None:
-        self._sender.settings = self._sender.settings.changed(auth_token=value)
-
-    @property
-    def spent(self) -> Spent:
-        """Dollars that the calls have cost, those of all copies by `with_options` together.
-
-        A `Decimal` that also knows `calls`, how many of them have an `unknown` cost, the `known`
-        part of the sum, and with a budget what is `reserved` and `left`.
-        """
-        return self._budget.spent()
-
-    @property
-    def max_retries(self) -> int:
-        """The number of retries."""
-        return self._sender.settings.retry.max_retries
-
-    @max_retries.setter
-    def max_retries(self, value: int) -> None:
-        self._sender.settings = self._sender.settings.changed(max_retries=value)
-
-    @property
-    def timeout(self) -> float | Timeout | None:
-        """The deadlines, as they were given."""
-        return self._sender.settings.timeout
-
-    @timeout.setter
-    def timeout(self, value: float | Timeout | None) -> None:
-        self._sender.settings = self._sender.settings.changed(timeout=value)
-
-    @property
-    def default_headers(self) -> RequestHeaders:
-        """The headers of every request, the client's own among them."""
-        headers = self._sender.settings.headers()
-        return RequestHeaders({k: v for k, v in headers.items() if k != "host"})
-
-    @property
-    def default_query(self) -> dict[str, Any]:
-        """The query parameters of every request."""
-        return dict(self._sender.settings.default_query)
 
     @cached_property
     def beta(self) -> Beta:
@@ -262,7 +182,7 @@ class Apertis:
         `timeout`. Copies share what is `spent` and its budget; `budget_usd` gives the copy a count
         and a budget of its own.
         """
-        given = _settings_of(locals())
+        given = settings_of(locals())
         changes = {k: v for k, v in given.items() if v is not None or k == "timeout"}
         settings = self._sender.settings.changed(**changes)
         transport: Transport = self._connections
@@ -274,7 +194,7 @@ class Apertis:
         if not isinstance(middleware, NotGiven) and not is_absent(middleware):
             around = tuple(middleware or ())
         copy = object.__new__(type(self))
-        copy._use(settings, transport, around, _budget(budget_usd) or self._budget)
+        copy._use(settings, transport, around, budget_of(budget_usd) or self._budget)
         return copy
 
     copy = with_options
@@ -316,10 +236,6 @@ class Apertis:
             return Stream(open_events(self._sender, call))
         return self._sender.send(call)
 
-    def is_closed(self) -> bool:
-        """Return whether `close()` was called; a call after it opens connections anew."""
-        return self._closed
-
     def close(self) -> None:
         """Close the connections that are kept; the client opens new ones when it is used again."""
         self._closed = True
@@ -330,25 +246,3 @@ class Apertis:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _budget(dollars: Any) -> Budget | None:
-    if dollars is None or is_absent(dollars):
-        return None
-    return Budget(dollars)
-
-
-# Arguments that are no settings.
-_OTHERS = frozenset(
-    ("self", "budget_usd", "http_client", "max_connections", "middleware", "proxy", "ssl_context")
-)
-
-
-def _settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    given = {name: value for name, value in arguments.items() if name not in _OTHERS}
-    prices = given.pop("prices")
-    if prices is not None and not is_absent(prices):
-        from apertis.accounting.prices import price_table
-
-        given["prices"] = price_table(prices)
-    return given

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -12,7 +11,8 @@ import msgspec
 from apertis.attempts import parsed
 from apertis.compat.text import TextLines, text_decoder
 from apertis.endpoints import messages, raw
-from apertis.models import Headers, ResponseInfo, Result, WholeResponse
+from apertis.models import Headers, ResponseInfo, Result
+from apertis.models.response import ResponseFacts
 from apertis.sansio.outcome import Failure, Response, error_from, tell_request
 from apertis.sansio.request import request_info
 from apertis.sync.pages import Page
@@ -146,7 +146,7 @@ def _known(value: T | None) -> T:
     return value
 
 
-class APIResponse(Generic[T]):
+class APIResponse(ResponseFacts, Generic[T]):
     """A response as HTTP: status, headers, body, the request it answers, and its parsed value."""
 
     def __init__(
@@ -159,91 +159,13 @@ class APIResponse(Generic[T]):
         body: bytes | None = None,
         parses_body: bool = False,
     ) -> None:
-        self.http_request = request
+        super().__init__(request, info, body)
         self.answer = answer
-        self._info = info
         self._parse = parse
         self._parses_body = parses_body
-        self._body = body
-        self._parsed: dict[Any, Any] = {}
-        self._closed = False
 
     def __repr__(self) -> str:
         return f"<APIResponse [{self.status_code}] {self.method} {self.http_request.url}>"
-
-    @property
-    def status_code(self) -> int:
-        """The HTTP status."""
-        return self._info.status
-
-    @property
-    def headers(self) -> Headers:
-        """The response's headers: a mapping by name in any case."""
-        return self._info.headers
-
-    @property
-    def request_id(self) -> str | None:
-        """The service's name for the request."""
-        return self._info.request_id
-
-    @property
-    def workspace_id(self) -> str | None:
-        """The workspace that the request was counted to, where the service tells it."""
-        return self.headers.get("anthropic-workspace-id")
-
-    @property
-    def retries_taken(self) -> int:
-        """The number of tries before this one."""
-        return self._info.retries
-
-    @property
-    def elapsed(self) -> timedelta:
-        """The time from the call's beginning to the response's head, retries included."""
-        return timedelta(seconds=self._info.elapsed)
-
-    @property
-    def http_version(self) -> str:
-        """`HTTP/1.1`, or what a client of your own speaks."""
-        return self._info.http_version
-
-    @property
-    def method(self) -> str:
-        """The method of the request."""
-        return self.http_request.method
-
-    @property
-    def url(self) -> str:
-        """The URL of the request."""
-        return self.http_request.url
-
-    @property
-    def is_closed(self) -> bool:
-        """True once the body was read whole, or the response was closed."""
-        return self._closed or self._body is not None
-
-    @property
-    def value(self) -> Any:
-        """The value that `parse()` gave; None before."""
-        return self._parsed.get(None)
-
-    @property
-    def http_response(self) -> WholeResponse:
-        """The response by the names that httpx has; its body as far as it was read."""
-        info = self._info
-        return WholeResponse(
-            info.status,
-            info.headers,
-            info.retries,
-            info.elapsed,
-            info.http_version,
-            content=self.content,
-            request=self.http_request,
-        )
-
-    @property
-    def content(self) -> bytes:
-        """The body as far as it was read."""
-        return self._body or b""
 
     def parse(self, *, to: Any = None) -> T:
         """Return what the method itself returns: a message, a stream, a page; or a `to`."""

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Generic, cast
 
+from apertis.attempts import MessageSoFar, StreamState
 from apertis.models import InputJsonEvent, Malformed, Message, TextEvent
-from apertis.sansio.outcome import Failure, tell_request
-from apertis.sansio.reading import no_output_error, no_text_error, not_begun_error
-from apertis.sansio.request import request_info
+from apertis.sansio.outcome import Failure
+from apertis.sansio.reading import no_text_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -17,12 +16,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from apertis.errors import APIError
     from apertis.models import MessageStreamEvent, RawEvent, ResponseInfo, StreamEvent
     from apertis.sansio.reading import EventReading
     from apertis.sansio.request import Origin
     from apertis.spending import StreamCount
-    from apertis.structured.output import OutputFormat
     from apertis.sync.wire import Answer
 
     E = TypeVar("E", default=StreamEvent)
@@ -34,10 +31,10 @@ else:
     M = TypeVar("M")
 
 
-class EventSource:
+class EventSource(StreamState):
     """A stream's events and the connection that they come over, as one thing to close."""
 
-    __slots__ = ("_answer", "_request", "count", "info", "output", "reading")
+    __slots__ = ("_answer", "count")
 
     def __init__(
         self,
@@ -46,15 +43,10 @@ class EventSource:
         info: ResponseInfo,
         request: tuple[Origin, str, bytes],
     ) -> None:
+        super().__init__(reading, info, request)
         self._answer = answer
-        self._request = request
-        self.reading = reading
-        self.info = info
-        # The type that the answer is to be a value of, where the caller wants one.
-        self.output: OutputFormat | None = None
         # What counts its cost at its end.
         self.count: StreamCount | None = None
-        reading.transcript.response = info
 
     def read_ahead(self, beginning: bytes | Failure | None = None) -> None:
         """Read until the content begins, or the stream ends or fails; nothing is delivered.
@@ -63,17 +55,12 @@ class EventSource:
         """
         reading = self.reading
         if beginning is not None:
-            reading.pending += self._received(beginning)
+            reading.pending += self.received(beginning)
         while not reading.decided:
             reading.pending += self._next()
 
     def _next(self) -> list[StreamEvent]:
-        return self._received(self._answer.read())
-
-    def _received(self, data: bytes | Failure) -> list[StreamEvent]:
-        if isinstance(data, Failure):
-            return self.reading.fail(data)
-        return self.reading.receive(data) if data else self.reading.finish()
+        return self.received(self._answer.read())
 
     def next_batch(self) -> list[StreamEvent] | None:
         """Return the events that come next, several at a time; None after the last.
@@ -103,7 +90,7 @@ class EventSource:
                     feed(event)
                     yield event
         except Malformed as error:
-            raise self._unreadable(error) from error
+            raise self.unreadable(error) from error
         finally:
             self.close()
 
@@ -123,7 +110,7 @@ class EventSource:
                     return
                 reading.pending = self._next()
         except Malformed as error:
-            raise self._unreadable(error) from error
+            raise self.unreadable(error) from error
         finally:
             self.close()
 
@@ -136,28 +123,9 @@ class EventSource:
             while (batch := self.next_batch()) is not None:
                 yield from tell(batch)
         except Malformed as error:
-            raise self._unreadable(error) from error
+            raise self.unreadable(error) from error
         finally:
             self.close()
-
-    def final_message(self) -> Message:
-        """Return the whole message; the error that the stream ended in, if it has none."""
-        if not self.reading.transcript.ended:
-            self.reading.fail(Failure("the stream was closed before its end"))
-            raise self.error()
-        message = self.reading.transcript.message()
-        return message if self.output is None else self.output.read(message)
-
-    def error(self) -> APIError:
-        """Return the exception for what the stream ended in."""
-        return self._told(self.reading.error(now=time.time(), retries=self.info.retries))
-
-    def _unreadable(self, error: Malformed) -> Exception:
-        now = time.time()
-        return self._told(self.reading.unreadable(error, now=now, retries=self.info.retries))
-
-    def _told(self, error: APIError) -> APIError:
-        return tell_request(error, request_info(*self._request))
 
     def interrupt(self) -> None:
         """Let whoever waits for the next event have the end instead."""
@@ -226,7 +194,7 @@ class Stream(OpenStream[E]):
         return self.source.raw_events()
 
 
-class MessageStream(OpenStream["MessageStreamEvent"], Generic[M]):
+class MessageStream(OpenStream["MessageStreamEvent"], MessageSoFar, Generic[M]):
     """The stream helper: events, text, and the message as it grows.
 
     Iterating gives the API's events and those derived from them: `text`, `input_json`, `thinking`,
@@ -236,35 +204,12 @@ class MessageStream(OpenStream["MessageStreamEvent"], Generic[M]):
 
     def __init__(self, source: EventSource) -> None:
         super().__init__(source, source.helper_events())
-        self._transcript = source.reading.transcript
         self.text_stream = _texts(self._events)
-
-    @property
-    def workspace_id(self) -> str | None:
-        """The workspace that the request was counted to, where the service tells it."""
-        return self.response.headers.get("anthropic-workspace-id")
-
-    @property
-    def current_message_snapshot(self) -> Message:
-        """The message as far as it has been iterated over."""
-        if not self._transcript.begun:
-            raise not_begun_error()
-        return self._transcript.message()
 
     def until_done(self) -> None:
         """Read the stream to its end."""
         for _ in self._events:
             pass
-
-    @property
-    def partial_output(self) -> Any:
-        """The value that `output_format` asks for, as far as it has been iterated over.
-
-        Dicts, lists and texts that go on growing as the stream is read; None before its beginning.
-        """
-        if self.source.output is None:
-            raise no_output_error()
-        return self.source.output.partial(self._transcript)
 
     def partial_outputs(self) -> Generator[Any, None, None]:
         """Yield `partial_output` each time when more of it has come: the same objects, grown."""
