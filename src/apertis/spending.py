@@ -383,6 +383,7 @@ class BatchResults(BatchCall):
     def __init__(self, batch: Batch) -> None:
         super().__init__(batch)
         self._lines: LineDecoder | None = LineDecoder()
+        self._unreadable = False
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body."""
@@ -401,14 +402,17 @@ class BatchResults(BatchCall):
         del body
         if complete and self._lines is not None and self.batch.open:
             self._settle(self._lines.finish())
-            self.batch.budget.settle_rest(self.batch, as_spent=False)
+            # A line that cannot be read may be the result of any of them.
+            self.batch.budget.settle_rest(self.batch, as_spent=self._unreadable)
 
     def _settle(self, lines: list[bytes]) -> None:
         from apertis.accounting.spending import result_cost
 
         for line in lines:
             found = result_cost(line, self.batch.prices)
-            if found is not None:
+            if found is None:
+                self._unreadable = True
+            else:
                 self.batch.budget.settle_result(self.batch, *found)
 
 

@@ -85,7 +85,7 @@ class _Event(msgspec.Struct):
 
 class _Result(msgspec.Struct):
     type: Any = None
-    message: msgspec.Raw | None = None
+    message: msgspec.Raw = msgspec.Raw()
 
 
 class _Line(msgspec.Struct):
@@ -484,7 +484,7 @@ def result_cost(line: bytes, table: PriceTable | None) -> tuple[str, Cost] | Non
     read = json_or_none(line, _LINE)
     if read is None:
         return None
-    if read.result.message is None:
+    if not bytes(read.result.message):
         # Errored, canceled and expired ones are not charged.
         return read.custom_id, FREE
     request = Request(b"{}", table, batch=True)

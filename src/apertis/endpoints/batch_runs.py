@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from apertis.errors import APIConnectionError, APIStatusError, ParameterError
+from apertis.models import SucceededResult
 from apertis.progress import reporter
 
 if TYPE_CHECKING:
@@ -30,6 +32,18 @@ class BatchRun(msgspec.Struct, frozen=True, kw_only=True):
     succeeded: tuple[MessageBatchIndividualResponse, ...]
     failed: tuple[MessageBatchIndividualResponse, ...]
     missing: tuple[str, ...] = ()
+
+    @property
+    def cost(self) -> Decimal | None:
+        """The cost of the messages in dollars; None where that of one is not known."""
+        total = Decimal(0)
+        for entry in self.succeeded:
+            if isinstance(entry.result, SucceededResult):
+                cost = entry.result.message.cost
+                if cost is None:
+                    return None
+                total += cost
+        return total
 
     def __repr__(self) -> str:
         # The rest is what users and a model said.
