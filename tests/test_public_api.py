@@ -46,6 +46,12 @@ def test_every_name_of_the_other_public_modules_is_there(module: str) -> None:
         assert hasattr(found, name), name
 
 
+def test_what_runs_and_sums_give_has_root_names() -> None:
+    client = apertis.Apertis(api_key="k")
+    assert type(client.spent) is apertis.Spent
+    assert apertis.BatchRun.__module__ == "apertis.endpoints.batch_runs"
+
+
 def test_a_name_that_is_none_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Antropic'"):
         _ = apertis.Antropic

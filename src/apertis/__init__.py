@@ -62,6 +62,7 @@ from apertis.version import __version__
 
 if TYPE_CHECKING:
     from apertis import types as types
+    from apertis.accounting.spending import Spent as Spent
     from apertis.aio.client import AsyncApertis
     from apertis.aio.raw import AsyncAPIResponse as AsyncAPIResponse
     from apertis.aio.runner import AsyncToolRunner as AsyncToolRunner
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from apertis.compat.values import NoneType as NoneType
     from apertis.compat.values import RequestOptions as RequestOptions
     from apertis.compat.values import file_from_path as file_from_path
+    from apertis.endpoints.batch_runs import BatchRun as BatchRun
     from apertis.models import ContentBlockStopEvent as ContentBlockStopEvent
     from apertis.models import InputJsonEvent as InputJsonEvent
     from apertis.models import Message, Model
@@ -198,6 +200,7 @@ __all__ = [
 # Loaded when first used: a program that blocks never pays for asyncio, nor the other way round.
 # Each module with its names; the names of `anthropic` have ours behind a colon.
 _MODULES = {
+    "apertis.accounting.spending": "Spent",
     "apertis.aio.client": "AsyncApertis AsyncAnthropic:AsyncApertis AsyncClient:AsyncApertis",
     "apertis.aio.raw": "AsyncAPIResponse",
     "apertis.aio.runner": "AsyncToolRunner",
@@ -216,6 +219,7 @@ _MODULES = {
         AI_PROMPT DEFAULT_CONNECTION_LIMITS DEFAULT_MAX_RETRIES DEFAULT_TIMEOUT
         DEPRECATED_MODELS HUMAN_PROMPT NoneType RequestOptions file_from_path
     """,
+    "apertis.endpoints.batch_runs": "BatchRun",
     "apertis.errors": """
         APIResponseValidationError:APIResponseError AnthropicError:ApertisError
         DeadlineExceededError:GatewayTimeoutError RequestTooLargeError:ContentTooLargeError
