@@ -455,6 +455,21 @@ def test_facts_do_not_depend_on_how_events_are_grouped(
     assert facts(read(*groups)) == alone
 
 
+ODD = ['"', "}", " ", "\n", "\r", "\\", "x", '"}}\n\n', "data: ", piece("y").decode()]
+
+
+@given(st.lists(st.sampled_from(ODD), max_size=8).map("".join))
+@settings(max_examples=400)
+def test_a_piece_by_itself_is_read_like_one_among_others(odd: str) -> None:
+    learned = piece("abc")
+    begun = learned[: learned.index(b"abc")]
+    alone = begun + odd.encode() + b'"}}\n\n'
+    before = [START, block_start(), learned]
+    by_itself, among_others = read(*before, alone), read(*before, b": comment\n\n" + alone)
+    assert facts(by_itself) == facts(among_others)
+    assert by_itself.output_seen == among_others.output_seen
+
+
 @given(st.lists(st.text(max_size=30), max_size=30))
 @settings(max_examples=150)
 def test_every_piece_is_counted_once_with_all_its_bytes(texts: list[str]) -> None:
