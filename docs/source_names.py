@@ -82,7 +82,9 @@ def exported(package: str) -> list[str]:
 
 
 # What public classes are made of, and users never name.
-HIDDEN = frozenset({"AsyncOpenStream", "Configured", "MessageSoFar", "OpenStream", "ResponseFacts"})
+HIDDEN = frozenset(
+    {"AsyncOpenStream", "Configured", "MessageSoFar", "OpenStream", "PageFacts", "ResponseFacts"}
+)
 
 
 def base_name(base: ast.expr) -> str:

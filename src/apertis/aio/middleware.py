@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from apertis.aio.raw import AsyncAPIResponse, Keep, KeptAnswer
 from apertis.aio.sender import Sender
 from apertis.aio.stream import AsyncStream, EventSource
 from apertis.attempts import parsed
-from apertis.compat.middleware import APIRequest, handlers
-from apertis.errors import APIConnectionError, ConfigurationError, RetryableError
+from apertis.compat.middleware import APIRequest, Wishes, handlers
+from apertis.errors import APIConnectionError, ConfigurationError
 from apertis.models import Headers, ResponseInfo
 from apertis.sansio.outcome import Failure, Response, error_from, tell_request
 from apertis.sansio.reading import EventReading
@@ -22,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from apertis.aio.wire import Answer, Transport
-    from apertis.errors import APIError
     from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
     from apertis.sansio.settings import ClientSettings
     from apertis.sansio.timeouts import Limits
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class MiddlewareSender(Sender):
@@ -47,19 +45,15 @@ class MiddlewareSender(Sender):
 
     async def send(self, call: Call[T]) -> T:
         """Return the result of a call, or what a middleware returned in its place."""
-        attempts = Attempts(self, call)
         try:
-            return await Sender(self.settings, attempts).send(call)
+            return await self._around(call, Sender.send)
         except Instead as instead:
             return instead.value  # type: ignore[no-any-return]  # As the middleware will have it.
-        except APIConnectionError as error:
-            raise attempts.wish_or(error) from error.__cause__
 
     async def open(self, call: Call[T]) -> EventSource | T:
         """Return the events of a streamed call, or of the stream that a middleware returned."""
-        attempts = Attempts(self, call)
         try:
-            return await Sender(self.settings, attempts).open(call)
+            return await self._around(call, Sender.open)
         except Instead as instead:
             source = getattr(instead.value, "source", None)
             if isinstance(source, EventSource):
@@ -68,16 +62,18 @@ class MiddlewareSender(Sender):
             raise ConfigurationError(
                 f"a middleware returned a {kind} for a streamed call, not a response or a stream"
             ) from None
-        except APIConnectionError as error:
-            raise attempts.wish_or(error) from error.__cause__
 
     async def lines(self, call: Call[T]) -> AsyncIterator[T]:
         """Yield the value of each line of a response, or what a middleware returned instead."""
-        attempts = Attempts(self, call)
         try:
-            return await Sender(self.settings, attempts).lines(call)
+            return await self._around(call, Sender.lines)
         except Instead as instead:
             return instead.value  # type: ignore[no-any-return]  # As the middleware will have it.
+
+    async def _around(self, call: Call[T], method: Callable[[Sender, Call[T]], Awaitable[R]]) -> R:
+        attempts = Attempts(self, call)
+        try:
+            return await method(Sender(self.settings, attempts), call)
         except APIConnectionError as error:
             raise attempts.wish_or(error) from error.__cause__
 
@@ -90,16 +86,15 @@ class Instead(Exception):
         self.value = value
 
 
-class Attempts:
+class Attempts(Wishes):
     """A transport for one call: each request goes through the middleware, then to the network."""
 
     def __init__(self, sender: MiddlewareSender, call: Call[Any]) -> None:
+        super().__init__()
         self._sender = sender
         self._call = call
         self._tries = 0
         self._started = time.monotonic()
-        self._failed: tuple[APIError, Failure] | None = None
-        self._wish: Exception | None = None
         self._answers: list[KeptAnswer] = []
 
     async def open(
@@ -124,7 +119,7 @@ class Attempts:
             answer = await self._sender.transport.open(*sent, until)
             if isinstance(answer, Failure):
                 error = error_from(answer, now=time.time(), retries=tries)
-                self._failed = (tell_request(error, request_info(*sent[:3])), answer)
+                self.failed = (tell_request(error, request_info(*sent[:3])), answer)
                 raise error
             kept = KeptAnswer(answer)
             self._answers.append(kept)
@@ -140,7 +135,7 @@ class Attempts:
         try:
             result = await chain(first)
         except Exception as error:
-            failure = self._retryable(error)
+            failure = self.retryable(error)
             if failure is None:
                 raise
             return failure
@@ -153,20 +148,6 @@ class Attempts:
             raise Instead(result.value)
         result.answer.rewind()
         return result.answer
-
-    def _retryable(self, error: Exception) -> Failure | None:
-        """Return the failure that an error of the middleware comes from, if it can be retried."""
-        cause: BaseException | None = error
-        while cause is not None:
-            if self._failed is not None and cause is self._failed[0]:
-                if cause is not error:
-                    self._wish = error
-                return msgspec.structs.replace(self._failed[1], cause=self._wish or cause.__cause__)
-            if isinstance(cause, RetryableError):
-                self._wish = error
-                return Failure(cause.message, cause=error)
-            cause = cause.__cause__
-        return None
 
     async def _close_all_but(self, kept: object) -> None:
         for answer in self._answers:
@@ -196,11 +177,6 @@ class Attempts:
             return parsed(call, Response(answer.status, headers, body), info, request, secrets())
 
         return AsyncAPIResponse(request, info, answer, parse, parses_body=not call.streamed)
-
-    def wish_or(self, error: APIError) -> Exception:
-        """Return the middleware's wish for another attempt, if that is what the call ended in."""
-        wish = self._wish
-        return wish if wish is not None and error.__cause__ is wish else error
 
     async def close(self) -> None:
         """Do nothing: the connections are the client's."""

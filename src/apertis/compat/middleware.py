@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from apertis.errors import ConfigurationError
+from apertis.errors import ConfigurationError, RetryableError
 from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
+from apertis.sansio.outcome import Failure
 from apertis.sansio.request import render_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from apertis.errors import APIError
     from apertis.sansio.call import Call
     from apertis.sansio.timeouts import Timeout
 
@@ -138,3 +140,30 @@ def handlers(middleware: Iterable[Any], *, asynchronous: bool) -> list[Any]:
             raise ConfigurationError(f"middleware: {each!r} must be {wanted}")
         found.append(given)
     return found
+
+
+class Wishes:
+    """What went wrong in the attempts of a call, and whether its middleware wants another one."""
+
+    def __init__(self) -> None:
+        self.failed: tuple[APIError, Failure] | None = None
+        self._wish: Exception | None = None
+
+    def retryable(self, error: Exception) -> Failure | None:
+        """Return the failure that an error of the middleware comes from, if it can be retried."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if self.failed is not None and cause is self.failed[0]:
+                if cause is not error:
+                    self._wish = error
+                return msgspec.structs.replace(self.failed[1], cause=self._wish or cause.__cause__)
+            if isinstance(cause, RetryableError):
+                self._wish = error
+                return Failure(cause.message, cause=error)
+            cause = cause.__cause__
+        return None
+
+    def wish_or(self, error: APIError) -> Exception:
+        """Return the middleware's wish for another attempt, if that is what the call ended in."""
+        wish = self._wish
+        return wish if wish is not None and error.__cause__ is wish else error

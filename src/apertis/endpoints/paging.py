@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from apertis.errors import ApertisError
+from apertis.models import Model
 from apertis.sansio.marks import without_absent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apertis.models import Page
+    from apertis.models import Page, ResponseInfo
+
+T = TypeVar("T", bound=Model)
 
 
 def following(params: Mapping[str, Any], page: Page[Any]) -> dict[str, Any] | None:
@@ -27,3 +31,34 @@ def following(params: Mapping[str, Any], page: Page[Any]) -> dict[str, Any] | No
         return None
     rest = {k: v for k, v in params.items() if k not in {"after_id", "before_id"}}
     return {**rest, "before_id" if backwards else "after_id": cursor}
+
+
+class PageFacts(Generic[T]):
+    """One page of a list: its items, and what is known of the page after it."""
+
+    def __init__(self, params: Mapping[str, Any], page: Page[T]) -> None:
+        self._params = params
+        self._page = page
+        self.data: list[T] = list(page.data)
+        self.has_more = page.has_more
+        self.first_id = page.first_id
+        self.last_id = page.last_id
+
+    def __repr__(self) -> str:
+        more = "more follow" if self.has_more else "the last"
+        return f"<{type(self).__name__} of {len(self.data)}, {more}>"
+
+    @property
+    def response(self) -> ResponseInfo:
+        """Status, headers and timing of the response that held this page."""
+        return self._page.response
+
+    def has_next_page(self) -> bool:
+        """Return whether another page follows."""
+        return following(self._params, self._page) is not None
+
+    def _following(self) -> dict[str, Any]:
+        params = following(self._params, self._page)
+        if params is None:
+            raise ApertisError("there is no page after this one; has_next_page() tells")
+        return params

@@ -6,11 +6,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from apertis.attempts import parsed
-from apertis.compat.middleware import APIRequest, handlers
-from apertis.errors import APIConnectionError, ConfigurationError, RetryableError
+from apertis.compat.middleware import APIRequest, Wishes, handlers
+from apertis.errors import APIConnectionError, ConfigurationError
 from apertis.models import Headers, ResponseInfo
 from apertis.sansio.outcome import Failure, Response, error_from, tell_request
 from apertis.sansio.reading import EventReading
@@ -22,7 +20,6 @@ from apertis.sync.stream import EventSource, Stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from apertis.errors import APIError
     from apertis.sansio.call import Call
     from apertis.sansio.request import Origin
     from apertis.sansio.settings import ClientSettings
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from apertis.sync.wire import Answer, Transport
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class MiddlewareSender(Sender):
@@ -48,19 +46,15 @@ class MiddlewareSender(Sender):
 
     def send(self, call: Call[T]) -> T:
         """Return the result of a call, or what a middleware returned in its place."""
-        attempts = Attempts(self, call)
         try:
-            return Sender(self.settings, attempts).send(call)
+            return self._around(call, Sender.send)
         except Instead as instead:
             return instead.value  # type: ignore[no-any-return]  # As the middleware will have it.
-        except APIConnectionError as error:
-            raise attempts.wish_or(error) from error.__cause__
 
     def open(self, call: Call[T]) -> EventSource | T:
         """Return the events of a streamed call, or of the stream that a middleware returned."""
-        attempts = Attempts(self, call)
         try:
-            return Sender(self.settings, attempts).open(call)
+            return self._around(call, Sender.open)
         except Instead as instead:
             source = getattr(instead.value, "source", None)
             if isinstance(source, EventSource):
@@ -69,16 +63,18 @@ class MiddlewareSender(Sender):
             raise ConfigurationError(
                 f"a middleware returned a {kind} for a streamed call, not a response or a stream"
             ) from None
-        except APIConnectionError as error:
-            raise attempts.wish_or(error) from error.__cause__
 
     def lines(self, call: Call[T]) -> Iterator[T]:
         """Yield the value of each line of a response, or what a middleware returned instead."""
-        attempts = Attempts(self, call)
         try:
-            return Sender(self.settings, attempts).lines(call)
+            return self._around(call, Sender.lines)
         except Instead as instead:
             return instead.value  # type: ignore[no-any-return]  # As the middleware will have it.
+
+    def _around(self, call: Call[T], method: Callable[[Sender, Call[T]], R]) -> R:
+        attempts = Attempts(self, call)
+        try:
+            return method(Sender(self.settings, attempts), call)
         except APIConnectionError as error:
             raise attempts.wish_or(error) from error.__cause__
 
@@ -91,16 +87,15 @@ class Instead(Exception):
         self.value = value
 
 
-class Attempts:
+class Attempts(Wishes):
     """A transport for one call: each request goes through the middleware, then to the network."""
 
     def __init__(self, sender: MiddlewareSender, call: Call[Any]) -> None:
+        super().__init__()
         self._sender = sender
         self._call = call
         self._tries = 0
         self._started = time.monotonic()
-        self._failed: tuple[APIError, Failure] | None = None
-        self._wish: Exception | None = None
         self._answers: list[KeptAnswer] = []
 
     def open(
@@ -125,7 +120,7 @@ class Attempts:
             answer = self._sender.transport.open(*sent, until)
             if isinstance(answer, Failure):
                 error = error_from(answer, now=time.time(), retries=tries)
-                self._failed = (tell_request(error, request_info(*sent[:3])), answer)
+                self.failed = (tell_request(error, request_info(*sent[:3])), answer)
                 raise error
             kept = KeptAnswer(answer)
             self._answers.append(kept)
@@ -141,7 +136,7 @@ class Attempts:
         try:
             result = chain(first)
         except Exception as error:
-            failure = self._retryable(error)
+            failure = self.retryable(error)
             if failure is None:
                 raise
             return failure
@@ -154,20 +149,6 @@ class Attempts:
             raise Instead(result.value)
         result.answer.rewind()
         return result.answer
-
-    def _retryable(self, error: Exception) -> Failure | None:
-        """Return the failure that an error of the middleware comes from, if it can be retried."""
-        cause: BaseException | None = error
-        while cause is not None:
-            if self._failed is not None and cause is self._failed[0]:
-                if cause is not error:
-                    self._wish = error
-                return msgspec.structs.replace(self._failed[1], cause=self._wish or cause.__cause__)
-            if isinstance(cause, RetryableError):
-                self._wish = error
-                return Failure(cause.message, cause=error)
-            cause = cause.__cause__
-        return None
 
     def _close_all_but(self, kept: object) -> None:
         for answer in self._answers:
@@ -197,11 +178,6 @@ class Attempts:
             return parsed(call, Response(answer.status, headers, body), info, request, secrets())
 
         return APIResponse(request, info, answer, parse, parses_body=not call.streamed)
-
-    def wish_or(self, error: APIError) -> Exception:
-        """Return the middleware's wish for another attempt, if that is what the call ended in."""
-        wish = self._wish
-        return wish if wish is not None and error.__cause__ is wish else error
 
     def close(self) -> None:
         """Do nothing: the connections are the client's."""

@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from apertis.endpoints.paging import following
-from apertis.errors import ApertisError
+from apertis.endpoints.paging import PageFacts
 from apertis.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from apertis.models import Page as PageData
-    from apertis.models import ResponseInfo
     from apertis.sansio.call import Call
     from apertis.sync.sender import Sender
 
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     Endpoint = Callable[[Mapping[str, Any]], Call[PageData[T]]]
 
 
-class Page(Generic[T]):
+class Page(PageFacts[T]):
     """One page of a list: `data`, `has_more`, `first_id`, `last_id`.
 
     Iterating gives the items of this page and of all that follow, which are fetched on the way.
@@ -32,33 +30,13 @@ class Page(Generic[T]):
     def __init__(
         self, sender: Sender, endpoint: Endpoint[T], params: Mapping[str, Any], page: PageData[T]
     ) -> None:
+        super().__init__(params, page)
         self._sender = sender
         self._endpoint = endpoint
-        self._params = params
-        self._page = page
-        self.data: list[T] = list(self._page.data)
-        self.has_more = self._page.has_more
-        self.first_id = self._page.first_id
-        self.last_id = self._page.last_id
-
-    def __repr__(self) -> str:
-        return f"<Page of {len(self.data)}, {'more follow' if self.has_more else 'the last'}>"
-
-    @property
-    def response(self) -> ResponseInfo:
-        """Status, headers and timing of the response that held this page."""
-        return self._page.response
-
-    def has_next_page(self) -> bool:
-        """Return whether another page follows."""
-        return following(self._params, self._page) is not None
 
     def get_next_page(self) -> Page[T]:
         """Return the page after this one."""
-        params = following(self._params, self._page)
-        if params is None:
-            raise ApertisError("there is no page after this one; has_next_page() tells")
-        return first_page(self._sender, self._endpoint, params)
+        return first_page(self._sender, self._endpoint, self._following())
 
     def iter_pages(self) -> Iterator[Page[T]]:
         """Give this page and all that follow."""
