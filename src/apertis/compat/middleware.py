@@ -143,7 +143,7 @@ def handlers(middleware: Iterable[Any], *, asynchronous: bool) -> list[Any]:
 
 
 class Wishes:
-    """What went wrong in the attempts of a call, and whether its middleware wants another one."""
+    """The failures of a call's attempts, and the wish of its middleware for another one."""
 
     def __init__(self) -> None:
         self.failed: tuple[APIError, Failure] | None = None
