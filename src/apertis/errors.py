@@ -104,7 +104,7 @@ class MissingAPIKeyError(ConfigurationError):
 
 
 class BudgetExceededError(ApertisError):
-    """A call could cost more than is left of the client's `budget_usd`. Nothing was sent.
+    """A call, or a retry of it, could cost more than is left of `budget_usd`; it was not sent.
 
     `left_usd` is what is left, and `most_usd` the most that the call could cost, both a `Decimal`;
     None where the call has no bound, because a price is not known.

@@ -32,11 +32,9 @@ MAX_ARRIVED_BYTES = 64 * 1024
 
 GIVEN_UP = Failure("the stream was closed before it began")
 
-# The head of a request that may cost something.
-SENDS_MESSAGE = re.compile(rb"POST [^ ?]*/v1/messages[ ?]")
-_BATCH_CALL = re.compile(
-    rb"(GET|POST|DELETE) [^ ?]*/v1/messages/batches(?:/([^/ ?]+)(/results|/cancel)?)?[ ?]"
-)
+# Heads of requests that may cost something. Few clients need them, so they are compiled late.
+_MESSAGE_CALL = rb"POST [^ ?]*/v1/messages[ ?]"
+_BATCH_CALL = rb"(GET|POST|DELETE) [^ ?]*/v1/messages/batches(?:/([^/ ?]+)(/results|/cancel)?)?[ ?]"
 
 # A request, its response, its client's prices. A stream is its model, its usage, and if it was cut
 # about how many tokens of output were seen.
@@ -64,20 +62,23 @@ class Budget:
             self.limit = budget_units(dollars)
         # Without a limit: requests with their responses that are not counted yet.
         self.arrived: deque[_Arrival] = deque()
-        self._lock = threading.Lock()
+        # With a limit: what nobody closed.
+        self.dropped: deque[Hold | BatchCall] = deque()
+        self._lock, self._counting = threading.Lock(), threading.Lock()
         self._batches: dict[str, Batch] = {}
         self._known = self._possible = self._reserved = self._calls = self._unknown = 0
         _budgets.add(self)
 
     def after_fork(self) -> None:
-        """Begin with a free lock in a child process."""
-        self._lock = threading.Lock()
+        """Begin with free locks in a child process."""
+        self._lock, self._counting = threading.Lock(), threading.Lock()
 
     def spent(self) -> Spent:
         """Return what calls have cost so far."""
         from apertis.accounting.spending import Spent, dollars_of
 
         self.count()
+        self._settle_dropped()
         with self._lock:
             booked = self._known + self._possible
             left = None
@@ -94,7 +95,7 @@ class Budget:
 
     def count(self) -> None:
         """Count what arrived."""
-        if not self.arrived:
+        if not self.arrived and not self._counting.locked():
             return
         from apertis.accounting.spending import (
             PlainCosts,
@@ -105,23 +106,29 @@ class Budget:
 
         plain = PlainCosts()
         known = calls = 0
-        while True:
-            try:
+        with self._counting:
+            while self.arrived:
                 sent, came, prices = self.arrived.popleft()
+                if isinstance(came, tuple):
+                    cost = told_cost(Request(sent, prices), *came)
+                elif (units := plain.units(came, prices)) is not None:
+                    known += units
+                    calls += 1
+                    continue
+                else:
+                    cost = message_cost_of(Request(sent, prices), came)
+                self.settle(0, cost)
+            with self._lock:
+                self._known += known
+                self._calls += calls
+
+    def _settle_dropped(self) -> None:
+        while self.dropped:
+            try:
+                self.dropped.popleft().end(complete=False)
             except IndexError:
-                break
-            if isinstance(came, tuple):
-                cost = told_cost(Request(sent, prices), *came)
-            elif (units := plain.units(came, prices)) is not None:
-                known += units
-                calls += 1
-                continue
-            else:
-                cost = message_cost_of(Request(sent, prices), came)
-            self.settle(0, cost)
-        with self._lock:
-            self._known += known
-            self._calls += calls
+                # Another thread had the last one.
+                return
 
     def failed(self, outcome: Outcome, sent: bytes, prices: PriceTable | None) -> None:
         """Count a request without a limit that failed: an error costs nothing."""
@@ -142,14 +149,14 @@ class Budget:
         Raises:
             BudgetExceededError: It could cost more than is left.
         """
-        if SENDS_MESSAGE.match(head):
+        if re.match(_MESSAGE_CALL, head):
             from apertis.accounting.spending import Request
 
             request = Request(body, prices)
             most = 0 if self.limit is None else request.most
             self._reserve(most)
             return Hold(self, most, request)
-        found = _BATCH_CALL.match(head)
+        found = re.match(_BATCH_CALL, head)
         if found is None:
             return None
         method, named, what = found.groups()
@@ -170,6 +177,7 @@ class Budget:
         return BatchCreation(Batch(self, most, prices))
 
     def _reserve(self, units: int) -> None:
+        self._settle_dropped()
         with self._lock:
             limit = self.limit
             if limit is not None:
@@ -252,6 +260,12 @@ class Hold:
 
         self._settle(FREE if self._meter is None else self._meter.cost())
 
+    def drop(self) -> None:
+        """Take that nobody will read on: it is settled when the budget is asked next."""
+        if not self._settled:
+            # Whoever holds the locks now may be the one who is collecting garbage.
+            self._budget.dropped.append(self)
+
     def _settle(self, cost: Cost) -> None:
         with self._lock:
             if self._settled:
@@ -270,7 +284,13 @@ class StreamCount:
 
     def end(self, reading: EventReading) -> None:
         """Count the stream as far as it was received."""
-        budget, transcript = self._budget, reading.transcript
+        self.drop(reading)
+        if len(self._budget.arrived) >= MAX_ARRIVED or len(self._sent) > MAX_ARRIVED_BYTES:
+            self._budget.count()
+
+    def drop(self, reading: EventReading) -> None:
+        """Note the stream as far as it was received; it is counted later."""
+        transcript = reading.transcript
         model, usage, final = transcript.told or ("", dict[str, Any](), False)
         seen = 0
         if not final:
@@ -286,13 +306,9 @@ class StreamCount:
                     final = event.delta.stop_reason is not None
                 elif isinstance(event, ContentBlockDeltaEvent):
                     seen += len(json.encode(event.delta.to_dict()))
-        if not usage:
-            budget.failed(reading.failure or GIVEN_UP, self._sent, self._prices)
-            return
-        tokens = None if final else -(-seen // 4)
-        budget.arrived.append((self._sent, (model, usage, tokens), self._prices))
-        if len(budget.arrived) >= MAX_ARRIVED or len(self._sent) > MAX_ARRIVED_BYTES:
-            budget.count()
+        if usage or isinstance(reading.failure or GIVEN_UP, Failure):
+            tokens = None if final else -(-seen // 4)
+            self._budget.arrived.append((self._sent, (model, usage, tokens), self._prices))
 
 
 class Batch:
@@ -328,6 +344,11 @@ class BatchCall:
         if not self._ended:
             self._ended = True
             self.finish(b"".join(self._parts), complete=complete and self._ok)
+
+    def drop(self) -> None:
+        """Take that nobody will read on."""
+        if not self._ended:
+            self.batch.budget.dropped.append(self)
 
     def finish(self, body: bytes, *, complete: bool) -> None:
         """Settle by the body; a `complete` one is the whole of a success."""

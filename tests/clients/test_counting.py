@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,14 @@ import pytest
 
 from apertis import APIConnectionError, APIStatusError
 from apertis.accounting.prices import UNITS_PER_DOLLAR
-from apertis.testing import Close, Exchange, ScriptedServer, http_chunk, json_response
+from apertis.testing import (
+    AwaitDisconnect,
+    Close,
+    Exchange,
+    ScriptedServer,
+    http_chunk,
+    json_response,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,3 +199,31 @@ def test_many_calls_are_counted_and_not_kept(connect: Connect) -> None:
             client.messages.create(**REQUEST)
         assert client.spent == calls * Decimal("0.0021")
         assert client.spent.calls == calls
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=["counts", "budget"])
+def test_a_stream_that_nobody_reads_or_closes_is_settled_when_it_is_gone(
+    connect: Connect, budget: dict[str, Any]
+) -> None:
+    head = EVENT_STREAM + b"transfer-encoding: chunked\r\n\r\n"
+    script = [Exchange(head, http_chunk(events(START, *TEXT)), AwaitDisconnect())]
+    with ScriptedServer(script) as server:
+        client = connect(api_key="k", base_url=server.base_url, max_retries=0, **budget)
+        stream = client.messages.create(**REQUEST, stream=True)
+        assert client.spent == 0
+        del stream
+        gc.collect()
+        spent = client.spent
+        client.close()
+    assert (spent.calls, spent.unknown) == (1, 1)
+    assert spent > spent.reserved == 0
+
+
+def test_two_tables_of_prices_count_side_by_side(connect: Connect) -> None:
+    with ScriptedServer([json_response(200, MESSAGE)] * 2) as server:
+        client = connect(api_key="k", base_url=server.base_url)
+        dear = client.with_options(prices={MESSAGE["model"]: {"input": 1_000_000, "output": 0}})
+        total = Decimal(0)
+        for one in (client, dear):
+            total += one.messages.create(**REQUEST).cost or 0
+        assert client.spent == dear.spent == total == Decimal("1000.0021")

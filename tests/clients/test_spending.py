@@ -170,7 +170,9 @@ def test_a_refusal_has_its_numbers() -> None:
     assert f"may cost up to ${most}; lower max_tokens" in str(caught.value)
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle_again], ids=["copy", "deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, pickle_again], ids=["copy", "deepcopy", "pickle"]
+)
 def test_a_sum_is_a_decimal_that_can_be_kept(copied: Any) -> None:
     budget = Budget(1)
     budget.reserve(HEAD, BODY, None)

@@ -102,3 +102,12 @@ def test_a_client_that_nobody_closed_is_gone_with_its_last_name() -> None:
             del client
             assert wire() is None
     """)
+
+
+@pytest.mark.parametrize("kind", ["Apertis", "AsyncApertis"])
+def test_a_client_that_only_counts_loads_no_arithmetic(kind: str) -> None:
+    """Until somebody asks what was spent, or much has come."""
+    found = loaded(f"from apertis import {kind}; {kind}(api_key='k', base_url='https://x.example')")
+    assert "apertis.spending" in found
+    late = ("apertis.accounting", "apertis.aio.metered", "apertis.sync.metered")
+    assert not [name for name in found if name.startswith(late)]

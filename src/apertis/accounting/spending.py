@@ -310,7 +310,8 @@ class PlainCosts:
     """The costs of many responses that are plain ones: a price is looked for once."""
 
     def __init__(self) -> None:
-        self._prices: dict[tuple[str, int], Price | None] = {}
+        # By the model and the table, which is kept for its id.
+        self._prices: dict[tuple[str, int], tuple[Price | None, PriceTable | None]] = {}
 
     def units(self, body: bytes, table: PriceTable | None) -> int | None:
         """Return what a response costs; None if that must be looked at with care."""
@@ -320,8 +321,8 @@ class PlainCosts:
             return None
         key = (response.model, id(table))
         if key not in self._prices:
-            self._prices[key] = (table or LISTED).find(response.model)
-        price = self._prices[key]
+            self._prices[key] = (table or LISTED).find(response.model), table
+        price = self._prices[key][0]
         usage = response.usage
         read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
         sent, output, writes = usage.input_tokens, usage.output_tokens, usage.cache_creation

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from apertis import logs
-from apertis.aio.metered import MeteredTransport
 from apertis.aio.resources import (
     AsyncBeta,
     AsyncMessages,
@@ -125,6 +124,8 @@ class AsyncApertis(Configured):
         if budget.limit is None and not middleware:
             self._sender: Sender = Sender(settings, transport, budget)
         else:
+            from apertis.aio.metered import MeteredTransport
+
             transport = MeteredTransport(transport, budget, settings.prices)
             self._sender = Sender(settings, transport)
         if middleware:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from apertis.aio.metered import MeteredTransport
 from apertis.aio.stream import EventSource
 from apertis.aio.wire import read_all, read_beginning
 from apertis.attempts import RetryState
@@ -36,10 +36,17 @@ class Sender:
         self, settings: ClientSettings, transport: Transport, budget: Budget | None = None
     ) -> None:
         self.settings = settings
-        self.transport = self.metered = transport
+        self.transport = transport
         self.budget = budget
-        if budget is not None:
-            self.metered = MeteredTransport(transport, budget, settings.prices)
+
+    @cached_property
+    def metered(self) -> Transport:
+        """The transport for what is not counted here."""
+        if self.budget is None:
+            return self.transport
+        from apertis.aio.metered import MeteredTransport
+
+        return MeteredTransport(self.transport, self.budget, self.settings.prices)
 
     def over(self, transport: Transport) -> Sender:
         """Return a sender by the same settings over another transport, which is metered."""

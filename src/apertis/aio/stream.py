@@ -140,6 +140,10 @@ class EventSource(StreamState):
             self.count = None
         await self._answer.close()
 
+    def __del__(self) -> None:
+        if self.count is not None:
+            self.count.drop(self.reading)
+
 
 class AsyncOpenStream(Generic[E]):
     """A stream that is read by iterating, once; leaving an `async with` block hangs up."""

@@ -14,7 +14,6 @@ from apertis.endpoints.parameters import takes
 from apertis.sansio.marks import NOT_GIVEN, NotGiven, is_absent
 from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_from
 from apertis.spending import Budget
-from apertis.sync.metered import MeteredTransport
 from apertis.sync.resources import (
     Beta,
     Messages,
@@ -126,6 +125,8 @@ class Apertis(Configured):
         if budget.limit is None and not middleware:
             self._sender: Sender = Sender(settings, transport, budget)
         else:
+            from apertis.sync.metered import MeteredTransport
+
             transport = MeteredTransport(transport, budget, settings.prices)
             self._sender = Sender(settings, transport)
         if middleware:

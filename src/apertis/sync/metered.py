@@ -91,3 +91,6 @@ class MeteredAnswer:
     def interrupt(self) -> None:
         """Let a `read` end that somebody else waits in, if that can be done."""
         self._answer.interrupt()
+
+    def __del__(self) -> None:
+        self._hold.drop()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from apertis.attempts import RetryState
@@ -11,7 +12,6 @@ from apertis.sansio.lines import LineDecoder, LineTooLargeError
 from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, begins_document, says_events
 from apertis.spending import MAX_ARRIVED, MAX_ARRIVED_BYTES, StreamCount
-from apertis.sync.metered import MeteredTransport
 from apertis.sync.stream import EventSource
 from apertis.sync.wire import read_all, read_beginning
 
@@ -37,10 +37,17 @@ class Sender:
         self, settings: ClientSettings, transport: Transport, budget: Budget | None = None
     ) -> None:
         self.settings = settings
-        self.transport = self.metered = transport
+        self.transport = transport
         self.budget = budget
-        if budget is not None:
-            self.metered = MeteredTransport(transport, budget, settings.prices)
+
+    @cached_property
+    def metered(self) -> Transport:
+        """The transport for what is not counted here."""
+        if self.budget is None:
+            return self.transport
+        from apertis.sync.metered import MeteredTransport
+
+        return MeteredTransport(self.transport, self.budget, self.settings.prices)
 
     def over(self, transport: Transport) -> Sender:
         """Return a sender by the same settings over another transport, which is metered."""

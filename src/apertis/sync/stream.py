@@ -139,6 +139,10 @@ class EventSource(StreamState):
             self.count = None
         self._answer.close()
 
+    def __del__(self) -> None:
+        if self.count is not None:
+            self.count.drop(self.reading)
+
 
 class OpenStream(Generic[E]):
     """A stream that is read by iterating, once; leaving a `with` block hangs up."""
