@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apertis.accounting.plain import PlainBody, read_plain, read_plain_part
+from apertis.accounting.plain import (
+    PlainBody,
+    read_plain,
+    read_plain_messages,
+    read_plain_part,
+)
 from apertis.accounting.prompt import Prompt, read_prompt
 
 HOUR = {"type": "ephemeral", "ttl": "1h"}
@@ -87,3 +92,61 @@ def test_both_readers_see_the_same_in_a_plain_body(
     careful = body(**fields, unknown=1)
     assert read_plain(careful) is None
     assert seen(read_prompt(quick)) == seen(read_prompt(careful))
+
+
+# Members of a message, each of which may stand twice, be missing or be what none is.
+MEMBERS = st.sampled_from(
+    [
+        '"role":"user"',
+        '"role":"assistant"',
+        '"content":"Hi \\"[{}]\\" there"',
+        '"content": "caf\u00e9"',
+        '"content":[{"type":"text","text":"Hi"}]',
+        '"content":[{"type":"text","text":"Hi","cache_control":{"ttl":"1h"}}]',
+        '"content":[{"type":"tool_result","content":"Hi"}]',
+        '"content":[{"type":"image","source":{"type":"url"}}]',
+        '"content":[{"type":"document","source":{"type":"file"}}]',
+        '"c\\u006fntent":[{"type":"image"}]',
+        '"content":null',
+        '"content":{"type":"image"}',
+        '"CONTENT":"Hi"',
+    ]
+)
+USUAL = st.sampled_from(['{"role":"user","content":"Hi"}', '{"content":"Oh","role":"assistant"}'])
+MESSAGES = st.lists(
+    USUAL | st.lists(MEMBERS, max_size=3).map(lambda members: "{" + ",".join(members) + "}"),
+    max_size=6,
+)
+
+
+@given(
+    MESSAGES,
+    st.sampled_from([",", ", ", " ,\n"]),
+    st.sampled_from(["", " \n", "}", ',"a":1}', "] ]", " ]"]),
+)
+def test_messages_alone_are_read_as_they_are_in_their_body(
+    messages: list[str], comma: str, behind: str
+) -> None:
+    data = f"[{comma.join(messages)}]".encode()
+    read = read_plain_messages(memoryview(data + behind.encode()))
+    expected = read_plain(b'{"messages":%b}' % data)
+    if behind.strip():
+        assert read == (None if expected is None else (expected, len(data)))
+    else:
+        # Something always follows the messages of a body.
+        assert read is None
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        b'{"role":"user","content":[{"type":"image"}]}',
+        b'{"role":"user","content":{"type":"image"}}',
+        b'{"role":"user","content":[{"type":"image"}],"content":"Hi"}',
+        # What the others leave out has the length of what this one has twice.
+        b'{"content":[{"type":"image"}],"role":"","content":"Hi"}' + b',{"content":"Hi"}' * 5,
+    ],
+)
+def test_no_content_is_hidden_behind_another_one(hidden: bytes) -> None:
+    data = b'[{"role":"user","content":"Hi"},%b]}' % hidden
+    assert read_plain_messages(memoryview(data)) is None

@@ -13,13 +13,16 @@ is known of it is an argument.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from apertis.accounting.prices import Price, cost_units
 from apertis.accounting.prompt import MAX_WINDOW, SEARCHES, read_prompt
 from apertis.accounting.tokens import Tokens
+
+if TYPE_CHECKING:
+    from apertis.accounting.plain import PlainBody
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -47,12 +50,15 @@ class Attempt(NamedTuple):
 
 
 class Estimate:
-    """An upper bound on what a request may use. Its body is read once, whatever is asked later."""
+    """An upper bound on what a request may use. Its body is read once, whatever is asked later.
+
+    `plain` are its contents where it was read as a plain one before.
+    """
 
     __slots__ = ("_prompt", "input_tokens", "likely_tokens")
 
-    def __init__(self, body: bytes) -> None:
-        self._prompt = read_prompt(body)
+    def __init__(self, body: bytes, plain: PlainBody | None = None) -> None:
+        self._prompt = read_prompt(body, plain)
         # The most tokens that the prompt comes to, as the module says.
         self.input_tokens = self._prompt.largest()
         # About how many tokens the prompt comes to, where nobody can count it: no bound.

@@ -9,12 +9,15 @@ the cache is counted where it is made. All other bodies are for the careful read
 
 from __future__ import annotations
 
+import re
 from contextvars import ContextVar
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from apertis.models.json import UNREADABLE, json_or_none
+
+T = TypeVar("T")
 
 
 class PlainBody(msgspec.Struct, frozen=True, gc=False):
@@ -25,12 +28,19 @@ class PlainBody(msgspec.Struct, frozen=True, gc=False):
     tools: bool
     schema: bool
 
+    def with_messages(self, messages: PlainBody) -> PlainBody:
+        """Return the contents of the body and of messages that were read apart from it."""
+        return PlainBody(
+            self.cached or messages.cached, self.hour or messages.hour, self.tools, self.schema
+        )
+
 
 class _Asked(msgspec.Struct):
-    """Cache control found in the objects of a body."""
+    """Cache control found in the objects of a body, and messages whose content was not read."""
 
     cached: bool = False
     hour: bool = False
+    unread: list[_TextMessage] = []
 
 
 # Of the body that is decoded now: an object knows no more than itself when it is made.
@@ -76,6 +86,16 @@ _Content: TypeAlias = "list[_Block] | str | None"
 class _Message(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     content: _Content = None
     role: msgspec.Raw = _RAW
+
+
+class _TextMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A message that may be a text: it hides nothing, and need not be made to see that."""
+
+    content: msgspec.Raw
+    role: msgspec.Raw
+
+    def __post_init__(self) -> None:
+        _ASKED.get().unread.append(self)
 
 
 class _Tool(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -126,6 +146,14 @@ class _Body(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 _BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
+_MESSAGES = msgspec.json.Decoder(list[_Message])
+_TEXTS = msgspec.json.Decoder(list[_TextMessage])
+_TEXT_MESSAGE_BYTES = len('{"role":,"content":},')
+_BEGINNING_BYTES = 64
+_QUOTE = b'"'[0]
+_CLOSING = b"]"[0]
+# The decoder says so of what follows a value that it took.
+_VALUE_ENDED = re.compile(r"JSON is malformed: trailing characters \(byte (\d+)\)")
 _TOOL = msgspec.json.Decoder(_Tool)
 
 
@@ -148,3 +176,57 @@ def read_plain_part(part: msgspec.Raw, *, is_tool: bool) -> PlainBody | None:
     if read is None:
         return None
     return PlainBody(asked.cached, asked.hour, is_tool, schema=False)
+
+
+def read_plain_messages(data: memoryview) -> tuple[PlainBody, int] | None:
+    """Read the messages that `data` begins with, up to what follows them; say how long they are.
+
+    None where they may hide something, or are no list of messages.
+    """
+    # A conversation of texts begins with one.
+    begins_with_text = b'"content":"' in bytes(data[:_BEGINNING_BYTES])
+    return (_read_texts(data) if begins_with_text else None) or _read_messages(data)
+
+
+def _read_messages(data: memoryview) -> tuple[PlainBody, int] | None:
+    asked = _Asked()
+    _ASKED.set(asked)
+    length = _length(data, _MESSAGES)
+    if length is None:
+        return None
+    return PlainBody(asked.cached, asked.hour, tools=False, schema=False), length
+
+
+def _read_texts(data: memoryview) -> tuple[PlainBody, int] | None:
+    """Read messages of which each is a role and a text, each once, and nothing in between."""
+    asked = _Asked()
+    _ASKED.set(asked)
+    length = _length(data, _TEXTS)
+    # Whoever keeps the context is not to keep the body.
+    messages, asked.unread = asked.unread, []
+    if length is None or not messages:
+        return None
+    contents = [message.content for message in messages]
+    said = sum(map(len, contents)) + sum(len(message.role) for message in messages)
+    if length != 1 + said + len(messages) * _TEXT_MESSAGE_BYTES:
+        # Of a name that stands twice the decoder dropped a value.
+        return None
+    if {memoryview(content)[0] for content in contents} != {_QUOTE}:
+        return None
+    return PlainBody(cached=False, hour=False, tools=False, schema=False), length
+
+
+def _length(data: memoryview, decoder: msgspec.json.Decoder[list[T]]) -> int | None:
+    """Return the length of the list that `data` begins with; None where it is not such a list."""
+    try:
+        decoder.decode(data)
+    except UNREADABLE as error:
+        ended = _VALUE_ENDED.fullmatch(str(error))
+        if ended is None:
+            return None
+        # It counts from one; and white space behind the value is not its own.
+        length = int(ended[1]) - 1
+        while data[length - 1] != _CLOSING:
+            length -= 1
+        return length
+    return None

@@ -227,10 +227,10 @@ class Prompt(msgspec.Struct):
             self.hour = self.hour or control.ttl == "1h"
 
 
-def read_prompt(body: bytes) -> Prompt:
-    """Read what a body holds; never an error."""
+def read_prompt(body: bytes, plain: PlainBody | None = None) -> Prompt:
+    """Read what a body holds, unless it was read as a plain one already; never an error."""
     prompt = Prompt(len(body))
-    plain = read_plain(body)
+    plain = plain or read_plain(body)
     if plain is not None:
         prompt.take(plain)
         return prompt

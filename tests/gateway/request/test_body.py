@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from decimal import Decimal
+from typing import Any, cast
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apertis.accounting.prices import price_of_dollars
 from apertis.gateway.errors import Refusal
 from apertis.gateway.request.body import (
     _DECISIVE,  # pyright: ignore[reportPrivateUsage]
@@ -32,6 +34,7 @@ NAMES = st.text(max_size=8).filter(
     lambda name: name == name.casefold() or name.casefold() not in _DECISIVE
 )
 SPACE = st.sampled_from([b"", b" ", b"\n  ", b"\t", b"\r\n"])
+PRICE = price_of_dollars(Decimal(3), Decimal(15))
 MESSAGE = b'{"model":"m","max_tokens":5,"messages":[]}'
 
 
@@ -361,3 +364,79 @@ def test_a_user_beside_metadata_that_nobody_can_read_is_refused() -> None:
     refusal = declared_edits(body)
     assert isinstance(refusal, Refusal)
     assert refusal.param == "user"
+
+
+LONG = "The tide turns twice a day;\n\u6f6e. " * 500
+CONTENTS: st.SearchStrategy[Any] = st.sampled_from(
+    cast(
+        "list[Any]",
+        [
+            "Hi",
+            [{"type": "text", "text": "Hi"}],
+            [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+            [{"type": "image", "source": {"type": "base64", "data": "aaaa"}}],
+            [{"type": "tool_use", "id": "a", "name": "t", "input": {"messages": []}}],
+            {"messages": []},
+            None,
+        ],
+    )
+)
+TURNS: st.SearchStrategy[list[Any]] = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": CONTENTS}),
+    max_size=3,
+)
+ALL_FIELDS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": st.just("m"),
+        "max_tokens": st.just(9),
+        "stream": st.booleans(),
+        "system": CONTENTS,
+        "tools": st.just([{"name": "t", "input_schema": {"messages": [{"role": "x"}]}}]),
+        "metadata": st.just({"messages": [{"role": "user", "content": "Hi"}]}),
+        "container": st.just("c"),
+        "MODEL": st.just("m"),
+        "context_management": st.just({"messages": []}),
+    },
+)
+
+
+@given(ALL_FIELDS, TURNS, st.data(), st.sampled_from([(",", ":"), (", ", ": ")]))
+@settings(max_examples=300)
+def test_a_large_body_is_read_like_any_other_one(
+    fields: dict[str, Any], turns: list[Any], data: st.DataObject, spaces: tuple[str, str]
+) -> None:
+    said = [{"role": "user", "content": LONG}, *turns]
+    members = [*fields.items(), ("messages", data.draw(st.permutations(said)))]
+    members += data.draw(st.lists(st.sampled_from(members), max_size=1))
+    members = data.draw(st.permutations(members))
+    texts = [
+        spaces[1].join((json.dumps(name), json.dumps(value, separators=spaces, ensure_ascii=False)))
+        for name, value in members
+    ]
+    whole = ("{" + spaces[0].join(texts) + "}").encode()
+    quick, slow = peek(whole, needs_max_tokens=True), read_object(whole)
+    if isinstance(slow, Refusal):
+        assert quick == slow
+        return
+    if isinstance(quick, Refusal):
+        assert not {"model", "max_tokens"} <= fields.keys()
+        return
+    assert {name: quick.raw(name) for name in quick.names} == {
+        name: slow.raw(name) for name in slow.names
+    }
+    assert [quick.span(name) for name in quick.names] == [slow.span(name) for name in quick.names]
+    edit = {"messages": b"[]"}, ("model",), {"added": b"1"}
+    assert quick.edited(*edit) == slow.edited(*edit)
+    one, other = quick.estimate, slow.estimate
+    assert one.input_tokens == other.input_tokens
+    assert one.likely_tokens == other.likely_tokens
+    assert one.reservation_units(9, (PRICE,)) == other.reservation_units(9, (PRICE,))
+    assert one.held_after(9, None) == other.held_after(9, None)
+
+
+@pytest.mark.parametrize("place", [0, 30, 16_000, -3])
+def test_a_large_body_that_cannot_be_read_is_refused_with_its_place(place: int) -> None:
+    data = json.dumps({"model": "m", "messages": [{"role": "user", "content": LONG}]}).encode()
+    data = data[:place] + b"\x00" + data[place:]
+    assert refusal(data) == read_object(data)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 import msgspec
 
 from apertis.accounting.estimate import Estimate
+from apertis.accounting.plain import read_plain, read_plain_messages
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
 from apertis.models.json import UNREADABLE, json_or_none
 from apertis.sansio.slices import BOUNDS, MAX_FIELDS, MAX_VALUES, Bounds
@@ -21,12 +22,20 @@ from apertis.sansio.slices import BOUNDS, MAX_FIELDS, MAX_VALUES, Bounds
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from apertis.accounting.plain import PlainBody
+
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # A key and what stands around it, from the end of the value before it (or the start of the object)
 # to the first byte of its own. White space is JSON's own; that the JSON is sound is known by then.
 _KEY = re.compile(
     rb'[ \t\n\r]*+[{,]?[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+'
 )
+_MESSAGES = re.compile(rb'"messages"[ \t\n\r]*+:[ \t\n\r]*+(?=\[)')
+_NULL = b"null"
+# Smaller ones are read faster in two passes than in three parts; and how much may stand before the
+# messages of one that is larger.
+_LARGE_BYTES = 16 * 1024
+_MAX_FIRST_BYTES = 64 * 1024
 _MAX_MODEL_LENGTH = 256
 # No API has names near it; one is decoded, folded and compared.
 _MAX_NAME_CHARACTERS = 256
@@ -85,18 +94,29 @@ T = TypeVar("T")
 class Body:
     """A JSON object as received, with its top-level fields as slices of its bytes."""
 
-    __slots__ = ("_estimate", "_known_spans", "data", "fields", "max_tokens", "model", "stream")
+    __slots__ = (
+        "_estimate",
+        "_known_spans",
+        "_plain",
+        "data",
+        "fields",
+        "max_tokens",
+        "model",
+        "stream",
+    )
 
     def __init__(
         self,
         data: bytes,
         fields: Mapping[str, msgspec.Raw],
         spans: list[Span] | None = None,
+        plain: PlainBody | None = None,
     ) -> None:
         self.data = data
         self.fields = fields
         # Known from the start where they had to be found to tell whether a name stands twice.
         self._known_spans = spans
+        self._plain = plain
         self._estimate: Estimate | None = None
         self.model = ""
         self.max_tokens = 0
@@ -107,11 +127,12 @@ class Body:
         """The upper bound on what the request may use; read from the body at first access."""
         estimate = self._estimate
         if estimate is None:
-            estimate = self._estimate = Estimate(self.data)
+            estimate = self._estimate = Estimate(self.data, self._plain)
         return estimate
 
     @property
-    def _spans(self) -> list[Span]:
+    def spans(self) -> list[Span]:
+        """The places of the fields, in their order."""
         spans = self._known_spans
         if spans is None:
             found = _spans(self.data, self.fields)
@@ -134,7 +155,7 @@ class Body:
 
     def span(self, name: str) -> tuple[int, int]:
         """Return the span in `data` of the value of a present field."""
-        return next((start, end) for known, _, start, end in self._spans if known == name)
+        return next((start, end) for known, _, start, end in self.spans if known == name)
 
     def count(self, name: str) -> int | None:
         """Read a whole number that is not negative; None when the field holds anything else."""
@@ -160,13 +181,13 @@ class Body:
         if not (replace or remove or add):
             return self.data
         replace = replace or {}
-        kept = [span for span in self._spans if span[0] not in remove]
-        if not self._spans:
+        kept = [span for span in self.spans if span[0] not in remove]
+        if not self.spans:
             opening = self.data.index(b"{") + 1
             return self.data[:opening] + _members(add or {}) + self.data[opening:]
-        pieces = [self.data[: self._spans[0][1]]]
+        pieces = [self.data[: self.spans[0][1]]]
         ends = {
-            span[1]: before[3] for before, span in zip(self._spans, self._spans[1:], strict=False)
+            span[1]: before[3] for before, span in zip(self.spans, self.spans[1:], strict=False)
         }
         for place, (name, key, start, end) in enumerate(kept):
             if place:
@@ -176,7 +197,7 @@ class Body:
             pieces.append(replace[name] if name in replace else self.data[start:end])
         if add:
             pieces.append((b"," if kept else b"") + _members(add))
-        pieces.append(self.data[self._spans[-1][3] :])
+        pieces.append(self.data[self.spans[-1][3] :])
         return b"".join(pieces)
 
 
@@ -194,12 +215,22 @@ def read_object(data: bytes, bounds: Bounds = BOUNDS) -> Body | Refusal:
     take another one of the two values for the model, or for the price. Names that differ in
     upper and lower case alone are one name here, as they are to servers written in Go.
     """
+    refusal = _unsound(data, bounds)
+    return _read_fields(data) if refusal is None else refusal
+
+
+def _unsound(data: bytes, bounds: Bounds) -> Refusal | None:
+    """Say why a body is not to be decoded."""
     if not data.isascii() and (fault := _not_utf8(data)) is not None:
         if _RAW_HALF.match(data, fault):
             return _half_pair(data, fault, "which is not UTF-8")
         return invalid_request(f"Invalid request format: the body is not UTF-8 (byte {fault})")
     if len(data) > _FEW_BYTES and (excess := bounds.excess(data)) is not None:
         return invalid_request(f"Invalid request format: a body has {excess} here")
+    return None
+
+
+def _read_fields(data: bytes) -> Body | Refusal:
     try:
         fields = _FIELDS.decode(data)
     except msgspec.ValidationError:
@@ -228,6 +259,42 @@ def read_object(data: bytes, bounds: Bounds = BOUNDS) -> Body | Refusal:
     if isinstance(spans, Refusal):
         return spans
     return Body(data, fields, spans)
+
+
+def _read_conversation(data: bytes) -> Body | None:
+    """Read a large body of plain messages in one pass; None for any other one.
+
+    The messages are read as what they hold, which is asked for later anyway. With `null` in place
+    of them the rest of the body is read like any other: both are sound, so the whole is.
+    """
+    found = _MESSAGES.match(data, data.find(b'"messages"', 0, _MAX_FIRST_BYTES))
+    if found is None:
+        return None
+    start = found.end()
+    view = memoryview(data)
+    read = read_plain_messages(view[start:])
+    if read is None:
+        return None
+    messages, length = read
+    if length < len(data) // 2:
+        # There is more to copy than to gain.
+        return None
+    rest = data[:start] + _NULL + data[start + length :]
+    body = _read_fields(rest)
+    if isinstance(body, Refusal):
+        return None
+    more = length - len(_NULL)
+    spans = body.spans
+    if ("messages", found.start(), start, start + len(_NULL)) not in spans:
+        # They stood inside of another field.
+        return None
+    spans = [
+        (name, key + more * (key > start), at + more * (at > start), end + more * (end > start))
+        for name, key, at, end in spans
+    ]
+    fields = {**body.fields, "messages": msgspec.Raw(view[start : start + length])}
+    plain = read_plain(rest)
+    return Body(data, fields, spans, None if plain is None else plain.with_messages(messages))
 
 
 # Half of a surrogate pair as UTF-8 would have it, which is none then.
@@ -391,7 +458,11 @@ def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
     The service requires `model`, `messages` and, where a response is made, `max_tokens`; all else
     is the upstream's to judge.
     """
-    body = read_object(data)
+    body: Body | Refusal | None = _unsound(data, BOUNDS)
+    if body is None and len(data) > _LARGE_BYTES:
+        body = _read_conversation(data)
+    if body is None:
+        body = _read_fields(data)
     if isinstance(body, Refusal):
         return body
     raw = body.fields.get
