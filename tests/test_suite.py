@@ -17,7 +17,6 @@ aio/resources.py aio/sender.py
 cli/key_tables.py
 gateway/admin/key_fields.py gateway/admin/openapi_schemas.py gateway/admin/views.py
 gateway/batches/upstream.py
-gateway/config/reader.py
 gateway/finding.py
 gateway/serving/answers.py
 gateway/store/connections.py gateway/store/records.py

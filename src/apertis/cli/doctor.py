@@ -73,8 +73,8 @@ def command(
 
 
 def _findings(config: Path | None, data: Path | None) -> tuple[Finding, ...]:
+    from apertis.gateway.config.origin import SettingsError
     from apertis.gateway.config.read import read
-    from apertis.gateway.config.reader import SettingsError
     from apertis.gateway.config.sources import from_options
     from apertis.gateway.doctor import configuration_findings, diagnose
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from apertis.gateway.config import read_settings
 from apertis.gateway.config.kinds import MONEY, MONEY_STEP
+from apertis.gateway.config.origin import SettingsError
 from apertis.gateway.config.read import read
-from apertis.gateway.config.reader import SettingsError
 
 if TYPE_CHECKING:
     from tests.kit.configuration import Problems, Read

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apertis.gateway.config import Rate
+from apertis.gateway.config.origin import SettingsError
 from apertis.gateway.config.read import read
-from apertis.gateway.config.reader import SettingsError
 from apertis.gateway.config.settings import kinds_of
 from apertis.gateway.config.sources import SECTIONS
 

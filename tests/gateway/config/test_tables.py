@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apertis.gateway.config import ModelSettings, PriceSettings, Secret, UpstreamSettings
+from apertis.gateway.config.origin import SettingsError
 from apertis.gateway.config.read import read
-from apertis.gateway.config.reader import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path

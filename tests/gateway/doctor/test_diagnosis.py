@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apertis.gateway.config.reader import SettingsError
+from apertis.gateway.config.origin import SettingsError
 from apertis.gateway.doctor.diagnosis import configuration_findings, diagnose
 from apertis.gateway.finding import State
 

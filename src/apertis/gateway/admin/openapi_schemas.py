@@ -74,7 +74,9 @@ def _object(required: Json, optional: Json | None = None, **more: Any) -> Json:
 
 _TEXT: Json = {"type": "string"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
+_FLAG: Json = {"type": "boolean"}
 _OPEN_OBJECT: Json = {"type": "object", "additionalProperties": True}
+_OPEN_OBJECTS: Json = {"type": "array", "items": _OPEN_OBJECT}
 _NULLABLE_TEXT: Json = {"type": ["string", "null"]}
 
 _ERROR = _object(
@@ -90,8 +92,8 @@ _ERROR = _object(
     description="What went wrong, for Anthropic's and for OpenAI-style clients alike.",
 )
 _COUNT_TOKENS_REQUEST = _object(
-    {"model": _TEXT, "messages": {"type": "array", "items": _OPEN_OBJECT}},
-    {"system": {"anyOf": [_TEXT, {"type": "array", "items": _OPEN_OBJECT}]}},
+    {"model": _TEXT, "messages": _OPEN_OBJECTS},
+    {"system": {"anyOf": [_TEXT, _OPEN_OBJECTS]}},
 )
 _FALLBACK: Json = {
     "fallback_models": {"type": "array", "items": _TEXT, "maxItems": 5},
@@ -101,11 +103,11 @@ _FALLBACK: Json = {
         "maximum": 300_000,
         "description": "Milliseconds until the next model is asked.",
     },
-    "fallback_enabled": {"type": "boolean"},
+    "fallback_enabled": _FLAG,
 }
 _MESSAGES_REQUEST = _object(
     {**_COUNT_TOKENS_REQUEST["properties"], "max_tokens": {"type": "integer", "minimum": 1}},
-    {"stream": {"type": "boolean"}, **_FALLBACK},
+    {"stream": _FLAG, **_FALLBACK},
     description="A request of the Messages API. `fallback_*` are the gateway's own fields; all "
     "others reach the upstream as they came.",
 )
@@ -116,26 +118,21 @@ _MESSAGE = _object(
         "id": _TEXT,
         "type": {"const": "message"},
         "role": {"const": "assistant"},
-        "content": {"type": "array", "items": _OPEN_OBJECT},
+        "content": _OPEN_OBJECTS,
         "model": _TEXT,
         "stop_reason": _NULLABLE_TEXT,
         "usage": _USAGE,
     }
 )
+_NAMED: Json = {"const": "model"}
 _MODEL = _object(
-    {
-        "id": _TEXT,
-        "type": {"const": "model"},
-        "object": {"const": "model"},
-        "display_name": _TEXT,
-        "created_at": _TEXT,
-    }
+    {"id": _TEXT, "type": _NAMED, "object": _NAMED, "display_name": _TEXT, "created_at": _TEXT}
 )
 _MODEL_LIST = _object(
     {
         "object": {"const": "list"},
         "data": {"type": "array", "items": ref("schemas", "Model")},
-        "has_more": {"type": "boolean"},
+        "has_more": _FLAG,
         "first_id": _NULLABLE_TEXT,
         "last_id": _NULLABLE_TEXT,
     }
@@ -148,7 +145,7 @@ _TOKEN = _object(
                 "remain_quota": {"type": ["integer", "null"], "minimum": 0},
                 "used_quota": _COUNT,
                 "reserved_quota": _COUNT,
-                "unlimited_quota": {"type": "boolean"},
+                "unlimited_quota": _FLAG,
                 "models": {"type": ["array", "null"], "items": _TEXT},
                 "expired_time": {"type": "integer", "description": "Unix seconds; -1: never."},
             }
@@ -168,8 +165,8 @@ def _components() -> Json:
         "CountTokensRequest": _COUNT_TOKENS_REQUEST,
         "CountTokens": _object({"input_tokens": _COUNT}),
         "Batch": _object({"id": _TEXT, "type": _TEXT, "processing_status": _TEXT}),
-        "BatchList": _object({"data": {"type": "array", "items": _OPEN_OBJECT}}),
-        "BatchRequest": _object({"requests": {"type": "array", "items": _OPEN_OBJECT}}),
+        "BatchList": _object({"data": _OPEN_OBJECTS}),
+        "BatchRequest": _object({"requests": _OPEN_OBJECTS}),
         "Deleted": _object({"id": _TEXT, "type": _TEXT}),
         "Document": _object({"openapi": _TEXT}),
         "Model": _MODEL,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from apertis.gateway.config.reader import Reader
+from apertis.gateway.config.origin import Reader
 from apertis.gateway.config.settings import Settings, StoreSettings, kinds_of
 from apertis.gateway.config.sources import (
     CONFIG_VARIABLE,

@@ -9,8 +9,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apertis.gateway.config.origin import FileSource, Named, Origin, RawSetting, TomlLines
-from apertis.gateway.config.reader import SettingsError, nearest
+from apertis.gateway.config.origin import (
+    FileSource,
+    Named,
+    Origin,
+    RawSetting,
+    SettingsError,
+    TomlLines,
+    nearest,
+)
 from apertis.gateway.config.settings import (
     CacheSettings,
     LimitSettings,
@@ -26,7 +33,7 @@ from apertis.gateway.config.settings import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apertis.gateway.config.reader import Reader
+    from apertis.gateway.config.origin import Reader
 
 SECTIONS: dict[str, type[Any]] = {
     "server": ServerSettings,

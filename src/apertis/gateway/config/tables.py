@@ -24,7 +24,7 @@ from apertis.gateway.config.settings import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apertis.gateway.config.reader import Reader
+    from apertis.gateway.config.origin import Reader
 
 KEY_SETTINGS = ("api_key_env", "api_key_file")
 _KEY = re.compile(r"[!-~]+")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.gateway.config import ServerSettings, Settings, UpstreamSettings
+    from apertis.gateway.config.origin import SettingsError
     from apertis.gateway.config.read import Reading
-    from apertis.gateway.config.reader import SettingsError
     from apertis.gateway.finding import Finding
 
 

@@ -122,30 +122,23 @@ usage = Table(
 )
 
 
-def _dimensions(*names: str) -> list[Column[str]]:
-    # Empty text stands for none: a part of a primary key cannot be null.
-    return [Column(name, Text, primary_key=True) for name in names]
+def _by_day(table: str, *more: str) -> Table:
+    dimensions = ("key_id", "model", "kind", "request_class", "upstream", *more)
+    return Table(
+        table,
+        metadata,
+        Column("day", Integer, primary_key=True, autoincrement=False),
+        # Empty text stands for none: a part of a primary key cannot be null.
+        *(Column(name, Text, primary_key=True) for name in dimensions),
+        *_sums(SUMS),
+        sqlite_with_rowid=False,
+    )
 
 
 # `usage` added up by day (days since 1970 in UTC), so that reports need not read every request.
-usage_daily = Table(
-    "usage_daily",
-    metadata,
-    Column("day", Integer, primary_key=True, autoincrement=False),
-    *_dimensions("key_id", "model", "kind", "request_class", "upstream"),
-    *_sums(SUMS),
-    sqlite_with_rowid=False,
-)
-
+usage_daily = _by_day("usage_daily")
 # The same by session and agent as well: far more rows, read only by reports that ask for these.
-usage_sessions = Table(
-    "usage_sessions",
-    metadata,
-    Column("day", Integer, primary_key=True, autoincrement=False),
-    *_dimensions("key_id", "model", "kind", "request_class", "upstream", "session", "agent"),
-    *_sums(SUMS),
-    sqlite_with_rowid=False,
-)
+usage_sessions = _by_day("usage_sessions", "session", "agent")
 
 batches = Table(
     "batches",
