@@ -12,11 +12,11 @@ def main() -> None:
             model="claude-sonnet-5-5", max_tokens=100, messages=QUESTION
         )
         print(f"one call: ${message.cost}")
-        print(f"all calls: ${client.spent}")
+        print(f"all calls: ${client.spent}; ${client.spent.left} is left")
         try:
             client.messages.create(model="claude-opus-5-5", max_tokens=5000, messages=QUESTION)
         except BudgetExceededError as error:
-            print(f"not sent: {type(error).__name__}")
+            print(f"not sent, as it may cost up to ${error.most_usd}")
 
 
 if __name__ == "__main__":
