@@ -26,7 +26,6 @@ _BROKEN = (
     RuntimeError,
     OSError,
 )
-_IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
 @dataclass(frozen=True, slots=True)
