@@ -15,7 +15,7 @@ import msgspec
 
 from apertis.accounting.estimate import Estimate
 from apertis.accounting.plain import read_plain, read_plain_messages
-from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request, missing_parameter
+from apertis.gateway.errors import Refusal, invalid_request, invalid_value, missing_parameter
 from apertis.models.json import UNREADABLE, json_or_none
 from apertis.sansio.slices import BOUNDS, MAX_FIELDS, MAX_VALUES, Bounds
 
@@ -471,10 +471,7 @@ def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
         return missing_parameter("model")
     model = _string(bytes(model_raw))
     if not model or len(model) > _MAX_MODEL_LENGTH:
-        return invalid_parameter(
-            "model",
-            f"Invalid value for parameter 'model': a string of 1 to {_MAX_MODEL_LENGTH} characters",
-        )
+        return invalid_value("model", f"a string of 1 to {_MAX_MODEL_LENGTH} characters")
     body.model = model
     if raw("messages") is None:
         return missing_parameter("messages")
@@ -484,9 +481,7 @@ def peek(data: bytes, *, needs_max_tokens: bool) -> Body | Refusal:
             return missing_parameter("max_tokens")
         max_tokens = _count(bytes(max_tokens_raw))
         if max_tokens is None:
-            return invalid_parameter(
-                "max_tokens", "Invalid value for parameter 'max_tokens': a whole number from 1"
-            )
+            return invalid_value("max_tokens", "a whole number from 1")
         body.max_tokens = max_tokens
         stream = raw("stream")
         body.stream = stream is not None and bytes(stream) == b"true"
@@ -540,7 +535,7 @@ def declared_edits(body: Body) -> Edits | Refusal:
         try:
             value = msgspec.json.decode(body.raw(name) or b"null")
         except UNREADABLE:
-            return invalid_parameter(name, f"Invalid value for parameter '{name}': too large")
+            return invalid_value(name, "too large")
         if value is None:
             continue
         refusal: Refusal | None = None
@@ -551,9 +546,7 @@ def declared_edits(body: Body) -> Edits | Refusal:
         elif name == "user":
             refusal = _user(body, value, edits)
         elif not any(value == harmless for harmless in _WITHOUT_EFFECT[name]):
-            refusal = invalid_parameter(
-                name, f"Invalid value for parameter '{name}': {_INSTEAD[name]}"
-            )
+            refusal = invalid_value(name, _INSTEAD[name])
         if refusal is not None:
             return refusal
     return edits
@@ -566,18 +559,15 @@ def _compression(value: object) -> Refusal | None:
         asked = {}
     if asked.get("enabled") is False:
         return None
-    return invalid_parameter(
+    return invalid_value(
         "compression",
-        "Invalid value for parameter 'compression': this gateway does not compress histories; "
-        'leave it out, or send {"enabled": false}',
+        'this gateway does not compress histories; leave it out, or send {"enabled": false}',
     )
 
 
 def _stop(body: Body, value: object, edits: Edits) -> Refusal | None:
     if "stop_sequences" in body:
-        return invalid_parameter(
-            "stop", "Invalid value for parameter 'stop': 'stop_sequences' is there already"
-        )
+        return invalid_value("stop", "'stop_sequences' is there already")
     try:
         stops = msgspec.convert(value, list[str] | str)
     except msgspec.ValidationError:
@@ -585,17 +575,14 @@ def _stop(body: Body, value: object, edits: Edits) -> Refusal | None:
     if isinstance(stops, str):
         stops = [stops]
     if not 0 < len(stops) <= _MAX_STOPS:
-        return invalid_parameter(
-            "stop",
-            f"Invalid value for parameter 'stop': a string, or 1 to {_MAX_STOPS} of them",
-        )
+        return invalid_value("stop", f"a string, or 1 to {_MAX_STOPS} of them")
     edits.add["stop_sequences"] = msgspec.json.encode(stops)
     return None
 
 
 def _user(body: Body, value: object, edits: Edits) -> Refusal | None:
     if not isinstance(value, str):
-        return invalid_parameter("user", "Invalid value for parameter 'user': a string")
+        return invalid_value("user", "a string")
     raw = body.raw("metadata")
     fields: dict[str, msgspec.Raw] = {}
     known: object = None
@@ -607,9 +594,7 @@ def _user(body: Body, value: object, edits: Edits) -> Refusal | None:
         known = 0
     own = msgspec.json.encode(value)
     if known not in (None, value):
-        return invalid_parameter(
-            "user", "Invalid value for parameter 'user': 'metadata' names another 'user_id'"
-        )
+        return invalid_value("user", "'metadata' names another 'user_id'")
     merged = msgspec.json.encode({**fields, "user_id": msgspec.Raw(own)})
     (edits.add if raw is None else edits.replace)["metadata"] = merged
     return None

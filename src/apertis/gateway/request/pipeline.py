@@ -42,7 +42,7 @@ from apertis.gateway.cache import (
 from apertis.gateway.errors import (
     BILLING_POLICY_DENIED,
     Refusal,
-    invalid_parameter,
+    invalid_value,
     model_access_denied,
     model_not_found,
     rate_limit_exceeded,
@@ -343,10 +343,7 @@ class Pipeline:
                 places[upstream] = {} if named is None else {"fallbacks": named}
         if places or not self.router.serves(body.model):
             return places
-        return invalid_parameter(
-            "fallbacks",
-            "Invalid value for parameter 'fallbacks': no upstream has the model and all of these",
-        )
+        return invalid_value("fallbacks", "no upstream has the model and all of these")
 
     def _hops(self, chain: Chain) -> tuple[Hop, ...]:
         if chain.any_model:
