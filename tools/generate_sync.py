@@ -79,7 +79,7 @@ SUBSTITUTIONS = (
     (r"\bawait ", ""),
     (r"\b__a(enter|exit|iter|next)__", r"__\1__"),
     (r"\banext\(", "next("),
-    (r"\.aclose\(", ".close("),
+    (r"\baclose\b(?=[(`])", "close"),
     (r"\baiter_bytes\b", "iter_bytes"),
     (r"for (\w+) in (.+):\n +yield \1\n", r"yield from \2\n"),
     (r"\bapertis\.aio\b", "apertis.sync"),

@@ -69,6 +69,18 @@ if TYPE_CHECKING:
     from apertis.aio.stream import AsyncMessageStream, AsyncStream
     from apertis.aio.stream import AsyncMessageStreamManager as AsyncMessageStreamManager
     from apertis.attachments import document, image
+    from apertis.compat.clouds import AnthropicAWS as AnthropicAWS
+    from apertis.compat.clouds import AnthropicBedrock as AnthropicBedrock
+    from apertis.compat.clouds import AnthropicBedrockMantle as AnthropicBedrockMantle
+    from apertis.compat.clouds import AnthropicFoundry as AnthropicFoundry
+    from apertis.compat.clouds import AnthropicGoogleCloud as AnthropicGoogleCloud
+    from apertis.compat.clouds import AnthropicVertex as AnthropicVertex
+    from apertis.compat.clouds import AsyncAnthropicAWS as AsyncAnthropicAWS
+    from apertis.compat.clouds import AsyncAnthropicBedrock as AsyncAnthropicBedrock
+    from apertis.compat.clouds import AsyncAnthropicBedrockMantle as AsyncAnthropicBedrockMantle
+    from apertis.compat.clouds import AsyncAnthropicFoundry as AsyncAnthropicFoundry
+    from apertis.compat.clouds import AsyncAnthropicGoogleCloud as AsyncAnthropicGoogleCloud
+    from apertis.compat.clouds import AsyncAnthropicVertex as AsyncAnthropicVertex
     from apertis.compat.http_clients import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
     from apertis.compat.http_clients import DefaultHttpxClient as DefaultHttpxClient
     from apertis.compat.middleware import APIRequest as APIRequest
@@ -210,6 +222,11 @@ _MODULES = {
         BetaAsyncMessageStreamManager:AsyncMessageStreamManager
     """,
     "apertis.attachments": "document image",
+    "apertis.compat.clouds": """
+        AnthropicAWS AnthropicBedrock AnthropicBedrockMantle AnthropicFoundry AnthropicGoogleCloud
+        AnthropicVertex AsyncAnthropicAWS AsyncAnthropicBedrock AsyncAnthropicBedrockMantle
+        AsyncAnthropicFoundry AsyncAnthropicGoogleCloud AsyncAnthropicVertex
+    """,
     "apertis.compat.http_clients": "DefaultAsyncHttpxClient DefaultHttpxClient",
     "apertis.compat.middleware": """
         APIRequest AsyncCallNext AsyncMiddlewareCallable CallNext Middleware MiddlewareCallable

@@ -52,8 +52,7 @@ class Configured:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            names: Any = import_module("apertis.compat.names")
-            raise names.no_such_name(f"{type(self).__name__!r} object", name)
+            return import_module("apertis.compat.attributes").client_attribute(self, name)
 
     @property
     def base_url(self) -> URL:
@@ -113,6 +112,11 @@ class Configured:
         return RequestHeaders({k: v for k, v in headers.items() if k != "host"})
 
     @property
+    def auth_headers(self) -> dict[str, str]:
+        """The header that carries the key or the token; empty without one."""
+        return self._settings.auth_headers()
+
+    @property
     def default_query(self) -> dict[str, Any]:
         """The query parameters of every request."""
         return dict(self._settings.default_query)
@@ -138,6 +142,9 @@ _OTHERS = frozenset(
 def settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of a method's arguments that are settings."""
     given = {name: value for name, value in arguments.items() if name not in _OTHERS}
+    if elsewhere := given.pop("elsewhere"):
+        attributes: Any = import_module("apertis.compat.attributes")
+        attributes.refuse_elsewhere(arguments["self"], elsewhere)
     prices = given.pop("prices")
     if prices is not None and not is_absent(prices):
         given["prices"] = import_module("apertis.accounting.prices").price_table(prices)

@@ -222,7 +222,7 @@ def test_get_final_message_reads_what_is_left(client: Apertis) -> None:
         message = stream.get_final_message()
         assert stream.get_final_message() == message
     assert message.to_dict() == MESSAGE
-    assert message.response is stream.response
+    assert message.response.headers is stream.response.headers
     assert message.request_id == "req_1"
     assert stream.get_final_message() == message
 

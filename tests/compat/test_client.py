@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -327,3 +328,43 @@ def test_a_timeout_of_httpx_ends_a_call(connect: Connect) -> None:
         with pytest.raises(apertis.APITimeoutError) as caught:
             client.messages.create(**LEAST, timeout=timeout)
         assert caught.value.deadline == "response"
+
+
+def test_a_page_is_dumped_as_its_data_and_names_the_next_one(connect: Connect) -> None:
+    models = [
+        {"id": "a", "type": "model", "display_name": "A", "created_at": "2026-01-01T00:00:00Z"}
+    ]
+    answer = {"data": models, "has_more": True, "first_id": "a", "last_id": "a"}
+    last = {**answer, "has_more": False}
+    with ScriptedServer([json_response(200, answer), json_response(200, last)]) as server:
+        client = connect(api_key=KEY, base_url=server.base_url)
+        page = client.models.list(limit=1)
+        assert page.next_page_info() == {"limit": 1, "after_id": "a"}
+        assert page.to_dict() == answer
+        assert json.loads(page.model_dump_json()) == {
+            **answer,
+            "data": [page.data[0].model_dump(mode="json")],
+        }
+        assert page.get_next_page().next_page_info() is None
+        with pytest.raises(AttributeError, match="nothing"):
+            _ = page.nothing
+
+
+def test_closing_the_response_of_a_stream_hangs_up() -> None:
+    script = [Exchange(sse_response(EVENTS[:2], complete=False), AwaitDisconnect())] * 2
+    with ScriptedServer(script) as server:
+        stream = apertis.Apertis(api_key=KEY, base_url=server.base_url).messages.create(
+            **LEAST, stream=True
+        )
+        assert stream.response.status_code == 200
+        stream.response.close()
+        assert repr(stream.response) == "StreamResponse(200)"
+
+        async def awaited() -> None:
+            client = apertis.AsyncApertis(api_key=KEY, base_url=server.base_url)
+            async with client.messages.stream(**LEAST) as stream:
+                assert stream.response.status == 200
+                await stream.response.aclose()
+                assert repr(stream.response) == "AsyncStreamResponse(200)"
+
+        asyncio.run(awaited())

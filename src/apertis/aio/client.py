@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from typing import Self, Unpack
 
+    from apertis.compat.attributes import ElsewhereParams
     from apertis.compat.middleware import AsyncMiddlewareInput
     from apertis.params import OptionParams, VerbParams
     from apertis.sansio.marks import Omit
@@ -97,6 +98,7 @@ class AsyncApertis(Configured):
         ssl_context: ssl.SSLContext | None = None,
         max_connections: int = MAX_CONNECTIONS,
         middleware: Sequence[AsyncMiddlewareInput] | None = None,
+        **elsewhere: Unpack[ElsewhereParams],
     ) -> None:
         logs.configure(os.environ)
         settings = settings_from(os.environ, settings_of(locals()), __version__)
@@ -174,6 +176,7 @@ class AsyncApertis(Configured):
         budget_usd: Decimal | float | str | NotGiven | None = NOT_GIVEN,
         http_client: Any = None,
         middleware: Sequence[AsyncMiddlewareInput] | NotGiven | None = NOT_GIVEN,
+        **elsewhere: Unpack[ElsewhereParams],
     ) -> Self:
         """Return a copy with other settings that shares the connections.
 

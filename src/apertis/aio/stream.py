@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from apertis.attempts import MessageSoFar, StreamState
-from apertis.models import InputJsonEvent, Malformed, Message, TextEvent
+from apertis.models import InputJsonEvent, Malformed, Message, ResponseInfo, TextEvent
 from apertis.sansio.outcome import Failure
 from apertis.sansio.reading import no_text_error
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from apertis.aio.wire import Answer
-    from apertis.models import MessageStreamEvent, RawEvent, ResponseInfo, StreamEvent
+    from apertis.models import MessageStreamEvent, RawEvent, StreamEvent
     from apertis.sansio.reading import EventReading
     from apertis.sansio.request import Origin
     from apertis.spending import StreamCount
@@ -145,12 +146,25 @@ class EventSource(StreamState):
             self.count.drop(self.reading)
 
 
+class AsyncStreamResponse(ResponseInfo, frozen=True):
+    """The head of a stream's response; `aclose()` hangs up."""
+
+    source: EventSource | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.status})"
+
+    async def aclose(self) -> None:
+        """Hang up."""
+        if self.source is not None:
+            await self.source.close()
+
+
 class AsyncOpenStream(Generic[E]):
     """A stream that is read by iterating, once; leaving an `async with` block hangs up."""
 
     def __init__(self, source: EventSource, events: AsyncGenerator[Any, None]) -> None:
         self.source = source
-        self.response = source.info
         self._events: AsyncGenerator[E, None] = events
 
     def __aiter__(self) -> AsyncIterator[E]:
@@ -165,10 +179,16 @@ class AsyncOpenStream(Generic[E]):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @cached_property
+    def response(self) -> AsyncStreamResponse:
+        """Status, headers and timing of the response; closing it hangs up."""
+        info = {name: getattr(self.source.info, name) for name in ResponseInfo.__struct_fields__}
+        return AsyncStreamResponse(**info, source=self.source)
+
     @property
     def request_id(self) -> str | None:
         """The service's name for the request."""
-        return self.response.request_id
+        return self.source.info.request_id
 
     async def close(self) -> None:
         """Hang up, even while somebody else iterates. What came so far stays readable."""

@@ -18,10 +18,7 @@ ELSEWHERE = tuple(
     (re.compile(pattern), sentence)
     for pattern, sentence in (
         (
-            (
-                r"(Async)?Anthropic(AWS|Bedrock\w*|Vertex|GoogleCloud|Foundry)"
-                r"|lib\.(aws|bedrock|vertex|google_cloud|foundry)\b.*"
-            ),
+            r"(Async)?Anthropic(AWS|Bedrock\w*|Vertex|GoogleCloud|Foundry)",
             f"belongs to Claude on another company's cloud; {OFFICIAL}",
         ),
         (
@@ -29,6 +26,7 @@ ELSEWHERE = tuple(
                 r"(Async)?AccessToken\w*|AnthropicProvider|(Identity|Static|Env)Token\w*|TokenCache"
                 r"|Credential(s|Result)\w*|WorkloadIdentity\w*|InMemoryConfig|BaseURLBoundProvider"
                 r"|default_credentials|exchange_federation_assertion|lib\.credentials\b.*"
+                r"|Anthropic\((_token_cache|config|credentials|profile)=\)"
             ),
             "belongs to their profiles and workload identity; pass `api_key` or `auth_token`",
         ),
@@ -55,7 +53,7 @@ ELSEWHERE = tuple(
             "belongs to threads that the service keeps; `thread=` of `messages.create` takes one",
         ),
         (
-            r"APIWebhookValidationError",
+            r"APIWebhookValidationError|Anthropic\(webhook_key=\)",
             f"belongs to webhooks, another product; {OFFICIAL}",
         ),
         (
@@ -66,7 +64,7 @@ ELSEWHERE = tuple(
             ),
         ),
         (
-            r"(Resolved)?OpenTelemetry\w+",
+            r"(Resolved)?OpenTelemetry\w+|Anthropic\(open_telemetry=\)",
             (
                 "belongs to their tracing; `middleware=` sees each attempt, and `message.response` "
                 "tells of each response"
@@ -100,21 +98,28 @@ ELSEWHERE = tuple(
 # root, among its types, or in `DEEP`.
 VIEW = re.compile(
     r"_(base_client|client|constants|exceptions|legacy_response|middleware|models|request|response"
-    r"|streaming|types|utils|version)|pagination|lib(\.streaming(\._\w+)?|\.tools)?"
+    r"|streaming|types|utils|version)|pagination"
+    r"|lib(\.streaming(\._\w+)?|\.tools|\.(aws|bedrock|foundry|google_cloud|vertex)(\._\w+)?)?"
     r"|resources(\.(beta|messages|models|batches))*"
 )
 DEEP = {
+    "AsyncAPIClient": "apertis.aio.client:AsyncApertis",
     "AsyncBatches": "apertis.aio.resources:AsyncBatches",
     "AsyncBeta": "apertis.aio.resources:AsyncBeta",
+    "AsyncHttpxClientWrapper": "apertis.compat.http_clients:DefaultAsyncHttpxClient",
     "AsyncMessages": "apertis.aio.resources:AsyncMessages",
     "AsyncModels": "apertis.aio.resources:AsyncModels",
     "AsyncPage": "apertis.aio.pages:AsyncPage",
     "Batches": "apertis.sync.resources:Batches",
     "Beta": "apertis.sync.resources:Beta",
+    "Body": "builtins:object",
     "Headers": "apertis.models:Headers",
     "LegacyAPIResponse": "apertis.sync.raw:APIResponse",
     "Messages": "apertis.sync.resources:Messages",
     "Models": "apertis.sync.resources:Models",
+    "Query": "collections.abc:Mapping",
+    "SyncAPIClient": "apertis.sync.client:Apertis",
+    "SyncHttpxClientWrapper": "apertis.compat.http_clients:DefaultHttpxClient",
     "SyncPage": "apertis.sync.pages:Page",
     "is_given": "apertis.compat.values:is_given",
 }
@@ -163,9 +168,10 @@ class View(Loader):
         own = module.__name__.removeprefix("apertis.")
 
         def found(name: str) -> Any:
-            if name.startswith("__") or VIEW.fullmatch(f"{own}.{name}"):
-                # The latter is a part of this package, which the import looks for next.
+            if name.startswith("__"):
                 raise no_such_name(f"module {module.__name__!r}", name)
+            if VIEW.fullmatch(f"{own}.{name}"):
+                return import_module(f"{module.__name__}.{name}")
             if sentence(f"{own}.{name}"):
                 raise no_such_name("module 'apertis'", f"{own}.{name}")
             if name in DEEP:

@@ -48,6 +48,14 @@ class PageFacts(Generic[T]):
         more = "more follow" if self.has_more else "the last"
         return f"<{type(self).__name__} of {len(self.data)}, {more}>"
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # A page is dumped and copied as its data.
+            if name.startswith("_") and name != "_request_id":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return getattr(self._page, name)
+
     @property
     def response(self) -> ResponseInfo:
         """Status, headers and timing of the response that held this page."""
@@ -56,6 +64,10 @@ class PageFacts(Generic[T]):
     def has_next_page(self) -> bool:
         """Return whether another page follows."""
         return following(self._params, self._page) is not None
+
+    def next_page_info(self) -> dict[str, Any] | None:
+        """Return the parameters that ask for the page after this one; None when it is the last."""
+        return following(self._params, self._page)
 
     def _following(self) -> dict[str, Any]:
         params = following(self._params, self._page)

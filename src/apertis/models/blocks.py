@@ -94,6 +94,7 @@ class Caller(Model):
 
     type: str
     tool_id: str | None = None
+    _when_sent: ClassVar[frozenset[str]] = frozenset({"tool_id"})
 
 
 class ToolUseBlock(Block, tag="tool_use"):

@@ -101,11 +101,15 @@ class ClientSettings(msgspec.Struct, frozen=True):
             "user-agent": self.user_agent,
             "anthropic-version": self.anthropic_version,
         }
-        if (key := self.api_key or self.auth_token) is not None:
-            is_token = self.api_key is None
-            name, value = credential_header(key, self.family, is_token=is_token)
-            own[name] = value
-        return merge_headers(own, self.default_headers)
+        return merge_headers(own | self.auth_headers(), self.default_headers)
+
+    def auth_headers(self) -> dict[str, str]:
+        """Return the header that carries the key or the token; nothing without one."""
+        key = self.api_key or self.auth_token
+        if key is None:
+            return {}
+        name, value = credential_header(key, self.family, is_token=self.api_key is None)
+        return {name: value}
 
     def head(self, call: Call[Any]) -> bytes:
         """Return the head of the call's request, up to the blank line."""

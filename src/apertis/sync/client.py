@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from typing import Self, Unpack
 
+    from apertis.compat.attributes import ElsewhereParams
     from apertis.compat.middleware import MiddlewareInput
     from apertis.params import OptionParams, VerbParams
     from apertis.sansio.marks import Omit
@@ -98,6 +99,7 @@ class Apertis(Configured):
         ssl_context: ssl.SSLContext | None = None,
         max_connections: int = MAX_CONNECTIONS,
         middleware: Sequence[MiddlewareInput] | None = None,
+        **elsewhere: Unpack[ElsewhereParams],
     ) -> None:
         logs.configure(os.environ)
         settings = settings_from(os.environ, settings_of(locals()), __version__)
@@ -175,6 +177,7 @@ class Apertis(Configured):
         budget_usd: Decimal | float | str | NotGiven | None = NOT_GIVEN,
         http_client: Any = None,
         middleware: Sequence[MiddlewareInput] | NotGiven | None = NOT_GIVEN,
+        **elsewhere: Unpack[ElsewhereParams],
     ) -> Self:
         """Return a copy with other settings that shares the connections.
 

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from apertis.attempts import MessageSoFar, StreamState
-from apertis.models import InputJsonEvent, Malformed, Message, TextEvent
+from apertis.models import InputJsonEvent, Malformed, Message, ResponseInfo, TextEvent
 from apertis.sansio.outcome import Failure
 from apertis.sansio.reading import no_text_error
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from apertis.models import MessageStreamEvent, RawEvent, ResponseInfo, StreamEvent
+    from apertis.models import MessageStreamEvent, RawEvent, StreamEvent
     from apertis.sansio.reading import EventReading
     from apertis.sansio.request import Origin
     from apertis.spending import StreamCount
@@ -144,12 +145,25 @@ class EventSource(StreamState):
             self.count.drop(self.reading)
 
 
+class StreamResponse(ResponseInfo, frozen=True):
+    """The head of a stream's response; `close()` hangs up."""
+
+    source: EventSource | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.status})"
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.source is not None:
+            self.source.close()
+
+
 class OpenStream(Generic[E]):
     """A stream that is read by iterating, once; leaving a `with` block hangs up."""
 
     def __init__(self, source: EventSource, events: Generator[Any, None, None]) -> None:
         self.source = source
-        self.response = source.info
         self._events: Generator[E, None, None] = events
 
     def __iter__(self) -> Iterator[E]:
@@ -164,10 +178,16 @@ class OpenStream(Generic[E]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @cached_property
+    def response(self) -> StreamResponse:
+        """Status, headers and timing of the response; closing it hangs up."""
+        info = {name: getattr(self.source.info, name) for name in ResponseInfo.__struct_fields__}
+        return StreamResponse(**info, source=self.source)
+
     @property
     def request_id(self) -> str | None:
         """The service's name for the request."""
-        return self.response.request_id
+        return self.source.info.request_id
 
     def close(self) -> None:
         """Hang up, even while somebody else iterates. What came so far stays readable."""
