@@ -181,12 +181,12 @@ class MessageSoFar:
     """The message of a stream, as far as it has been iterated over."""
 
     source: Any
-    response: ResponseInfo
 
     @property
     def workspace_id(self) -> str | None:
         """The workspace that the request was counted to, where the service tells it."""
-        return self.response.headers.get("anthropic-workspace-id")
+        headers: Headers = self.source.info.headers
+        return headers.get("anthropic-workspace-id")
 
     @property
     def current_message_snapshot(self) -> Message:
