@@ -189,6 +189,25 @@ def test_each_piece_begins_the_time_anew_in_which_the_next_must_come() -> None:
     run(test)
 
 
+def test_a_time_that_is_over_leaves_what_comes_to_the_next_who_pours() -> None:
+    async def test(pouring: Pouring) -> None:
+        task = pouring.loop.create_task(pouring.answer.pour(pouring.take, 2.0))
+        await asyncio.sleep(0)
+        pouring.connection.data_received(http_chunk(b"in time"))
+        pouring.loop.now += 2.1
+        assert await task is False
+        pouring.connection.data_received(http_chunk(b"late"))
+        assert pouring.taken == [b"in time"]
+        task = pouring.loop.create_task(pouring.answer.pour(pouring.take, 2.0))
+        await asyncio.sleep(0)
+        assert pouring.taken == [b"in time", b"late"]
+        pouring.connection.data_received(END)
+        pouring.loop.now += 2.1
+        assert await task is True
+
+    run(test)
+
+
 def test_a_fault_of_who_takes_ends_the_pouring_and_the_connection() -> None:
     async def test(pouring: Pouring) -> None:
         def take(piece: bytes) -> bool:

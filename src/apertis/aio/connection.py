@@ -148,6 +148,11 @@ class Connection(asyncio.Protocol):
             http.cut_request()
         return None
 
+    def let_go(self) -> None:
+        """Take the sink away, and let its reader go on; what comes now waits."""
+        self.sink = None
+        self._wake()
+
     def lost_while_idle(self, failure: Failure) -> bool:
         """Return whether the peer closed a kept connection without seeing the failed request."""
         return self.used and not self.http.started and failure.deadline is None

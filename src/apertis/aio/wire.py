@@ -106,17 +106,20 @@ class WireAnswer:
             if data:
                 return data
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool | Failure:
+    async def pour(
+        self, take: Callable[[bytes], bool], seconds: float | None = None
+    ) -> bool | Failure:
         """Give each piece of the body to `take`, in the turn of the loop in which it comes.
 
-        True at the regular end, False as soon as `take` returns False; what comes then waits for
-        who reads on. A total deadline of the limits is not kept.
+        True at the regular end, False as soon as `take` returns False, or after so many seconds;
+        what comes then waits for who reads on. A total deadline of the limits is not kept.
         """
         connection = self._connection
         if connection is None:
             return self._failure or True
         http = connection.http
         connection.sink = take
+        timer: asyncio.TimerHandle | None = None
         try:
             while True:
                 data = http.take_body()
@@ -126,6 +129,8 @@ class WireAnswer:
                     return not data or take(data)
                 if data and not take(data):
                     return False
+                if seconds is not None and timer is None:
+                    timer = asyncio.get_running_loop().call_later(seconds, connection.let_go)
                 failure = await self._wait(connection, self._limits.idle)
                 if connection.sink is None:
                     return False
@@ -135,6 +140,8 @@ class WireAnswer:
                     return failure if not data or take(data) else False
         finally:
             connection.sink = None
+            if timer is not None:
+                timer.cancel()
 
     async def _more(self, connection: Connection, idle: float | None) -> Failure | None:
         failure = await self._wait(connection, idle)
@@ -207,7 +214,11 @@ class WholeAnswer(msgspec.Struct):
         """Return the body, and b"" behind it."""
         return self.whole()
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool | Failure:
+    async def pour(
+        self,
+        take: Callable[[bytes], bool],
+        seconds: float | None = None,  # noqa: ARG002
+    ) -> bool | Failure:
         """Give the body to `take`, and return what that returns; True behind it."""
         body = self.whole()
         return not body or take(body)

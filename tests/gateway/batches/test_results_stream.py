@@ -44,7 +44,9 @@ class Answer:
             return self.pieces[0]
         return self.pieces.pop(0)
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool | UpstreamFailure:
+    async def pour(
+        self, take: Callable[[bytes], bool], seconds: float | None = None
+    ) -> bool | UpstreamFailure:
         raise NotImplementedError
 
     def whole(self) -> bytes | None:

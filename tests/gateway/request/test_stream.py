@@ -47,7 +47,7 @@ class Chatter:
         self.said += len(COMMENT)
         return COMMENT
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+    async def pour(self, take: Callable[[bytes], bool], seconds: float | None = None) -> bool:  # noqa: ARG002
         while take(await self.read()):
             pass
         return False
@@ -79,7 +79,7 @@ class Pieces:
     async def read(self) -> bytes:
         return next((piece for piece in self._pieces if piece), b"")
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+    async def pour(self, take: Callable[[bytes], bool], seconds: float | None = None) -> bool:  # noqa: ARG002
         return all(take(piece) for piece in self._pieces if piece)
 
     def whole(self) -> bytes | None:

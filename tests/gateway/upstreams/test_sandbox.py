@@ -70,6 +70,28 @@ def test_a_plain_answer_is_a_message() -> None:
     assert json.loads(b"".join(read(stream=False)))["type"] == "message"
 
 
+def test_a_pause_that_is_longer_than_anybody_waits_goes_on_with_the_next_wait() -> None:
+    async def main() -> tuple[bytes, int]:
+        upstream = SandboxUpstream(first_token_seconds=0, tokens_per_second=500)
+        answer = await upstream.open(request(), FOR_EVER)
+        assert not isinstance(answer, UpstreamFailure), answer
+        pieces: list[bytes] = []
+        waits = 0
+
+        def take(piece: bytes) -> bool:
+            pieces.append(piece)
+            return True
+
+        while not await answer.pour(take, 0.0005):
+            waits += 1
+        answer.close()
+        return b"".join(pieces), waits
+
+    poured, waits = asyncio.run(main())
+    assert poured == b"".join(read())
+    assert waits > 1
+
+
 def test_a_stream_comes_event_by_event() -> None:
     pieces = read()
     assert len(pieces) > 5

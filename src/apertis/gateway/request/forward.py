@@ -121,13 +121,15 @@ class _Begun:
             return data
         return self._failure or await self._answer.read()
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool | UpstreamFailure:
+    async def pour(
+        self, take: Callable[[bytes], bool], seconds: float | None = None
+    ) -> bool | UpstreamFailure:
         """Give each piece of the body to `take`, until it returns False; True at the end."""
         if self._came:
             data, self._came = self._came, b""
             if not take(data):
                 return False
-        return self._failure or await self._answer.pour(take)
+        return self._failure or await self._answer.pour(take, seconds)
 
     def whole(self) -> bytes | None:
         """Read the bytes that were looked into, then the rest."""

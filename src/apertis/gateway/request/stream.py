@@ -13,10 +13,10 @@ for its end, or for a client that is full: then `_pass` says that it wants no mo
 
 A stream has three times. Before it is handed out, `begin` or `hold` read its first events, within a
 time: `begin` so that a fault at the start can still be an error with a status, `hold` up to the
-first content, while another target could answer instead. What they read waits in `_ready`; a read
-that was not over in time waits in `_pending`. `first` gives it, and `pass_on` writes the rest.
-Behind the end of the message, `_tail` gives what may follow. `_finish` books it, once, at the first
-of: the end of the message, an `error` event, a fault, the caller's leaving (`close`).
+first content, while another target could answer instead. What they read waits in `_ready`. `first`
+gives it, or waits for what did not come in time, and `pass_on` writes the rest. Behind the end of
+the message, `_tail` gives what may follow. `_finish` books it, once, at the first of: the end of
+the message, an `error` event, a fault, the caller's leaving (`close`).
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class Relay:
         "_copy",
         "_ended",
         "_failed",
+        "_found",
         "_framing",
         "_on_outcome",
         "_on_whole",
         "_outcome_of_error",
-        "_pending",
         "_progress",
         "_ready",
         "_write",
@@ -81,7 +81,7 @@ class Relay:
         self._outcome_of_error = outcome_of_error
         self._on_outcome: Callable[[Outcome], None] | None = on_outcome
         self._framing = EventFraming()
-        self._pending: asyncio.Task[bytes | Refusal] | None = None
+        self._found: bytes | Refusal | None = None
         # Blocks that came before the stream was handed out.
         self._ready: list[bytes] = []
         self._copy: Callable[[bytes], None] | None = None
@@ -102,11 +102,7 @@ class Relay:
         until = None if patience_seconds is None else clock() + patience_seconds
         held = 0
         while not (reader.content_started or reader.stopped or reader.error_type):
-            block: bytes | Refusal | None
-            if until is None:
-                block = await self._pull()
-            else:
-                block = await self._pull_within(max(until - clock(), 0.0))
+            block = await self._pull(None if until is None else max(until - clock(), 0.0))
             if block is None:
                 return Outcome.OK
             if isinstance(block, Refusal):
@@ -127,7 +123,7 @@ class Relay:
 
     async def begin(self, patience_seconds: float) -> Outcome:
         """Read the first events, or wait so long for them: then the stream is handed out."""
-        block = await self._pull_within(patience_seconds)
+        block = await self._pull(patience_seconds)
         if block is None:
             return Outcome.OK
         if isinstance(block, Refusal):
@@ -168,10 +164,7 @@ class Relay:
             return self._noted(block)
         if self._broken is not None:
             return self._given(self._broken)
-        pending = self._pending
-        found = await (self._pull() if pending is None else pending)
-        self._pending = None
-        return self._given(found)
+        return self._given(await self._pull() or b"")
 
     async def pass_on(self, write: Callable[[bytes], bool]) -> bool:
         """Give what follows to `write` as it comes; False once that returns False, True at the end.
@@ -227,15 +220,18 @@ class Relay:
             self._finish()
         return block
 
-    async def _pull(self) -> bytes | Refusal:
-        """Read whole events; b"" at the end of the body, the refusal when it is truncated."""
-        while True:
-            chunk = await self._answer.read()
-            if isinstance(chunk, UpstreamFailure) or not chunk:
-                return self._end_of_body(chunk)
-            block = self._cut(chunk)
-            if block:
-                return block
+    async def _pull(self, seconds: float | None = None) -> bytes | Refusal | None:
+        """Read whole events; b"" at the end of the body, the refusal when it is truncated.
+
+        None after so many seconds; `first` gives what comes then.
+        """
+        self._found = None
+        ended = await self._answer.pour(self._find, seconds)
+        return self._found if ended is False else self._end_of_body(ended)
+
+    def _find(self, chunk: bytes) -> bool:
+        self._found = self._cut(chunk) or None
+        return self._found is None
 
     def _cut(self, chunk: bytes) -> bytes | Refusal:
         """Read what came, and give it up to its last whole event; b"" while there is none."""
@@ -252,7 +248,7 @@ class Relay:
                 return self._before_fault(block, begun, reader.malformed)
         return block
 
-    def _end_of_body(self, ended: UpstreamFailure | bytes | bool) -> bytes | Refusal:
+    def _end_of_body(self, ended: UpstreamFailure | bool) -> bytes | Refusal:
         if not isinstance(ended, UpstreamFailure):
             return self._unterminated()
         self._progress.reason = ended.reason
@@ -269,19 +265,6 @@ class Relay:
         self._broken = upstream_error(f"its stream is malformed: {reason}")
         sound = block[: self.reader.sound_bytes]
         return sound if sound and (begun or b"content_block" in sound) else self._broken
-
-    async def _pull_within(self, seconds: float) -> bytes | Refusal | None:
-        """Do what `_pull` does; None after so many seconds, and `next` gives what comes then."""
-        read = asyncio.get_running_loop().create_task(self._pull())
-        try:
-            done, _ = await asyncio.wait({read}, timeout=seconds)
-        except BaseException:
-            read.cancel()
-            raise
-        if done:
-            return read.result()
-        self._pending = read
-        return None
 
     def _unterminated(self) -> bytes:
         """Give what is left at the end of the body if it ends the message; else it is cut off.
@@ -372,9 +355,6 @@ class Relay:
         self._drop()
 
     def _drop(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.cancel()
         self._ended = True
         self._answer.close()
 

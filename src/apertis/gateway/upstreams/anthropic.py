@@ -57,9 +57,11 @@ class AnthropicAnswer:
         data = await self._answer.read()
         return _failed(data) if isinstance(data, Failure) else data
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool | UpstreamFailure:
+    async def pour(
+        self, take: Callable[[bytes], bool], seconds: float | None = None
+    ) -> bool | UpstreamFailure:
         """Give each piece of the body to `take` in the turn in which it comes, while it says so."""
-        ended = await self._answer.pour(take)
+        ended = await self._answer.pour(take, seconds)
         return _failed(ended) if isinstance(ended, Failure) else ended
 
     def whole(self) -> bytes | None:

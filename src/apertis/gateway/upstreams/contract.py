@@ -130,10 +130,13 @@ class UpstreamAnswer(Protocol):
         """Give the next bytes of the body at the moment they come, b"" at its regular end."""
         ...
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool | UpstreamFailure:
+    async def pour(
+        self, take: Callable[[bytes], bool], seconds: float | None = None
+    ) -> bool | UpstreamFailure:
         """Give each piece of the body to `take` at the moment it comes, until it returns False.
 
-        True at the regular end of the body, False when `take` wants no more for now.
+        True at the regular end of the body, False when `take` wants no more for now, or so many
+        seconds are over; it may be called again then.
         """
         ...
 

@@ -29,7 +29,7 @@ _CUT = "the sandbox cut the connection, as it was asked to"
 class SandboxAnswer:
     """The sandbox's answer; what it sends at once comes at once, its pauses take their time."""
 
-    __slots__ = ("_failure", "_idle_seconds", "_next", "_steps", "headers", "status")
+    __slots__ = ("_failure", "_idle_seconds", "_next", "_pending", "_steps", "headers", "status")
 
     def __init__(self, reply: Reply, first: bytes, rest: Iterator[Step], idle: float) -> None:
         self.status = reply.status
@@ -40,6 +40,7 @@ class SandboxAnswer:
         self._steps = rest
         self._idle_seconds = idle
         self._failure: UpstreamFailure | None = None
+        self._pending: asyncio.Task[bytes | UpstreamFailure] | None = None
         if not _is_stream(reply):
             self._read_ahead()
 
@@ -65,26 +66,48 @@ class SandboxAnswer:
             self._failure = found
         return self._failure
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool | UpstreamFailure:
+    async def pour(
+        self, take: Callable[[bytes], bool], seconds: float | None = None
+    ) -> bool | UpstreamFailure:
         """Give each piece of the body to `take`, until it returns False; True at the end."""
+        clock = asyncio.get_running_loop().time
+        until = None if seconds is None else clock() + seconds
         given = 0
-        while data := await self.read():
+        while True:
+            data = await self._read_within(None if until is None else max(until - clock(), 0.0))
+            if data is None:
+                return False
             if isinstance(data, UpstreamFailure):
                 return data
+            if not data:
+                return True
             if not take(data):
                 return False
             given += 1
             if given % _PIECES_PER_TURN == 0:
                 await asyncio.sleep(0)
-        return True
+
+    async def _read_within(self, seconds: float | None) -> bytes | UpstreamFailure | None:
+        """Read on; None after so many seconds, and the pause that was begun then goes on."""
+        if seconds is None and self._pending is None:
+            return await self.read()
+        if self._pending is None:
+            self._pending = asyncio.get_running_loop().create_task(self.read())
+        done, _ = await asyncio.wait({self._pending}, timeout=seconds)
+        if not done:
+            return None
+        self._pending = None
+        return done.pop().result()
 
     def whole(self) -> bytes | None:
         """Read the rest of the body like any other."""
         return None
 
     def close(self) -> None:
-        """Do nothing: nothing more comes."""
+        """Send nothing more."""
         self._next, self._steps = b"", iter(())
+        if self._pending is not None:
+            self._pending.cancel()
 
 
 class SandboxUpstream(MessagesApi):
