@@ -167,7 +167,7 @@ PRICE = {"input": 1, "output": 2}
         ({1: PRICE}, "named by text, not by 1"),
         ({"m": {"input": 1}}, r"prices\['m'\]: .*output"),
         ({"m": PRICE | {"ouput": 1}}, r"prices\['m'\]: .*ouput"),
-        ({"m": {"input": -1, "output": 1}}, r"prices\['m'\]: .*input must be 0 or more"),
+        ({"m": {"input": -1, "output": 1}}, r"prices\['m'\]: .*input must be from 0 .* it is -1"),
         ({"m": {"input": float("nan"), "output": 1}}, r"prices\['m'\]: "),
         ({"m": 3}, r"prices\['m'\]: "),
     ],

@@ -56,6 +56,16 @@ def test_the_asyncio_client_knows_costs_too(service: RunningServer) -> None:
     asyncio.run(main())
 
 
-def test_prices_that_are_none_fail_at_once() -> None:
-    with pytest.raises(ConfigurationError, match="prices"):
-        Apertis(api_key="k", prices={"m": {"input": 1}})
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        ({"input": 1}, "missing required field `output`"),
+        ({"input": 1, "outptu": 1, "output": 1}, "unknown field `outptu`"),
+        ({"input": -3, "output": 1}, "input must be from 0 to less than a billion; it is -3"),
+        ({"input": 1, "output": "NaN"}, "output must be from 0 .* it is NaN"),
+        ({"input": 1, "output": float("inf")}, "output must be from 0 .* it is Infinity"),
+    ],
+)
+def test_prices_that_are_none_fail_at_once(price: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"prices\['m'\]: .*{said}.*; expected"):
+        Apertis(api_key="k", prices={"m": price})

@@ -74,6 +74,17 @@ def test_the_asyncio_client_counts_as_well(service: RunningServer) -> None:
     asyncio.run(main())
 
 
+def test_the_dearest_of_the_gateways_fallback_models_is_reserved() -> None:
+    table = PriceTable()
+    plain, more, off = Budget(1), Budget(1), Budget(1)
+    models = b',"fallback_models":["claude-opus-4-1","claude-haiku-5-5"]'
+    plain.reserve(HEAD, BODY, table)
+    more.reserve(HEAD, BODY[:-1] + models + b"}", table)
+    off.reserve(HEAD, BODY[:-1] + models + b',"fallback_enabled":false}', table)
+    assert more.spent().reserved > 7 * plain.spent().reserved
+    assert off.spent().reserved < 2 * plain.spent().reserved
+
+
 def test_a_call_that_could_exceed_the_budget_is_not_sent() -> None:
     with ScriptedServer([]) as server:
         client = Apertis(api_key="k", base_url=server.base_url, budget_usd=0.0001)
@@ -97,6 +108,8 @@ def test_fallbacks_count_and_must_be_named() -> None:
     assert more.spent().reserved > 2 * plain.spent().reserved
     with pytest.raises(BudgetExceededError, match="may be any model"):
         plain.reserve(HEAD, BODY[:-1] + b',"fallbacks":"default"}', table)
+    with pytest.raises(BudgetExceededError, match=r"fallbacks\[0\] names no model.*'claude"):
+        plain.reserve(HEAD, BODY[:-1] + b',"fallbacks":["claude-opus-4-1"]}', table)
     with pytest.raises(BudgetExceededError, match="'other'"):
         plain.reserve(HEAD, BODY[:-1] + b',"fallbacks":[{"model":"other"}]}', table)
 

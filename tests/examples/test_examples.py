@@ -33,7 +33,7 @@ OUTPUT = {
     "tool_runner": r"(?s)^get_temperature\(.*Lisbon.*\n.*end_turn after 2 turns, \$0\.\d+",
     "extended_thinking": r"(?s)^Thinking: \w.*\nAnswer: \w",
     "structured_output": r"(?s)^.+ \(-?\d+\), .*while it streamed\nOutputTruncatedError at \$",
-    "cost": r"(?s)one call: \$0\.\d+\nall calls: \$0\.\d+; \$0\.00\d+ is left\nnot sent, as .* \$0\.\d+",
+    "cost": r"one call: \$0\.\d+\nall calls: \$0\.\d+; \$0\.00\d+ is left\nnot sent, as .* \$0\.",
     "metadata": r"(?s)Message: msg_.* from claude-haiku-5-5.*Request: req_\w+, HTTP 200, 0 retries",
     "async_gather": r"(?s)Lima: \w.*Oslo: \w.*Accra: \w",
     "models": r"(?s)claude-sonnet-5-5: .*claude-haiku-5-5 was created at \d{4}",

@@ -275,8 +275,9 @@ class _GivenPrice(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and not (0 <= value < 10**9):
-                raise ValueError(f"{name} must be 0 or more")
+            # A comparison with a NaN is an error of its own.
+            if value is not None and not (Decimal(value).is_finite() and 0 <= value < 10**9):
+                raise ValueError(f"{name} must be from 0 to less than a billion; it is {value}")
 
 
 def price_table(prices: object) -> PriceTable:

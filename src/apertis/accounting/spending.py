@@ -525,7 +525,13 @@ def _hops(fallbacks: Any, table: PriceTable) -> Iterable[Attempt]:
         raise BudgetExceededError(
             f"budget_usd: fallbacks={fallbacks!r} may be any model; name the models in a list"
         )
-    for entry in cast("list[dict[str, Any]]", fallbacks):
+    for place, given in enumerate(cast("list[object]", fallbacks)):
+        if not isinstance(given, dict):
+            raise BudgetExceededError(
+                f"budget_usd: fallbacks[{place}] names no model; expected {{'model': ...}}, got "
+                f"{given!r}"
+            )
+        entry = cast("dict[str, Any]", given)
         speed, tokens = entry.get("speed"), entry.get("max_tokens")
         fast = None if speed is None else speed == "fast"
         yield Attempt((_priced(table, entry.get("model")),), tokens, fast)
