@@ -72,7 +72,7 @@ def batch_of(*, ended: bool = False, **counts: int) -> dict[str, Any]:
 
 
 def created() -> dict[str, Any]:
-    return batch_of(processing=4) | {"id": f"msgbatch_{next(_names)}"}
+    return batch_of(processing=4) | {"id": f"msgbatch_money_{next(_names)}"}
 
 
 def results(lines: bytes = LINES) -> Exchange:

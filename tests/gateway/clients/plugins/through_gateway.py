@@ -70,6 +70,8 @@ DIFFERS = {
     # Batches belong to keys, and their usage is booked.
     "test_list_goes_on_over_the_pages": "the gateway lists the batches that it has seen made",
     "test_run_gives_the_results_in_the_order": "the gateway collects results by itself",
+    "test_a_batch_that_is_deleted_unread": "what a batch has used is booked before it is deleted",
+    "test_a_rejected_creation_is_released": "the gateway knows no batch that nobody saw made",
     "-delete-DELETE-": "what a batch has used is booked before it is deleted",
     # Fields that are the gateway's own, and those of the OpenAI form.
     "-fallback_models]": "the field is the gateway's own",
@@ -95,6 +97,7 @@ DIFFERS = {
     "test_an_event_that_cannot_be_is_an_error": "a malformed stream is refused",
     "test_a_stream_that_is_something_else": "an answer that is none is refused",
     "test_an_unreadable_success_is_an_error": "an answer that is none is refused",
+    "test_errors_cost_nothing_and_a_lost": "the connection to the gateway does not break",
     "test_a_broken_connection": "the connection to the gateway does not break",
     "test_the_last_break_is_raised": "the connection to the gateway does not break",
     # What an upstream says of the gateway's key is not about the caller's.
