@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +21,11 @@ from apertis import (
     ConfigurationError,
 )
 from apertis.accounting.prices import PriceTable
+from apertis.accounting.spending import Request, told_cost
+from apertis.models.wire import decode_message
 from apertis.sansio.outcome import Failure
 from apertis.spending import Budget
-from apertis.testing import ScriptedServer
+from apertis.testing import ScriptedServer, sse_event
 
 if TYPE_CHECKING:
     from apertis.testing import RunningServer
@@ -195,3 +198,65 @@ def test_a_sum_is_a_decimal_that_can_be_kept(copied: Any) -> None:
     assert repr(spent) == "Spent('0', calls=0, unknown=0)"
     assert f"${spent:.2f}" == "$0.00"
     assert type(spent + 1) is Decimal
+
+
+counts = st.integers(0, 300_000)
+usages = st.fixed_dictionaries(
+    {"input_tokens": counts, "output_tokens": counts},
+    optional={
+        "cache_read_input_tokens": counts | st.none(),
+        "cache_creation_input_tokens": counts | st.none(),
+        "cache_creation": st.fixed_dictionaries(
+            {}, optional={"ephemeral_5m_input_tokens": counts, "ephemeral_1h_input_tokens": counts}
+        ),
+        "service_tier": st.sampled_from(["standard", "priority", "batch", "flex", None]),
+        "speed": st.sampled_from(["standard", "fast", "turbo", None]),
+        "inference_geo": st.sampled_from(["global", "us", "not_available", "moon", None]),
+        "server_tool_use": st.fixed_dictionaries({"web_search_requests": st.integers(0, 5)}),
+        "fallback_credit": st.fixed_dictionaries({"type": st.sampled_from(["redeemed", "x"])}),
+    },
+)
+
+
+@given(usages, st.sampled_from(["claude-opus-5", "claude-haiku-5-5", "claude-3-haiku", "mine"]))
+def test_spent_has_the_cost_of_any_message_and_of_its_stream(
+    usage: dict[str, Any], model: str
+) -> None:
+    document = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
+    body = msgspec.json.encode(document)
+    message = decode_message(body)
+    ended = told_cost(Request(BODY, None), model, usage, None)
+    assert (ended.units, ended.sure) == (
+        ((message.cost or 0) * 500_000, True) if message.cost is not None else (ended.units, False)
+    )
+    for limit in (None, 10**6):
+        for streamed in (False, True):
+            if limit is None and not streamed:
+                budget = Budget()
+                budget.arrived.append((BODY, body, None))
+            else:
+                budget = Budget(limit)
+                hold = budget.reserve(HEAD, BODY, None)
+                assert hold is not None
+                hold.begin(200, [(b"content-type", b"text/event-stream")] if streamed else [])
+                start = document | {"usage": usage | {"output_tokens": 0}, "stop_reason": None}
+                delta = {"delta": {"stop_reason": "end_turn"}, "usage": usage}
+                events = [
+                    sse_event({"type": "message_start", "message": start}),
+                    sse_event({"type": "message_delta", **delta}),
+                    sse_event({"type": "message_stop"}),
+                ]
+                hold.feed(b"".join(events) if streamed else body)
+                hold.end(complete=True)
+            spent = budget.spent()
+            assert spent.known == (message.cost or 0)
+            assert (spent.calls, spent.unknown) == (1, 0 if message.cost is not None else 1)
+            assert spent.reserved == 0

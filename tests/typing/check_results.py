@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, assert_never, assert_type
 
 from apertis import (
@@ -13,9 +14,12 @@ from apertis import (
     AsyncApertis,
     AsyncMessageStream,
     AsyncStream,
+    BatchRun,
+    BudgetExceededError,
     Message,
     MessageStream,
     RateLimitError,
+    Spent,
     Stream,
     StreamTruncatedError,
 )
@@ -194,3 +198,16 @@ def errors_have_their_fields() -> None:
         assert_type(error.partial, Message | None)
     except APIError as error:
         assert_type(error.request_id, str | None)
+
+
+async def money_has_its_types(client: Apertis, aio: AsyncApertis) -> None:
+    assert_type(client.spent, Spent)
+    assert_type(aio.spent.known, Decimal)
+    assert_type(client.spent.left, Decimal | None)
+    assert_type(client.messages.batches.run([]), BatchRun)
+    run = await aio.messages.batches.run([])
+    assert_type(run.cost, Decimal | None)
+    try:
+        client.messages.create(model="m", max_tokens=5, messages=[])
+    except BudgetExceededError as error:
+        assert_type(error.left_usd, Decimal | None)

@@ -289,6 +289,8 @@ class Request:
 
 def message_cost_of(request: Request, body: bytes, *, batch: bool = False) -> Cost:
     """Return what a whole response cost: its message's `cost`, where that is known."""
+    if not batch and (units := PlainCosts().units(body, request.table)) is not None:
+        return Cost(units)
     response = json_or_none(body, _RESPONSE)
     if response is None:
         return request.at_most()
