@@ -83,7 +83,16 @@ def exported(package: str) -> list[str]:
 
 # What public classes are made of, and users never name.
 HIDDEN = frozenset(
-    {"AsyncOpenStream", "Configured", "MessageSoFar", "OpenStream", "PageFacts", "ResponseFacts"}
+    {
+        "AsyncHTTPResponses",
+        "AsyncOpenStream",
+        "Configured",
+        "HTTPResponses",
+        "MessageSoFar",
+        "OpenStream",
+        "PageFacts",
+        "ResponseFacts",
+    }
 )
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from apertis import logs
 from apertis.aio.resources import (
     AsyncBeta,
+    AsyncHTTPResponses,
     AsyncMessages,
     AsyncModels,
     AsyncWithRawResponse,
-    AsyncWithStreamingResponse,
     open_events,
 )
 from apertis.aio.sender import Sender
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from apertis.sansio.timeouts import Timeout
 
 
-class AsyncApertis(Configured):
+class AsyncApertis(Configured, AsyncHTTPResponses):
     """A client of Claude's Messages API for asyncio; one serves any number of event loops.
 
     Args:
@@ -152,11 +152,6 @@ class AsyncApertis(Configured):
     def with_raw_response(self) -> AsyncWithRawResponse:
         """The same resources, whose methods return the HTTP response."""
         return AsyncWithRawResponse(self._sender)
-
-    @cached_property
-    def with_streaming_response(self) -> AsyncWithStreamingResponse:
-        """The same as `with_raw_response`, for `async with` blocks."""
-        return AsyncWithStreamingResponse(self.with_raw_response)
 
     def with_options(
         self,

@@ -65,7 +65,17 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 
-class AsyncBatches:
+class AsyncHTTPResponses:
+    """The responses of calls as HTTP: for `async with` blocks, wherever they can be had raw."""
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncWithStreamingResponse:
+        """The same as `with_raw_response`, for `async with` blocks."""
+        own: Any = self
+        return AsyncWithStreamingResponse(own.with_raw_response)
+
+
+class AsyncBatches(AsyncHTTPResponses):
     """`client.messages.batches`."""
 
     def __init__(self, sender: Sender) -> None:
@@ -75,11 +85,6 @@ class AsyncBatches:
     def with_raw_response(self) -> AsyncBatchesWithRawResponse:
         """The same methods, which return the HTTP response."""
         return AsyncBatchesWithRawResponse(self._sender)
-
-    @cached_property
-    def with_streaming_response(self) -> AsyncWithStreamingResponse:
-        """The same as `with_raw_response`, for `async with` blocks."""
-        return AsyncWithStreamingResponse(self.with_raw_response)
 
     @takes("BatchCreateParams")
     async def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
@@ -198,7 +203,7 @@ class AsyncBatches:
         return batch_runs.in_order(batch, names, found)
 
 
-class AsyncMessages:
+class AsyncMessages(AsyncHTTPResponses):
     """`client.messages`."""
 
     if TYPE_CHECKING:
@@ -215,11 +220,6 @@ class AsyncMessages:
     def with_raw_response(self) -> AsyncMessagesWithRawResponse:
         """The same methods, which return the HTTP response."""
         return AsyncMessagesWithRawResponse(self._sender)
-
-    @cached_property
-    def with_streaming_response(self) -> AsyncWithStreamingResponse:
-        """The same as `with_raw_response`, for `async with` blocks."""
-        return AsyncWithStreamingResponse(self.with_raw_response)
 
     @overload
     async def create(
@@ -453,7 +453,7 @@ async def open_events(sender: Sender, call: Call[Message]) -> EventSource:
     raise messages.not_streamed_error(answer)
 
 
-class AsyncModels:
+class AsyncModels(AsyncHTTPResponses):
     """`client.models`."""
 
     def __init__(self, sender: Sender) -> None:
@@ -463,11 +463,6 @@ class AsyncModels:
     def with_raw_response(self) -> AsyncModelsWithRawResponse:
         """The same methods, which return the HTTP response."""
         return AsyncModelsWithRawResponse(self._sender)
-
-    @cached_property
-    def with_streaming_response(self) -> AsyncWithStreamingResponse:
-        """The same as `with_raw_response`, for `async with` blocks."""
-        return AsyncWithStreamingResponse(self.with_raw_response)
 
     @takes("ModelListParams")
     def list(self, **params: Unpack[ModelListParams]) -> AsyncPages[ModelInfo]:
@@ -647,7 +642,7 @@ class AsyncWithStreamingResponse:
         return method
 
 
-class AsyncBeta:
+class AsyncBeta(AsyncHTTPResponses):
     """`client.beta`: `messages` and `models`; features are chosen by `betas=[...]`."""
 
     def __init__(self, messages: AsyncMessages, models: AsyncModels, sender: Sender) -> None:
@@ -659,11 +654,6 @@ class AsyncBeta:
     def with_raw_response(self) -> AsyncWithRawResponse:
         """The same resources, whose methods return the HTTP response."""
         return AsyncWithRawResponse(self._sender)
-
-    @cached_property
-    def with_streaming_response(self) -> AsyncWithStreamingResponse:
-        """The same as `with_raw_response`, for `async with` blocks."""
-        return AsyncWithStreamingResponse(self.with_raw_response)
 
     if not TYPE_CHECKING:
 

@@ -16,10 +16,10 @@ from apertis.sansio.settings import MAX_CONNECTIONS, ClientSettings, settings_fr
 from apertis.spending import Budget
 from apertis.sync.resources import (
     Beta,
+    HTTPResponses,
     Messages,
     Models,
     WithRawResponse,
-    WithStreamingResponse,
     open_events,
 )
 from apertis.sync.sender import Sender
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from apertis.sansio.timeouts import Timeout
 
 
-class Apertis(Configured):
+class Apertis(Configured, HTTPResponses):
     """A client of Claude's Messages API that is safe to share between threads, and after a fork.
 
     Args:
@@ -153,11 +153,6 @@ class Apertis(Configured):
     def with_raw_response(self) -> WithRawResponse:
         """The same resources, whose methods return the HTTP response."""
         return WithRawResponse(self._sender)
-
-    @cached_property
-    def with_streaming_response(self) -> WithStreamingResponse:
-        """The same as `with_raw_response`, for `with` blocks."""
-        return WithStreamingResponse(self.with_raw_response)
 
     def with_options(
         self,

@@ -64,7 +64,17 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 
-class Batches:
+class HTTPResponses:
+    """The responses of calls as HTTP: for `with` blocks, wherever they can be had raw."""
+
+    @cached_property
+    def with_streaming_response(self) -> WithStreamingResponse:
+        """The same as `with_raw_response`, for `with` blocks."""
+        own: Any = self
+        return WithStreamingResponse(own.with_raw_response)
+
+
+class Batches(HTTPResponses):
     """`client.messages.batches`."""
 
     def __init__(self, sender: Sender) -> None:
@@ -74,11 +84,6 @@ class Batches:
     def with_raw_response(self) -> BatchesWithRawResponse:
         """The same methods, which return the HTTP response."""
         return BatchesWithRawResponse(self._sender)
-
-    @cached_property
-    def with_streaming_response(self) -> WithStreamingResponse:
-        """The same as `with_raw_response`, for `with` blocks."""
-        return WithStreamingResponse(self.with_raw_response)
 
     @takes("BatchCreateParams")
     def create(self, **params: Unpack[BatchCreateParams]) -> MessageBatch:
@@ -193,7 +198,7 @@ class Batches:
         return batch_runs.in_order(batch, names, found)
 
 
-class Messages:
+class Messages(HTTPResponses):
     """`client.messages`."""
 
     if TYPE_CHECKING:
@@ -210,11 +215,6 @@ class Messages:
     def with_raw_response(self) -> MessagesWithRawResponse:
         """The same methods, which return the HTTP response."""
         return MessagesWithRawResponse(self._sender)
-
-    @cached_property
-    def with_streaming_response(self) -> WithStreamingResponse:
-        """The same as `with_raw_response`, for `with` blocks."""
-        return WithStreamingResponse(self.with_raw_response)
 
     @overload
     def create(
@@ -444,7 +444,7 @@ def open_events(sender: Sender, call: Call[Message]) -> EventSource:
     raise messages.not_streamed_error(answer)
 
 
-class Models:
+class Models(HTTPResponses):
     """`client.models`."""
 
     def __init__(self, sender: Sender) -> None:
@@ -454,11 +454,6 @@ class Models:
     def with_raw_response(self) -> ModelsWithRawResponse:
         """The same methods, which return the HTTP response."""
         return ModelsWithRawResponse(self._sender)
-
-    @cached_property
-    def with_streaming_response(self) -> WithStreamingResponse:
-        """The same as `with_raw_response`, for `with` blocks."""
-        return WithStreamingResponse(self.with_raw_response)
 
     @takes("ModelListParams")
     def list(self, **params: Unpack[ModelListParams]) -> Page[ModelInfo]:
@@ -634,7 +629,7 @@ class WithStreamingResponse:
         return method
 
 
-class Beta:
+class Beta(HTTPResponses):
     """`client.beta`: `messages` and `models`; features are chosen by `betas=[...]`."""
 
     def __init__(self, messages: Messages, models: Models, sender: Sender) -> None:
@@ -646,11 +641,6 @@ class Beta:
     def with_raw_response(self) -> WithRawResponse:
         """The same resources, whose methods return the HTTP response."""
         return WithRawResponse(self._sender)
-
-    @cached_property
-    def with_streaming_response(self) -> WithStreamingResponse:
-        """The same as `with_raw_response`, for `with` blocks."""
-        return WithStreamingResponse(self.with_raw_response)
 
     if not TYPE_CHECKING:
 
