@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MAX_ARRIVED = 32
 MAX_ARRIVED_BYTES = 64 * 1024
 
+# What a gateway says of a response that it had kept: it is free.
+CACHE_HIT = (b"x-response-cache", b"hit")
 GIVEN_UP = Failure("the stream was closed before it began")
 
 # Heads of requests that may cost something. Few clients need them, so they are compiled late.
@@ -236,7 +238,7 @@ class Hold:
 
     def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Take the head of the response."""
-        if status < 300:
+        if status < 300 and CACHE_HIT not in headers:
             from apertis.accounting.spending import Meter
 
             self._meter = Meter(self._request, is_stream=is_stream(headers))

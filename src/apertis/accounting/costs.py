@@ -27,11 +27,16 @@ def message_cost(
     """Return what a message cost in dollars, to the unit; None where that is not known.
 
     Models that declined before the one that answered, and advisors, are part of it, each at its
-    own price. `batch` tells a result of a message batch; by default the message says so itself.
-    `prices` are by default those of the client that it came from. Not known is the price of a
-    model that is not in the table, of a tier, speed or place without list prices, of cache writes
-    that a redeemed fallback credit made cheaper, and of counts that are missing.
+    own price. One from a gateway's response cache is free. `batch` tells a result of a message
+    batch; by default the message says so itself. `prices` are by default those of the client that
+    it came from. Not known is the price of a model that is not in the table, of a tier, speed or
+    place without list prices, of cache writes that a redeemed fallback credit made cheaper, and of
+    counts that are missing.
     """
+    info = message.__dict__.get("_response")
+    if info is not None and info.headers.get("x-response-cache") == "hit":
+        # A gateway had kept it: what its usage says was paid for before.
+        return Decimal(0)
     usage = message.usage
     if batch is None:
         batch = "_batch" in message.__dict__

@@ -158,8 +158,9 @@ class Message(Result, Tagged, tag="message"):
         """The cost in dollars, at the client's `prices` or else the list prices.
 
         None where a price is not known: of the model, or of the tier, speed or place that the
-        usage tells of. Every model that took part counts, and batches cost half. Of a stream's
-        message it is the cost as far as the counts have come.
+        usage tells of. Every model that took part counts, batches cost half, and what a gateway's
+        response cache gave is free. Of a stream's message it is the cost as far as the counts have
+        come.
         """
         cost: Decimal | None = import_module("apertis.accounting.costs").message_cost(self)
         return cost

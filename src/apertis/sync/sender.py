@@ -11,7 +11,7 @@ from apertis.models import Headers
 from apertis.sansio.lines import LineDecoder, LineTooLargeError
 from apertis.sansio.outcome import TOO_LARGE, Failure, Outcome, Response, judged
 from apertis.sansio.reading import EventReading, begins_document, says_events
-from apertis.spending import MAX_ARRIVED, MAX_ARRIVED_BYTES, StreamCount
+from apertis.spending import CACHE_HIT, MAX_ARRIVED, MAX_ARRIVED_BYTES, StreamCount
 from apertis.sync.stream import EventSource
 from apertis.sync.wire import read_all, read_beginning
 
@@ -60,21 +60,24 @@ class Sender:
         transport = self.metered if budget is None else self.transport
         while True:
             outcome: Outcome
+            is_free = False
             try:
                 answer = transport.open(*attempts.request, attempts.limits)
                 if isinstance(answer, Failure):
                     outcome = answer
-                elif (body := answer.whole()) is not None:
-                    headers = Headers(answer.headers, attempts.secrets)
-                    outcome = judged(Response(answer.status, headers, body))
                 else:
-                    outcome = judged(read_all(answer, attempts.secrets))
+                    is_free = CACHE_HIT in answer.headers
+                    if (body := answer.whole()) is not None:
+                        headers = Headers(answer.headers, attempts.secrets)
+                        outcome = judged(Response(answer.status, headers, body))
+                    else:
+                        outcome = judged(read_all(answer, attempts.secrets))
             except BaseException:
                 if budget is not None:
                     budget.lost(attempts.request[3], self.settings.prices)
                 raise
             if isinstance(outcome, Response) and outcome.ok:
-                if budget is not None:
+                if budget is not None and not is_free:
                     arrived, sent, came = budget.arrived, attempts.request[3], outcome.body
                     arrived.append((sent, came, self.settings.prices))
                     if (
@@ -104,7 +107,7 @@ class Sender:
                     budget.lost(attempts.request[3], self.settings.prices)
                 raise
             if isinstance(outcome, EventSource):
-                if budget is not None:
+                if budget is not None and outcome.info.headers.get("x-response-cache") != "hit":
                     outcome.count = StreamCount(budget, attempts.request[3], self.settings.prices)
                 failure = outcome.reading.failure
                 if failure is None or outcome.reading.begun:
@@ -116,7 +119,7 @@ class Sender:
                 self.transport.sleep(delay)
                 continue
             if isinstance(outcome, Response) and outcome.ok:
-                if budget is not None:
+                if budget is not None and outcome.headers.get("x-response-cache") != "hit":
                     budget.arrived.append((attempts.request[3], outcome.body, self.settings.prices))
                     budget.count()
                 return attempts.result(outcome)

@@ -117,6 +117,24 @@ def test_a_stream_that_the_caller_leaves_is_unknown_and_costs_at_least_its_promp
     assert spent.calls == 1
 
 
+@of_budgets
+def test_a_response_from_the_gateways_cache_is_free(
+    connect: Connect, account: Account, budget: dict[str, Any]
+) -> None:
+    headers = {"x-response-cache": "on"}
+    client = connect(**account.settings, **budget, default_headers=headers)
+    asked = REQUEST | {"system": account.settings["api_key"][-8:]}
+    cost = client.messages.create(**asked).cost
+    assert client.spent == cost == account.booked > 0
+    assert client.messages.create(**asked).cost == 0
+    with client.messages.stream(**asked) as stream:
+        assert stream.get_final_message().cost == 0
+    client.messages.with_raw_response.create(**asked)
+    spent = client.spent
+    assert spent == cost == account.booked
+    assert (spent.calls, spent.unknown, spent.reserved) == (1, 0, Decimal(0))
+
+
 def test_threads_at_once_stay_within_the_budget(account: Account) -> None:
     with Apertis(**account.settings, budget_usd=SMALL) as client:
 
