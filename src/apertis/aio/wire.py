@@ -210,6 +210,9 @@ class WholeAnswer(msgspec.Struct):
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
+    # What a service said is in no representation.
+    __repr__ = object.__repr__
+
     async def read(self) -> bytes | Failure:
         """Return the body, and b"" behind it."""
         return self.whole()

@@ -138,6 +138,9 @@ class Progress(msgspec.Struct, eq=False):
     sent: float | None = None
     first_byte: float | None = None
 
+    # Keys and what callers call things are in no representation.
+    __repr__ = object.__repr__
+
     @property
     def cost_dollars(self) -> float:
         """The cost in dollars, for people to read; money is counted in units."""

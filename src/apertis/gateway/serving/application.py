@@ -393,6 +393,9 @@ class _Facts(msgspec.Struct, frozen=True):
     repeated: Refusal | None
     not_json: Refusal | None
 
+    # What a client sent is in no representation.
+    __repr__ = object.__repr__
+
 
 def _facts_of(head: RequestHead) -> _Facts:
     values = head.values

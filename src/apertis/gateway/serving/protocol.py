@@ -196,6 +196,9 @@ class ClientExchange(msgspec.Struct, eq=False):
     _max_unasked: int = _MAX_UNASKED_BYTES
     _chunked: bool = False
 
+    # What a client sent is in no representation.
+    __repr__ = object.__repr__
+
     @property
     def connection(self) -> dict[str, Any]:
         """The connection's part of ASGI's scope."""
