@@ -417,3 +417,55 @@ def test_what_was_sent_is_dumped_and_nothing_else(document: dict[str, Any]) -> N
     dumped = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
     assert dumped == model.to_dict()
     assert Message.model_validate(model.model_dump(mode="json", by_alias=True)) == model
+
+
+RARE_NULL = {**WIRE["usage"], "iterations": None}
+ENVELOPE = {key: WIRE[key] for key in ("id", "type", "role", "model")}
+SMALL: dict[str, Any] = {
+    **ENVELOPE,
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "content": WIRE["content"][:2],
+    "usage": {"input_tokens": 3, "output_tokens": 1},
+}
+CALLED = {"type": "tool_use", "id": "t", "name": "n", "input": {"a": [None, {"b": 1}]}}
+WIRES: list[dict[str, Any]] = [
+    SMALL,
+    WIRE,
+    {**SMALL, "usage": RARE_NULL},
+    {**SMALL, "usage": {**SMALL["usage"], "iterations": []}},
+    {**SMALL, "context_management": None, "model_dump": 1, "_hidden": 2},
+    {**SMALL, "to_dict": 1},
+    {**SMALL, "container": WIRE["container"]},
+    {**SMALL, "content": [{**CALLED, "caller": {"type": "direct"}}, CALLED]},
+    {**SMALL, "content": [{**CALLED, "caller": {"type": "direct", "tool_id": None}}]},
+]
+DUMPS: list[dict[str, Any]] = [{}, {"mode": "json"}, {"exclude_none": True}, {"by_alias": True}]
+
+
+def edited(message: Message) -> Message:
+    message.content.append(TextBlock(type="text", text="more"))
+    setattr(message.usage, "output_tokens", 5)  # noqa: B010 - checkers take it for frozen.
+    return message
+
+
+@pytest.mark.parametrize("options", DUMPS)
+@pytest.mark.parametrize("wire", WIRES)
+def test_the_short_road_gives_what_the_long_one_gives(
+    wire: dict[str, Any], options: dict[str, Any]
+) -> None:
+    """Anything to exclude takes the long one, which asks what was sent."""
+    data = json.dumps(wire).encode()
+    for message in (
+        decode_message(data),
+        Message.model_validate(wire),
+        Message(**wire),
+        pickle.loads(pickle.dumps(decode_message(data))),
+        edited(decode_message(data)),
+    ):
+        long = message.model_dump(exclude=set(), **options)
+        assert message.model_dump(**options) == long
+        assert [*message.model_dump(**options)] == [*long]
+        assert message.usage.model_dump(**options) == message.usage.model_dump(
+            exclude=set(), **options
+        )

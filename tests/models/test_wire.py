@@ -442,7 +442,7 @@ def test_what_a_model_came_from_is_no_part_of_its_value() -> None:
     decoded = decode_message(message())
     assert decoded == decode_message(json.dumps(MESSAGE, indent=1).encode())
     assert "_wire" not in repr(decoded)
-    assert repr(decoded.content[0]) == "TextBlock(text='Hi')"
+    assert repr(decoded.content[0]) == "TextBlock(citations=None, text='Hi', type='text')"
     assert hash(decoded.content[0]) == hash(TextBlock(text="Hi"))
     assert decoded != MESSAGE
     assert TextBlock(text="a") != TextBlock(text="b")

@@ -6,19 +6,23 @@ the model, so that what was edited is what is dumped.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from types import NoneType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args, get_origin
 
 from apertis.models.fields import fields_of
 from apertis.models.model import Model, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _ALL = "__all__"
+# What a model holds beside its fields that says nothing of them.
+_OWN = frozenset(("_prices", "_response", "_wire"))
 # What is dumped as it is.
 _ATOMS = frozenset((str, int, float, bool, NoneType))
 
@@ -35,7 +39,98 @@ class Options(NamedTuple):
 
 def dumped(model: Model, include: Any, exclude: Any, options: Options) -> dict[str, Any]:
     """Return a model as a dict, without what `include` and `exclude` leave out."""
-    return _model(model, model.to_dict(), _choice(include, exclude), options)
+    choice = _choice(include, exclude)
+    if choice is _EVERYTHING and not (options.exclude_unset or options.exclude_defaults):
+        try:
+            return _whole(model, options)
+        except _NeedsDocumentError:
+            pass
+    return _model(model, model.to_dict(), choice, options)
+
+
+class _NeedsDocumentError(Exception):
+    """The values alone do not tell what is dumped: that hangs on what was sent."""
+
+
+class _Plan(NamedTuple):
+    """A class's fields, as they are dumped when nothing of them is left out."""
+
+    keys: tuple[str, ...]
+    values: Callable[[Model], tuple[Any, ...]]
+    # The keys of fields that may hold more than an atom, and of those that are rare.
+    open: tuple[str, ...]
+    rare: tuple[str, ...]
+
+
+@cache
+def _plan(kind: Any, by_alias: bool) -> _Plan:
+    fields = () if issubclass(kind, Unknown) else _shape(kind).fields
+    if not fields or any(rare and not optional for _, _, optional, rare in fields):
+        raise _NeedsDocumentError
+    names = [field[0] for field in fields]
+    said = {name: key if by_alias else name for name, key, _, _ in fields}
+    atoms = {field.name for field in fields_of(kind).values() if _is_atom(field.annotation)}
+    return _Plan(
+        keys=tuple(said.values()),
+        # The first name twice, for one name alone would give no tuple.
+        values=attrgetter(*names, names[0]),
+        open=tuple(said[name] for name in names if name not in atoms),
+        rare=tuple(said[name] for name, _, _, rare in fields if rare),
+    )
+
+
+def _is_atom(annotation: Any) -> bool:
+    parts = get_args(annotation) or (annotation,)
+    return {get_origin(part) or part for part in parts} <= {*_ATOMS, Literal}
+
+
+def _whole(model: Model, options: Options) -> dict[str, Any]:
+    """Return a model as a dict by its values alone.
+
+    Raises:
+        _NeedsDocumentError: It has fields that its class does not know, or was edited, or was
+            sent one of the fields that are dumped where they were sent.
+    """
+    own = model.__dict__
+    if own:
+        wire = own.get("_wire")
+        if not own.keys() <= _OWN or (wire is not None and _rare_nulls().search(wire)):
+            raise _NeedsDocumentError
+    keys, values, open_keys, rare_keys = _plan(cast("Any", type(model)), options.by_alias)
+    result = dict(zip(keys, values(model), strict=False))
+    for key in open_keys:
+        value = result[key]
+        if value is not None:
+            result[key] = _whole_value(value, options)
+    for key in rare_keys:
+        if result[key] is None:
+            del result[key]
+    if options.exclude_none:
+        return {key: value for key, value in result.items() if value is not None}
+    return result
+
+
+def _whole_value(value: Any, options: Options) -> Any:
+    if type(value) in _ATOMS:
+        return value
+    if isinstance(value, Model):
+        return _whole(value, options)
+    if type(value) is list:
+        return [_whole_value(item, options) for item in cast("list[object]", value)]
+    return _value(value, None, _EVERYTHING, options)
+
+
+@cache
+def _rare_nulls() -> re.Pattern[bytes]:
+    # A null among them is all that the values do not tell from a field that was not sent.
+    keys = {name for kind in _kinds(Model) for name in cast("Any", kind)._when_sent}
+    return re.compile(rb'"(?:%s)"\s*:\s*null' % b"|".join(key.encode() for key in sorted(keys)))
+
+
+def _kinds(kind: type[Model]) -> Iterator[type[Model]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _kinds(below)
 
 
 def dumped_values(

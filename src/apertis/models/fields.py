@@ -33,3 +33,11 @@ def fields_of(kind: Any) -> dict[str, ModelField]:
         fields.append(ModelField(field.name, alias, field.type, default))
     fields.sort(key=lambda field: (field.name != "id", field.name))
     return {field.name: field for field in fields}
+
+
+def schema_of(kind: Any) -> dict[str, Any]:
+    """Return the JSON schema of a model's class, with what it refers to under `$defs`."""
+    schema = msgspec.json.schema(kind, schema_hook=lambda _: {"type": "string"})
+    definitions = schema.get("$defs", {})
+    own = definitions.pop(schema.get("$ref", "").rpartition("/")[2], schema)
+    return {**own, "$defs": definitions}

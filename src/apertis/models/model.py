@@ -131,6 +131,7 @@ class _ModelFields:
         return dict(import_module("apertis.models.fields").fields_of(kind))
 
 
+@cache
 def _dumping() -> Any:
     # Loaded when a program first asks for what is there.
     return import_module("apertis.models.dumping")
@@ -144,6 +145,7 @@ class Model(_Struct):
     # The fields that few services know: dumped where they were sent.
     _when_sent: ClassVar[frozenset[str]] = frozenset()
 
+    model_config: ClassVar[_Object] = {"extra": "allow"}
     if TYPE_CHECKING:
         model_fields: ClassVar[dict[str, ModelField]]
     else:
@@ -272,6 +274,16 @@ class Model(_Struct):
         fields: _Object = _dumping().unknown_fields(self)
         return fields
 
+    @classmethod
+    def model_json_schema(cls, **_: Any) -> _Object:
+        """Return the JSON schema of the class."""
+        schema: _Object = import_module("apertis.models.fields").schema_of(cls)
+        return schema
+
+    @classmethod
+    def model_rebuild(cls, **_: Any) -> None:
+        """Do nothing: a class is complete as it is."""
+
     @property
     def _request_id(self) -> str | None:
         """The `request_id` of the result of a call; None for anything else."""
@@ -280,8 +292,14 @@ class Model(_Struct):
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield each field's name and value, so that `dict(model)` gives them."""
         for name in self.model_fields:
-            yield name, getattr(self, name)
+            value = getattr(self, name)
+            if value is not None or name not in self._when_sent:
+                yield name, value
         yield from _unknown_fields(self).items()
+
+    def __repr__(self) -> str:
+        fields = ", ".join([f"{name}={value!r}" for name, value in self])
+        return f"{type(self).__name__}({fields})"
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -455,8 +473,7 @@ def attach_unknown(model: Model, fields: Mapping[str, Any]) -> None:
     """
     kind = type(model)
     for name, value in fields.items():
-        if _readable(kind, name):
-            model.__dict__[name] = value
+        model.__dict__[name if _readable(kind, name) else "_hidden"] = value
 
 
 def _readable(kind: type[Model], name: str) -> bool:
