@@ -116,6 +116,27 @@ def test_a_known_head_means_what_the_parser_makes_of_it(
     asyncio.run(run())
 
 
+@given(st.lists(st.integers(1, 60_000), min_size=1, max_size=3), st.booleans())
+def test_a_large_body_behind_a_known_head_is_whole_wherever_it_was_cut(
+    cuts: list[int], *, another_follows: bool
+) -> None:
+    body = bytes(range(256)) * 200
+    data = request([], "content-length", body)
+    if another_follows:
+        data += request([], "content-length", b"two")
+
+    async def run() -> list[Seen]:
+        desk = Desk()
+        await desk.receive(request([], "content-length", b"one"))
+        places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+        seen, _ = await desk.receive(*(data[a:b] for a, b in itertools.pairwise(places)))
+        return seen
+
+    came = [seen[-1] for seen in asyncio.run(run())]
+    assert came == [body, b"two"][: 1 + another_follows]
+    assert all(type(each) is bytes for each in came)
+
+
 def test_a_request_behind_one_with_a_known_head_is_answered_in_its_turn() -> None:
     async def run() -> tuple[list[Seen], bytes]:
         desk = Desk()

@@ -33,23 +33,30 @@ async def read_body(
     """
     end = time.monotonic() + total_seconds
     before = exchange.received_bytes
-    while not (exchange.is_whole or exchange.received_bytes > limit_bytes or exchange.is_lost):
+    while not _has_come(exchange, limit_bytes):
         rest = end - time.monotonic()
+        timer = exchange.loop.call_later(max(min(timeout_seconds, rest), 0.0), exchange.wake)
         try:
-            async with asyncio.timeout(min(timeout_seconds, rest)):
-                await exchange.more_body(limit_bytes)
-        except TimeoutError:
-            # A timer can be a millisecond early: what it was set to says which one it was.
-            if rest <= timeout_seconds:
-                return request_timeout("body", total_seconds, whole=True)
-            if exchange.received_bytes == before:
-                return request_timeout("body", timeout_seconds)
-            before = exchange.received_bytes
+            await exchange.more_body(limit_bytes)
+        finally:
+            timer.cancel()
+        if _has_come(exchange, limit_bytes):
+            break
+        # A timer can be a millisecond early: what it was set to says which one it was.
+        if rest <= timeout_seconds:
+            return request_timeout("body", total_seconds, whole=True)
+        if exchange.received_bytes == before:
+            return request_timeout("body", timeout_seconds)
+        before = exchange.received_bytes
     if exchange.is_lost:
         raise ClientLeft
     if exchange.received_bytes > limit_bytes:
         return request_too_large(limit_bytes)
     return exchange.take_body() or b""
+
+
+def _has_come(exchange: ClientExchange, limit_bytes: int) -> bool:
+    return exchange.is_whole or exchange.received_bytes > limit_bytes or exchange.is_lost
 
 
 def coding_of(content_encoding: str) -> str | Refusal:

@@ -65,8 +65,10 @@ _REST_SECONDS = 30.0
 _KEEP_ALIVE_SECONDS = 120.0
 # Each request that waits behind a response costs far more memory than its bytes.
 _MAX_WAITING = 100
-# How much of a body is taken before anybody asks for it.
-_MAX_UNASKED_BYTES = 64 * 1024
+# How much of a body is taken before anybody asks for it: what comes with one read in any case.
+_MAX_UNASKED_BYTES = 256 * 1024
+# Below this size a copy of the beginning of a body costs less than a view of it.
+_MIN_VIEW_BYTES = 16 * 1024
 # Most requests have one of few targets; longer ones are not kept.
 _MAX_KEPT_TARGET_BYTES = 256
 # RFC 9110, section 7.2: a name or an address, and perhaps a port.
@@ -192,7 +194,7 @@ class ClientExchange(msgspec.Struct, eq=False):
     is_whole: bool = False
     received_bytes: int = 0
     waiter: asyncio.Future[None] | None = None
-    _pieces: list[bytes] = []
+    _pieces: list[bytes | memoryview] = []
     _max_unasked: int = _MAX_UNASKED_BYTES
     _chunked: bool = False
 
@@ -218,7 +220,8 @@ class ClientExchange(msgspec.Struct, eq=False):
             return None
         pieces, self._pieces = self._pieces, []
         self.received_bytes = 0
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        first = pieces[0] if len(pieces) == 1 else None
+        return first if isinstance(first, bytes) else b"".join(pieces)
 
     async def more_body(self, max_bytes: int) -> None:
         """Wait until all of the body is there, or more than `max_bytes`, or the client has left.
@@ -252,7 +255,7 @@ class ClientExchange(msgspec.Struct, eq=False):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Keep a piece of the body."""
         if self.ended:
             return
@@ -493,7 +496,7 @@ class HttpProtocol(asyncio.Protocol):
             if framed_head is not None:
                 head = self.connections.heads.find(framed_head)
                 if head is not None:
-                    data = self._known(head, framed_head.length, data[framed_head.end :])
+                    data = self._known(head, framed_head, data)
                     if not data:
                         return
         self._much_came = self._head_bytes + len(data) > _MAX_HEAD_BYTES
@@ -518,8 +521,9 @@ class HttpProtocol(asyncio.Protocol):
             if self._framing_bytes > _MAX_HEAD_BYTES:
                 self._refuse(trailers_too_large(_MAX_HEAD_BYTES))
 
-    def _known(self, head: RequestHead, length: int, data: bytes) -> bytes:
+    def _known(self, head: RequestHead, framed_head: FramedHead, data: bytes) -> bytes:
         """Begin a request with a head that came before; give what is not its body."""
+        length = framed_head.length
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -527,7 +531,14 @@ class HttpProtocol(asyncio.Protocol):
         self._within_message = True
         self._missing = length
         self._begin(head, length)
-        return self._rest_of_body(data) if data else data
+        start = framed_head.end
+        size = len(data) - start
+        if _MIN_VIEW_BYTES < size < length:
+            self._missing = length - size
+            # It is joined with what follows, and need not be copied before.
+            self.on_body(memoryview(data)[start:])
+            return b""
+        return self._rest_of_body(data[start:]) if size else b""
 
     def _rest_of_body(self, data: bytes) -> bytes:
         """Take what comes of the body of such a request; give what is not its body."""
@@ -647,7 +658,7 @@ class HttpProtocol(asyncio.Protocol):
         if len(self._queue) > _MAX_WAITING:
             raise _RefusedError(invalid_request("Too many requests wait for their responses."))
 
-    def on_body(self, body: bytes) -> None:
+    def on_body(self, body: bytes | memoryview) -> None:
         """Keep a piece of a body; one that is wanted as a whole wakes nobody before its end."""
         self._body_came = True
         if self._newest is not None:
