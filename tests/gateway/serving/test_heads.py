@@ -116,7 +116,7 @@ def test_a_known_head_means_what_the_parser_makes_of_it(
     asyncio.run(run())
 
 
-@given(st.lists(st.integers(1, 60_000), min_size=1, max_size=3), st.booleans())
+@given(cuts=st.lists(st.integers(1, 60_000), min_size=1, max_size=3), another_follows=st.booleans())
 def test_a_large_body_behind_a_known_head_is_whole_wherever_it_was_cut(
     cuts: list[int], *, another_follows: bool
 ) -> None:
