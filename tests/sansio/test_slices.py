@@ -317,6 +317,19 @@ N = MAX_VALUES // 5
 BIASES = b"".join(b'"%d":0,' % name for name in range(4 * N))
 
 
+@pytest.mark.parametrize("fields", [MAX_FIELDS - 2, MAX_VALUES // 5, MAX_VALUES // 2 - 9])
+def test_many_fields_behind_a_long_text_take_no_more_memory_than_a_large_text(fields: int) -> None:
+    rest = b"".join(b',"%d":0' % name for name in range(fields))
+    data = message(b'"%b"' % (b"x" * 2_000_000), rest)
+    tracemalloc.start()
+    found = peek(data, needs_max_tokens=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(found, Refusal)
+    assert "fields" in found.message
+    assert peak < 64 * 2**20
+
+
 @pytest.mark.parametrize(
     "data",
     [

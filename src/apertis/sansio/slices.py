@@ -230,7 +230,7 @@ class Bounds(NamedTuple):
             piece = data[start : start + _LOOK_BYTES]
             found += len(piece.translate(None, _NO_VALUE))
             left -= len(piece)
-            if found >= bound // 5:
+            if found >= bound // 2:
                 return False
         return True
 
