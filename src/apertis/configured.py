@@ -112,9 +112,9 @@ class Configured:
         return RequestHeaders({k: v for k, v in headers.items() if k != "host"})
 
     @property
-    def auth_headers(self) -> dict[str, str]:
+    def auth_headers(self) -> RequestHeaders:
         """The header that carries the key or the token; empty without one."""
-        return self._settings.auth_headers()
+        return RequestHeaders(self._settings.auth_headers())
 
     @property
     def default_query(self) -> dict[str, Any]:

@@ -33,8 +33,10 @@ def test_an_argument_that_nobody_knows_is_a_type_error(kind: Any) -> None:
 @pytest.mark.parametrize("kind", [apertis.Apertis, apertis.AsyncApertis])
 def test_attributes_that_anthropic_has_at_its_clients(kind: Any) -> None:
     client = kind(api_key=KEY, default_query={"a": "b"}, default_headers={"x-a": "b"})
-    assert client.auth_headers == {"authorization": f"Bearer {KEY}"}
-    assert kind(api_key="sk-ant-api03-x").auth_headers == {"x-api-key": "sk-ant-api03-x"}
+    assert dict(client.auth_headers) == {"authorization": f"Bearer {KEY}"}
+    assert client.auth_headers["Authorization"] == f"Bearer {KEY}"
+    assert KEY not in repr(client.auth_headers)
+    assert kind(api_key="sk-ant-api03-x").auth_headers["X-Api-Key"] == "sk-ant-api03-x"
     assert client._custom_query == {"a": "b"}
     assert client._custom_headers == {"x-a": "b"}
     assert client.user_agent.startswith("Apertis/Python ")

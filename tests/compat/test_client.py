@@ -338,7 +338,7 @@ def test_a_page_is_dumped_as_its_data_and_names_the_next_one(connect: Connect) -
     last = {**answer, "has_more": False}
     with ScriptedServer([json_response(200, answer), json_response(200, last)]) as server:
         client = connect(api_key=KEY, base_url=server.base_url)
-        page = client.models.list(limit=1)
+        page: Any = client.models.list(limit=1)
         assert page.next_page_info() == {"limit": 1, "after_id": "a"}
         assert page.to_dict() == answer
         assert json.loads(page.model_dump_json()) == {

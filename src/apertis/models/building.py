@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -251,6 +251,8 @@ def _plan(annotation: Any) -> _Plan:
         origin: Any = get_origin(option) or option
         if option is Any or isinstance(option, TypeVar):
             scalars.add(object)
+        elif origin is Literal:
+            scalars.update({cast("type[Any]", type(value)) for value in get_args(option)})
         elif origin is list:
             (inner,) = get_args(option) or (Any,)
             item = _plan(inner)
