@@ -252,7 +252,7 @@ def _plan(annotation: Any) -> _Plan:
         if option is Any or isinstance(option, TypeVar):
             scalars.add(object)
         elif origin is Literal:
-            scalars.update({cast("type[Any]", type(value)) for value in get_args(option)})
+            scalars.update(map(cast("Any", type), get_args(option)))
         elif origin is list:
             (inner,) = get_args(option) or (Any,)
             item = _plan(inner)
