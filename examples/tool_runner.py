@@ -1,23 +1,12 @@
 """Let the model call functions until it has its answer, and ask before one that acts."""
 
-from apertis import Apertis, ToolCall
-from apertis.tools.tool import Tool
+from apertis import Apertis, ToolCall, tool
 
 
+@tool
 def get_temperature(city: str) -> str:
+    """Get the current temperature in a city."""
     return f"{10 + len(city)} degrees in {city}"
-
-
-TEMPERATURE = Tool(
-    name="get_temperature",
-    description="Get the current temperature in a city.",
-    input_schema={
-        "type": "object",
-        "properties": {"city": {"type": "string"}},
-        "required": ["city"],
-    },
-    function=get_temperature,
-)
 
 
 def approve(call: ToolCall) -> bool:
@@ -31,7 +20,7 @@ def main() -> None:
             model="claude-sonnet-5-5",
             max_tokens=1024,
             messages=[{"role": "user", "content": "What is the temperature in Lisbon and Oslo?"}],
-            tools=[TEMPERATURE],
+            tools=[get_temperature],
             approve=approve,
             max_turns=5,
         )

@@ -192,6 +192,31 @@ def test_a_cost_that_is_not_known_ends_a_run_whose_cost_is_limited() -> None:
     assert loop.answered(run, message("end_turn"), Decimal(1), TOOLS).cost is None
 
 
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(), None),
+        (Limits(max_total_tokens=117), None),
+        (Limits(max_total_tokens=116), "max_total_tokens"),
+        (Limits(max_cost_usd=Decimal("0.75")), None),
+        (Limits(max_cost_usd=Decimal("0.7499")), "max_cost_usd"),
+    ],
+)
+def test_a_turn_that_could_exceed_a_limit_ends_the_run(limits: Limits, reason: str | None) -> None:
+    # 17 tokens and half a dollar are spent.
+    run = loop.reserved(after(message("pause_turn")), limits, 100, Decimal("0.25"))
+    assert run.reason == reason
+
+
+@pytest.mark.parametrize(("spent", "most"), [(None, Decimal(1)), (Decimal(1), None)])
+def test_a_bound_that_is_not_known_ends_a_run_whose_cost_is_limited(
+    spent: Decimal | None, most: Decimal | None
+) -> None:
+    run = after(message("pause_turn"), cost=spent)
+    assert loop.reserved(run, Limits(max_cost_usd=Decimal(9)), 1, most).reason == "max_cost_usd"
+    assert loop.reserved(run, Limits(max_total_tokens=99), 1, most).reason is None
+
+
 def test_calls_run_to_their_end_when_a_limit_of_requests_is_reached() -> None:
     run = loop.decided(after(message("tool_use", "look")), 0, Allow())
     assert next_step(run, Limits(max_turns=1))[1] == Execute((0,))

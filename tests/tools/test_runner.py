@@ -414,9 +414,10 @@ def test_a_forced_choice_stays_where_the_program_wants_it(connect: Connect) -> N
     ("limit", "reason"),
     [
         ({"max_turns": 1}, "max_turns"),
-        ({"max_total_tokens": 110}, "max_total_tokens"),
-        ({"max_cost_usd": "0.000001"}, "max_cost_usd"),
-        ({"max_cost_usd": 0.000001}, "max_cost_usd"),
+        # At most, the first turn comes to 1,234 tokens and $0.002868, and each further one to more.
+        ({"max_total_tokens": 1300}, "max_total_tokens"),
+        ({"max_cost_usd": "0.0029"}, "max_cost_usd"),
+        ({"max_cost_usd": 0.0029}, "max_cost_usd"),
     ],
 )
 def test_a_limit_ends_a_run_with_a_conversation_that_can_be_sent_on(
@@ -427,6 +428,21 @@ def test_a_limit_ends_a_run_with_a_conversation_that_can_be_sent_on(
         assert runner.until_done().stop_reason == "tool_use"
     assert runner.result.reason == reason
     assert runner.result.messages[-1]["content"][0]["content"] == "seen"
+
+
+@pytest.mark.parametrize("stream", [None, True])
+@pytest.mark.parametrize(
+    ("limit", "value"), [("max_total_tokens", 55), ("max_cost_usd", Decimal("0.0004"))]
+)
+def test_a_first_turn_that_could_exceed_a_limit_is_not_sent(
+    connect: Connect, limit: str, value: Any, stream: bool | None
+) -> None:
+    with ScriptedServer([]) as server:
+        runner = run(connect, server, [], stream=stream, **{limit: value})
+        with pytest.raises(ParameterError, match=f"^{limit}: the first request alone could exceed"):
+            runner.until_done()
+        assert not sent(server)
+    assert (runner.result.reason, runner.result.turns) == (limit, 0)
 
 
 def test_the_time_of_a_run_limits_its_requests(connect: Connect) -> None:

@@ -255,6 +255,13 @@ class Request:
             chain = tuple(hop._replace(prices=tuple(map(batch_price, hop.prices))) for hop in chain)
         return self._estimate.reservation_units(asked.max_tokens, tuple(prices), chain, held)
 
+    @cached_property
+    def most_tokens(self) -> int:
+        """The most tokens that the request can come to, read and generated."""
+        asked = self._asked or _Body(thread=True)
+        most = MAX_WINDOW if asked.thread is not None else self._estimate.input_tokens
+        return most + max(asked.max_tokens, 0)
+
     def at_most(self, at_least: int = 0) -> Cost:
         """Return the cost where nothing is known of it, but that it is not below `at_least`."""
         try:

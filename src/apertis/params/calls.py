@@ -173,9 +173,9 @@ class _RunOptions(TypedDict, total=False):
     max_turns: int | None
     """The most requests."""
     max_total_tokens: int | None
-    """The tokens of all turns, read and generated, from which on nothing more is sent."""
+    """The most tokens of all turns, read and generated; no turn is sent that could exceed it."""
     max_cost_usd: Decimal | float | str | None
-    """The cost of all turns in dollars, at list prices, from which on nothing more is sent."""
+    """The most dollars of all turns, at list prices; no turn is sent that could exceed it."""
     max_seconds: float | None
     """Time for the whole run; what runs by then is given up."""
     max_concurrent_calls: int | None

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import msgspec
 
 from apertis.accounting.costs import has_price, message_cost
+from apertis.accounting.spending import Request, dollars_of
+from apertis.endpoints import messages as endpoint
 from apertis.endpoints.messages import check_message
-from apertis.errors import APITimeoutError, ParameterError
+from apertis.errors import APITimeoutError, BudgetExceededError, ParameterError
 from apertis.sansio.marks import NOT_GIVEN
 from apertis.sansio.timeouts import Timeout
 from apertis.tools import checkpoint, loop, settings
@@ -88,6 +90,14 @@ class ToolRunner(Generic[Item]):
         for _ in self._steps:
             pass
         if self._run.message is None:
+            limit = self._run.reason
+            if limit in {"max_total_tokens", "max_cost_usd"}:
+                raise ParameterError(
+                    f"{limit}: the first request alone could exceed the limit of "
+                    f"{getattr(self._settings.limits, limit)}; lower max_tokens, shorten the "
+                    "prompt, or raise the limit",
+                    param=limit,
+                )
             raise ParameterError("the run was closed before the model said anything")
         return self._run.message
 
@@ -199,6 +209,9 @@ class ToolRunner(Generic[Item]):
             while not self._closed:
                 self._run, action = loop.advance(self._run, self._settings.limits, self._seconds())
                 if isinstance(action, loop.Ask):
+                    self._reserve()
+                    if self._run.reason is not None:
+                        continue
                     if self._settings.stream:
                         with self._messages.stream(**self._request()) as stream:
                             self._stream = stream
@@ -222,6 +235,22 @@ class ToolRunner(Generic[Item]):
                     return
         finally:
             self._stop_clock()
+
+    def _reserve(self) -> None:
+        """End the run if the next request could exceed its limit of tokens or of cost."""
+        limits = self._settings.limits
+        if limits.max_total_tokens is None and limits.max_cost_usd is None:
+            return
+        body = endpoint.create(self.params).body or b""
+        request = Request(body, self._sender.settings.prices)
+        cost = None
+        if limits.max_cost_usd is not None:
+            try:
+                cost = dollars_of(request.most)
+            except BudgetExceededError:
+                # Without a price there is no bound.
+                cost = None
+        self._run = loop.reserved(self._run, limits, request.most_tokens, cost)
 
     def _request(self) -> dict[str, Any]:
         params = self.params

@@ -90,7 +90,10 @@ class CallState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The limits of a run; None for none. Each is looked at before a request is sent."""
+    """The limits of a run; None for none. Each is looked at before a request is sent.
+
+    For tokens and cost that is with the most that the request may add.
+    """
 
     max_turns: int | None = None
     max_total_tokens: int | None = None
@@ -176,6 +179,20 @@ def advance(run: Run, limits: Limits, seconds: float) -> tuple[Run, Action]:
     if reason is None:
         return run, _ASK
     return (run if run.reason else _replace(run, reason=reason)), _STOP
+
+
+def reserved(run: Run, limits: Limits, tokens: int, cost: Decimal | None) -> Run:
+    """Return the run, ended if a request of at most `tokens` and `cost` could exceed a limit.
+
+    A cost of None may be any.
+    """
+    most = limits.max_total_tokens
+    if most is not None and total_tokens(run.usage) + tokens > most:
+        return _replace(run, reason="max_total_tokens")
+    allowed = limits.max_cost_usd
+    if allowed is not None and (run.cost is None or cost is None or run.cost + cost > allowed):
+        return _replace(run, reason="max_cost_usd")
+    return run
 
 
 def proceed(run: Run, limits: Limits, seconds: float) -> tuple[Run, Action]:
