@@ -1,7 +1,8 @@
 """The fields of a request's body that the gateway reads, and its few edits of the bytes.
 
 A body is read once, at its top level only: each field is known as a slice of the original bytes,
-and nothing below is decoded. An edit replaces, removes or adds top-level fields and keeps every
+and nothing below is decoded, but for the messages of a large one: their one pass tells what they
+may cost as well. An edit replaces, removes or adds top-level fields and keeps every
 other byte, white space included.
 """
 
