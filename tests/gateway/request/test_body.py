@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
@@ -367,20 +367,16 @@ def test_a_user_beside_metadata_that_nobody_can_read_is_refused() -> None:
 
 
 LONG = "The tide turns twice a day;\n\u6f6e. " * 500
-CONTENTS: st.SearchStrategy[Any] = st.sampled_from(
-    cast(
-        "list[Any]",
-        [
-            "Hi",
-            [{"type": "text", "text": "Hi"}],
-            [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
-            [{"type": "image", "source": {"type": "base64", "data": "aaaa"}}],
-            [{"type": "tool_use", "id": "a", "name": "t", "input": {"messages": []}}],
-            {"messages": []},
-            None,
-        ],
-    )
-)
+KINDS_OF_CONTENT: list[Any] = [
+    "Hi",
+    [{"type": "text", "text": "Hi"}],
+    [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+    [{"type": "image", "source": {"type": "base64", "data": "aaaa"}}],
+    [{"type": "tool_use", "id": "a", "name": "t", "input": {"messages": []}}],
+    {"messages": []},
+    None,
+]
+CONTENTS = st.sampled_from(KINDS_OF_CONTENT)
 TURNS: st.SearchStrategy[list[Any]] = st.lists(
     st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": CONTENTS}),
     max_size=3,
