@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apertis import APIStatusError, APITimeoutError, AsyncApertis, ParameterError
+from apertis import (
+    APIStatusError,
+    APITimeoutError,
+    AsyncApertis,
+    OutputInvalidError,
+    OutputTruncatedError,
+    ParameterError,
+)
 from apertis.testing import AwaitDisconnect, Exchange, ScriptedServer, json_response, sse_response
 from apertis.tools.context import tool_context
 from apertis.tools.loop import Allow, Deny
@@ -767,3 +775,109 @@ def test_the_sandbox_ends_a_run_also_through_the_gateway(
     assert runner.until_done().stop_reason == "end_turn"
     assert sorted(cities) == ["Lisbon", "Oslo"]
     assert runner.result.turns == 2
+
+
+@dataclass
+class Weather:
+    degrees: int
+
+
+def says_text(text: str, stop_reason: str = "end_turn") -> bytes:
+    return says(stop_reason, {"type": "text", "text": text})
+
+
+LOOK_FIRST = says("tool_use", call("look"))
+
+
+def test_the_final_answer_of_a_run_is_a_value_of_a_type(connect: Connect) -> None:
+    with ScriptedServer([LOOK_FIRST, says_text('{"degrees": 7}')]) as server:
+        runner = run(connect, server, [tool("look", lambda: "7")], output_format=Weather)
+        assert [message.parsed_output for message in runner] == [None, Weather(7)]
+        assert runner.until_done().parsed_output == Weather(7)
+        formats = [body["output_config"]["format"]["type"] for body in sent(server)]
+    assert formats == ["json_schema", "json_schema"]
+
+
+def test_the_final_answer_of_a_streamed_run_is_one_too(connect: Connect) -> None:
+    script = [
+        streams("tool_use", call("look")),
+        streams("end_turn", {"type": "text", "text": '{"degrees": 7}'}),
+    ]
+    with ScriptedServer(script) as server:
+        look = tool("look", lambda: "7")
+        runner = run(connect, server, [look], output_format=Weather, stream=True)
+        assert runner.until_done().parsed_output == Weather(7)
+
+
+@pytest.mark.parametrize("stream", [None, True])
+def test_a_final_answer_that_is_invalid_is_asked_for_again(
+    connect: Connect, stream: bool | None
+) -> None:
+    bad, good = '{"degrees": "warm"}', '{"degrees": 7}'
+    script = [LOOK_FIRST, says_text(bad), says_text(good)]
+    if stream:
+        texts = [{"type": "text", "text": text} for text in (bad, good)]
+        script = [streams("tool_use", call("look")), *(streams("end_turn", t) for t in texts)]
+    with ScriptedServer(script) as server:
+        look = tool("look", lambda: "7")
+        runner = run(connect, server, [look], output_format=Weather, repair=1, stream=stream)
+        assert runner.until_done().parsed_output == Weather(7)
+        last = sent(server)[2]["messages"]
+    assert last[-2]["content"][0]["text"] == bad
+    assert last[-1]["role"] == "user"
+    assert last[-1]["content"].startswith("The answer is not valid at $.degrees:")
+    assert (runner.result.turns, runner.result.usage.input_tokens) == (3, 300)
+
+
+def test_no_repair_is_sent_that_could_exceed_a_limit_of_the_run(connect: Connect) -> None:
+    with ScriptedServer([says_text('{"degrees": "warm"}')]) as server:
+        settings: dict[str, Any] = {"output_format": Weather, "repair": 3, "max_turns": 1}
+        runner = run(connect, server, [], **settings)
+        assert runner.until_done().parsed_output is None
+    assert runner.result.reason == "max_turns"
+
+
+@pytest.mark.parametrize(
+    ("final", "error"),
+    [
+        (says_text('{"degrees": "warm"}'), OutputInvalidError),
+        (says_text('{"degrees": ', "max_tokens"), OutputTruncatedError),
+    ],
+)
+def test_a_final_answer_that_is_no_value_raises_with_the_usage_of_the_run(
+    connect: Connect, final: bytes, error: type[OutputInvalidError | OutputTruncatedError]
+) -> None:
+    with ScriptedServer([LOOK_FIRST, final]) as server:
+        runner = run(connect, server, [tool("look", lambda: "7")], output_format=Weather)
+        with pytest.raises(error, match=r"\$\.degrees") as raised:
+            runner.until_done()
+    assert raised.value.usage.input_tokens == 200
+    assert raised.value.partial == runner.result.message
+
+
+def test_a_run_that_goes_on_reads_its_final_answer(connect: Connect) -> None:
+    with ScriptedServer([LOOK_FIRST, says_text('{"degrees": 7}')]) as server:
+        client = connect(api_key=KEY, base_url=server.base_url, max_retries=0)
+        look = tool("look", lambda: "7", needs_approval=True)
+        given: dict[str, Any] = {"tools": [look], "output_format": Weather}
+        runner: Any = client.messages.run(**LEAST, **given)
+        runner.until_done()
+        document = runner.checkpoint()
+        resumed: Any = client.messages.resume(document, {"toolu_1": True}, **given)
+        assert resumed.until_done().parsed_output == Weather(7)
+        first, second = sent(server)
+        # The whole run is over; its answer is read again.
+        again: Any = client.messages.resume(resumed.checkpoint(), **given)
+        assert again.until_done().parsed_output == Weather(7)
+    assert first["output_config"] == second["output_config"]
+
+
+def test_a_type_that_needs_a_forced_tool_is_an_error_before_anything_is_sent(
+    connect: Connect,
+) -> None:
+    with ScriptedServer([]) as server:
+        with pytest.raises(ParameterError, match=r"^output_format: 'claude-3-haiku' gives a value"):
+            run(connect, server, [], model="claude-3-haiku", output_format=Weather)
+        with pytest.raises(ParameterError, match=r"^repair: expected a whole number"):
+            run(connect, server, [], output_format=Weather, repair="once")
+        assert not sent(server)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_type
 
 from apertis import (
@@ -13,6 +14,7 @@ from apertis import (
     AsyncToolRunner,
     Message,
     MessageStream,
+    ParsedMessage,
     RunResult,
     ToolRunner,
     tool,
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 client = Apertis()
 aio = AsyncApertis()
 hello: MessageParam = {"role": "user", "content": "Hello"}
+
+
+@dataclass
+class Film:
+    title: str
 
 
 @tool
@@ -59,9 +66,17 @@ def a_run_gives_messages_or_streams() -> None:
     client.messages.run(model="m", messages=[hello])  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
 
 
+def the_answer_of_a_run_has_a_value_of_the_type() -> None:
+    runner = client.messages.run(model="m", max_tokens=5, messages=[hello], output_format=Film)
+    assert_type(runner, ToolRunner[ParsedMessage[Film]])
+    assert_type(runner.until_done().parsed_output, Film | None)
+
+
 async def the_other_client_gives_the_same() -> None:
     runner = aio.messages.tool_runner(model="m", max_tokens=5, messages=[hello], tools=[look])
     assert_type(runner, AsyncToolRunner[Message])
     assert_type(await runner.until_done(), Message)
     streamed = aio.messages.run(model="m", max_tokens=5, messages=[hello], stream=True)
     assert_type(streamed, AsyncToolRunner[AsyncMessageStream])
+    parsed = aio.messages.run(model="m", max_tokens=5, messages=[hello], output_format=Film)
+    assert_type((await parsed.until_done()).parsed_output, Film | None)

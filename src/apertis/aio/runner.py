@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import msgspec
 
@@ -13,9 +13,17 @@ from apertis.accounting.costs import has_price, message_cost
 from apertis.accounting.spending import Request, dollars_of
 from apertis.endpoints import messages as endpoint
 from apertis.endpoints.messages import check_message
-from apertis.errors import APITimeoutError, BudgetExceededError, ParameterError
-from apertis.sansio.marks import NOT_GIVEN
+from apertis.endpoints.parameters import require_count
+from apertis.errors import (
+    APITimeoutError,
+    BudgetExceededError,
+    OutputError,
+    OutputInvalidError,
+    ParameterError,
+)
+from apertis.sansio.marks import NOT_GIVEN, is_absent
 from apertis.sansio.timeouts import Timeout
+from apertis.structured.asking import fault_text, run_output
 from apertis.tools import checkpoint, loop, settings
 from apertis.tools.context import ToolContext
 from apertis.tools.progress import progress_of, progress_reporter
@@ -28,11 +36,12 @@ if TYPE_CHECKING:
 
     from apertis.aio.sender import Sender
     from apertis.aio.stream import AsyncMessageStream
-    from apertis.models import Message
+    from apertis.models import Message, ParsedMessage
     from apertis.tools.loop import Run, RunResult
     from apertis.tools.settings import RunSettings
 
 Item = TypeVar("Item")
+T = TypeVar("T")
 
 
 class AsyncToolRunner(Generic[Item]):
@@ -68,6 +77,7 @@ class AsyncToolRunner(Generic[Item]):
         self._stream: AsyncMessageStream | None = None
         self._waits = False
         self._closed = False
+        self._repairs = 0
         self._steps = self._iterate()
 
     def __repr__(self) -> str:
@@ -85,8 +95,16 @@ class AsyncToolRunner(Generic[Item]):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def until_done(self) -> Message:
-        """Run until the end, or until a call waits for approval; return the last message."""
+    @overload
+    async def until_done(self: AsyncToolRunner[ParsedMessage[T]]) -> ParsedMessage[T]: ...
+    @overload
+    async def until_done(self) -> Message: ...
+    async def until_done(self) -> Any:
+        """Run until the end, or until a call waits for approval; return the last message.
+
+        Raises:
+            OutputError: The final answer is not of the `output_format`.
+        """
         async for _ in self._steps:
             pass
         if self._run.message is None:
@@ -99,6 +117,9 @@ class AsyncToolRunner(Generic[Item]):
                     param=limit,
                 )
             raise ParameterError("the run was closed before the model said anything")
+        if self._run.reason == self._run.message.stop_reason:
+            # One that a checkpoint held was not read yet.
+            self._read(self._run.message)
         return self._run.message
 
     @property
@@ -292,7 +313,26 @@ class AsyncToolRunner(Generic[Item]):
         if "tool_choice" in params and not self._settings.keep_tool_choice:
             freed = {**params, "tool_choice": loop.freed_choice(params["tool_choice"])}
             self._settings = msgspec.structs.replace(self._settings, params=freed)
-        await self._save()
+        try:
+            if self._run.reason is not None:
+                self._read(message)
+        except OutputInvalidError as error:
+            if self._repairs >= self._settings.repair:
+                raise
+            self._repairs += 1
+            self._run = loop.corrected(self._run, fault_text(error))
+        finally:
+            await self._save()
+
+    def _read(self, message: Message) -> None:
+        """Give the final answer its value."""
+        if self._settings.output is None or "_parsed_output" in message.__dict__:
+            return
+        try:
+            self._settings.output.read(message)
+        except OutputError as error:
+            error.usage = self._run.usage
+            raise
 
     async def _decide(self, places: Iterable[int]) -> bool:
         """Ask for approval where it is due; return whether every call was decided on."""
@@ -377,6 +417,7 @@ def run(
     """Return a runner that begins a run."""
     chosen = settings.settings_of(given, tool, serial=serial)
     check_message({**chosen.params, "messages": given.get("messages", NOT_GIVEN)})
+    chosen = _with_output(chosen, given)
     checkpoint.check_target(chosen.checkpoint)
     return AsyncToolRunner(messages, sender, chosen, loop.Run(messages=chosen.messages))
 
@@ -394,5 +435,24 @@ def resume(
     if chosen.checkpoint is None and checkpoint.is_path(source):
         # The file that it was read from goes on to be its checkpoint.
         chosen = msgspec.structs.replace(chosen, checkpoint=source)
+    # The request has its format from the checkpoint.
+    kept = chosen.params
+    bare = {name: value for name, value in kept.items() if name != "output_config"}
+    chosen = _with_output(msgspec.structs.replace(chosen, params=bare), given)
+    chosen = msgspec.structs.replace(chosen, params=kept)
     runner = AsyncToolRunner[Any](messages, sender, chosen, found.run, found.seconds)
     return runner.resume(decisions)
+
+
+def _with_output(chosen: RunSettings, given: Mapping[str, Any]) -> RunSettings:
+    """Return the settings with what is asked of the final answer."""
+    kind, repair = given.get("output_format"), given.get("repair")
+    repairs = 0 if repair is None or is_absent(repair) else require_count(given, "repair")
+    if kind is None or is_absent(kind):
+        return chosen
+    if isinstance(kind, dict):
+        # The field of an earlier beta, which is sent as it is.
+        params: dict[str, Any] = {**chosen.params, "output_format": kind}
+        return msgspec.structs.replace(chosen, params=params)
+    output = run_output(kind, chosen.params)
+    return msgspec.structs.replace(chosen, output=output, params=output.params, repair=repairs)

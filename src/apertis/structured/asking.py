@@ -58,10 +58,7 @@ class Asking:
                 raise
 
     def _ask_again(self, message: Message, error: OutputInvalidError) -> bool:
-        text = (
-            f"The answer is not valid at {error.path}: expected {error.expected}, found "
-            f"{error.found}. {error.detail}\nGive the whole answer again, corrected."
-        )
+        text = fault_text(error)
         if self._budget is not None:
             left = self._budget - sum(map(_tokens, self._attempts[1:]))
             # What was read and written is read again; a byte is a token at the most.
@@ -78,6 +75,31 @@ class Asking:
         ]
         self.params["messages"] += [*said, {"role": "user", "content": results or text}]
         return True
+
+
+def fault_text(error: OutputInvalidError) -> str:
+    """Return what the model reads of an answer that is not of the type."""
+    return (
+        f"The answer is not valid at {error.path}: expected {error.expected}, found "
+        f"{error.found}. {error.detail}\nGive the whole answer again, corrected."
+    )
+
+
+def run_output(kind: Any, params: Mapping[str, Any]) -> OutputFormat:
+    """Return what reads the final answer of a run of tools.
+
+    Raises:
+        ParameterError: The model takes no format for this type, and would be forced to call a tool.
+    """
+    output = OutputFormat(kind, params)
+    if output.via == "tool":
+        raise ParameterError(
+            f"output_format: {params['model']!r} gives a value of this type only by a tool that "
+            "it is forced to call, and could call no other; use a model with structured output "
+            "and a type without open objects, or give the messages of the run to messages.parse",
+            param="output_format",
+        )
+    return output
 
 
 def _tokens(message: Message) -> int:

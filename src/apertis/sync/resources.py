@@ -340,46 +340,102 @@ class Messages(HTTPResponses):
 
     @overload
     def run(
+        self,
+        *,
+        output_format: type[T],
+        repair: int = 0,
+        stream: Literal[False] | None = None,
+        **params: Unpack[RunParams],
+    ) -> ToolRunner[ParsedMessage[T]]: ...
+    @overload
+    def run(
         self, *, stream: Literal[False] | None = None, **params: Unpack[RunParams]
     ) -> ToolRunner[Message]: ...
     @overload
     def run(
-        self, *, stream: Literal[True], **params: Unpack[RunParams]
+        self,
+        *,
+        stream: Literal[True],
+        output_format: Any = None,
+        repair: int = 0,
+        **params: Unpack[RunParams],
     ) -> ToolRunner[MessageStream]: ...
     @overload
     def run(
-        self, *, stream: bool, **params: Unpack[RunParams]
+        self,
+        *,
+        stream: bool,
+        output_format: Any = None,
+        repair: int = 0,
+        **params: Unpack[RunParams],
     ) -> ToolRunner[Message] | ToolRunner[MessageStream]: ...
     @takes("RunParams")
-    def run(self, *, stream: bool | None = None, **params: Unpack[RunParams]) -> Any:
+    def run(
+        self,
+        *,
+        stream: bool | None = None,
+        output_format: Any = None,
+        repair: int = 0,
+        **params: Unpack[RunParams],
+    ) -> Any:
         """Let the model call tools until it has its answer; nothing is sent before the first step.
 
         Iterate over what this returns for the messages of the model, or call `until_done()`; then
         `result` says why the run ended, and what it used. The calls of one turn run at the same
-        time, each with a deadline.
+        time, each with a deadline. With `output_format`, the final answer is a value of that type
+        as in `parse`; one that is not is asked for again up to `repair` times, within the limits
+        of the run.
 
         Raises:
+            OutputError: The final answer was cut off, refused or invalid.
             ParameterError: Two tools have one name, a tool has nothing that runs it, or a limit
                 cannot work.
         """
         from apertis.sync import runner
 
-        return runner.run(self, self._sender, {**params, "stream": stream})
+        own = {"stream": stream, "output_format": output_format, "repair": repair}
+        return runner.run(self, self._sender, {**params, **own})
 
+    @overload
+    def tool_runner(
+        self,
+        *,
+        output_format: type[T],
+        repair: int = 0,
+        stream: Literal[False] | None = None,
+        **params: Unpack[ToolRunnerParams],
+    ) -> ToolRunner[ParsedMessage[T]]: ...
     @overload
     def tool_runner(
         self, *, stream: Literal[False] | None = None, **params: Unpack[ToolRunnerParams]
     ) -> ToolRunner[Message]: ...
     @overload
     def tool_runner(
-        self, *, stream: Literal[True], **params: Unpack[ToolRunnerParams]
+        self,
+        *,
+        stream: Literal[True],
+        output_format: Any = None,
+        repair: int = 0,
+        **params: Unpack[ToolRunnerParams],
     ) -> ToolRunner[MessageStream]: ...
     @overload
     def tool_runner(
-        self, *, stream: bool, **params: Unpack[ToolRunnerParams]
+        self,
+        *,
+        stream: bool,
+        output_format: Any = None,
+        repair: int = 0,
+        **params: Unpack[ToolRunnerParams],
     ) -> ToolRunner[Message] | ToolRunner[MessageStream]: ...
     @takes("ToolRunnerParams")
-    def tool_runner(self, *, stream: bool | None = None, **params: Unpack[ToolRunnerParams]) -> Any:
+    def tool_runner(
+        self,
+        *,
+        stream: bool | None = None,
+        output_format: Any = None,
+        repair: int = 0,
+        **params: Unpack[ToolRunnerParams],
+    ) -> Any:
         """Do as `run`, by the rules of programs written for this name.
 
         Calls run one after another and without a deadline, unless `max_concurrent_calls` and
@@ -387,7 +443,8 @@ class Messages(HTTPResponses):
         """
         from apertis.sync import runner
 
-        return runner.run(self, self._sender, {**params, "stream": stream}, serial=True)
+        own = {"stream": stream, "output_format": output_format, "repair": repair}
+        return runner.run(self, self._sender, {**params, **own}, serial=True)
 
     @takes("ResumeParams")
     def resume(
@@ -396,6 +453,8 @@ class Messages(HTTPResponses):
         decisions: Mapping[str, Any] | None = None,
         *,
         stream: bool | None = None,
+        output_format: Any = None,
+        repair: int = 0,
         **params: Unpack[ResumeParams],
     ) -> ToolRunner[Any]:
         """Go on with a run from its checkpoint: a path, JSON text, or the decoded object.
@@ -408,7 +467,8 @@ class Messages(HTTPResponses):
         """
         from apertis.sync import runner
 
-        given: dict[str, Any] = {**params, "stream": stream}
+        own = {"stream": stream, "output_format": output_format, "repair": repair}
+        given: dict[str, Any] = {**params, **own}
         return runner.resume(self, self._sender, source, decisions, given)
 
     @takes("CountTokensParams")

@@ -274,6 +274,12 @@ def appended(run: Run, messages: Iterable[Any], *, owns: bool) -> Run:
     return _replace(run, messages=(*run.messages, *messages), is_owned=run.is_owned or owns)
 
 
+def corrected(run: Run, text: str) -> Run:
+    """Ask for the final answer again; `text` says why."""
+    run = _closed(run)
+    return _replace(run, messages=(*run.messages, {"role": "user", "content": text}), reason=None)
+
+
 def results_message(run: Run) -> dict[str, Any] | None:
     """Return the user message with the results of the open response; None if it wants none."""
     results = [call.result for call in run.calls if call.result is not None]

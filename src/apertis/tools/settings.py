@@ -28,6 +28,7 @@ _OWN = frozenset(
         *_LIMITS,
         *("tools", "stream", "max_iterations", "max_concurrent_calls", "tool_timeout", "approve"),
         *("checkpoint", "context_budget", "keep_tool_choice", "progress", "messages"),
+        *("output_format", "repair"),
     }
 )
 
@@ -69,6 +70,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Any = None
     keep_tool_choice: bool = False
     progress: Any = None
+    output: Any = None
+    repair: int = 0
 
     def needs_approval(self, name: str) -> bool:
         """Return whether a tool may run only if somebody allows it."""
