@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from apertis.aio.pages import AsyncPages
 from apertis.aio.stream import (
@@ -541,9 +541,17 @@ def _raw_calls(sender: Sender) -> AsyncRawCalls:
     return AsyncRawCalls(sender)
 
 
-def _raw(
-    method: Callable[Concatenate[Any, P], Awaitable[R]],
-) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, AsyncAPIResponse[R]]]:
+class _RawMethod(Generic[P, R]):
+    """The type of a method that returns a response; all checkers bind it like one."""
+
+    if TYPE_CHECKING:
+
+        def __get__(
+            self, instance: object, owner: Any = None
+        ) -> Callable[P, Coroutine[Any, Any, AsyncAPIResponse[R]]]: ...
+
+
+def _raw(method: Callable[Concatenate[Any, P], Awaitable[R]]) -> _RawMethod[P, R]:
     """Return the same method: over a sender of responses its result is one."""
     raw: Any = method
     return raw  # type: ignore[no-any-return]  # As the sender has it.

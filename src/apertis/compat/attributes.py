@@ -11,9 +11,10 @@ from apertis.sansio.marks import is_absent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TypedDict
 
-    class ElsewhereParams(TypedDict, total=False):
+    from typing_extensions import TypedDict
+
+    class ElsewhereParams(TypedDict, total=False, closed=True):
         """Arguments that belong to other products: they may be given, as None."""
 
         config: None

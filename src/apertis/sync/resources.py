@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from apertis.endpoints import batches, messages, models
 from apertis.endpoints.parameters import takes
@@ -532,9 +532,15 @@ def _raw_calls(sender: Sender) -> RawCalls:
     return RawCalls(sender)
 
 
-def _raw(
-    method: Callable[Concatenate[Any, P], R],
-) -> Callable[Concatenate[Any, P], APIResponse[R]]:
+class _RawMethod(Generic[P, R]):
+    """The type of a method that returns a response; all checkers bind it like one."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object, owner: Any = None) -> Callable[P, APIResponse[R]]: ...
+
+
+def _raw(method: Callable[Concatenate[Any, P], R]) -> _RawMethod[P, R]:
     """Return the same method: over a sender of responses its result is one."""
     raw: Any = method
     return raw  # type: ignore[no-any-return]  # As the sender has it.
