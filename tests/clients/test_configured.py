@@ -45,5 +45,5 @@ def test_a_copy_does_not_change_with_the_client(client: Client) -> None:
 def test_a_client_is_not_pickled_and_has_no_other_names(client: Client) -> None:
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(client)
-    with pytest.raises(AttributeError, match="mesages"):
-        _ = client.mesages  # type: ignore[union-attr]
+    with pytest.raises(AttributeError, match="letters"):
+        _ = client.letters  # type: ignore[union-attr]

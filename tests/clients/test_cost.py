@@ -60,7 +60,7 @@ def test_the_asyncio_client_knows_costs_too(service: RunningServer) -> None:
     ("price", "said"),
     [
         ({"input": 1}, "missing required field `output`"),
-        ({"input": 1, "outputs": 1, "output": 1}, "unknown field `outptu`"),
+        ({"input": 1, "outputs": 1, "output": 1}, "unknown field `outputs`"),
         ({"input": -3, "output": 1}, "input must be from 0 to less than a billion; it is -3"),
         ({"input": 1, "output": "NaN"}, "output must be from 0 .* it is NaN"),
         ({"input": 1, "output": float("inf")}, "output must be from 0 .* it is Infinity"),
