@@ -6,6 +6,12 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+import pytest
+import trio
+
+from apertis import AsyncApertis, ConfigurationError
+from apertis.testing import ScriptedServer
 from apertis.tools.context import ToolContext, tool_context
 from apertis.tools.tasks import AsyncRunningCalls
 from apertis.tools.tool import Tool
@@ -89,3 +95,21 @@ def test_the_first_of_those_that_end_together_is_the_first_of_the_response() -> 
         return [(await calls.next()).place for _ in range(3)]
 
     assert asyncio.run(main()) == [0, 1, 2]
+
+
+def test_a_run_without_asyncio_is_an_error_before_anything_is_sent() -> None:
+    async def main(base_url: str) -> None:
+        async with httpx2.AsyncClient() as http_client:
+            client = AsyncApertis(api_key="k", base_url=base_url, http_client=http_client)
+            run = client.messages.run(
+                model="claude-sonnet-4-5",
+                max_tokens=9,
+                messages=[{"role": "user", "content": "Hi"}],
+                tools=[],
+            )
+            with pytest.raises(ConfigurationError, match="in a thread"):
+                await run.until_done()
+
+    with ScriptedServer([]) as server:
+        trio.run(main, server.base_url)
+        assert not server.requests

@@ -225,6 +225,7 @@ class AsyncToolRunner(Generic[Item]):
         self._started = None
 
     async def _iterate(self) -> AsyncGenerator[Item, None]:
+        AsyncRunningCalls.prepare()
         self._started = time.monotonic()
         try:
             while not self._closed:

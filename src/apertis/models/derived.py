@@ -127,7 +127,10 @@ class TextEvent(_Growing, frozen=True):
         return self._joined()
 
     def parsed_snapshot(self) -> Any:
-        """Return the text so far, read as JSON that has not ended yet."""
+        """Return the text so far, read as JSON that has not ended yet.
+
+        Each call reads all of it again; `partial_output` of a stream with `output_format` does not.
+        """
         return parse_partial_json(self._joined())
 
 

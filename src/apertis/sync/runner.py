@@ -225,6 +225,7 @@ class ToolRunner(Generic[Item]):
         self._started = None
 
     def _iterate(self) -> Generator[Item, None, None]:
+        RunningCalls.prepare()
         self._started = time.monotonic()
         try:
             while not self._closed:

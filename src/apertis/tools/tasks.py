@@ -9,6 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from apertis.errors import ConfigurationError
 from apertis.tools.context import ToolContext, enter
 from apertis.tools.threads import (
     Finished,
@@ -34,6 +35,17 @@ class AsyncRunningCalls:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    @staticmethod
+    def prepare() -> None:
+        """Check that tools can run here, before anything is sent; else `ConfigurationError`."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(
+                "tools run in tasks of asyncio, which does not run here; under trio run them with "
+                "the blocking client in a thread: trio.to_thread.run_sync"
+            ) from None
 
     def start(
         self, place: int, tool: RunnableTool, given: dict[str, Any], context: ToolContext

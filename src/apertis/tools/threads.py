@@ -106,6 +106,10 @@ class RunningCalls:
     def __len__(self) -> int:
         return len(self._running)
 
+    @staticmethod
+    def prepare() -> None:
+        """Do nothing: threads run everywhere."""
+
     def start(
         self, place: int, tool: RunnableTool, given: dict[str, Any], context: ToolContext
     ) -> None:
