@@ -21,7 +21,7 @@ _END = b"\r\n\r\n"
 _LENGTHS = (b"\r\ncontent-length: ", b"\r\nContent-Length: ")
 _MAX_DIGITS = 9
 # Clients choose what they send: the table may grow neither with their number nor with their heads.
-_MAX_HEADS = 512
+_MAX_HEADS = 2048
 _MAX_HEAD_BYTES = 4 * 1024
 
 
