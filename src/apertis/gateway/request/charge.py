@@ -178,11 +178,11 @@ class Ledger:
         top. `held` is what the upstream holds of the conversation already. `free`: somebody else
         pays, and nothing is reserved or booked.
         """
+        closed = self.closed(key)
+        if closed is not None:
+            return closed
         account = key.account
         limited = account.quota is not None
-        closed = self._journal.standstill(limited=limited)
-        if closed is not None:
-            return service_unavailable(closed)
         prices = self._prices_of(models, limited=limited)
         if isinstance(prices, Refusal):
             return prices

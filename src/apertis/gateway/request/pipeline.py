@@ -135,17 +135,22 @@ class Pipeline:
         self._now = wall_clock
         self._pick = pick
 
-    def admit(self, progress: Progress, credential: str | None) -> Refusal | None:
+    def admit(
+        self, progress: Progress, credential: str | None, *, again: bool = False
+    ) -> Refusal | None:
         """Say why a request with this credential is rejected; None lets it in.
 
-        It needs no body, so that nobody without a key can make the gateway read one.
+        It needs no body, so that nobody without a key can make the gateway read one. `again`: with
+        newer keys than before, when the address was counted.
         """
         now, address = self._now(), progress.context.address
         key = admit(self.directory, credential, address, now)
         if isinstance(key, Refusal):
-            return self.admit_address(progress) or key
-        record = key.record
-        standing, own = self.limiter.admit(address, record.id, now, record.requests_limit)
+            return (None if again else self.admit_address(progress)) or key
+        record, counted = key.record, None if again else address
+        standing, own = self.limiter.admit(counted, record.id, now, record.requests_limit)
+        if again:
+            standing = progress.standing
         if standing is not None and not standing.allowed:
             progress.standing = standing
             return rate_limit_exceeded(standing.retry_after_seconds, _OF_ADDRESS)
@@ -162,19 +167,6 @@ class Pipeline:
         if standing is None or standing.allowed:
             return None
         return rate_limit_exceeded(standing.retry_after_seconds, _OF_ADDRESS)
-
-    def admit_key(self, progress: Progress, credential: str | None) -> Refusal | None:
-        """Find the key of a request whose address is admitted, and count the request as its own."""
-        now = self._now()
-        key = admit(self.directory, credential, progress.context.address, now)
-        if isinstance(key, Refusal):
-            return key
-        progress.key = key
-        own = self.limiter.admit_key(key.record.id, now, key.record.requests_limit)
-        progress.standing = stricter(progress.standing, own)
-        if own is not None and not own.allowed:
-            return rate_limit_exceeded(own.retry_after_seconds, _OF_KEY)
-        return None
 
     async def messages(
         self, progress: Progress, key: Key, request: Request

@@ -207,7 +207,7 @@ class Application:
         if refusal is UNKNOWN_KEY:
             # The command line may have made it a moment ago.
             await self._newer_keys()
-            refusal = pipeline.admit_key(progress, facts.credential)
+            refusal = pipeline.admit(progress, facts.credential, again=True)
         key = progress.key
         if refusal is not None or key is None:
             send_refusal(progress, refusal or internal_error(), exchange)
