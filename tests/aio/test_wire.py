@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from apertis.aio.wire import GIVEN_UP, MAX_COPIED_BYTES, WholeAnswer, Wire, WireAnswer
+from apertis.aio.wire import GIVEN_UP, MAX_COPIED_BYTES, ArrivedAnswer, Wire, WireAnswer
 from apertis.sansio.outcome import Failure
 from apertis.sansio.request import Origin, parse_base_url
 from apertis.sansio.timeouts import Limits
@@ -23,14 +23,14 @@ def wire(codings: Iterable[str] = ()) -> Wire:
     return Wire(proxy="", tls=None, max_connections=2, codings=frozenset(codings))
 
 
-async def opened(wire: Wire, origin: Origin, body: bytes = b"{}") -> WireAnswer | WholeAnswer:
+async def opened(wire: Wire, origin: Origin, body: bytes = b"{}") -> WireAnswer | ArrivedAnswer:
     head = b"POST /x HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n" % len(body)
     answer = await wire.open(origin, "POST", head, body, LIMITS)
     assert not isinstance(answer, Failure), answer
     return answer
 
 
-async def read(answer: WireAnswer | WholeAnswer) -> bytes:
+async def read(answer: WireAnswer | ArrivedAnswer) -> bytes:
     body = answer.whole()
     if body is not None:
         return body

@@ -203,7 +203,7 @@ class WireAnswer:
             self._pool.release_from_finalizer(connection)
 
 
-class WholeAnswer(msgspec.Struct):
+class ArrivedAnswer(msgspec.Struct):
     """A response that came whole; its connection may serve another request already."""
 
     status: int
@@ -275,7 +275,7 @@ class Wire:
 
     async def open(
         self, origin: Origin, method: str, head: bytes, body: bytes, limits: Limits
-    ) -> WireAnswer | WholeAnswer | Failure:
+    ) -> WireAnswer | ArrivedAnswer | Failure:
         """Send one request and wait for the head of its response.
 
         `head` ends in its blank line. With a kept connection nothing is waited for but the
@@ -304,7 +304,7 @@ class Wire:
                 status, headers, whole = http.status, http.headers, http.take_body()
                 # From here on another request may go over it.
                 pool.release(connection, reusable=http.reusable)
-                return WholeAnswer(status, headers, whole)
+                return ArrivedAnswer(status, headers, whole)
             pool.discard(connection)
             if not connection.lost_while_idle(failure):
                 return failure

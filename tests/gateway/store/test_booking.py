@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 
 from apertis.accounting.record import UsageRecord
-from apertis.gateway.store.booking import book, halves
+from apertis.gateway.store.booking import book, powers_of_two
 from apertis.gateway.store.schema import metadata, usage
 
 
 @given(st.integers(0, 5_000), st.integers(1, 300))
 def test_pieces_follow_each_other_and_have_few_sizes(count: int, most: int) -> None:
-    pieces = list(halves(count, most))
+    pieces = list(powers_of_two(count, most))
     assert [place for piece in pieces for place in range(*piece)] == list(range(count))
     sizes = {end - start for start, end in pieces}
     assert all(size <= most and size & (size - 1) == 0 for size in sizes)

@@ -23,7 +23,7 @@ _MAX_VALUES = 4_000
 _MAX_ASKED = 1024
 
 
-def halves(count: int, most: int) -> Iterator[tuple[int, int]]:
+def powers_of_two(count: int, most: int) -> Iterator[tuple[int, int]]:
     """Cut `count` things into pieces whose sizes are powers of two, at most `most`: from, to.
 
     A statement for any number of rows is prepared anew each time; those of these sizes are kept.
@@ -74,7 +74,7 @@ class BulkInsert:
             return
         # SQLite's driver gives up the interpreter's lock at every statement and waits to get it
         # back: with a statement a row, a busy event loop would make that seconds.
-        for start, end in halves(len(rows), _MAX_VALUES // self._width):
+        for start, end in powers_of_two(len(rows), _MAX_VALUES // self._width):
             values = tuple(chain.from_iterable(rows[start:end]))
             connection.exec_driver_sql(self._statement(end - start), values)
 
@@ -144,7 +144,7 @@ def book(connection: Connection, records: Iterable[UsageRecord]) -> list[UsageRe
 def _known(connection: Connection, request_ids: Sequence[str]) -> list[str]:
     known: list[str] = []
     is_sqlite = connection.dialect.name == "sqlite"
-    for start, end in halves(len(request_ids), _MAX_ASKED):
+    for start, end in powers_of_two(len(request_ids), _MAX_ASKED):
         statement = _selection(end - start, is_sqlite=is_sqlite)
         asked = tuple(request_ids[start:end])
         known.extend(connection.exec_driver_sql(statement, asked).scalars())

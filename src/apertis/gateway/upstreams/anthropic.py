@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
 
-    from apertis.aio.wire import WholeAnswer, WireAnswer
+    from apertis.aio.wire import ArrivedAnswer, WireAnswer
     from apertis.gateway.config import Settings, UpstreamSettings
     from apertis.gateway.finding import Finding
     from apertis.gateway.upstreams.contract import UpstreamRequest
@@ -47,7 +47,7 @@ class AnthropicAnswer:
 
     __slots__ = ("_answer", "headers", "status")
 
-    def __init__(self, answer: WireAnswer | WholeAnswer) -> None:
+    def __init__(self, answer: WireAnswer | ArrivedAnswer) -> None:
         self._answer = answer
         self.status = answer.status
         self.headers = passed_down(answer.headers)
