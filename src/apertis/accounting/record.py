@@ -24,7 +24,10 @@ class UsageRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `estimated` says that the tokens are not the upstream's own final count, `interrupted` that
     the response did not reach its end. `session`, `agent` and `request_class` come from the
     headers with which Claude Code identifies its requests. `bill_to` says who pays where it is not
-    the gateway's own account, as the request put it.
+    the gateway's own account, as the request put it. `person_id` and `group_id` are whose key it
+    was. `accounts` are the budgets that it is booked in, with commas between their ids; one that
+    pays another amount than `cost_units` has it behind an `=`. `lease` is the replica that
+    reserved it, and its epoch, as `name#7`; empty where a gateway has the store to itself.
     """
 
     request_id: str
@@ -49,3 +52,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     total_ms: int = 0
     interrupted: bool = False
     bill_to: str | None = None
+    person_id: str | None = None
+    group_id: str | None = None
+    accounts: str = ""
+    lease: str = ""

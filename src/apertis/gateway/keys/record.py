@@ -264,6 +264,9 @@ class KeyRecord(KeySettings, frozen=True, kw_only=True, gc=False):
     previous_sha256: str | None = None
     previous_until: int | None = None
     status: Status = "enabled"
+    # The person whose key it is, or else the group.
+    person_id: str | None = None
+    group_id: str | None = None
     used_units: int = 0
     created_at: int
     # Set by the store: the order of creation, and what grows with every change of any key.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # The newest revision in `migrations/versions`. It stands here so that opening a database that is
 # up to date need not load Alembic. Revisions are numbers of four digits, and so in order.
-HEAD = "0004"
+HEAD = "0005"
 
 # What is added up for each group of requests. The counts of tokens and the cost are columns of
 # `usage`, in this order.
@@ -68,10 +68,168 @@ keys = Table(
     Column("billing_policy", Boolean, nullable=False, server_default=false()),
     # Counts up from key to key, as in `batches`: many are made in one second.
     Column("sequence", BigInteger, nullable=False, server_default="0"),
+    # Whose it is: a person's, or a group's own where no person stands behind it.
+    Column("person_id", Text),
+    Column("group_id", Text),
     Index("keys_by_version", "version"),
 )
 
-# One row, which every change of a key counts up. Whoever holds it has the turn, so that versions
+
+def _rates() -> list[Column[Any]]:
+    return [
+        Column("requests_limit", Text),
+        Column("tokens_per_minute", BigInteger),
+        Column("in_flight", BigInteger),
+    ]
+
+
+def _changes(table: str) -> list[Column[Any] | Index]:
+    return [
+        Column("status", Text, nullable=False),
+        Column("created_at", BigInteger, nullable=False),
+        Column("sequence", BigInteger, nullable=False),
+        Column("version", BigInteger, nullable=False),
+        Index(f"{table}_by_version", "version"),
+    ]
+
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # A group or person that is gone gives its name back: its own becomes its id.
+    Column("name", Text, nullable=False, unique=True),
+    Column("parent_id", Text),
+    *_rates(),
+    *_changes("groups"),
+)
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("email", Text),
+    # What an identity provider calls the person.
+    Column("external_id", Text),
+    Column("role", Text, nullable=False),
+    Column("group_id", Text),
+    *_rates(),
+    *_changes("people"),
+)
+
+# A key's quota has no row here: it is a limit all the same, in `total`, with an id of its own.
+limits = Table(
+    "limits",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # "key", "person", "group" or "gateway"; the gateway's own have an empty subject.
+    Column("level", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("amount_units", BigInteger, nullable=False),
+    Column("overdraft_units", BigInteger, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    # Lists are JSON.
+    Column("models", Text),
+    Column("per_session", Boolean, nullable=False),
+    Column("thresholds", Text, nullable=False),
+    Column("contact", Text),
+    Column("cheaper_model", Text),
+    Column("store_loss_units", BigInteger),
+    *_changes("limits"),
+)
+
+# What was spent of a limit in one of its periods. `leased` is what replicas may still spend, `held`
+# what batches may. The limit is kept where money is handed out, and only there: a cost above it is
+# booked all the same, so nothing here says that the sum stays below it.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("limit_id", Text, nullable=False),
+    # The session of a limit per session; else empty.
+    Column("scope", Text, nullable=False),
+    # Unix seconds; a total begins at 0 and has no end.
+    Column("period_start", BigInteger, nullable=False),
+    Column("period_end", BigInteger),
+    # What may be handed out in all: the limit's amount and its overdraft, as they are now.
+    Column("limit_units", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("leased", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    CheckConstraint("spent >= 0 AND leased >= 0 AND held >= 0", name="accounts_are_not_negative"),
+    Index("accounts_by_limit", "limit_id", "period_start"),
+)
+
+# What a replica may spend of an account. The three sums only grow.
+leases = Table(
+    "leases",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("replica", Text, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("granted", BigInteger, nullable=False),
+    Column("returned", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    # Reserved by requests under way, as the replica last said.
+    Column("open", BigInteger, nullable=False),
+    # Booked as lost when it was closed: its requests were under way when the replica ended.
+    Column("lost", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("closed_ms", BigInteger),
+    Index("leases_by_replica", "replica", "epoch"),
+)
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # Counts the starts of a name; no two processes share a lease.
+    Column("epoch", BigInteger, nullable=False),
+    # Counts the replica's settlements: a store that went back in time shows an older number.
+    Column("sequence", BigInteger, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    # What it tells the others: its version, its open breakers.
+    Column("state", Text, nullable=False),
+)
+
+# What each replica counted of a party's requests and tokens lately.
+shares = Table(
+    "shares",
+    metadata,
+    Column("party", Text, primary_key=True),
+    Column("replica", Text, primary_key=True),
+    Column("demand", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+)
+
+# What of an account's `held` each batch holds.
+batch_holds = Table(
+    "batch_holds",
+    metadata,
+    Column("batch_id", Text, primary_key=True),
+    Column("account_id", Text, primary_key=True),
+    Column("units", BigInteger, nullable=False),
+)
+
+# Who changed what; never a secret. Rows are added in the transaction of the change.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Index("audit_by_time", "at_ms"),
+)
+
+# One row, which every change of a key, person, group or limit counts up. Whoever holds it has the turn, so that versions
 # become visible in their order and a reader never skips one.
 key_version = Table(
     "key_version",
@@ -117,6 +275,9 @@ usage = Table(
     Column("total_ms", BigInteger, nullable=False),
     # Who pays, where it is not the gateway's own account.
     Column("bill_to", Text),
+    # Whose key it was then; a key that moves on keeps its past.
+    Column("person_id", Text),
+    Column("group_id", Text),
     Index("usage_by_time", "at_ms"),
     sqlite_with_rowid=False,
 )

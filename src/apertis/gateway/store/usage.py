@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 _REPORTS_AT_ONCE = 2
 
 _TOKENS = {name: usage.c[column] for name, column in COLUMNS.items()}
-_REST = tuple(name for name in UsageRecord.__struct_fields__ if name != "tokens")
+# What it was booked in is kept in the accounts alone.
+_BOOKED = {"accounts", "lease"}
+_REST = tuple(name for name in UsageRecord.__struct_fields__ if name not in {"tokens", *_BOOKED})
 
 
 class StoredUsage:
