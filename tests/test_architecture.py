@@ -165,6 +165,8 @@ def test_the_gateway_uses_the_core_and_not_the_clients() -> None:
 # The gateway's rooms, each with those that it may import; types alone may come from anywhere.
 # Features know neither each other nor what stores, serves and tells a request's story.
 FEATURES = {"cache", "keys", "limits", "routing"}
+# Who stands behind a key, and what they may spend: above keys, and below all that serves.
+MONEY = {"budgets", "people"}
 VALUES = {"config", "errors", "units", "upstreams"}
 GATEWAY = {
     "errors": set[str](),
@@ -173,14 +175,18 @@ GATEWAY = {
     "finding": set[str](),
     "upstreams": {"config", "finding"},
     **dict.fromkeys(FEATURES, VALUES),
-    "store": VALUES | {"keys"},
-    "request": VALUES | FEATURES | {"store"},
+    "budgets": VALUES | {"keys", "people"},
+    "people": VALUES | {"budgets", "keys"},
+    "store": VALUES | MONEY | {"keys"},
+    "replicas": VALUES | FEATURES | MONEY | {"store"},
+    "alerts": VALUES | MONEY | {"keys", "store"},
+    "request": VALUES | FEATURES | MONEY | {"store"},
     "observe": VALUES,
     # It asks upstreams, and knows of the gateway what it is asked.
     "catalogue": VALUES | {"request"},
-    "serving": VALUES | FEATURES | {"request", "observe"},
-    "batches": VALUES | FEATURES | {"request", "serving", "store"},
-    "admin": VALUES | FEATURES | {"serving", "store"},
+    "serving": VALUES | FEATURES | MONEY | {"request", "observe"},
+    "batches": VALUES | FEATURES | MONEY | {"request", "serving", "store"},
+    "admin": VALUES | FEATURES | MONEY | {"alerts", "serving", "store"},
     "doctor": VALUES | {"finding", "serving", "store"},
 }
 MAX_ROOT_MODULES = 4

@@ -229,8 +229,8 @@ audit = Table(
     Index("audit_by_time", "at_ms"),
 )
 
-# One row, which every change of a key, person, group or limit counts up. Whoever holds it has the turn, so that versions
-# become visible in their order and a reader never skips one.
+# One row, which every change of a key, person, group or limit counts up. Whoever holds it has the
+# turn, so that versions become visible in their order and a reader never skips one.
 key_version = Table(
     "key_version",
     metadata,

@@ -1,0 +1,1 @@
+"""Budgets: limits, their periods, and the money that may be spent of them here."""

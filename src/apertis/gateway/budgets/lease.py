@@ -1,0 +1,227 @@
+"""Leases of accounts, and the chain of those that one request must be paid from.
+
+Theory of operation. An account is what a limit allows in one of its periods; the store keeps it. A
+process spends of it by a lease, in memory: the store grants it money in advance, and hears later
+what became of it. Three sums of a lease only grow, so that saying them twice changes nothing:
+
+    granted     by the store, in all
+    returned    given back unspent, in all, or handed on to batches, which hold it themselves
+    spent       by requests that have ended
+
+`open` is what requests under way have reserved. The rest is `free`. A cost above what was reserved
+is spent all the same: then `free` is below zero until more is granted, and nothing else is let in.
+
+A process that has its store to itself is granted the whole account (`is_whole`), with nothing to
+renew. A request reserves on all leases of its chain or on none, and settles once on those on which
+it reserved, whatever limits and periods have begun since.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apertis.gateway.keys.matching import compile_models
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from apertis.gateway.budgets.limit import Limit
+    from apertis.gateway.budgets.periods import Span
+    from apertis.gateway.keys.matching import ModelList
+
+
+class Lease:
+    """Money of one account that this process may spend. All amounts are units.
+
+    `account_spent` is what the store last said of the account, and `settled` how much of that this
+    lease had told it.
+    """
+
+    __slots__ = (
+        "account_id",
+        "account_spent",
+        "free",
+        "granted",
+        "is_open",
+        "is_whole",
+        "limit",
+        "models",
+        "open",
+        "returned",
+        "scope",
+        "settled",
+        "span",
+        "spent",
+    )
+
+    def __init__(self, account_id: str, limit: Limit, span: Span, scope: str = "") -> None:
+        self.account_id = account_id
+        self.limit = limit
+        self.span = span
+        self.scope = scope
+        self.models: ModelList | None = (
+            None if limit.models is None else compile_models(limit.models)
+        )
+        # Whether the store has been asked for it.
+        self.is_open = False
+        self.is_whole = False
+        self.granted = 0
+        self.returned = 0
+        self.spent = 0
+        self.open = 0
+        # Below zero: not even a request that costs nothing is let in before the store was asked.
+        self.free = -1
+        self.account_spent = 0
+        self.settled = 0
+
+    def grant(self, total: int) -> None:
+        """Take over what the store has granted in all."""
+        self.is_open = True
+        self.granted = total
+        self.free = total - self.returned - self.spent - self.open
+
+    def give_back(self) -> int:
+        """Return all that is free, in favor of others; how much that was."""
+        units = max(self.free, 0)
+        self.returned += units
+        self.free -= units
+        return units
+
+    def hand_on(self, units: int) -> None:
+        """Let what a request reserved be held by what it made, in the store."""
+        self.open -= units
+        self.returned += units
+
+    def takes_back(self, units: int) -> None:
+        """Take back what was handed on, where this lease is the whole account."""
+        self.returned -= units
+        self.free += units
+
+    def book(self, units: int) -> None:
+        """Spend without a reservation."""
+        self.spent += units
+        self.free -= units
+
+    @property
+    def total_spent(self) -> int:
+        """Units spent of the account, as far as this process knows."""
+        return self.account_spent + self.spent - self.settled
+
+
+class Chain:
+    """The leases that a request is paid from: of the key, its person, their groups, the gateway.
+
+    They are those of one period each: from `until` on (Unix seconds of the store's clock) there is
+    another chain. `charges` names their accounts for records.
+    """
+
+    __slots__ = (
+        "_by_models",
+        "charges",
+        "generation",
+        "group_id",
+        "headers",
+        "is_plain",
+        "leases",
+        "person_id",
+        "until",
+    )
+
+    def __init__(
+        self,
+        leases: Iterable[Lease],
+        *,
+        person_id: str | None = None,
+        group_id: str | None = None,
+        generation: int = 0,
+    ) -> None:
+        self.leases = tuple(leases)
+        ends = [lease.span.end for lease in self.leases if lease.span.end is not None]
+        self.until: float = min(ends, default=float("inf"))
+        self.person_id = person_id
+        self.group_id = group_id
+        # Of people, groups and limits when it was made.
+        self.generation = generation
+        # Whether every model counts in every lease.
+        self.is_plain = all(lease.models is None for lease in self.leases)
+        self.charges = ",".join(lease.account_id for lease in self.leases)
+        # What responses say of it, until the next settlement.
+        self.headers: list[tuple[bytes, bytes]] | None = None
+        self._by_models: dict[tuple[str, ...], Chain] = {}
+
+    def of_models(self, models: tuple[str, ...]) -> Chain:
+        """Return the chain of a request that any of these models may answer."""
+        if self.is_plain:
+            return self
+        chain = self._by_models.get(models)
+        if chain is None:
+            chain = Chain(
+                [lease for lease in self.leases if _counts(lease, models)],
+                person_id=self.person_id,
+                group_id=self.group_id,
+                generation=self.generation,
+            )
+            if len(self._by_models) < _MAX_MODELS:
+                self._by_models[models] = chain
+        return chain
+
+    def lacking(self, units: int) -> Lease | None:
+        """Return the first lease that cannot pay for so much; None when all can."""
+        for lease in self.leases:
+            if lease.free < units:
+                return lease
+        return None
+
+    def reserve(self, units: int) -> bool:
+        """Reserve on all leases; False, and nothing is reserved, if one of them lacks it.
+
+        A reservation of 0 is granted as long as none is overspent.
+        """
+        for lease in self.leases:
+            if lease.free < units:
+                return False
+        for lease in self.leases:
+            lease.free -= units
+            lease.open += units
+        return True
+
+    def settle(self, reserved: int, cost: int) -> str:
+        """Give a reservation back and book what the request cost; what its record says of it.
+
+        A `ValueError` means that more was given back than is reserved: a reservation was settled
+        twice. Nothing is booked then.
+        """
+        for lease in self.leases:
+            if lease.open < reserved:
+                raise ValueError(_TWICE.format(reserved, lease.open))
+        for lease in self.leases:
+            lease.open -= reserved
+            lease.spent += cost
+            lease.free += reserved - cost
+        return self.charges
+
+    def settle_by_model(self, reserved: int, costs: Sequence[tuple[str, int]]) -> str:
+        """Settle likewise where each model's cost counts in its own limits only."""
+        self.settle(reserved, 0)
+        cost = sum(units for _, units in costs)
+        charges: list[str] = []
+        for lease in self.leases:
+            own = cost
+            if lease.models is not None:
+                own = sum(units for model, units in costs if lease.models.allows(model))
+            lease.book(own)
+            charges.append(lease.account_id if own == cost else f"{lease.account_id}={own}")
+        return ",".join(charges)
+
+    def hand_on(self, units: int) -> None:
+        """Let a request's reservation become the hold of the batch that it made."""
+        for lease in self.leases:
+            lease.hand_on(units)
+
+
+_MAX_MODELS = 1000
+_TWICE = "cannot give back {} reserved units: {} are reserved"
+
+
+def _counts(lease: Lease, models: tuple[str, ...]) -> bool:
+    return lease.models is None or any(map(lease.models.allows, models))

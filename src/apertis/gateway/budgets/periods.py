@@ -1,0 +1,73 @@
+"""Days, weeks and months of any time zone, as budgets renew with them.
+
+A period starts with the first moment of its first day and ends with the start of the next one, so
+days of 23 and 25 hours are whole days, and no moment lies between two periods.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+Period = Literal["day", "week", "month", "total"]
+PERIODS: Final[tuple[Period, ...]] = ("day", "week", "month", "total")
+
+_ONE_DAY = timedelta(days=1)
+
+
+class Span(NamedTuple):
+    """A period in Unix seconds, from `start` until before `end`; a total has no end."""
+
+    start: int
+    end: int | None
+
+
+TOTAL: Final = Span(0, None)
+
+
+def span_of(period: Period, zone: str, now: float) -> Span:
+    """Return the period that a moment (Unix seconds) is in.
+
+    `zone` is a name of the IANA time zone database; `ZoneInfoNotFoundError` when it is none.
+    """
+    if period == "total":
+        return TOTAL
+    place = time_zone(zone)
+    day = datetime.fromtimestamp(now, place).date()
+    if period == "week":
+        day -= timedelta(days=day.weekday())
+    elif period == "month":
+        day = day.replace(day=1)
+    return Span(first_second(day, place), first_second(_following(period, day), place))
+
+
+def _following(period: Period, day: date) -> date:
+    if period == "month":
+        return (day + timedelta(days=31)).replace(day=1)
+    return day + (_ONE_DAY * 7 if period == "week" else _ONE_DAY)
+
+
+def first_second(day: date, zone: ZoneInfo) -> int:
+    """Return the first second of a day in a zone, where midnight may be skipped or come twice."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    # Of a midnight that comes twice the first; one that is skipped leads behind the gap.
+    seconds = int(midnight.timestamp())
+    if datetime.fromtimestamp(seconds, zone).date() < day:
+        later = midnight.replace(fold=1).utcoffset()
+        earlier = midnight.utcoffset()
+        if later is not None and earlier is not None:
+            seconds += int((earlier - later).total_seconds())
+    return seconds
+
+
+@lru_cache(maxsize=1000)
+def time_zone(name: str) -> ZoneInfo:
+    """Return a time zone by its name; `ZoneInfoNotFoundError` or `ValueError` when it is none."""
+    return ZoneInfo(name)
+
+
+def iso_utc(seconds: int) -> str:
+    """Write a moment as people and programs read it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

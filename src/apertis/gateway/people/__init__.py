@@ -1,0 +1,1 @@
+"""People and groups: who stands behind the keys."""
