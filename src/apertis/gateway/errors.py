@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from apertis.errors import ApertisError
 from apertis.models.json import on_one_line
 from apertis.sandbox.reply import should_retry
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from apertis.gateway.upstreams.contract import Headers, RawHeaders
+
+
+class StoreUnavailableError(ApertisError):
+    """The database did not do it: nothing was changed, and the same call may succeed later."""
+
+
+class LockLostError(StoreUnavailableError):
+    """The store belongs to another gateway now: what this one counts, it counts alone."""
+
 
 _CHALLENGE: Headers = (("www-authenticate", "Bearer"),)
 

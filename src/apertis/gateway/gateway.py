@@ -15,6 +15,7 @@ from apertis.gateway.batches.routes import BatchRoutes
 from apertis.gateway.batches.upstream import Wiring
 from apertis.gateway.cache import ResponseCache
 from apertis.gateway.catalogue.catalogue import ModelRoutes
+from apertis.gateway.errors import LockLostError, StoreUnavailableError
 from apertis.gateway.keys.admission import trusted_networks
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.limits.limiter import Limiter
@@ -34,7 +35,6 @@ from apertis.gateway.store.held_directory import directory_trouble, identity
 from apertis.gateway.store.journal import Journal
 from apertis.gateway.store.keys import KeyWatch
 from apertis.gateway.store.mover import Mover
-from apertis.gateway.store.records import LockLostError, StoreUnavailableError
 from apertis.gateway.upstreams.contract import UpstreamTimeouts
 from apertis.gateway.upstreams.registry import build_upstreams
 

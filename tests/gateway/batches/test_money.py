@@ -14,6 +14,7 @@ from apertis.accounting.prices import Price, PriceTable, cost_units
 from apertis.accounting.tokens import Tokens
 from apertis.gateway.batches.money import BatchBooks, hold_units
 from apertis.gateway.batches.results_stream import LineResult
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.request.charge import Prices
@@ -23,7 +24,6 @@ from apertis.gateway.store.records import (
     BatchLine,
     BatchResult,
     Settlement,
-    StoreUnavailableError,
 )
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.gateway.batches.results_stream import BookedLines, PassedLines
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.serving.answers import CutAnswer
-from apertis.gateway.store.records import StoreUnavailableError, UnknownBatchError
+from apertis.gateway.store.records import UnknownBatchError
 from apertis.gateway.upstreams.contract import UpstreamFailure
 from apertis.gateway.upstreams.outcome import Fault
 

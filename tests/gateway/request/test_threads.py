@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from apertis.accounting.estimate import Held
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.request.threads import KEPT_SECONDS, MAX_KEPT, Threads
-from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.store.records import (
     Batch,
     BatchLine,
     BatchResult,
     Settlement,
-    StoreUnavailableError,
     UnknownBatchError,
     UsageQuery,
 )

@@ -15,8 +15,8 @@ import pytest
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.config.settings import FILE_NAME, sqlite_file
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.store.database import Store
-from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,11 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.observe.log import Log
 from apertis.gateway.store import keys as key_watch
 from apertis.gateway.store.keys import KeyWatch
-from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.store.database import Store
-from apertis.gateway.store.records import StoreUnavailableError, UnknownKeyError
+from apertis.gateway.store.records import UnknownKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.errors import LockLostError, StoreUnavailableError
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.lock import FileLock
-from apertis.gateway.store.records import LockLostError, StoreUnavailableError
 
 
 def refused(location: Path) -> str:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.accounting.record import UsageRecord
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.store.journal import Journal
 from apertis.gateway.store.mover import Mover
-from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

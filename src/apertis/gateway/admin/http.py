@@ -39,6 +39,7 @@ from apertis.gateway.admin.views import (
 from apertis.gateway.errors import (
     ADMINISTRATORS_ONLY,
     Refusal,
+    StoreUnavailableError,
     endpoint_not_found,
     internal_error,
     method_not_allowed,
@@ -47,7 +48,7 @@ from apertis.gateway.errors import (
     service_unavailable,
 )
 from apertis.gateway.serving.asgi import CALLER, REQUEST_ID
-from apertis.gateway.store.records import StoreUnavailableError, UnknownKeyError
+from apertis.gateway.store.records import UnknownKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,6 +14,7 @@ from apertis.gateway.batches.money import hold_units
 from apertis.gateway.errors import (
     BILLING_POLICY_DENIED,
     Refusal,
+    StoreUnavailableError,
     invalid_value,
     model_access_denied,
     model_not_found,
@@ -23,7 +24,7 @@ from apertis.gateway.errors import (
     upstream_error,
 )
 from apertis.gateway.request.charge import shortage
-from apertis.gateway.store.records import Batch, BatchLine, StoreUnavailableError
+from apertis.gateway.store.records import Batch, BatchLine
 from apertis.gateway.upstreams.outcome import Outcome
 
 if TYPE_CHECKING:

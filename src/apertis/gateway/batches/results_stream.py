@@ -6,9 +6,15 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from apertis.gateway.errors import Refusal, service_unavailable, upstream_error, upstream_timeout
+from apertis.gateway.errors import (
+    Refusal,
+    StoreUnavailableError,
+    service_unavailable,
+    upstream_error,
+    upstream_timeout,
+)
 from apertis.gateway.serving.answers import CutAnswer
-from apertis.gateway.store.records import StoreUnavailableError, UnknownBatchError
+from apertis.gateway.store.records import UnknownBatchError
 from apertis.gateway.upstreams.contract import UpstreamFailure
 from apertis.gateway.upstreams.outcome import Fault
 from apertis.models.json import json_or_none, with_sound_text

@@ -20,11 +20,11 @@ from apertis.gateway.batches.links import batch_path, describe, origin_of, page_
 from apertis.gateway.batches.money import BatchBooks
 from apertis.gateway.batches.results_stream import BookedLines, PassedLines
 from apertis.gateway.batches.upstream import BatchCalls, Wiring
-from apertis.gateway.errors import Refusal, not_found, service_unavailable
+from apertis.gateway.errors import Refusal, StoreUnavailableError, not_found, service_unavailable
 from apertis.gateway.request.context import Used
 from apertis.gateway.request.forward import WholeAnswer, passed_down
 from apertis.gateway.serving.answers import CutAnswer, LineAnswer
-from apertis.gateway.store.records import StoreUnavailableError, UnknownBatchError
+from apertis.gateway.store.records import UnknownBatchError
 from apertis.gateway.upstreams.contract import Request
 
 if TYPE_CHECKING:

@@ -40,18 +40,26 @@ class Lease:
     __slots__ = (
         "account_id",
         "account_spent",
+        "empty_until",
         "free",
+        "frozen",
         "granted",
         "is_open",
         "is_whole",
+        "left",
+        "lent",
         "limit",
+        "mark",
         "models",
+        "older_mark",
         "open",
+        "reported",
         "returned",
         "scope",
         "settled",
         "span",
         "spent",
+        "wanted",
     )
 
     def __init__(self, account_id: str, limit: Limit, span: Span, scope: str = "") -> None:
@@ -71,14 +79,29 @@ class Lease:
         self.open = 0
         # Below zero: not even a request that costs nothing is let in before the store was asked.
         self.free = -1
+        # What of `free` is kept back while nobody knows whether the lease still holds, and what
+        # may be spent in place of it.
+        self.frozen = 0
+        self.lent = 0
         self.account_spent = 0
         self.settled = 0
+        # What the store last said it could still hand out, and until when that is believed.
+        self.left = 0
+        self.empty_until = 0.0
+        # What requests are waiting for.
+        self.wanted = 0
+        # What was spent up to two earlier moments, to know how much that is lately.
+        self.mark = 0
+        self.older_mark = 0
+        # `open` and `returned` as the store knows them, and since when.
+        self.reported = (0, 0, 0.0)
 
     def grant(self, total: int) -> None:
         """Take over what the store has granted in all."""
         self.is_open = True
         self.granted = total
-        self.free = total - self.returned - self.spent - self.open
+        kept = self.frozen - self.lent
+        self.free = total - self.returned - self.spent - self.open - kept
 
     def give_back(self) -> int:
         """Return all that is free, in favor of others; how much that was."""
@@ -86,6 +109,22 @@ class Lease:
         self.returned += units
         self.free -= units
         return units
+
+    def freeze(self) -> None:
+        """Let nothing more be spent of it for now."""
+        units = max(self.free, 0)
+        self.frozen += units
+        self.free -= units
+
+    def lend(self, units: int) -> None:
+        """Let so much be spent in all while it is frozen."""
+        self.free += units - self.lent
+        self.lent = units
+
+    def thaw(self) -> None:
+        """Let it be spent again; what was lent ends."""
+        self.free += self.frozen - self.lent
+        self.frozen = self.lent = 0
 
     def hand_on(self, units: int) -> None:
         """Let what a request reserved be held by what it made, in the store."""
@@ -101,6 +140,15 @@ class Lease:
         """Spend without a reservation."""
         self.spent += units
         self.free -= units
+
+    def pass_mark(self) -> None:
+        """Take note of what is spent by now."""
+        self.older_mark, self.mark = self.mark, self.spent
+
+    @property
+    def recent(self) -> int:
+        """Units spent since the mark before the last one."""
+        return self.spent - self.older_mark
 
     @property
     def total_spent(self) -> int:
@@ -124,6 +172,7 @@ class Chain:
         "is_plain",
         "leases",
         "person_id",
+        "sessions",
         "until",
     )
 
@@ -134,6 +183,7 @@ class Chain:
         person_id: str | None = None,
         group_id: str | None = None,
         generation: int = 0,
+        sessions: tuple[Limit, ...] = (),
     ) -> None:
         self.leases = tuple(leases)
         ends = [lease.span.end for lease in self.leases if lease.span.end is not None]
@@ -142,6 +192,8 @@ class Chain:
         self.group_id = group_id
         # Of people, groups and limits when it was made.
         self.generation = generation
+        # Limits that each session has to itself: a request's chain has their leases too.
+        self.sessions = sessions or None
         # Whether every model counts in every lease.
         self.is_plain = all(lease.models is None for lease in self.leases)
         self.charges = ",".join(lease.account_id for lease in self.leases)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.finding import fail, ok, warn
 from apertis.gateway.store.location import location_of
 from apertis.gateway.store.migration import is_at_head
-from apertis.gateway.store.records import StoreUnavailableError
 from apertis.gateway.store.schema import HEAD
 
 if TYPE_CHECKING:

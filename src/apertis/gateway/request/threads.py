@@ -10,7 +10,8 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Protocol
 
-from apertis.gateway.store.records import StoreUnavailableError, ThreadMessage
+from apertis.gateway.errors import StoreUnavailableError
+from apertis.gateway.store.records import ThreadMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,8 +11,8 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.store.held_directory import identity, leads_elsewhere
-from apertis.gateway.store.records import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -7,11 +7,11 @@ import contextlib
 from typing import TYPE_CHECKING, Self
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.errors import LockLostError, StoreUnavailableError
 from apertis.gateway.store.batches import StoredBatches
 from apertis.gateway.store.keys import StoredKeys
 from apertis.gateway.store.location import location_of
 from apertis.gateway.store.migration import is_at_head, upgrade
-from apertis.gateway.store.records import LockLostError, StoreUnavailableError
 from apertis.gateway.store.threads import StoredThreads
 from apertis.gateway.store.usage import StoredUsage
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol, get_origin
 import msgspec
 from sqlalchemy import func, insert, select, update
 
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.keys.record import SETTINGS, KeyRecord
-from apertis.gateway.store.records import StoreUnavailableError, UnknownKeyError
+from apertis.gateway.store.records import UnknownKeyError
 from apertis.gateway.store.schema import key_usage, key_version, keys
 
 if TYPE_CHECKING:

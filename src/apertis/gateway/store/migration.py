@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, MetaData, String, Table, insert, inspect, text
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.store.records import StoreUnavailableError
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.store.schema import HEAD, key_version, metadata
 
 if TYPE_CHECKING:

@@ -149,14 +149,6 @@ class ThreadMessage(msgspec.Struct, frozen=True, kw_only=True):
         return Held(self.tokens, self.searches, self.allowance, self.hour)
 
 
-class StoreUnavailableError(ApertisError):
-    """The database did not do it: nothing was changed, and the same call may succeed later."""
-
-
-class LockLostError(StoreUnavailableError):
-    """The store belongs to another gateway now: what this one counts, it counts alone."""
-
-
 class UnknownKeyError(ApertisError):
     """No key has this id."""
 
