@@ -159,14 +159,14 @@ class Lease:
 class Chain:
     """The leases that a request is paid from: of the key, its person, their groups, the gateway.
 
-    They are those of one period each: from `until` on (Unix seconds of the store's clock) there is
-    another chain. `charges` names their accounts for records.
+    They are those of one period each: from `until` on (Unix seconds of this machine's clock, which
+    the store's is `clock_offset` seconds ahead of) there is another chain. `charges` names their
+    accounts for records.
     """
 
     __slots__ = (
         "_by_models",
         "charges",
-        "generation",
         "group_id",
         "headers",
         "is_plain",
@@ -182,16 +182,14 @@ class Chain:
         *,
         person_id: str | None = None,
         group_id: str | None = None,
-        generation: int = 0,
         sessions: tuple[Limit, ...] = (),
+        clock_offset: float = 0.0,
     ) -> None:
         self.leases = tuple(leases)
         ends = [lease.span.end for lease in self.leases if lease.span.end is not None]
-        self.until: float = min(ends, default=float("inf"))
+        self.until = min(ends, default=float("inf")) - clock_offset
         self.person_id = person_id
         self.group_id = group_id
-        # Of people, groups and limits when it was made.
-        self.generation = generation
         # Limits that each session has to itself: a request's chain has their leases too.
         self.sessions = sessions or None
         # Whether every model counts in every lease.
@@ -211,7 +209,6 @@ class Chain:
                 [lease for lease in self.leases if _counts(lease, models)],
                 person_id=self.person_id,
                 group_id=self.group_id,
-                generation=self.generation,
             )
             if len(self._by_models) < _MAX_MODELS:
                 self._by_models[models] = chain

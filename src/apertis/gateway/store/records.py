@@ -10,6 +10,7 @@ from apertis.accounting.estimate import Held
 from apertis.accounting.record import UsageRecord  # noqa: TC001 - msgspec reads it.
 from apertis.accounting.tokens import COLUMNS
 from apertis.errors import ApertisError
+from apertis.gateway.budgets.accounts import AccountChange  # noqa: TC001 - msgspec reads it.
 
 Dimension = Literal["key", "model", "day", "session", "request_class", "agent", "upstream", "kind"]
 DIMENSIONS: tuple[Dimension, ...] = (
@@ -126,6 +127,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     custom_ids: tuple[str, ...] = ()
     released_units: int = 0
     cost_units: int = 0
+    # The same for each account that the batch holds something of.
+    accounts: tuple[AccountChange, ...] = ()
 
 
 class ThreadMessage(msgspec.Struct, frozen=True, kw_only=True):
