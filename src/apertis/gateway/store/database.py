@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Self
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.errors import LockLostError, StoreUnavailableError
+from apertis.gateway.store.audit import StoredAudit
 from apertis.gateway.store.batches import StoredBatches
 from apertis.gateway.store.keys import StoredKeys
 from apertis.gateway.store.location import location_of
 from apertis.gateway.store.migration import is_at_head, upgrade
+from apertis.gateway.store.organization import StoredOrganization
 from apertis.gateway.store.threads import StoredThreads
 from apertis.gateway.store.usage import StoredUsage
 
@@ -27,10 +29,12 @@ _LOCK_PAUSE_SECONDS = 0.05
 
 
 class Store:
-    """Keys, usage, batches and threads. Use it with `async with`, or close it."""
+    """Keys, people, usage, batches and threads. Use it with `async with`, or close it."""
 
     def __init__(self, database: Database, lock: Lock | None) -> None:
         self.keys = StoredKeys(database)
+        self.organization = StoredOrganization(database)
+        self.audit = StoredAudit(database)
         self.usage = StoredUsage(database)
         self.batches = StoredBatches(database)
         self.threads = StoredThreads(database)

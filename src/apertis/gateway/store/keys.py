@@ -11,14 +11,15 @@ from sqlalchemy import func, insert, select, update
 
 from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.keys.record import SETTINGS, KeyRecord
+from apertis.gateway.store.audit import GATEWAY, differences, note
 from apertis.gateway.store.records import UnknownKeyError
-from apertis.gateway.store.schema import key_usage, key_version, keys
+from apertis.gateway.store.schema import accounts, key_usage, key_version, keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import ColumnElement, Connection, Row, Select
 
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.observe.log import Log
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _LISTS = frozenset(name for name, setting in SETTINGS.items() if get_origin(setting.type) is tuple)
 _KEPT_BY_STORE = frozenset(("id", "used_units", "created_at", "sequence", "version"))
 _CHANGEABLE = frozenset(KeyRecord.__struct_fields__) - _KEPT_BY_STORE
+
+_IDS_AT_ONCE = 1000
 
 _VERSION = select(key_version.c.version)
 _RECORDS: Select[Any] = select(
@@ -56,19 +59,13 @@ class StoredKeys:
             self._database, _RECORDS.where(keys.c.version > version).order_by(keys.c.version)
         )
 
-    async def insert(self, record: KeyRecord) -> KeyRecord:
+    async def insert(self, record: KeyRecord, actor: str = GATEWAY) -> KeyRecord:
         """Keep a new key; what comes back has its version."""
 
         def work(connection: Connection) -> KeyRecord:
-            version = _next_version(connection)
-            values = {name: getattr(record, name) for name in _CHANGEABLE}
-            values |= {"id": record.id, "created_at": record.created_at}
-            values |= {"sequence": version, "version": version}
-            connection.execute(insert(keys).values(_columns(values)))
-            if record.used_units:
-                used = {"key_id": record.id, "used_units": record.used_units}
-                connection.execute(insert(key_usage).values(used))
-            return msgspec.structs.replace(record, sequence=version, version=version)
+            kept = insert_key(connection, record)
+            note(connection, actor, "create", "key", kept.id, *differences(None, kept))
+            return kept
 
         return await self._database.write(work)
 
@@ -82,7 +79,7 @@ class StoredKeys:
         order = (keys.c.created_at, keys.c.sequence, keys.c.id)
         return tuple(await _read(self._database, _RECORDS.order_by(*order)))
 
-    async def update(self, key_id: str, **changes: object) -> KeyRecord:
+    async def update(self, key_id: str, actor: str = GATEWAY, **changes: object) -> KeyRecord:
         """Change fields of a key, and give the changed one.
 
         `UnknownKeyError` when there is none of this id; `TypeError` for a field that keys do not
@@ -93,14 +90,89 @@ class StoredKeys:
             raise TypeError(f"a key's {', '.join(unknown)} cannot be set")
 
         def work(connection: Connection) -> KeyRecord:
-            values = _columns({**changes, "version": _next_version(connection)})
-            connection.execute(update(keys).where(keys.c.id == key_id).values(values))
-            row = connection.execute(_RECORDS.where(keys.c.id == key_id)).one_or_none()
-            if row is None:
-                raise UnknownKeyError(f"there is no key {key_id!r}")
-            return _record(row)
+            before, after = change_key(connection, key_id, changes)
+            told = differences(before, after)
+            note(connection, actor, action_of(before, after), "key", key_id, *told)
+            return after
 
         return await self._database.write(work)
+
+
+def insert_key(connection: Connection, record: KeyRecord) -> KeyRecord:
+    """Keep a new key in a transaction of several changes."""
+    version = next_version(connection)
+    values = {name: getattr(record, name) for name in _CHANGEABLE}
+    values |= {"id": record.id, "created_at": record.created_at}
+    values |= {"sequence": version, "version": version}
+    connection.execute(insert(keys).values(_columns(values)))
+    if record.used_units:
+        used = {"key_id": record.id, "used_units": record.used_units}
+        connection.execute(insert(key_usage).values(used))
+    return msgspec.structs.replace(record, sequence=version, version=version)
+
+
+def change_key(
+    connection: Connection, key_id: str, changes: Mapping[str, object]
+) -> tuple[KeyRecord, KeyRecord]:
+    """Change a key in a transaction of several changes: before and after it.
+
+    `UnknownKeyError` when there is none of this id.
+    """
+    version = next_version(connection)
+    row = connection.execute(_RECORDS.where(keys.c.id == key_id)).one_or_none()
+    if row is None:
+        raise UnknownKeyError(f"there is no key {key_id!r}")
+    before = _record(row)
+    values = _columns({**changes, "version": version})
+    connection.execute(update(keys).where(keys.c.id == key_id).values(values))
+    after = msgspec.structs.replace(before, **changes, version=version)
+    _follow_quota(connection, before, after)
+    return before, after
+
+
+def read_keys(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[KeyRecord, ...]:
+    """Read keys in a transaction, in the order in which they were made."""
+    order = (keys.c.created_at, keys.c.sequence, keys.c.id)
+    rows = connection.execute(_RECORDS.where(*conditions).order_by(*order)).all()
+    return tuple(_record(row) for row in rows)
+
+
+def follow_limits(connection: Connection, most_units: Mapping[str, int]) -> None:
+    """Let the accounts of limits, by the limits' ids, hand out as much as these now allow."""
+    limits = sorted(most_units)
+    found: list[str] = []
+    for start in range(0, len(limits), _IDS_AT_ONCE):
+        these = accounts.c.limit_id.in_(limits[start : start + _IDS_AT_ONCE])
+        found += connection.execute(select(accounts.c.id).where(these)).scalars()
+    found.sort()
+    # Whoever locks several accounts does so in the order of their ids.
+    for start in range(0, len(found), _IDS_AT_ONCE):
+        these = accounts.c.id.in_(found[start : start + _IDS_AT_ONCE])
+        locked = select(accounts.c.id).where(these).order_by(accounts.c.id).with_for_update()
+        connection.execute(locked).all()
+    for limit_id, units in most_units.items():
+        of_limit = accounts.c.limit_id == limit_id
+        connection.execute(update(accounts).where(of_limit).values(limit_units=units))
+
+
+def _follow_quota(connection: Connection, before: KeyRecord, after: KeyRecord) -> None:
+    if after.quota_units is None or after.quota_units == before.quota_units:
+        return
+    limit_id = f"quota-{after.id}"
+    follow_limits(connection, {limit_id: after.quota_units})
+    if before.quota_units is None:
+        # What was spent without a quota was booked in no account.
+        of_limit = accounts.c.limit_id == limit_id
+        connection.execute(update(accounts).where(of_limit).values(spent=after.used_units))
+
+
+def action_of(before: KeyRecord, after: KeyRecord) -> str:
+    """Name what was done to a key, for the audit trail."""
+    if after.sha256 != before.sha256:
+        return "rotate"
+    if after.status != before.status:
+        return {"enabled": "enable", "disabled": "disable", "deleted": "delete"}[after.status]
+    return "change"
 
 
 async def _read(database: Database, statement: Select[Any]) -> list[KeyRecord]:
@@ -112,7 +184,8 @@ def _current_version(connection: Connection) -> int:
     return int(connection.execute(_VERSION).scalar_one())
 
 
-def _next_version(connection: Connection) -> int:
+def next_version(connection: Connection) -> int:
+    """Take the next version, and with it the turn: nobody else has it until the commit."""
     connection.execute(update(key_version).values(version=key_version.c.version + 1))
     return _current_version(connection)
 

@@ -1,0 +1,197 @@
+"""People, groups and limits in the store, changed together with keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from sqlalchemy import insert, select, update
+
+from apertis.gateway.budgets.limit import Limit
+from apertis.gateway.people.organization import Changes
+from apertis.gateway.people.record import Group, Person
+from apertis.gateway.store.audit import GATEWAY, differences, forget, note
+from apertis.gateway.store.keys import (
+    action_of,
+    change_key,
+    follow_limits,
+    insert_key,
+    next_version,
+    read_keys,
+)
+from apertis.gateway.store.schema import groups, key_version, keys, limits, people
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from sqlalchemy import Connection, Row, Select, Table
+
+    from apertis.gateway.keys.record import KeyRecord
+    from apertis.gateway.store.connections import Database
+
+_Result = TypeVar("_Result")
+_T = TypeVar("_T", Group, Person, Limit)
+
+_TABLES: dict[type[Any], tuple[str, Table]] = {
+    Group: ("group", groups),
+    Person: ("person", people),
+    Limit: ("limit", limits),
+}
+_VERSION = select(key_version.c.version)
+_LISTS: dict[str, Any] = {"models": tuple[str, ...], "thresholds": tuple[int, ...]}
+_STATUS_ACTIONS = {"enabled": "enable", "disabled": "disable", "removed": "remove"}
+
+
+class StoredOrganization:
+    """All groups, people and limits that were ever made; removed ones stay, with their status.
+
+    Every change takes the next version, from the counter that keys have too, and has its entry in
+    the audit trail, in one transaction.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> Changes:
+        """Read all of them."""
+        return await self.changes_since(0)
+
+    async def changes_since(self, version: int) -> Changes:
+        """Read those created or changed after this version, in the order of changes."""
+        return await self._database.read(lambda connection: _changes(connection, version))
+
+    async def insert(self, record: _T, actor: str = GATEWAY) -> _T:
+        """Keep a new one; what comes back has its version."""
+        return await self.change(lambda turn: turn.insert(record), actor)
+
+    async def update(self, record: _T, actor: str = GATEWAY) -> _T:
+        """Keep another state of one; what comes back has its version. `KeyError` without it."""
+        return await self.change(lambda turn: turn.update(record), actor)
+
+    async def change(self, work: Callable[[Turn], _Result], actor: str = GATEWAY) -> _Result:
+        """Do work that reads and changes several of them and of keys, in one transaction."""
+
+        def run(connection: Connection) -> _Result:
+            turn = Turn(connection, actor)
+            result = work(turn)
+            turn.follow()
+            return result
+
+        return await self._database.write(run)
+
+
+class Turn:
+    """A transaction in which nobody else changes groups, people, limits or keys.
+
+    Without `audited` a change has no entry of its own: `note` writes one for all of them.
+    """
+
+    def __init__(self, connection: Connection, actor: str) -> None:
+        # SQLite lets one write at a time anyway.
+        connection.execute(_VERSION.with_for_update())
+        self._connection = connection
+        self._actor = actor
+        self._most_units: dict[str, int] = {}
+
+    def all(self) -> Changes:
+        """Read all groups, people and limits."""
+        return _changes(self._connection, 0)
+
+    def keys(self, *, of_person: str | None = None) -> tuple[KeyRecord, ...]:
+        """Read all keys, or those of a person, deleted ones too."""
+        conditions = () if of_person is None else (keys.c.person_id == of_person,)
+        return read_keys(self._connection, *conditions)
+
+    def insert(self, record: _T, *, audited: bool = True) -> _T:
+        """Keep a new one."""
+        subject, table = _TABLES[type(record)]
+        version = next_version(self._connection)
+        kept = msgspec.structs.replace(record, sequence=version, version=version)
+        self._connection.execute(insert(table).values(_columns(kept)))
+        if audited:
+            self.note("create", subject, kept.id, *differences(None, kept))
+        return kept
+
+    def update(self, record: _T, *, audited: bool = True) -> _T:
+        """Keep another state of one; `KeyError` when there is none of its id."""
+        subject, table = _TABLES[type(record)]
+        of_id = table.c.id == record.id
+        row = self._connection.execute(select(table).where(of_id)).one_or_none()
+        if row is None:
+            raise KeyError(record.id)
+        before = _record(type(record), row)
+        version = next_version(self._connection)
+        kept = msgspec.structs.replace(record, sequence=before.sequence, version=version)
+        self._connection.execute(update(table).where(of_id).values(_columns(kept)))
+        if isinstance(kept, Limit):
+            self._most_units[kept.id] = kept.most_units
+        if audited:
+            changed = before.status != kept.status
+            action = _STATUS_ACTIONS[kept.status] if changed else "change"
+            self.note(action, subject, kept.id, *differences(before, kept))
+        return kept
+
+    def insert_key(self, record: KeyRecord, *, audited: bool = True) -> KeyRecord:
+        """Keep a new key."""
+        kept = insert_key(self._connection, record)
+        if audited:
+            self.note("create", "key", kept.id, *differences(None, kept))
+        return kept
+
+    def change_key(self, key_id: str, *, audited: bool = True, **changes: object) -> KeyRecord:
+        """Change fields of a key."""
+        before, after = change_key(self._connection, key_id, changes)
+        if audited:
+            self.note(action_of(before, after), "key", key_id, *differences(before, after))
+        return after
+
+    def note(
+        self,
+        action: str,
+        subject: str,
+        subject_id: str,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add an entry to the audit trail."""
+        note(self._connection, self._actor, action, subject, subject_id, before, after)
+
+    def forget(self, subject_ids: Collection[str]) -> None:
+        """Take names and addresses out of what the audit trail says of these."""
+        forget(self._connection, subject_ids)
+
+    def follow(self) -> None:
+        """Let the accounts follow the limits that were changed; the last that a turn does."""
+        follow_limits(self._connection, self._most_units)
+
+
+def _changes(connection: Connection, since: int) -> Changes:
+    # Between two statements somebody may change something: what is newer than the version that was
+    # read first is left to the next look, or that one would begin behind what it has not seen.
+    upto = int(connection.execute(_VERSION).scalar_one())
+
+    def read(kind: type[_T]) -> tuple[_T, ...]:
+        _, table = _TABLES[kind]
+        version = table.c.version
+        wanted: Select[Any] = select(table).where(version > since, version <= upto)
+        rows = connection.execute(wanted.order_by(version)).all()
+        return tuple(_record(kind, row) for row in rows)
+
+    return Changes(groups=read(Group), people=read(Person), limits=read(Limit))
+
+
+def _columns(record: Group | Person | Limit) -> dict[str, object]:
+    values: dict[str, object] = msgspec.structs.asdict(record)
+    for name in values.keys() & _LISTS.keys():
+        if values[name] is not None:
+            values[name] = msgspec.json.encode(values[name]).decode()
+    return values
+
+
+def _record(kind: type[_T], row: Row[Any]) -> _T:
+    _, table = _TABLES[kind]
+    values: dict[str, Any] = dict(zip(table.c.keys(), row, strict=True))
+    for name in values.keys() & _LISTS.keys():
+        if values[name] is not None:
+            values[name] = msgspec.json.decode(values[name], type=_LISTS[name])
+    return kind(**values)
