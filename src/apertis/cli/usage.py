@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -122,19 +120,11 @@ def _columns(groups: Sequence[str], report: UsageReport) -> list[str]:
 
 def _csv(groups: Sequence[str], report: UsageReport) -> str:
     """Write all columns, with their names in the first line; no totals, which would be summed."""
-    output = io.StringIO()
-    writer = csv.DictWriter(output, _columns(groups, report))
-    writer.writeheader()
-    for sums in report.data:
-        writer.writerow({name: _harmless(value) for name, value in _row(sums).items()})
-    return output.getvalue()
+    from apertis.gateway.admin.csv_text import to_csv
 
-
-def _harmless(value: object) -> object:
-    """Keep a spreadsheet from taking a name for a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
+    columns = _columns(groups, report)
+    rows = (_row(sums) for sums in report.data)
+    return to_csv(columns, ([row[column] for column in columns] for row in rows))
 
 
 def _lines(groups: Sequence[str], report: UsageReport) -> None:
