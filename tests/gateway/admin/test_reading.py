@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from apertis.gateway.admin.reading import (
     ListFields,
-    PageOfKeys,
+    PageOf,
     nearest,
     page_of,
     read_body_as,
@@ -85,8 +85,8 @@ def key(number: int, **fields: Any) -> KeyRecord:
 KEYS = [key(number) for number in range(20)]
 
 
-def ids(page: PageOfKeys | Refusal) -> list[str]:
-    assert isinstance(page, PageOfKeys)
+def ids(page: PageOf | Refusal) -> list[str]:
+    assert isinstance(page, PageOf)
     return [record.id for record in page.records]
 
 
@@ -99,7 +99,7 @@ def test_pages_join_to_the_whole_list_in_both_directions(
     page = page_of(records, ListFields(limit=limit))
     while True:
         found += ids(page)
-        assert isinstance(page, PageOfKeys)
+        assert isinstance(page, PageOf)
         if not page.has_more:
             break
         page = page_of(records, ListFields(limit=limit, after_id=found[-1]))

@@ -88,13 +88,8 @@ class AdminApi:
         """List keys in pages."""
         asked = _accepted(read_query_as(request.url.query, ListFields))
         page = _accepted(page_of(await self._everyone(), asked))
-        ids = [record.id for record in page.records]
-        return KeyPage(
-            data=tuple(self._view(record) for record in page.records),
-            has_more=page.has_more,
-            first_id=ids[0] if ids else None,
-            last_id=ids[-1] if ids else None,
-        )
+        views = tuple(self._view(record) for record in page.records)
+        return KeyPage(data=views, has_more=page.has_more, **page.borders)
 
     async def create_key(self, request: Request) -> msgspec.Struct:
         """Create a key; its secret is in this response only."""

@@ -16,7 +16,9 @@ from apertis.gateway.keys.validation import MAX_UNITS
 from apertis.gateway.units import UNITS_PER_DOLLAR, read_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from apertis.gateway.keys.validation import Problem
 
 DEFAULT_GRACE_SECONDS = 24 * 3600
 
@@ -118,7 +120,11 @@ def changes_of(fields: KeyFields) -> dict[str, Any] | Refusal:
 
 def refuse_invalid(record: KeyRecord) -> Refusal | None:
     """Say what is wrong with a record that is about to be kept; None lets it pass."""
-    problems = problems_of(record)
+    return refusal_of(problems_of(record))
+
+
+def refusal_of(problems: Sequence[Problem]) -> Refusal | None:
+    """Say what is wrong, the first few of it; None when nothing is."""
     if not problems:
         return None
     told = "; ".join(str(problem) for problem in problems[:_MAX_TOLD])
@@ -126,7 +132,7 @@ def refuse_invalid(record: KeyRecord) -> Refusal | None:
     return invalid_parameter(problems[0].field, f"{told}; {more} more" if more > 0 else told)
 
 
-def units_of(usd: Decimal) -> int | Refusal:
+def units_of(usd: Decimal, param: str = "quota_usd") -> int | Refusal:
     """Convert dollars to units exactly; what is finer than a unit is rejected."""
     try:
         units = _EXACT.multiply(usd, Decimal(UNITS_PER_DOLLAR))
@@ -136,5 +142,5 @@ def units_of(usd: Decimal) -> int | Refusal:
         # Too many digits to be an amount of whole units, or no number at all.
         pass
     shown = str(usd)[:40]
-    message = f"'quota_usd' must be US dollars in steps of 0.000002 (one unit), not {shown}"
-    return invalid_parameter("quota_usd", message)
+    message = f"'{param}' must be US dollars in steps of 0.000002 (one unit), not {shown}"
+    return invalid_parameter(param, message)

@@ -145,15 +145,12 @@ class KeyAdministration:
 
     async def _last_administrator(self, before: KeyRecord, after: KeyRecord) -> Refusal | None:
         now = self._now()
-        if not _administers(before, now) or _administers(after, now):
+        if not administers(before, now) or administers(after, now):
             return None
         others = (other for other in await self._everyone() if other.id != before.id)
-        if any(_administers(other, now) for other in others):
+        if any(administers(other, now) for other in others):
             return None
-        return conflict(
-            f"'{before.name}' is the last administrator's key that works: without it nobody could "
-            "administer the gateway. Create another administrator's key first"
-        )
+        return last_administrator(before.name)
 
 
 async def _nothing_to_do() -> None:
@@ -180,7 +177,16 @@ def find_key(records: Sequence[_Key], named: str) -> _Key | Refusal:
     return found[0]
 
 
-def _administers(record: KeyRecord, now: float) -> bool:
+def last_administrator(name: str) -> Refusal:
+    """Refuse a change that would leave nobody to administer the gateway."""
+    return conflict(
+        f"'{name}' is the last administrator's key that works: without it nobody could "
+        "administer the gateway. Create another administrator's key first"
+    )
+
+
+def administers(record: KeyRecord, now: float) -> bool:
+    """Return whether a key may administer the gateway, as far as the key itself goes."""
     return (
         record.admin
         and record.status == "enabled"

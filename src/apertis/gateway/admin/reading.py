@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -15,7 +15,7 @@ from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request
 from apertis.models.json import UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from apertis.gateway.keys.record import KeyRecord
 
@@ -89,12 +89,17 @@ def _in_words(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-class ListFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Filters for listing keys: oldest first, deleted ones only if `status` asks for them."""
+class PageFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The part of a list that is asked for; oldest first."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     after_id: str | None = None
     before_id: str | None = None
+
+
+class ListFields(PageFields, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Filters for listing keys: oldest first, deleted ones only if `status` asks for them."""
+
     name: str | None = None
     owner: str | None = None
     tag: str | None = None
@@ -107,15 +112,42 @@ class CacheFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PageOfKeys:
-    """One page of the keys."""
+class _Kept(Protocol):
+    """The parts of a record that give it its place in a list."""
 
-    records: tuple[KeyRecord, ...]
+    @property
+    def id(self) -> str: ...
+    @property
+    def created_at(self) -> int: ...
+    @property
+    def sequence(self) -> int: ...
+
+
+_Record = TypeVar("_Record", bound=_Kept)
+
+
+@dataclass(frozen=True, slots=True)
+class PageOf(Generic[_Record]):
+    """One page of records."""
+
+    records: tuple[_Record, ...]
     has_more: bool
 
+    @property
+    def borders(self) -> dict[str, str | None]:
+        """The ids that the next and the previous page are asked for with."""
+        ids = [record.id for record in self.records]
+        return {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
 
-def page_of(records: Iterable[KeyRecord], asked: ListFields) -> PageOfKeys | Refusal:
+
+def page_of(records: Iterable[KeyRecord], asked: ListFields) -> PageOf[KeyRecord] | Refusal:
+    """Cut the page of keys that is asked for."""
+    return cut(records, asked, lambda record: _is_asked_for(record, asked), "key")
+
+
+def cut(
+    records: Iterable[_Record], asked: PageFields, wanted: Callable[[_Record], bool], what: str
+) -> PageOf[_Record] | Refusal:
     """Cut the page that is asked for; `has_more` counts in the direction of the asking."""
     if asked.after_id is not None and asked.before_id is not None:
         return invalid_parameter("before_id", "Give 'after_id' or 'before_id', not both")
@@ -125,11 +157,11 @@ def page_of(records: Iterable[KeyRecord], asked: ListFields) -> PageOfKeys | Ref
         at = next((i for i, record in enumerate(ordered) if record.id == border), None)
         if at is None:
             param = "after_id" if asked.after_id else "before_id"
-            return invalid_parameter(param, f"'{param}': there is no key '{border[:100]}'")
+            return invalid_parameter(param, f"'{param}': there is no {what} '{border[:100]}'")
         ordered = ordered[at + 1 :] if asked.after_id else ordered[:at]
-    found = [record for record in ordered if _is_asked_for(record, asked)]
-    cut = found[-asked.limit :] if asked.before_id else found[: asked.limit]
-    return PageOfKeys(tuple(cut), len(found) > len(cut))
+    found = [record for record in ordered if wanted(record)]
+    part = found[-asked.limit :] if asked.before_id else found[: asked.limit]
+    return PageOf(tuple(part), len(found) > len(part))
 
 
 def _is_asked_for(record: KeyRecord, asked: ListFields) -> bool:

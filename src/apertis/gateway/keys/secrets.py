@@ -25,7 +25,12 @@ def new_secret() -> str:
 
 def new_key_id() -> str:
     """Make the public name of a key: `key_` and 20 characters of A-Z, a-z and 0-9."""
-    return "key_" + _random_text(_ID_LENGTH)
+    return new_id("key")
+
+
+def new_id(kind: str) -> str:
+    """Make the public name of anything that is kept: `person_` and 20 such characters."""
+    return f"{kind}_{_random_text(_ID_LENGTH)}"
 
 
 @lru_cache(maxsize=1024)

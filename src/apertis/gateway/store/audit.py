@@ -28,7 +28,7 @@ GATEWAY = "gateway"
 _LEFT_OUT = frozenset(
     ("id", "sha256", "hint", "previous_sha256", "used_units", "sequence", "version")
 )
-_PERSONAL = frozenset(("name", "email", "external_id", "owner"))
+PERSONAL = frozenset(("name", "email", "external_id", "owner"))
 _IDS_AT_ONCE = 1000
 
 
@@ -171,7 +171,7 @@ def _impersonal(text: str | None) -> str | None:
     if text is None:
         return None
     fields: dict[str, Any] = msgspec.json.decode(text)
-    return _json({name: value for name, value in fields.items() if name not in _PERSONAL})
+    return _json({name: value for name, value in fields.items() if name not in PERSONAL})
 
 
 def _json(fields: Mapping[str, Any] | None) -> str | None:

@@ -19,7 +19,7 @@ from apertis.gateway.store.keys import (
     next_version,
     read_keys,
 )
-from apertis.gateway.store.schema import groups, key_version, keys, limits, people
+from apertis.gateway.store.schema import accounts, groups, key_version, keys, limits, people
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from apertis.gateway.store.connections import Database
 
 _Result = TypeVar("_Result")
-_T = TypeVar("_T", Group, Person, Limit)
+_T = TypeVar("_T", bound=Group | Person | Limit)
 
 _TABLES: dict[type[Any], tuple[str, Table]] = {
     Group: ("group", groups),
@@ -39,7 +39,18 @@ _TABLES: dict[type[Any], tuple[str, Table]] = {
 }
 _VERSION = select(key_version.c.version)
 _LISTS: dict[str, Any] = {"models": tuple[str, ...], "thresholds": tuple[int, ...]}
+_IDS_AT_ONCE = 1000
 _STATUS_ACTIONS = {"enabled": "enable", "disabled": "disable", "removed": "remove"}
+
+
+class LimitAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """What was spent of a limit in a period, or of a session of it, and what is set aside."""
+
+    limit_id: str
+    scope: str
+    spent: int
+    leased: int
+    held: int
 
 
 class StoredOrganization:
@@ -59,6 +70,10 @@ class StoredOrganization:
     async def changes_since(self, version: int) -> Changes:
         """Read those created or changed after this version, in the order of changes."""
         return await self._database.read(lambda connection: _changes(connection, version))
+
+    async def accounts(self, starts: Mapping[str, int]) -> tuple[LimitAccount, ...]:
+        """Read the accounts of limits, by their ids, in the periods that started then."""
+        return await self._database.read(lambda connection: _accounts(connection, starts))
 
     async def insert(self, record: _T, actor: str = GATEWAY) -> _T:
         """Keep a new one; what comes back has its version."""
@@ -97,9 +112,12 @@ class Turn:
         """Read all groups, people and limits."""
         return _changes(self._connection, 0)
 
-    def keys(self, *, of_person: str | None = None) -> tuple[KeyRecord, ...]:
-        """Read all keys, or those of a person, deleted ones too."""
-        conditions = () if of_person is None else (keys.c.person_id == of_person,)
+    def read_keys(
+        self, *, of_person: str | None = None, of_group: str | None = None
+    ) -> tuple[KeyRecord, ...]:
+        """Read all keys, or those of a person or of a group itself; deleted ones too."""
+        owners = ((keys.c.person_id, of_person), (keys.c.group_id, of_group))
+        conditions = [column == id_ for column, id_ in owners if id_ is not None]
         return read_keys(self._connection, *conditions)
 
     def insert(self, record: _T, *, audited: bool = True) -> _T:
@@ -178,6 +196,24 @@ def _changes(connection: Connection, since: int) -> Changes:
         return tuple(_record(kind, row) for row in rows)
 
     return Changes(groups=read(Group), people=read(Person), limits=read(Limit))
+
+
+def _accounts(connection: Connection, starts: Mapping[str, int]) -> tuple[LimitAccount, ...]:
+    columns = (accounts.c[name] for name in LimitAccount.__struct_fields__)
+    wanted = select(accounts.c.period_start, *columns)
+    found: list[LimitAccount] = []
+    ids = sorted(starts)
+    for begin in range(0, len(ids), _IDS_AT_ONCE):
+        part = ids[begin : begin + _IDS_AT_ONCE]
+        first = min(starts[id_] for id_ in part)
+        these = (accounts.c.limit_id.in_(part), accounts.c.period_start >= first)
+        for start, limit_id, scope, spent, leased, held in connection.execute(wanted.where(*these)):
+            if start == starts[limit_id]:
+                account = LimitAccount(
+                    limit_id=limit_id, scope=scope, spent=spent, leased=leased, held=held
+                )
+                found.append(account)
+    return tuple(found)
 
 
 def _columns(record: Group | Person | Limit) -> dict[str, object]:

@@ -1,0 +1,342 @@
+"""An import of people with their groups, keys and monthly budgets: all of it, or nothing.
+
+What is there already is known by its name, so that the same import again changes nothing.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal  # noqa: TC003 - msgspec reads it.
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from apertis.gateway.admin.key_fields import refusal_of, refuse_invalid, units_of
+from apertis.gateway.admin.limits import refuse_limit
+from apertis.gateway.admin.people import problems_of, refuse_group
+from apertis.gateway.budgets.limit import Limit
+from apertis.gateway.errors import Refusal, conflict, invalid_parameter
+from apertis.gateway.keys.record import KeyRecord
+from apertis.gateway.keys.secrets import hash_secret, hint_of, new_id, new_key_id, new_secret
+from apertis.gateway.people.organization import Changes, Organization
+from apertis.gateway.people.record import Group, Person
+from apertis.gateway.store.audit import PERSONAL, differences
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from apertis.gateway.store.organization import StoredOrganization, Turn
+
+MAX_ROWS = 10_000
+_MAX_TOLD = 5
+
+
+class PersonRow(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A person to import; of somebody who is there, what is left out or null stays as it is."""
+
+    name: str
+    email: str | None = None
+    group: Annotated[str, Meta(description="Made where there is none of this name.")] | None = None
+    monthly_usd: (
+        Annotated[Decimal, Meta(description="The person's budget a month, in US dollars.")] | None
+    ) = None
+    key_name: (
+        Annotated[str, Meta(description="A key of this name for the person; null: none.")] | None
+    ) = None
+    models: (
+        Annotated[tuple[str, ...], Meta(description="The models that the key may use.")] | None
+    ) = None
+
+    # Names and addresses of people are in no representation.
+    __repr__ = object.__repr__
+
+
+class ImportFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """People to import; with `dry_run` only say what would change."""
+
+    rows: Annotated[tuple[PersonRow, ...], Meta(max_length=MAX_ROWS)]
+    dry_run: bool = False
+    zone: Annotated[str, Meta(description="Time zone of the months of new budgets.")] = "UTC"
+
+
+class ImportedChange(Struct, kw_only=True, frozen=True):
+    """One thing that an import made or changed: a group, a person, a limit or a key."""
+
+    action: Annotated[str, Meta(description="create or change.")]
+    subject: Annotated[str, Meta(description="group, person, limit or key.")]
+    id: Annotated[str | UnsetType, Meta(description="Not of what is yet to be made.")] = UNSET
+    name: Annotated[str, Meta(description="Its name; of a limit whom it limits.")]
+    secret: Annotated[str, Meta(description="Of a new key; only in this response.")] | UnsetType = (
+        UNSET
+    )
+
+    # The secret, and names of people, are in no representation.
+    __repr__ = object.__repr__
+
+
+class Imported(Struct, kw_only=True, frozen=True):
+    """The effect of an import, in the order of its rows."""
+
+    changes: tuple[ImportedChange, ...]
+    unchanged: Annotated[int, Meta(description="Rows that changed nothing.")]
+    dry_run: bool
+
+
+async def import_people(
+    organization: StoredOrganization,
+    rows: Sequence[PersonRow],
+    *,
+    actor: str,
+    now: float,
+    dry_run: bool = False,
+    zone: str = "UTC",
+    catch_up: Callable[[], Awaitable[None]] | None = None,
+) -> Imported | Refusal:
+    """Import people in one transaction, with one entry in the audit trail.
+
+    A refusal names the row, and nothing of any row is kept. The secrets of new keys are in what
+    comes back, and nowhere else.
+    """
+    if len(rows) > MAX_ROWS:
+        return invalid_parameter("rows", f"'rows': {len(rows)} rows, expected {MAX_ROWS} at most")
+
+    def work(turn: Turn) -> Imported | Refusal:
+        plan = _Plan(turn.all(), turn.read_keys(), int(now), zone)
+        refused = plan.read(rows)
+        if refused is not None:
+            return refused
+        if plan.changes and not dry_run:
+            _keep(turn, plan)
+        changes = plan.changes
+        if dry_run:
+            changes = [_unmade(change) for change in changes]
+        return Imported(changes=tuple(changes), unchanged=plan.unchanged, dry_run=dry_run)
+
+    result = await organization.change(work, actor)
+    if catch_up is not None and not isinstance(result, Refusal):
+        await catch_up()
+    return result
+
+
+class _Plan:
+    """All that an import changes, worked out before anything is kept."""
+
+    def __init__(self, changes: Changes, keys: Sequence[KeyRecord], now: int, zone: str) -> None:
+        self._known = Organization(changes)
+        self._groups = {one.name: one for one in changes.groups if one.status == "enabled"}
+        self._people = {one.name: one for one in changes.people if one.status != "removed"}
+        self._addresses = {one.email.casefold(): one.id for one in changes.people if one.email}
+        self._keys: dict[str, list[KeyRecord]] = {}
+        for key in keys:
+            if key.status != "deleted":
+                self._keys.setdefault(key.name, []).append(key)
+        self._now = now
+        self._zone = zone
+        # Before and after, by id, in the order in which they are made.
+        self.records: dict[str, tuple[_Record | None, _Record]] = {}
+        self.changes: list[ImportedChange] = []
+        self.unchanged = 0
+
+    def read(self, rows: Sequence[PersonRow]) -> Refusal | None:
+        """Plan all rows; a refusal tells of the first few that cannot be."""
+        refusals: list[tuple[int, Refusal]] = []
+        seen: dict[str, int] = {}
+        for index, row in enumerate(rows):
+            before = len(self.changes)
+            if row.name in seen:
+                message = f"'name' is that of row {seen[row.name] + 1} already"
+                refusal: Refusal | None = invalid_parameter("name", message)
+            else:
+                seen[row.name] = index
+                refusal = self._row(row)
+            if refusal is not None:
+                refusals.append((index, refusal))
+            self.unchanged += len(self.changes) == before
+        if not refusals:
+            return None
+        told = "; ".join(f"row {index + 1}: {one.message}" for index, one in refusals[:_MAX_TOLD])
+        more = len(refusals) - _MAX_TOLD
+        message = f"{told}; {more} more" if more > 0 else told
+        index, first = refusals[0]
+        param = f"rows[{index}]" if first.param is None else f"rows[{index}].{first.param}"
+        if first.status == conflict("").status:
+            return conflict(message, param)
+        return invalid_parameter(param, message)
+
+    def _row(self, row: PersonRow) -> Refusal | None:
+        if row.models is not None and row.key_name is None:
+            return invalid_parameter("models", "'models' are those of a key: give 'key_name', too")
+        group = None if row.group is None else self._group(row.group)
+        if isinstance(group, Refusal):
+            return group
+        person = self._person(row, group)
+        if isinstance(person, Refusal):
+            return person
+        refusal = None
+        if row.monthly_usd is not None:
+            refusal = self._monthly(person, row.monthly_usd)
+        if refusal is None and row.key_name is not None:
+            refusal = self._key(person, row.key_name, row.models)
+        return refusal
+
+    def _group(self, name: str) -> Group | Refusal:
+        found = self._groups.get(name)
+        if found is not None:
+            return found
+        group = Group(id=new_id("group"), name=name, created_at=self._now)
+        refusal = refuse_group(self._known, group)
+        if refusal is not None:
+            # The field of the row that names it.
+            return invalid_parameter("group", refusal.message.replace("'name'", "'group'"))
+        self._groups[name] = group
+        self._take("group", name, None, group)
+        return group
+
+    def _person(self, row: PersonRow, group: Group | None) -> Person | Refusal:
+        found = self._people.get(row.name)
+        given: dict[str, Any] = {}
+        if row.email is not None:
+            given["email"] = row.email
+        if group is not None:
+            given["group_id"] = group.id
+        if found is None:
+            person = Person(id=new_id("person"), name=row.name, created_at=self._now, **given)
+        else:
+            person = msgspec.structs.replace(found, **given)
+        if person == found:
+            return person
+        refusal = refusal_of(list(problems_of(person)))
+        if refusal is not None:
+            return refusal
+        address = (row.email or "").casefold()
+        theirs = self._addresses.setdefault(address, person.id) if address else person.id
+        if theirs != person.id:
+            name = self._known.people[theirs].name
+            return conflict(f"'email': '{row.email}' is '{name}' already", "email")
+        self._people[row.name] = person
+        self._take("person", row.name, found, person)
+        return person
+
+    def _monthly(self, person: Person, dollars: Decimal) -> Refusal | None:
+        units = units_of(dollars, "monthly_usd")
+        if isinstance(units, Refusal):
+            return units
+        monthly = [
+            limit
+            for limit in self._known.limits_of("person", person.id)
+            if limit.period == "month" and limit.models is None and not limit.per_session
+        ]
+        if len(monthly) > 1:
+            ids = ", ".join(limit.id for limit in monthly)
+            message = (
+                f"'{person.name}' has several monthly limits ({ids}): change them by their ids"
+            )
+            return conflict(message, "monthly_usd")
+        if not monthly:
+            limit = Limit(
+                id=new_id("limit"),
+                level="person",
+                subject_id=person.id,
+                amount_units=units,
+                period="month",
+                zone=self._zone,
+                created_at=self._now,
+            )
+            refusal = refuse_limit(self._known, limit)
+            if refusal is None:
+                self._take("limit", person.name, None, limit)
+            return refusal
+        changed = msgspec.structs.replace(monthly[0], amount_units=units)
+        if changed != monthly[0]:
+            self._take("limit", person.name, monthly[0], changed)
+        return None
+
+    def _key(self, person: Person, name: str, models: tuple[str, ...] | None) -> Refusal | None:
+        found = self._keys.get(name, [])
+        if len(found) > 1:
+            ids = ", ".join(key.id for key in found[:_MAX_TOLD])
+            return conflict(f"{len(found)} keys have the name '{name}' ({ids})", "key_name")
+        secret = None
+        if found:
+            before: KeyRecord | None = found[0]
+            if found[0].person_id not in (None, person.id):
+                return conflict(f"The key '{name}' is somebody else's already", "key_name")
+            changes: dict[str, Any] = {"person_id": person.id}
+            if models is not None:
+                changes["models"] = models
+            key = msgspec.structs.replace(found[0], **changes)
+        else:
+            before, secret = None, new_secret()
+            key = KeyRecord(
+                id=new_key_id(),
+                name=name,
+                sha256=hash_secret(secret),
+                hint=hint_of(secret),
+                models=models,
+                person_id=person.id,
+                created_at=self._now,
+            )
+        refusal = refuse_invalid(key)
+        if refusal is not None:
+            return invalid_parameter(
+                "key_name" if refusal.param == "name" else refusal.param or "key_name",
+                refusal.message.replace("'name'", "'key_name'"),
+            )
+        if key != before:
+            self._keys[name] = [key]
+            self._take("key", name, before, key, secret)
+        return None
+
+    def _take(
+        self,
+        subject: str,
+        name: str,
+        before: _Record | None,
+        after: _Record,
+        secret: str | None = None,
+    ) -> None:
+        self.records[after.id] = (before, after)
+        if isinstance(after, Group):
+            self._known.groups[after.id] = after
+        elif isinstance(after, Person):
+            self._known.people[after.id] = after
+        change = ImportedChange(
+            action="create" if before is None else "change",
+            subject=subject,
+            id=after.id,
+            name=name,
+            secret=UNSET if secret is None else secret,
+        )
+        self.changes.append(change)
+
+
+_Record = Group | Person | Limit | KeyRecord
+
+
+def _keep(turn: Turn, plan: _Plan) -> None:
+    told_before: dict[str, Any] = {}
+    told_after: dict[str, Any] = {}
+    for id_, (before, after) in plan.records.items():
+        old, new = differences(before, after)
+        # One entry for all of it: nothing in it may be left of a person who is removed later.
+        told_after[id_] = {name: value for name, value in new.items() if name not in PERSONAL}
+        if old is not None:
+            told_before[id_] = {n: value for n, value in old.items() if n not in PERSONAL}
+        if isinstance(after, KeyRecord):
+            if before is None:
+                turn.insert_key(after, audited=False)
+            else:
+                changed = {"person_id": after.person_id, "models": after.models}
+                turn.change_key(after.id, audited=False, **changed)
+        elif before is None:
+            turn.insert(after, audited=False)
+        else:
+            turn.update(after, audited=False)
+    turn.note("import", "people", "", told_before or None, told_after)
+
+
+def _unmade(change: ImportedChange) -> ImportedChange:
+    """Show a change that was not made: what is new has neither an id nor a secret."""
+    if change.action == "change":
+        return change
+    return msgspec.structs.replace(change, id=UNSET, secret=UNSET)
