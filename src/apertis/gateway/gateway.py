@@ -21,6 +21,8 @@ from apertis.gateway.keys.directory import Directory
 from apertis.gateway.limits.limiter import Limiter
 from apertis.gateway.observe.log import EventHandler, Log
 from apertis.gateway.observe.metrics import Metrics
+from apertis.gateway.replicas.presence import Presence, State, encode_state, replica_name
+from apertis.gateway.replicas.signals import NoSignals
 from apertis.gateway.request.charge import Ledger, Prices
 from apertis.gateway.request.forward import Forwarder
 from apertis.gateway.request.pipeline import Pipeline
@@ -37,11 +39,13 @@ from apertis.gateway.store.keys import KeyWatch
 from apertis.gateway.store.mover import Mover
 from apertis.gateway.upstreams.contract import UpstreamTimeouts
 from apertis.gateway.upstreams.registry import build_upstreams
+from apertis.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from apertis.gateway.config import Settings
+    from apertis.gateway.replicas.signals import Signal, Signals
     from apertis.gateway.serving.asgi import ASGIApp
     from apertis.gateway.upstreams.contract import Upstream
 
@@ -214,6 +218,12 @@ class Gateway:
             raise
 
     async def _open_with_journal(self, settings: Settings) -> None:
+        self.signals: Signals = self.store.signals(self._signals_changed) or NoSignals()
+        self.presence: Presence | None = None
+        if self.store.is_shared:
+            name = replica_name(settings.server.replica, settings.store.directory)
+            own = await self.store.replicas.start(name, encode_state(self._state()))
+            self.presence = Presence(self.store.replicas, own, self._state)
         # Before the keys are read: what they have used includes what an earlier process left.
         if not await self._mover.flush(_FLUSH_SECONDS):
             raise ConfigurationError("the usage of an earlier start could not be booked in time")
@@ -230,6 +240,11 @@ class Gateway:
         )
         self._spawn(self._mover.run())
         self._spawn(self._key_watch.run())
+        self.signals.on_signal = self._heard
+        self._spawn(self.signals.run())
+        if self.presence is not None:
+            await self.presence.beat()
+            self._spawn(self.presence.run())
         self._spawn(self._pings.run())
         self._spawn(self._threads.run())
         self._spawn(self._watch_store())
@@ -302,10 +317,28 @@ class Gateway:
     async def _collect_batches(self) -> None:
         while True:
             await asyncio.sleep(_COLLECT_SECONDS)
+            if self.presence is not None and not self.presence.is_first:
+                continue
             try:
                 await self._batches.collect_left_behind()
             except StoreUnavailableError as error:
                 self.log.event("error", "batches cannot be looked after", reason=str(error))
+
+    def _state(self) -> State:
+        return State(version=__version__)
+
+    def _heard(self, kind: Signal, _: str) -> None:
+        if kind == "keys":
+            self._key_watch.look_soon()
+
+    def _signals_changed(self, error: Exception | None) -> None:
+        if error is None:
+            self.log.event("info", "the other gateways are heard again")
+        else:
+            reason = str(error) or type(error).__name__
+            self.log.event(
+                "error", "the other gateways are not heard: changes take longer", reason=reason
+            )
 
     async def _readiness(self) -> str | None:
         """Return the reason that requests should go elsewhere now; None when they need not."""
@@ -330,6 +363,9 @@ class Gateway:
             return "another gateway has the store"
         except StoreUnavailableError:
             return "the store does not answer"
+        if self.presence is not None and self.presence.is_taken:
+            self._journal.others_book = True
+            return f"another gateway has the name {self.presence.own.name!r}: see server.replica"
         self._journal.others_book = False
         return None
 
@@ -436,6 +472,8 @@ class Gateway:
                 "usage could not be booked: what the journal has is booked at the next start",
             )
         await self._threads.flush()
+        if self.presence is not None:
+            await self._leave(self.presence)
         records, units = self._journal.close()
         if records:
             self.lost_records = records
@@ -448,6 +486,14 @@ class Gateway:
         await self.store.close()
         logging.getLogger().removeHandler(self._handler)
         await self.log.close(_LOG_SECONDS)
+
+    async def _leave(self, presence: Presence) -> None:
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await presence.leave()
+        except (StoreUnavailableError, TimeoutError) as error:
+            reason = str(error) or "it took too long"
+            self.log.event("warning", "the others were not told of the stop", reason=reason)
 
 
 def _told_when_broken(task: asyncio.Task[None]) -> None:
@@ -462,7 +508,7 @@ _BREAKER_NUMBERS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerSt
 
 # All others act at once.
 _FIXED: dict[str, tuple[str, ...]] = {
-    "server": ("host", "port", "tls_certificate", "tls_key", "stop_seconds"),
+    "server": ("host", "port", "tls_certificate", "tls_key", "stop_seconds", "replica"),
     "store": ("data", "url"),
 }
 

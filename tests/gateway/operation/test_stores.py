@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -35,7 +36,10 @@ def requests_booked(served: Served) -> int:
 
 
 def test_postgresql_is_a_store_from_start_to_end(
-    serve_process: Callable[..., Served], launch: Callable[..., Served], own_postgres: PostgreSQL
+    serve_process: Callable[..., Served],
+    launch: Callable[..., Served],
+    own_postgres: PostgreSQL,
+    tmp_path: Path,
 ) -> None:
     url: str = own_postgres.url
     served = serve_process(APERTIS_STORE_URL=url)
@@ -44,12 +48,11 @@ def test_postgresql_is_a_store_from_start_to_end(
     assert served.ask().status == 200
     until(lambda: requests_booked(served) == 1)
 
-    # One database has one gateway, wherever the other's data is.
-    other = launch("--data", "elsewhere", APERTIS_STORE_URL=url)
+    # Each gateway has a directory of its own for its journal.
+    other = launch("--data", str(tmp_path / "data"), APERTIS_STORE_URL=url)
     assert other.wait() == ExitCode.CONFIGURATION
     (line,) = other.err.all()
-    assert line.startswith("apertis: another gateway")
-    assert "PostgreSQL database" in line
+    assert line.startswith("apertis: another gateway uses the usage journal")
 
     # Without its store it serves on, and says so.
     own_postgres.stop()
@@ -113,37 +116,85 @@ def test_a_store_of_an_earlier_version_is_copied_and_migrated(
     assert again.stop() == 0
 
 
-def test_a_gateway_whose_store_another_one_took_serves_no_quota(
-    serve_process: Callable[..., Served], launch: Callable[..., Served], own_postgres: PostgreSQL
+def test_several_gateways_serve_from_one_database(
+    launch: Callable[..., Served], own_postgres: PostgreSQL
 ) -> None:
-    asyncpg: Any = pytest.importorskip("asyncpg")
-    url = urlsplit(own_postgres.url)._replace(path="/taken").geturl()
+    url = database(own_postgres, "several")
+    served = [
+        launch("--json", "--data", name, APERTIS_STORE_URL=url, APERTIS_SERVER_REPLICA=name)
+        for name in ("a", "b", "c")
+    ]
+    for one in served:
+        one.wait_until_it_serves()
+    # They started at once, on a database without tables: one of them made the first key.
+    (key,) = [one.told_key for one in served if one.told_key is not None]
+    for one in served:
+        one.api_key = key
+    a, b, c = served
 
-    async def run(where: str, statement: str) -> None:
-        connection = await asyncpg.connect(where)
-        await connection.execute(statement)
-        await connection.close()
+    made = json.loads(a.call("POST", "/admin/v1/keys", b'{"name": "ci"}').body)
+    headers = {"x-api-key": made["secret"]}
+    started = time.monotonic()
+    assert [one.call("POST", "/v1/messages", question(), headers).status for one in served] == [
+        200
+    ] * 3
+    # What one was told all act on, at once where a key is new to it and within a second elsewhere.
+    assert b.call("POST", f"/admin/v1/keys/{made['id']}/disable").status == 200
+    until(
+        lambda: (
+            {one.call("POST", "/v1/messages", question(), headers).status for one in served}
+            == {401}
+        ),
+        1.0,
+    )
+    until(lambda: {requests_booked(one) for one in served} == {3})
+    assert time.monotonic() - started < _PATIENCE_SECONDS
+    for one in served:
+        assert one.call("GET", "/readyz").status == 200
+    # One that is gone leaves nothing that keeps the others.
+    a.close()
+    assert b.ask().status == 200
+    again = launch("--json", "--data", "a", APERTIS_STORE_URL=url, APERTIS_SERVER_REPLICA="a")
+    again.wait_until_it_serves()
+    assert again.told_key is None
+    for one in (again, b, c):
+        assert one.stop() == 0
 
-    asyncio.run(run(own_postgres.url, "CREATE DATABASE taken"))
-    served = serve_process(APERTIS_STORE_URL=url)
+
+def test_a_gateway_whose_name_another_one_took_serves_no_quota(
+    launch: Callable[..., Served], own_postgres: PostgreSQL
+) -> None:
+    url = database(own_postgres, "taken")
+    named = {"APERTIS_STORE_URL": url, "APERTIS_SERVER_REPLICA": "web-1"}
+    served = launch("--json", "--data", "one", **named)
+    served.wait_until_it_serves()
     made = served.call("POST", "/admin/v1/keys", b'{"name": "limited", "quota_units": 500000000}')
     limited = {"x-api-key": json.loads(made.body)["secret"]}
     assert served.call("POST", "/v1/messages", question(), limited).status == 200
 
-    # The sessions end, and another gateway is there before this one looks.
-    cut = (
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
-        "AND database = (SELECT oid FROM pg_database WHERE datname = 'taken')"
-    )
-    asyncio.run(run(own_postgres.url, cut))
-    other = launch("--json", "--data", "elsewhere", APERTIS_STORE_URL=url)
-    assert "base_url" in json.loads(other.out.next(lambda line: line.startswith("{")))
-    assert served.event("not ready")["reason"] == "another gateway has the store"
+    other = launch("--json", "--data", "elsewhere", **named)
+    other.wait_until_it_serves()
+    reason = "another gateway has the name 'web-1'"
+    assert served.event("not ready")["reason"].startswith(reason)
     answer = served.call("GET", "/readyz")
-    assert (answer.status, b"another gateway has the store" in answer.body) == (503, True)
+    assert (answer.status, reason in answer.json["reason"]) == (503, True)
     assert served.call("POST", "/v1/messages", question(), limited).status == 503
     assert served.ask().status == 200
-
+    assert other.call("POST", "/v1/messages", question(), limited).status == 200
     assert other.stop() == 0
-    until(lambda: served.call("GET", "/readyz").status == 200)
-    assert served.call("POST", "/v1/messages", question(), limited).status == 200
+    # The name does not come back by itself: who has it in the store has its leases.
+    assert served.call("GET", "/readyz").status == 503
+    assert served.stop() == 0
+
+
+def database(server: PostgreSQL, name: str) -> str:
+    """A new database on the server."""
+    asyncpg: Any = pytest.importorskip("asyncpg")
+
+    async def make() -> None:
+        connection = await asyncpg.connect(server.url)
+        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.close()
+
+    asyncio.run(make())
+    return urlsplit(server.url)._replace(path=f"/{name}").geturl()

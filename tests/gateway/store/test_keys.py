@@ -160,3 +160,17 @@ def test_usage_is_no_change_of_a_key(
     opened.run(opened.store.usage.add([make_usage(key_id=key.id, cost_units=5)]))
     assert opened.run(opened.store.keys.changes_since(key.version)) == []
     assert opened.run(opened.store.keys.get(key.id)) == msgspec.structs.replace(key, used_units=5)
+
+
+def test_one_of_many_processes_makes_the_first_key(
+    location: Path | str, make_key: Callable[..., KeyRecord]
+) -> None:
+    async def run() -> None:
+        stores = [await Store.open(location) for _ in range(4)]
+        made = await asyncio.gather(*(store.keys.insert_first(make_key()) for store in stores))
+        (kept,) = [record for record in made if record is not None]
+        assert await stores[0].keys.list() == (kept,)
+        for store in stores:
+            await store.close()
+
+    asyncio.run(run())

@@ -219,7 +219,12 @@ async def ensure_administrator(
             admin=True,
             created_at=int(now),
         )
-        changed = await keys.insert(record)
+        made = await (keys.insert(record) if new_secret_wanted else keys.insert_first(record))
+        if made is None:
+            # Several gateways start on a new database: another one shows the key that it made.
+            directory.apply(await keys.changes_since(directory.version))
+            return None
+        changed = made
     else:
         # Whoever asks for it may have lost the old one to somebody: that ends at once.
         new = rotated(old, sha256=sha256, hint=hint, grace_seconds=0, now=now)

@@ -76,6 +76,7 @@ class Secret:
 # The API's own limit for a request of the Messages endpoints.
 MAX_BODY_BYTES = 32 * 2**20
 
+REPLICA_NAME = r"[A-Za-z0-9._-]{1,64}"
 _SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 FILE_NAME = "apertis.sqlite3"
 # What the hosted service promises.
@@ -115,6 +116,9 @@ class ServerSettings:
     """Time that a stop allows for running requests to finish."""
     workers: Annotated[int, whole(1)] = 1
     """Processes. Only 1 works: limits and quotas are counted inside the process."""
+    replica: Annotated[str | None, text("letters, digits, '.', '_' and '-'", REPLICA_NAME)] = None
+    """Name of this gateway among those of a PostgreSQL database; each has its own. Default: the
+    host's name with a few letters, chosen at the first start and kept below `store.data`."""
     ping_seconds: Annotated[float, duration()] = 15.0
     """Silence of an upstream after which a streaming caller is sent a `ping` event."""
     anthropic_version: Annotated[

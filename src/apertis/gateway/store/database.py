@@ -12,8 +12,10 @@ from apertis.gateway.store.audit import StoredAudit
 from apertis.gateway.store.batches import StoredBatches
 from apertis.gateway.store.keys import StoredKeys
 from apertis.gateway.store.location import location_of
+from apertis.gateway.store.lock import FileLock
 from apertis.gateway.store.migration import is_at_head, upgrade
 from apertis.gateway.store.organization import StoredOrganization
+from apertis.gateway.store.replicas import StoredReplicas
 from apertis.gateway.store.threads import StoredThreads
 from apertis.gateway.store.usage import StoredUsage
 
@@ -31,13 +33,18 @@ _LOCK_PAUSE_SECONDS = 0.05
 class Store:
     """Keys, people, usage, batches and threads. Use it with `async with`, or close it."""
 
-    def __init__(self, database: Database, lock: Lock | None) -> None:
+    def __init__(self, database: Database, place: StoreLocation, lock: FileLock | None) -> None:
         self.keys = StoredKeys(database)
         self.organization = StoredOrganization(database)
         self.audit = StoredAudit(database)
         self.usage = StoredUsage(database)
         self.batches = StoredBatches(database)
         self.threads = StoredThreads(database)
+        self.replicas = StoredReplicas(database)
+        # Whether any number of gateways work on it.
+        self.is_shared = place.is_shared
+        # The way to them; None where there is one.
+        self.signals = place.signals
         self._database = database
         self._lock = lock
         self._looking = asyncio.Lock()
@@ -49,9 +56,10 @@ class Store:
         """Open the store, and bring its tables to the newest form.
 
         `location` is a folder, a SQLite file (`.db`, `.sqlite`, `.sqlite3`) or a `postgresql://`
-        URL. `exclusive` is for the gateway: a second one is rejected, while command line tools open
-        beside it. When tables have to change, nobody else may be there: another one that is just
-        changing them is waited for. `ConfigurationError` says in one line why it cannot be opened.
+        URL. `exclusive` is for the gateway: on a file a second one is rejected, while command line
+        tools open beside it; a PostgreSQL database has any number. Tables are changed by one
+        process at a time: another one that is just changing them is waited for, and so is a gateway
+        that must not be there then. `ConfigurationError` says in one line why it cannot be opened.
         """
         place = location_of(location)
         place.prepare()
@@ -64,19 +72,18 @@ class Store:
             await database.close()
             await lock.release()
             raise
-        return cls(database, lock if exclusive else None)
+        return cls(database, place, lock if exclusive and isinstance(lock, FileLock) else None)
 
     async def ping(self) -> None:
-        """Return when the store answers and is still this process's own.
+        """Return when the store answers and, if it is a file, is still this process's own.
 
         `StoreUnavailableError` when not, `LockLostError` when another gateway has it. A lock that
-        was lost, with its connection or its file, is taken again.
+        was lost with its file is taken again.
         """
         await self.keys.current_version()
         lock = self._lock
         if lock is None:
             return
-        # Its session answers one at a time.
         async with self._looking:
             try:
                 held = await lock.is_held() or await lock.take()
@@ -102,7 +109,7 @@ async def _prepare(
     database: Database, place: StoreLocation, lock: Lock, exclusive: bool, wait_seconds: float
 ) -> None:
     if await is_at_head(database, place):
-        if exclusive and not await lock.take():
+        if exclusive and not place.is_shared and not await lock.take():
             raise ConfigurationError(
                 f"another gateway ({lock.holder()}) is running on {place.name}: "
                 "stop it, or give this one a store of its own"
@@ -116,7 +123,7 @@ async def _prepare(
     # Another process may have changed them while this one waited.
     if not await is_at_head(database, place):
         await upgrade(database, place)
-    if not exclusive:
+    if place.is_shared or not exclusive:
         await lock.release()
 
 

@@ -14,6 +14,7 @@ from apertis.gateway.keys.record import SETTINGS, KeyRecord
 from apertis.gateway.store.audit import GATEWAY, differences, note
 from apertis.gateway.store.records import UnknownKeyError
 from apertis.gateway.store.schema import accounts, key_usage, key_version, keys
+from apertis.gateway.store.signals import tell_of_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,6 +64,20 @@ class StoredKeys:
         """Keep a new key; what comes back has its version."""
 
         def work(connection: Connection) -> KeyRecord:
+            kept = insert_key(connection, record)
+            note(connection, actor, "create", "key", kept.id, *differences(None, kept))
+            return kept
+
+        return await self._database.write(work)
+
+    async def insert_first(self, record: KeyRecord, actor: str = GATEWAY) -> KeyRecord | None:
+        """Keep a key where there is none yet; None where another process was faster."""
+
+        def work(connection: Connection) -> KeyRecord | None:
+            # Whoever has the turn sees what all before it have made.
+            connection.execute(_VERSION.with_for_update())
+            if connection.execute(select(keys.c.id).limit(1)).first() is not None:
+                return None
             kept = insert_key(connection, record)
             note(connection, actor, "create", "key", kept.id, *differences(None, kept))
             return kept
@@ -187,6 +202,7 @@ def _current_version(connection: Connection) -> int:
 def next_version(connection: Connection) -> int:
     """Take the next version, and with it the turn: nobody else has it until the commit."""
     connection.execute(update(key_version).values(version=key_version.c.version + 1))
+    tell_of_keys(connection)
     return _current_version(connection)
 
 
@@ -255,6 +271,10 @@ class KeyWatch:
         self._waiting.append(looked)
         self._wanted.set()
         await asyncio.wait({looked}, timeout=_PATIENCE_SECONDS)
+
+    def look_soon(self) -> None:
+        """Look at once, since there may be something to see."""
+        self._wanted.set()
 
     async def _look(self) -> None:
         keys, directory = self._keys, self._directory

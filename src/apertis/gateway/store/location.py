@@ -14,8 +14,11 @@ from apertis.errors import ConfigurationError
 from apertis.gateway.config.settings import sqlite_file
 from apertis.gateway.store.connections import open_postgres, open_sqlite
 from apertis.gateway.store.lock import AdvisoryLock, FileLock
+from apertis.gateway.store.signals import PostgresSignals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apertis.gateway.store.connections import Database
 
 _POSTGRES = frozenset(("postgresql", "postgres", "postgresql+asyncpg"))
@@ -41,7 +44,7 @@ class SQLiteFile:
     """A SQLite file, its lock and its copies beside it; all of them for their owner only.
 
     `name` is for messages, without secrets. `is_shared` says whether other programs may keep tables
-    beside ours.
+    beside ours, and several gateways work on it.
     """
 
     is_shared = False
@@ -66,6 +69,9 @@ class SQLiteFile:
     def connect(self) -> Database:
         """Prepare connections."""
         return open_sqlite(self._path)
+
+    def signals(self, tell: Callable[[Exception | None], None]) -> None:
+        """Return None: one process has the file."""
 
     def lock(self) -> FileLock:
         """Return the lock beside the file."""
@@ -119,6 +125,10 @@ class PostgresDatabase:
     def connect(self) -> Database:
         """Prepare connections."""
         return open_postgres(self._url)
+
+    def signals(self, tell: Callable[[Exception | None], None]) -> PostgresSignals:
+        """Return the way to the other gateways; `tell` hears when it fails, and when it works."""
+        return PostgresSignals(self._url, tell)
 
     def lock(self) -> AdvisoryLock:
         """Return the lock in the database itself."""

@@ -1,4 +1,4 @@
-"""The lock that keeps a second gateway from a database: two would each count money alone."""
+"""The locks of a database: of a file's one gateway, and of whoever changes tables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-_ANSWER_SECONDS = 5.0
-_TAKE = "SELECT pg_try_advisory_lock(hashtext('apertis gateway'), hashtext(current_schema()))"
+_TAKE = "SELECT pg_try_advisory_xact_lock(hashtext('apertis gateway'), hashtext(current_schema()))"
 
 
 class FileLock:
@@ -107,9 +106,10 @@ else:
 
 
 class AdvisoryLock:
-    """A lock that a PostgreSQL session holds, on the schema that holds the tables.
+    """A lock in PostgreSQL, on the schema that holds the tables, for as long as they change.
 
-    It needs a session of its own: a pooler between must not share sessions per transaction.
+    It is that of a transaction: a pooler between must not leave it behind. Gateways of the first
+    version held the same lock all the time.
     """
 
     def __init__(self, url: str) -> None:
@@ -119,6 +119,7 @@ class AdvisoryLock:
     async def take(self) -> bool:
         """Take it."""
         session = await connect_postgres(self._url)
+        await session.execute("BEGIN")
         if not await session.fetchval(_TAKE):
             await session.close()
             return False
@@ -130,19 +131,6 @@ class AdvisoryLock:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    async def is_held(self) -> bool:
-        """Return whether the session that holds it is alive; ask the server, as it may be gone."""
-        session = self._session
-        if session is None:
-            return False
-        try:
-            await session.execute("SELECT 1", timeout=_ANSWER_SECONDS)
-        except Exception:  # noqa: BLE001 - whatever it is, the session cannot be relied on.
-            session.terminate()
-            self._session = None
-            return False
-        return True
 
     def holder(self) -> str:
         """Say what is known: the server does not tell which machine it is."""
