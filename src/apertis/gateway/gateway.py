@@ -133,6 +133,7 @@ def _timeouts(settings: Settings) -> UpstreamTimeouts:
 _FLUSH_SECONDS = 20.0
 # How long a stop waits for a store that fails: what is in the journal is booked at the next start.
 _STOP_SECONDS = 5.0
+_CANCEL_SECONDS = 1.0
 # And how much longer for what is in memory only, and would be lost.
 _RESCUE_SECONDS = 15.0
 _PING_SECONDS = 5.0
@@ -455,9 +456,12 @@ class Gateway:
 
     async def stop(self) -> None:
         """Book what is left, and close everything. No request may be under way any more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        pending = set(self._tasks)
+        while pending:
+            # Again and again: a library that waits may lose a cancellation.
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_SECONDS)
         await self._batches.finish(_FINISH_SECONDS)
         self._models.close()
         await asyncio.gather(*self._closing)

@@ -17,5 +17,5 @@ def test_a_gateway_that_is_alone_tells_nobody_and_waits_for_nobody() -> None:
 
 
 def test_what_is_told_is_what_the_store_carries() -> None:
-    assert set(SIGNALS) == set(get_args(Signal)) == stored._KINDS
+    assert set(SIGNALS) == set(get_args(Signal)) == set(stored._KINDS)
     assert MAX_SIGNAL_BYTES == stored._MAX_BYTES

@@ -115,12 +115,12 @@ class Presence:
 
     @property
     def count(self) -> int:
-        """How many are there, this one among them."""
+        """Number of those that are there, this one among them."""
         return len(self.live)
 
     @property
     def is_first(self) -> bool:
-        """Whether what one gateway does for all is this one's to do."""
+        """True if this one does what one gateway does for all."""
         return not self.is_taken and self.names[0] == self.own.name
 
     def states(self) -> dict[str, State]:
@@ -140,7 +140,8 @@ class Presence:
         """Be there until canceled; without the store, everybody stays who was there."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), self._beat_seconds)
+                async with asyncio.timeout(self._beat_seconds):
+                    await self._told.wait()
             self._told.clear()
             try:
                 await self.beat()

@@ -252,7 +252,8 @@ class KeyWatch:
         """Look until canceled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), _WATCH_SECONDS)
+                async with asyncio.timeout(_WATCH_SECONDS):
+                    await self._wanted.wait()
             # Who comes after this line may know a key that this look is too early for.
             self._wanted.clear()
             waiting, self._waiting = self._waiting, []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Signal = Literal["recall", "keys", "breaker"]
 
-_KINDS = frozenset(("recall", "keys", "breaker"))
+_KINDS: dict[str, Signal] = {"recall": "recall", "keys": "keys", "breaker": "breaker"}
 # A server takes 8000 bytes.
 _MAX_BYTES = 7000
 _MAX_WAITING = 100
@@ -99,7 +99,8 @@ class PostgresSignals:
     async def _speak(self, session: asyncpg.Connection[asyncpg.Record]) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _CHECK_SECONDS)
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    await self._wake.wait()
             self._wake.clear()
             if session.is_closed():
                 raise StoreUnavailableError("the connection that listens was lost")
@@ -119,5 +120,6 @@ class PostgresSignals:
         if own is None or session is not own or pid == own.get_server_pid():
             return
         kind, _, text = str(payload).partition(" ")
-        if kind in _KINDS:
-            self.on_signal(kind, text)
+        known = _KINDS.get(kind)
+        if known is not None:
+            self.on_signal(known, text)
