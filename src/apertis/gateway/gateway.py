@@ -133,9 +133,9 @@ def _timeouts(settings: Settings) -> UpstreamTimeouts:
 _FLUSH_SECONDS = 20.0
 # How long a stop waits for a store that fails: what is in the journal is booked at the next start.
 _STOP_SECONDS = 5.0
-_CANCEL_SECONDS = 1.0
 # And how much longer for what is in memory only, and would be lost.
 _RESCUE_SECONDS = 15.0
+_CANCEL_SECONDS = 1.0
 _PING_SECONDS = 5.0
 _SWEEP_SECONDS = 30.0
 # How often batches are looked for whose results nobody has read.
