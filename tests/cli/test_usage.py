@@ -11,16 +11,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import Tokens
 from apertis.cli.exit_codes import ExitCode
 from apertis.cli.group import run
 from apertis.cli.terminal import cents
-from apertis.cli.usage import fitting, short
-from apertis.gateway.admin.usage_report import UsageReport, UsageSums
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.store.database import Store
 
@@ -206,17 +202,59 @@ def test_a_wrong_question_is_one_line(
     assert len(place) <= 1
 
 
-def test_on_a_terminal_no_number_is_cut_and_the_totals_come_last(
+def test_on_a_terminal_the_totals_come_first_and_no_number_is_cut(
     data: Path, on_terminal: Callable[..., str]
 ) -> None:
     for columns in (80, 140):
         shown = on_terminal("usage", "--data", str(data), columns=columns)
-        assert re.search(r"^ *Key +Requests +Errors +Input +Output", shown, re.MULTILINE)
-        assert re.search(r"^ *ann +2 +0 +2,000 +40 .*\$1\.50 *$", shown, re.MULTILINE)
-        assert re.search(r"^ *Total +3 +1 +2,000 +40 .*\$1\.50 *$", shown, re.MULTILINE)
-        assert "…" not in shown
+        head, table = shown.split("Key", 1)
+        assert re.search(
+            r"^ *Spent +Requests +Errors +Tokens +Read from cache *$", head, re.MULTILINE
+        )
+        assert re.search(r"^\$1\.50 +3 +1 \(33%\) +2\.05k +<1%$", head, re.MULTILINE)
+        assert re.search(r"^ *Cost +Requests +Errors +Input +Output", table)
+        assert re.search(r"^ann +\$1\.50 +2 +0 +2,000 +40 .*\u2588$", table, re.MULTILINE)
+        assert re.search(r"^=cmd\(\) +\$0\.00 +1 +1 +0 .* +- *$", table, re.MULTILINE)
+        assert "\u2026" not in shown
     nothing = on_terminal("usage", "--from", "2028-01-01", "--data", str(data))
     assert nothing.splitlines()[1:] == ["Nothing was used."]
+
+
+def test_on_a_terminal_days_are_a_line_of_marks(
+    data: Path, on_terminal: Callable[..., str]
+) -> None:
+    asked = ("usage", "--data", str(data), "--from", "2027-01-14", "--to", "2027-01-16")
+    shown = on_terminal(*asked).splitlines()
+    assert shown[1] == "Usage by key since 2027-01-14 until 2027-01-17"
+    at = shown.index("Spent by day")
+    # The last one is a single unit; of days to come without usage nothing is known.
+    assert shown[at + 1][-6:] == "\u2588" * 3 + "\u2582" * 3
+    assert shown[at + 2].endswith(" a day, most $1.50 on 2027-01-15")
+    assert "Spent by day" not in on_terminal(*asked, "--by", "day")
+
+
+def test_a_quota_is_what_a_keys_bar_is_drawn_against(
+    data: Path, on_terminal: Callable[..., str]
+) -> None:
+    async def limit() -> None:
+        async with await Store.open(data) as store:
+            await store.keys.update(f"key_{1:020}", quota_units=1_000_000)
+
+    asyncio.run(limit())
+    shown = on_terminal("usage", "--data", str(data), columns=100)
+    assert re.search(
+        r"^ann .*\$1\.50 .* \u2588+[\u2589-\u258f]?\u2591+ 75% of \$2$", shown, re.MULTILINE
+    )
+
+
+def test_a_terminal_that_cannot_draw_gets_letters(
+    data: Path, on_terminal: Callable[..., str]
+) -> None:
+    plain = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    shown = on_terminal("usage", "--data", str(data), environment=plain)
+    assert shown.isascii()
+    assert re.search(r"^ann .* #+$", shown, re.MULTILINE)
+    assert "###" in shown.splitlines()[shown.splitlines().index("Spent by day") + 1]
 
 
 FAMILIES = ("hohenzollern", "wu", "smith-jones", "garcia", "o'neill")
@@ -267,61 +305,16 @@ def test_names_stay_whole_at_every_width(
     month: Path, on_terminal: Callable[..., str], columns: int, by: str
 ) -> None:
     shown = on_terminal("usage", "--by", by, "--data", str(month), columns=columns)
+    head, _, table = shown.partition("\nDay " if by == "day,key" else "\nKey ")
     lines = shown.splitlines()[1:]
     assert all(len(line) <= columns for line in lines)
     assert "…" not in shown
     # A line for each row: nothing was folded.
     rows = {"key": 20, "key,model": 60, "day,key": 600}[by]
-    assert len(lines) == rows + 2
+    assert len(table.splitlines()) == rows + 1
     for name in PEOPLE:
         assert re.search(rf"(^|\s){re.escape(name)}\s", shown, re.MULTILINE)
-    assert "$1,481,481.47" in lines[-1]
-
-
-@given(
-    st.lists(st.integers(0, 10**15), min_size=1, max_size=8),
-    st.lists(st.text("abcdefghij-", min_size=1, max_size=30), min_size=1, max_size=8),
-    st.integers(20, 200),
-)
-def test_a_column_that_fits_stays(counts: list[int], names: list[str], width: int) -> None:
-    report = UsageReport(
-        data=tuple(sums(count, name) for count, name in zip(counts, names, strict=False)),
-        totals=sums(sum(counts)),
-        from_=None,
-        to=None,
-        has_more=False,
-    )
-    columns = fitting(["key_name"], report, width)
-    assert columns[0].title == "Key"
-    assert columns[-1].title == "Cost"
-    taken = sum(column.width + 2 for column in columns)
-    assert taken <= width or [column.title for column in columns] == ["Key", "Cost"]
-
-
-def sums(count: int, name: str | None = None) -> UsageSums:
-    fields = UsageSums.__struct_fields__
-    numbers: dict[str, Any] = dict.fromkeys(fields[fields.index("requests") : -1], count)
-    named: dict[str, Any] = {} if name is None else {"key": "key_1", "key_name": name}
-    return UsageSums(**named, **numbers, cost_usd="0")
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [
-        (0, "0"),
-        (999, "999"),
-        (1000, "1.00k"),
-        (9_994, "9.99k"),
-        (9_995, "10.0k"),
-        (99_950, "100k"),
-        (999_499, "999k"),
-        (999_500, "1.00M"),
-        (12_345_678, "12.3M"),
-        (10**13, "10000G"),
-    ],
-)
-def test_a_large_count_is_shortened_to_three_digits(count: int, shown: str) -> None:
-    assert short(count) == shown
+    assert "$1,481,481.47" in head
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from apertis.accounting.tokens import CLASSES, COLUMNS, COUNTED
-from apertis.cli.administration import GatewayOptions, administration_of, place_options
-from apertis.cli.terminal import cents, echo, echo_json, is_terminal, printable
+from apertis.cli.administration import (
+    Administration,
+    GatewayOptions,
+    administration_of,
+    place_options,
+)
+from apertis.cli.terminal import echo, echo_json, is_terminal, printable
+from apertis.cli.usage_screen import Budget, Picture, Row, name_of, show
 from apertis.errors import ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from apertis.gateway.admin.usage_report import UsageReport, UsageSums
+    from apertis.gateway.admin.usage_report import UsageFields, UsageReport, UsageSums
 
 _EPILOG = """\b
 Examples:
@@ -42,24 +46,10 @@ _TITLES = {
     "agent": "Agent",
     "upstream": "Upstream",
     "kind": "Kind",
-    "requests": "Requests",
-    "errors": "Errors",
-    **{COLUMNS[name]: counted.title for name, counted in COUNTED.items()},
-    "cost_units": "Cost",
 }
+# The most rows that a report may have.
+_MAX_DAYS = 10_000
 _OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "key", "model", "limit")}
-# Columns that are left out when they would only show zeros.
-_RARE = frozenset({"errors", *(COLUMNS[name] for name, counted in COUNTED.items() if counted.rare)})
-# What gives way on a narrow terminal, in this order: first columns, then digits, then columns that
-# a report is read for.
-_LAST_TO_GO = ("input_tokens", "output_tokens", "requests")
-_FIRST_TO_GO = (
-    *(COLUMNS[name] for name in reversed(CLASSES) if COLUMNS[name] not in _LAST_TO_GO),
-    "web_search_requests",
-    "errors",
-)
-# Between two columns of the table.
-_GAP_COLUMNS = 2
 
 
 @click.command("usage", epilog=_EPILOG)
@@ -88,7 +78,8 @@ def command(*, as_json: bool, as_csv: bool, place: GatewayOptions, **asked: obje
         raise ParameterError("--json and --csv exclude each other")
     given = {name: value for name, value in asked.items() if value is not None}
     fields = msgspec.convert(given, UsageFields)
-    report = administration_of(place, _OPTION_OF).usage(fields)
+    administration = administration_of(place, _OPTION_OF)
+    report = administration.usage(fields)
     groups = _groups(fields.by)
     if as_json:
         echo_json(report)
@@ -97,11 +88,62 @@ def command(*, as_json: bool, as_csv: bool, place: GatewayOptions, **asked: obje
     elif not is_terminal():
         _lines(groups, report)
     elif report.data:
-        _table([name for name in groups if name in _TITLES], report)
+        show(_picture(administration, fields, groups, report))
     else:
         echo("Nothing was used.")
     if report.has_more:
         echo(f"apertis: only {fields.limit} rows are shown; see --limit", err=True)
+
+
+def _picture(
+    administration: Administration,
+    fields: UsageFields,
+    groups: Sequence[str],
+    report: UsageReport,
+) -> Picture:
+    shown = [name for name in groups if name in _TITLES]
+    budgets = _budgets(administration) if shown == ["key_name"] else {}
+    days: tuple[tuple[str, int], ...] = ()
+    if "day" not in groups:
+        by_day = administration.usage(msgspec.structs.replace(fields, by="day", limit=_MAX_DAYS))
+        days = tuple((str(sums.day), sums.cost_units) for sums in by_day.data)
+    rows: list[Row] = []
+    for sums in report.data:
+        row = _row(sums)
+        names = tuple(name_of(row[name]) for name in shown)
+        rows.append(Row(names, _counts(row), budgets.get(str(row.get("key")))))
+    return Picture(
+        title=_title(fields, report),
+        groups=tuple(_TITLES[name] for name in shown),
+        rows=tuple(rows),
+        totals=_counts(_row(report.totals)),
+        days=days,
+    )
+
+
+def _budgets(administration: Administration) -> dict[str, Budget]:
+    """Find what may be spent, by the id of who may."""
+    return {
+        key.id: Budget(key.used_units, key.quota_units)
+        for key in administration.all_keys()
+        if key.quota_units is not None
+    }
+
+
+def _title(fields: UsageFields, report: UsageReport) -> str:
+    words = [word.strip() for word in fields.by.split(",")]
+    title = f"Usage by {' and '.join(dict.fromkeys(words))}"
+    for given in (fields.key, fields.model):
+        if isinstance(given, str):
+            title += f" of {printable(given)}"
+    for word, moment in (("since", report.from_), ("until", report.to)):
+        if moment is not None:
+            title += f" {word} {moment.removesuffix('T00:00:00Z')}"
+    return title
+
+
+def _counts(row: Mapping[str, object]) -> dict[str, int]:
+    return {name: value for name, value in row.items() if isinstance(value, int)}
 
 
 def _groups(by: str) -> list[str]:
@@ -132,109 +174,4 @@ def _lines(groups: Sequence[str], report: UsageReport) -> None:
     echo("\t".join(columns))
     for sums in report.data:
         row = _row(sums)
-        echo("\t".join(_name(row[column]) for column in columns))
-
-
-def _name(value: object) -> str:
-    return "-" if value is None else printable(str(value))
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """One column as it is shown: its title, a cell for each row, and the one below them."""
-
-    title: str
-    cells: tuple[str, ...]
-    total: str
-    justify: Literal["left", "right"] = "right"
-
-    @property
-    def width(self) -> int:
-        from rich.cells import cell_len
-
-        return max(map(cell_len, (self.title, self.total, *self.cells)))
-
-
-def _table(groups: Sequence[str], report: UsageReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    table = Table(box=None, header_style="bold", show_footer=True, footer_style="bold")
-    columns = fitting(groups, report, console.width)
-    for column in columns:
-        # A name may be folded; a number that is cut would be another number.
-        is_name = column.justify == "left"
-        table.add_column(
-            Text(column.title),
-            Text(column.total),
-            justify=column.justify,
-            no_wrap=not is_name,
-            overflow="fold",
-        )
-    for cells in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*map(Text, cells))
-    console.print(table)
-
-
-def fitting(groups: Sequence[str], report: UsageReport, width: int) -> list[_Column]:
-    """Choose columns that fit with whole names and numbers.
-
-    Columns give way one after the other, then the digits behind the third of counts. Only names
-    that are wider than all the rest allows are folded in the end.
-    """
-    rows, totals = [_row(sums) for sums in report.data], _row(report.totals)
-    names = [
-        _Column(
-            _TITLES[group],
-            tuple(_name(row[group]) for row in rows),
-            "" if place else "Total",
-            "left",
-        )
-        for place, group in enumerate(groups)
-    ]
-
-    def shown(count: Callable[[int], str]) -> dict[str, _Column]:
-        cells = {name: cents if name == "cost_units" else count for name in _TITLES}
-        return {
-            name: _Column(
-                _TITLES[name],
-                tuple(cells[name](_count(row, name)) for row in rows),
-                cells[name](_count(totals, name)),
-            )
-            for name in totals
-            if name in _TITLES and (name not in _RARE or totals[name])
-        }
-
-    kept = shown("{:,}".format)
-    gone: list[str] = []
-    for name in (*_FIRST_TO_GO, "", *_LAST_TO_GO):
-        if _width([*names, *kept.values()]) <= width:
-            break
-        if name:
-            gone.append(name)
-        else:
-            kept = shown(short)
-        kept = {column: value for column, value in kept.items() if column not in gone}
-    return [*names, *kept.values()]
-
-
-def _width(columns: Sequence[_Column]) -> int:
-    return sum(column.width + _GAP_COLUMNS for column in columns)
-
-
-def _count(row: Mapping[str, object], name: str) -> int:
-    value = row[name]
-    return value if isinstance(value, int) else 0
-
-
-def short(count: int) -> str:
-    """Write a large count with three digits: `12.3M`."""
-    for unit, factor in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        # 999,500 is 1.00M, not 1000k.
-        if count >= factor * 0.9995 and count >= 1000:
-            value = count / factor
-            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-            return f"{value:.{digits}f}{unit}"
-    return str(count)
+        echo("\t".join(name_of(row[column]) for column in columns))
