@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.accounting.tokens import Tokens
+from apertis.gateway.store.histogram import BUCKETS, bucket_of
 from apertis.gateway.store.records import DIMENSIONS, UsageQuery, UsageRow
 
 if TYPE_CHECKING:
@@ -23,20 +25,57 @@ if TYPE_CHECKING:
 DAY = 86_400_000
 # 2026-09-21, at the first moment of the day.
 MONDAY = 20_717 * DAY
+# Days of 23 and of 25 hours, half and quarter hours, the ends of the calendar, and one that changed
+# at a minute past midnight.
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/St_Johns",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "Pacific/Chatham",
+    "Pacific/Kiritimati",
+    "Pacific/Niue",
+)
 
 
-def value(record: UsageRecord, dimension: Dimension) -> str | None:
-    if dimension == "day":
-        moment = datetime.fromtimestamp(record.at_ms / 1000, UTC)
-        return moment.date().isoformat()
-    found: str | None = getattr(record, "key_id" if dimension == "key" else dimension)
+COLUMNS = {"key": "key_id", "person": "person_id", "group": "group_id"}
+
+
+def value(record: UsageRecord, dimension: Dimension, zone: str = "UTC") -> str | None:
+    moment = datetime.fromtimestamp(record.at_ms // 1000, ZoneInfo(zone))
+    day = moment.date()
+    match dimension:
+        case "hour":
+            into = timedelta(minutes=moment.minute, seconds=moment.second)
+            first = (moment.astimezone(UTC) - into).astimezone(ZoneInfo(zone))
+            return first.isoformat(timespec="minutes").replace("+00:00", "Z")
+        case "day":
+            return day.isoformat()
+        case "week":
+            return (day - timedelta(days=day.weekday())).isoformat()
+        case "month":
+            return day.isoformat()[:7]
+    found: str | None = getattr(record, COLUMNS.get(dimension, dimension))
     return found
+
+
+def counts(values: Iterable[int | None]) -> tuple[int, ...]:
+    counted = [0] * BUCKETS
+    for ms in values:
+        if ms is not None:
+            counted[bucket_of(ms)] += 1
+    return tuple(counted)
 
 
 def add_up(records: Iterable[UsageRecord], query: UsageQuery) -> list[UsageRow]:
     """The report, by the simplest means."""
     filters: dict[Dimension, tuple[str, ...]] = {
         "key": query.keys,
+        "person": query.people,
+        "group": query.groups,
         "model": query.models,
         "session": query.sessions,
         "request_class": query.request_classes,
@@ -50,7 +89,7 @@ def add_up(records: Iterable[UsageRecord], query: UsageQuery) -> list[UsageRow]:
         before = query.until_ms is None or record.at_ms < query.until_ms
         kept = all(not names or value(record, by) in names for by, names in filters.items())
         if after and before and kept:
-            groups[tuple(value(record, by) for by in query.group_by)].append(record)
+            groups[tuple(value(record, by, query.zone) for by in query.group_by)].append(record)
     return [
         UsageRow(
             **dict(zip(query.group_by, group, strict=True)),
@@ -66,9 +105,18 @@ def add_up(records: Iterable[UsageRecord], query: UsageQuery) -> list[UsageRow]:
             cache_write_1h_tokens=sum(record.tokens.cache_write_1h for record in members),
             web_search_requests=sum(record.tokens.web_search_requests for record in members),
             cost_units=sum(record.cost_units for record in members),
+            **(times(members) if query.with_times else {}),
         )
         for group, members in groups.items()
     ]
+
+
+def times(records: Iterable[UsageRecord]) -> dict[str, tuple[int, ...]]:
+    timed = [record for record in records if record.kind == "messages" and record.status < 400]
+    return {
+        "first_byte_times": counts(record.first_byte_ms for record in timed),
+        "total_times": counts(record.total_ms for record in timed),
+    }
 
 
 def in_order(rows: Iterable[UsageRow]) -> list[tuple[Any, ...]]:
@@ -95,6 +143,10 @@ def week(opened: Any, make_usage: Callable[..., UsageRecord]) -> list[UsageRecor
             interrupted=number % 9 == 0,
             tokens=Tokens(*(next(count) for _ in range(6))),
             cost_units=next(count),
+            person_id=(None, "ann", "bob")[number % 19 % 3],
+            group_id=(None, "team")[number % 23 % 2],
+            first_byte_ms=(None, 7, 350)[number % 3] or next(count) % 2000,
+            total_ms=next(count) % 2**22,
         )
         for number in range(120)
     ]
@@ -135,7 +187,11 @@ def test_any_question_is_answered_as_if_each_record_were_read(
         since_ms=moment,
         until_ms=moment,
         group_by=st.lists(st.sampled_from(DIMENSIONS), unique=True, max_size=4).map(tuple),
+        zone=st.sampled_from(ZONES),
+        with_times=st.booleans(),
         keys=some("key_a", "key_c"),
+        people=some("ann"),
+        groups=some("team"),
         models=some("opus", "haiku"),
         sessions=some("s1"),
         request_classes=some("main"),

@@ -15,6 +15,7 @@ Period = Literal["day", "week", "month", "total"]
 PERIODS: Final[tuple[Period, ...]] = ("day", "week", "month", "total")
 
 _ONE_DAY = timedelta(days=1)
+_DAY_SECONDS = 86_400
 
 
 class Span(NamedTuple):
@@ -60,6 +61,46 @@ def first_second(day: date, zone: ZoneInfo) -> int:
         if later is not None and earlier is not None:
             seconds += int((earlier - later).total_seconds())
     return seconds
+
+
+class Offset(NamedTuple):
+    """The seconds that a zone is before UTC, from a moment on (Unix seconds)."""
+
+    since: int
+    seconds: int
+
+
+def offsets(zone: ZoneInfo, first: int, end: int) -> tuple[Offset, ...]:
+    """Return a zone's offsets between two moments (Unix seconds), the first one from `first` on.
+
+    No zone changes its offset twice within a day.
+    """
+    found = [Offset(first, _offset(zone, first))]
+    before = first
+    while before < end:
+        after = min(before + _DAY_SECONDS, end)
+        offset = _offset(zone, after)
+        if offset != found[-1].seconds:
+            found.append(Offset(_change(zone, before, after), offset))
+        before = after
+    return tuple(found)
+
+
+def _offset(zone: ZoneInfo, second: int) -> int:
+    offset = datetime.fromtimestamp(second, zone).utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())
+
+
+def _change(zone: ZoneInfo, before: int, after: int) -> int:
+    """Return the first second with the offset of `after`, which is not that of `before`."""
+    offset = _offset(zone, after)
+    while before + 1 < after:
+        between = (before + after) // 2
+        if _offset(zone, between) == offset:
+            after = between
+        else:
+            before = between
+    return after
 
 
 @lru_cache(maxsize=1000)

@@ -8,7 +8,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from apertis.accounting.tokens import COLUMNS, counts_of
-from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_daily, usage_sessions
+from apertis.gateway.store.histogram import BUCKETS, SHIFT, bucket_of
+from apertis.gateway.store.histogram import COLUMNS as TIMES
+from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_quarters, usage_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -92,7 +94,8 @@ def _addition(table: Table, sums: Sequence[str]) -> str:
     return f" ON CONFLICT ({identity}) DO UPDATE SET {added}"
 
 
-DAY_MS = 86_400_000
+QUARTER_MS = 900_000
+QUARTERS_A_DAY = 96
 
 FIRST_FAILURE = 400
 # What an upstream or a caller says is kept within these, so that no record can ever be one that
@@ -101,7 +104,7 @@ _MOST = 2**50
 _LONGEST = 200
 
 _RECORDS = BulkInsert(usage)
-_DAILY = BulkInsert(usage_daily, SUMS)
+_QUARTERS = BulkInsert(usage_quarters, (*SUMS, *TIMES))
 _SESSIONS = BulkInsert(usage_sessions, SUMS)
 _KEYS = BulkInsert(key_usage, ("used_units",))
 
@@ -120,9 +123,25 @@ def _pick(*names: str) -> Callable[[_Row], _Row]:
 _status = operator.itemgetter(_STATUS)
 # What of a row is added up, behind the number of rows and of failures: see `SUMS`.
 _summed = _pick("cached", "estimated", "interrupted", *COLUMNS.values(), "cost_units")
-_group = _pick("key_id", "model", "kind", "request_class", "upstream", "session", "agent")
-# Of a group with its day in front: what `usage_daily` tells apart.
-_DAILY_WIDTH = len(usage_daily.primary_key)
+_group = _pick(
+    "key_id",
+    "person_id",
+    "group_id",
+    "model",
+    "kind",
+    "request_class",
+    "upstream",
+    "session",
+    "agent",
+)
+# Of a group with its quarter hour in front: what `usage_quarters` tells apart, and the places of
+# what `usage_sessions` does, but for the day.
+_QUARTERS_WIDTH = len(usage_quarters.primary_key)
+_KIND = _QUARTERS_WIDTH - 3
+_session = operator.itemgetter(1, *range(4, _QUARTERS_WIDTH + 2))
+_times = _pick("status", "first_byte_ms", "total_ms")
+# The only ones whose times are counted.
+TIMED = "messages"
 
 
 def book(connection: Connection, records: Iterable[UsageRecord]) -> list[UsageRecord]:
@@ -199,30 +218,52 @@ def _text(text: str) -> str:
 
 
 def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
-    sessions = _sums_by_session(rows)
-    daily: dict[_Row, list[int]] = {}
+    quarters: dict[_Row, list[int]] = {}
+    times: dict[_Row, list[int]] = {}
+    sessions: dict[_Row, list[int]] = {}
     spent: dict[_Row, list[int]] = {}
-    for group, sums in sessions.items():
-        _add(daily, group[:_DAILY_WIDTH], sums)
-        _add(spent, group[1:2], sums[-1:])
+    for group, members in _by_group(rows).items():
+        # A dimension that is not there is kept as an empty text.
+        named = tuple(["" if value in _NULLS else value for value in group])
+        sums = _sums(members)
+        quarter = named[:_QUARTERS_WIDTH]
+        _add(quarters, quarter, sums)
+        _count_times(times.setdefault(quarter, [0] * BUCKETS), named[_KIND], members)
+        _add(sessions, (named[0] // QUARTERS_A_DAY, *_session(named)), sums)
+    for at, sums in quarters.items():
+        _add(spent, at[1:2], sums[-1:])
     # Always in one order, so that two transactions never wait for each other.
-    _DAILY.run(connection, _rows_of(daily))
+    _QUARTERS.run(connection, [(*at, *quarters[at], *times[at]) for at in sorted(quarters)])
     _SESSIONS.run(connection, _rows_of(sessions))
     _KEYS.run(connection, _rows_of(spent))
 
 
-def _sums_by_session(rows: Iterable[_Row]) -> dict[_Row, list[int]]:
+def _sums(rows: Sequence[_Row]) -> list[int]:
+    if len(rows) == 1:
+        return [1, int(_status(rows[0]) >= FIRST_FAILURE), *_summed(rows[0])]
+    failed = sum(map(FIRST_FAILURE.__le__, map(_status, rows)))
+    return [len(rows), failed, *map(sum, zip(*map(_summed, rows), strict=True))]
+
+
+def _by_group(rows: Iterable[_Row]) -> dict[_Row, list[_Row]]:
     groups: dict[_Row, list[_Row]] = {}
     for row in rows:
-        day = row[_AT] // DAY_MS
-        groups.setdefault((day, *_group(row)), []).append(row)
-    named: dict[_Row, list[int]] = {}
-    for group, members in groups.items():
-        failed = sum(map(FIRST_FAILURE.__le__, map(_status, members)))
-        sums = [len(members), failed, *map(sum, zip(*map(_summed, members), strict=True))]
-        # A dimension that is not there is kept as an empty text.
-        _add(named, tuple("" if value in _NULLS else value for value in group), sums)
-    return named
+        groups.setdefault((row[_AT] // QUARTER_MS, *_group(row)), []).append(row)
+    return groups
+
+
+_FIRST_BYTE, _TOTAL = 1, 1 << SHIFT
+
+
+def _count_times(counts: list[int], kind: str, rows: Iterable[_Row]) -> None:
+    """Count how long responses took that were no errors: see `histogram`."""
+    if kind != TIMED:
+        return
+    for status, first_byte_ms, total_ms in map(_times, rows):
+        if status < FIRST_FAILURE:
+            counts[bucket_of(total_ms)] += _TOTAL
+            if first_byte_ms not in _NULLS:
+                counts[bucket_of(first_byte_ms)] += _FIRST_BYTE
 
 
 def _add(groups: dict[_Row, list[int]], group: _Row, sums: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Column, MetaData, String, Table, insert, inspect, text
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.errors import StoreUnavailableError
-from apertis.gateway.store.schema import HEAD, key_version, metadata
+from apertis.gateway.store.schema import HEAD, key_version, metadata, usage_rollup
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -64,6 +64,7 @@ def _create(connection: Connection) -> None:
     # The first start of a gateway without Alembic, which would stay in its memory: 11 MB.
     metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(key_version).values(id=1, version=0))
+    connection.execute(insert(usage_rollup).values(id=1, complete_since_ms=0))
     revisions = Column("version_num", String(32), primary_key=True)
     table = Table("alembic_version", MetaData(), revisions)
     table.create(connection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
@@ -12,32 +12,43 @@ from apertis.accounting.tokens import COLUMNS
 from apertis.errors import ApertisError
 from apertis.gateway.budgets.accounts import AccountChange  # noqa: TC001 - msgspec reads it.
 
-Dimension = Literal["key", "model", "day", "session", "request_class", "agent", "upstream", "kind"]
-DIMENSIONS: tuple[Dimension, ...] = (
+Dimension = Literal[
     "key",
+    "person",
+    "group",
     "model",
+    "hour",
     "day",
+    "week",
+    "month",
     "session",
     "request_class",
     "agent",
     "upstream",
     "kind",
-)
+]
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
+TimeDimension = Literal["hour", "day", "week", "month"]
+TIMES: tuple[TimeDimension, ...] = get_args(TimeDimension)
 
 
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A usage query: which records to add up, and how to group them.
 
     From `since_ms` until before `until_ms` (Unix milliseconds; None: no limit). One row for each
-    combination of `group_by` that occurs; one row in all when that is empty. Each filter names
-    the values to keep (`keys` are ids of keys); an empty one keeps all. Rows come in the order of
-    their group, or the most expensive first; `limit` cuts them.
+    combination of `group_by` that occurs; one row in all when that is empty. Hours, days, weeks and
+    months are those of `zone`. Each filter names the values to keep (`keys`, `people` and `groups`
+    are ids); an empty one keeps all. Rows come in the order of their group, or the most expensive
+    first; `limit` cuts them. `with_times` asks for histograms of durations too.
     """
 
     since_ms: int | None = None
     until_ms: int | None = None
     group_by: tuple[Dimension, ...] = ()
+    zone: str = "UTC"
     keys: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     request_classes: tuple[str, ...] = ()
@@ -46,6 +57,7 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     kinds: tuple[str, ...] = ()
     order: Literal["group", "cost"] = "group"
     limit: int | None = None
+    with_times: bool = False
 
 
 if TYPE_CHECKING:
@@ -59,15 +71,23 @@ else:
 class UsageRow(_TokenSums, frozen=True, kw_only=True):
     """The exact sums of one group: of its requests, their tokens by class, and their cost.
 
-    A dimension that was not asked for is None; so is one that its records do not have. `day` is
-    an ISO 8601 date in UTC, `key` a key's id. `failed` counts the requests that ended with status
-    400 or above, `cached` those that the response cache answered, `estimated` those whose tokens
-    are not the upstream's final count, `interrupted` those whose answer did not reach its end.
+    A dimension that was not asked for is None; so is one that its records do not have. `key`,
+    `person` and `group` are ids, `hour` its first moment and `day`, `week` and `month` their first
+    day, as ISO 8601 writes them in the query's zone; a month is `2026-09`. `failed` counts the
+    requests that ended with status 400 or above, `cached` those that the response cache answered,
+    `estimated` those whose tokens are not the upstream's final count, `interrupted` those whose
+    answer did not reach its end. `first_byte_times` and `total_times` are the counts of
+    `histogram`, if they were asked for: of messages that were no errors.
     """
 
     key: str | None = None
+    person: str | None = None
+    group: str | None = None
     model: str | None = None
+    hour: str | None = None
     day: str | None = None
+    week: str | None = None
+    month: str | None = None
     session: str | None = None
     request_class: str | None = None
     agent: str | None = None
@@ -79,6 +99,8 @@ class UsageRow(_TokenSums, frozen=True, kw_only=True):
     estimated: int = 0
     interrupted: int = 0
     cost_units: int = 0
+    first_byte_times: tuple[int, ...] = ()
+    total_times: tuple[int, ...] = ()
 
     if TYPE_CHECKING:
         # The sums of tokens have no line of their own: they are those of `COLUMNS`.

@@ -19,13 +19,14 @@ from sqlalchemy import (
 )
 
 from apertis.accounting.tokens import COLUMNS
+from apertis.gateway.store.histogram import COLUMNS as TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # The newest revision in `migrations/versions`. It stands here so that opening a database that is
 # up to date need not load Alembic. Revisions are numbers of four digits, and so in order.
-HEAD = "0005"
+HEAD = "0006"
 
 # What is added up for each group of requests. The counts of tokens and the cost are columns of
 # `usage`, in this order.
@@ -283,23 +284,53 @@ usage = Table(
 )
 
 
-def _by_day(table: str, *more: str) -> Table:
-    dimensions = ("key_id", "model", "kind", "request_class", "upstream", *more)
-    return Table(
-        table,
-        metadata,
-        Column("day", Integer, primary_key=True, autoincrement=False),
-        # Empty text stands for none: a part of a primary key cannot be null.
-        *(Column(name, Text, primary_key=True) for name in dimensions),
-        *_sums(SUMS),
-        sqlite_with_rowid=False,
-    )
+# `usage` added up by quarter hour (since 1970), which days of every time zone are made of, so that
+# reports need not read every request. Empty text stands for none: a part of a primary key cannot be
+# null. See `histogram` for the columns of times.
+usage_quarters = Table(
+    "usage_quarters",
+    metadata,
+    Column("quarter", Integer, primary_key=True, autoincrement=False),
+    *(
+        Column(name, Text, primary_key=True)
+        for name in (
+            "key_id",
+            "person_id",
+            "group_id",
+            "model",
+            "kind",
+            "request_class",
+            "upstream",
+        )
+    ),
+    *_sums(SUMS),
+    *_sums(TIMES),
+    sqlite_with_rowid=False,
+)
 
+# One row: from when on `usage_quarters` is complete. What is older is added up in the background.
+usage_rollup = Table(
+    "usage_rollup",
+    metadata,
+    Column(
+        "id", Integer, CheckConstraint("id = 1", name="usage_rollup_is_one_row"), primary_key=True
+    ),
+    Column("complete_since_ms", BigInteger, nullable=False),
+)
 
-# `usage` added up by day (days since 1970 in UTC), so that reports need not read every request.
-usage_daily = _by_day("usage_daily")
-# The same by session and agent as well: far more rows, read only by reports that ask for these.
-usage_sessions = _by_day("usage_sessions", "session", "agent")
+# `usage` added up by day (days since 1970 in UTC), session and agent: sessions are many, and few
+# last for more than a day. Read only by reports that ask for these.
+usage_sessions = Table(
+    "usage_sessions",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    *(
+        Column(name, Text, primary_key=True)
+        for name in ("key_id", "model", "kind", "request_class", "upstream", "session", "agent")
+    ),
+    *_sums(SUMS),
+    sqlite_with_rowid=False,
+)
 
 batches = Table(
     "batches",

@@ -1,23 +1,37 @@
-"""The ledger: every request once, and its sums by key, day and session."""
+"""The ledger: every request once, and its sums."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, Integer, case, cast, func, literal, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Table,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    union_all,
+)
 
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import COLUMNS, Tokens
-from apertis.gateway.store.booking import DAY_MS, FIRST_FAILURE, book
-from apertis.gateway.store.records import UsageRow
-from apertis.gateway.store.schema import SUMS, usage, usage_daily, usage_sessions
+from apertis.gateway.store.booking import FIRST_FAILURE, QUARTER_MS, TIMED, book
+from apertis.gateway.store.calendar import UTC_ALWAYS, Calendar
+from apertis.gateway.store.histogram import BOUNDS_MS, SHIFT
+from apertis.gateway.store.histogram import COLUMNS as TIME_COLUMNS
+from apertis.gateway.store.records import TIMES, UsageRow
+from apertis.gateway.store.schema import SUMS, usage, usage_quarters, usage_rollup, usage_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, Row, Select, Table
+    from sqlalchemy import Row, Select
 
     from apertis.gateway.store.connections import Database
     from apertis.gateway.store.records import Dimension, UsageQuery
@@ -62,87 +76,174 @@ class StoredUsage:
     async def report(self, query: UsageQuery) -> list[UsageRow]:
         """Add up what the query asks for, exactly.
 
-        Whole days (UTC) cost little however many requests they had; the rest of a range is added
-        up from its single records.
+        Whole quarter hours cost little however many requests they had; the rest of a range is added
+        up from its single records, and so are times that are not rolled up yet (`complete_since`),
+        and questions of sessions and agents for more than their sums by days in UTC.
         """
-        statement = report_statement(query)
         async with self._reports:
+            # What is rolled up by then only grows.
+            complete_since_ms = await self.complete_since()
+            calendar = await self._calendar(query)
+            if calendar is None:
+                return []
+            statement = report_statement(query, calendar, complete_since_ms)
             rows = await self._database.read(lambda at: at.execute(statement).all())
-        return rows_of(query, rows)
+        return rows_of(query, calendar, rows)
+
+    async def complete_since(self) -> int:
+        """Return from when on (Unix milliseconds) usage is rolled up; 0 for all of it."""
+        statement = select(usage_rollup.c.complete_since_ms)
+        return await self._database.read(lambda at: at.execute(statement).scalar_one())
+
+    async def _calendar(self, query: UsageQuery) -> Calendar | None:
+        if set(TIMES).isdisjoint(query.group_by):
+            return UTC_ALWAYS
+        ends = select(
+            *(select(end(usage.c.at_ms)).scalar_subquery() for end in (func.min, func.max))
+        )
+        first, last = await self._database.read(lambda at: at.execute(ends).one())
+        if first is None:
+            return None
+        first = max(first, query.since_ms or 0) // 1000
+        end = min(last + 1, _DUSK if query.until_ms is None else query.until_ms) // 1000 + 1
+        return Calendar.of(query.zone, first, end)
 
 
-_COLUMNS: dict[Dimension, str] = {"key": "key_id"}
-_ONLY_BY_SESSION: frozenset[Dimension] = frozenset(("session", "agent"))
-_EPOCH = date(1970, 1, 1)
+_COLUMNS: dict[Dimension, str] = {"key": "key_id", "person": "person_id", "group": "group_id"}
+_ONLY_BY_SESSION: frozenset[str] = frozenset(("session", "agent"))
+_NEVER_BY_SESSION: frozenset[str] = frozenset(("person", "group", "hour"))
+_QUARTER_SECONDS = QUARTER_MS // 1000
+_DAY_SECONDS = 86_400
 # A range without a limit, as whole days.
-_DAWN, _DUSK = 0, 10**6 * DAY_MS
+_DAWN, _DUSK = 0, 10**6 * _DAY_SECONDS * 1000
 
 
-def report_statement(query: UsageQuery) -> Select[Any]:
+def report_statement(
+    query: UsageQuery, calendar: Calendar = UTC_ALWAYS, complete_since_ms: int = 0
+) -> Select[Any]:
     """Build the statement that answers the query: the dimensions asked for, then all sums."""
-    found = union_all(*_parts(query)).subquery()
+    found = union_all(*_parts(query, calendar, complete_since_ms)).subquery()
     groups = [found.c[name] for name in query.group_by]
-    sums = [
-        cast(func.coalesce(func.sum(found.c[name]), 0), BigInteger).label(name) for name in SUMS
-    ]
-    statement = select(*groups, *sums).group_by(*groups)
+    sums = {
+        name: cast(func.coalesce(func.sum(found.c[name]), 0), BigInteger).label(name)
+        for name in _summed(query)
+    }
+    statement = select(*groups, *sums.values()).group_by(*groups)
     # Without groups there is always a row; it says nothing when no request was found.
     statement = statement.having(func.sum(found.c.requests) > 0)
     if query.order == "cost":
-        statement = statement.order_by(sums[-1].desc())
+        statement = statement.order_by(sums["cost_units"].desc())
     return statement.order_by(*groups).limit(query.limit)
 
 
-def rows_of(query: UsageQuery, rows: Iterable[Row[Any]]) -> list[UsageRow]:
+def rows_of(query: UsageQuery, calendar: Calendar, rows: Iterable[Row[Any]]) -> list[UsageRow]:
     """Give names to what the statement answered."""
+    width = len(query.group_by) + len(SUMS)
     names = (*query.group_by, *SUMS)
-    return [_usage_row(dict(zip(names, row, strict=True))) for row in rows]
+    found: list[UsageRow] = []
+    for row in rows:
+        values = dict(zip(names, row[:width], strict=True))
+        for name in query.group_by:
+            if name in TIMES:
+                values[name] = calendar.label(name, values[name])
+            elif values[name] == "":
+                # No session, no class: empty in the tables, None outside.
+                values[name] = None
+        if query.with_times:
+            counts = tuple(row[width:])
+            values["first_byte_times"] = counts[: len(counts) // 2]
+            values["total_times"] = counts[len(counts) // 2 :]
+        found.append(UsageRow(**values))
+    return found
 
 
-def _usage_row(values: dict[str, Any]) -> UsageRow:
-    for name, value in values.items():
-        if name == "day":
-            values[name] = (_EPOCH + timedelta(days=value)).isoformat()
-        elif value == "":
-            # No session, no class: empty in the tables, None outside.
-            values[name] = None
-    return UsageRow(**values)
+_FIRST_BYTE_NAMES = tuple(f"first_byte_{name}" for name in TIME_COLUMNS)
+_TOTAL_NAMES = tuple(f"total_{name}" for name in TIME_COLUMNS)
 
 
-def _parts(query: UsageQuery) -> list[Select[Any]]:
-    """Split the range into whole days and what is left at its two ends."""
+def _summed(query: UsageQuery) -> tuple[str, ...]:
+    return (*SUMS, *_FIRST_BYTE_NAMES, *_TOTAL_NAMES) if query.with_times else SUMS
+
+
+class _Rollup(NamedTuple):
+    """A table of sums, and how many seconds each of its rows is of."""
+
+    table: Table
+    unit: ColumnElement[Any]
+    seconds: int
+
+
+_QUARTERS = _Rollup(usage_quarters, usage_quarters.c.quarter, _QUARTER_SECONDS)
+_SESSIONS = _Rollup(usage_sessions, usage_sessions.c.day, _DAY_SECONDS)
+
+
+def _rollup(query: UsageQuery, calendar: Calendar) -> _Rollup | None:
+    """Choose the sums that answer the query; None where only single records do."""
+    dimensions = {*query.group_by, *_filters(query)}
+    if _ONLY_BY_SESSION.isdisjoint(dimensions):
+        return _QUARTERS if calendar.is_made_of(_QUARTER_SECONDS) else None
+    if query.with_times or not _NEVER_BY_SESSION.isdisjoint(dimensions):
+        return None
+    return _SESSIONS if calendar.is_made_of(_DAY_SECONDS) else None
+
+
+def _parts(query: UsageQuery, calendar: Calendar, complete_since_ms: int) -> list[Select[Any]]:
+    """Split the range into what is summed up and what is left at its two ends."""
     since = _DAWN if query.since_ms is None else query.since_ms
     until = _DUSK if query.until_ms is None else query.until_ms
-    first_day, end_day = -(-since // DAY_MS), until // DAY_MS
-    if first_day > end_day:
-        return [_records(query, since, until)]
-    parts = [_days(query, first_day, end_day)]
-    if since < first_day * DAY_MS:
-        parts.append(_records(query, since, first_day * DAY_MS))
-    if end_day * DAY_MS < until:
-        parts.append(_records(query, end_day * DAY_MS, until))
+    rollup = _rollup(query, calendar)
+    if rollup is None:
+        return [_records(query, calendar, since, until)]
+    unit_ms = rollup.seconds * 1000
+    complete = max(since, complete_since_ms) if rollup is _QUARTERS else since
+    first, end = -(-complete // unit_ms), until // unit_ms
+    if first > end:
+        return [_records(query, calendar, since, until)]
+    parts = [_sums(query, calendar, rollup, first, end)]
+    if since < first * unit_ms:
+        parts.append(_records(query, calendar, since, first * unit_ms))
+    if end * unit_ms < until:
+        parts.append(_records(query, calendar, end * unit_ms, until))
     return parts
 
 
-def _days(query: UsageQuery, first: int, end: int) -> Select[Any]:
-    filters = _filters(query)
-    by_session = not _ONLY_BY_SESSION.isdisjoint((*query.group_by, *filters))
-    table = usage_sessions if by_session else usage_daily
+def _sums(
+    query: UsageQuery, calendar: Calendar, rollup: _Rollup, first: int, end: int
+) -> Select[Any]:
+    table = rollup.table
     conditions: list[ColumnElement[bool]] = [
-        _column(table, name).in_(values) for name, values in filters.items()
+        _column(table, name).in_(values) for name, values in _filters(query).items()
     ]
-    conditions += [table.c.day >= first, table.c.day < end]
-    groups = [_column(table, name) for name in query.group_by]
-    return _part(query, groups, [table.c[name] for name in SUMS], conditions)
+    conditions += [rollup.unit >= first, rollup.unit < end]
+    seconds = cast(rollup.unit, BigInteger) * literal(rollup.seconds, BigInteger)
+    groups = [
+        calendar.number(name, seconds) if name in TIMES else _column(table, name)
+        for name in query.group_by
+    ]
+    sums: list[ColumnElement[Any]] = [table.c[name] for name in SUMS]
+    if query.with_times:
+        # Both counts of a column: see `histogram`.
+        sums += [table.c[name] % literal(1 << SHIFT, BigInteger) for name in TIME_COLUMNS]
+        sums += [table.c[name] // literal(1 << SHIFT, BigInteger) for name in TIME_COLUMNS]
+    return _part(query, groups, sums, conditions)
 
 
-def _records(query: UsageQuery, since_ms: int, until_ms: int) -> Select[Any]:
+def _records(query: UsageQuery, calendar: Calendar, since_ms: int, until_ms: int) -> Select[Any]:
     conditions = [usage.c.at_ms >= since_ms, usage.c.at_ms < until_ms]
     conditions += [_column(usage, name).in_(values) for name, values in _filters(query).items()]
-    day = cast(usage.c.at_ms // DAY_MS, Integer)
+    seconds = usage.c.at_ms // literal(1000, BigInteger)
     groups = [
-        day if name == "day" else func.coalesce(_column(usage, name), "") for name in query.group_by
+        calendar.number(name, seconds) if name in TIMES else func.coalesce(_column(usage, name), "")
+        for name in query.group_by
     ]
+    sums = sums_of_records()
+    if query.with_times:
+        sums += [*_counts_of_records(usage.c.first_byte_ms), *_counts_of_records(usage.c.total_ms)]
+    return _part(query, groups, sums, conditions)
+
+
+def sums_of_records() -> list[ColumnElement[Any]]:
+    """Return what each record adds to `SUMS`."""
     counted: dict[str, ColumnElement[Any]] = {
         "requests": literal(1),
         "failed": case((usage.c.status >= FIRST_FAILURE, 1), else_=0),
@@ -151,8 +252,21 @@ def _records(query: UsageQuery, since_ms: int, until_ms: int) -> Select[Any]:
             for name in ("cached", "estimated", "interrupted")
         },
     }
-    sums = [counted[name] if name in counted else usage.c[name] for name in SUMS]
-    return _part(query, groups, sums, conditions)
+    return [counted[name] if name in counted else usage.c[name] for name in SUMS]
+
+
+def _counts_of_records(ms: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """Return what each record adds to a histogram."""
+    is_timed = and_(usage.c.kind == TIMED, usage.c.status < FIRST_FAILURE)
+    counts: list[ColumnElement[Any]] = []
+    for low, high in pairwise((None, *BOUNDS_MS, None)):
+        within = [is_timed, ms.is_not(None)]
+        if low is not None:
+            within.append(ms >= low)
+        if high is not None:
+            within.append(ms < high)
+        counts.append(case((and_(*within), 1), else_=0))
+    return counts
 
 
 def _part(
@@ -165,7 +279,7 @@ def _part(
     named = [column.label(name) for name, column in zip(query.group_by, groups, strict=True)]
     added = [
         cast(func.sum(column), BigInteger).label(name)
-        for name, column in zip(SUMS, sums, strict=True)
+        for name, column in zip(_summed(query), sums, strict=True)
     ]
     return select(*named, *added).where(*conditions).group_by(*groups)
 
@@ -177,6 +291,8 @@ def _column(table: Table, name: Dimension) -> ColumnElement[Any]:
 def _filters(query: UsageQuery) -> dict[Dimension, tuple[str, ...]]:
     filters: dict[Dimension, tuple[str, ...]] = {
         "key": query.keys,
+        "person": query.people,
+        "group": query.groups,
         "model": query.models,
         "session": query.sessions,
         "request_class": query.request_classes,
