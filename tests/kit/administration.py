@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -17,6 +17,7 @@ from apertis.gateway.config import CacheSettings, RoutingSettings, UpstreamSetti
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.keys.secrets import hash_secret, hint_of, new_key_id
+from apertis.gateway.people.record import Group, Person
 from apertis.gateway.routing.router import Router
 from apertis.gateway.serving.asgi import CALLER, REQUEST_ID
 from apertis.gateway.store.database import Store
@@ -24,6 +25,8 @@ from apertis.gateway.store.database import Store
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_Kept = TypeVar("_Kept", Person, Group)
 
 NOW = 1_800_000_000.0
 ADMIN = "sk-admin"
@@ -132,6 +135,10 @@ class Administration:
             }
         )
         return self.loop.run(self.store.keys.insert(record))
+
+    def keep(self, record: _Kept) -> _Kept:
+        """Put a person or a group into the store, past the API."""
+        return self.loop.run(self.store.organization.insert(record))
 
     def used(self, key: str, **fields: Any) -> None:
         """Book a request."""

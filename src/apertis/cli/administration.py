@@ -202,7 +202,7 @@ class _Local:
         from apertis.gateway.admin.usage_report import Report, report
 
         async def work(store: Store) -> Report | Refusal:
-            return await report(fields, store.usage, await store.keys.list(), time.time())
+            return await report(fields, store, time.time())
 
         return self._value(self._store.do(work)).view()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated
 
 from msgspec import Meta
@@ -33,16 +33,16 @@ def read_span(text: str) -> int | None:
     return seconds if seconds < _LATEST else None
 
 
-def read_moment(text: str, *, whole_day: bool = False) -> int | None:
+def read_moment(text: str, *, whole_day: bool = False, zone: tzinfo = UTC) -> int | None:
     """Read an ISO 8601 date or time as Unix seconds; None if it is none.
 
-    Without a zone it is UTC. A date alone is the moment at which that day begins, or with
-    `whole_day` the one at which it ends.
+    Where it names no zone it is in `zone`. A date alone is the moment at which that day begins, or
+    with `whole_day` the one at which it ends.
     """
     try:
         moment = datetime.fromisoformat(text.strip())
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
+            moment = moment.replace(tzinfo=zone)
         if whole_day and len(text.strip()) == _DATE_LENGTH:
             moment += timedelta(days=1)
         seconds = moment.timestamp()

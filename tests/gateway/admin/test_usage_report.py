@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apertis.accounting.tokens import Tokens
+from apertis.gateway.people.record import Group, Person
 from apertis.gateway.units import iso, read_moment, read_span, usd
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def test_every_sum_is_exact_and_so_are_the_dollars(admin: Administration) -> Non
         "from": None,
         "to": None,
         "has_more": False,
+        "zone": "UTC",
+        "complete_since": None,
     }
 
 
@@ -101,6 +104,101 @@ def test_usage_is_narrowed_by_time_key_and_model(admin: Administration) -> None:
     assert total("model=b&key=one&from=7d") == 1
 
 
+def test_people_and_groups_have_their_names_and_a_group_has_those_in_it(
+    admin: Administration,
+) -> None:
+    all_of_us = admin.keep(Group(id="group_1", name="all", created_at=1))
+    team = admin.keep(Group(id="group_2", name="team", parent_id="group_1", created_at=1))
+    ann = admin.keep(Person(id="person_1", name="ann", group_id=team.id, created_at=1))
+    key = admin.key("sk-1", name="one").id
+    admin.used(key, person_id=ann.id, group_id=team.id, cost_units=2)
+    admin.used(key, group_id=all_of_us.id, cost_units=1)
+    assert [(row["person"], row["person_name"]) for row in rows(admin, "by=person")] == [
+        ("person_1", "ann"),
+        (None, None),
+    ]
+    assert [(row["group_name"], row["cost_units"]) for row in rows(admin, "by=group")] == [
+        ("team", 2),
+        ("all", 1),
+    ]
+    assert [row["cost_units"] for row in rows(admin, "by=group&group=all")] == [2, 1]
+    assert [row["cost_units"] for row in rows(admin, "by=group&group=group_2")] == [2]
+    assert [row["cost_units"] for row in rows(admin, "person=ann")] == [2]
+
+
+def test_owners_and_tags_are_those_of_today_and_totals_count_each_request_once(
+    admin: Administration,
+) -> None:
+    both = admin.key("sk-1", name="one", owner="ann", tags=("ci", "prod")).id
+    ci = admin.key("sk-2", name="two", owner="ann", tags=("ci",)).id
+    bare = admin.key("sk-3", name="three").id
+    for key, cost in ((both, 8), (ci, 4), (bare, 2), ("key_gone", 1)):
+        admin.used(key, cost_units=cost, model="m")
+    by_tag = admin.call("GET", f"{USAGE}?by=tag").json
+    assert [(row["tag"], row["cost_units"], row["requests"]) for row in by_tag["data"]] == [
+        ("ci", 12, 2),
+        ("prod", 8, 1),
+        (None, 3, 2),
+    ]
+    assert by_tag["totals"]["cost_units"] == 15
+    assert [(row["owner"], row["cost_units"]) for row in rows(admin, "by=owner")] == [
+        ("ann", 12),
+        (None, 3),
+    ]
+    both_names = [(row["owner"], row["tag"], row["day"]) for row in rows(admin, "by=owner,tag,day")]
+    day = "2027-01-15"
+    assert both_names == [(None, None, day), ("ann", "ci", day), ("ann", "prod", day)]
+    assert [row["key"] for row in rows(admin, "by=key,tag&tag=prod")] == [both, both]
+    assert [row["cost_units"] for row in rows(admin, "by=model&owner=ann")] == [12]
+    cut = admin.call("GET", f"{USAGE}?by=tag&limit=1").json
+    assert (len(cut["data"]), cut["has_more"]) == (1, True)
+
+
+def test_days_are_those_of_the_zone(admin: Administration) -> None:
+    key = admin.key("sk-1", name="one").id
+    # 2027-03-28 in Berlin has 23 hours, from 23:00 to 22:00 in UTC.
+    first, last = read_moment("2027-03-27T23:00Z"), read_moment("2027-03-28T21:59:59Z")
+    assert first is not None
+    assert last is not None
+    admin.now = last + 40 * 86_400
+    for second in (first - 1, first, last, last + 1):
+        admin.used(key, at_ms=second * 1000, cost_units=1)
+    day = "from=2027-03-28&to=2027-03-28"
+    zone = "zone=Europe/Berlin"
+    assert [row["requests"] for row in rows(admin, f"{day}&{zone}")] == [2]
+    found = [(row["day"], row["requests"]) for row in rows(admin, f"by=day&{zone}")]
+    assert found[:4] == [
+        ("2027-03-27", 1),
+        ("2027-03-28", 2),
+        ("2027-03-29", 1),
+        ("2027-03-30", 0),
+    ]
+    hours = [row["hour"] for row in rows(admin, f"by=hour&{day}&{zone}")]
+    assert len(hours) == 23
+    assert hours[1:3] == ["2027-03-28T01:00+01:00", "2027-03-28T03:00+02:00"]
+    weeks = [(row["week"], row["requests"]) for row in rows(admin, f"by=week&{zone}")]
+    assert weeks[:3] == [("2027-03-22", 3), ("2027-03-29", 1), ("2027-04-05", 0)]
+    months = [(row["month"], row["requests"]) for row in rows(admin, f"by=month&{zone}")]
+    assert months == [("2027-03", 4), ("2027-04", 0), ("2027-05", 0)]
+    report = admin.call("GET", f"{USAGE}?{day}&{zone}").json
+    assert (report["from"], report["to"]) == ("2027-03-27T23:00:00Z", "2027-03-28T22:00:00Z")
+    assert report["zone"] == "Europe/Berlin"
+
+
+def test_percentiles_are_there_when_they_are_asked_for(admin: Administration) -> None:
+    key = admin.key("sk-1", name="one").id
+    for number in range(100):
+        admin.used(key, first_byte_ms=500 if number < 94 else 9000, total_ms=20_000)
+    admin.used(key, status=529, total_ms=1)
+    (row,) = rows(admin, "percentiles=true")
+    assert row["first_byte_p50_ms"] == pytest.approx(500, rel=0.19)
+    assert row["first_byte_p95_ms"] == pytest.approx(9000, rel=0.19)
+    assert row["total_p50_ms"] == row["total_p95_ms"] == pytest.approx(20_000, rel=0.19)
+    assert "total_p50_ms" not in rows(admin, "")[0]
+    empty = rows(admin, "by=day&percentiles=true&from=2027-01-14&to=2027-01-14")[0]
+    assert empty["total_p95_ms"] is None
+
+
 def test_totals_include_the_rows_beyond_the_limit(admin: Administration) -> None:
     for name in ("a", "b", "c"):
         admin.used(admin.key(f"sk-{name}", name=name).id)
@@ -118,7 +216,14 @@ def test_totals_include_the_rows_beyond_the_limit(admin: Administration) -> None
         ("to=2027-13-01", 400, "invalid_parameter", "to"),
         ("from=99999w", 400, "invalid_parameter", "from"),
         ("limit=0", 400, "invalid_parameter", "limit"),
-        ("group=key", 400, "invalid_parameter", "group"),
+        ("groups=key", 400, "invalid_parameter", "groups"),
+        ("zone=Europe/Atlantis", 400, "invalid_parameter", "zone"),
+        ("zone=../../etc/passwd", 400, "invalid_parameter", "zone"),
+        ("zone=", 400, "invalid_parameter", "zone"),
+        ("person=nobody", 404, "not_found", None),
+        ("group=nothing", 404, "not_found", None),
+        ("owner=nobody", 404, "not_found", None),
+        ("tag=nothing", 404, "not_found", None),
         ("key=nobody", 404, "not_found", None),
         ("key=twin", 409, "conflict", None),
     ],

@@ -127,8 +127,7 @@ class AdminApi:
     async def report_usage(self, request: Request) -> msgspec.Struct:
         """Add usage up."""
         asked = _accepted(read_query_as(request.url.query, UsageFields))
-        keys = await self._everyone()
-        return _accepted(await report(asked, self._store.usage, keys, self._now())).view()
+        return _accepted(await report(asked, self._store, self._now())).view()
 
     async def list_upstreams(self, _: Request) -> msgspec.Struct:
         """Show the state of each upstream's breaker."""

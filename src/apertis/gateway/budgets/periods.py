@@ -13,9 +13,11 @@ from zoneinfo import ZoneInfo
 
 Period = Literal["day", "week", "month", "total"]
 PERIODS: Final[tuple[Period, ...]] = ("day", "week", "month", "total")
+CalendarPeriod = Literal["hour", "day", "week", "month"]
 
 _ONE_DAY = timedelta(days=1)
 _DAY_SECONDS = 86_400
+_HOUR_SECONDS = 3600
 
 
 class Span(NamedTuple):
@@ -107,6 +109,42 @@ def _change(zone: ZoneInfo, before: int, after: int) -> int:
 def time_zone(name: str) -> ZoneInfo:
     """Return a time zone by its name; `ZoneInfoNotFoundError` or `ValueError` when it is none."""
     return ZoneInfo(name)
+
+
+def hour_of(zone: ZoneInfo, second: int) -> int:
+    """Return the first second of the hour that a moment is in; two of one name are two."""
+    local = datetime.fromtimestamp(second, zone)
+    first = second - local.minute * 60 - local.second
+    if datetime.fromtimestamp(first, zone).utcoffset() == local.utcoffset():
+        return first
+    # Where clocks are put back by half an hour, an hour begins in its middle.
+    return _change(zone, first, second)
+
+
+def start_of(period: CalendarPeriod, zone: ZoneInfo, second: int) -> int:
+    """Return the first second of the hour, day, week or month that a moment is in."""
+    return hour_of(zone, second) if period == "hour" else span_of(period, zone.key, second).start
+
+
+def following(period: CalendarPeriod, zone: ZoneInfo, start: int) -> int:
+    """Return the first second of the next hour, day, week or month."""
+    if period == "hour":
+        return hour_of(zone, start + _HOUR_SECONDS)
+    end = span_of(period, zone.key, start).end
+    return start if end is None else end
+
+
+def name_of(period: CalendarPeriod, zone: ZoneInfo, start: int) -> str:
+    """Write an hour, day, week or month as ISO 8601 does; a week by its Monday."""
+    moment = datetime.fromtimestamp(start, zone)
+    if period == "hour":
+        return moment.isoformat(timespec="minutes").replace("+00:00", "Z")
+    # The first second of a month is in it, but that of a week may be on a Tuesday: where a whole
+    # Monday is skipped.
+    day = moment.date()
+    if period == "week":
+        day -= timedelta(days=day.weekday())
+    return day.isoformat()[:7] if period == "month" else day.isoformat()
 
 
 def iso_utc(seconds: int) -> str:

@@ -224,7 +224,7 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     spent: dict[_Row, list[int]] = {}
     for group, members in _by_group(rows).items():
         # A dimension that is not there is kept as an empty text.
-        named = tuple(["" if value in _NULLS else value for value in group])
+        named: _Row = tuple(["" if value in _NULLS else value for value in group])
         sums = _sums(members)
         quarter = named[:_QUARTERS_WIDTH]
         _add(quarters, quarter, sums)

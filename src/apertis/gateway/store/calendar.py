@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from apertis.gateway.budgets.periods import Offset
-    from apertis.gateway.store.records import TimeDimension
+    from apertis.gateway.budgets.periods import CalendarPeriod, Offset
 
 _HOUR, _DAY, _WEEK = 3600, 86_400, 7
 # Added before a division, which would round up what is below zero: 1970 begins in 1969 west of UTC.
@@ -49,15 +48,17 @@ class Calendar:
         offset_is = all(offset.seconds % seconds == 0 for offset in self.offsets)
         return offset_is and all(offset.since % seconds == 0 for offset in self.offsets[1:])
 
-    def number(self, dimension: TimeDimension, seconds: ColumnElement[Any]) -> ColumnElement[Any]:
+    def number(self, dimension: CalendarPeriod, seconds: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the number of the hour, day, week or month that a moment is in."""
         if dimension == "month":
             return _stepped(seconds, [(since, _integer(number)) for since, number in self.months])
         number = _NUMBERS[dimension]
-        steps = [(offset.since, number(seconds, offset.seconds)) for offset in self.offsets]
+        first, *later = self.offsets
+        steps = [(first.since, number(seconds, first.seconds, None))]
+        steps += [(since, number(seconds, offset, since)) for since, offset in later]
         return _stepped(seconds, steps)
 
-    def label(self, dimension: TimeDimension, number: int) -> str:
+    def label(self, dimension: CalendarPeriod, number: int) -> str:
         """Write an hour, day, week or month by its number, as ISO 8601 does."""
         if dimension == "hour":
             shown = datetime.fromtimestamp(number, self.zone).isoformat(timespec="minutes")
@@ -78,23 +79,27 @@ def _months(zone: ZoneInfo, first: int, end: int) -> list[tuple[int, int]]:
         found.append((since, day.year * _MONTHS + day.month - 1))
 
 
-def _hour(seconds: ColumnElement[Any], offset: int) -> ColumnElement[Any]:
+def _hour(seconds: ColumnElement[Any], offset: int, since: int | None) -> ColumnElement[Any]:
     # Two hours of the same name are two: its number is its first second.
     ahead = offset + _AHEAD
-    return (seconds + _integer(ahead)) // _integer(_HOUR) * _integer(_HOUR) - _integer(ahead)
+    first = (seconds + _integer(ahead)) // _integer(_HOUR) * _integer(_HOUR) - _integer(ahead)
+    if since is None or (since + ahead) % _HOUR == 0:
+        return first
+    # Where clocks are put back by half an hour, an hour begins in its middle.
+    return case((first < _integer(since), _integer(since)), else_=first)
 
 
-def _day(seconds: ColumnElement[Any], offset: int) -> ColumnElement[Any]:
+def _day(seconds: ColumnElement[Any], offset: int, _: int | None) -> ColumnElement[Any]:
     return (seconds + _integer(offset + _AHEAD)) // _integer(_DAY) - _integer(_AHEAD_DAYS)
 
 
-def _week(seconds: ColumnElement[Any], offset: int) -> ColumnElement[Any]:
+def _week(seconds: ColumnElement[Any], offset: int, since: int | None) -> ColumnElement[Any]:
     monday = _THURSDAY + _AHEAD_DAYS
-    days = _day(seconds, offset) + _integer(monday)
+    days = _day(seconds, offset, since) + _integer(monday)
     return days // _integer(_WEEK) * _integer(_WEEK) - _integer(monday)
 
 
-_NUMBERS: dict[str, Callable[[ColumnElement[Any], int], ColumnElement[Any]]] = {
+_NUMBERS: dict[str, Callable[[ColumnElement[Any], int, int | None], ColumnElement[Any]]] = {
     "hour": _hour,
     "day": _day,
     "week": _week,

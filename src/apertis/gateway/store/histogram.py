@@ -11,6 +11,7 @@ responses.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
@@ -47,4 +48,4 @@ def _middle(bucket: int) -> int:
         return BOUNDS_MS[0]
     if bucket == len(BOUNDS_MS):
         return BOUNDS_MS[-1]
-    return round((BOUNDS_MS[bucket - 1] * BOUNDS_MS[bucket]) ** 0.5)
+    return math.isqrt(BOUNDS_MS[bucket - 1] * BOUNDS_MS[bucket])

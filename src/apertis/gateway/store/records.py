@@ -11,6 +11,7 @@ from apertis.accounting.record import UsageRecord  # noqa: TC001 - msgspec reads
 from apertis.accounting.tokens import COLUMNS
 from apertis.errors import ApertisError
 from apertis.gateway.budgets.accounts import AccountChange  # noqa: TC001 - msgspec reads it.
+from apertis.gateway.budgets.periods import CalendarPeriod
 
 Dimension = Literal[
     "key",
@@ -28,8 +29,7 @@ Dimension = Literal[
     "kind",
 ]
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
-TimeDimension = Literal["hour", "day", "week", "month"]
-TIMES: tuple[TimeDimension, ...] = get_args(TimeDimension)
+TIMES: tuple[CalendarPeriod, ...] = get_args(CalendarPeriod)
 
 
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +93,8 @@ class UsageRow(_TokenSums, frozen=True, kw_only=True):
     agent: str | None = None
     upstream: str | None = None
     kind: str | None = None
+    owner: str | None = None
+    tag: str | None = None
     requests: int = 0
     failed: int = 0
     cached: int = 0

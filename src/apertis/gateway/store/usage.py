@@ -99,7 +99,8 @@ class StoredUsage:
         if set(TIMES).isdisjoint(query.group_by):
             return UTC_ALWAYS
         ends = select(
-            *(select(end(usage.c.at_ms)).scalar_subquery() for end in (func.min, func.max))
+            select(func.min(usage.c.at_ms)).scalar_subquery(),
+            select(func.max(usage.c.at_ms)).scalar_subquery(),
         )
         first, last = await self._database.read(lambda at: at.execute(ends).one())
         if first is None:
