@@ -161,7 +161,7 @@ class Audit:
         with contextlib.closing(sqlite3.connect(data / "apertis.sqlite3")) as database:
             database.row_factory = sqlite3.Row
             rows = {row["request_id"]: row for row in database.execute("select * from usage")}
-            (daily,) = database.execute("select sum(cost_units) from usage_daily").fetchone()
+            (daily,) = database.execute("select sum(cost_units) from usage_quarters").fetchone()
             (used,) = database.execute("select sum(used_units) from key_usage").fetchone()
         self.equal("answers in the ledger", len(answered.keys() & rows.keys()), len(answered))
         for request_id in answered.keys() & rows.keys():

@@ -87,7 +87,7 @@ def hold_against(
 def sums(gateway: Killable) -> tuple[int, int]:
     """What the daily sums say: requests, and cost."""
     with contextlib.closing(sqlite3.connect(gateway.data / "apertis.sqlite3")) as database:
-        found = database.execute("select sum(requests), sum(cost_units) from usage_daily")
+        found = database.execute("select sum(requests), sum(cost_units) from usage_quarters")
         requests, cost = found.fetchone()
         return requests, cost
 

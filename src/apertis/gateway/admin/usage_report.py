@@ -50,7 +50,7 @@ GROUPS: Final[Mapping[str, Dimension]] = {
     "upstream": "upstream",
     "kind": "kind",
 }
-"""What callers can group by, in their words, and what the store groups by for it."""
+"""The words that callers group by, and what the store groups by for each."""
 _PERIODS: Final[Mapping[str, CalendarPeriod]] = {period: period for period in TIMES}
 # Of a key as it is today: the store knows keys alone.
 _OF_KEYS: Final = ("owner", "tag")
