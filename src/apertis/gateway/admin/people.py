@@ -68,6 +68,9 @@ class PersonFields(_RateFields, kw_only=True, frozen=True, forbid_unknown_fields
     group: _GroupName | UnsetType | None = UNSET
     role: Role | UnsetType = UNSET
 
+    # Names and addresses of people are in no representation.
+    __repr__ = object.__repr__
+
 
 class GroupListFields(PageFields, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Filters for listing groups; removed ones only if `status` asks for them."""

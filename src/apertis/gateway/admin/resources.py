@@ -123,6 +123,11 @@ class Resources:
             ("GET", AUDIT, self.read_audit),
         )
 
+    async def answer(self, method: str, path: str, call: Call) -> Answer:
+        """Answer a call of one of the routes, as a command makes it."""
+        (work,) = (work for at, of, work in self.routes() if (at, of) == (method, path))
+        return await work(call)
+
     async def list_groups(self, call: Call) -> Answer:
         """List groups in pages."""
         asked = read_query_as(call.query, GroupListFields)
