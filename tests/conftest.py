@@ -30,7 +30,6 @@ pytest_plugins = [
         "money",
         "processes",
         "recorded",
-        "resources",
         "responses",
         "stores",
     )

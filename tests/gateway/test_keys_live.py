@@ -182,8 +182,7 @@ def test_a_stream_that_began_before_its_key_was_disabled_goes_on_to_its_end(
     assert b"event: message_stop" in stream
     key = gateway.gateway.directory.get(key_id)
     assert key is not None
-    assert key.account.reserved == 0
-    assert key.account.used > 0
+    assert key.used_units > 0
 
 
 def test_a_new_key_and_a_new_secret_are_let_in_at_once(

@@ -32,6 +32,7 @@ from apertis.testing import (
     sse_event,
     sse_head,
 )
+from tests.kit.chains import KeyMoney, money_of
 from tests.kit.processes import start_serving
 from tests.kit.waiting import until
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from apertis.gateway.keys.account import Account
     from apertis.testing import RecordedRequest, Step
     from tests.kit.gateways import RunningGateway
     from tests.kit.processes import Served
@@ -406,11 +406,11 @@ class Money:
 
         return asyncio.run(run())
 
-    def account(self, key_id: str) -> Account:
+    def account(self, key_id: str) -> KeyMoney:
         """The money of a key as the running gateway has it."""
         key = self.gateway.gateway.directory.get(key_id)
         assert key is not None
-        return key.account
+        return money_of(key, self.gateway.gateway.budgets)
 
     def rows(self, key_id: str, count: int) -> list[dict[str, Any]]:
         """The records of a key, when there are so many."""

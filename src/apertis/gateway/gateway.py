@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from apertis.errors import ConfigurationError
 from apertis.gateway.admin.keys import ensure_administrator
 from apertis.gateway.batches.routes import BatchRoutes
 from apertis.gateway.batches.upstream import Wiring
+from apertis.gateway.budgets.budgets import Budgets, Seat
 from apertis.gateway.cache import ResponseCache
 from apertis.gateway.catalogue.catalogue import ModelRoutes
 from apertis.gateway.errors import LockLostError, StoreUnavailableError
@@ -21,6 +23,7 @@ from apertis.gateway.keys.directory import Directory
 from apertis.gateway.limits.limiter import Limiter
 from apertis.gateway.observe.log import EventHandler, Log
 from apertis.gateway.observe.metrics import Metrics
+from apertis.gateway.people.organization import Organization
 from apertis.gateway.replicas.presence import Presence, State, encode_state, replica_name
 from apertis.gateway.replicas.signals import NoSignals
 from apertis.gateway.request.charge import Ledger, Prices
@@ -30,7 +33,7 @@ from apertis.gateway.request.threads import Threads
 from apertis.gateway.routing.breaker import BreakerState
 from apertis.gateway.routing.router import Router
 from apertis.gateway.serving.answers import Pings
-from apertis.gateway.serving.application import Application, user_token
+from apertis.gateway.serving.application import Application, UserToken
 from apertis.gateway.serving.endpoints import Endpoint
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.held_directory import directory_trouble, identity
@@ -66,6 +69,7 @@ def build_pipeline(
     *,
     directory: Directory,
     limiter: Limiter,
+    budgets: Budgets,
     upstreams: Mapping[str, Upstream],
     cache: ResponseCache,
     threads: Threads,
@@ -81,6 +85,7 @@ def build_pipeline(
         settings,
         directory=directory,
         limiter=limiter,
+        budgets=budgets,
         router=router,
         forwarder=Forwarder(
             upstreams,
@@ -90,7 +95,7 @@ def build_pipeline(
             time.time,
             time.monotonic,
         ),
-        ledger=Ledger(prices, journal, time.monotonic, time.time),
+        ledger=Ledger(prices, journal, time.monotonic, time.time, budgets.lease_name),
         cache=cache,
         threads=threads,
         trusted=trusted_networks(settings.server.trusted_proxies),
@@ -229,17 +234,25 @@ class Gateway:
         if not await self._mover.flush(_FLUSH_SECONDS):
             raise ConfigurationError("the usage of an earlier start could not be booked in time")
         self.directory = Directory(await self.store.keys.list())
-        for key_id, units in (await self.store.batches.held_by_key()).items():
-            key = self.directory.get(key_id)
-            if key is not None:
-                key.account.hold(units)
-        self._key_watch = KeyWatch(self.store.keys, self.directory, self.log)
+        self.budgets = Budgets(
+            Organization(await self.store.organization.all()),
+            self.store.accounts,
+            wall_clock=time.time,
+            steady_clock=steady_clock,
+            seat=self._seat(),
+            on_change=self._accounts_changed,
+        )
+        await self.budgets.start(self.directory.all())
+        self._key_watch = KeyWatch(
+            self.store.keys, self.store.organization, self.directory, self.budgets, self.log
+        )
         self._wire(settings)
         # Last, since it is shown once: a start that fails must not use it up.
         self.secret = await ensure_administrator(
             self.store.keys, self.directory, new_secret_wanted=self._new_key, now=time.time()
         )
         self._spawn(self._mover.run())
+        self._spawn(self.budgets.run())
         self._spawn(self._key_watch.run())
         self.signals.on_signal = self._heard
         self._spawn(self.signals.run())
@@ -270,6 +283,7 @@ class Gateway:
         self._batches = BatchRoutes(
             self.store.batches,
             self.directory,
+            self.budgets,
             batch_wiring(settings, pipeline, self._upstreams),
             wall_clock=time.time,
             clock=time.monotonic,
@@ -285,7 +299,7 @@ class Gateway:
             readiness=self._readiness,
             newer_keys=self._key_watch.catch_up,
             handlers={
-                Endpoint.USER_TOKEN: user_token,
+                Endpoint.USER_TOKEN: UserToken(self.budgets),
                 Endpoint.BATCHES: self._batches,
                 Endpoint.MODELS: self._models,
             },
@@ -299,6 +313,7 @@ class Gateway:
             self._router,
             directory=self.directory,
             limiter=self._limiter,
+            budgets=self.budgets,
             upstreams=self._upstreams,
             cache=self._cache,
             threads=self._threads,
@@ -328,9 +343,23 @@ class Gateway:
     def _state(self) -> State:
         return State(version=__version__)
 
-    def _heard(self, kind: Signal, _: str) -> None:
+    def _seat(self) -> Seat | None:
+        presence = self.presence
+        if presence is None:
+            return None
+        own = presence.own
+        return Seat(
+            own.name,
+            own.epoch,
+            recall=lambda account: self.signals.send("recall", account),
+            replicas=lambda: presence.count,
+        )
+
+    def _heard(self, kind: Signal, text: str) -> None:
         if kind == "keys":
             self._key_watch.look_soon()
+        elif kind == "recall":
+            self.budgets.recalled(text)
 
     def _signals_changed(self, error: Exception | None) -> None:
         if error is None:
@@ -392,6 +421,12 @@ class Gateway:
         else:
             self.log.event("error", "usage cannot be moved to the store yet", reason=str(error))
 
+    def _accounts_changed(self, error: Exception | None) -> None:
+        if error is None:
+            self.log.event("info", "budgets are in step with the store again")
+        else:
+            self.log.event("error", "budgets cannot be renewed yet", reason=str(error))
+
     def _not_kept(self, error: Exception) -> None:
         self.log.event("error", "threads cannot be kept or looked up", reason=str(error))
 
@@ -448,6 +483,13 @@ class Gateway:
         self._models.reconfigure(settings, upstreams, self._router)
         self.log.event("info", "the configuration was read again", needs_restart=needs_restart)
 
+    async def _give_leases_back(self) -> None:
+        """Give back what this gateway might have spent; what it cannot say now it says later."""
+        try:
+            await self.budgets.stop()
+        except StoreUnavailableError as error:
+            self.log.event("warning", "leases could not be given back", reason=str(error))
+
     def _close_behind(self, upstream: Upstream) -> None:
         """Close an upstream's connections; those in use are closed behind their answers."""
         task = self._loop.create_task(upstream.close())
@@ -476,6 +518,8 @@ class Gateway:
                 "usage could not be booked: what the journal has is booked at the next start",
             )
         await self._threads.flush()
+        if booked:
+            await self._give_leases_back()
         if self.presence is not None:
             await self._leave(self.presence)
         records, units = self._journal.close()
@@ -498,6 +542,13 @@ class Gateway:
         except (StoreUnavailableError, TimeoutError) as error:
             reason = str(error) or "it took too long"
             self.log.event("warning", "the others were not told of the stop", reason=reason)
+
+
+def steady_clock() -> float:
+    """Return seconds that go on while the machine sleeps, where the system counts such."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 def _told_when_broken(task: asyncio.Task[None]) -> None:

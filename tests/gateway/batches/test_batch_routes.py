@@ -27,11 +27,13 @@ from apertis.gateway.store.database import Store
 from apertis.gateway.upstreams.contract import Request, UpstreamFailure, UpstreamTimeouts
 from apertis.gateway.upstreams.outcome import Fault
 from apertis.gateway.upstreams.sandbox import SandboxAnswer, SandboxUpstream
+from tests.kit.chains import KeyMoney, budgets_of, money_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from apertis.gateway.budgets.budgets import Budgets
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.upstreams.contract import UpstreamRequest
 
@@ -66,8 +68,13 @@ class Place:
     routes: BatchRoutes
     store: Store
     key: Key
+    budgets: Budgets
     upstream: Flaky
     now: float = 1_790_000_000.0
+
+    @property
+    def money(self) -> KeyMoney:
+        return money_of(self.key, self.budgets)
 
     async def call(
         self, method: str, name: str = "", suffix: str = "", body: bytes = b""
@@ -98,6 +105,7 @@ async def a_place(folder: Path) -> Any:
     )
     directory = Directory(await store.keys.list())
     (key,) = directory.all()
+    budgets = await budgets_of(store, directory)
     settings = read_settings({}, data=folder / "data")
     upstream = Flaky()
     wiring = Wiring(
@@ -111,12 +119,13 @@ async def a_place(folder: Path) -> Any:
     routes = BatchRoutes(
         store.batches,
         directory,
+        budgets,
         wiring,
         wall_clock=lambda: place.now,
         clock=lambda: 0.0,
         pick=lambda: 0.0,
     )
-    place = Place(routes, store, key, upstream)
+    place = Place(routes, store, key, budgets, upstream)
     try:
         yield place
     finally:
@@ -134,22 +143,21 @@ def run(work: Callable[[Place], Any], folder: Path) -> None:
 
 def test_what_nobody_reads_within_a_day_is_booked_all_the_same(tmp_path: Path) -> None:
     async def work(place: Place) -> None:
-        account = place.key.account
         batch_id = await place.make("a", "b")
         # The sandbox ends a batch when it is looked at.
         await place.call("GET", batch_id)
-        held = account.set_aside
+        held = place.money.set_aside
         place.now += 20 * HOUR
         await place.routes.collect_left_behind()
-        assert (account.used, account.set_aside) == (0, held)
+        assert (place.money.used, place.money.set_aside) == (0, held)
         place.now += 10 * HOUR
         await place.routes.collect_left_behind()
-        assert 0 < account.used <= held
-        assert account.set_aside == 0
-        used, seen = account.used, len(place.upstream.requests)
+        assert 0 < place.money.used <= held
+        assert place.money.set_aside == 0
+        used, seen = place.money.used, len(place.upstream.requests)
         await place.routes.collect_left_behind()
         assert isinstance(await place.call("GET", batch_id, "/results"), LineAnswer)
-        assert (account.used, len(place.upstream.requests)) == (used, seen + 1)
+        assert (place.money.used, len(place.upstream.requests)) == (used, seen + 1)
 
     run(work, tmp_path)
 
@@ -161,11 +169,11 @@ def test_what_could_not_be_collected_is_asked_for_again(tmp_path: Path) -> None:
         place.now += 30 * HOUR
         place.upstream.breaks = True
         await place.routes.collect_left_behind()
-        assert place.key.account.used == 0
-        assert place.key.account.set_aside > 0
+        assert place.money.used == 0
+        assert place.money.set_aside > 0
         place.upstream.breaks = False
         await place.routes.collect_left_behind()
-        assert place.key.account.used > 0
+        assert place.money.used > 0
 
     run(work, tmp_path)
 
@@ -179,7 +187,7 @@ def test_a_batch_that_is_gone_holds_nothing_after_a_day(tmp_path: Path) -> None:
         assert not isinstance(answer, UpstreamFailure)
         place.now += 30 * HOUR
         await place.routes.collect_left_behind()
-        assert (place.key.account.used, place.key.account.set_aside) == (0, 0)
+        assert (place.money.used, place.money.set_aside) == (0, 0)
 
     run(work, tmp_path)
 
@@ -190,7 +198,7 @@ def test_an_upstream_that_breaks_off_is_told_and_changes_nothing(
 ) -> None:
     async def work(place: Place) -> None:
         batch_id = await place.make("a")
-        held = place.key.account.set_aside
+        held = place.money.set_aside
         place.upstream.breaks = True
         suffix = "/cancel" if method == "POST" else ""
         answer = await place.call(method, batch_id, suffix)
@@ -198,7 +206,7 @@ def test_an_upstream_that_breaks_off_is_told_and_changes_nothing(
         assert answer.status == 502
         listed = await place.call("GET")
         assert isinstance(listed, Refusal)
-        assert place.key.account.set_aside == held
+        assert place.money.set_aside == held
         assert await place.store.batches.get(batch_id) is not None
 
     run(work, tmp_path)
@@ -211,7 +219,7 @@ def test_a_store_that_is_gone_is_told_before_anything_is_sent(tmp_path: Path) ->
         await place.store.batches._database.write(lambda at: at.exec_driver_sql(rename))
         sent = len(place.upstream.requests)
         body = json.dumps({"requests": [{"custom_id": "b", "params": MESSAGE}]}).encode()
-        held = place.key.account.set_aside
+        held = place.money.set_aside
         for answer in (
             await place.call("POST", body=body),
             await place.call("GET"),
@@ -220,7 +228,7 @@ def test_a_store_that_is_gone_is_told_before_anything_is_sent(tmp_path: Path) ->
             assert isinstance(answer, Refusal)
             assert (answer.status, answer.code) == (503, "service_unavailable")
         assert len(place.upstream.requests) == sent
-        assert place.key.account.set_aside == held
+        assert place.money.set_aside == held
 
     run(work, tmp_path)
 
@@ -237,7 +245,7 @@ def test_a_batch_that_cannot_be_kept_is_cancelled_and_holds_nothing(tmp_path: Pa
         assert (made.method, made.target) == ("POST", PATH)
         assert cancelled.method == "POST"
         assert cancelled.target.endswith("/cancel")
-        assert place.key.account.set_aside == 0
+        assert place.money.set_aside == 0
         listed = await place.call("GET")
         assert isinstance(listed, WholeAnswer)
         assert json.loads(listed.body)["data"] == []
@@ -251,7 +259,7 @@ def test_a_large_batch_is_read_beside_other_work(tmp_path: Path) -> None:
         batch_id = await place.make(*names)
         kept = await place.store.batches.get(batch_id)
         assert kept is not None
-        assert (kept.lines, kept.held_units) == (3000, place.key.account.set_aside)
+        assert (kept.lines, kept.held_units) == (3000, place.money.set_aside)
         await place.call("GET", batch_id)
         answer = await place.call("GET", batch_id, "/results")
         assert isinstance(answer, LineAnswer)
@@ -259,10 +267,10 @@ def test_a_large_batch_is_read_beside_other_work(tmp_path: Path) -> None:
         while block := await answer.lines.next():
             count += block.count(b"\n")
         assert count == 3000
-        assert place.key.account.set_aside == 0
+        assert place.money.set_aside == 0
         stored = await place.store.keys.get("key_a")
         assert stored is not None
-        assert stored.used_units == place.key.account.used > 0
+        assert stored.used_units == place.money.used > 0
 
     run(work, tmp_path)
 

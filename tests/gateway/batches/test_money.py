@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from apertis.accounting.prices import Price, PriceTable, cost_units
 from apertis.accounting.tokens import Tokens
 from apertis.gateway.batches.money import BatchBooks, hold_units
 from apertis.gateway.batches.results_stream import LineResult
+from apertis.gateway.budgets.accounts import Hold
 from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
@@ -25,12 +27,15 @@ from apertis.gateway.store.records import (
     BatchResult,
     Settlement,
 )
+from tests.kit.chains import budgets_of, money_of, no_budgets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from apertis.accounting.record import UsageRecord
+    from apertis.gateway.budgets.budgets import Budgets
+    from apertis.gateway.keys.directory import Key
 
 MODEL = "claude-sonnet-4-5"
 PRICES = Prices(PriceTable(), unpriced_is_free=False)
@@ -51,35 +56,51 @@ def answered(name: str) -> LineResult:
 class FlakyStore:
     """The real store, which fails or is changed at the moment that a test names."""
 
-    def __init__(self, store: Any, directory: Directory) -> None:
+    def __init__(self, store: Any) -> None:
         self._store = store
-        self._directory = directory
         self.fails = False
-        self.seen_before_commit = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     async def settle(self, batch_id: str, results: Iterable[BatchResult]) -> Settlement:
-        key = self._directory.get("key_a")
-        assert key is not None
-        self.seen_before_commit = key.account.used
         if self.fails:
             raise StoreUnavailableError("it is gone")
         settlement: Settlement = await self._store.settle(batch_id, results)
         return settlement
 
 
-async def opened(stack: contextlib.AsyncExitStack, path: Path) -> tuple[Store, Directory]:
+@dataclass
+class Place:
+    store: Store
+    directory: Directory
+    budgets: Budgets
+
+    @property
+    def key(self) -> Key:
+        (key,) = self.directory.all()
+        return key
+
+    @property
+    def money(self) -> tuple[int, int]:
+        """What the key has used, and what is set aside."""
+        money = money_of(self.key, self.budgets)
+        assert money.used == self.key.used_units
+        return money.used, money.set_aside
+
+    def books(self, store: Any = None) -> BatchBooks:
+        return BatchBooks(store or self.store.batches, self.directory, self.budgets, lambda: 1.0)
+
+
+async def opened(stack: contextlib.AsyncExitStack, path: Path) -> Place:
     store = await Store.open(path)
     stack.push_async_callback(store.close)
     await store.keys.insert(KEY)
-    await store.batches.insert(BATCH, LINES)
     directory = Directory(await store.keys.list())
-    key = directory.get("key_a")
-    assert key is not None
-    key.account.hold(300)
-    return store, directory
+    await budgets_of(store, directory)
+    await store.batches.insert(BATCH, LINES, [Hold(account_id="quota-key_a@0", units=300)])
+    # As after a restart: what is held is what the store says.
+    return Place(store, directory, await budgets_of(store, directory))
 
 
 def booked(tmp_path: Path, message: bytes, prices: Prices = PRICES) -> UsageRecord:
@@ -87,9 +108,10 @@ def booked(tmp_path: Path, message: bytes, prices: Prices = PRICES) -> UsageReco
 
     async def run() -> UsageRecord:
         async with contextlib.AsyncExitStack() as stack:
-            store, directory = await opened(stack, tmp_path)
-            books = BatchBooks(store.batches, directory, lambda: 1.0)
-            (record,) = (await books.settle(BATCH, [LineResult("a", message)], prices)).records
+            place = await opened(stack, tmp_path)
+            (record,) = (
+                await place.books().settle(BATCH, [LineResult("a", message)], prices)
+            ).records
             return record
 
     return asyncio.run(run())
@@ -154,18 +176,16 @@ def test_a_chain_of_models_is_booked_at_the_price_of_each_by_what_its_upstream_c
 def test_what_the_store_did_not_book_is_not_booked_at_all(tmp_path: Path) -> None:
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
-            store, directory = await opened(stack, tmp_path)
-            flaky: Any = FlakyStore(store.batches, directory)
-            books = BatchBooks(flaky, directory, lambda: 0.0)
-            account = directory.all().__iter__().__next__().account
+            place = await opened(stack, tmp_path)
+            flaky = FlakyStore(place.store.batches)
+            books = place.books(flaky)
             flaky.fails = True
             with pytest.raises(StoreUnavailableError):
                 await books.settle(BATCH, [answered("a")], PRICES)
-            assert flaky.seen_before_commit == COST
-            assert (account.used, account.set_aside) == (0, 300)
+            assert place.money == (0, 300)
             flaky.fails = False
             await books.settle(BATCH, [answered("a"), answered("a")], PRICES)
-            assert (account.used, account.set_aside) == (COST, 200)
+            assert place.money == (COST, 200)
 
     asyncio.run(run())
 
@@ -175,23 +195,22 @@ def test_a_key_that_is_read_anew_while_its_batch_is_booked_is_not_charged_twice(
 ) -> None:
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
-            store, directory = await opened(stack, tmp_path)
+            place = await opened(stack, tmp_path)
 
             class Reread(FlakyStore):
                 async def settle(self, batch_id: str, results: Iterable[BatchResult]) -> Settlement:
                     settlement = await super().settle(batch_id, results)
                     # What the watcher does when an administrator changes the key just now.
-                    await store.keys.update("key_a", name="new")
-                    directory.apply(await store.keys.list())
+                    await place.store.keys.update("key_a", name="new")
+                    place.directory.apply(await place.store.keys.list())
                     return settlement
 
-            reread: Any = Reread(store.batches, directory)
-            books = BatchBooks(reread, directory, lambda: 0.0)
-            await books.settle(BATCH, [answered("a"), answered("b")], PRICES)
-            (key,) = directory.all()
-            assert key.record.name == "new"
-            assert (key.account.used, key.account.set_aside) == (2 * COST, 100)
-            stored = await store.keys.get("key_a")
+            await place.books(Reread(place.store.batches)).settle(
+                BATCH, [answered("a"), answered("b")], PRICES
+            )
+            assert place.key.record.name == "new"
+            assert place.money == (2 * COST, 100)
+            stored = await place.store.keys.get("key_a")
             assert stored is not None
             assert stored.used_units == 2 * COST
 
@@ -201,9 +220,8 @@ def test_a_key_that_is_read_anew_while_its_batch_is_booked_is_not_charged_twice(
 def test_a_caller_who_leaves_does_not_stop_the_booking(tmp_path: Path) -> None:
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
-            store, directory = await opened(stack, tmp_path)
-            books = BatchBooks(store.batches, directory, lambda: 0.0)
-            (key,) = directory.all()
+            place = await opened(stack, tmp_path)
+            books = place.books()
             reading = asyncio.get_running_loop().create_task(
                 books.settle(BATCH, [answered("a")], PRICES)
             )
@@ -212,8 +230,8 @@ def test_a_caller_who_leaves_does_not_stop_the_booking(tmp_path: Path) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await reading
             await books.finish(10)
-            assert (key.account.used, key.account.set_aside) == (COST, 200)
-            kept = await store.batches.get("b")
+            assert place.money == (COST, 200)
+            kept = await place.store.batches.get("b")
             assert kept is not None
             assert (kept.settled_lines, kept.held_units) == (1, 200)
 
@@ -222,7 +240,7 @@ def test_a_caller_who_leaves_does_not_stop_the_booking(tmp_path: Path) -> None:
 
 def test_what_takes_too_long_is_given_up_at_the_end() -> None:
     async def run() -> None:
-        books = BatchBooks(Any, Directory(), lambda: 0.0)  # type: ignore[arg-type]
+        books = BatchBooks(Any, Directory(), no_budgets(), lambda: 0.0)  # type: ignore[arg-type]
         waiting = asyncio.get_running_loop().create_task(books.through(asyncio.Event().wait()))
         await asyncio.sleep(0)
         await books.finish(0.01)
@@ -235,21 +253,19 @@ def test_what_takes_too_long_is_given_up_at_the_end() -> None:
 def test_released_and_forgotten_batches_hold_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
-            store, directory = await opened(stack, tmp_path)
-            books = BatchBooks(store.batches, directory, lambda: 0.0)
-            (key,) = directory.all()
+            place = await opened(stack, tmp_path)
+            books = place.books()
             await books.settle(BATCH, [answered("a"), LineResult("b", None)], PRICES)
-            assert key.account.set_aside == 100
+            assert place.money == (COST, 100)
             await books.release(BATCH)
             await books.release(BATCH)
-            assert (key.account.used, key.account.set_aside) == (COST, 0)
+            assert place.money == (COST, 0)
             # Lines that come after all are booked, and only once.
             for _ in range(2):
                 await books.settle(BATCH, [answered("a"), answered("c")], PRICES)
-            assert (key.account.used, key.account.set_aside) == (2 * COST, 0)
+            assert place.money == (2 * COST, 0)
             await books.forget(BATCH)
-            assert await store.batches.get("b") is None
-            assert await store.batches.held_by_key() == {}
+            assert await place.store.batches.get("b") is None
 
     asyncio.run(run())
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apertis.gateway.budgets.lease import Chain
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.secrets import hash_secret
 
@@ -81,28 +82,40 @@ def test_a_model_may_be_allowed_by_another_of_its_names(make_record: MakeRecord)
     assert key.allows("claude-sonnet-4-6", ("sonnet", "team-default"))
 
 
-def test_a_change_leaves_what_is_spent_and_set_aside(make_record: MakeRecord) -> None:
+def test_a_change_leaves_what_is_used(make_record: MakeRecord) -> None:
     directory = Directory([make_record(quota_units=100, used_units=10)])
     key = directory.get("key_first")
     assert key is not None
-    assert key.account.reserve(50)
-    key.account.settle(20, 25)
+    key.used_units += 25
+    key.chain = Chain([])
     directory.apply([make_record(quota_units=200, used_units=10, version=1)])
-    account = key.account
-    assert (account.quota, account.used, account.reserved) == (200, 35, 30)
+    # The store has not heard of what was used here a moment ago; budgets are looked up anew.
+    assert (key.record.quota_units, key.used_units) == (200, 35)
+    assert key.chain is None
     directory.apply([make_record(quota_units=None, used_units=40, version=2)])
-    assert (account.quota, account.used, account.remaining) == (None, 40, None)
+    assert (key.record.quota_units, key.used_units) == (None, 40)
 
 
-def test_a_deleted_key_keeps_its_account_but_has_no_secret(make_record: MakeRecord) -> None:
+def test_a_store_that_knows_less_than_before_is_believed(make_record: MakeRecord) -> None:
+    directory = Directory([make_record("sk-first", version=3)])
+    directory.apply([make_record("sk-second", version=7)])
+    assert directory.version == 7
+    directory.restart([make_record("sk-first", status="disabled", version=2)])
+    first, second = directory.find("sk-first", NOW), directory.get("key_second")
+    assert first is not None
+    assert (first.record.status, directory.version) == ("disabled", 2)
+    assert second is not None
+    assert second.record.status == "deleted"
+    assert directory.find("sk-second", NOW) is None
+
+
+def test_a_deleted_key_is_still_there_but_has_no_secret(make_record: MakeRecord) -> None:
     directory = Directory([make_record(quota_units=100)])
     key = directory.get("key_first")
     assert key is not None
-    key.account.reserve(10)
     directory.apply([make_record(quota_units=100, status="deleted", version=1)])
     assert directory.find("sk-first", NOW) is None
     assert directory.get("key_first") is key
-    key.account.settle(10, 4)
     assert list(directory.all()) == [key]
 
 

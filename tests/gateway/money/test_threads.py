@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis.testing import Exchange, ScriptedServer, http_chunk, json_response, sse_event, sse_head
+from tests.kit.chains import money_of
 from tests.kit.money import call
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def set_quota(gateway: RunningGateway, key_id: str, units: int) -> None:
     """Leave the key so much from here on."""
     key = gateway.gateway.directory.get(key_id)
     assert key is not None
-    data = json.dumps({"quota_units": key.account.used + units}).encode()
+    data = json.dumps({"quota_units": money_of(key).used + units}).encode()
     assert gateway.client.call("PATCH", f"/admin/v1/keys/{key_id}", data).status == 200
 
 
@@ -176,7 +177,7 @@ def test_a_key_with_half_a_dollar_never_books_four_and_a_half(
     assert ask(client, body()).status == 200
     key = gateway.gateway.directory.get(key_id)
     assert key is not None
-    assert key.account.used < DOLLAR // 500
+    assert money_of(key).used < DOLLAR // 500
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streams"])
@@ -309,7 +310,7 @@ def test_many_that_go_on_at_once_spend_no_more_than_there_is(
     set_quota(gateway, key_id, 4 * most)
     key = gateway.gateway.directory.get(key_id)
     assert key is not None
-    quota = key.account.used + 4 * most
+    quota = money_of(key).used + 4 * most
 
     async def all_at_once() -> list[Answer]:
         return list(
@@ -319,8 +320,8 @@ def test_many_that_go_on_at_once_spend_no_more_than_there_is(
     answers = asyncio.run(all_at_once())
     assert {a.status for a in answers} <= {200, 400, 402}
     assert 4 <= sum(a.status == 200 for a in answers) < 40
-    assert key.account.used <= quota
-    assert key.account.reserved == 0
+    assert money_of(key).used <= quota
+    assert money_of(key).reserved == 0
 
 
 def test_requests_without_a_thread_are_not_remembered(

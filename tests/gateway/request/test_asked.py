@@ -86,7 +86,7 @@ def test_a_chain_has_its_models_and_what_differs_for_each() -> None:
         {"model": "c", "max_tokens": None, "speed": "standard"},
         {"model": "d", "speed": "what comes next"},
     ]
-    chain = asked(fallbacks=entries).chain
+    chain = asked(fallbacks=entries).fallbacks
     assert chain is not None
     assert [hop[:3] for hop in chain.hops] == [
         ("a", None, None),
@@ -98,7 +98,7 @@ def test_a_chain_has_its_models_and_what_differs_for_each() -> None:
 
 @pytest.mark.parametrize("value", ["default", "auto", {"type": "default"}, 3, True])
 def test_what_is_no_list_of_models_may_be_any_model(value: object) -> None:
-    chain = asked(fallbacks=value).chain
+    chain = asked(fallbacks=value).fallbacks
     assert chain is not None
     assert chain.any_model
 
@@ -139,16 +139,16 @@ def test_names_are_changed_and_every_other_byte_is_kept(
     raw = json.dumps(listed, indent=indent, ensure_ascii=ascii_only).encode()
     found = read(b'{"fallbacks": ' + raw + b"}")
     assert isinstance(found, Asked)
-    assert found.chain is not None
+    assert found.fallbacks is not None
     changed = [{**entry, "model": names[str(entry["model"])]} for entry in listed]
-    told = found.chain.named(names)
+    told = found.fallbacks.named(names)
     assert (told is None) == (changed == listed)
     assert msgspec.json.decode(told or raw) == changed
     if told is not None:
         back = read(b'{"fallbacks": ' + told + b"}")
         assert isinstance(back, Asked)
-        assert back.chain is not None
-        assert [hop.model for hop in back.chain.hops] == [entry["model"] for entry in changed]
+        assert back.fallbacks is not None
+        assert [hop.model for hop in back.fallbacks.hops] == [entry["model"] for entry in changed]
         assert told.count(b"\n") == raw.count(b"\n")
 
 

@@ -15,8 +15,9 @@ from apertis.gateway.errors import Refusal
 from apertis.gateway.keys.directory import Directory, Key
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.request.body import Body, peek
-from apertis.gateway.request.charge import Charge, Hop, Ledger, Prices, shortage
+from apertis.gateway.request.charge import Charge, Hop, Ledger, Prices, Shortage, shortage_refusal
 from apertis.gateway.request.context import Progress, RequestContext
+from tests.kit.chains import money_of, quota_chain
 
 if TYPE_CHECKING:
     from apertis.accounting.record import UsageRecord
@@ -58,18 +59,20 @@ class Desk:
         key = Directory([record]).get("key_a")
         assert key is not None
         self.key: Key = key
+        self.chain = quota_chain(key)
         self.progress = Progress(RequestContext("req_1", 3.0, 1.0, "POST", "/v1/messages"))
         self.progress.key = key
 
     def open(
         self, *models: str, max_tokens: int = 500, chain: tuple[Hop, ...] = (), free: bool = False
-    ) -> Charge | Refusal:
+    ) -> Charge | Refusal | Shortage:
         asked = {"model": models[0], "max_tokens": max_tokens, "messages": []}
         body = peek(json.dumps(asked).encode(), needs_max_tokens=True)
         assert isinstance(body, Body)
         self.progress.model = self.progress.requested_model = models[0]
         self.progress.status = 200
-        return self.ledger.open(self.progress, self.key, body, models, chain, free=free)
+        self.progress.chain = self.chain
+        return self.ledger.open(self.progress, self.chain, body, models, chain, free=free)
 
     def opened(self, *models: str, **options: Any) -> Charge:
         charge = self.open(*(models or (OPUS,)), **options)
@@ -79,7 +82,8 @@ class Desk:
     @property
     def money(self) -> tuple[int, int]:
         """What the key has reserved, and what it has used."""
-        return self.key.account.reserved, self.key.account.used
+        money = money_of(self.key)
+        return money.reserved, money.used
 
     @property
     def record(self) -> UsageRecord:
@@ -150,12 +154,17 @@ def test_each_model_of_a_chain_is_reserved_on_top() -> None:
 
 def test_a_quota_that_does_not_suffice_says_how_much_is_left() -> None:
     desk = Desk(quota=5)
-    refusal = desk.open(OPUS)
-    assert isinstance(refusal, Refusal)
+    shortage = desk.open(OPUS)
+    assert isinstance(shortage, Shortage)
+    assert desk.money == (0, 0)
+    lacking = shortage.chain.lacking(shortage.units)
+    assert lacking is not None
+    refusal = shortage_refusal(lacking, 1_000_000, fits_alone=False)
     assert (refusal.status, refusal.code) == (402, "quota_exceeded")
     assert "$0.000010 are left" in refusal.message
-    assert desk.money == (0, 0)
-    assert shortage(desk.key, 1_000_000).endswith("may cost up to $2.000000")
+    assert refusal.message.endswith("may cost up to $2.000000")
+    alone = shortage_refusal(lacking, 1_000_000, fits_alone=True)
+    assert (alone.status, alone.error_code) == (400, "thread_unsupported_request")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +177,7 @@ def test_a_model_without_a_price_is_for_keys_that_pay_nothing(
     desk = Desk(quota, free=free)
     charge = desk.open("nobody-knows")
     assert isinstance(charge, Charge) is allowed
-    assert desk.prices.may_be_used("nobody-knows", desk.key) is allowed
+    assert desk.prices.may_be_used("nobody-knows", limited=quota is not None) is allowed
     if isinstance(charge, Refusal):
         assert "nobody-knows" in charge.message
 
@@ -236,9 +245,9 @@ def test_a_stream_that_begins_is_kept_in_case_that_its_end_never_comes() -> None
 
 def test_while_nothing_can_be_kept_nobody_is_served() -> None:
     desk = Desk()
-    assert desk.ledger.closed(desk.key) is None
+    assert desk.ledger.closed(desk.chain) is None
     desk.books.trouble = "the disk is full"
-    refusal = desk.ledger.closed(desk.key)
+    refusal = desk.ledger.closed(desk.chain)
     assert refusal is not None
     assert refusal.status == 503
     assert "the disk is full" in refusal.message

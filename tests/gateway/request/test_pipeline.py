@@ -22,6 +22,7 @@ from apertis.gateway.request.threads import Threads
 from apertis.gateway.upstreams.contract import Request
 from apertis.gateway.upstreams.sandbox import SandboxUpstream
 from tests.kit.asking import relayed
+from tests.kit.chains import money_of, no_budgets, quota_chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,12 +78,14 @@ class Desk:
         self.books = Books()
         self.directory = Directory([record])
         self.progress = self._arrived()
+        quota_chain(self.key)
         router = build_router(settings, None)
         self.pipeline: Pipeline = build_pipeline(
             settings,
             router,
             directory=self.directory,
             limiter=Limiter(settings.limits),
+            budgets=no_budgets(),
             upstreams={upstream.name: SandboxUpstream(0, 0) for upstream in settings.upstreams},
             cache=ResponseCache(settings.cache),
             threads=Threads(None, lambda: 1.0, lambda _: None),  # type: ignore[arg-type]
@@ -168,7 +171,7 @@ def test_an_answer_is_booked_by_what_it_used(desk: Callable[..., Desk], stream: 
     (record,) = made.books.records
     assert (record.key_id, record.model, record.streamed) == ("key_a", ASKED["model"], stream)
     assert record.tokens.output > 0
-    account = made.key.account
+    account = money_of(made.key)
     assert (account.reserved, account.used) == (0, record.cost_units)
     if isinstance(answer, WholeAnswer):
         assert json.loads(answer.body)["usage"]["output_tokens"] == record.tokens.output
@@ -192,7 +195,8 @@ def test_what_a_key_may_not_ask_reaches_nobody_and_costs_nothing(
     made = desk(ONE_MODEL, **key)
     assert made.refused(**fields) == refusal
     assert made.progress.sent is None
-    assert (made.key.account.reserved, made.key.account.used) == (0, 0)
+    account = money_of(made.key)
+    assert (account.reserved, account.used) == (0, 0)
 
 
 def test_a_body_that_is_no_request_is_refused_by_name(desk: Callable[..., Desk]) -> None:

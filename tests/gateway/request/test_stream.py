@@ -20,6 +20,7 @@ from apertis.gateway.request.context import Progress, RequestContext
 from apertis.gateway.request.stream import Relay
 from apertis.gateway.upstreams.outcome import Outcome, outcome_of_error
 from tests.kit.asking import relayed
+from tests.kit.chains import quota_chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -150,7 +151,7 @@ def passed_and_logged(
 
     body = peek(ASKED, needs_max_tokens=True)
     assert isinstance(body, Body)
-    charge = ledger.open(progress, key, body, ("claude-opus-4-5",))
+    charge = ledger.open(progress, quota_chain(key), body, ("claude-opus-4-5",))
     assert isinstance(charge, Charge)
     received = asyncio.run(run(charge))
     (record,) = books.records

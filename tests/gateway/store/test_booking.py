@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 
 from apertis.accounting.record import UsageRecord
-from apertis.gateway.store.booking import book, powers_of_two
+from apertis.gateway.store.booking import book
 from apertis.gateway.store.schema import metadata, usage
+from apertis.gateway.store.statements import powers_of_two
 
 
 @given(st.integers(0, 5_000), st.integers(1, 300))

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.observe.log import Log
+from apertis.gateway.people.organization import Changes
 from apertis.gateway.store import keys as key_watch
 from apertis.gateway.store.keys import KeyWatch
+from tests.kit.chains import no_budgets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,12 +42,25 @@ class Keys:
     async def changes_since(self, version: int) -> list[KeyRecord]:
         return [record for record in self.records if record.version > version]
 
+    async def list(self) -> list[KeyRecord]:
+        return self.records
+
+
+class People:
+    """A store without people, groups and limits."""
+
+    async def changes_since(self, _: int) -> Changes:
+        return Changes()
+
+    async def all(self) -> Changes:
+        return Changes()
+
 
 @contextlib.asynccontextmanager
 async def watching(keys: Keys, directory: Directory, log: Path) -> AsyncIterator[KeyWatch]:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT)
     written = Log(descriptor, asyncio.get_running_loop())
-    watch = KeyWatch(keys, directory, written)
+    watch = KeyWatch(keys, People(), directory, no_budgets(), written)
     task = asyncio.get_running_loop().create_task(watch.run())
     yield watch
     task.cancel()

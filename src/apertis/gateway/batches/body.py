@@ -56,8 +56,8 @@ class BatchBody:
         self.fallbacks: dict[str, int] = {}
         """The models that their upstream may ask in turn, likewise."""
         for place, request in enumerate(requests):
-            if request.asked.chain is not None:
-                for hop in request.asked.chain.hops:
+            if request.asked.fallbacks is not None:
+                for hop in request.asked.fallbacks.hops:
                     self.fallbacks.setdefault(hop.model, place)
 
     def params(self, request: BatchRequest) -> bytes:
@@ -71,7 +71,7 @@ class BatchBody:
         position = 0
         for request in self.requests:
             name = names.get(request.model, request.model)
-            chain = request.asked.chain
+            chain = request.asked.fallbacks
             named = chain.named(names) if chain is not None and names else None
             if name == request.model and request.edits is None and named is None:
                 continue

@@ -10,7 +10,8 @@ from apertis.accounting.estimate import Attempt, unknown_held
 from apertis.accounting.prompt import MAX_WINDOW
 from apertis.gateway.batches.body import read_batch
 from apertis.gateway.batches.links import batch_path, describe
-from apertis.gateway.batches.money import hold_units
+from apertis.gateway.batches.money import Part, hold_units
+from apertis.gateway.budgets.accounts import Hold
 from apertis.gateway.errors import (
     BILLING_POLICY_DENIED,
     Refusal,
@@ -18,22 +19,21 @@ from apertis.gateway.errors import (
     invalid_value,
     model_access_denied,
     model_not_found,
-    quota_exceeded,
-    thread_unsupported_request,
     unpriced_model,
     upstream_error,
 )
-from apertis.gateway.request.charge import shortage
+from apertis.gateway.request.charge import shortage_refusal
 from apertis.gateway.store.records import Batch, BatchLine
 from apertis.gateway.upstreams.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from apertis.accounting.prices import Price
     from apertis.gateway.batches.body import BatchBody, BatchRequest
     from apertis.gateway.batches.money import BatchBooks
     from apertis.gateway.batches.upstream import BatchCalls
+    from apertis.gateway.budgets.lease import Chain
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.request.charge import Prices
     from apertis.gateway.request.context import Progress
@@ -59,6 +59,7 @@ Places = list[dict[str, "Target"]]
 class _Order:
     progress: Progress
     key: Key
+    chain: Chain
     request: Request
     body: BatchBody
     places: Places
@@ -93,10 +94,12 @@ class BatchCreation:
         places = self._places(body)
         if isinstance(places, Refusal):
             return places
-        prices = self._prices(key, places)
+        chain = self._books.budgets.chain(key, session=progress.context.session)
+        progress.pays_from(chain)
+        prices = self._prices(chain, places)
         if isinstance(prices, str):
             return _of_model(unpriced_model(prices), body, prices)
-        order = _Order(progress, key, request, body, places, [], prices)
+        order = _Order(progress, key, chain, request, body, places, [], prices)
         order.held = await self._holds(order)
         # A caller who leaves does not undo a batch that the upstream may have taken.
         return await self._books.through(self._place(order))
@@ -115,7 +118,7 @@ class BatchCreation:
 
     def _every_model(self, body: BatchBody) -> tuple[str, ...]:
         """Return all models with a price, where a request leaves the choice to its upstream."""
-        chains = (request.asked.chain for request in body.requests)
+        chains = (request.asked.fallbacks for request in body.requests)
         if any(chain is not None and chain.any_model for chain in chains):
             return self._calls.wiring.prices.models
         return ()
@@ -147,15 +150,15 @@ class BatchCreation:
             "make a batch for each",
         )
 
-    def _prices(self, key: Key, places: Places) -> dict[str, list[Price]] | str:
+    def _prices(self, chain: Chain, places: Places) -> dict[str, list[Price]] | str:
         """Return the price bound of each model, or the model that has no price."""
-        if key.account.quota is None:
+        if not chain.leases:
             return {}
         prices = self._calls.wiring.prices
         found: dict[str, list[Price]] = {}
         for targets in places:
             for model, target in targets.items():
-                if not prices.may_be_used(target.id, key):
+                if not prices.may_be_used(target.id, limited=True):
                     return model
                 price = prices.of(target.id)
                 known = found.setdefault(model, [])
@@ -170,26 +173,36 @@ class BatchCreation:
     async def _place(self, order: _Order) -> WholeAnswer | Refusal:
         # What the store cannot keep is not to be sent.
         await self._books.store.get(order.progress.context.id)
-        key, units = order.key, sum(order.held)
-        if not key.account.reserve(units):
+        parts = self._parts(order, order.held)
+        lacking = await self._books.reserve(parts)
+        if lacking is not None:
+            fits_alone = False
             if any(r.asked.thread is not None for r in order.body.requests):
-                alone = sum(await self._holds(order, threads=False))
-                if alone <= (key.account.remaining or 0):
-                    return thread_unsupported_request(shortage(key, units))
-            return quota_exceeded(shortage(key, units))
+                alone = self._parts(order, await self._holds(order, threads=False))
+                fits_alone = all(part.lease.free >= part.units for part in alone)
+            return shortage_refusal(lacking.lease, lacking.units, fits_alone=fits_alone)
         kept = False
         try:
             answer, targets = await self._send(order)
             if isinstance(answer, Refusal) or answer.status != 200:
                 return answer
-            refusal = await self._keep(order, answer, targets)
+            refusal = await self._keep(order, answer, targets, parts)
             kept = refusal is None
             return refusal or answer
         finally:
-            if kept:
-                key.account.hand_over(units)
-            else:
-                key.account.settle(units, 0)
+            self._books.end_reservation(parts, kept=kept)
+
+    def _parts(self, order: _Order, held: Sequence[int]) -> list[Part]:
+        """Say what each budget must hold for the batch: all that counts in it by its models."""
+        parts: list[Part] = []
+        for lease in order.chain.leases:
+            units = sum(
+                units
+                for request, units in zip(order.body.requests, held, strict=True)
+                if lease.models is None or lease.models.allows(request.model)
+            )
+            parts.append(Part(lease, units))
+        return parts
 
     async def _send(self, order: _Order) -> tuple[WholeAnswer | Refusal, Mapping[str, Target]]:
         request, body = order.request, order.body
@@ -207,7 +220,11 @@ class BatchCreation:
         return answer, targets
 
     async def _keep(
-        self, order: _Order, answer: WholeAnswer, targets: Mapping[str, Target]
+        self,
+        order: _Order,
+        answer: WholeAnswer,
+        targets: Mapping[str, Target],
+        parts: Sequence[Part],
     ) -> Refusal | None:
         description = describe(answer.body)
         if description is None:
@@ -227,8 +244,9 @@ class BatchCreation:
             )
             for request, units in zip(order.body.requests, order.held, strict=True)
         ]
+        holds = [Hold(account_id=part.lease.account_id, units=part.units) for part in parts]
         try:
-            await store.insert(batch, lines)
+            await store.insert(batch, lines, holds, self._books.budgets.seat)
         except StoreUnavailableError:
             # Nobody could ever ask for it.
             path = f"{batch_path(batch.id)}/cancel"
@@ -261,7 +279,7 @@ def _hold(
     threads: bool,
 ) -> int:
     own = prices.get(request.model, ())
-    thread, chain = request.asked.thread, request.asked.chain
+    thread, chain = request.asked.thread, request.asked.fallbacks
     attempts: tuple[Attempt, ...] = ()
     if chain is not None:
         attempts = tuple(

@@ -1,15 +1,16 @@
 """The money of batches: what is held for each, and what its results cost, in store and account.
 
-The store books first, in one transaction; the key's account follows. Until the store has answered,
-the account counts all that may be booked as used, so that it never shows less than the store does:
-a record of the key that is read meanwhile changes nothing then.
+What a batch may cost is reserved on the leases of its chain, and handed on to the store in the
+transaction that keeps the batch: from then on the accounts hold it, over restarts and for all
+replicas. Results are booked in the same accounts, in the periods in which the batch was made. Where
+this process has a whole account to itself, its lease follows what the store has done.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,15 +20,19 @@ from apertis.accounting.prices import batch_price
 from apertis.accounting.readers import read_message
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import Use
+from apertis.gateway.budgets.lease import Chain
 from apertis.gateway.store.records import BatchResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from apertis.accounting.estimate import Attempt, Held
     from apertis.accounting.prices import Price
     from apertis.accounting.tokens import Tokens
     from apertis.gateway.batches.results_stream import LineResult
+    from apertis.gateway.budgets.accounts import AccountChange
+    from apertis.gateway.budgets.budgets import Budgets
+    from apertis.gateway.budgets.lease import Lease
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.request.charge import Prices
     from apertis.gateway.store.batches import StoredBatches
@@ -38,6 +43,13 @@ T = TypeVar("T")
 # What a beta header allows in batches, to models that else say less:
 # https://platform.claude.com/docs/en/build-with-claude/batch-processing
 _MAX_OUTPUT = 300_000
+
+
+class Part(NamedTuple):
+    """Units that one budget must have for a batch."""
+
+    lease: Lease
+    units: int
 
 
 @dataclass(slots=True)
@@ -55,9 +67,14 @@ class BatchBooks:
     """
 
     def __init__(
-        self, store: StoredBatches, directory: Directory, wall_clock: Callable[[], float]
+        self,
+        store: StoredBatches,
+        directory: Directory,
+        budgets: Budgets,
+        wall_clock: Callable[[], float],
     ) -> None:
         self.store = store
+        self.budgets = budgets
         self._directory = directory
         self._now = wall_clock
         self._tasks: set[asyncio.Task[object]] = set()
@@ -77,6 +94,27 @@ class BatchBooks:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
+    async def reserve(self, parts: Sequence[Part]) -> Part | None:
+        """Reserve all parts or none; the first that lacks the money, None when none does."""
+        for part in parts:
+            if part.lease.free < part.units:
+                # What is left is asked for, so that nobody else takes it meanwhile.
+                await self.budgets.refill(Chain([part.lease]), part.units)
+        for part in parts:
+            if part.lease.free < part.units:
+                return part
+        for part in parts:
+            Chain([part.lease]).reserve(part.units)
+        return None
+
+    def end_reservation(self, parts: Sequence[Part], *, kept: bool) -> None:
+        """Hand reservations on to the batch that was `kept`, or give them back."""
+        for part in parts:
+            if kept:
+                part.lease.hand_on(part.units)
+            else:
+                Chain([part.lease]).settle(part.units, 0)
+
     async def settle(self, batch: Batch, results: Iterable[LineResult], prices: Prices) -> Booked:
         """Book results, each once however often it is read.
 
@@ -95,34 +133,57 @@ class BatchBooks:
         ]
         if not fresh:
             return Booked([])
-        most = sum(result.record.cost_units for result in fresh if result.record is not None)
         key = self._directory.get(batch.key_id)
         if key is not None:
-            key.account.let_go(0, most)
-        booked = released = 0
+            chain = self.budgets.chain(key)
+            fresh = [_of(result, chain.person_id, chain.group_id) for result in fresh]
+        # Until the store has answered, all that may be booked is used: a record of the key that is
+        # read meanwhile, and knows of it already, changes nothing then.
+        most = sum(result.record.cost_units for result in fresh if result.record is not None)
+        self._count(batch.key_id, most)
+        booked = 0
         try:
             settlement = await self.store.settle(batch.id, fresh)
-            booked, released = settlement.cost_units, settlement.released_units
+            booked = settlement.cost_units
         finally:
-            if key is not None:
-                key.account.let_go(released, booked - most)
+            self._count(batch.key_id, booked - most)
+        self._follow(settlement.accounts)
         ids = set(settlement.custom_ids)
         records = [r.record for r in fresh if r.record is not None and r.custom_id in ids]
-        return Booked(records, booked)
+        return Booked(records, settlement.cost_units)
+
+    def _count(self, key_id: str, units: int) -> None:
+        key = self._directory.get(key_id)
+        if key is not None:
+            key.used_units += units
+
+    def _follow(self, accounts: Iterable[AccountChange]) -> None:
+        """Let the leases of whole accounts know what the store has done with them."""
+        for change in accounts:
+            lease = self.budgets.lease(change.account_id)
+            if lease is not None and lease.is_whole:
+                lease.takes_back(change.released_units)
+                lease.book(change.cost_units)
 
     async def release(self, batch: Batch) -> None:
         """Give up what is still held for a batch of which no more results will come."""
-        await self.through(self._free(batch, self.store.release(batch.id)))
+        await self.through(self._free(self.store.release(batch.id)))
 
     async def forget(self, batch: Batch) -> None:
         """Forget a batch that its upstream has deleted."""
-        await self.through(self._free(batch, self.store.delete(batch.id)))
+        await self.through(self._free(self.store.delete(batch.id)))
 
-    async def _free(self, batch: Batch, work: Coroutine[object, object, int]) -> None:
-        units = await work
-        key = self._directory.get(batch.key_id)
-        if key is not None:
-            key.account.let_go(units, 0)
+    async def _free(self, work: Coroutine[object, object, Iterable[AccountChange]]) -> None:
+        self._follow(await work)
+
+
+def _of(result: BatchResult, person_id: str | None, group_id: str | None) -> BatchResult:
+    """Return a result with whose key it was booked for."""
+    record = result.record
+    if record is None or (person_id is None and group_id is None):
+        return result
+    replace = msgspec.structs.replace
+    return replace(result, record=replace(record, person_id=person_id, group_id=group_id))
 
 
 def hold_units(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.batches.money import Booked
     from apertis.gateway.batches.results_stream import LineResult
+    from apertis.gateway.budgets.budgets import Budgets
     from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.request.context import Progress
     from apertis.gateway.store.batches import StoredBatches
@@ -55,6 +56,7 @@ class BatchRoutes:
         self,
         store: StoredBatches,
         directory: Directory,
+        budgets: Budgets,
         wiring: Wiring,
         *,
         wall_clock: Callable[[], float],
@@ -63,7 +65,7 @@ class BatchRoutes:
     ) -> None:
         self._store = store
         self._now = wall_clock
-        self._books = BatchBooks(store, directory, wall_clock)
+        self._books = BatchBooks(store, directory, budgets, wall_clock)
         self._calls = BatchCalls(wiring, wall_clock, clock)
         self._creation = BatchCreation(self._calls, self._books, wall_clock, pick)
         # Batches that the gateway has read itself since it started.

@@ -1,6 +1,10 @@
-"""Accounts and leases as the store has them, as values.
+"""Accounts and leases as the store has them, and what may be handed out of them.
 
-All amounts are units, all times Unix milliseconds of the store's clock.
+All amounts are units, all times Unix milliseconds of the store's clock. The money of an account is
+its `limit_units`. `spent` grows by records of usage alone. `leased` is what replicas may still
+spend: of each lease that is not closed what was granted and neither returned nor spent, or nothing
+where more was spent. `held` is what batches may cost. Whatever has happened is booked, above the
+limit too; the limit is kept where money is handed out, and only there.
 """
 
 from __future__ import annotations
@@ -55,13 +59,6 @@ class LeaseRow(msgspec.Struct, frozen=True, kw_only=True):
     held: int
 
 
-class Joined(msgspec.Struct, frozen=True, kw_only=True):
-    """A seat among the replicas: no other process has the same name and epoch."""
-
-    epoch: int
-    now_ms: int
-
-
 class Acquired(msgspec.Struct, frozen=True, kw_only=True):
     """The leases after a question for more."""
 
@@ -70,7 +67,7 @@ class Acquired(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replica says of its lease: totals, and what requests under way have reserved."""
+    """A replica's word on its lease: totals, and what requests under way have reserved."""
 
     account_id: str
     granted: int
@@ -82,12 +79,11 @@ class Renewed(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a replica's reports.
 
     `sequence_before` is the number of its last renewal that the store knew; an older one than it
-    has said means that the store was restored. `replicas` is how many are seen now.
+    has said means that the store was restored.
     """
 
     now_ms: int
     sequence_before: int
-    replicas: int
     rows: tuple[LeaseRow, ...]
 
 
@@ -99,8 +95,59 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an account by a batch: given back from what it held, and booked."""
+    """The change of an account by a batch: given back from what it held, and booked."""
 
     account_id: str
     released_units: int = 0
     cost_units: int = 0
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """A lease that was closed behind a replica: what counts as spent, and what is free again."""
+
+    account_id: str
+    epoch: int
+    lost_units: int
+    freed_units: int
+
+
+class LeaseSums(msgspec.Struct, frozen=True):
+    """The sums of a lease, each of which only grows."""
+
+    granted: int = 0
+    returned: int = 0
+    spent: int = 0
+
+    @property
+    def balance(self) -> int:
+        """Units that may still be spent of it; below zero where more was spent than granted."""
+        return self.granted - self.returned - self.spent
+
+    @property
+    def outstanding(self) -> int:
+        """The part of the account's `leased` that is of this lease."""
+        return max(0, self.balance)
+
+    def reported(self, granted: int, returned: int) -> LeaseSums:
+        """Take over what its replica says; a report that was overtaken changes nothing.
+
+        More was granted than is known here where the store was restored since.
+        """
+        return LeaseSums(max(self.granted, granted), max(self.returned, returned), self.spent)
+
+
+def remaining(account: AccountRow) -> int:
+    """Return what can be handed out of an account; below zero when it is overspent."""
+    return account.limit_units - account.spent - account.leased - account.held
+
+
+def grant(account: AccountRow, lease: LeaseSums, needed: int, wanted: int, replicas: int) -> int:
+    """Return how much more is granted to a lease: what it needs, and more while there is plenty.
+
+    Nothing where `needed` is not there. What the lease has overspent was counted already.
+    """
+    room = remaining(account) + max(0, -lease.balance)
+    if needed > room:
+        return 0
+    share = max(0, room) // (2 * max(replicas, 1))
+    return max(needed, min(share, wanted), 0)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MISSING = missing_api_key()
 UNKNOWN_KEY = invalid_api_key()
 _DISABLED = invalid_api_key("This API key is disabled; its administrator can enable it again")
+_BARRED = invalid_api_key("The person whose API key this is may not use it any more")
 
 
 def admit(directory: Directory, credential: str | None, address: str, now: float) -> Key | Refusal:
@@ -43,6 +44,8 @@ def admit(directory: Directory, credential: str | None, address: str, now: float
     record = key.record
     if record.status != "enabled":
         return _DISABLED if record.status == "disabled" else UNKNOWN_KEY
+    if key.is_barred:
+        return _BARRED
     if record.expires_at is not None and now >= record.expires_at:
         return expired_api_key(_utc(record.expires_at))
     if record.addresses is not None and not key.allows_address(address):

@@ -5,29 +5,34 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from apertis.gateway.keys.account import Account
+import msgspec
+
 from apertis.gateway.keys.matching import compile_models, compile_networks
 from apertis.gateway.keys.secrets import hash_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, ValuesView
 
+    from apertis.gateway.budgets.lease import Chain
     from apertis.gateway.keys.matching import ModelList, Networks
     from apertis.gateway.keys.record import KeyRecord
 
 
 class Key:
-    """A key that lives: its record as it is now, its account, and what it may reach.
+    """A key that lives: its record as it is now, what it has used, and what it may reach.
 
-    A change of the record is seen at once by whoever holds the key, and never touches what the
-    account has spent or reserved.
+    A change of the record is seen at once by whoever holds the key. `chain` is for whoever knows
+    what it is paid from, until something of that changes. `is_barred`: the person behind it may
+    not use it any more.
     """
 
-    __slots__ = ("_models", "_networks", "account", "record")
+    __slots__ = ("_models", "_networks", "chain", "is_barred", "record", "used_units")
 
     def __init__(self, record: KeyRecord) -> None:
         self.record = record
-        self.account = Account(record.quota_units, record.used_units)
+        self.used_units = record.used_units
+        self.chain: Chain | None = None
+        self.is_barred = False
         self._models: ModelList | None = None
         self._networks: Networks | None = None
 
@@ -37,8 +42,8 @@ class Key:
         What is spent only grows: the store may not yet have what this process has booked.
         """
         self.record = record
-        self.account.quota = record.quota_units
-        self.account.used = max(self.account.used, record.used_units)
+        self.used_units = max(self.used_units, record.used_units)
+        self.chain = None
         self._models = None
         self._networks = None
 
@@ -100,6 +105,26 @@ class Directory:
                 key.change(record)
             self._index_hashes(key)
             self.version = max(self.version, record.version)
+
+    def restart(self, records: Iterable[KeyRecord]) -> None:
+        """Take over all records of a store that knows less than before, whatever was known.
+
+        A key that it does not have is deleted.
+        """
+        gone = dict(self._by_id)
+        self._by_hash.clear()
+        self.version = 0
+        for record in records:
+            gone.pop(record.id, None)
+            key = self._by_id.get(record.id)
+            if key is None:
+                key = self._by_id[record.id] = Key(record)
+            else:
+                key.change(record)
+            self._index_hashes(key)
+            self.version = max(self.version, record.version)
+        for key in gone.values():
+            key.change(msgspec.structs.replace(key.record, status="deleted"))
 
     def find(self, secret: str, now: float) -> Key | None:
         """Give the key that a secret belongs to; `now` is Unix seconds.

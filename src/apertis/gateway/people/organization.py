@@ -63,6 +63,14 @@ class Organization:
         self._limits_of = {subject: tuple(limits) for subject, limits in by_subject.items()}
         self.generation += 1
 
+    def restart(self, everything: Changes) -> None:
+        """Take over what a store has that knows less than before, in place of all that was."""
+        self.groups, self.people, self.limits = {}, {}, {}
+        self._limits_of = {}
+        self.version = 0
+        self.generation += 1
+        self.apply(everything)
+
     def limits_of(self, level: str, subject_id: str = "") -> tuple[Limit, ...]:
         """Return the limits of a key, a person, a group or the gateway."""
         return self._limits_of.get((level, subject_id), ())

@@ -47,7 +47,7 @@ class Hop(NamedTuple):
     end: int
 
 
-class Chain(NamedTuple):
+class Fallbacks(NamedTuple):
     """The `fallbacks` of a body: its entries, or any model that there is."""
 
     raw: bytes
@@ -70,7 +70,7 @@ class Asked(msgspec.Struct, frozen=True):
     """All of it; nearly always nothing."""
 
     thread: Thread | None = None
-    chain: Chain | None = None
+    fallbacks: Fallbacks | None = None
     # Who else is billed, in the API's own word.
     bill_to: str | None = None
 
@@ -85,13 +85,13 @@ def read_asked(body: Body) -> Asked | Refusal:
     thread = _thread(_given(body, "thread"))
     if isinstance(thread, Refusal):
         return thread
-    chain = _chain(_given(body, "fallbacks"))
-    if isinstance(chain, Refusal):
-        return chain
+    fallbacks = _fallbacks(_given(body, "fallbacks"))
+    if isinstance(fallbacks, Refusal):
+        return fallbacks
     bill_to = _bill_to(_given(body, "billing_policy"))
     if isinstance(bill_to, Refusal):
         return bill_to
-    return Asked(thread, chain, bill_to)
+    return Asked(thread, fallbacks, bill_to)
 
 
 def _given(body: Body, name: str) -> bytes | None:
@@ -112,12 +112,12 @@ def _thread(raw: bytes | None) -> Thread | Refusal | None:
     return Thread(continues=True, previous=fields.value("previous_message_id", str) or "")
 
 
-def _chain(raw: bytes | None) -> Chain | Refusal | None:
+def _fallbacks(raw: bytes | None) -> Fallbacks | Refusal | None:
     if raw is None:
         return None
     if not raw.startswith(b"["):
         # "default", or what a later version of the API calls by another name.
-        return Chain(raw, any_model=True)
+        return Fallbacks(raw, any_model=True)
     entries = _ENTRIES.decode(raw)
     if len(entries) > _MAX_HOPS:
         return invalid_value("fallbacks", f"at most {_MAX_HOPS} models are possible")
@@ -127,7 +127,7 @@ def _chain(raw: bytes | None) -> Chain | Refusal | None:
         if isinstance(hop, Refusal):
             return hop
         hops.append(hop)
-    return Chain(raw, tuple(hops))
+    return Fallbacks(raw, tuple(hops))
 
 
 def _hop(place: str, position: int, entry: bytes) -> Hop | Refusal:

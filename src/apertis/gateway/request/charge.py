@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from apertis.accounting.estimate import Held
     from apertis.accounting.prices import Price, PriceTable
     from apertis.accounting.readers import StreamReader
-    from apertis.gateway.keys.account import Account
-    from apertis.gateway.keys.directory import Key
+    from apertis.gateway.budgets.lease import Chain, Lease
     from apertis.gateway.request.body import Body
     from apertis.gateway.request.context import Progress
     from apertis.limiting.tokens import Reservation
@@ -50,6 +49,15 @@ class Hop(NamedTuple):
     fast: bool | None = None
 
 
+class Shortage(NamedTuple):
+    """A budget that cannot pay for a request with what is at hand; the store may have more."""
+
+    chain: Chain
+    units: int
+    # What the request may cost where its whole conversation is in its body; None: it is.
+    alone: int | None
+
+
 class Journal(Protocol):
     """The journal that keeps usage records until the store has them."""
 
@@ -66,7 +74,7 @@ class Journal(Protocol):
         ...
 
     def standstill(self, *, limited: bool) -> str | None:
-        """Say why keys with (`limited`) or without a quota are not served; None when they are."""
+        """Say why who has a budget (`limited`) or none is not served; None when they are."""
         ...
 
 
@@ -105,9 +113,9 @@ class Prices:
         found = map(self._table.find, (model, *self._other_names(model)))
         return next((price for price in found if price is not None), None)
 
-    def may_be_used(self, model: str, key: Key) -> bool:
-        """Return whether this key may use the model, as far as its price is concerned."""
-        return self.unpriced_is_free or key.account.quota is None or self.of(model) is not None
+    def may_be_used(self, model: str, *, limited: bool) -> bool:
+        """Return whether who has a budget (`limited`) or none may use the model, by its price."""
+        return self.unpriced_is_free or not limited or self.of(model) is not None
 
     def id_of(self, name: str, models: Iterable[str]) -> str:
         """Give the one of these models that an upstream calls so; else the name itself."""
@@ -148,67 +156,69 @@ class Ledger:
         journal: Journal,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        lease_name: str = "",
     ) -> None:
         self.prices = prices
         self._journal = journal
+        # The replica that reserves here, as records say it.
+        self._lease_name = lease_name
         self._clock = clock
         self.now = wall_clock
         # Each once: alike names have one.
         self._of_models: dict[tuple[tuple[str, ...], bool], tuple[Price, ...] | Refusal] = {}
 
-    def closed(self, key: Key) -> Refusal | None:
-        """Reject a key's requests while what they use could not be kept."""
-        reason = self._journal.standstill(limited=key.account.quota is not None)
+    def closed(self, chain: Chain) -> Refusal | None:
+        """Reject requests while what they use could not be kept."""
+        reason = self._journal.standstill(limited=bool(chain.leases))
         return None if reason is None else service_unavailable(reason)
 
     def open(
         self,
         progress: Progress,
-        key: Key,
+        chain: Chain,
         body: Body,
         models: tuple[str, ...],
-        chain: tuple[Hop, ...] = (),
+        hops: tuple[Hop, ...] = (),
         held: Held | None = None,
         *,
         free: bool = False,
-    ) -> Charge | Refusal:
-        """Set the most aside that the request can cost.
+    ) -> Charge | Refusal | Shortage:
+        """Set the most aside that the request can cost, in all budgets of its chain or in none.
 
-        That is on any of the models that may answer it, and on all of the upstream's own chain on
+        That is on any of the models that may answer it, and on all `hops` of the upstream's own on
         top. `held` is what the upstream holds of the conversation already. `free`: somebody else
         pays, and nothing is reserved or booked.
         """
-        closed = self.closed(key)
+        closed = self.closed(chain)
         if closed is not None:
             return closed
-        account = key.account
-        limited = account.quota is not None
+        limited = bool(chain.leases)
         prices = self._prices_of(models, limited=limited)
         if isinstance(prices, Refusal):
             return prices
         attempts: tuple[Attempt, ...] = ()
-        for hop in chain:
+        names = models
+        for hop in hops:
             found = self._prices_of(hop.models, limited=limited)
             if isinstance(found, Refusal):
                 return found
             if found:
                 attempts += (Attempt(found, hop.max_tokens, hop.fast),)
+            names += hop.models
+        if not chain.is_plain:
+            chain = chain.of_models(names)
         most = 0
         if (prices or attempts) and not free:
             most = body.estimate.reservation_units(body.max_tokens, prices, attempts, held)
-        if not account.reserve(most):
+        if not chain.reserve(most):
+            alone = None
             if held is not None and most:
                 alone = body.estimate.reservation_units(body.max_tokens, prices, attempts)
-                if alone <= (account.remaining or 0):
-                    # With the whole conversation in the body, it is counted and not assumed.
-                    return thread_unsupported_request(shortage(key, most))
-            return quota_exceeded(shortage(key, most))
-        for hop in chain:
-            models += hop.models
-        return Charge(self, progress, account, most, body, models, held, free=free)
+            return Shortage(chain, most, alone)
+        return Charge(self, progress, chain, most, body, names, held, free=free)
 
     def _prices_of(self, models: tuple[str, ...], *, limited: bool) -> tuple[Price, ...] | Refusal:
-        """Return the prices of models for a key with a quota (`limited`); nothing for any other."""
+        """Return the prices of models for who has a budget (`limited`); nothing for any other."""
         found = self._of_models.get((models, limited))
         if found is None:
             found = self._found_prices(models) if limited else ()
@@ -243,6 +253,7 @@ class Ledger:
     def record(self, progress: Progress) -> UsageRecord:
         """Describe a request as it is booked."""
         context, used, key = progress.context, progress.used, progress.key
+        chain, accounts = progress.chain, progress.charged_to
         first_byte, started = progress.first_byte, context.started
         return UsageRecord(
             request_id=context.id,
@@ -266,6 +277,10 @@ class Ledger:
             total_ms=int((self._clock() - started) * 1000),
             interrupted=progress.interrupted,
             bill_to=progress.bill_to,
+            person_id=None if chain is None else chain.person_id,
+            group_id=None if chain is None else chain.group_id,
+            accounts=accounts,
+            lease=self._lease_name if accounts else "",
         )
 
 
@@ -276,7 +291,7 @@ class Charge:
         self,
         ledger: Ledger,
         progress: Progress,
-        account: Account,
+        chain: Chain,
         reserved: int,
         body: Body,
         models: tuple[str, ...],
@@ -286,7 +301,7 @@ class Charge:
     ) -> None:
         self._ledger = ledger
         self._progress = progress
-        self._account = account
+        self._chain = chain
         self._reserved = reserved
         self._body = body
         self._held = held
@@ -321,6 +336,7 @@ class Charge:
         if use is not None:
             tokens, _, cost = self._priced(use, progress.model, 0)
             progress.used = Used(tokens, 0 if self._free else cost)
+        progress.charged_to = self._chain.charges
         self._ledger.begin(progress)
 
     def settle(
@@ -344,15 +360,20 @@ class Charge:
         if use.model is not None:
             progress.model = self._ledger.prices.id_of(use.model, self._models)
         tokens, unsure, cost = self._priced(use, asked, output_seen)
+        costs = None if self._chain.is_plain else [(progress.model, cost)]
         for other in others:
             _, more, units = self._priced(other, asked, 0)
             unsure += more
             cost += units
+            if costs is not None:
+                costs.append((self._model_of(other, asked), units))
         if unsure and not interrupted and progress.reason is None:
             progress.reason = (
                 f"its usage is missing or impossible, and estimated: {', '.join(unsure)}"
             )
-        self._book(tokens, cost, estimated=estimated or bool(unsure), interrupted=interrupted)
+        self._book(
+            tokens, cost, costs, estimated=estimated or bool(unsure), interrupted=interrupted
+        )
 
     def settle_unread(self, output_seen: int) -> None:
         """Book the reservation of a whole response that does not say what it used."""
@@ -361,12 +382,12 @@ class Charge:
         progress = self._progress
         cost = self._reserved
         price = self._ledger.prices.of(progress.model)
-        if self._account.quota is None and price is not None:
+        if not self._chain.leases and price is not None:
             # Nothing was reserved.
             body = self._body
             cost = body.estimate.reservation_units(body.max_tokens, (price,), held=self._held)
         progress.reason = progress.reason or "its usage cannot be read: the reservation is booked"
-        self._book(self.guess(output_seen), cost, estimated=True, interrupted=False)
+        self._book(self.guess(output_seen), cost, None, estimated=True, interrupted=False)
 
     def _likely_input(self) -> int:
         likely = self._body.estimate.likely_tokens
@@ -379,7 +400,7 @@ class Charge:
     ) -> tuple[Tokens, tuple[str, ...], int]:
         """Give what a model used, what of it is not sure, and what it costs."""
         prices = self._ledger.prices
-        model = asked if use.model is None else prices.id_of(use.model, self._models)
+        model = self._model_of(use, asked)
         price, max_tokens = prices.of(model), self._body.max_tokens
         names: tuple[str, ...]
         tokens, names = completed(
@@ -400,13 +421,32 @@ class Charge:
         unsure += (f"the price of {model!r}",)
         return tokens, unsure, prices.dearest(tokens, self._models)
 
-    def _book(self, tokens: Tokens, cost: int, *, estimated: bool, interrupted: bool) -> None:
+    def _model_of(self, use: Use, asked: str) -> str:
+        if use.model is None:
+            return asked
+        return self._ledger.prices.id_of(use.model, self._models)
+
+    def _book(
+        self,
+        tokens: Tokens,
+        cost: int,
+        costs: list[tuple[str, int]] | None,
+        *,
+        estimated: bool,
+        interrupted: bool,
+    ) -> None:
+        """Settle; `costs` is the cost by model where that matters and is known."""
         self._settled = True
         progress = self._progress
         cost = 0 if self._free else min(cost, MAX_COST_UNITS)
         progress.used = Used(tokens, cost, estimated)
         progress.interrupted = interrupted
-        self._account.settle(self._reserved, cost)
+        if costs is None or self._free or (len(costs) > 1 and cost == MAX_COST_UNITS):
+            progress.charged_to = self._chain.settle(self._reserved, cost)
+        else:
+            progress.charged_to = self._chain.settle_by_model(self._reserved, costs)
+        if progress.key is not None:
+            progress.key.used_units += cost
         if self.reservation is not None:
             self.reservation.correct(sum(classes_of(tokens)), self._ledger.now())
         self._ledger.book(progress, with_others=self.is_whole)
@@ -420,7 +460,7 @@ class Charge:
             return
         if self._progress.sent is None:
             self._settled = True
-            self._account.settle(self._reserved, 0)
+            self._chain.settle(self._reserved, 0)
             if self.reservation is not None:
                 self.reservation.correct(0, self._ledger.now())
             return
@@ -435,9 +475,19 @@ class Charge:
             )
 
 
-def shortage(key: Key, units: int) -> str:
+def shortage_refusal(lacking: Lease, units: int, *, fits_alone: bool) -> Refusal:
+    """Reject what one budget lacks the money for.
+
+    `fits_alone`: with its whole conversation in the body, which is counted then and not assumed, it
+    could be paid for.
+    """
+    message = shortage_text(lacking, units)
+    return thread_unsupported_request(message) if fits_alone else quota_exceeded(message)
+
+
+def shortage_text(lacking: Lease, units: int) -> str:
     """Say how much is left, and how much would be needed."""
-    left = max(key.account.remaining or 0, 0)
+    left = max(lacking.free, 0)
     return (
         f"You have exceeded your quota: {_dollars(left)} are left, and this request may cost up to "
         f"{_dollars(units)}"

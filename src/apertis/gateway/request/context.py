@@ -12,6 +12,7 @@ from apertis.accounting.prices import UNITS_PER_DOLLAR
 from apertis.accounting.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
+    from apertis.gateway.budgets.lease import Chain
     from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.upstreams.contract import SharedHeaders
@@ -113,6 +114,9 @@ class Progress(msgspec.Struct, eq=False):
 
     context: RequestContext
     key: Key | None = None
+    # What the request is paid from, and what of that it was booked in.
+    chain: Chain | None = None
+    charged_to: str = ""
     standing: LimitStatus | None = None
     kind: str | None = None
     requested_model: str = ""
@@ -149,6 +153,10 @@ class Progress(msgspec.Struct, eq=False):
     def asks(self, model: str) -> None:
         """Note the model that is asked for."""
         self.model = self.requested_model = model
+
+    def pays_from(self, chain: Chain) -> None:
+        """Note the budgets that the request is paid from."""
+        self.chain = chain
 
     def tries(self, upstream: str, now: float) -> None:
         """Note that the request is sent to an upstream now, on the monotonic clock."""

@@ -42,15 +42,18 @@ from apertis.gateway.cache import (
 from apertis.gateway.errors import (
     BILLING_POLICY_DENIED,
     Refusal,
+    StoreUnavailableError,
+    internal_error,
     invalid_value,
     model_access_denied,
     model_not_found,
     rate_limit_exceeded,
+    service_unavailable,
 )
 from apertis.gateway.keys.admission import admit
 from apertis.gateway.request.asked import ASKING, NOTHING, read_asked
 from apertis.gateway.request.body import Body, Edits, declared_edits, peek
-from apertis.gateway.request.charge import Hop
+from apertis.gateway.request.charge import Hop, Shortage, shortage_refusal
 from apertis.gateway.request.forward import NO_FIELDS, OutgoingRequest, StreamedAnswer, WholeAnswer
 from apertis.gateway.routing.affinity import affinity_of
 from apertis.gateway.routing.attempts import RouteAttempts
@@ -72,12 +75,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from apertis.accounting.estimate import Estimate, Held
+    from apertis.gateway.budgets.budgets import Budgets
+    from apertis.gateway.budgets.lease import Chain
     from apertis.gateway.cache import ResponseCache
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.keys.matching import Networks
     from apertis.gateway.limits.limiter import Limiter
-    from apertis.gateway.request.asked import Asked, Chain, Thread
+    from apertis.gateway.request.asked import Asked, Fallbacks, Thread
     from apertis.gateway.request.charge import Charge, Ledger
     from apertis.gateway.request.context import Progress
     from apertis.gateway.request.forward import Forwarder
@@ -114,6 +119,7 @@ class Pipeline:
         *,
         directory: Directory,
         limiter: Limiter,
+        budgets: Budgets,
         router: Router,
         forwarder: Forwarder,
         ledger: Ledger,
@@ -126,6 +132,7 @@ class Pipeline:
         self.settings = settings
         self.directory = directory
         self.limiter = limiter
+        self.budgets = budgets
         self.router = router
         self.forwarder = forwarder
         self.ledger = ledger
@@ -172,6 +179,10 @@ class Pipeline:
         self, progress: Progress, key: Key, request: Request
     ) -> WholeAnswer | StreamedAnswer | Refusal:
         """Answer `POST /v1/messages`."""
+        chain = key.chain
+        if chain is None or progress.context.at >= chain.until:
+            chain = self.budgets.chain(key, session=progress.context.session)
+        progress.chain = chain
         admitted = self._admitted(progress, key, request)
         if isinstance(admitted, Refusal):
             return admitted
@@ -186,9 +197,15 @@ class Pipeline:
                 return cached
             keep = cached
         group = self.router.groups[body.model]
-        charge = self._charge(progress, key, admitted, group, held)
+        charge = self._charge(progress, key, chain, admitted, group, held)
+        if isinstance(charge, Shortage):
+            charge = await self._refilled(charge) or self._charge(
+                progress, key, chain, admitted, group, held
+            )
         if isinstance(charge, Refusal):
             return charge
+        if isinstance(charge, Shortage):
+            return internal_error()
         try:
             affinity = None if len(group.routes) < 2 else self._affinity(body, request)
             attempts = RouteAttempts(
@@ -248,7 +265,7 @@ class Pipeline:
             return model_access_denied(body.model)
         plan: FallbackPlan | Refusal = NO_FALLBACK
         if edits.remove or record.fallback_models:
-            plan = self._plan(key, body, request)
+            plan = self._plan(progress, key, body, request)
         if isinstance(plan, Refusal):
             return plan
         asked = NOTHING if ASKING.isdisjoint(body.fields) else read_asked(body)
@@ -259,7 +276,9 @@ class Pipeline:
         if asked.bill_to is not None and not record.billing_policy:
             return BILLING_POLICY_DENIED
         progress.bill_to = asked.bill_to
-        places = None if asked.chain is None else self._chain_places(key, body, asked.chain)
+        places = None
+        if asked.fallbacks is not None:
+            places = self._fallback_places(key, body, asked.fallbacks)
         if isinstance(places, Refusal):
             return places
         return _Admitted(body, edits, plan, asked, places)
@@ -309,27 +328,27 @@ class Pipeline:
         reader = answer.relay.reader
         answer.relay.on_whole(lambda: remember(reader.id, reader.context) if reader.final else None)
 
-    def _chain_places(
-        self, key: Key, body: Body, chain: Chain
+    def _fallback_places(
+        self, key: Key, body: Body, fallbacks: Fallbacks
     ) -> dict[str, dict[str, bytes]] | Refusal | None:
-        """Say which upstreams have all models of a chain, with the field as they read it.
+        """Say which upstreams have all models of `fallbacks`, with the field as they read it.
 
         None where the upstream chooses the models itself.
         """
-        names = self.ledger.prices.models if chain.any_model else ()
-        for model in (*names, *(hop.model for hop in chain.hops)):
+        names = self.ledger.prices.models if fallbacks.any_model else ()
+        for model in (*names, *(hop.model for hop in fallbacks.hops)):
             if not self._allows(key, model):
                 return model_access_denied(model)
-        if not chain.hops:
+        if not fallbacks.hops:
             return None
-        at = {hop.model: self.router.at(hop.model) for hop in chain.hops}
+        at = {hop.model: self.router.at(hop.model) for hop in fallbacks.hops}
         missing = next((model for model, targets in at.items() if not targets), None)
         if missing is not None:
             return model_not_found(missing)
         places: dict[str, dict[str, bytes]] = {}
         for upstream in self.router.at(body.model):
             if all(upstream in targets for targets in at.values()):
-                named = chain.named(
+                named = fallbacks.named(
                     {model: targets[upstream].model for model, targets in at.items()}
                 )
                 places[upstream] = {} if named is None else {"fallbacks": named}
@@ -337,20 +356,33 @@ class Pipeline:
             return places
         return invalid_value("fallbacks", "no upstream has the model and all of these")
 
-    def _hops(self, chain: Chain) -> tuple[Hop, ...]:
-        if chain.any_model:
+    def _hops(self, fallbacks: Fallbacks) -> tuple[Hop, ...]:
+        if fallbacks.any_model:
             return tuple(Hop((model,)) for model in self.ledger.prices.models)
         ids = self.router.ids
-        return tuple(Hop(ids(hop.model), hop.max_tokens, hop.fast) for hop in chain.hops)
+        return tuple(Hop(ids(hop.model), hop.max_tokens, hop.fast) for hop in fallbacks.hops)
+
+    async def _refilled(self, shortage: Shortage) -> Refusal | None:
+        """Get from the store what a budget lacks; the reason why not, if there is one."""
+        try:
+            lacking = await self.budgets.refill(shortage.chain, shortage.units)
+        except StoreUnavailableError:
+            return service_unavailable("The gateway's store does not answer at the moment")
+        if lacking is None:
+            return None
+        chain, alone = shortage.chain, shortage.alone
+        fits_alone = alone is not None and chain.lacking(alone) is None
+        return shortage_refusal(lacking, shortage.units, fits_alone=fits_alone)
 
     def _charge(
         self,
         progress: Progress,
         key: Key,
+        chain: Chain,
         admitted: _Admitted,
         group: Group,
         held: Held | None,
-    ) -> Charge | Refusal:
+    ) -> Charge | Refusal | Shortage:
         """Set tokens and money aside for a request."""
         body = admitted.body
         reserved: Reservation | Refusal | None = None
@@ -361,17 +393,17 @@ class Pipeline:
         models = group.ids
         for model in admitted.plan.models:
             models += self.router.ids(model)
-        chain = admitted.asked.chain
+        fallbacks = admitted.asked.fallbacks
         charge = self.ledger.open(
             progress,
-            key,
+            chain,
             body,
             models,
-            () if chain is None else self._hops(chain),
+            () if fallbacks is None else self._hops(fallbacks),
             held,
             free=progress.bill_to is not None and self.settings.money.billing_policy == "free",
         )
-        if isinstance(charge, Refusal):
+        if isinstance(charge, Refusal | Shortage):
             if reserved is not None:
                 reserved.correct(0, self._now())
             return charge
@@ -418,8 +450,11 @@ class Pipeline:
     def _allows(self, key: Key, model: str) -> bool:
         return key.record.models is None or key.allows(model, (self.router.model_id(model),))
 
-    def _plan(self, key: Key, body: Body, request: Request) -> FallbackPlan | Refusal:
+    def _plan(
+        self, progress: Progress, key: Key, body: Body, request: Request
+    ) -> FallbackPlan | Refusal:
         record = key.record
+        limited = progress.chain is not None and bool(progress.chain.leases)
         asked = FallbackFields(
             body.raw("fallback_models"),
             body.raw("fallback_timeout"),
@@ -438,7 +473,9 @@ class Pipeline:
         return plan.only(
             lambda model: (
                 self._allows(key, model)
-                and all(prices.may_be_used(name, key) for name in self.router.ids(model))
+                and all(
+                    prices.may_be_used(name, limited=limited) for name in self.router.ids(model)
+                )
             )
         )
 
@@ -447,13 +484,13 @@ class Pipeline:
     ) -> WholeAnswer | Refusal | bytes | None:
         """Return the cached response; else the name to store this one under, if allowed."""
         asked, body = admitted.asked, admitted.body
-        if asked.thread is not None or asked.chain is not None:
+        if asked.thread is not None or asked.fallbacks is not None:
             # Each response is one that the upstream holds; or another model's than was asked for.
             return None
         wanted = wants_cache(request.headers, key.record.response_cache)
         if not wanted or isinstance(wanted, Refusal):
             return wanted or None
-        closed = self.ledger.closed(key)
+        closed = None if progress.chain is None else self.ledger.closed(progress.chain)
         if closed is not None:
             return closed
         now = self._now()

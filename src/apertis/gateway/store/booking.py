@@ -4,95 +4,24 @@ from __future__ import annotations
 
 import operator
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from apertis.accounting.tokens import COLUMNS, counts_of
+from apertis.gateway.store.accounts import spend
 from apertis.gateway.store.histogram import BUCKETS, SHIFT, bucket_of
 from apertis.gateway.store.histogram import COLUMNS as TIMES
 from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_quarters, usage_sessions
+from apertis.gateway.store.statements import NOTHING, BulkInsert, powers_of_two
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection
 
     from apertis.accounting.record import UsageRecord
 
-# SQLite takes 32,766 values a statement; a prepared one keeps some 100 bytes for each.
-_MAX_VALUES = 4_000
-# The same for a question of single values.
+# How many single values a question asks for at once.
 _MAX_ASKED = 1024
-
-
-def powers_of_two(count: int, most: int) -> Iterator[tuple[int, int]]:
-    """Cut `count` things into pieces whose sizes are powers of two, at most `most`: from, to.
-
-    A statement for any number of rows is prepared anew each time; those of these sizes are kept.
-    """
-    start = 0
-    most = 1 << (most.bit_length() - 1)
-    while start < count:
-        size = min(most, 1 << ((count - start).bit_length() - 1))
-        yield start, start + size
-        start += size
-
-
-NOTHING = -1
-"""The stand-in for null in rows for SQLite, where nothing else is negative.
-
-Its driver looks for an adapter of each None and of each truth value, at twenty times the cost of
-any other value.
-"""
-
-
-class BulkInsert:
-    """A statement that inserts rows, given as tuples in the order of the table's columns.
-
-    A row whose primary key is there already is an error; or, with `sums`, its columns of these
-    names are added to those of the row that is there. No primary key may come twice in one run.
-    """
-
-    def __init__(self, table: Table, sums: Sequence[str] = ()) -> None:
-        columns = [column.name for column in table.columns]
-        self._width = len(columns)
-        # Names of tables and columns are ours; the values are never part of the text.
-        self._head = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "  # noqa: S608
-        self._tail = _addition(table, sums) if sums else ""
-        row = f"({', '.join(f'${number}' for number in range(1, self._width + 1))})"
-        self._numbered = self._head + row + self._tail
-        marks = (f"nullif(?, {NOTHING})" if column.nullable else "?" for column in table.columns)
-        self._unnumbered = f"({', '.join(marks)})"
-        # For SQLite, by their number of rows.
-        self._statements: dict[int, str] = {}
-
-    def run(self, connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-        """Insert the rows as a part of the connection's transaction; with SQLite see `NOTHING`."""
-        if not rows:
-            return
-        if connection.dialect.name != "sqlite":
-            # The driver sends all rows in one go.
-            connection.exec_driver_sql(self._numbered, list(rows))
-            return
-        # SQLite's driver gives up the interpreter's lock at every statement and waits to get it
-        # back: with a statement a row, a busy event loop would make that seconds.
-        for start, end in powers_of_two(len(rows), _MAX_VALUES // self._width):
-            values = tuple(chain.from_iterable(rows[start:end]))
-            connection.exec_driver_sql(self._statement(end - start), values)
-
-    def _statement(self, rows: int) -> str:
-        statement = self._statements.get(rows)
-        if statement is None:
-            statement = self._head + ", ".join([self._unnumbered] * rows) + self._tail
-            self._statements[rows] = statement
-        return statement
-
-
-def _addition(table: Table, sums: Sequence[str]) -> str:
-    identity = ", ".join(column.name for column in table.primary_key)
-    added = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in sums)
-    return f" ON CONFLICT ({identity}) DO UPDATE SET {added}"
-
 
 QUARTER_MS = 900_000
 QUARTERS_A_DAY = 96
@@ -155,9 +84,43 @@ def book(connection: Connection, records: Iterable[UsageRecord]) -> list[UsageRe
         rows = [_row(record, NOTHING, int) for record in distinct.values()]
     else:
         rows = [_row(record) for record in distinct.values()]
+    # First: an account that is made now must not find these rows as spent before.
+    _spend(connection, distinct.values())
     _RECORDS.run(connection, rows)
     _add_up(connection, rows)
     return list(distinct.values())
+
+
+def _spend(connection: Connection, records: Iterable[UsageRecord]) -> None:
+    """Book what records cost in the accounts that they name."""
+    costs: dict[tuple[str, str], int] = {}
+    by_name: dict[str, dict[str, int]] = {}
+    for record in records:
+        name = record.accounts, record.lease
+        if not record.accounts:
+            continue
+        if "=" in record.accounts:
+            for entry in record.accounts.split(","):
+                account, separator, other = entry.partition("=")
+                own = by_name.setdefault(record.lease, {})
+                cost = int(other) if separator else record.cost_units
+                own[account] = own.get(account, 0) + cost
+        else:
+            costs[name] = costs.get(name, 0) + record.cost_units
+    for (accounts, lease), units in costs.items():
+        own = by_name.setdefault(lease, {})
+        for account in accounts.split(","):
+            own[account] = own.get(account, 0) + units
+    spent: dict[str, int] = {}
+    by_lease: dict[tuple[str, int], dict[str, int]] = {}
+    for lease, own in by_name.items():
+        replica, separator, epoch = lease.rpartition("#")
+        if separator and epoch.isdecimal():
+            by_lease[replica, int(epoch)] = own
+        for account, units in own.items():
+            spent[account] = spent.get(account, 0) + units
+    if spent:
+        spend(connection, spent, by_lease)
 
 
 def _known(connection: Connection, request_ids: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.errors import LockLostError, StoreUnavailableError
+from apertis.gateway.store.accounts import StoredAccounts
 from apertis.gateway.store.audit import StoredAudit
 from apertis.gateway.store.batches import StoredBatches
 from apertis.gateway.store.keys import StoredKeys
@@ -35,6 +36,7 @@ class Store:
 
     def __init__(self, database: Database, place: StoreLocation, lock: FileLock | None) -> None:
         self.keys = StoredKeys(database)
+        self.accounts = StoredAccounts(database)
         self.organization = StoredOrganization(database)
         self.audit = StoredAudit(database)
         self.usage = StoredUsage(database)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
-    from apertis.gateway.keys.directory import Directory
+    from apertis.gateway.budgets.budgets import Budgets
+    from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.observe.log import Log
+    from apertis.gateway.people.organization import Changes
     from apertis.gateway.store.connections import Database
 
 _LISTS = frozenset(name for name, setting in SETTINGS.items() if get_origin(setting.type) is tuple)
@@ -230,23 +232,41 @@ _PATIENCE_SECONDS = 1.0
 
 
 class _Keys(Protocol):
-    """The queries that the key watch makes."""
+    """The queries for keys that the watch makes."""
 
     async def current_version(self) -> int: ...
 
     async def changes_since(self, version: int) -> Iterable[KeyRecord]: ...
 
+    async def list(self) -> Iterable[KeyRecord]: ...
+
+
+class _People(Protocol):
+    """The same for people, groups and limits."""
+
+    async def changes_since(self, version: int) -> Changes: ...
+
+    async def all(self) -> Changes: ...
+
 
 class KeyWatch:
-    """A watch for changes, a few times a second, and at once when an unknown key appears."""
+    """A watch for changes of keys, people, groups and limits.
 
-    def __init__(self, keys: _Keys, directory: Directory, log: Log) -> None:
+    It looks a few times a second, and at once when an unknown key appears.
+    """
+
+    def __init__(
+        self, keys: _Keys, people: _People, directory: Directory, budgets: Budgets, log: Log
+    ) -> None:
         self._keys = keys
+        self._people = people
         self._directory = directory
+        self._budgets = budgets
         self._log = log
         self._wanted = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._failing = False
+        self._version = max(directory.version, budgets.organization.version)
 
     async def run(self) -> None:
         """Look until canceled."""
@@ -278,15 +298,45 @@ class KeyWatch:
         self._wanted.set()
 
     async def _look(self) -> None:
-        keys, directory = self._keys, self._directory
         try:
-            if await keys.current_version() > directory.version:
-                directory.apply(await keys.changes_since(directory.version))
+            version = await self._keys.current_version()
+            if version < self._version:
+                await self._start_anew()
+            elif version > self._version:
+                await self._follow()
             self._failing = False
         except StoreUnavailableError as error:
             if not self._failing:
                 self._log.event("error", "the store cannot be read", reason=str(error))
             self._failing = True
+
+    async def _follow(self) -> None:
+        directory, organization = self._directory, self._budgets.organization
+        records = await self._keys.changes_since(directory.version)
+        changes = await self._people.changes_since(organization.version)
+        directory.apply(records)
+        generation = organization.generation
+        organization.apply(changes)
+        if organization.generation != generation:
+            self._budgets.changed()
+        if changes.people:
+            self._bar(directory.all())
+        else:
+            self._bar(filter(None, (directory.get(record.id) for record in records)))
+        self._version = max(self._version, directory.version, organization.version)
+
+    def _bar(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            key.is_barred = self._budgets.organization.is_barred(key.record)
+
+    async def _start_anew(self) -> None:
+        """Read everything again: the store was restored from a time when there was less."""
+        self._log.event("error", "the store is older than it was: all keys are read again")
+        self._directory.restart(await self._keys.list())
+        self._budgets.organization.restart(await self._people.all())
+        self._budgets.changed()
+        self._bar(self._directory.all())
+        self._version = max(self._directory.version, self._budgets.organization.version)
 
 
 def _told(waiting: Iterable[asyncio.Future[None]]) -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
-from apertis.gateway.store.booking import BulkInsert
 from apertis.gateway.store.records import ThreadMessage
 from apertis.gateway.store.schema import thread_messages
+from apertis.gateway.store.statements import BulkInsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
