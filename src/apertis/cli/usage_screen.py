@@ -84,7 +84,7 @@ class Picture:
     rows: tuple[Row, ...]
     totals: Mapping[str, int]
     days: tuple[tuple[str, int], ...] = ()
-    """What was spent on each day, without gaps."""
+    """The money spent on each day, without gaps."""
     first_byte: Percentiles | None = None
     response: Percentiles | None = None
 
