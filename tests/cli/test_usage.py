@@ -8,6 +8,7 @@ import io
 import json
 import re
 from datetime import UTC, date, datetime, timedelta
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -208,10 +209,9 @@ def test_on_a_terminal_the_totals_come_first_and_no_number_is_cut(
     for columns in (80, 140):
         shown = on_terminal("usage", "--data", str(data), columns=columns)
         head, table = shown.split("Key", 1)
-        assert re.search(
-            r"^ *Spent +Requests +Errors +Tokens +Read from cache *$", head, re.MULTILINE
-        )
-        assert re.search(r"^\$1\.50 +3 +1 \(33%\) +2\.05k +<1%$", head, re.MULTILINE)
+        totals = r"^Spent +Requests +Errors +Tokens +Read from cache( |$)"
+        assert re.search(totals, head, re.MULTILINE)
+        assert re.search(r"^\$1\.50 +3 +1 \(33%\) +2\.05k +<1%( |$)", head, re.MULTILINE)
         assert re.search(r"^ *Cost +Requests +Errors +Input +Output", table)
         assert re.search(r"^ann +\$1\.50 +2 +0 +2,000 +40 .*\u2588$", table, re.MULTILINE)
         assert re.search(r"^=cmd\(\) +\$0\.00 +1 +1 +0 .* +- *$", table, re.MULTILINE)
@@ -331,3 +331,37 @@ def test_names_stay_whole_at_every_width(
 )
 def test_money_is_rounded_to_cents(units: int, shown: str) -> None:
     assert cents(units) == shown
+
+
+def test_groups_zones_and_filters_reach_the_report(usage: Callable[..., str]) -> None:
+    # 08:00 UTC is the afternoon of that day in Tokyo, and the night before in Honolulu is 22:00.
+    def days(zone: str) -> list[str]:
+        data = json.loads(usage("--json", "--by", "day", "--zone", zone))["data"]
+        return [row["day"] for row in data if row["requests"]]
+
+    assert days("Asia/Tokyo") == ["2027-01-15", "2027-01-16"]
+    assert days("Pacific/Honolulu") == ["2027-01-14", "2027-01-15"]
+    rows = json.loads(usage("--json", "--by", "model", "--session", "s1"))["data"]
+    assert [row["requests"] for row in rows] == [1]
+    [row] = csv.DictReader(io.StringIO(usage("--csv", "--by", "person")))
+    assert (row["person"], row["person_name"], row["requests"]) == ("", "", "3")
+    assert "no time zone" in usage("--zone", "Mars", code=ExitCode.USAGE)
+    assert "first_byte_p95_ms" in usage("--csv", "--percentiles")
+    assert "first_byte_p95_ms" not in usage("--csv")
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
+def test_a_picture_is_written_to_a_file(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "usage.html"
+    asked = ["usage", "--by", "day,model", "--data", str(data)]
+    assert run([*asked, "--plot", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1] == f"apertis: {path} is drawn"
+    page = path.read_text("utf-8")
+    assert ">Usage by day and model<" in page
+    assert "claude-sonnet-4-5  $1.50" in page
+    assert run([*asked, "--csv", "--plot", str(path)]) == ExitCode.USAGE
+    assert "exclude each other" in capsys.readouterr().err

@@ -60,9 +60,9 @@ def shown(of: Picture, width: int, characters: Characters = BLOCKS, encoding: st
 
 
 ROWS = (
-    Row(("ada",), sums(1, cost_units=41_000_000), Budget(41_000_000, 50_000_000, "month")),
+    Row(("ada",), sums(1, cost_units=41_000_000), (Budget(41_000_000, 50_000_000, "month"),)),
     Row(("grace",), sums(1, cost_units=20_500_000)),
-    Row(("linus",), sums(1, cost_units=0), Budget(0, 500_000)),
+    Row(("linus",), sums(1, cost_units=0), (Budget(0, 500_000),)),
 )
 DAYS = (("2026-11-01", 500_000), ("2026-11-02", 0), ("2026-11-03", 1_500_000))
 
@@ -115,7 +115,7 @@ def test_what_is_chosen_fits_and_the_cost_stays(
 ) -> None:
     budgets += [None] * len(counts)
     rows = [
-        Row((name,), sums(count), budget)
+        Row((name,), sums(count), () if budget is None else (budget,))
         for name, count, budget in zip(names, counts, budgets, strict=False)
     ]
     layout = fit(picture(rows), width)
@@ -218,3 +218,18 @@ def test_bars_are_blocks_where_these_can_be_written(
 )
 def test_a_large_count_is_shortened_to_three_digits(count: int, written: str) -> None:
     assert short(count) == written
+
+
+def test_a_bar_is_of_the_budget_that_is_nearest_to_its_end() -> None:
+    month, day = Budget(500_000, 5_000_000, "month"), Budget(400_000, 500_000, "day")
+    text = shown(picture([Row(("ada",), sums(1), (month, day))]), 80)
+    assert " 80% of $1 a day" in text
+    assert "month" not in text
+
+
+def test_more_days_than_columns_share_a_mark() -> None:
+    days = tuple((f"{at}", 500_000) for at in range(150))
+    lines = shown(picture(ROWS, days=days, day="hour"), 80).splitlines()
+    at = lines.index("Spent by 2 hours")
+    assert lines[at + 1] == "\u2588" * 75
+    assert lines[at + 2] == "0 to 149, $1.00 an hour, most $1.00 on 0"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
+from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 import msgspec
@@ -14,11 +17,14 @@ from apertis.cli.administration import (
     place_options,
 )
 from apertis.cli.terminal import echo, echo_json, is_terminal, printable
-from apertis.cli.usage_screen import Budget, Picture, Row, name_of, show
+from apertis.cli.usage_plot import check, plot_of, save
+from apertis.cli.usage_screen import Budget, Percentiles, Picture, Row, name_of, show
 from apertis.errors import ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from msgspec import UnsetType
 
     from apertis.gateway.admin.usage_report import UsageFields, UsageReport, UsageSums
 
@@ -26,30 +32,46 @@ _EPILOG = """\b
 Examples:
   apertis usage                              by key, since the beginning
   apertis usage --by model --from 7d         the last seven days
+  apertis usage --by person --from 2026-11-01 --zone Europe/Berlin
   apertis usage --by day,key --from 2026-11-01 --to 2026-11-30
   apertis usage --by session --key ann
   apertis usage --by class                   request classes of Claude Code
   apertis usage --by day --csv > usage.csv
+  apertis usage --by day,model --from 30d --plot usage.png
 
 \b
-Dates are days in UTC; --to includes its day. On a terminal costs are rounded to cents; in a pipe,
-in --csv and in --json they are exact: 500,000 units are 1 US dollar. Which gateway is meant, and
-how to name another: see 'apertis keys --help'.
+--to includes its day. On a terminal costs are rounded to cents; in a pipe, in --csv and in --json
+they are exact: 500,000 units are 1 US dollar. --plot draws bars of the first group, or over time
+where one of the groups is a time, stacked by the others. Which gateway is meant, and how to name
+another: see 'apertis keys --help'.
 """
 
 _TITLES = {
     "key_name": "Key",
+    "person_name": "Person",
+    "group_name": "Group",
+    "owner": "Owner",
+    "tag": "Tag",
     "model": "Model",
-    "day": "Day",
     "session": "Session",
+    "hour": "Hour",
+    "day": "Day",
+    "week": "Week",
+    "month": "Month",
     "class": "Class",
     "agent": "Agent",
     "upstream": "Upstream",
     "kind": "Kind",
 }
+_TIMES = ("hour", "day", "week", "month")
+# Those that have a name besides their id, which is a column of its own.
+_NAMED = ("key", "person", "group")
+_FILTERS = ("key", "person", "group", "owner", "tag", "model", "session")
 # The most rows that a report may have.
-_MAX_DAYS = 10_000
-_OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "key", "model", "limit")}
+_MAX_ROWS = 10_000
+# Up to this long, spending is shown by hour: two days, and the time that passes meanwhile.
+_MAX_SECONDS_BY_HOUR = 49 * 3600
+_OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "zone", *_FILTERS, "limit")}
 
 
 @click.command("usage", epilog=_EPILOG)
@@ -58,25 +80,54 @@ _OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "key", "model",
     default="key",
     show_default=True,
     metavar="GROUP",
-    help="key, model, day, session, class, agent, upstream, kind; or several, with commas.",
+    help="key, person, group, owner, tag, model, session, hour, day, week, month, class, agent, "
+    "upstream, kind; or several, with commas.",
 )
 @click.option("--from", metavar="WHEN", help="Beginning: a date, a time, or a span ago (7d).")
 @click.option("--to", metavar="WHEN", help="End: a date, a time, or a span ago.")
-@click.option("--key", metavar="KEY", help="This key only: its id or name.")
-@click.option("--model", metavar="MODEL", help="This model only.")
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), help="Maximum number of rows.  [default: 1000]"
+    "--zone",
+    metavar="ZONE",
+    help="Time zone of hours, days, weeks, months and dates: Europe/Berlin.  [default: UTC]",
+)
+@click.option("--key", metavar="KEY", help="This key only: its id or name.")
+@click.option("--person", metavar="PERSON", help="This person only: id or name.")
+@click.option("--group", metavar="GROUP", help="This group only, with those in it: id or name.")
+@click.option("--owner", metavar="TEXT", help="Keys of this owner only.")
+@click.option("--tag", metavar="TAG", help="Keys with this tag only.")
+@click.option("--model", metavar="MODEL", help="This model only.")
+@click.option("--session", metavar="SESSION", help="This session only.")
+@click.option(
+    "--limit", type=click.IntRange(1, _MAX_ROWS), help="Maximum number of rows.  [default: 1000]"
+)
+@click.option(
+    "--percentiles", is_flag=True, help="Add p50 and p95 of first byte and response, in ms."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw it into a file: .png, .svg or .html.",
+)
 @place_options
-def command(*, as_json: bool, as_csv: bool, place: GatewayOptions, **asked: object) -> None:
+def command(
+    *, as_json: bool, as_csv: bool, plot: Path | None, place: GatewayOptions, **asked: object
+) -> None:
     """Report usage: requests, errors, tokens by class, cost."""
     from apertis.gateway.admin.usage_report import UsageFields
 
-    if as_json and as_csv:
-        raise ParameterError("--json and --csv exclude each other")
+    if as_json + as_csv + (plot is not None) > 1:
+        raise ParameterError("--json, --csv and --plot exclude each other")
+    if plot is not None:
+        check(plot)
     given = {name: value for name, value in asked.items() if value is not None}
+    as_text = as_json or as_csv or (plot is None and not is_terminal())
+    if not as_text:
+        given["percentiles"] = True
+    if plot is not None:
+        given.setdefault("limit", _MAX_ROWS)
     fields = msgspec.convert(given, UsageFields)
     administration = administration_of(place, _OPTION_OF)
     report = administration.usage(fields)
@@ -85,7 +136,12 @@ def command(*, as_json: bool, as_csv: bool, place: GatewayOptions, **asked: obje
         echo_json(report)
     elif as_csv:
         echo(_csv(groups, report), nl=False)
-    elif not is_terminal():
+    elif plot is not None:
+        picture = _picture(administration, fields, groups, report)
+        over = next((_TITLES[name] for name in groups if name in _TIMES), None)
+        save(plot_of(picture, over), plot)
+        echo(f"apertis: {plot} is drawn", err=True)
+    elif as_text:
         _lines(groups, report)
     elif report.data:
         show(_picture(administration, fields, groups, report))
@@ -102,44 +158,75 @@ def _picture(
     report: UsageReport,
 ) -> Picture:
     shown = [name for name in groups if name in _TITLES]
-    budgets = _budgets(administration) if shown == ["key_name"] else {}
+    level = groups[0] if len(shown) == 1 and groups[0] in _NAMED else None
+    budgets = {} if level is None else _budgets(administration, level)
+    day = _day(report)
     days: tuple[tuple[str, int], ...] = ()
-    if "day" not in groups:
-        by_day = administration.usage(msgspec.structs.replace(fields, by="day", limit=_MAX_DAYS))
-        days = tuple((str(sums.day), sums.cost_units) for sums in by_day.data)
+    if not set(_TIMES).intersection(groups):
+        asked = msgspec.structs.replace(fields, by=day, limit=_MAX_ROWS, percentiles=False)
+        days = tuple(
+            (str(_row(sums)[day]), sums.cost_units) for sums in administration.usage(asked).data
+        )
     rows: list[Row] = []
     for sums in report.data:
         row = _row(sums)
         names = tuple(name_of(row[name]) for name in shown)
-        rows.append(Row(names, _counts(row), budgets.get(str(row.get("key")))))
+        budget = () if level is None else tuple(budgets.get(str(row[level]), ()))
+        rows.append(Row(names, _counts(row), budget))
+    totals = report.totals
     return Picture(
         title=_title(fields, report),
         groups=tuple(_TITLES[name] for name in shown),
         rows=tuple(rows),
-        totals=_counts(_row(report.totals)),
+        totals=_counts(_row(totals)),
         days=days,
+        day=day,
+        first_byte=_percentiles(totals.first_byte_p50_ms, totals.first_byte_p95_ms),
+        response=_percentiles(totals.total_p50_ms, totals.total_p95_ms),
+        since=report.from_,
+        zone=report.zone,
     )
 
 
-def _budgets(administration: Administration) -> dict[str, Budget]:
+def _percentiles(p50: int | UnsetType | None, p95: int | UnsetType | None) -> Percentiles | None:
+    return Percentiles(p50, p95) if isinstance(p50, int) and isinstance(p95, int) else None
+
+
+def _day(report: UsageReport) -> str:
+    """Choose the periods in which spending is shown: of a day or two the hours."""
+    if report.from_ is None:
+        return "day"
+    end = datetime.now(UTC) if report.to is None else datetime.fromisoformat(report.to)
+    seconds = (end - datetime.fromisoformat(report.from_)).total_seconds()
+    return "hour" if seconds <= _MAX_SECONDS_BY_HOUR else "day"
+
+
+def _budgets(administration: Administration, level: str) -> dict[str, list[Budget]]:
     """Find what may be spent, by the id of who may."""
-    return {
-        key.id: Budget(key.used_units, key.quota_units)
-        for key in administration.all_keys()
-        if key.quota_units is not None
-    }
+    found: dict[str, list[Budget]] = {}
+    if level == "key":
+        for key in administration.all_keys():
+            if key.quota_units is not None:
+                found[key.id] = [Budget(key.used_units, key.quota_units)]
+    return found
 
 
 def _title(fields: UsageFields, report: UsageReport) -> str:
     words = [word.strip() for word in fields.by.split(",")]
     title = f"Usage by {' and '.join(dict.fromkeys(words))}"
-    for given in (fields.key, fields.model):
-        if isinstance(given, str):
-            title += f" of {printable(given)}"
+    filters = [value for name in _FILTERS if isinstance(value := getattr(fields, name), str)]
+    if filters:
+        title += f" of {', '.join(map(printable, filters))}"
     for word, moment in (("since", report.from_), ("until", report.to)):
         if moment is not None:
-            title += f" {word} {moment.removesuffix('T00:00:00Z')}"
+            title += f" {word} {_moment(moment, report.zone)}"
     return title
+
+
+def _moment(text: str, zone: str) -> str:
+    """Write a moment in a zone; a midnight as its day."""
+    moment = datetime.fromisoformat(text).astimezone(ZoneInfo(zone))
+    return f"{moment:%Y-%m-%d}" if moment.time() == time() else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _counts(row: Mapping[str, object]) -> dict[str, int]:
@@ -148,7 +235,9 @@ def _counts(row: Mapping[str, object]) -> dict[str, int]:
 
 def _groups(by: str) -> list[str]:
     words = dict.fromkeys(word.strip() for word in by.split(","))
-    return [name for word in words for name in (("key", "key_name") if word == "key" else (word,))]
+    return [
+        name for word in words for name in ((word, f"{word}_name") if word in _NAMED else (word,))
+    ]
 
 
 def _row(sums: UsageSums) -> dict[str, object]:

@@ -50,6 +50,8 @@ class Budget:
     spent_units: int
     amount_units: int
     period: str = "total"
+    since: str | None = None
+    """The beginning of the period; a total has none."""
 
     @property
     def percent(self) -> float:
@@ -59,11 +61,16 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a report: its names, its sums, and the budget that is nearest to its end."""
+    """One row of a report: its names, its sums, and the budgets that it has."""
 
     names: tuple[str, ...]
     sums: Mapping[str, int]
-    budget: Budget | None = None
+    budgets: tuple[Budget, ...] = ()
+
+    @property
+    def budget(self) -> Budget | None:
+        """The budget that is nearest to its end."""
+        return max(self.budgets, key=lambda budget: budget.percent, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,12 @@ class Picture:
     rows: tuple[Row, ...]
     totals: Mapping[str, int]
     days: tuple[tuple[str, int], ...] = ()
-    """The money spent on each day, without gaps."""
+    """The money spent on each day, or in each period of another kind, without gaps."""
+    day: str = "day"
+    """The kind of period that `days` are."""
+    since: str | None = None
+    """The beginning of the report, as budgets say theirs."""
+    zone: str = "UTC"
     first_byte: Percentiles | None = None
     response: Percentiles | None = None
 
@@ -140,7 +152,7 @@ def render(
     parts: list[RenderableType] = [Text(_encodable(picture.title, encoding), "bold"), Text()]
     parts += _figure_lines(picture, width)
     if len(picture.days) > 1:
-        parts += [*_days(picture.days, width, characters), Text()]
+        parts += [*_days(picture, width, characters), Text()]
     parts.append(_table(picture, width, characters, encoding))
     return parts
 
@@ -154,7 +166,7 @@ def _figure_lines(picture: Picture, width: int) -> list[Text]:
     from rich.text import Text
 
     lines: list[Text] = []
-    sums, times = _sums(picture.totals), _times(picture)
+    sums, times = sums_of(picture), times_of(picture)
     # Times stand below the sums where not all of it has room.
     groups = [[*sums, *times]] if _columns_of([*sums, *times]) <= width else [sums, times]
     for figures in chain.from_iterable(_wrapped(group, width) for group in groups):
@@ -172,19 +184,26 @@ def _figure_lines(picture: Picture, width: int) -> list[Text]:
 _Figure = tuple[str, str]
 
 
-def _sums(sums: Mapping[str, int]) -> list[_Figure]:
+def sums_of(picture: Picture) -> list[_Figure]:
+    """Write the totals, each with its title."""
+    sums = picture.totals
     requests, errors = sums["requests"], sums["errors"]
-    tokens = sum(sums[COLUMNS[name]] for name in CLASSES)
     return [
         ("Spent", cents(sums["cost_units"])),
         ("Requests", f"{requests:,}"),
         ("Errors", f"{errors:,} ({percent(errors, requests)})" if errors else "0"),
-        ("Tokens", short(tokens)),
+        ("Tokens", short(tokens_of(sums))),
         ("Read from cache", cache_share(sums)),
     ]
 
 
-def _times(picture: Picture) -> list[_Figure]:
+def tokens_of(sums: Mapping[str, int]) -> int:
+    """Add up the tokens of all classes."""
+    return sum(sums[COLUMNS[name]] for name in CLASSES)
+
+
+def times_of(picture: Picture) -> list[_Figure]:
+    """Write the percentiles that there are, each with its title."""
     return [
         (f"{title} p50, p95", f"{duration(times.p50_ms)}, {duration(times.p95_ms)}")
         for title, times in (("First byte", picture.first_byte), ("Response", picture.response))
@@ -206,22 +225,27 @@ def _wrapped(figures: Sequence[_Figure], width: int) -> list[list[_Figure]]:
     return lines
 
 
-def _days(days: Sequence[tuple[str, int]], width: int, characters: Characters) -> list[Text]:
+def _days(picture: Picture, width: int, characters: Characters) -> list[Text]:
     from rich.text import Text
 
+    days, day = picture.days, picture.day
     a_mark = -(-len(days) // width)
     units = [units for _, units in days]
     sums = [sum(units[at : at + a_mark]) for at in range(0, len(days), a_mark)]
     columns = max(1, min(_MAX_MARK_COLUMNS, width // len(sums)))
-    line = sparkline(sums, characters)
+    line = "".join(mark * columns for mark in sparkline(sums, characters))
     top = max(range(len(days)), key=lambda at: units[at])
-    title = "Spent by day" if a_mark == 1 else f"Spent in {a_mark} days each"
+    title = f"Spent by {day}" if a_mark == 1 else f"Spent by {a_mark} {day}s"
     caption = (
-        f"{days[0][0]} to {days[-1][0]}, {cents(sum(units) // len(days))} a day, "
+        f"{days[0][0]} to {days[-1][0]}, {cents(sum(units) // len(days))} {a_or_an(day)}, "
         f"most {cents(units[top])} on {days[top][0]}"
     )
-    drawn = Text("".join(mark * columns for mark in line), "cyan")
-    return [Text(title, "dim"), drawn, Text(caption, "dim")]
+    return [Text(title, "dim"), Text(line, "cyan"), Text(caption, "dim")]
+
+
+def a_or_an(period: str) -> str:
+    """Write `a day`, `an hour`."""
+    return f"an {period}" if period == "hour" else f"a {period}"
 
 
 def sparkline(values: Sequence[int], characters: Characters = BLOCKS) -> str:
@@ -337,7 +361,7 @@ def _note(row: Row, gone: set[str]) -> str:
     note = percent(budget.spent_units, budget.amount_units)
     if _AMOUNTS in gone:
         return note
-    period = "" if budget.period == "total" else f" a {budget.period}"
+    period = "" if budget.period == "total" else f" {a_or_an(budget.period)}"
     return f"{note} of {cents(budget.amount_units).removesuffix('.00')}{period}"
 
 
