@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -100,10 +101,8 @@ def test_a_time_is_short_below_a_bar(text: str, label: str) -> None:
 
 
 def plot(bars: list[Bar], **fields: Any) -> Plot:
-    figures = (("Spent", "$4.00"), ("Requests", "7"))
-    return Plot(
-        **{"title": "Usage by day", "figures": figures, "bars": bars, "over_time": True} | fields
-    )
+    base = Plot("Usage by day", (("Spent", "$4.00"), ("Requests", "7")), bars, over_time=True)
+    return replace(base, **fields)
 
 
 TWO = [Bar("Nov 1", {"opus": MILLION}), Bar("Nov 2", {"opus": 500_000, "haiku": MILLION})]
