@@ -143,6 +143,8 @@ _RESCUE_SECONDS = 15.0
 _CANCEL_SECONDS = 1.0
 _PING_SECONDS = 5.0
 _SWEEP_SECONDS = 30.0
+# Between two steps of adding up what an earlier version booked: requests come first.
+_ROLL_UP_PAUSE_SECONDS = 0.1
 # How often batches are looked for whose results nobody has read.
 _COLLECT_SECONDS = 600.0
 # How long a stop waits for what was begun with batches after their callers left.
@@ -264,6 +266,7 @@ class Gateway:
         self._spawn(self._watch_store())
         self._spawn(self._sweep())
         self._spawn(self._collect_batches())
+        self._spawn(self._roll_up())
 
     def _wire(self, settings: Settings) -> None:
         self.metrics = Metrics()
@@ -329,6 +332,18 @@ class Gateway:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             self._cache.sweep(time.time())
+
+    async def _roll_up(self) -> None:
+        """Add up what an earlier version booked; reports read its single records until then."""
+        while True:
+            pause = _ROLL_UP_PAUSE_SECONDS
+            try:
+                if not await self.store.usage.roll_up():
+                    return
+            except StoreUnavailableError as error:
+                self.log.event("error", "earlier usage cannot be added up", reason=str(error))
+                pause = _SWEEP_SECONDS
+            await asyncio.sleep(pause)
 
     async def _collect_batches(self) -> None:
         while True:

@@ -201,6 +201,11 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     _KEYS.run(connection, _rows_of(spent))
 
 
+def insert_quarters(connection: Connection, rows: Sequence[_Row]) -> None:
+    """Add sums of quarter hours, in the order of their keys."""
+    _QUARTERS.run(connection, rows)
+
+
 def _sums(rows: Sequence[_Row]) -> list[int]:
     if len(rows) == 1:
         return [1, int(_status(rows[0]) >= FIRST_FAILURE), *_summed(rows[0])]

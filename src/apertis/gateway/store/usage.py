@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Table,
-    and_,
-    case,
     cast,
     func,
     literal,
@@ -21,12 +18,14 @@ from sqlalchemy import (
 
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import COLUMNS, Tokens
-from apertis.gateway.store.booking import FIRST_FAILURE, QUARTER_MS, TIMED, book
+from apertis.gateway.store.booking import QUARTER_MS, book
 from apertis.gateway.store.calendar import UTC_ALWAYS, Calendar
-from apertis.gateway.store.histogram import BOUNDS_MS, SHIFT
 from apertis.gateway.store.histogram import COLUMNS as TIME_COLUMNS
+from apertis.gateway.store.histogram import SHIFT
 from apertis.gateway.store.records import TIMES, UsageRow
-from apertis.gateway.store.schema import SUMS, usage, usage_quarters, usage_rollup, usage_sessions
+from apertis.gateway.store.rollup import RECORDS_A_STEP, complete_since, roll_up
+from apertis.gateway.store.schema import SUMS, usage, usage_quarters, usage_sessions
+from apertis.gateway.store.sums import counts_of_records, sums_of_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -92,8 +91,11 @@ class StoredUsage:
 
     async def complete_since(self) -> int:
         """Return from when on (Unix milliseconds) usage is rolled up; 0 for all of it."""
-        statement = select(usage_rollup.c.complete_since_ms)
-        return await self._database.read(lambda at: at.execute(statement).scalar_one())
+        return await complete_since(self._database)
+
+    async def roll_up(self, records: int = RECORDS_A_STEP) -> bool:
+        """Roll up about so many records of before; False when all are."""
+        return await roll_up(self._database, records)
 
     async def _calendar(self, query: UsageQuery) -> Calendar | None:
         if set(TIMES).isdisjoint(query.group_by):
@@ -239,35 +241,8 @@ def _records(query: UsageQuery, calendar: Calendar, since_ms: int, until_ms: int
     ]
     sums = sums_of_records()
     if query.with_times:
-        sums += [*_counts_of_records(usage.c.first_byte_ms), *_counts_of_records(usage.c.total_ms)]
+        sums += [*counts_of_records(usage.c.first_byte_ms), *counts_of_records(usage.c.total_ms)]
     return _part(query, groups, sums, conditions)
-
-
-def sums_of_records() -> list[ColumnElement[Any]]:
-    """Return what each record adds to `SUMS`."""
-    counted: dict[str, ColumnElement[Any]] = {
-        "requests": literal(1),
-        "failed": case((usage.c.status >= FIRST_FAILURE, 1), else_=0),
-        **{
-            name: case((usage.c[name], 1), else_=0)
-            for name in ("cached", "estimated", "interrupted")
-        },
-    }
-    return [counted[name] if name in counted else usage.c[name] for name in SUMS]
-
-
-def _counts_of_records(ms: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-    """Return what each record adds to a histogram."""
-    is_timed = and_(usage.c.kind == TIMED, usage.c.status < FIRST_FAILURE)
-    counts: list[ColumnElement[Any]] = []
-    for low, high in pairwise((None, *BOUNDS_MS, None)):
-        within = [is_timed, ms.is_not(None)]
-        if low is not None:
-            within.append(ms >= low)
-        if high is not None:
-            within.append(ms < high)
-        counts.append(case((and_(*within), 1), else_=0))
-    return counts
 
 
 def _part(
