@@ -9,13 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apertis.gateway.budgets.periods import PERIODS, TOTAL, Period, iso_utc, span_of
+from apertis.gateway.budgets.periods import (
+    PERIODS,
+    TOTAL,
+    Offset,
+    Period,
+    following,
+    iso_utc,
+    name_of,
+    offsets,
+    span_of,
+    start_of,
+    time_zone,
+)
 
 ZONES = (
     *("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu"),
     *("Australia/Lord_Howe", "America/Havana", "Asia/Beirut", "Pacific/Apia", "Pacific/Kiritimati"),
 )
 MOMENTS = st.integers(946_684_800, 4_102_444_800)
+MOMENTS_OF_TODAY = st.integers(1_104_537_600, 2_051_222_400)
 
 
 def at(text: str, zone: str = "UTC") -> int:
@@ -93,3 +106,49 @@ def test_a_period_starts_with_the_first_moment_of_its_date(zone: str, now: int) 
 def test_a_moment_is_written_in_utc() -> None:
     assert iso_utc(at("2026-12-01T00:00")) == "2026-12-01T00:00:00Z"
     assert datetime.fromisoformat(iso_utc(0)) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@given(st.sampled_from(ZONES), MOMENTS_OF_TODAY)
+def test_hours_follow_each_other_and_have_one_offset_and_one_name(zone: str, now: int) -> None:
+    place = ZoneInfo(zone)
+    start = start_of("hour", place, now)
+    after = following("hour", place, start)
+    assert start <= now < after <= start + 3600
+    for second in (start, now, after - 1):
+        assert start_of("hour", place, second) == start
+    first, last = (datetime.fromtimestamp(at, place) for at in (start, after - 1))
+    assert (first.date(), first.hour, first.utcoffset()) == (
+        last.date(),
+        last.hour,
+        last.utcoffset(),
+    )
+    assert name_of("hour", place, start) != name_of("hour", place, after)
+
+
+def test_names_are_those_of_iso_8601() -> None:
+    berlin = time_zone("Europe/Berlin")
+    # 2026-10-25, the second two o'clock.
+    now = 1_792_890_000
+    assert name_of("hour", berlin, start_of("hour", berlin, now)) == "2026-10-25T02:00+01:00"
+    assert name_of("hour", time_zone("UTC"), now) == "2026-10-25T01:00Z"
+    assert name_of("day", berlin, start_of("day", berlin, now)) == "2026-10-25"
+    assert name_of("week", berlin, start_of("week", berlin, now)) == "2026-10-19"
+    assert name_of("month", berlin, start_of("month", berlin, now)) == "2026-10"
+
+
+@given(st.sampled_from(ZONES), MOMENTS_OF_TODAY, st.integers(0, 800 * 86_400), st.data())
+def test_offsets_are_those_of_each_moment(
+    zone: str, first: int, seconds: int, data: st.DataObject
+) -> None:
+    place = ZoneInfo(zone)
+    found = offsets(place, first, first + seconds)
+    assert found[0].since == first
+    moments = [data.draw(st.integers(first, first + seconds))]
+    moments += [second for since, _ in found[1:] for second in (since - 1, since)]
+    for second in moments:
+        known = [offset.seconds for offset in found if offset.since <= second][-1]
+        assert datetime.fromtimestamp(second, place).utcoffset() == timedelta(seconds=known)
+
+
+def test_a_zone_without_changes_has_one_offset() -> None:
+    assert offsets(time_zone("Asia/Kathmandu"), 0, 10) == (Offset(0, 19_800),)

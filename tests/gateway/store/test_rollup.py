@@ -206,13 +206,13 @@ def test_a_booking_that_is_not_committed_yet_is_waited_for(
             await store.usage.add(some(30, 1))
             place = location_of(postgres_schema)
             beside = place.connect()
-            engine = beside._writer._engine  # type: ignore[union-attr]
+            writer: Any = beside._writer
             database = store._database
             await database.write(forget)
             booked = asyncio.Event()
 
             async def book_slowly() -> None:
-                async with engine.begin() as connection:
+                async with writer._engine.begin() as connection:
                     await connection.run_sync(lambda at: book(at, some(10, 2)))
                     booked.set()
                     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")

@@ -8,17 +8,29 @@ that is interrupted, comes late or comes twice changes nothing, and each record 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, Integer, cast, delete, func, literal, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
 
-from apertis.gateway.store.booking import QUARTER_MS, insert_quarters
-from apertis.gateway.store.histogram import SHIFT
-from apertis.gateway.store.schema import usage, usage_quarters, usage_rollup
-from apertis.gateway.store.sums import counts_of_records, sums_of_records
+from apertis.gateway.store.booking import FIRST_FAILURE, QUARTER_MS, TIMED, insert_quarters
+from apertis.gateway.store.histogram import BOUNDS_MS, SHIFT
+from apertis.gateway.store.schema import SUMS, usage, usage_quarters, usage_rollup
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from apertis.gateway.store.connections import Database
 
@@ -98,3 +110,30 @@ def _keep(connection: Connection, until_ms: int, found: _Found) -> None:
         )
     )
     insert_quarters(connection, sorted(found.rows))
+
+
+def sums_of_records() -> list[ColumnElement[Any]]:
+    """Return what each record adds to `SUMS`."""
+    counted: dict[str, ColumnElement[Any]] = {
+        "requests": literal(1),
+        "failed": case((usage.c.status >= FIRST_FAILURE, 1), else_=0),
+        **{
+            name: case((usage.c[name], 1), else_=0)
+            for name in ("cached", "estimated", "interrupted")
+        },
+    }
+    return [counted[name] if name in counted else usage.c[name] for name in SUMS]
+
+
+def counts_of_records(ms: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """Return what each record adds to a histogram."""
+    is_timed = and_(usage.c.kind == TIMED, usage.c.status < FIRST_FAILURE)
+    counts: list[ColumnElement[Any]] = []
+    for low, high in pairwise((None, *BOUNDS_MS, None)):
+        within = [is_timed, ms.is_not(None)]
+        if low is not None:
+            within.append(ms >= low)
+        if high is not None:
+            within.append(ms < high)
+        counts.append(case((and_(*within), 1), else_=0))
+    return counts

@@ -23,9 +23,14 @@ from apertis.gateway.store.calendar import UTC_ALWAYS, Calendar
 from apertis.gateway.store.histogram import COLUMNS as TIME_COLUMNS
 from apertis.gateway.store.histogram import SHIFT
 from apertis.gateway.store.records import TIMES, UsageRow
-from apertis.gateway.store.rollup import RECORDS_A_STEP, complete_since, roll_up
+from apertis.gateway.store.rollup import (
+    RECORDS_A_STEP,
+    complete_since,
+    counts_of_records,
+    roll_up,
+    sums_of_records,
+)
 from apertis.gateway.store.schema import SUMS, usage, usage_quarters, usage_sessions
-from apertis.gateway.store.sums import counts_of_records, sums_of_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
