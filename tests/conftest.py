@@ -30,6 +30,7 @@ pytest_plugins = [
         "money",
         "processes",
         "recorded",
+        "resources",
         "responses",
         "stores",
     )

@@ -108,6 +108,7 @@ def test_every_option_sets_its_field(keys: Keys) -> None:
     assert kept == made
     assert {name: value for name, value in made.items() if name not in ("id", "created_at")} == {
         "name": "all",
+        **dict.fromkeys(("person", "person_id", "group", "group_id")),
         "owner": "ann",
         "tags": ["a", "b", "c"],
         "hint": f"sk-...{secret[-4:]}",

@@ -1,4 +1,4 @@
-"""Keys and usage of a gateway: of its store beside it, or of the gateway itself over HTTP.
+"""Keys, people and usage of a gateway: of its store beside it, or of the gateway itself over HTTP.
 
 Which one a command is about: `--data` and `--config` name a store, `--url` names a gateway; without
 any of them it is the gateway of `APERTIS_BASE_URL`, if `APERTIS_API_KEY` is an administrator's key
@@ -7,14 +7,16 @@ there, else the store that `apertis serve` uses by default. The first line on st
 
 from __future__ import annotations
 
+import getpass
 import os
+import socket
 import sys
 import time
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import click
 import msgspec
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from apertis.gateway.admin.views import KeyView
     from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.record import KeyRecord
+    from apertis.gateway.people.organization import Changes
     from apertis.gateway.store.database import Store
     from apertis.sansio.request import Origin
 
@@ -172,31 +175,34 @@ class _Local:
         self._options = options
 
     def create(self, fields: KeyFields) -> KeyView:
-        return _made(self._do(lambda keys: keys.create(fields)))
+        return self._made(lambda keys: keys.create(fields, actor()))
 
     def all_keys(self) -> list[KeyView]:
+        from apertis.gateway.admin.people import names_of
         from apertis.gateway.admin.views import key_view
 
-        async def work(store: Store) -> tuple[KeyRecord, ...]:
-            return await store.keys.list()
+        async def work(store: Store) -> tuple[tuple[KeyRecord, ...], Changes]:
+            return await store.keys.list(), await store.organization.all()
 
-        return [key_view(record) for record in self._store.do(work)]
+        records, known = self._store.do(work)
+        names = names_of(known)
+        return [key_view(record, names) for record in records]
 
     def find(self, key: str) -> KeyView:
         return _found(self.all_keys(), key, self._options)
 
     def change(self, key_id: str, fields: KeyFields) -> KeyView:
-        return _view(self._do(lambda keys: keys.change(key_id, fields)))
+        return self._changed(lambda keys: keys.change(key_id, fields, actor()))
 
     def rotate(self, key_id: str, grace_seconds: int) -> KeyView:
-        return _made(self._do(lambda keys: keys.rotate(key_id, grace_seconds)))
+        return self._made(lambda keys: keys.rotate(key_id, grace_seconds, actor()))
 
     def set_status(self, key_id: str, status: Literal["enabled", "disabled"]) -> KeyView:
         """Enable or disable a key."""
-        return _view(self._do(lambda keys: keys.set_status(key_id, status)))
+        return self._changed(lambda keys: keys.set_status(key_id, status, actor()))
 
     def delete(self, key_id: str) -> KeyView:
-        return _view(self._do(lambda keys: keys.delete(key_id)))
+        return self._changed(lambda keys: keys.delete(key_id, actor()))
 
     def usage(self, fields: UsageFields) -> UsageReport:
         from apertis.gateway.admin.usage_report import Report, report
@@ -206,13 +212,58 @@ class _Local:
 
         return self._value(self._store.do(work)).view()
 
-    def _do(self, change: Callable[[KeyAdministration], Awaitable[_T | Refusal]]) -> _T:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        type: type[_T],
+        *,
+        id: str = "",
+        query: Mapping[str, object] | None = None,
+        body: msgspec.Struct | None = None,
+    ) -> _T:
+        """Call one of the resources of the admin API; `id` is the one in the path."""
+        from apertis.gateway.admin.resources import Call, Resources
+
+        call = Call(
+            actor=actor(),
+            id=id,
+            query=urlencode(query or {}),
+            body=b"" if body is None else msgspec.json.encode(body),
+        )
+
+        async def work(store: Store) -> msgspec.Struct | Refusal:
+            return await Resources(store, time.time).answer(method, path, call)
+
+        return msgspec.convert(self._value(self._store.do(work)), type)
+
+    def _made(self, change: Callable[[KeyAdministration], Awaitable[Made | Refusal]]) -> KeyView:
+        made, names = self._do(change)
+        from apertis.gateway.admin.views import key_view
+
+        return key_view(made.record, names, made.secret)
+
+    def _changed(
+        self, change: Callable[[KeyAdministration], Awaitable[KeyRecord | Refusal]]
+    ) -> KeyView:
+        record, names = self._do(change)
+        from apertis.gateway.admin.views import key_view
+
+        return key_view(record, names)
+
+    def _do(
+        self, change: Callable[[KeyAdministration], Awaitable[_T | Refusal]]
+    ) -> tuple[_T, dict[str, str]]:
         from apertis.gateway.admin.keys import KeyAdministration
+        from apertis.gateway.admin.people import names_of
 
-        async def work(store: Store) -> _T | Refusal:
-            return await change(KeyAdministration(store.keys, time.time, store.keys.list))
+        async def work(store: Store) -> tuple[_T | Refusal, dict[str, str]]:
+            keys = KeyAdministration(store.keys, store.organization, time.time, store.keys.list)
+            result = await change(keys)
+            return result, names_of(await store.organization.all())
 
-        return self._value(self._store.do(work))
+        result, names = self._store.do(work)
+        return self._value(result), names
 
     def _value(self, result: _T | Refusal) -> _T:
         from apertis.gateway.errors import Refusal
@@ -288,6 +339,27 @@ class _Remote:
         query = {name: str(value) for name, value in msgspec.to_builtins(fields).items()}
         return self._ask("GET", "/admin/v1/usage", UsageReport, extra_query=query)
 
+    def ask(
+        self,
+        method: str,
+        path: str,
+        type: type[_T],
+        *,
+        id: str = "",
+        query: Mapping[str, object] | None = None,
+        body: msgspec.Struct | None = None,
+    ) -> _T:
+        """Call one of the resources of the admin API; `id` is the one in the path."""
+        options: dict[str, Any] = {}
+        if method != "GET":
+            # A change whose answer was lost is not made twice.
+            options["max_retries"] = 0
+        if query:
+            options["extra_query"] = {name: str(value) for name, value in query.items()}
+        if body is not None:
+            options["json"] = msgspec.to_builtins(body)
+        return self._ask(method, path.replace("{id}", quote(id, safe="")), type, **options)
+
     def _key(self, method: str, path: str, fields: msgspec.Struct | None = None) -> KeyView:
         from apertis.gateway.admin.views import KeyView
 
@@ -337,16 +409,14 @@ def _found(keys: list[KeyView], key: str, options: Mapping[str, str]) -> KeyView
     return found
 
 
-def _view(record: KeyRecord) -> KeyView:
-    from apertis.gateway.admin.views import key_view
-
-    return key_view(record)
-
-
-def _made(made: Made) -> KeyView:
-    from apertis.gateway.admin.views import key_view
-
-    return key_view(made.record, made.secret)
+def actor() -> str:
+    """Name who runs the command, for the audit trail."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        # A user without a name, as in containers.
+        user = str(os.getuid())
+    return f"cli:{user}@{socket.gethostname()}"
 
 
 Administration = _Local | _Remote

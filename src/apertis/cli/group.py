@@ -16,11 +16,15 @@ from apertis.errors import ApertisError, ConfigurationError
 
 _COMMANDS = {
     "ask": "apertis.cli.ask",
+    "audit": "apertis.cli.audit",
     "config": "apertis.cli.config",
     "demo": "apertis.cli.demo",
     "doctor": "apertis.cli.doctor",
+    "groups": "apertis.cli.groups",
     "keys": "apertis.cli.keys",
+    "limits": "apertis.cli.limits",
     "models": "apertis.cli.models",
+    "people": "apertis.cli.people",
     "serve": "apertis.cli.serve",
     "usage": "apertis.cli.usage",
 }
@@ -34,6 +38,8 @@ Examples:
   apertis models --json                list the models
   apertis keys create --name ci        create a key for the gateway
   apertis usage --by model --from 7d   usage and cost of the last week
+  apertis limits create --group research --usd 500
+                                       a budget a month for a group
 
 \b
 Environment:

@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_origin
 
+from apertis.cli.tables import show_sheet
 from apertis.cli.terminal import cents, echo, is_terminal, printable
 
 if TYPE_CHECKING:
@@ -68,10 +69,7 @@ def _status(key: KeyView) -> str:
 
 def key_sheet(key: KeyView) -> None:
     """Print all that is kept of a key, a line each."""
-    rows = _facts(key)
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        echo(f"{name:<{width}}  {printable(value)}")
+    show_sheet(_facts(key))
 
 
 def _facts(key: KeyView) -> list[tuple[str, str]]:
@@ -87,7 +85,13 @@ def _facts(key: KeyView) -> list[tuple[str, str]]:
     if isinstance(key.previous_secret_until, str):
         facts.append(("Old secret until", key.previous_secret_until))
     facts += [("Status", _status(key)), settings.pop("admin")]
-    facts += [settings.pop("owner"), settings.pop("tags")]
+    facts.append(settings.pop("owner"))
+    facts += [
+        (title, name)
+        for title, name in (("Person", key.person), ("Group", key.group))
+        if name is not None
+    ]
+    facts.append(settings.pop("tags"))
     facts += [("Used", f"${usd(used)} ({used} units)"), ("Left", left)]
     return [*facts, *settings.values(), ("Created", key.created_at)]
 

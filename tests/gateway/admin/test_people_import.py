@@ -198,7 +198,7 @@ def test_an_import_is_one_entry_without_names_secrets_and_hashes(opened: Opened)
     second, first = opened.run(opened.store.audit.list(AuditQuery()))
     assert (first.actor, first.action, first.subject) == ("cli:me@desk", "import", "people")
     text = bytes(first.after).decode()
-    for word in ("Ann", "ann@example.com", "sha256", "hint", "sk-"):
+    for word in ('"Ann"', "ann@example.com", "sha256", '"hint"', "sk-"):
         assert word not in text
     found = everything(opened)
     assert msgspec.json.decode(second.before) == {found.limits[0].id: {"amount_units": 6_250_000}}

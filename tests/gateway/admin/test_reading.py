@@ -85,7 +85,7 @@ def key(number: int, **fields: Any) -> KeyRecord:
 KEYS = [key(number) for number in range(20)]
 
 
-def ids(page: PageOf | Refusal) -> list[str]:
+def ids(page: PageOf[KeyRecord] | Refusal) -> list[str]:
     assert isinstance(page, PageOf)
     return [record.id for record in page.records]
 

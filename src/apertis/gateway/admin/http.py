@@ -1,4 +1,4 @@
-"""The admin API, `/admin/v1`: keys, usage, upstreams and the response cache, as JSON.
+"""The admin API, `/admin/v1`: keys, people, limits, usage, upstreams and cache, as JSON.
 
 `create_admin` gives the ASGI application. All of it needs an administrator's key; all errors come
 in the envelope of `apertis.gateway.errors`.
@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from apertis.gateway.admin.key_fields import RotateFields, read_fields
 from apertis.gateway.admin.keys import KeyAdministration, Made, find_key
+from apertis.gateway.admin.people import names_of
 from apertis.gateway.admin.reading import (
     CacheFields,
     ListFields,
@@ -27,6 +28,7 @@ from apertis.gateway.admin.reading import (
     read_body_as,
     read_query_as,
 )
+from apertis.gateway.admin.resources import Call, Resources
 from apertis.gateway.admin.usage_report import UsageFields, report
 from apertis.gateway.admin.views import (
     KeyPage,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from apertis.gateway.admin.resources import Work
     from apertis.gateway.cache import ResponseCache
     from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.keys.record import KeyRecord
@@ -76,53 +79,65 @@ class AdminApi:
         upstreams: Callable[[float], Sequence[UpstreamState]],
         cache: ResponseCache,
         now: Callable[[], float],
+        newer: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
+        self._newer = newer
         self._directory = directory
         self._upstreams = upstreams
         self._cache = cache
         self._now = now
-        self._keys = KeyAdministration(store.keys, now, self._everyone, self._catch_up)
+        self._keys = KeyAdministration(
+            store.keys, store.organization, now, self._everyone, self._changed
+        )
+        self.resources = Resources(store, now, self._changed)
 
     async def list_keys(self, request: Request) -> msgspec.Struct:
         """List keys in pages."""
         asked = _accepted(read_query_as(request.url.query, ListFields))
         page = _accepted(page_of(await self._everyone(), asked))
-        views = tuple(self._view(record) for record in page.records)
+        names = await self._names(page.records)
+        views = tuple(self._view(record, names) for record in page.records)
         return KeyPage(data=views, has_more=page.has_more, **page.borders)
 
     async def create_key(self, request: Request) -> msgspec.Struct:
         """Create a key; its secret is in this response only."""
         fields = _accepted(read_fields(await _body(request)))
-        return self._shown(await self._keys.create(fields))
+        return await self._shown(await self._keys.create(fields, _actor(request)))
 
     async def read_key(self, request: Request) -> msgspec.Struct:
         """Show one key."""
         key_id = _key_id(request)
         record = await self._store.keys.get(key_id)
-        return self._view(_accepted(record or not_found(f"There is no key '{key_id[:100]}'")))
+        return await self._shown(record or not_found(f"There is no key '{key_id[:100]}'"))
 
     async def change_key(self, request: Request) -> msgspec.Struct:
         """Set the fields that are given."""
         fields = _accepted(read_fields(await _body(request)))
-        return self._shown(await self._keys.change(_key_id(request), fields))
+        return await self._shown(await self._keys.change(_key_id(request), fields, _actor(request)))
 
     async def delete_key(self, request: Request) -> msgspec.Struct:
         """Delete a key for good."""
-        return self._shown(await self._keys.delete(_key_id(request)))
+        return await self._shown(await self._keys.delete(_key_id(request), _actor(request)))
 
     async def rotate_key(self, request: Request) -> msgspec.Struct:
         """Give a key a new secret, shown in this response only."""
         asked = _accepted(read_body_as(await _body(request) or b"{}", RotateFields))
-        return self._shown(await self._keys.rotate(_key_id(request), asked.grace_seconds))
+        return await self._shown(
+            await self._keys.rotate(_key_id(request), asked.grace_seconds, _actor(request))
+        )
 
     async def enable_key(self, request: Request) -> msgspec.Struct:
         """Let a key in again."""
-        return self._shown(await self._keys.set_status(_key_id(request), "enabled"))
+        return await self._shown(
+            await self._keys.set_status(_key_id(request), "enabled", _actor(request))
+        )
 
     async def disable_key(self, request: Request) -> msgspec.Struct:
         """Keep a key out until it is enabled."""
-        return self._shown(await self._keys.set_status(_key_id(request), "disabled"))
+        return await self._shown(
+            await self._keys.set_status(_key_id(request), "disabled", _actor(request))
+        )
 
     async def report_usage(self, request: Request) -> msgspec.Struct:
         """Add usage up."""
@@ -155,16 +170,37 @@ class AdminApi:
         await self._catch_up()
         return [key.record for key in self._directory.all()]
 
-    def _shown(self, result: KeyRecord | Made | Refusal) -> KeyView:
-        if isinstance(result, Made):
-            return self._view(result.record, result.secret)
-        return self._view(_accepted(result))
+    async def _changed(self) -> None:
+        """Act on a change at once; other processes hear of it within a second."""
+        await self._catch_up()
+        if self._newer is not None:
+            await self._newer()
 
-    def _view(self, record: KeyRecord, secret: str | None = None) -> KeyView:
+    async def _names(self, records: Sequence[KeyRecord]) -> dict[str, str]:
+        """Read the names of the people and groups whose keys these are."""
+        if not any(record.person_id or record.group_id for record in records):
+            return {}
+        return names_of(await self._store.organization.all())
+
+    async def _shown(self, result: KeyRecord | Made | Refusal) -> KeyView:
+        if isinstance(result, Made):
+            return self._view(result.record, await self._names([result.record]), result.secret)
+        record = _accepted(result)
+        return self._view(record, await self._names([record]))
+
+    def _view(
+        self, record: KeyRecord, names: Mapping[str, str], secret: str | None = None
+    ) -> KeyView:
         live = self._directory.get(record.id)
         # The store hears of usage a moment later than the key's account.
         used = record.used_units if live is None else max(record.used_units, live.used_units)
-        return key_view(msgspec.structs.replace(record, used_units=used), secret)
+        return key_view(msgspec.structs.replace(record, used_units=used), names, secret)
+
+
+def _actor(request: Request) -> str:
+    """Name who makes a change, for the audit trail."""
+    caller: Key = request.scope[CALLER]
+    return caller.record.id
 
 
 def _key_id(request: Request) -> str:
@@ -210,14 +246,16 @@ def create_admin(
     upstreams: Callable[[float], Sequence[UpstreamState]],
     cache: ResponseCache,
     now: Callable[[], float] = time.time,
+    newer: Callable[[], Awaitable[None]] | None = None,
 ) -> Starlette:
     """Build the ASGI application of `/admin/v1`.
 
     Whose key a request carries was decided before: `scope[CALLER]` is that key, and here it must be
     an administrator's besides. A request's id is taken from `scope[REQUEST_ID]`; without it a new
-    one is made. `now` gives Unix seconds.
+    one is made. `now` gives Unix seconds; `newer` returns when the gateway knows what was changed
+    before.
     """
-    api = AdminApi(store, directory, upstreams, cache, now)
+    api = AdminApi(store, directory, upstreams, cache, now, newer)
     routes: tuple[tuple[str, str, _Work], ...] = (
         ("GET", "/admin/v1/keys", api.list_keys),
         ("POST", "/admin/v1/keys", api.create_key),
@@ -234,6 +272,8 @@ def create_admin(
     methods: dict[str, dict[str, _Work]] = {}
     for method, path, work in routes:
         methods.setdefault(path, {})[method] = work
+    for method, path, answer in api.resources.routes():
+        methods.setdefault(path, {})[method] = _of_resource(answer)
     app = Starlette(
         routes=[Route(path, _Resource(works)) for path, works in methods.items()],
         exception_handlers={HTTPException: _no_route, Exception: _defect},
@@ -241,6 +281,21 @@ def create_admin(
     # A redirect would make a client repeat a POST as a GET.
     app.router.redirect_slashes = False
     return app
+
+
+def _of_resource(answer: Work) -> _Work:
+    """Let HTTP make the calls of a resource."""
+
+    async def work(request: Request) -> msgspec.Struct:
+        call = Call(
+            actor=_actor(request),
+            id=request.path_params.get("id", ""),
+            query=request.url.query,
+            body=await _body(request),
+        )
+        return _accepted(await answer(call))
+
+    return work
 
 
 class _Resource:

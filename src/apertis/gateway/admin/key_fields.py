@@ -12,7 +12,7 @@ from apertis.gateway.admin.reading import read_body_as
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.keys.record import SETTINGS, KeyRecord, Setting, problems_of
 from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
-from apertis.gateway.keys.validation import MAX_UNITS
+from apertis.gateway.keys.validation import MAX_LABEL_LENGTH, MAX_UNITS
 from apertis.gateway.units import UNITS_PER_DOLLAR, read_moment
 
 if TYPE_CHECKING:
@@ -43,14 +43,42 @@ _QUOTA_USD = Setting(
 )
 
 
-def _with_dollars(settings: Mapping[str, Setting]) -> Iterator[tuple[str, Setting]]:
+# Given by name, and kept as an id.
+_PERSON = Setting(
+    meta=Meta(max_length=MAX_LABEL_LENGTH, description="Whose key it is: a person's name or id."),
+    option="--person",
+    metavar="NAME",
+    help="Person whose key it is; '' for nobody.",
+    words={"": None},
+    type=str,
+    nullable=True,
+)
+_GROUP = Setting(
+    meta=Meta(
+        max_length=MAX_LABEL_LENGTH,
+        description="A group that it counts in besides its person's: a name or id.",
+    ),
+    option="--group",
+    metavar="NAME",
+    help="Group that it counts in; '' for none but its person's.",
+    words={"": None},
+    type=str,
+    nullable=True,
+)
+REFERENCES = ("person", "group")
+
+
+def _with_more(settings: Mapping[str, Setting]) -> Iterator[tuple[str, Setting]]:
     for name, setting in settings.items():
         yield name, setting
+        if name == "owner":
+            yield "person", _PERSON
+            yield "group", _GROUP
         if name == "quota_units":
             yield "quota_usd", _QUOTA_USD
 
 
-GIVEN = dict(_with_dollars(SETTINGS))
+GIVEN = dict(_with_more(SETTINGS))
 
 
 def _field(name: str, setting: Setting) -> tuple[str, object, UnsetType]:
@@ -82,6 +110,8 @@ _KEPT = "the gateway keeps it itself"
 _FORBIDDEN = {
     **dict.fromkeys((*KeyRecord.__struct_fields__, "remaining_units"), _KEPT),
     "status": "POST to the key's /enable or /disable, or DELETE it",
+    "person_id": "give the person's name or id in 'person'",
+    "group_id": "give the group's name or id in 'group'",
     "secret": "the gateway makes it; POST to the key's /rotate for another",
     "expires_in": "give the moment in 'expires_at'",
 }
@@ -99,7 +129,10 @@ def read_fields(body: bytes) -> KeyFields | Refusal:
 
 
 def changes_of(fields: KeyFields) -> dict[str, Any] | Refusal:
-    """Turn the fields that were given into values of a `KeyRecord`, by its names."""
+    """Turn the fields that were given into values of a `KeyRecord`, by its names.
+
+    `person` and `group` stay the names that were given.
+    """
     given = {name: value for name in GIVEN if (value := getattr(fields, name)) is not UNSET}
     if "quota_usd" in given:
         if "quota_units" in given:

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
-from apertis.gateway.admin.key_fields import changes_of, refuse_invalid
-from apertis.gateway.errors import Refusal, conflict, missing_parameter, not_found
+from apertis.gateway.admin.key_fields import REFERENCES, changes_of, refuse_invalid
+from apertis.gateway.errors import (
+    Refusal,
+    conflict,
+    invalid_parameter,
+    missing_parameter,
+    not_found,
+)
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.keys.secrets import hash_secret, hint_of, new_key_id, new_secret, rotated
+from apertis.gateway.people.organization import Organization
+from apertis.gateway.people.record import Group, Person
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -21,8 +29,10 @@ if TYPE_CHECKING:
     from apertis.gateway.admin.views import KeyView
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.store.keys import StoredKeys
+    from apertis.gateway.store.organization import StoredOrganization
 
 _Key = TypeVar("_Key", "KeyRecord", "KeyView")
+_Named = TypeVar("_Named", Group, Person)
 _ROTATED = ("sha256", "hint", "previous_sha256", "previous_until")
 
 
@@ -48,20 +58,22 @@ class KeyAdministration:
     def __init__(
         self,
         store: StoredKeys,
+        organization: StoredOrganization,
         now: Callable[[], float],
         everyone: Callable[[], Awaitable[Iterable[KeyRecord]]],
         catch_up: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
+        self._organization = organization
         self._now = now
         self._everyone = everyone
         self._catch_up = catch_up or _nothing_to_do
         # Two changes at once must not each take the other for the remaining administrator.
         self._one_at_a_time = asyncio.Lock()
 
-    async def create(self, fields: KeyFields) -> Made | Refusal:
+    async def create(self, fields: KeyFields, actor: str) -> Made | Refusal:
         """Make a key with these fields; `name` is required."""
-        changes = changes_of(fields)
+        changes = await self._values(fields)
         if isinstance(changes, Refusal):
             return changes
         if "name" not in changes:
@@ -78,29 +90,31 @@ class KeyAdministration:
         if refusal is not None:
             return refusal
         async with self._one_at_a_time:
-            kept = await self._store.insert(record)
+            kept = await self._store.insert(record, actor)
             await self._catch_up()
         return Made(kept, secret)
 
-    async def change(self, key_id: str, fields: KeyFields) -> KeyRecord | Refusal:
+    async def change(self, key_id: str, fields: KeyFields, actor: str) -> KeyRecord | Refusal:
         """Set the fields that are given, and leave the others as they are."""
-        changes = changes_of(fields)
-        return changes if isinstance(changes, Refusal) else await self._change(key_id, changes)
+        changes = await self._values(fields)
+        if isinstance(changes, Refusal):
+            return changes
+        return await self._change(key_id, changes, actor)
 
     async def set_status(
-        self, key_id: str, status: Literal["enabled", "disabled"]
+        self, key_id: str, status: Literal["enabled", "disabled"], actor: str
     ) -> KeyRecord | Refusal:
         """Enable or disable a key."""
-        return await self._change(key_id, {"status": status})
+        return await self._change(key_id, {"status": status}, actor)
 
-    async def delete(self, key_id: str) -> KeyRecord | Refusal:
+    async def delete(self, key_id: str, actor: str) -> KeyRecord | Refusal:
         """Delete a key for good; its usage is kept. Repeating it changes nothing."""
         record = await self._store.get(key_id)
         if record is not None and record.status == "deleted":
             return record
-        return await self._change(key_id, {"status": "deleted"})
+        return await self._change(key_id, {"status": "deleted"}, actor)
 
-    async def rotate(self, key_id: str, grace_seconds: int) -> Made | Refusal:
+    async def rotate(self, key_id: str, grace_seconds: int, actor: str) -> Made | Refusal:
         """Give a key another secret; the old one is accepted for `grace_seconds` more."""
         async with self._one_at_a_time:
             record = await self._living(key_id)
@@ -115,12 +129,39 @@ class KeyAdministration:
                 now=self._now(),
             )
             kept = await self._store.update(
-                key_id, **{name: getattr(changed, name) for name in _ROTATED}
+                key_id, actor, **{name: getattr(changed, name) for name in _ROTATED}
             )
             await self._catch_up()
         return Made(kept, secret)
 
-    async def _change(self, key_id: str, changes: dict[str, Any]) -> KeyRecord | Refusal:
+    async def _values(self, fields: KeyFields) -> dict[str, Any] | Refusal:
+        """Turn what was given into values of a record, with the ids of a person and a group."""
+        values = changes_of(fields)
+        if isinstance(values, Refusal):
+            return values
+        named = {what: values.pop(what) for what in REFERENCES if what in values}
+        if not named:
+            return values
+        known = await self._organization.all()
+        for what, name in named.items():
+            if name is None:
+                values[f"{what}_id"] = None
+                continue
+            found: Person | Group | Refusal
+            if what == "person":
+                found = find_named(known.people, name, what, what)
+            else:
+                found = find_named(known.groups, name, what, what)
+            if isinstance(found, Refusal):
+                return found
+            if found.status != "enabled":
+                return conflict(f"'{found.name}' is disabled", what)
+            values[f"{what}_id"] = found.id
+        return values
+
+    async def _change(
+        self, key_id: str, changes: dict[str, Any], actor: str
+    ) -> KeyRecord | Refusal:
         async with self._one_at_a_time:
             record = await self._living(key_id)
             if isinstance(record, Refusal):
@@ -131,7 +172,7 @@ class KeyAdministration:
                 return refusal
             if changed == record:
                 return record
-            kept = await self._store.update(key_id, **changes)
+            kept = await self._store.update(key_id, actor, **changes)
             await self._catch_up()
         return kept
 
@@ -147,14 +188,35 @@ class KeyAdministration:
         now = self._now()
         if not administers(before, now) or administers(after, now):
             return None
-        others = (other for other in await self._everyone() if other.id != before.id)
-        if any(administers(other, now) for other in others):
-            return None
+        people = Organization(await self._organization.all())
+        for other in await self._everyone():
+            works = administers(other, now) and not people.is_barred(other)
+            if works and other.id != before.id:
+                return None
         return last_administrator(before.name)
 
 
 async def _nothing_to_do() -> None:
     """Serve nobody: a command has no requests that a change could concern."""
+
+
+def find_named(
+    records: Sequence[_Named], named: str, what: str, param: str | None = None
+) -> _Named | Refusal:
+    """Find a group or a person by id or by name.
+
+    With `param` the name is the value of that field, else the object of the request.
+    """
+    known = {record.name: record for record in records if record.status != "removed"}
+    found = known.get(named) or next((record for record in records if record.id == named), None)
+    if found is None:
+        close = difflib.get_close_matches(named[:100], known, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        message = f"There is no {what} '{named[:100]}'{hint}"
+        return not_found(message) if param is None else invalid_parameter(param, message)
+    if found.status == "removed":
+        return conflict(f"The {what} '{found.id}' is removed, and removal is final", param)
+    return found
 
 
 def find_key(records: Sequence[_Key], named: str) -> _Key | Refusal:

@@ -10,8 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from apertis.gateway.admin.key_fields import refusal_of, units_of
-from apertis.gateway.admin.keys import find_key
-from apertis.gateway.admin.people import find_named
+from apertis.gateway.admin.keys import find_key, find_named
 from apertis.gateway.admin.reading import PageFields
 from apertis.gateway.budgets.limit import Level, Limit, LimitStatus
 from apertis.gateway.budgets.periods import Period, span_of, time_zone
@@ -182,7 +181,7 @@ def _create(turn: Turn, fields: LimitFields, now: int) -> Limit | Refusal:
     if "amount_units" not in values:
         return missing_parameter("amount_usd")
     known = Organization(turn.all())
-    subject = _subject(fields, known, turn.read_keys)
+    subject = _subject(fields, known, turn.read_keys() if isinstance(fields.key, str) else ())
     if isinstance(subject, Refusal):
         return subject
     level, subject_id = subject
@@ -263,7 +262,7 @@ def _values(fields: LimitChanges) -> dict[str, Any] | Refusal:
 def _subject(
     fields: LimitFields | LimitListFields,
     known: Organization,
-    keys: Callable[[], Sequence[KeyRecord]],
+    keys: Sequence[KeyRecord],
 ) -> tuple[Level, str] | Refusal:
     """Find what is to be limited, or was asked for."""
     named = {
@@ -282,16 +281,16 @@ def _subject(
     if level == "gateway":
         return "gateway", ""
     if level == "key":
-        found = find_key(keys(), name)
+        found = find_key(keys, name)
         if isinstance(found, Refusal):
             return found
         if found.status == "deleted" and isinstance(fields, LimitFields):
             return conflict(f"The key '{found.id}' is deleted, and deletion is final", "key")
         return "key", found.id
     if level == "person":
-        found = find_named(known.people.values(), name, "person", "person")
+        found = find_named(tuple(known.people.values()), name, "person", "person")
         return found if isinstance(found, Refusal) else ("person", found.id)
-    found = find_named(known.groups.values(), name, "group", "group")
+    found = find_named(tuple(known.groups.values()), name, "group", "group")
     return found if isinstance(found, Refusal) else ("group", found.id)
 
 
@@ -344,7 +343,7 @@ def _is_zone(name: str) -> bool:
 
 
 def limits_asked_for(
-    asked: LimitListFields, known: Organization, keys: Callable[[], Sequence[KeyRecord]]
+    asked: LimitListFields, known: Organization, keys: Sequence[KeyRecord]
 ) -> Callable[[Limit], bool] | Refusal:
     """Return whether a limit is one that is asked for; `keys` gives all there are."""
     subject: tuple[Level, str] | Refusal | None = None

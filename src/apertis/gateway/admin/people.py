@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -10,12 +9,11 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from apertis.gateway.admin.key_fields import refusal_of
-from apertis.gateway.admin.keys import administers, last_administrator
+from apertis.gateway.admin.keys import administers, find_named, last_administrator
 from apertis.gateway.admin.reading import PageFields
 from apertis.gateway.errors import (
     Refusal,
     conflict,
-    invalid_parameter,
     missing_parameter,
     not_found,
 )
@@ -26,9 +24,10 @@ from apertis.gateway.people.record import Group, Person, PersonStatus, Role
 from apertis.gateway.units import Time, iso
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from apertis.gateway.keys.record import KeyRecord
+    from apertis.gateway.people.organization import Changes
     from apertis.gateway.store.organization import StoredOrganization, Turn
 
 _T = TypeVar("_T")
@@ -68,6 +67,9 @@ class PersonFields(_RateFields, kw_only=True, frozen=True, forbid_unknown_fields
     external_id: _ExternalId | UnsetType | None = UNSET
     group: _GroupName | UnsetType | None = UNSET
     role: Role | UnsetType = UNSET
+
+    # Names and addresses of people are in no representation.
+    __repr__ = object.__repr__
 
 
 class GroupListFields(PageFields, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -163,6 +165,12 @@ class Adopted(Struct, kw_only=True, frozen=True):
     keys: tuple[AdoptedKey, ...]
     skipped: tuple[str, ...]
     dry_run: bool
+
+
+def names_of(known: Changes) -> dict[str, str]:
+    """Return the names of groups and people by their ids."""
+    names = {group.id: group.name for group in known.groups}
+    return names | {person.id: person.name for person in known.people}
 
 
 def group_view(group: Group, organization: Organization, people: int) -> GroupView:
@@ -264,26 +272,6 @@ class PeopleAdministration:
         return result
 
 
-def find_named(
-    records: Iterable[_Named], named: str, what: str, param: str | None = None
-) -> _Named | Refusal:
-    """Find a group or a person by id or by name.
-
-    With `param` the name is the value of that field, else the object of the request.
-    """
-    known = {record.name: record for record in records if record.status != "removed"}
-    found = known.get(named) or next((record for record in records if record.id == named), None)
-    if found is None:
-        close = difflib.get_close_matches(named[:100], known, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        message = f"There is no {what} '{named[:100]}'{hint}"
-        return not_found(message) if param is None else invalid_parameter(param, message)
-    if found.status == "removed":
-        message = f"The {what} '{found.id}' is removed, and removal is final"
-        return conflict(message, param)
-    return found
-
-
 def _create_group(turn: Turn, fields: GroupFields, now: int) -> Group | Refusal:
     if fields.name is UNSET:
         return missing_parameter("name")
@@ -335,7 +323,7 @@ def _remove_group(turn: Turn, group_id: str) -> Group | Refusal:
 def _group_values(known: Organization, fields: GroupFields) -> dict[str, Any] | Refusal:
     values = _given(fields, "parent")
     if isinstance(fields.parent, str):
-        parent = find_named(known.groups.values(), fields.parent, "group", "parent")
+        parent = find_named(tuple(known.groups.values()), fields.parent, "group", "parent")
         if isinstance(parent, Refusal):
             return parent
         values["parent_id"] = parent.id
@@ -452,7 +440,7 @@ def _last_administrator(
 def _person_values(known: Organization, fields: PersonFields) -> dict[str, Any] | Refusal:
     values = _given(fields, "group")
     if isinstance(fields.group, str):
-        group = find_named(known.groups.values(), fields.group, "group", "group")
+        group = find_named(tuple(known.groups.values()), fields.group, "group", "group")
         if isinstance(group, Refusal):
             return group
         values["group_id"] = group.id

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request
+from apertis.gateway.units import read_moment, read_span
 from apertis.models.json import UNREADABLE
 
 if TYPE_CHECKING:
@@ -87,6 +88,20 @@ def _in_words(message: str) -> str:
 
     text = _TYPE_NAME.sub(words, message)
     return text[:1].lower() + text[1:]
+
+
+def moment_ms(
+    param: str, text: str | None, now: float, *, whole_day: bool = False
+) -> int | Refusal | None:
+    """Read a date, a time or a span ago as Unix milliseconds."""
+    if text is None:
+        return None
+    span = read_span(text)
+    seconds = read_moment(text, whole_day=whole_day) if span is None else int(now) - span
+    if seconds is None or seconds < 0:
+        message = f"'{param}' must be a date or time as 2026-12-31T18:00Z, or a span ago as 7d"
+        return invalid_parameter(param, f"{message}, not {text[:100]!r}")
+    return seconds * 1000
 
 
 class PageFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

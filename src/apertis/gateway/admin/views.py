@@ -12,12 +12,18 @@ from apertis.gateway.keys.validation import moment
 from apertis.gateway.units import Time, iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from apertis.gateway.routing.router import UpstreamState
 
 # What a view shows besides the settings: after which of them, and as what.
 _SHOWN_AFTER: dict[str, tuple[tuple[Any, ...], ...]] = {
+    "owner": (
+        ("person", Annotated[str | None, Meta(description="Whose key it is, by name.")]),
+        ("person_id", str | None),
+        ("group", Annotated[str | None, Meta(description="The key's own group, by name.")]),
+        ("group_id", str | None),
+    ),
     "tags": (("hint", Annotated[str, Meta(description="The end of the secret.")]),),
     "admin": (("status", Status),),
     "quota_units": (
@@ -58,6 +64,10 @@ if TYPE_CHECKING:
         """A key as administrators see it: its settings with times as text, and its state."""
 
         id: str
+        person: str | None
+        person_id: str | None
+        group: str | None
+        group_id: str | None
         hint: str
         status: Status
         used_units: int
@@ -89,8 +99,14 @@ class KeyPage(Struct, kw_only=True, frozen=True):
     last_id: str | None
 
 
-def key_view(record: KeyRecord, secret: str | None = None) -> KeyView:
-    """Show a key; `secret` only in the response to the request that made it."""
+def key_view(
+    record: KeyRecord, names: Mapping[str, str] | None = None, secret: str | None = None
+) -> KeyView:
+    """Show a key; `secret` only in the response to the request that made it.
+
+    `names` are those of people and groups, by their ids.
+    """
+    known = names or {}
     quota, until = record.quota_units, record.previous_until
     settings: dict[str, Any] = {name: getattr(record, name) for name in SETTINGS}
     if record.expires_at is not None:
@@ -98,6 +114,10 @@ def key_view(record: KeyRecord, secret: str | None = None) -> KeyView:
     return KeyView(
         **settings,
         id=record.id,
+        person=known.get(record.person_id or ""),
+        person_id=record.person_id,
+        group=known.get(record.group_id or ""),
+        group_id=record.group_id,
         hint=record.hint,
         status=record.status,
         used_units=record.used_units,

@@ -134,7 +134,10 @@ def differences(
     """Return what an entry says of a change: of a new record all that is set."""
     new = _public(after)
     if before is None:
-        return None, {name: value for name, value in new.items() if value not in (None, ())}
+        # Not what is left as it would be anyway; an amount of 0 is a setting like any other.
+        unset: tuple[object, ...] = (None, (), False)
+        told = {name: v for name, v in new.items() if not any(v is no or v == () for no in unset)}
+        return None, told
     old = _public(before)
     changed = [name for name in new if old[name] != new[name]]
     return {name: old[name] for name in changed}, {name: new[name] for name in changed}

@@ -22,7 +22,7 @@ from apertis.gateway.store.keys import (
 from apertis.gateway.store.schema import accounts, groups, key_version, keys, limits, people
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sqlalchemy import Connection, Row, Select, Table
 
@@ -44,7 +44,7 @@ _STATUS_ACTIONS = {"enabled": "enable", "disabled": "disable", "removed": "remov
 
 
 class LimitAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """Money that was spent of a limit in a period, or of a session of it, and what is set aside."""
+    """An account of a limit: of one period, or of one session."""
 
     limit_id: str
     scope: str
@@ -207,11 +207,12 @@ def _accounts(connection: Connection, starts: Mapping[str, int]) -> tuple[LimitA
         part = ids[begin : begin + _IDS_AT_ONCE]
         first = min(starts[id_] for id_ in part)
         these = (accounts.c.limit_id.in_(part), accounts.c.period_start >= first)
-        for start, limit_id, scope, spent, leased, held in connection.execute(wanted.where(*these)):
-            if start == starts[limit_id]:
-                account = LimitAccount(
-                    limit_id=limit_id, scope=scope, spent=spent, leased=leased, held=held
-                )
+        rows: Sequence[Row[Any]] = connection.execute(wanted.where(*these)).all()
+        for row in rows:
+            account = LimitAccount(
+                **dict(zip(LimitAccount.__struct_fields__, row[1:], strict=True))
+            )
+            if row[0] == starts[account.limit_id]:
                 found.append(account)
     return tuple(found)
 
