@@ -35,6 +35,7 @@ from apertis.gateway.routing.router import Router
 from apertis.gateway.serving.answers import Pings
 from apertis.gateway.serving.application import Application, UserToken
 from apertis.gateway.serving.endpoints import Endpoint
+from apertis.gateway.store.audit import sweep
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.held_directory import directory_trouble, identity
 from apertis.gateway.store.journal import Journal
@@ -263,6 +264,7 @@ class Gateway:
             self._spawn(self.presence.run())
         self._spawn(self._pings.run())
         self._spawn(self._threads.run())
+        self._spawn(sweep(self.store.audit, settings.store.audit_days, self.log))
         self._spawn(self._watch_store())
         self._spawn(self._sweep())
         self._spawn(self._collect_batches())
@@ -455,6 +457,7 @@ class Gateway:
                 directory=self.directory,
                 upstreams=self.states,
                 cache=self._cache,
+                newer=self._key_watch.catch_up,
             )
         return self._admin
 

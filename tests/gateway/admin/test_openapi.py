@@ -13,7 +13,7 @@ from apertis.gateway.errors import Refusal
 from apertis.gateway.serving.endpoints import Endpoint, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.kit.administration import Administration, Answer
     from tests.kit.gateways import RunningGateway
@@ -214,17 +214,42 @@ def closed(name: str) -> Draft202012Validator:
     return Draft202012Validator({**schema, "components": components})
 
 
+BODIES: dict[str, Any] = {
+    "createGroup": {"name": "sales"},
+    "changeGroup": {"parent": None},
+    "createPerson": {"name": "Bob"},
+    "changePerson": {"role": "viewer"},
+    "importPeople": {"rows": [{"name": "Eve", "key_name": "eve"}]},
+    "createLimit": {"gateway": True, "amount_usd": 5},
+    "changeLimit": {"amount_usd": 2},
+}
+
+
+def organized(call: Callable[..., Any]) -> dict[str, str]:
+    """A group, a person and a limit, by what stands for them in paths."""
+    made = {
+        "{group_id}": ("/admin/v1/groups", {"name": "research"}),
+        "{person_id}": ("/admin/v1/people", {"name": "Ann", "email": "ann@example.com"}),
+        "{limit_id}": ("/admin/v1/limits", {"person": "Ann", "amount_usd": 1}),
+    }
+    return {placed: call("POST", path, body).json["id"] for placed, (path, body) in made.items()}
+
+
 def test_every_answer_of_the_admin_api_is_as_documented(admin: Administration) -> None:
     key_id = admin.key("sk-1", name="ann", quota_units=10, expires_at=2_000_000_000).id
     admin.used(key_id)
     admin.key("sk-2")
     admin.call("GET", "/admin/v1/keys")
-    bodies = {"createKey": {"name": "new"}, "changeKey": {"owner": "bob"}}
+    ids = {"{key_id}": key_id, **organized(admin.call)}
+    bodies = {"createKey": {"name": "new"}, "changeKey": {"owner": "bob"}, **BODIES}
     order = [o for o in OPERATIONS if "admin" in o[2]["tags"]]
-    order.sort(key=lambda o: o[2]["operationId"] == "deleteKey")
+    order.sort(key=lambda o: o[1] == "delete")
     for path, method, operation in order:
         body = bodies.get(operation["operationId"])
-        answer = admin.call(method.upper(), path.replace("{key_id}", key_id), body)
+        named = path
+        for placed, id_ in ids.items():
+            named = named.replace(placed, id_)
+        answer = admin.call(method.upper(), named, body)
         assert answer.status == 200, (path, method, answer.body)
         fits(answer, path, method)
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
@@ -266,8 +291,14 @@ def test_every_documented_path_of_a_running_gateway_answers_as_documented(
         "countTokens": message,
         "createKey": {"name": "documented"},
         "changeKey": {"owner": "ann"},
+        **BODIES,
     }
     names = {"key_id": key_id, "model_id": "claude-haiku-4-5"}
+
+    def make(method: str, path: str, body: object) -> Any:
+        return sandbox_gateway.client.call(method, path, json.dumps(body).encode())
+
+    names |= {placed[1:-1]: id_ for placed, id_ in organized(make).items()}
     # Deleting comes last.
     for path, method, operation in sorted(OPERATIONS, key=lambda o: o[1] == "delete"):
         if path.startswith(UPSTREAMS_OWN):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import msgspec
 
-from apertis.gateway.store.audit import AuditQuery, note
+from apertis.gateway.observe.log import Log
+from apertis.gateway.store.audit import AuditEntry, AuditQuery, StoredAudit, note, sweep
 
 
 def add(opened: Any, at: float, subject_id: str, **fields: object) -> None:
@@ -44,6 +47,27 @@ def test_what_is_older_is_dropped(opened: Any) -> None:
         add(opened, float(second), f"p{second}")
     opened.run(opened.store.audit.drop(3000))
     assert entries(opened) == ["p4", "p3"]
+
+
+def test_a_running_gateway_forgets_what_is_older_than_it_is_told(opened: Any) -> None:
+    for days_ago in (2.5, 1.5, 0.5):
+        add(opened, time.time() - days_ago * 86_400, f"{days_ago} days ago")
+
+    async def swept() -> tuple[AuditEntry, ...]:
+        audit: StoredAudit = opened.store.audit
+        log = Log(None, asyncio.get_running_loop())
+        # Without a limit it ends at once.
+        await sweep(audit, 0, log)
+        assert len(await audit.list(AuditQuery())) == 3
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            sweeping = group.create_task(sweep(audit, 2, log))
+            found = await audit.list(AuditQuery())
+            while len(found) == 3:
+                found = await audit.list(AuditQuery())
+            sweeping.cancel()
+        return found
+
+    assert [entry.subject_id for entry in opened.run(swept())] == ["0.5 days ago", "1.5 days ago"]
 
 
 def test_names_and_addresses_of_one_are_taken_out(opened: Any) -> None:

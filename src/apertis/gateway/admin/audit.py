@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -44,8 +44,8 @@ class AuditView(Struct, kw_only=True, frozen=True):
     action: str
     subject: str
     subject_id: str
-    before: dict[str, object] | None
-    after: dict[str, object] | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
 
 
 class AuditPage(Struct, kw_only=True, frozen=True):
@@ -96,5 +96,5 @@ def _view(entry: AuditEntry) -> AuditView:
     )
 
 
-def _fields(raw: msgspec.Raw | None) -> dict[str, object] | None:
-    return None if raw is None else msgspec.json.decode(raw, type=dict[str, object])
+def _fields(raw: msgspec.Raw | None) -> dict[str, Any] | None:
+    return None if raw is None else msgspec.json.decode(raw, type=dict[str, Any])

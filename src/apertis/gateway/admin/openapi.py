@@ -16,9 +16,13 @@ from typing import Any
 import msgspec
 
 from apertis.gateway.admin.openapi_schemas import (
+    AUDIT_PARAMETERS,
     CACHE_PARAMETERS,
     COMPONENTS,
+    GROUP_PARAMETERS,
+    LIMIT_PARAMETERS,
     LIST_PARAMETERS,
+    PERSON_PARAMETERS,
     USAGE_PARAMETERS,
     ref,
 )
@@ -98,6 +102,9 @@ _MODEL_PAGE = tuple(
 )
 _BATCH = "/v1/messages/batches/{batch_id}"
 _KEY = "/admin/v1/keys/{key_id}"
+_GROUP = "/admin/v1/groups/{group_id}"
+_PERSON = "/admin/v1/people/{person_id}"
+_LIMIT = "/admin/v1/limits/{limit_id}"
 
 
 def _message(
@@ -111,8 +118,10 @@ def _state(id: str, summary: str, answer: str | None = None, **more: Any) -> _Op
     return _Operation(id, "operation", summary, answer, **(unless | more))
 
 
-def _change(id: str, summary: str, body: str | None = None, **more: Any) -> _Operation:
-    return _Operation(id, "admin", summary, "KeyView", body, _ADMIN_CHANGE, **more)
+def _change(
+    id: str, summary: str, body: str | None = None, answer: str = "KeyView", **more: Any
+) -> _Operation:
+    return _Operation(id, "admin", summary, answer, body, _ADMIN_CHANGE, **more)
 
 
 def _read(
@@ -187,6 +196,65 @@ _OPERATIONS: dict[str, _Operation] = {
     ),
     f"post {_KEY}/enable": _change("enableKey", "The enabled key."),
     f"post {_KEY}/disable": _change("disableKey", "The disabled key."),
+    "get /admin/v1/groups": _read(
+        "listGroups", "Groups, in pages.", "GroupPage", query=GROUP_PARAMETERS
+    ),
+    "post /admin/v1/groups": _change(
+        "createGroup", "The new group.", "NewGroupFields", "GroupView"
+    ),
+    f"get {_GROUP}": _read("getGroup", "One group.", "GroupView", 404),
+    f"patch {_GROUP}": _change(
+        "changeGroup", "The group with the fields that were given.", "GroupFields", "GroupView"
+    ),
+    f"delete {_GROUP}": _change(
+        "removeGroup", "The removed group, which nothing was in.", answer="GroupView"
+    ),
+    "get /admin/v1/people": _read(
+        "listPeople", "People, in pages.", "PersonPage", query=PERSON_PARAMETERS
+    ),
+    "post /admin/v1/people": _change(
+        "createPerson", "The new person.", "NewPersonFields", "PersonView"
+    ),
+    "post /admin/v1/people/import": _change(
+        "importPeople",
+        "What was made and changed; the secrets of new keys are in this response only.",
+        "ImportFields",
+        "Imported",
+    ),
+    "post /admin/v1/people/adopt-owners": _change(
+        "adoptOwners",
+        "People made of the owners of keys.",
+        "AdoptFields",
+        "Adopted",
+        optional_body=True,
+    ),
+    f"get {_PERSON}": _read("getPerson", "One person.", "PersonView", 404),
+    f"patch {_PERSON}": _change(
+        "changePerson", "The person with the fields that were given.", "PersonFields", "PersonView"
+    ),
+    f"delete {_PERSON}": _change(
+        "removePerson", "What is left of the person: an id.", answer="PersonView"
+    ),
+    f"post {_PERSON}/enable": _change("enablePerson", "The enabled person.", answer="PersonView"),
+    f"post {_PERSON}/disable": _change(
+        "disablePerson", "The person, whose keys work no more.", answer="PersonView"
+    ),
+    "get /admin/v1/limits": _read(
+        "listLimits",
+        "Limits with what is spent of them, in pages.",
+        "LimitPage",
+        *(404, 409),
+        query=LIMIT_PARAMETERS,
+    ),
+    "post /admin/v1/limits": _change("createLimit", "The new limit.", "LimitFields", "LimitView"),
+    f"get {_LIMIT}": _read("getLimit", "One limit.", "LimitView", 404),
+    f"patch {_LIMIT}": _change(
+        "changeLimit", "The limit with the fields that were given.", "LimitChanges", "LimitView"
+    ),
+    f"delete {_LIMIT}": _change("removeLimit", "The removed limit.", answer="LimitView"),
+    "get /admin/v1/audit": _read(
+        "readAudit", "Changes, the newest first.", "AuditPage", query=AUDIT_PARAMETERS
+    ),
     "get /admin/v1/usage": _read(
         "reportUsage",
         "Requests, errors, tokens by class and cost.",
@@ -222,7 +290,7 @@ _TAGS = (
     ("models", "What the key may use."),
     ("account", "What the key has left."),
     ("operation", "Whether the gateway runs, and how."),
-    ("admin", "Keys, usage, upstreams and cache. Needs an administrator's key."),
+    ("admin", "Keys, people, limits, usage and more. Needs an administrator's key."),
 )
 
 

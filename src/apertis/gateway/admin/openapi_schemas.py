@@ -6,14 +6,33 @@ from typing import Any
 
 import msgspec
 
+from apertis.gateway.admin.audit import AuditFields, AuditPage
 from apertis.gateway.admin.key_fields import KeyFields, RotateFields
+from apertis.gateway.admin.limits import LimitChanges, LimitFields, LimitListFields, LimitPage
+from apertis.gateway.admin.people import (
+    Adopted,
+    AdoptFields,
+    GroupFields,
+    GroupListFields,
+    GroupPage,
+    PersonFields,
+    PersonListFields,
+    PersonPage,
+)
+from apertis.gateway.admin.people_import import Imported, ImportFields
 from apertis.gateway.admin.reading import CacheFields, ListFields
 from apertis.gateway.admin.usage_report import UsageFields, UsageReport
 from apertis.gateway.admin.views import KeyPage, KeyView, Purged, UpstreamList
 
 Json = dict[str, Any]
 
-_BODIES = (KeyFields, RotateFields, KeyView, KeyPage, UsageReport, UpstreamList, Purged)
+_BODIES = (
+    *(KeyFields, RotateFields, KeyView, KeyPage, UsageReport, UpstreamList, Purged),
+    *(GroupFields, GroupPage, PersonFields, PersonPage, AdoptFields, Adopted),
+    *(ImportFields, Imported, LimitFields, LimitChanges, LimitPage, AuditPage),
+)
+# Fields that a new one of these needs, which a change may leave out.
+_NEEDED = {"KeyFields": "name", "GroupFields": "name", "PersonFields": "name"}
 
 # What each rejected request may get; the codes are those of `apertis.gateway.errors`.
 _REFUSALS = {
@@ -174,9 +193,8 @@ def _components() -> Json:
         "Token": _TOKEN,
         "Status": _object({"status": _TEXT}, {"reason": _TEXT}),
     }
-    # A new key needs what a change may leave out.
-    created = {**shapes["KeyFields"], "title": "NewKeyFields", "required": ["name"]}
-    shapes["NewKeyFields"] = created
+    for name, field in _NEEDED.items():
+        shapes[f"New{name}"] = {**shapes[name], "title": f"New{name}", "required": [field]}
     body = {"application/json": {"schema": ref("schemas", "Error")}}
     refusals = {
         f"Error{status}": {"description": text, "content": body}
@@ -188,4 +206,8 @@ def _components() -> Json:
 COMPONENTS = _components()
 LIST_PARAMETERS = _query_parameters(ListFields)
 USAGE_PARAMETERS = _query_parameters(UsageFields)
+GROUP_PARAMETERS = _query_parameters(GroupListFields)
+PERSON_PARAMETERS = _query_parameters(PersonListFields)
+LIMIT_PARAMETERS = _query_parameters(LimitListFields)
+AUDIT_PARAMETERS = _query_parameters(AuditFields)
 CACHE_PARAMETERS = _query_parameters(CacheFields)

@@ -155,6 +155,8 @@ class StoreSettings:
     """PostgreSQL database to use instead of SQLite. The usage journal stays below `data`. A
     password belongs into the variable `APERTIS_STORE_URL`, or into PostgreSQL's own `PGPASSWORD`
     and `~/.pgpass`, rather than into the file."""
+    audit_days: Annotated[int, whole(note=" (0: for ever)")] = 400
+    """Days for which the audit trail, of who changed what, is kept."""
 
     @property
     def directory(self) -> Path:

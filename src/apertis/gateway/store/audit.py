@@ -6,12 +6,14 @@ it either: `forget` takes them out of what was written before.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select, update
 
+from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.store.schema import audit
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from apertis.gateway.observe.log import Log
     from apertis.gateway.store.connections import Database
 
 GATEWAY = "gateway"
@@ -30,6 +33,8 @@ _LEFT_OUT = frozenset(
 )
 PERSONAL = frozenset(("name", "email", "external_id", "owner"))
 _IDS_AT_ONCE = 1000
+_DAY_SECONDS = 86_400
+_SWEEP_SECONDS = 6 * 3600
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +106,16 @@ class StoredAudit:
         await self._database.write(
             lambda at: at.execute(delete(audit).where(audit.c.at_ms < before_ms))
         )
+
+
+async def sweep(stored: StoredAudit, days: int, log: Log) -> None:
+    """Forget what is older than so many days, a few times a day, until canceled; 0: nothing."""
+    while days:
+        try:
+            await stored.drop(int((time.time() - days * _DAY_SECONDS) * 1000))
+        except StoreUnavailableError as error:
+            log.event("error", "the audit trail cannot be swept", reason=str(error))
+        await asyncio.sleep(_SWEEP_SECONDS)
 
 
 def note(
