@@ -25,6 +25,7 @@ from apertis.gateway.observe.log import EventHandler, Log
 from apertis.gateway.observe.metrics import Metrics
 from apertis.gateway.people.organization import Organization
 from apertis.gateway.replicas.presence import Presence, State, encode_state, replica_name
+from apertis.gateway.replicas.sharing import Sharing
 from apertis.gateway.replicas.signals import NoSignals
 from apertis.gateway.request.charge import Ledger, Prices
 from apertis.gateway.request.forward import Forwarder
@@ -229,9 +230,10 @@ class Gateway:
     async def _open_with_journal(self, settings: Settings) -> None:
         self.signals: Signals = self.store.signals(self._signals_changed) or NoSignals()
         self.presence: Presence | None = None
+        self._replica = ""
         if self.store.is_shared:
-            name = replica_name(settings.server.replica, settings.store.directory)
-            own = await self.store.replicas.start(name, encode_state(self._state()))
+            self._replica = replica_name(settings.server.replica, settings.store.directory)
+            own = await self.store.replicas.start(self._replica, encode_state(self._state()))
             self.presence = Presence(self.store.replicas, own, self._state)
         # Before the keys are read: what they have used includes what an earlier process left.
         if not await self._mover.flush(_FLUSH_SECONDS):
@@ -262,6 +264,12 @@ class Gateway:
         if self.presence is not None:
             await self.presence.beat()
             self._spawn(self.presence.run())
+            live = self.presence
+            self._spawn(
+                Sharing(
+                    self._limiter, self.store.shares, self._replica, lambda: live.names, time.time
+                ).run()
+            )
         self._spawn(self._pings.run())
         self._spawn(self._threads.run())
         self._spawn(sweep(self.store.audit, settings.store.audit_days, self.log))
@@ -277,7 +285,7 @@ class Gateway:
         self.metrics.tasks = lambda: len(asyncio.all_tasks())
         self.metrics.breakers = self._breakers
         self.metrics.known_models = known_models(settings)
-        self._limiter = Limiter(settings.limits)
+        self._limiter = Limiter(settings.limits, self._replica)
         self._cache = ResponseCache(settings.cache)
         self._threads = Threads(self.store.threads, time.time, self._not_kept)
         self._upstreams: Mapping[str, Upstream] = build_upstreams(settings)

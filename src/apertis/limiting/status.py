@@ -18,6 +18,8 @@ class LimitStatus(msgspec.Struct, frozen=True, gc=False):
     # 0 when allowed; otherwise at least 1: after this time the same request is allowed, unless
     # others took the place.
     retry_after_seconds: int = 0
+    # Whose limit it is, where a request counts for several.
+    who: str = ""
 
     def headers(self) -> HeaderPairs:
         """Return the header fields that report it; `retry-after` only on a rejection."""

@@ -69,9 +69,19 @@ class TokenWindow:
     known, `correct` puts that in place of the estimate: less makes room at once; what was used
     above the estimate counts too, and keeps later requests out. So the limit is passed by at most
     what the estimates were too low by.
+
+    Where others count tokens of the same parties, `share` says among how many they are shared, and
+    `caps` how many tokens in all may be let in here.
     """
 
     def __init__(self) -> None:
+        self.caps: dict[str, int] | None = None
+        self._parts = 1
+        self._asked: dict[str, int] = {}
+        # The largest request of each party that was rejected since then: a part must hold it whole.
+        self._needs: dict[str, int] = {}
+        # The limits of parties, where they are shared.
+        self._limits: dict[str, int] = {}
         self._time = MonotonicMicroseconds(_LENGTH // _MICROSECONDS)
         # Ordered by the newest entry: the first party is the first to become idle.
         self._logs: OrderedDict[str, _Log] = OrderedDict()
@@ -99,6 +109,15 @@ class TokenWindow:
             log = self._logs[who] = _Log()
         elif log.times and log.times[0] <= time - _LENGTH:
             _expire(log, time - _LENGTH)
+        if self.caps is not None and tokens <= limit:
+            self._limits[who] = limit
+            self._asked[who] = self._asked.get(who, 0) + tokens
+            cap = self.caps.get(who, max(limit // self._parts, tokens))
+            if cap < limit and log.total + tokens > cap:
+                self._needs[who] = max(self._needs.get(who, 0), tokens)
+                reset = clock.clock_seconds(time)
+                told = LimitStatus(False, limit, max(cap - log.total, 0), reset, 1, who)
+                return Reservation(self, who, time, 0, told)
         if log.total + tokens > limit:
             return Reservation(self, who, time, 0, self._refused(log, tokens, limit, time))
         _add(log, time, tokens)
@@ -110,6 +129,41 @@ class TokenWindow:
         """Return the clock's time in whole Unix seconds, rounded up."""
         return self._time.clock_seconds(time)
 
+    def share(self, parts: int) -> None:
+        """Share all limits with others that count alike, so many in all; 1 is not to share."""
+        self._parts = parts
+        if parts == 1:
+            self.caps = None
+            self._asked.clear()
+            self._needs.clear()
+            self._limits.clear()
+        elif self.caps is None:
+            self.caps = {}
+            # What was let in before is told, too.
+            self._asked = dict.fromkeys(self._logs, 0)
+
+    def take_asked(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return the tokens of each party that were asked for since the last call.
+
+        Beside them, of those that lacked some, the tokens that must be had at once.
+        """
+        asked, needs = self._asked, self._needs
+        self._asked, self._needs = {}, {}
+        return asked, needs
+
+    def used(self, who: str, now: float) -> int:
+        """Return the number of a party's tokens that count in the minute."""
+        log = self._logs.get(who)
+        if log is None:
+            self._limits.pop(who, None)
+            return 0
+        _expire(log, self._time.at(now) - _LENGTH)
+        return log.total
+
+    def limit(self, who: str) -> int:
+        """Return the number of a party's tokens that all together let in."""
+        return self._limits.get(who, 0)
+
     def correct(self, reservation: Reservation, tokens: int, now: float) -> None:
         """Put the real number in place of what the request is counted with.
 
@@ -119,6 +173,8 @@ class TokenWindow:
         excess = tokens - reservation.tokens
         if not reservation.allowed or excess == 0:
             return
+        if self.caps is not None:
+            self._asked.setdefault(reservation.who, 0)
         clock = self._time
         time = round(now * _MICROSECONDS) + clock.ahead
         if time < clock.latest:

@@ -76,9 +76,18 @@ class Windows:
 
     A party costs 8 bytes a remembered block; it is forgotten when all of them have left. `now` is
     the clock at the moment of the call, in Unix seconds.
+
+    Where others let requests of the same parties in, `share` says among how many they are shared:
+    then `caps` has how many requests in all may be let in here, and `newcomers` is that number for
+    a party of which nothing is known yet.
     """
 
     def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self.caps: dict[str, int] | None = None
+        self.newcomers = rate.count
+        # Requests of each party that came since `take_asked`, let in or not.
+        self._asked: dict[str, int] = {}
         self._count = rate.count
         self._length = rate.seconds * _MICROSECONDS
         self._block = -(-rate.count // _MAX_BLOCKS)
@@ -108,8 +117,11 @@ class Windows:
             del ends[: bisect_right(ends, edge)]
         block, count = self._block, self._count
         used = (len(ends) - 1) * block + log.filled if ends else 0
+        if self.caps is not None:
+            count = min(self.caps.get(who, self.newcomers), count)
+            self._asked[who] = self._asked.get(who, 0) + 1
         if used >= count:
-            return self._standing(False, log, used, time)
+            return self._standing(False, log, used, time, count)
         if ends and log.filled < block:
             ends[-1] = time
             log.filled += 1
@@ -119,14 +131,52 @@ class Windows:
         logs.move_to_end(who)
         # As `clock_seconds` rounds.
         reset = -((clock.ahead - ends[0] - self._length) // _MICROSECONDS)
-        return LimitStatus(True, count, count - used - 1, reset)
+        return LimitStatus(True, self._count, count - used - 1, reset)
+
+    def give_back(self, who: str) -> None:
+        """Let the newest request of a party be none, since another limit rejected it."""
+        log = self._logs.get(who)
+        if log is None or not log.ends:
+            return
+        log.filled -= 1
+        if not log.filled:
+            log.ends.pop()
+            log.filled = self._block
+
+    def share(self, parts: int) -> None:
+        """Share the limit with others that count alike, so many in all; 1 is not to share."""
+        if parts == 1:
+            self.caps = None
+            self._asked.clear()
+        elif self.caps is None:
+            self.caps = {}
+            # What was let in before is told, too.
+            self._asked = dict.fromkeys(self._logs, 0)
+        self.newcomers = max(self._count // parts, 1)
+
+    def take_asked(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return the requests of each party that came since the last call; none needs others."""
+        asked, self._asked = self._asked, {}
+        return asked, {}
+
+    def used(self, who: str, now: float) -> int:
+        """Return the number of a party's requests that count in the window."""
+        log = self._logs.get(who)
+        return 0 if log is None else self._used(log, self._time.at(now))
+
+    def limit(self, _: str) -> int:
+        """Return the number of a party's requests that all together let in."""
+        return self._count
 
     def peek(self, who: str, now: float) -> LimitStatus:
         """Say what `take` would answer now, with what remains before it; nothing is counted."""
         time = self._time.at(now)
         log = self._logs.get(who) or _Log()
         used = self._used(log, time)
-        return self._standing(used < self._count, log, used, time)
+        count = self._count
+        if self.caps is not None:
+            count = min(self.caps.get(who, self.newcomers), count)
+        return self._standing(used < count, log, used, time, count)
 
     def sweep(self, now: float) -> None:
         """Forget all parties that are idle; `take` forgets two of them each time by itself."""
@@ -139,14 +189,14 @@ class Windows:
             del ends[: bisect_right(ends, edge)]
         return (len(ends) - 1) * self._block + log.filled if ends else 0
 
-    def _standing(self, allowed: bool, log: _Log, used: int, time: int) -> LimitStatus:
+    def _standing(self, allowed: bool, log: _Log, used: int, time: int, count: int) -> LimitStatus:
         reset = log.ends[0] + self._length if log.ends else time
         # Rounded up: a client that waits the whole seconds is not rejected again.
-        retry_after = 0 if allowed else -((time - reset) // _MICROSECONDS)
+        retry_after = 0 if allowed else max(-((time - reset) // _MICROSECONDS), 1)
         return LimitStatus(
             allowed,
             self._count,
-            self._count - used,
+            max(count - used, 0),
             self._time.clock_seconds(reset),
             retry_after,
         )

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.gateway.config.settings import LimitSettings
-from apertis.gateway.limits.limiter import InFlight, Limiter
+from apertis.gateway.limits.limiter import InFlight, Limiter, subject_of
 from apertis.limiting.rates import Rate
+from apertis.limiting.windows import Windows
 
 START = 1_798_761_600.0
 SMALL = LimitSettings(
@@ -190,3 +192,86 @@ def test_it_counts_like_a_list_of_those_inside(steps: list[tuple[bool, str, int]
             inside[who] = max(0, inside[who] - 1)
         assert in_flight.count(who) == inside[who]
         assert in_flight.total == inside.total()
+
+
+class Party(msgspec.Struct, frozen=True):
+    """A person or a group."""
+
+    name: str = "research"
+    requests_limit: str | None = None
+    tokens_per_minute: int | None = None
+    in_flight: int | None = None
+
+
+def test_a_request_counts_for_its_key_its_person_and_their_groups() -> None:
+    limiter = Limiter(LimitSettings(per_address=None, per_key=Rate(5, 60)))
+    person, group = Party(requests_limit="4/1m"), Party(requests_limit="6/1m")
+    ann = (("person:ann", person), ("group:g", group))
+    bob = (("group:g", group),)
+    for number in range(4):
+        _, own = limiter.admit(None, "key_a", START, None, ann)
+        assert own is not None
+        assert (own.allowed, own.who, own.remaining) == (True, "person:ann", 3 - number)
+    _, own = limiter.admit(None, "key_a", START, None, ann)
+    assert own is not None
+    assert (own.allowed, own.who, subject_of(own.who, ann)) == (False, "person:ann", "this person")
+    standings = [limiter.admit(None, "key_b", START, None, bob)[1] for _ in range(3)]
+    assert [one is not None and one.allowed for one in standings] == [True, True, False]
+    assert standings[-1] is not None
+    assert subject_of(standings[-1].who, bob) == "the group 'research'"
+    # What a person or a group rejects costs the key nothing: it has what it had.
+    (key_a, key_b) = (limiter.admit_key(key, START) for key in ("key_a", "key_b"))
+    assert key_a is not None
+    assert key_b is not None
+    assert (key_a.remaining, key_b.remaining) == (0, 2)
+    # And what the key rejects, the others.
+    _, own = limiter.admit(None, "key_a", START, None, ann)
+    assert own is not None
+    assert (own.allowed, own.who, subject_of(own.who)) == (False, "", "this API key")
+
+
+def test_tokens_are_reserved_for_all_or_none() -> None:
+    limiter = Limiter(LimitSettings(per_key=None, tokens_per_minute=100))
+    parties = (("person:ann", Party()), ("group:g", Party(tokens_per_minute=80)))
+    one = limiter.reserve_tokens("key_a", 60, START, None, parties)
+    assert one is not None
+    assert (one.allowed, one.who, one.standing.remaining) == (True, "group:g", 20)
+    two = limiter.reserve_tokens("key_a", 30, START, None, parties)
+    assert two is not None
+    assert (two.allowed, two.who) == (False, "group:g")
+    # It was given back to the key.
+    own = limiter.reserve_tokens("key_a", 40, START)
+    assert own is not None
+    assert own.allowed
+    one.correct(10, START)
+    again = limiter.reserve_tokens("key_b", 70, START, None, parties)
+    assert again is not None
+    assert again.allowed
+    assert limiter.reserve_tokens("key_c", 5, START, 0, (("person:bob", Party()),)) is None
+
+
+def test_requests_under_way_count_for_all_or_none() -> None:
+    limiter = Limiter(LimitSettings(per_key=None, in_flight=3))
+    parties = (("person:ann", Party(in_flight=5)), ("group:g", Party(in_flight=2)))
+    assert [limiter.enter("key_a", None, parties) for _ in range(3)] == [True, True, False]
+    assert limiter.crowded("key_a", None, parties) == "group:g"
+    names = ("key_a", "person:ann", "group:g")
+    assert [limiter.in_flight.count(name) for name in names] == [2, 2, 2]
+    assert limiter.enter("key_a")
+    assert limiter.crowded("key_a", None, parties) == "key_a"
+    limiter.leave("key_a")
+    for _ in range(2):
+        limiter.leave("key_a", parties)
+    assert [limiter.in_flight.count(name) for name in names] == [0, 0, 0]
+    assert limiter.in_flight.total == 0
+
+
+def test_a_request_that_another_limit_rejects_leaves_the_window_as_it_was() -> None:
+    for count in (3, 9000):
+        windows = Windows(Rate(count, 60))
+        windows.give_back("a")
+        for _ in range(2):
+            windows.take("a", START)
+        windows.give_back("a")
+        assert windows.used("a", START) == 1
+        assert windows.take("a", START).remaining == count - 2

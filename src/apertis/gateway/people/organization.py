@@ -110,9 +110,11 @@ class Organization:
             found += self.limits_of("group", group.id)
         return (*found, *self.limits_of("gateway"))
 
-    def rates_on(self, record: KeyRecord, person: Person | None) -> tuple[tuple[str, Rates], ...]:
+    def rates_on(
+        self, record: KeyRecord, person: Person | None
+    ) -> tuple[tuple[str, Person | Group], ...]:
         """Return who else is counted with a request, and how far: the person and the groups."""
-        found: list[tuple[str, Rates]] = []
+        found: list[tuple[str, Person | Group]] = []
         if person is not None:
             found.append((f"person:{person.id}", person))
         found += [(f"group:{group.id}", group) for group in self.groups_of(record, person)]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from apertis.accounting.prices import Price, PriceTable
     from apertis.accounting.readers import StreamReader
     from apertis.gateway.budgets.lease import Chain, Lease
+    from apertis.gateway.limits.limiter import JointReservation
     from apertis.gateway.request.body import Body
     from apertis.gateway.request.context import Progress
     from apertis.limiting.tokens import Reservation
@@ -314,7 +315,7 @@ class Charge:
         # The stream of a response that was given up before anything of it was handed out.
         self.seen: StreamReader | None = None
         # What counts in the limit of tokens a minute until the real number is known.
-        self.reservation: Reservation | None = None
+        self.reservation: Reservation | JointReservation | None = None
 
     @property
     def held(self) -> Held | None:

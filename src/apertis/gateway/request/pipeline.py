@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.keys.matching import Networks
-    from apertis.gateway.limits.limiter import Limiter
+    from apertis.gateway.limits.limiter import JointReservation, Limiter
     from apertis.gateway.request.asked import Asked, Fallbacks, Thread
     from apertis.gateway.request.charge import Charge, Ledger
     from apertis.gateway.request.context import Progress
@@ -385,7 +385,7 @@ class Pipeline:
     ) -> Charge | Refusal | Shortage:
         """Set tokens and money aside for a request."""
         body = admitted.body
-        reserved: Reservation | Refusal | None = None
+        reserved: Reservation | JointReservation | Refusal | None = None
         if key.record.tokens_per_minute or self.settings.limits.tokens_per_minute:
             reserved = self._reserve_tokens(key, body, held)
         if isinstance(reserved, Refusal):
@@ -512,7 +512,7 @@ class Pipeline:
 
     def _reserve_tokens(
         self, key: Key, body: Body, held: Held | None
-    ) -> Reservation | Refusal | None:
+    ) -> Reservation | JointReservation | Refusal | None:
         record = key.record
         estimate = body.estimate.likely_tokens + body.max_tokens
         if held is not None and held.known:

@@ -196,12 +196,13 @@ replicas = Table(
     Column("state", Text, nullable=False),
 )
 
-# What each replica counted of a party's requests and tokens lately.
+# What each replica has let in of a party's requests and tokens, and what was asked of it lately.
 shares = Table(
     "shares",
     metadata,
     Column("party", Text, primary_key=True),
     Column("replica", Text, primary_key=True),
+    Column("used", BigInteger, nullable=False),
     Column("demand", BigInteger, nullable=False),
     Column("seen_ms", BigInteger, nullable=False),
 )

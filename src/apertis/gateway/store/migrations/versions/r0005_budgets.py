@@ -101,6 +101,7 @@ def upgrade() -> None:
         "shares",
         sa.Column("party", sa.Text(), nullable=False),
         sa.Column("replica", sa.Text(), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=False),
         sa.Column("demand", sa.BigInteger(), nullable=False),
         sa.Column("seen_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("party", "replica"),

@@ -1,0 +1,77 @@
+"""Counts of requests and tokens that gateways tell each other about each second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, delete, select, text
+
+from apertis.gateway.store.clock import store_ms
+from apertis.gateway.store.schema import shares
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from apertis.gateway.store.connections import Database
+
+# A party, how much of it was let in, and how much was asked for.
+Share = tuple[str, int, int]
+# The same of another gateway: the party, the gateway, both counts, and when it said so.
+OtherShare = tuple[str, str, int, int, int]
+
+# What was written just before the last look may have become visible after it.
+_OVERLAP_MS = 5_000
+# No limit is counted over more than a week.
+_KEPT_MS = 7 * 86_400_000
+
+_TELL = text(
+    "INSERT INTO shares (party, replica, used, demand, seen_ms) "
+    "VALUES (:party, :replica, :used, :demand, :seen_ms) ON CONFLICT (party, replica) "
+    "DO UPDATE SET used = excluded.used, demand = excluded.demand, seen_ms = excluded.seen_ms"
+)
+_FORGET = delete(shares).where(
+    shares.c.replica == bindparam("own"), shares.c.party == bindparam("idle")
+)
+
+
+class StoredShares:
+    """The last word of each gateway about each party."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def exchange(
+        self, replica: str, told: Sequence[Share], idle: Sequence[str], since_ms: int
+    ) -> tuple[int, list[OtherShare]]:
+        """Say what a gateway counted, and read what others have said since then.
+
+        The time that comes back is what the next call is given.
+        """
+
+        def work(connection: Connection) -> tuple[int, list[OtherShare]]:
+            at = store_ms(connection)
+            rows = [
+                {"party": party, "replica": replica, "used": used, "demand": demand, "seen_ms": at}
+                for party, used, demand in told
+            ]
+            if rows:
+                connection.execute(_TELL, rows)
+            if idle:
+                connection.execute(_FORGET, [{"own": replica, "idle": party} for party in idle])
+            others = select(
+                shares.c.party, shares.c.replica, shares.c.used, shares.c.demand, shares.c.seen_ms
+            ).where(shares.c.replica != replica, shares.c.seen_ms > since_ms - _OVERLAP_MS)
+            return at, [tuple(row) for row in connection.execute(others)]
+
+        return await self._database.write(work)
+
+    async def sweep(self) -> None:
+        """Forget what gateways that are gone have said."""
+
+        def work(connection: Connection) -> None:
+            old = store_ms(connection) - _KEPT_MS
+            connection.execute(delete(shares).where(shares.c.seen_ms < old))
+
+        await self._database.write(work)
