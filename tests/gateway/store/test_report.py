@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -10,11 +11,15 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
 from apertis.accounting.tokens import Tokens
 from apertis.gateway.budgets.periods import name_of, start_of
+from apertis.gateway.store.calendar import Calendar
 from apertis.gateway.store.histogram import BUCKETS, bucket_of
 from apertis.gateway.store.records import DIMENSIONS, TIMES, UsageQuery, UsageRow
+from apertis.gateway.store.schema import metadata
+from apertis.gateway.store.usage import report_statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -241,3 +246,34 @@ def test_sums_beyond_32_bits_are_exact(opened: Any, make_usage: Callable[..., Us
         (row,) = opened.run(opened.store.usage.report(query))
         assert (row.cost_units, row.input_tokens) == (5 * large, 5 * large)
         assert type(row.cost_units) is int
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu"])
+@pytest.mark.parametrize("by", ["hour", "day", "week", "month"])
+def test_a_month_is_reported_from_quarter_hours_alone(zone: str, by: Dimension) -> None:
+    first, end = (
+        int(datetime(2026, month, 1, tzinfo=ZoneInfo(zone)).timestamp()) for month in (10, 11)
+    )
+    query = UsageQuery(
+        since_ms=first * 1000, until_ms=end * 1000, zone=zone, group_by=(by,), with_times=True
+    )
+    statement = report_statement(query, Calendar.of(zone, first, end))
+    with create_engine("sqlite://").connect() as connection:
+        metadata.create_all(connection)
+        text = statement.compile(connection, compile_kwargs={"literal_binds": True})
+        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+    read = [step for step in plan if step.startswith(("SEARCH", "SCAN")) and "usage" in step]
+    assert read == ["SEARCH usage_quarters USING PRIMARY KEY (quarter>? AND quarter<?)"]
+
+
+def test_the_ends_of_a_range_are_found_by_their_time() -> None:
+    query = UsageQuery(since_ms=MONDAY + 1, until_ms=MONDAY + 10 * DAY + 1)
+    statement = report_statement(query)
+    with create_engine("sqlite://").connect() as connection:
+        metadata.create_all(connection)
+        text = statement.compile(connection, compile_kwargs={"literal_binds": True})
+        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+    assert [step for step in plan if "usage" in step] == [
+        "SEARCH usage_quarters USING PRIMARY KEY (quarter>? AND quarter<?)",
+        *["SEARCH usage USING INDEX usage_by_time (at_ms>? AND at_ms<?)"] * 2,
+    ]
