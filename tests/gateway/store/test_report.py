@@ -32,6 +32,8 @@ DAY = 86_400_000
 MONDAY = 20_717 * DAY
 # Five days by the hour; then more than a year, and the days on which clocks change.
 AT_MS = [
+    # Within a quarter hour, before all others.
+    MONDAY - 320 * DAY + 1_000_001,
     *(MONDAY + number * DAY // 24 + number % 3 - 1 for number in range(120)),
     *(MONDAY + number * 7 * DAY + number * 2_940_000 for number in range(60)),
     *(

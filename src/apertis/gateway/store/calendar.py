@@ -51,7 +51,9 @@ class Calendar:
     def number(self, dimension: CalendarPeriod, seconds: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the number of the hour, day, week or month that a moment is in."""
         if dimension == "month":
-            return _stepped(seconds, [(since, _integer(number)) for since, number in self.months])
+            # Never a constant, which a database would take for the number of a column to group by.
+            steps = [(since, _integer(number)) for since, number in self.months]
+            return case((seconds >= _integer(0), _stepped(seconds, steps)))
         number = _NUMBERS[dimension]
         first, *later = self.offsets
         steps = [(first.since, number(seconds, first.seconds, None))]
