@@ -365,3 +365,42 @@ def test_a_picture_is_written_to_a_file(
     assert "claude-sonnet-4-5  $1.50" in page
     assert run([*asked, "--csv", "--plot", str(path)]) == ExitCode.USAGE
     assert "exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
+def test_the_budget_of_each_day_is_a_line_in_a_picture(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def called(*arguments: str) -> None:
+        assert run([*arguments, "--data", str(data)]) == 0, capsys.readouterr().err
+
+    called("limits", "create", "--gateway", "--usd", "3", "--period", "day")
+    called("limits", "create", "--key", "ann", "--usd", "2", "--period", "day")
+    called("limits", "create", "--key", "ann", "--usd", "9", "--period", "month")
+
+    def drawn(*arguments: str) -> str:
+        path = tmp_path / "usage.svg"
+        called("usage", *arguments, "--plot", str(path))
+        return path.read_text("utf-8")
+
+    assert "Budget a day  $3.00" in drawn("--by", "day")
+    assert "Budget a day  $2.00" in drawn("--by", "day", "--key", "ann")
+    assert "Budget a month  $9.00" in drawn("--by", "month,model", "--key", "ann")
+    for other in (
+        ("--by", "day", "--model", "claude-haiku-4-5"),
+        ("--by", "day", "--zone", "Asia/Tokyo"),
+        ("--by", "week"),
+        ("--by", "key"),
+    ):
+        assert "Budget" not in drawn(*other)
+
+
+def test_a_limit_is_what_a_bar_is_drawn_against(
+    data: Path, on_terminal: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # More than a month ago or to come, so that this month nothing is spent.
+    for period in ("month", "total"):
+        asked = ["limits", "create", "--key", "ann", "--usd", "3", "--period", period]
+        assert run([*asked, "--data", str(data)]) == 0, capsys.readouterr().err
+    shown = on_terminal("usage", "--data", str(data), columns=100)
+    assert re.search(r"^ann .* [\u2588-\u258f\u2591]+ \d+% of \$3( a month)?$", shown, re.MULTILINE)

@@ -16,9 +16,10 @@ from apertis.cli.administration import (
     administration_of,
     place_options,
 )
+from apertis.cli.organization import all_limits
 from apertis.cli.terminal import echo, echo_json, is_terminal, printable
 from apertis.cli.usage_plot import check, plot_of, save
-from apertis.cli.usage_screen import Budget, Percentiles, Picture, Row, name_of, show
+from apertis.cli.usage_screen import Budget, Percentiles, Picture, Row, a_or_an, name_of, show
 from apertis.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from msgspec import UnsetType
 
+    from apertis.gateway.admin.limits import LimitView
     from apertis.gateway.admin.usage_report import UsageFields, UsageReport, UsageSums
 
 _EPILOG = """\b
@@ -138,8 +140,9 @@ def command(
         echo(_csv(groups, report), nl=False)
     elif plot is not None:
         picture = _picture(administration, fields, groups, report)
-        over = next((_TITLES[name] for name in groups if name in _TIMES), None)
-        save(plot_of(picture, over), plot)
+        over = next((name for name in groups if name in _TIMES), None)
+        line = over and _line(administration, fields, over, report.zone)
+        save(plot_of(picture, over and _TITLES[over], line or None), plot)
         echo(f"apertis: {plot} is drawn", err=True)
     elif as_text:
         _lines(groups, report)
@@ -208,7 +211,28 @@ def _budgets(administration: Administration, level: str) -> dict[str, list[Budge
         for key in administration.all_keys():
             if key.quota_units is not None:
                 found[key.id] = [Budget(key.used_units, key.quota_units)]
+    for limit in _limits_of_all(administration, {"level": level}):
+        budget = Budget(limit.spent_units, limit.amount_units, limit.period, limit.period_start)
+        found.setdefault(str(limit.subject_id), []).append(budget)
     return found
+
+
+def _line(
+    administration: Administration, fields: UsageFields, period: str, zone: str
+) -> tuple[str, int] | None:
+    """Find the budget of each period for all that the report is of."""
+    filters = {name: value for name in _FILTERS if isinstance(value := getattr(fields, name), str)}
+    if len(filters) > 1 or not filters.keys() <= set(_NAMED):
+        return None
+    limits = _limits_of_all(administration, filters or {"level": "gateway"})
+    amounts = [one.amount_units for one in limits if (one.period, one.zone) == (period, zone)]
+    return (f"Budget {a_or_an(period)}", min(amounts)) if amounts else None
+
+
+def _limits_of_all(administration: Administration, query: Mapping[str, object]) -> list[LimitView]:
+    """Read the limits of all models and sessions together."""
+    limits = all_limits(administration, query)
+    return [limit for limit in limits if limit.models is None and not limit.per_session]
 
 
 def _title(fields: UsageFields, report: UsageReport) -> str:

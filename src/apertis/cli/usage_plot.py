@@ -301,7 +301,7 @@ class _Part:
 
     @property
     def look(self) -> dict[str, Any]:
-        """What a call that draws it is told."""
+        """Options of a call that draws it."""
         return {"color": self.color, "label": self.label, "edgecolor": "white", "lw": 0.4}
 
     def of(self, bar: Bar) -> int:
