@@ -436,7 +436,7 @@ class Killable:
         self.data = folder / "data"
         self._home = folder
         self._secret = ""
-        whole = CONFIG.format(url=base_url, third='["beta"]') + _tables(PRICES)
+        whole = CONFIG.format(url=base_url, third='["beta"]') + price_tables(PRICES)
         (folder / "apertis.toml").write_text(whole)
         self.served: Served | None = None
 
@@ -500,7 +500,7 @@ def killable(tmp_path: Path) -> Iterator[Killable]:
             gateway.kill()
 
 
-def _tables(prices: dict[str, dict[str, str]]) -> str:
+def price_tables(prices: dict[str, dict[str, str]]) -> str:
     return "".join(
         f"[prices.{model}]\n" + "".join(f'{name} = "{value}"\n' for name, value in price.items())
         for model, price in prices.items()
@@ -515,7 +515,7 @@ def open_money(start_gateway: Callable[..., RunningGateway]) -> Iterator[Callabl
         def start(config: str = "", *, third: str = '["beta"]') -> Money:
             upstream = Upstream()
             server = stack.enter_context(ScriptedServer(upstream, require_all=False))
-            whole = CONFIG.format(url=server.base_url, third=third) + config + _tables(PRICES)
+            whole = CONFIG.format(url=server.base_url, third=third) + config + price_tables(PRICES)
             return Money(start_gateway(whole, **ENVIRONMENT), upstream)
 
         yield start
@@ -538,7 +538,7 @@ def lasting(
     """A gateway for all tests that leave it as it was."""
     stage = UpstreamStage()
     with ScriptedServer(stage, require_all=False) as server:
-        config = CONFIG.format(url=server.base_url, third='["beta"]') + _tables(PRICES)
+        config = CONFIG.format(url=server.base_url, third='["beta"]') + price_tables(PRICES)
         with run_gateways(tmp_path_factory.mktemp("money"), config, ENVIRONMENT) as gateway:
             yield gateway, stage
 

@@ -14,7 +14,7 @@ from apertis.errors import ConfigurationError
 from apertis.gateway.admin.keys import ensure_administrator
 from apertis.gateway.batches.routes import BatchRoutes
 from apertis.gateway.batches.upstream import Wiring
-from apertis.gateway.budgets.budgets import Budgets, Seat
+from apertis.gateway.budgets.budgets import Budgets, Seat, lease_times
 from apertis.gateway.cache import ResponseCache
 from apertis.gateway.catalogue.catalogue import ModelRoutes
 from apertis.gateway.errors import LockLostError, StoreUnavailableError
@@ -245,6 +245,7 @@ class Gateway:
             wall_clock=time.time,
             steady_clock=steady_clock,
             seat=self._seat(),
+            times=lease_times(settings.store.lease_seconds),
             on_change=self._accounts_changed,
         )
         await self.budgets.start(self.directory.all())
@@ -590,7 +591,7 @@ _BREAKER_NUMBERS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerSt
 # All others act at once.
 _FIXED: dict[str, tuple[str, ...]] = {
     "server": ("host", "port", "tls_certificate", "tls_key", "stop_seconds", "replica"),
-    "store": ("data", "url"),
+    "store": ("data", "url", "lease_seconds"),
 }
 
 

@@ -74,6 +74,11 @@ class LeaseTimes(NamedTuple):
 USUAL_TIMES = LeaseTimes()
 
 
+def lease_times(expiry_seconds: float) -> LeaseTimes:
+    """Return the times of leases that end so long after the store's last word."""
+    return LeaseTimes(expiry_seconds, expiry_seconds / 6, min(1.0, expiry_seconds / 10))
+
+
 class Seat(NamedTuple):
     """The place of a replica among others: no other process has the same name and epoch."""
 

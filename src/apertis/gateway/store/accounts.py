@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 
 from apertis.gateway.budgets.accounts import (
     AccountRow,
@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 
 _IDS_AT_ONCE = 512
 _SESSION_SECONDS = 30 * 86_400
+_COLUMNS = ("id", "limit_id", "scope", "period_start", "period_end", "limit_units", "spent")
+_NEW_ACCOUNT = text(
+    f"INSERT INTO accounts ({', '.join(_COLUMNS)}, leased, held) "  # noqa: S608
+    f"VALUES ({', '.join(f':{name}' for name in _COLUMNS)}, 0, 0) ON CONFLICT DO NOTHING"
+)
 _ACCOUNT = select(
     accounts.c.id, accounts.c.limit_units, accounts.c.spent, accounts.c.leased, accounts.c.held
 )
@@ -430,8 +435,9 @@ def _lease_row(account: AccountRow, lease: LeaseSums) -> LeaseRow:
 
 def _make(connection: Connection, specs: Iterable[AccountSpec]) -> None:
     """Make accounts; what was spent in their periods before is in them from the start."""
+    # Another replica may make one just now: then this one waits, and finds that.
     connection.execute(
-        insert(accounts),
+        _NEW_ACCOUNT,
         [
             {
                 "id": spec.account_id,
@@ -441,8 +447,6 @@ def _make(connection: Connection, specs: Iterable[AccountSpec]) -> None:
                 "period_end": spec.span.end,
                 "limit_units": spec.limit.most_units,
                 "spent": _spent_before(connection, spec),
-                "leased": 0,
-                "held": 0,
             }
             for spec in sorted(specs, key=lambda spec: spec.account_id)
         ],

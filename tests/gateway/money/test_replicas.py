@@ -1,0 +1,195 @@
+"""Three gateways on one PostgreSQL spend no more than there is, and nearly all that there is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apertis.testing import ScriptedServer
+from tests.kit.databases import new_database, query
+from tests.kit.money import CONFIG, ENVIRONMENT, PRICES, Money, Upstream, call, price_tables
+from tests.kit.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.kit.money import Answer
+    from tests.kit.postgresql import PostgreSQL
+    from tests.kit.processes import Served
+
+# A request reserves ten times what it costs: 40 tokens of output where 4 are used, and so on.
+USED = {"input_tokens": 20, "output_tokens": 2}
+
+
+@dataclass
+class Replicas:
+    """Gateways by their names, on one database, before one upstream that keeps books."""
+
+    launch: Callable[..., Served]
+    upstream: Upstream
+    url: str
+    config: str
+    secret: str = ""
+    served: dict[str, Served] = field(default_factory=dict)
+
+    def start(self, *names: str, lease_seconds: float = 60.0) -> None:
+        """Start them all, and wait until they serve."""
+        started = {
+            name: self.launch(
+                *("--config", self.config, "--data", name, "--json"),
+                **ENVIRONMENT,
+                APERTIS_STORE_URL=self.url,
+                APERTIS_SERVER_REPLICA=name,
+                APERTIS_STORE_LEASE_SECONDS=str(lease_seconds),
+                APERTIS_LOG_REQUESTS="false",
+            )
+            for name in names
+        }
+        for name, served in started.items():
+            served.wait_until_it_serves()
+            self.secret = self.secret or served.told_key or ""
+            self.served[name] = served
+        for served in started.values():
+            served.api_key = self.secret
+
+    def admin(self, method: str, target: str, **fields: Any) -> Any:
+        """Call the admin API of one of them."""
+        body = json.dumps(fields).encode() if fields else b""
+        served = next(iter(self.served.values()))
+        response = served.call(method, f"/admin/v1/{target}", body)
+        assert response.status == 200, response.body
+        return response.json
+
+    def port(self, name: str) -> int:
+        return int(self.served[name].base_url.rpartition(":")[2])
+
+    def ask(self, secret: str, names: list[str], body: bytes, at_once: int = 100) -> list[Answer]:
+        """Send the request to these in their order, so many at once."""
+
+        async def run() -> list[Answer]:
+            turns = asyncio.Semaphore(at_once)
+
+            async def one(name: str) -> Answer:
+                async with turns:
+                    return await call(self.port(name), secret, body)
+
+            return await asyncio.gather(*map(one, names))
+
+        return asyncio.run(run())
+
+    def ledger(self) -> int:
+        """What all requests have cost, by the ledger."""
+        (row,) = query(self.url, "SELECT coalesce(sum(cost_units), 0) FROM usage")
+        return int(row[0])
+
+    def accounts(self, limit_id: str) -> list[dict[str, Any]]:
+        """The accounts of a limit."""
+        names = ("id", "limit_units", "spent", "leased", "held")
+        text = f"SELECT {', '.join(names)} FROM accounts WHERE limit_id = $1 ORDER BY id"
+        return [dict(zip(names, row, strict=True)) for row in query(self.url, text, limit_id)]
+
+    def reported(self) -> int:
+        """What the upstream's answers have cost, by the price list."""
+        return sum(Money.price_of(book["model"], book["usage"]) for book in self.upstream.books)
+
+
+@pytest.fixture
+def replicas(
+    launch: Callable[..., Served],
+    own_postgres: PostgreSQL,
+    configured: Callable[[str], str],
+    request: pytest.FixtureRequest,
+) -> Iterator[Replicas]:
+    upstream = Upstream()
+    with ScriptedServer(upstream, require_all=False) as server:
+        config = CONFIG.format(url=server.base_url, third='["beta"]') + price_tables(PRICES)
+        url = new_database(own_postgres, request.node.name)
+        yield Replicas(launch, upstream, url, configured(config))
+
+
+def cost_of_one() -> int:
+    return Money.price_of("alpha", USED)
+
+
+def reservation(body: bytes) -> int:
+    return Money.price_of("alpha", Money.bound_of(body))
+
+
+def test_three_replicas_spend_a_groups_budget_to_its_end_and_not_beyond(
+    replicas: Replicas,
+) -> None:
+    replicas.start("a", "b", "c")
+    body = Money.body({"usage": USED})
+    cost, most = cost_of_one(), reservation(body)
+    assert most > 8 * cost
+    studio = replicas.admin("POST", "groups", name="studio")
+    team = replicas.admin("POST", "groups", name="team", parent="studio")
+    assert team["parent_id"] == studio["id"]
+    amount = 60 * cost
+    limit = replicas.admin(
+        "POST", "limits", group="studio", amount_units=amount, period="month", zone="Europe/Berlin"
+    )
+    keys = [replicas.admin("POST", "keys", name=f"k{n}", group="team") for n in range(6)]
+    names = ["a", "b", "c"]
+
+    async def all_at_once() -> list[Answer]:
+        turns = asyncio.Semaphore(120)
+
+        async def one(number: int) -> Answer:
+            async with turns:
+                secret = keys[number % len(keys)]["secret"]
+                return await call(replicas.port(names[number % 3]), secret, body)
+
+        return list(await asyncio.gather(*map(one, range(600))))
+
+    answers = asyncio.run(all_at_once())
+    assert {answer.status for answer in answers} <= {200, 402}
+    # One by one to each, until each refuses.
+    refused: set[str] = set()
+    while refused != set(names):
+        for name in names:
+            (answer,) = replicas.ask(keys[0]["secret"], [name], body)
+            if answer.status == 402:
+                refused.add(name)
+            else:
+                assert answer.status == 200
+                refused.clear()
+    spent = replicas.reported()
+    until(lambda: replicas.ledger() == spent)
+    assert spent <= amount
+    assert amount - spent < most + 0.03 * amount
+    until(lambda: [one["spent"] for one in replicas.accounts(limit["id"])] == [spent])
+    for name in names:
+        assert replicas.served[name].stop() == 0
+    (account,) = replicas.accounts(limit["id"])
+    assert account["spent"] == spent == replicas.ledger()
+    assert (account["leased"], account["held"]) == (0, 0)
+
+
+def test_a_thousand_keys_of_one_group_share_what_their_replica_has_of_its_budget(
+    replicas: Replicas,
+) -> None:
+    replicas.start("a")
+    replicas.admin("POST", "groups", name="school")
+    replicas.admin("POST", "limits", group="school", amount_usd="100", period="month")
+    keys = [replicas.admin("POST", "keys", name=f"k{n}", group="school") for n in range(100)]
+    # Two cents each.
+    usage = {"input_tokens": 10, "output_tokens": 1}
+    body = Money.body({"usage": usage}, max_tokens=1200)
+    assert 9_000 < reservation(body) < 11_000
+
+    async def all_at_once() -> list[Answer]:
+        turns = asyncio.Semaphore(100)
+
+        async def one(number: int) -> Answer:
+            async with turns:
+                return await call(replicas.port("a"), keys[number % 100]["secret"], body)
+
+        return list(await asyncio.gather(*map(one, range(1000))))
+
+    answers = asyncio.run(all_at_once())
+    assert [answer.status for answer in answers] == [200] * 1000
