@@ -9,10 +9,13 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.keys.directory import Directory
 from apertis.gateway.observe.log import Log
 from apertis.gateway.people.organization import Changes
+from apertis.gateway.people.record import Person
 from apertis.gateway.store import keys as key_watch
 from apertis.gateway.store.keys import KeyWatch
 from tests.kit.chains import no_budgets
@@ -32,12 +35,14 @@ class Keys:
     records: list[KeyRecord] = field(default_factory=list)
     looks: int = 0
     fails: bool = False
+    # Of people, groups and limits.
+    others: int = 0
 
     async def current_version(self) -> int:
         self.looks += 1
         if self.fails:
             raise StoreUnavailableError("no route to the database")
-        return max((record.version for record in self.records), default=0)
+        return max((self.others, *(record.version for record in self.records)))
 
     async def changes_since(self, version: int) -> list[KeyRecord]:
         return [record for record in self.records if record.version > version]
@@ -46,21 +51,29 @@ class Keys:
         return self.records
 
 
+@dataclass
 class People:
-    """A store without people, groups and limits."""
+    """A store's people."""
 
-    async def changes_since(self, _: int) -> Changes:
-        return Changes()
+    people: list[Person] = field(default_factory=list)
+
+    async def changes_since(self, version: int) -> Changes:
+        return Changes(people=tuple(one for one in self.people if one.version > version))
 
     async def all(self) -> Changes:
-        return Changes()
+        return await self.changes_since(0)
 
 
 @contextlib.asynccontextmanager
-async def watching(keys: Keys, directory: Directory, log: Path) -> AsyncIterator[KeyWatch]:
+async def watching(
+    keys: Keys, directory: Directory, log: Path, people: People | None = None
+) -> AsyncIterator[KeyWatch]:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT)
     written = Log(descriptor, asyncio.get_running_loop())
-    watch = KeyWatch(keys, People(), directory, no_budgets(), written)
+    people = people or People()
+    budgets = no_budgets()
+    budgets.organization.apply(await people.all())
+    watch = KeyWatch(keys, people, directory, budgets, written)
     task = asyncio.get_running_loop().create_task(watch.run())
     yield watch
     task.cancel()
@@ -114,3 +127,68 @@ def test_a_store_that_fails_is_told_once_and_asked_again(tmp_path: Path) -> None
 
 def test_a_change_that_nobody_asks_for_is_seen_within_a_second() -> None:
     assert key_watch._WATCH_SECONDS + key_watch._GAP_SECONDS < 0.5
+
+
+ANN = Person(id="person_a", name="Ann", version=2)
+DISABLED = msgspec.structs.replace(ANN, status="disabled", version=4)
+
+
+def test_keys_of_people_who_are_disabled_are_barred_from_the_start(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    async def run() -> list[bool]:
+        records = [
+            make_record("sk-first", person_id="person_a", version=3),
+            make_record("sk-second", version=1),
+        ]
+        directory = Directory(records)
+        async with watching(Keys(records), directory, tmp_path / "log", People([DISABLED])):
+            return [key.is_barred for key in directory.all()]
+
+    assert asyncio.run(run()) == [True, False]
+
+
+def test_a_key_is_let_in_or_barred_whoever_brought_its_change_into_the_directory(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    async def run() -> list[bool]:
+        keys, people, directory = Keys(), People([DISABLED]), Directory()
+        async with watching(keys, directory, tmp_path / "log", people) as watch:
+            for version, person_id in enumerate((None, "person_a", None), start=5):
+                record = make_record("sk-first", person_id=person_id, version=version)
+                keys.records = [record]
+                # As the admin API does.
+                directory.apply([record])
+                await watch.catch_up()
+                key = directory.get("key_first")
+                assert key is not None
+                seen.append(key.is_barred)
+        return seen
+
+    seen: list[bool] = []
+    assert asyncio.run(run()) == [False, True, False]
+
+
+def test_what_changes_while_a_change_is_read_is_read_next(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    class Racing(People):
+        async def changes_since(self, version: int) -> Changes:
+            # A key changes behind the look at keys, and a person behind that.
+            if len(keys.records) == 1:
+                keys.records.append(make_record("sk-second", version=6))
+                keys.others = 7
+                self.people.append(msgspec.structs.replace(ANN, version=7))
+            return await super().changes_since(version)
+
+    async def run() -> bool:
+        directory = Directory()
+        async with watching(keys, directory, tmp_path / "log") as watch:
+            watch._people = Racing()
+            keys.records.append(make_record("sk-first", version=5))
+            await watch.catch_up()
+            await watch.catch_up()
+            return directory.get("key_second") is not None
+
+    keys = Keys()
+    assert asyncio.run(run())

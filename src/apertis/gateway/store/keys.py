@@ -266,7 +266,9 @@ class KeyWatch:
         self._wanted = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._failing = False
-        self._version = max(directory.version, budgets.organization.version)
+        # The two were read one after the other: what came in between is read again.
+        self._version = min(directory.version, budgets.organization.version)
+        self._bar(directory.all())
 
     async def run(self) -> None:
         """Look until canceled."""
@@ -303,17 +305,18 @@ class KeyWatch:
             if version < self._version:
                 await self._start_anew()
             elif version > self._version:
-                await self._follow()
+                await self._follow(version)
             self._failing = False
         except StoreUnavailableError as error:
             if not self._failing:
                 self._log.event("error", "the store cannot be read", reason=str(error))
             self._failing = True
 
-    async def _follow(self) -> None:
+    async def _follow(self, version: int) -> None:
         directory, organization = self._directory, self._budgets.organization
-        records = await self._keys.changes_since(directory.version)
-        changes = await self._people.changes_since(organization.version)
+        # From what this watch has seen: the admin API brings keys into the directory, too.
+        records = await self._keys.changes_since(self._version)
+        changes = await self._people.changes_since(self._version)
         directory.apply(records)
         generation = organization.generation
         organization.apply(changes)
@@ -323,7 +326,8 @@ class KeyWatch:
             self._bar(directory.all())
         else:
             self._bar(filter(None, (directory.get(record.id) for record in records)))
-        self._version = max(self._version, directory.version, organization.version)
+        # Not what came while it was read: of that one part may have been read too early.
+        self._version = version
 
     def _bar(self, keys: Iterable[Key]) -> None:
         for key in keys:
