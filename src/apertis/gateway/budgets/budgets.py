@@ -322,6 +322,10 @@ class Budgets:
             return None
         return (await self.standings(Chain([self._lease(quota, self.now())])))[0]
 
+    def tells(self, chain: Chain) -> None:
+        """Note a chain whose headers were made: they hold until the next settlement."""
+        self._told.append(chain)
+
     def lease(self, name: str) -> Lease | None:
         """Return the lease of an account, where this process has one."""
         return self._leases.get(name)
@@ -522,11 +526,15 @@ class Budgets:
             self._take(row)
 
     async def _fill_ahead(self, seat: Seat) -> None:
-        """Get more of what is half used up, as long as there is more."""
+        """Get more of what is half used up, as long as there is more, and nobody lacks it."""
+        now = self._steady_clock()
         low = [
             lease
             for lease in self._leases.values()
-            if lease.recent > 0 and lease.left > 0 and lease.free < lease.recent
+            if lease.recent > 0
+            and lease.left > 0
+            and lease.free < lease.recent
+            and now >= lease.recalled_until
         ]
         if low:
             await self._ask(
@@ -541,8 +549,10 @@ class Budgets:
     def recalled(self, name: str) -> None:
         """Give back what is free of an account, since another replica needs it."""
         lease = self._leases.get(name)
-        if lease is not None and not lease.is_whole and lease.give_back():
-            self._wake.set()
+        if lease is not None and not lease.is_whole:
+            lease.recalled_until = self._steady_clock() + _EMPTY_SECONDS
+            if lease.give_back():
+                self._wake.set()
 
     def _drop_ended(self) -> None:
         now = self.now()
@@ -557,10 +567,10 @@ class Budgets:
             await self._store.leave(self._seat.name, self._seat.epoch)
 
 
-async def in_time(work: Coroutine[object, object, _T]) -> _T:
+async def in_time(work: Coroutine[object, object, _T], seconds: float = _PATIENCE_SECONDS) -> _T:
     """Wait for the store, but not for one that has gone silent."""
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(seconds):
             return await work
     except TimeoutError as error:
         raise StoreUnavailableError("the store did not answer in time") from error

@@ -53,6 +53,7 @@ class Lease:
         "models",
         "older_mark",
         "open",
+        "recalled_until",
         "reported",
         "returned",
         "scope",
@@ -90,6 +91,8 @@ class Lease:
         self.empty_until = 0.0
         # What requests are waiting for.
         self.wanted = 0
+        # Until when no more is asked for in advance: somebody else lacks it.
+        self.recalled_until = 0.0
         # What was spent up to two earlier moments, to know how much that is lately.
         self.mark = 0
         self.older_mark = 0
