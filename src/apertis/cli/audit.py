@@ -20,11 +20,11 @@ Examples:
   apertis audit
   apertis audit --from 7d --subject key
   apertis audit --actor cli:ann@desk --limit 1000 --json
-  apertis audit --of person_...          all changes of one person
+  apertis audit --of person_...     all changes of one person
 
 \b
-Changes are of keys, people, groups, limits, imports and more. An actor is the id of a key or
-person, cli:user@host, or gateway. Entries are kept for 400 days; 'audit_days' sets it.
+An actor is the id of a key or person, cli:user@host, or gateway. Entries are
+kept for 400 days, or as 'audit_days' in the configuration says.
 """
 _OPTIONS = {
     "limit": "--limit",
@@ -45,7 +45,9 @@ _OPTIONS = {
 @click.option("--action", metavar="WORD", help="Only these: create, change, rotate, remove ...")
 @click.option("--subject", metavar="KIND", help="Only of: key, person, group, limit ...")
 @click.option("--of", "subject_id", metavar="ID", help="Only of the one with this id.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many."
+)
 @click.option("--before", "after_id", type=int, metavar="ENTRY", help="Only older ones than this.")
 @json_option
 @place_options

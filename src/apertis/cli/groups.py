@@ -38,8 +38,8 @@ Examples:
   apertis groups remove vision
 
 \b
-Groups are named by their id or their name. The gateway is found as 'apertis keys' finds it, and
-changes act on it within a second.
+Groups are named by their id or their name. The gateway is found as
+'apertis keys' finds it, and changes act on it within a second.
 """
 _OPTIONS = {"name": "--name", "parent": "--parent", **RATE_OPTIONS}
 _group = click.argument("group")

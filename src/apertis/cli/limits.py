@@ -34,9 +34,9 @@ Examples:
   apertis limits remove limit_...
 
 \b
-A level can have any number of limits, and each has an id. The gateway is found as 'apertis keys'
-finds it, and changes act on it within a second. A key's own total is its quota: 'apertis keys
-update KEY --quota-usd'.
+A level can have any number of limits, and each has an id. A key's own total is
+its quota: 'apertis keys update KEY --quota-usd 20'. The gateway is found as
+'apertis keys' finds it, and changes act on it within a second.
 """
 _OPTIONS = {
     "key": "--key",
@@ -103,7 +103,11 @@ def command() -> None:
 @click.option("--gateway", is_flag=True, help="Of all that the gateway spends.")
 @_changeable_options
 @click.option(
-    "--period", type=click.Choice(_PERIODS), default="month", show_default=True, help="Renews with."
+    "--period",
+    type=click.Choice(_PERIODS),
+    default="month",
+    show_default=True,
+    help="When it renews.",
 )
 @click.option("--zone", metavar="ZONE", help="Time zone of the period.  [default: UTC]")
 @click.option("--model", "models", multiple=True, metavar="MODEL", help="Count only this model.")
@@ -122,6 +126,9 @@ def create(
     from apertis.gateway.admin.resources import LIMITS
 
     given = _read(options)
+    if sum(bool(options[name]) for name in ("key", "person", "group", "gateway")) != 1:
+        message = "give one of --key, --person, --group and --gateway"
+        raise ParameterError(message, param="key")
     given["gateway"] = options["gateway"] or None
     given["per_session"] = options["per_session"] or None
     given["models"] = [one.strip() for text in models for one in text.split(",")] or None

@@ -37,13 +37,13 @@ Examples:
   apertis keys create --name ann-laptop --person Ann
   apertis limits create --person Ann --usd 50
   apertis people update Ann --group sales
-  apertis people disable Ann          all keys of Ann stop within a second
-  apertis people remove Ann           name and address are forgotten, sums stay
+  apertis people disable Ann     all keys of Ann stop within a second
+  apertis people remove Ann      name and address are forgotten, sums stay
   apertis people adopt-owners --dry-run
 
 \b
-People are named by their id or their name. The gateway is found as 'apertis keys' finds it, and
-changes act on it within a second.
+People are named by their id or their name. The gateway is found as
+'apertis keys' finds it, and changes act on it within a second.
 """
 _OPTIONS = {
     "name": "--name",
@@ -192,7 +192,7 @@ def remove(*, person: str, yes: bool, as_json: bool, place: GatewayOptions) -> N
 @json_option
 @place_options
 def adopt_owners(*, dry_run: bool, as_json: bool, place: GatewayOptions) -> None:
-    """Make people of the owners that keys name, and give them these keys.
+    """Make people of the owners of keys, who get the keys.
 
     Doing it again changes nothing.
     """

@@ -274,8 +274,9 @@ def _subject(
         named["gateway"] = ""
     if len(named) != 1:
         field = "key" if not named else list(named)[1]
-        said = "one of 'key', 'person', 'group' and 'gateway'"
-        return invalid_parameter(field, f"Give {said}, {'not several' if named else 'please'}")
+        several = ", not several of them" if named else ""
+        message = f"Give one of 'key', 'person', 'group' and 'gateway'{several}"
+        return invalid_parameter(field, message)
     ((level, name),) = named.items()
     found: KeyRecord | Any
     if level == "gateway":
