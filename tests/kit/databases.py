@@ -39,3 +39,17 @@ def query(url: str, text: str, *values: Any) -> list[Any]:
             await connection.close()
 
     return asyncio.run(run())
+
+
+def script(url: str, text: str) -> None:
+    """Run several statements."""
+    asyncpg: Any = pytest.importorskip("asyncpg")
+
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(text)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())

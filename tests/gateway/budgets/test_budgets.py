@@ -135,12 +135,15 @@ class Place:
 
 
 def _changes(given: tuple[Any, ...]) -> Changes:
-    kinds = (Group, Person, Limit)
     numbered = [
         msgspec.structs.replace(one, version=one.version or number + 1)
         for number, one in enumerate(given)
     ]
-    return Changes(*(tuple(o for o in numbered if isinstance(o, kind)) for kind in kinds))
+    return Changes(
+        tuple(one for one in numbered if isinstance(one, Group)),
+        tuple(one for one in numbered if isinstance(one, Person)),
+        tuple(one for one in numbered if isinstance(one, Limit)),
+    )
 
 
 def monthly(units: int, name: str = "lim_1", **fields: Any) -> Limit:
@@ -341,7 +344,7 @@ def test_what_one_replica_has_is_there_for_another_that_needs_it(
         assert free > 0
         assert key.chain is None
         # More than is left beside what the first one has.
-        settling = asyncio.create_task(a.budgets.run())
+        settling = asyncio.get_running_loop().create_task(a.budgets.run())
         try:
             assert await b.budgets.refill(second, 85) is None
         finally:
@@ -357,7 +360,7 @@ def test_what_one_replica_has_is_there_for_another_that_needs_it(
         await place.book(b, second.settle(85, 20), 20)
         a.steady.now += 2
         assert b.budgets.units_left() > 0
-        settling = asyncio.create_task(b.budgets.run())
+        settling = asyncio.get_running_loop().create_task(b.budgets.run())
         try:
             assert await a.budgets.refill(first, 60) is None
         finally:

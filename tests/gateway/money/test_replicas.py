@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apertis.gateway.store.database import Store
 from apertis.testing import ScriptedServer
-from tests.kit.databases import new_database, query
+from tests.kit.databases import new_database, query, script
 from tests.kit.money import CONFIG, ENVIRONMENT, PRICES, Money, Upstream, call, price_tables
 from tests.kit.waiting import until
 
@@ -80,6 +83,21 @@ class Replicas:
             return await asyncio.gather(*map(one, names))
 
         return asyncio.run(run())
+
+    def kill(self, name: str) -> None:
+        """End one at once, as a machine that runs out of memory would."""
+        self.served.pop(name).close()
+
+    def tree(self, amount: int, **fields: Any) -> tuple[str, str]:
+        """Make a group with a budget and a key in it: the limit's id and the key's secret."""
+        self.admin("POST", "groups", name="studio")
+        limit = self.admin("POST", "limits", group="studio", amount_units=amount, **fields)
+        key = self.admin("POST", "keys", name="ci", group="studio")
+        return limit["id"], key["secret"]
+
+    def booked(self) -> set[str]:
+        """The ids of all requests in the ledger."""
+        return {row[0] for row in query(self.url, "SELECT request_id FROM usage")}
 
     def ledger(self) -> int:
         """What all requests have cost, by the ledger."""
@@ -193,3 +211,150 @@ def test_a_thousand_keys_of_one_group_share_what_their_replica_has_of_its_budget
 
     answers = asyncio.run(all_at_once())
     assert [answer.status for answer in answers] == [200] * 1000
+
+
+async def traffic(
+    replicas: Replicas, secret: str, body: bytes, names: list[str], count: int, meanwhile: Any
+) -> list[Answer]:
+    """Send so many requests to these in turns; in the midst of it something else happens."""
+    delivered: list[Answer] = []
+    turns = asyncio.Semaphore(20)
+    ports = {name: replicas.port(name) for name in names}
+
+    async def one(number: int) -> None:
+        async with turns:
+            if number == count // 3:
+                await asyncio.to_thread(meanwhile)
+            # Who is killed answers nobody.
+            with contextlib.suppress(OSError, AssertionError, IndexError, ValueError):
+                delivered.append(await call(ports[names[number % len(names)]], secret, body))
+
+    await asyncio.gather(*map(one, range(count)))
+    return delivered
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_a_replica_that_is_killed_costs_no_record_and_no_money(
+    replicas: Replicas, round_: int
+) -> None:
+    replicas.start("a", "b", "c", lease_seconds=2)
+    body = Money.body({"usage": USED})
+    cost = cost_of_one()
+    amount = 400 * cost
+    limit_id, secret = replicas.tree(amount, period="month")
+    victim = "abc"[round_]
+    names = ["a", "b", "c"]
+
+    answers = asyncio.run(
+        traffic(replicas, secret, body, names, 240, lambda: replicas.kill(victim))
+    )
+    good = [answer for answer in answers if answer.status == 200 and answer.whole]
+    assert len(good) > 100
+    assert {answer.status for answer in answers} <= {200, 402, 0}
+    others = [name for name in names if name != victim]
+    # What the others cannot use is no more than what the victim had; they spend the rest.
+    refused = 0
+    while refused < 6:
+        last = replicas.ask(secret, others, body)
+        refused = refused + 1 if all(answer.status == 402 for answer in last) else 0
+        good += [answer for answer in last if answer.status == 200]
+    assert replicas.reported() <= amount
+
+    replicas.start(victim, lease_seconds=2)
+    ids = {answer.headers["request-id"] for answer in good}
+    until(lambda: ids <= replicas.booked())
+    # What the victim had is there again, but for what was under way.
+    until(lambda: replicas.ask(secret, [victim], body)[0].status == 200, 5.0)
+    for name in names:
+        assert replicas.served[name].stop() == 0
+    (account,) = replicas.accounts(limit_id)
+    (row,) = query(replicas.url, "SELECT coalesce(sum(lost), 0) FROM leases")
+    assert account["spent"] == replicas.ledger() + int(row[0])
+    assert (account["leased"], account["held"]) == (0, 0)
+    assert replicas.reported() <= amount
+
+
+def test_without_the_database_requests_go_on_while_leases_last(
+    replicas: Replicas, own_postgres: PostgreSQL
+) -> None:
+    replicas.start("a", lease_seconds=12)
+    body = Money.body({"usage": USED})
+    _, secret = replicas.tree(10_000 * cost_of_one(), period="week")
+    assert {answer.status for answer in replicas.ask(secret, ["a"] * 40, body)} == {200}
+    until(lambda: replicas.ledger() == replicas.reported())
+    own_postgres.stop()
+    try:
+        # What was granted in advance is spent in the meantime.
+        assert replicas.ask(secret, ["a"], body)[0].status == 200
+        ready = replicas.served["a"].call("GET", "/readyz")
+        assert (ready.status, "store" in ready.json["reason"]) == (503, True)
+        until(lambda: replicas.ask(secret, ["a"], body)[0].status == 503, 20.0)
+    finally:
+        own_postgres.start()
+    until(lambda: replicas.ask(secret, ["a"], body)[0].status == 200, 20.0)
+    until(lambda: replicas.ledger() == replicas.reported(), 20.0)
+    assert replicas.served["a"].stop() == 0
+
+
+def test_a_replica_that_slept_spends_nothing_that_it_lost(replicas: Replicas) -> None:
+    replicas.start("a", "b", lease_seconds=2)
+    body = Money.body({"usage": USED})
+    cost = cost_of_one()
+    limit_id, secret = replicas.tree(200 * cost, period="day")
+    replicas.ask(secret, ["a", "b"] * 20, body)
+    sleeper = replicas.served["a"]
+    sleeper.send(signal.SIGSTOP)
+    until(lambda: replicas.ask(secret, ["b"], body)[0].status == 402, 60.0)
+    # Its leases have expired: it is forgotten, and others spend what it had.
+    until(lambda: forgotten(replicas, "a"), 10.0)
+    until(lambda: replicas.ask(secret, ["b"], body)[0].status == 200, 10.0)
+    sleeper.send(signal.SIGCONT)
+    until(lambda: {a.status for a in replicas.ask(secret, ["a", "b"] * 3, body)} == {402}, 30.0)
+    assert replicas.reported() <= 200 * cost
+    until(lambda: replicas.ledger() == replicas.reported())
+    (account,) = replicas.accounts(limit_id)
+    assert account["spent"] <= 200 * cost
+
+
+def forgotten(replicas: Replicas, name: str) -> bool:
+    """Close what a replica had, as `apertis journal forget` does; False while it may be there."""
+
+    async def run() -> bool:
+        async with await Store.open(replicas.url) as store:
+            try:
+                await store.accounts.forget(name)
+            except ValueError:
+                return False
+            return True
+
+    return asyncio.run(run())
+
+
+def test_a_database_that_was_restored_knows_again_what_was_spent(replicas: Replicas) -> None:
+    replicas.start("a", "b", lease_seconds=3)
+    body = Money.body({"usage": USED})
+    cost = cost_of_one()
+    limit_id, secret = replicas.tree(300 * cost, period="month")
+    tables = ("accounts", "leases", "replicas", "usage", "key_usage")
+    assert {a.status for a in replicas.ask(secret, ["a", "b"] * 10, body)} == {200}
+    until(lambda: replicas.ledger() == replicas.reported())
+    for table in tables:
+        query(replicas.url, f"CREATE TABLE kept_{table} AS SELECT * FROM {table}")
+    assert {a.status for a in replicas.ask(secret, ["a", "b"] * 40, body)} == {200}
+    until(lambda: replicas.ledger() == replicas.reported())
+    restore = [
+        f"DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table};" for table in tables
+    ]
+    script(replicas.url, "BEGIN; " + " ".join(restore) + " COMMIT;")
+    assert replicas.ledger() < replicas.reported()
+    # Journals are sent again, and nobody has spent anything twice or for nothing.
+    until(lambda: replicas.ledger() == replicas.reported(), 20.0)
+    refused = 0
+    while refused < 4:
+        last = replicas.ask(secret, ["a", "b"], body)
+        refused = refused + 1 if all(answer.status == 402 for answer in last) else 0
+    assert replicas.reported() <= 300 * cost
+    for name in ("a", "b"):
+        assert replicas.served[name].stop() == 0
+    (account,) = replicas.accounts(limit_id)
+    assert account["spent"] == replicas.ledger() == replicas.reported()
