@@ -24,6 +24,7 @@ from apertis.gateway.limits.limiter import Limiter
 from apertis.gateway.observe.log import EventHandler, Log
 from apertis.gateway.observe.metrics import Metrics
 from apertis.gateway.people.organization import Organization
+from apertis.gateway.replicas.breakers import SharedBreakers
 from apertis.gateway.replicas.presence import Presence, State, encode_state, replica_name
 from apertis.gateway.replicas.sharing import Sharing
 from apertis.gateway.replicas.signals import NoSignals
@@ -32,7 +33,7 @@ from apertis.gateway.request.forward import Forwarder
 from apertis.gateway.request.pipeline import Pipeline
 from apertis.gateway.request.threads import Threads
 from apertis.gateway.routing.breaker import BreakerState
-from apertis.gateway.routing.router import Router
+from apertis.gateway.routing.router import ALONE, Fleet, Router
 from apertis.gateway.serving.answers import Pings
 from apertis.gateway.serving.application import Application, UserToken
 from apertis.gateway.serving.endpoints import Endpoint
@@ -55,13 +56,14 @@ if TYPE_CHECKING:
     from apertis.gateway.upstreams.contract import Upstream
 
 
-def build_router(settings: Settings, previous: Router | None) -> Router:
+def build_router(settings: Settings, previous: Router | None, fleet: Fleet = ALONE) -> Router:
     """Make the router; conversations stay with the upstreams that the `previous` one gave them."""
     return Router(
         settings.upstreams,
         settings.routing,
         known_ids=LIST_PRICES,
         affinity=None if previous is None else previous.affinity,
+        fleet=fleet,
     )
 
 
@@ -231,10 +233,17 @@ class Gateway:
         self.signals: Signals = self.store.signals(self._signals_changed) or NoSignals()
         self.presence: Presence | None = None
         self._replica = ""
+        self._breakers_of_all: SharedBreakers | None = None
         if self.store.is_shared:
             self._replica = replica_name(settings.server.replica, settings.store.directory)
-            own = await self.store.replicas.start(self._replica, encode_state(self._state()))
-            self.presence = Presence(self.store.replicas, own, self._state)
+            state = encode_state(State(version=__version__))
+            own = await self.store.replicas.start(self._replica, state)
+            self.presence = Presence(
+                self.store.replicas, own, self._state, on_change=self._others_changed
+            )
+            self._breakers_of_all = SharedBreakers(
+                self.presence, self.signals, lambda: self._router
+            )
         # Before the keys are read: what they have used includes what an earlier process left.
         if not await self._mover.flush(_FLUSH_SECONDS):
             raise ConfigurationError("the usage of an earlier start could not be booked in time")
@@ -292,7 +301,7 @@ class Gateway:
         self._upstreams: Mapping[str, Upstream] = build_upstreams(settings)
         self._pings = Pings(settings.server.ping_seconds, time.monotonic)
         self._admin: ASGIApp | None = None
-        self._router = build_router(settings, None)
+        self._router = build_router(settings, None, self._breakers_of_all or ALONE)
         pipeline = self._pipeline(settings)
         self._batches = BatchRoutes(
             self.store.batches,
@@ -367,7 +376,12 @@ class Gateway:
                 self.log.event("error", "batches cannot be looked after", reason=str(error))
 
     def _state(self) -> State:
-        return State(version=__version__)
+        shared = self._breakers_of_all
+        return State(version=__version__, breakers={} if shared is None else shared.state())
+
+    def _others_changed(self) -> None:
+        if self._breakers_of_all is not None:
+            self._breakers_of_all.look()
 
     def _seat(self) -> Seat | None:
         presence = self.presence
@@ -386,6 +400,8 @@ class Gateway:
             self._key_watch.look_soon()
         elif kind == "recall":
             self.budgets.recalled(text)
+        elif self._breakers_of_all is not None:
+            self._breakers_of_all.heard(text)
 
     def _signals_changed(self, error: Exception | None) -> None:
         if error is None:
@@ -503,7 +519,7 @@ class Gateway:
         self.log.form = settings.log.format
         self.metrics.known_models = known_models(settings)
         self._pings.silence_seconds = settings.server.ping_seconds
-        self._router = build_router(settings, self._router)
+        self._router = build_router(settings, self._router, self._breakers_of_all or ALONE)
         pipeline = self._pipeline(settings)
         self._application.pipeline = pipeline
         self._batches.reconfigure(batch_wiring(settings, pipeline, self._upstreams))

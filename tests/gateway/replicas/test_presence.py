@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.kit.stores import Opened
 
-STATE = State(version="1.2.3", breakers={"main": ("bad host", 1000.5)})
+STATE = State(version="1.2.3", breakers={"main": (3, "bad host", 12.0), "spare": (1, None, 0.0)})
 
 
 def replica(name: str, seen_ms: int = 0, state: str = "{}") -> Replica:

@@ -140,3 +140,16 @@ def test_it_always_gives_another_probe_and_a_sound_answer_always_closes_it(
         assert breaker.is_due(now + 30.0 * BAD_KEY_FACTOR)
     breaker.report(Outcome.OK, now)
     assert breaker.state(now) is BreakerState.CLOSED
+
+
+def test_a_breaker_follows_that_of_another_gateway() -> None:
+    breaker = Breaker(3, 30.0)
+    # It is closed: somebody's probe is no news.
+    breaker.follow(Cause.BAD_HOST, 5.0, 100.0, probing=True)
+    assert breaker.state(100.0) is BreakerState.CLOSED
+    breaker.follow(Cause.BAD_KEY, 5.0, 100.0, probing=False)
+    assert (breaker.state(104.9), breaker.is_due(105.0)) == (BreakerState.OPEN, True)
+    breaker.follow(Cause.BAD_KEY, 30.0, 105.0, probing=True)
+    assert not breaker.is_due(134.9)
+    breaker.follow(None, 0.0, 110.0, probing=False)
+    assert (breaker.state(110.0), breaker.failures) == (BreakerState.CLOSED, 0)

@@ -234,3 +234,38 @@ def test_names_that_callers_invent_do_not_pile_up() -> None:
         assert len(routing.candidates(f"name-{i}", None, 0.0, 0.0)) == 3
     assert len(routing.groups) <= 2048
     assert order(routing) == "abc"
+
+
+def test_every_gateway_sends_a_new_conversation_to_the_same_upstream() -> None:
+    made = [
+        router(UpstreamSettings("a", weight=3), UpstreamSettings("b"), UpstreamSettings("c"))
+        for _ in range(2)
+    ]
+    sessions = [f"session-{number}" for number in range(500)]
+    first, second = (
+        [order(one, pick=pick, affinity=session) for session in sessions]
+        for one, pick in zip(made, (0.0, 0.99), strict=True)
+    )
+    assert first == second
+    # By their weights.
+    counts = Counter(found[0] for found in first)
+    assert 260 <= counts["a"] <= 340
+    # One that is not well sends only its own elsewhere, and to the next in the order.
+    break_host(made[0], "a")
+    for before, session in zip(first, sessions, strict=True):
+        after = order(made[0], affinity=session)
+        assert after[0] == (before[1] if before[0] == "a" else before[0])
+
+
+def test_a_conversation_with_an_upstream_stays_there_wherever_new_ones_go() -> None:
+    both = router(UpstreamSettings("a"), UpstreamSettings("b"))
+    away = next(f"s{n}" for n in range(99) if order(both, affinity=f"s{n}")[0] == "a")
+    both.pin(away, "m", "b", 0.0)
+    assert order(both, affinity=away)[0] == "b"
+
+
+def test_without_affinity_chance_decides_for_conversations_too() -> None:
+    plain = router(
+        UpstreamSettings("a"), UpstreamSettings("b"), settings=RoutingSettings(affinity=False)
+    )
+    assert {order(plain, pick=pick, affinity="s") for pick in (0.0, 0.9)} == {"ab", "ba"}

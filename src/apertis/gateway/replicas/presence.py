@@ -33,11 +33,12 @@ _MAX_HOST_LENGTH = 50
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """State that a gateway tells the others of itself.
 
-    `breakers` has those of upstreams that are not closed: why, and until when (Unix seconds).
+    `breakers` has the newest change of each upstream's breaker: its serial number, why it is open
+    if it is, and for how many seconds yet.
     """
 
     version: str
-    breakers: dict[str, tuple[str, float]] = {}
+    breakers: dict[str, tuple[int, str | None, float]] = {}
 
 
 def replica_name(configured: str | None, directory: Path) -> str:
@@ -155,15 +156,19 @@ class Presence:
         self.is_taken = seen is None
         if seen is None:
             return
-        before = {replica.name: replica.state for replica in self.live}
+        before = _said(self.live)
         self.live = live_replicas(seen, self.own, self._gone_ms)
-        if before != {replica.name: replica.state for replica in self.live}:
+        if before != _said(self.live):
             self._on_change()
 
     async def leave(self) -> None:
         """Say that it has stopped."""
         if not self.is_taken:
             await self._store.stop(self.own)
+
+
+def _said(replicas: tuple[Replica, ...]) -> dict[str, str]:
+    return {replica.name: replica.state for replica in replicas}
 
 
 def live_replicas(seen: Seen, own: Replica, gone_ms: int) -> tuple[Replica, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,18 @@ def affinity_of(
         digest.update(part[:_SAMPLE_BYTES])
         digest.update(part[_SAMPLE_BYTES:][-_SAMPLE_BYTES:])
     return digest.hexdigest()
+
+
+def score_of(conversation: str, upstream: str, weight: int) -> float:
+    """Return the score of an upstream for a conversation: the highest one has it.
+
+    Everybody comes to the same without asking anybody (rendezvous hashing); over all conversations
+    each upstream has its weight's share, and one that comes or goes moves only its own.
+    """
+    digest = hashlib.blake2b(f"{conversation}\0{upstream}".encode(), digest_size=7).digest()
+    # Above 0 and below 1.
+    point = (int.from_bytes(digest, "big") + 0.5) / 2**56
+    return weight / -math.log(point)
 
 
 class AffinityTable:

@@ -5,6 +5,9 @@ the first refusal of the gateway's credential or of its account; then the upstre
 for a while, ten times as long for a bad key, which mends itself less often than a host. After that
 it is half open: one request is let through as a probe, and what becomes of it closes the breaker
 or opens it again.
+
+Where several gateways ask the same upstreams, each tells the others what its breakers do, and they
+do the same: a breaker that opens, closes or probes does so for all.
 """
 
 from __future__ import annotations
@@ -81,6 +84,18 @@ class Breaker:
         """
         self.probing = True
         self.until = now + self._open_seconds
+
+    def follow(self, cause: Cause | None, seconds: float, now: float, *, probing: bool) -> None:
+        """Do what the breaker of another gateway did: it is open for so long, or closed.
+
+        `probing`: its probe is under way, and nobody else's is let through meanwhile.
+        """
+        if cause is None:
+            self.cause, self.failures, self.probing = None, 0, False
+        elif not probing:
+            self._open(cause, now + seconds)
+        elif self.cause is not None:
+            self.until = max(self.until, now + seconds)
 
     def report(self, outcome: Outcome, now: float) -> None:
         """Learn from an attempt. What says nothing about host or key changes nothing."""

@@ -1,8 +1,9 @@
 """Routing: the upstreams of a model, best first.
 
 Priority decides, then whether an upstream names the model, then weight by chance; a conversation
-goes first to the upstream that knows it. An upstream that is not well goes last, and is never left
-out: when none is well, the least bad one is tried.
+goes first to the upstream that knows it, and a new one where every gateway would send it. An
+upstream that is not well goes last, and is never left out: when none is well, the least bad one is
+tried.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from apertis.gateway.routing.affinity import AffinityTable
+from apertis.gateway.routing.affinity import AffinityTable, score_of
 from apertis.gateway.routing.breaker import Breaker, BreakerState, Cause
 from apertis.gateway.routing.targets import Group, Names, Route
 from apertis.gateway.upstreams.outcome import OK, Outcome
@@ -48,6 +49,20 @@ class UpstreamState:
         return self.breaker is not BreakerState.OPEN
 
 
+class Fleet:
+    """The gateways that ask the same upstreams; this one is alone."""
+
+    def may_probe(self, upstream: str, overdue_seconds: float) -> bool:  # noqa: ARG002
+        """Return whether a probe is this one's to make; after a while it is anyone's."""
+        return True
+
+    def tell(self, upstream: str, breaker: Breaker, now: float) -> None:
+        """Take note of what a breaker has done."""
+
+
+ALONE: Final = Fleet()
+
+
 class _Groups(dict[str, Group]):
     """The group of each model by any of its names; it is empty if no upstream has the model."""
 
@@ -72,7 +87,7 @@ class Router:
     conversations where they are.
     """
 
-    __slots__ = ("_breakers", "_names", "_pins", "_rests", "affinity", "groups")
+    __slots__ = ("_breakers", "_fleet", "_names", "_pins", "_rests", "affinity", "groups")
 
     def __init__(
         self,
@@ -81,8 +96,10 @@ class Router:
         *,
         known_ids: Iterable[str] = (),
         affinity: AffinityTable | None = None,
+        fleet: Fleet = ALONE,
     ) -> None:
         self._names = Names(upstreams, known_ids)
+        self._fleet = fleet
         self._breakers = {
             upstream.name: Breaker(settings.breaker_failures, settings.breaker_open_seconds)
             for upstream in upstreams
@@ -142,9 +159,32 @@ class Router:
         breaker = self._breakers[target.upstream]
         if outcome is OK and breaker.cause is None and not breaker.failures:
             return
+        before = breaker.cause, breaker.until, breaker.probing
         breaker.report(outcome, now)
+        if before != (breaker.cause, breaker.until, breaker.probing):
+            self._fleet.tell(target.upstream, breaker, now)
         if outcome in _RESTS:
             self._rest(target, outcome, now, retry_after)
+
+    def follow(
+        self, upstream: str, cause: Cause | None, seconds: float, now: float, *, probing: bool
+    ) -> bool:
+        """Let a breaker do what that of another gateway did; False if there is none of this name.
+
+        See `Breaker.follow`.
+        """
+        breaker = self._breakers.get(upstream)
+        if breaker is not None:
+            breaker.follow(cause, seconds, now, probing=probing)
+        return breaker is not None
+
+    def open_breakers(self, now: float) -> dict[str, tuple[Cause, float]]:
+        """Return why and for how many seconds breakers are not closed, by their upstreams."""
+        return {
+            name: (breaker.cause, max(breaker.until - now, 0.0))
+            for name, breaker in self._breakers.items()
+            if breaker.cause is not None
+        }
 
     def pin(self, affinity: str, model: str, upstream: str, now: float) -> None:
         """Let a conversation stay with the upstream that answered it.
@@ -171,10 +211,14 @@ class Router:
     ) -> Sequence[Route]:
         ready = [route for route in group.routes if self._is_ready(route, now)]
         ordered: list[Route] = []
+        conversation = affinity if self._pins else None
+        pinned = conversation and self.affinity.get(conversation, group.id, now)
         for _, tier in groupby(ready, key=lambda route: route.rank):
-            ordered += _by_weight([*tier], pick)
-        if affinity is not None and self._pins:
-            pinned = self.affinity.get(affinity, group.id, now)
+            if conversation is None or pinned is not None:
+                ordered += _by_weight([*tier], pick)
+            else:
+                ordered += _by_score([*tier], conversation)
+        if pinned is not None:
             ordered.sort(key=lambda route: route.target.upstream != pinned)
         # Beyond the first place a half-open breaker gives nothing out: it has one probe.
         first, rest = ordered[:1], ordered[1:]
@@ -182,14 +226,18 @@ class Router:
             breaker = self._breakers[route.target.upstream]
             if breaker.cause is not None:
                 breaker.probe(now)
+                self._fleet.tell(route.target.upstream, breaker, now)
         well = [route for route in rest if self._breakers[route.target.upstream].cause is None]
         chosen = {route.target for route in first + well}
         others = [route for route in group.routes if route.target not in chosen]
         return first + well + sorted(others, key=self._badness)
 
     def _is_ready(self, route: Route, now: float) -> bool:
-        breaker = self._breakers[route.target.upstream]
-        if breaker.cause is not None and not breaker.is_due(now):
+        upstream = route.target.upstream
+        breaker = self._breakers[upstream]
+        if breaker.cause is not None and not (
+            breaker.is_due(now) and self._fleet.may_probe(upstream, now - breaker.until)
+        ):
             return False
         return not self._rests or now >= self._rests.get(route.target, 0.0)
 
@@ -209,6 +257,15 @@ class Router:
             self._rests = {t: until for t, until in self._rests.items() if until > now}
         if len(self._rests) < _MAX_RESTS:
             self._rests[target] = now + min(seconds, _MAX_REST_SECONDS)
+
+
+def _by_score(routes: list[Route], conversation: str) -> list[Route]:
+    """Return the routes in the order in which every gateway tries them for a conversation."""
+    scores = {
+        route.target.upstream: score_of(conversation, route.target.upstream, route.weight)
+        for route in routes
+    }
+    return sorted(routes, key=lambda route: scores[route.target.upstream], reverse=True)
 
 
 def _by_weight(routes: list[Route], pick: float) -> list[Route]:
