@@ -1,10 +1,17 @@
-"""Accounts and leases as the store has them, and what may be handed out of them.
+"""Accounts and leases as the store has them, and what may become of them.
 
-All amounts are units, all times Unix milliseconds of the store's clock. The money of an account is
-its `limit_units`. `spent` grows by records of usage alone. `leased` is what replicas may still
-spend: of each lease that is not closed what was granted and neither returned nor spent, or nothing
-where more was spent. `held` is what batches may cost. Whatever has happened is booked, above the
-limit too; the limit is kept where money is handed out, and only there.
+All amounts are units, all times Unix milliseconds of the store's clock. Of an account
+
+    spent       grows by records of usage, and by what a lease that was closed had lost
+    leased      is what replicas may still spend: of each lease that is not closed what was granted
+                and neither returned nor spent, and nothing where more was spent
+    held        is what batches may cost
+
+The limit is kept where money is handed out, in `grant`, and only there. Whatever has happened is
+booked, above the limit too: an account above its limit grants nothing. The sums of a lease only
+grow, and a replica says totals of them, so that what is said twice, or late, changes nothing.
+
+The functions take an account and a lease of it and return both as they are then.
 """
 
 from __future__ import annotations
@@ -57,6 +64,8 @@ class LeaseRow(msgspec.Struct, frozen=True, kw_only=True):
     account_spent: int
     leased: int
     held: int
+    # Somebody closed it behind the replica's back, which may spend nothing of it for now.
+    is_closed: bool = False
 
 
 class Acquired(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,38 +111,43 @@ class AccountChange(msgspec.Struct, frozen=True, kw_only=True):
     cost_units: int = 0
 
 
-class Lost(msgspec.Struct, frozen=True, kw_only=True):
-    """A lease that was closed behind a replica: what counts as spent, and what is free again."""
+class HeldLease(msgspec.Struct, frozen=True, kw_only=True):
+    """A replica's lease of an account as the store has it.
+
+    The first three sums only grow. `open` is what its requests under way had reserved when it last
+    said so; that much was booked as `lost` if it was closed behind its back.
+    """
 
     account_id: str
+    replica: str
     epoch: int
-    lost_units: int
-    freed_units: int
-
-
-class LeaseSums(msgspec.Struct, frozen=True):
-    """The sums of a lease, each of which only grows."""
-
     granted: int = 0
     returned: int = 0
     spent: int = 0
+    open: int = 0
+    lost: int = 0
+    expires_ms: int = 0
+    closed_ms: int | None = None
 
     @property
     def balance(self) -> int:
-        """Units that may still be spent of it; below zero where more was spent than granted."""
+        """What may still be spent of it; below zero where more was spent than granted."""
         return self.granted - self.returned - self.spent
 
     @property
-    def outstanding(self) -> int:
-        """The part of the account's `leased` that is of this lease."""
-        return max(0, self.balance)
+    def leased(self) -> int:
+        """The part of the account's `leased` that is this lease's."""
+        return max(0, self.balance) if self.closed_ms is None else 0
 
-    def reported(self, granted: int, returned: int) -> LeaseSums:
-        """Take over what its replica says; a report that was overtaken changes nothing.
 
-        More was granted than is known here where the store was restored since.
-        """
-        return LeaseSums(max(self.granted, granted), max(self.returned, returned), self.spent)
+class Closed(msgspec.Struct, frozen=True, kw_only=True):
+    """A lease that was closed: what of it counts as spent, and what others can spend again."""
+
+    account_id: str
+    replica: str
+    epoch: int
+    lost_units: int
+    freed_units: int
 
 
 def remaining(account: AccountRow) -> int:
@@ -141,13 +155,111 @@ def remaining(account: AccountRow) -> int:
     return account.limit_units - account.spent - account.leased - account.held
 
 
-def grant(account: AccountRow, lease: LeaseSums, needed: int, wanted: int, replicas: int) -> int:
-    """Return how much more is granted to a lease: what it needs, and more while there is plenty.
+def grant(
+    account: AccountRow, lease: HeldLease, *, needed: int, wanted: int, replicas: int, expires: int
+) -> tuple[AccountRow, HeldLease]:
+    """Grant what is needed, and more while there is plenty; nothing if that cannot be met.
 
-    Nothing where `needed` is not there. What the lease has overspent was counted already.
+    A lease that was closed is granted nothing before its replica has reported.
     """
-    room = remaining(account) + max(0, -lease.balance)
-    if needed > room:
-        return 0
-    share = max(0, room) // (2 * max(replicas, 1))
-    return max(needed, min(share, wanted), 0)
+    if lease.closed_ms is not None:
+        return account, lease
+    left = remaining(account)
+    # What the lease has overspent was counted as spent already.
+    room = left + max(0, -lease.balance)
+    more = 0
+    if left >= 0 and needed <= room:
+        more = max(needed, min(room // (2 * max(replicas, 1)), wanted), 0)
+    after = _replace(lease, granted=lease.granted + more, expires_ms=max(lease.expires_ms, expires))
+    return _followed(account, lease, after), after
+
+
+def report(
+    account: AccountRow, lease: HeldLease, said: LeaseReport, *, expires: int
+) -> tuple[AccountRow, HeldLease]:
+    """Take over what a replica says of its lease.
+
+    It knows of a larger grant where the store was restored since. One whose lease was closed
+    behind its back lives after all: its requests are no longer lost, and the rest of the money is
+    others' by now.
+    """
+    granted = max(lease.granted, said.granted)
+    returned = max(lease.returned, said.returned)
+    if lease.closed_ms is not None:
+        returned = max(returned, granted - lease.spent - said.open)
+        account = _replace(account, spent=account.spent - lease.lost)
+    after = _replace(
+        lease,
+        granted=granted,
+        returned=returned,
+        open=said.open,
+        lost=0,
+        expires_ms=max(lease.expires_ms, expires),
+        closed_ms=None,
+    )
+    return _followed(account, lease, after), after
+
+
+def spend(
+    account: AccountRow, lease: HeldLease | None, units: int
+) -> tuple[AccountRow, HeldLease | None]:
+    """Book what a request cost, whatever is left; of a lease, where it was reserved on one."""
+    account = _replace(account, spent=account.spent + units)
+    if lease is None:
+        return account, None
+    after = _replace(lease, spent=lease.spent + units)
+    return _followed(account, lease, after), after
+
+
+def hold(
+    account: AccountRow, lease: HeldLease | None, units: int
+) -> tuple[AccountRow, HeldLease | None]:
+    """Hold what a batch may cost; of a lease, where it was reserved on one."""
+    account = _replace(account, held=account.held + units)
+    if lease is None:
+        return account, None
+    after = _replace(lease, returned=lease.returned + units)
+    return _followed(account, lease, after), after
+
+
+def release(account: AccountRow, units: int) -> AccountRow:
+    """Hold so much no longer."""
+    return _replace(account, held=account.held - units)
+
+
+def close(
+    account: AccountRow, lease: HeldLease, at: int, *, lost: bool
+) -> tuple[AccountRow, HeldLease]:
+    """Close a lease: what is left of it is the account's again.
+
+    With `lost` nobody knows what became of the requests that were under way, and what they had
+    reserved counts as spent.
+    """
+    if lease.closed_ms is not None:
+        return account, lease
+    units = lease.open if lost else 0
+    after = _replace(lease, lost=units, closed_ms=at)
+    return _followed(_replace(account, spent=account.spent + units), lease, after), after
+
+
+def row_of(account: AccountRow, lease: HeldLease) -> LeaseRow:
+    """Return what a replica hears of its lease."""
+    return LeaseRow(
+        account_id=account.account_id,
+        granted=lease.granted,
+        returned=lease.returned,
+        spent=lease.spent,
+        limit_units=account.limit_units,
+        account_spent=account.spent,
+        leased=account.leased,
+        held=account.held,
+        is_closed=lease.closed_ms is not None,
+    )
+
+
+_replace = msgspec.structs.replace
+
+
+def _followed(account: AccountRow, before: HeldLease, after: HeldLease) -> AccountRow:
+    change = after.leased - before.leased
+    return _replace(account, leased=account.leased + change) if change else account

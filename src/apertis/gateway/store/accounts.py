@@ -1,82 +1,107 @@
 """Accounts and leases in the store: `apertis.gateway.budgets.accounts` decides, this keeps.
 
-Whoever locks several accounts does so in the order of their ids, and those of an account before its
-leases, so that two transactions never wait for each other.
+Whoever changes several accounts makes those that are missing first, locks all of them in the order
+of their ids, and then their leases in the same order, so that two transactions never wait for each
+other. Leases are changed without their account only where its `leased` stays what it is.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, select, update
 
+from apertis.gateway.budgets import accounts as money
 from apertis.gateway.budgets.accounts import (
     AccountRow,
     AccountSpec,
     Acquired,
-    LeaseRow,
-    LeaseSums,
-    Lost,
+    Closed,
+    HeldLease,
+    LeaseReport,
     Renewed,
-    grant,
 )
 from apertis.gateway.budgets.limit import Limit
-from apertis.gateway.budgets.periods import Span, span_of
+from apertis.gateway.budgets.periods import TOTAL, span_of
 from apertis.gateway.keys.matching import compile_models
+from apertis.gateway.store.audit import GATEWAY, note
 from apertis.gateway.store.clock import store_ms
+from apertis.gateway.store.records import ReplicaRunningError, UnknownReplicaError
 from apertis.gateway.store.schema import (
     accounts,
     groups,
     key_usage,
+    keys,
     leases,
     limits,
     replicas,
     usage,
+    usage_quarters,
+    usage_rollup,
 )
-from apertis.gateway.store.statements import powers_of_two
+from apertis.gateway.store.statements import NOTHING, BulkInsert, powers_of_two
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row
 
-    from apertis.gateway.budgets.accounts import LeaseReport, Want
+    from apertis.gateway.budgets.accounts import Want
     from apertis.gateway.store.connections import Database
 
+EXPIRY_MS = 60_000
+QUOTA = "quota-"
+
 _IDS_AT_ONCE = 512
-_SESSION_SECONDS = 30 * 86_400
-_COLUMNS = ("id", "limit_id", "scope", "period_start", "period_end", "limit_units", "spent")
-_NEW_ACCOUNT = text(
-    f"INSERT INTO accounts ({', '.join(_COLUMNS)}, leased, held) "  # noqa: S608
-    f"VALUES ({', '.join(f':{name}' for name in _COLUMNS)}, 0, 0) ON CONFLICT DO NOTHING"
+_MAX_DIGITS = 18
+_QUARTER_MS = 900_000
+_LEASE_FIELDS = HeldLease.__struct_fields__
+_LIMIT_FIELDS = Limit.__struct_fields__
+_LIMITS = select(*(limits.c[name] for name in _LIMIT_FIELDS))
+_NEW_ACCOUNTS = BulkInsert(accounts, unless_there=True)
+_SPENT = BulkInsert(accounts, changed=("spent", "leased", "held"))
+_LEASES = BulkInsert(
+    leases, changed=[name for name in _LEASE_FIELDS if name not in leases.primary_key.columns]
 )
-_ACCOUNT = select(
-    accounts.c.id, accounts.c.limit_units, accounts.c.spent, accounts.c.leased, accounts.c.held
-)
+
+
+class HeldLeases(msgspec.Struct, frozen=True, kw_only=True):
+    """What the leases of a replica's start amount to."""
+
+    replica: str
+    epoch: int
+    leases: int
+    # What it may still spend of all its accounts, of which requests had reserved `open`.
+    leased: int
+    open: int
+    expires_ms: int
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """Leases that are not closed, and what closed ones have lost in all."""
+
+    now_ms: int
+    held: tuple[HeldLeases, ...]
+    lost_units: int
 
 
 class StoredAccounts:
-    """Accounts of limits, and the leases that replicas have of them."""
+    """What is spent, leased and held of each limit, and by which replica."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def open_whole(self, specs: Sequence[AccountSpec]) -> tuple[AccountRow, ...]:
         """Read these accounts, made where there are none."""
-        if not specs:
-            return ()
         by_id = {spec.account_id: spec for spec in specs}
-
-        def work(connection: Connection) -> tuple[AccountRow, ...]:
-            found = lock_accounts(connection, by_id)
-            missing = [spec for id_, spec in by_id.items() if id_ not in found]
-            if missing:
-                _make(connection, missing)
-                found |= lock_accounts(connection, [spec.account_id for spec in missing])
-            return tuple(found.values())
-
-        return await self._database.write(work)
+        if not by_id:
+            return ()
+        found = await self._database.read(lambda at: _read_accounts(at, by_id))
+        if len(found) < len(by_id):
+            found = await self._database.write(lambda at: _open_accounts(at, by_id))
+        return tuple(found[id_] for id_ in by_id)
 
     async def acquire(
         self, replica: str, epoch: int, wants: Sequence[Want], count: int, ttl_ms: int
@@ -85,29 +110,24 @@ class StoredAccounts:
         by_id = {want.spec.account_id: want for want in wants}
 
         def work(connection: Connection) -> Acquired:
+            found = _open_accounts(connection, {id_: want.spec for id_, want in by_id.items()})
+            held = _lock_leases(connection, replica, epoch, by_id)
+            # By now, after what was waited for.
             now_ms = store_ms(connection)
-            found = lock_accounts(connection, by_id)
-            missing = [want.spec for id_, want in by_id.items() if id_ not in found]
-            if missing:
-                _make(connection, missing)
-                found |= lock_accounts(connection, [spec.account_id for spec in missing])
-            known = _leases_of(connection, replica, epoch, by_id)
-            for id_ in sorted(by_id):
-                want, account = by_id[id_], found[id_]
-                lease = known.get(id_, LeaseSums())
-                more = grant(account, lease, want.needed, want.wanted, count)
-                if more or id_ not in known:
-                    after = LeaseSums(lease.granted + more, lease.returned, lease.spent)
-                    found[id_] = _keep_lease(
-                        connection,
-                        (replica, epoch),
-                        account,
-                        lease if id_ in known else None,
-                        after,
-                        expires_ms=now_ms + ttl_ms,
-                    )
-                    known[id_] = after
-            rows = tuple(_lease_row(found[id_], known[id_]) for id_ in sorted(by_id))
+            changed = _Changes()
+            for id_, want in by_id.items():
+                account, lease = money.grant(
+                    found[id_],
+                    held.get(id_) or HeldLease(account_id=id_, replica=replica, epoch=epoch),
+                    needed=want.needed,
+                    wanted=want.wanted,
+                    replicas=count,
+                    expires=now_ms + ttl_ms,
+                )
+                changed.take(found[id_], account, lease)
+                found[id_], held[id_] = account, lease
+            changed.write(connection)
+            rows = tuple(money.row_of(found[id_], held[id_]) for id_ in by_id)
             return Acquired(now_ms=now_ms, rows=rows)
 
         return await self._database.write(work)
@@ -120,74 +140,59 @@ class StoredAccounts:
         reports: Sequence[LeaseReport],
         ttl_ms: int,
     ) -> Renewed:
-        """Take over a replica's reports, and let all its leases hold for longer."""
+        """Take over a replica's reports, and let all its leases hold for longer.
+
+        Accounts that the store has forgotten are made anew. Locked are only those of which more or
+        less is leased than before.
+        """
         by_id = {report.account_id: report for report in reports}
 
         def work(connection: Connection) -> Renewed:
+            known = _read_leases(connection, replica, epoch, by_id)
+            moving = [id_ for id_, said in by_id.items() if _moves_money(known.get(id_), said)]
+            found = _lock_named(connection, moving)
+            held = _lock_leases(connection, replica, epoch, by_id)
             now_ms = store_ms(connection)
-            known = _leases_of(connection, replica, epoch, by_id)
-            # The accounts are locked only where what is leased of them changes.
-            changed = [
-                id_
-                for id_, report in by_id.items()
-                if known.get(id_, LeaseSums()).reported(report.granted, report.returned)
-                != known.get(id_)
-            ]
-            locked = lock_accounts(connection, changed)
-            if changed:
-                known |= _leases_of(connection, replica, epoch, changed)
-            for id_ in sorted(locked):
-                report = by_id[id_]
-                before = known.get(id_)
-                after = (before or LeaseSums()).reported(report.granted, report.returned)
-                locked[id_] = _keep_lease(
-                    connection,
-                    (replica, epoch),
-                    locked[id_],
-                    before,
-                    after,
-                    expires_ms=now_ms + ttl_ms,
-                )
-                known[id_] = after
-            own = (leases.c.replica == replica) & (leases.c.epoch == epoch)
-            connection.execute(
-                update(leases)
-                .where(
-                    own,
-                    leases.c.closed_ms.is_(None),
-                    # Each row is written again seldom: there may be many.
-                    leases.c.expires_ms < now_ms + ttl_ms * 7 // 8,
-                )
-                .values(expires_ms=now_ms + ttl_ms)
-            )
-            for report in reports:
-                connection.execute(
-                    update(leases)
-                    .where(own, leases.c.account_id == report.account_id)
-                    .values(open=report.open)
-                )
-            before_ = _count_up(connection, replica, epoch, sequence)
+            changed = _Changes()
+            for id_, said in by_id.items():
+                account, lease = found.get(id_), held.get(id_)
+                if account is None:
+                    if lease is None or _moves_money(lease, said):
+                        # Its limit is unknown, or somebody closed it just now: the next one does.
+                        continue
+                    held[id_] = msgspec.structs.replace(
+                        lease, open=said.open, expires_ms=now_ms + ttl_ms
+                    )
+                    changed.leases.append(held[id_])
+                    continue
+                lease = lease or HeldLease(account_id=id_, replica=replica, epoch=epoch)
+                after, held[id_] = money.report(account, lease, said, expires=now_ms + ttl_ms)
+                changed.take(account, after, held[id_])
+            changed.write(connection)
+            _prolong(connection, replica, epoch, now_ms, ttl_ms)
+            before = _count_up(connection, replica, epoch, sequence)
+            standing = _read_accounts(connection, by_id)
             return Renewed(
                 now_ms=now_ms,
-                sequence_before=before_,
+                sequence_before=before,
                 rows=tuple(
-                    _lease_row(account, known[id_])
-                    for id_, account in read_accounts(connection, by_id).items()
-                    if id_ in known
+                    money.row_of(standing[id_], held[id_])
+                    for id_ in by_id
+                    if id_ in held and id_ in standing
                 ),
             )
 
         return await self._database.write(work)
 
     async def leave(self, replica: str, epoch: int) -> None:
-        """Give back all that a replica has not spent."""
+        """Give back all that a replica has not spent.
 
-        def work(connection: Connection) -> None:
-            _close(connection, replica, leases.c.epoch == epoch, lost=False)
+        No request of it is under way any more, and its records are booked.
+        """
+        own = leases.c.epoch == epoch
+        await self._database.write(lambda at: _close(at, replica, own, lost=False))
 
-        await self._database.write(work)
-
-    async def close_earlier(self, replica: str, epoch: int) -> tuple[Lost, ...]:
+    async def close_earlier(self, replica: str, epoch: int) -> tuple[Closed, ...]:
         """Close the leases of a replica's earlier epochs, whose records are all booked.
 
         What their requests had reserved when they were last heard of counts as spent.
@@ -196,338 +201,539 @@ class StoredAccounts:
             lambda connection: _close(connection, replica, leases.c.epoch < epoch, lost=True)
         )
 
-    async def forget(self, replica: str, connection: Connection | None = None) -> tuple[Lost, ...]:
+    async def forget(
+        self, replica: str, *, actor: str = GATEWAY, expiry_ms: int = EXPIRY_MS
+    ) -> tuple[Closed, ...]:
         """Close all leases of a replica that is gone for good, at what it said last.
 
-        `ValueError` when it may still be there: its leases have not expired.
+        `UnknownReplicaError` when the store has nothing of that name, `ReplicaRunningError` when
+        it was there a moment ago.
         """
 
-        def work(connection: Connection) -> tuple[Lost, ...]:
-            latest = connection.execute(
-                select(func.max(leases.c.expires_ms)).where(
-                    leases.c.replica == replica, leases.c.closed_ms.is_(None)
-                )
-            ).scalar_one()
-            wait_ms = (latest or 0) - store_ms(connection)
-            if wait_ms > 0:
-                raise ValueError(
-                    f"the replica {replica!r} may still be running: its leases expire in "
-                    f"{-(-wait_ms // 1000)} s"
-                )
+        def work(connection: Connection) -> tuple[Closed, ...]:
+            _check_gone(connection, replica, expiry_ms)
             closed = _close(connection, replica, leases.c.epoch >= 0, lost=True)
             connection.execute(delete(replicas).where(replicas.c.name == replica))
+            note(connection, actor, "forget", "replica", replica, None, _sums_of(closed))
             return closed
 
-        return await self._database.write(work) if connection is None else work(connection)
+        return await self._database.write(work)
 
-    async def drop_sessions(self, now: float) -> None:
-        """Forget the accounts of sessions whose last period, or use, is 30 days ago."""
-        before = int(now) - _SESSION_SECONDS
-        newest = select(usage.c.session).where(usage.c.at_ms >= before * 1000)
-        old = (
+    async def check_gone(self, replica: str, *, expiry_ms: int = EXPIRY_MS) -> None:
+        """Raise `ReplicaRunningError` when a replica was there a moment ago."""
+
+        def work(connection: Connection) -> None:
+            try:
+                _check_gone(connection, replica, expiry_ms)
+            except UnknownReplicaError:
+                return
+
+        await self._database.read(work)
+
+    async def close_gone(
+        self, replica: str, epoch: int, *, actor: str = GATEWAY
+    ) -> tuple[Closed, ...]:
+        """Close the leases of a replica up to this epoch, whose journal was booked elsewhere."""
+
+        def work(connection: Connection) -> tuple[Closed, ...]:
+            closed = _close(connection, replica, leases.c.epoch <= epoch, lost=True)
+            note(connection, actor, "replay", "replica", replica, None, _sums_of(closed))
+            return closed
+
+        return await self._database.write(work)
+
+    async def overview(self) -> Overview:
+        """Read which replicas hold leases, and what was lost with some."""
+        of_start = leases.c.replica, leases.c.epoch
+        balance = leases.c.granted - leases.c.returned - leases.c.spent
+        sums = (
+            select(
+                *of_start,
+                func.count(),
+                func.sum(balance).filter(balance > 0),
+                func.sum(leases.c.open),
+                func.max(leases.c.expires_ms),
+            )
+            .where(leases.c.closed_ms.is_(None))
+            .group_by(*of_start)
+            .order_by(*of_start)
+        )
+
+        def work(connection: Connection) -> Overview:
+            held = tuple(
+                HeldLeases(
+                    replica=replica,
+                    epoch=epoch,
+                    leases=count,
+                    leased=int(leased or 0),
+                    open=int(open_ or 0),
+                    expires_ms=expires_ms,
+                )
+                for replica, epoch, count, leased, open_, expires_ms in connection.execute(sums)
+            )
+            lost = connection.execute(select(func.sum(leases.c.lost))).scalar()
+            return Overview(now_ms=store_ms(connection), held=held, lost_units=int(lost or 0))
+
+        return await self._database.read(work)
+
+    async def drop_sessions(self, before: int) -> int:
+        """Forget the accounts of sessions that ended, or were last used, before this second."""
+        ended = (
             (accounts.c.scope != "")
             & (accounts.c.leased == 0)
             & (accounts.c.held == 0)
             & (func.coalesce(accounts.c.period_end, 0) < before)
-            & accounts.c.scope.not_in(newest.where(usage.c.session.is_not(None)))
         )
-        await self._database.write(lambda at: at.execute(delete(accounts).where(old)))
+
+        def work(connection: Connection) -> int:
+            found = connection.execute(select(accounts.c.id, accounts.c.scope).where(ended)).all()
+            recent: set[str] = set()
+            sessions = sorted({scope for _, scope in found})
+            for start, end in powers_of_two(len(sessions), _IDS_AT_ONCE):
+                used = select(usage.c.session).distinct()
+                used = used.where(
+                    usage.c.at_ms >= before * 1000, usage.c.session.in_(sessions[start:end])
+                )
+                recent.update(connection.execute(used).scalars())
+            old = [id_ for id_, scope in found if scope not in recent]
+            for start, end in powers_of_two(len(old), _IDS_AT_ONCE):
+                these = accounts.c.id.in_(old[start:end]) & ended
+                connection.execute(delete(accounts).where(these))
+            return len(old)
+
+        return await self._database.write(work)
 
 
-def lock_accounts(connection: Connection, ids: Collection[str]) -> dict[str, AccountRow]:
-    """Read accounts, and keep others from changing them until the transaction ends."""
-    return _read(connection, ids, locked=True)
+class _Changes:
+    """Rows that a transaction writes at its end, in one statement for each table."""
+
+    def __init__(self) -> None:
+        self.accounts: list[AccountRow] = []
+        self.leases: list[HeldLease] = []
+
+    def take(self, before: AccountRow, after: AccountRow, lease: HeldLease | None = None) -> None:
+        if after is not before:
+            self.accounts.append(after)
+        if lease is not None:
+            self.leases.append(lease)
+
+    def write(self, connection: Connection) -> None:
+        nothing = NOTHING if connection.dialect.name == "sqlite" else None
+        # Each is there: of all its columns only three are written.
+        _SPENT.run(
+            connection,
+            [
+                (row.account_id, "", "", 0, nothing, 0, row.spent, row.leased, row.held)
+                for row in self.accounts
+            ],
+        )
+        _LEASES.run(
+            connection,
+            [
+                (
+                    *(getattr(lease, name) for name in _LEASE_FIELDS[:-1]),
+                    nothing if lease.closed_ms is None else lease.closed_ms,
+                )
+                for lease in self.leases
+            ],
+        )
 
 
-def read_accounts(connection: Connection, ids: Collection[str]) -> dict[str, AccountRow]:
-    """Read accounts as they stand."""
-    return _read(connection, ids, locked=False)
+def book_costs(connection: Connection, costs: Mapping[str, Mapping[str, int]]) -> None:
+    """Book what was spent, by lease (`name#epoch`, empty for none) and account.
 
-
-def _read(connection: Connection, ids: Collection[str], *, locked: bool) -> dict[str, AccountRow]:
-    found: dict[str, AccountRow] = {}
-    asked = sorted(ids)
-    for start, end in powers_of_two(len(asked), _IDS_AT_ONCE):
-        statement = _ACCOUNT.where(accounts.c.id.in_(asked[start:end])).order_by(accounts.c.id)
-        if locked:
-            statement = statement.with_for_update()
-        for id_, limit_units, spent, leased, held in connection.execute(statement):
-            found[id_] = AccountRow(
-                account_id=id_, limit_units=limit_units, spent=spent, leased=leased, held=held
-            )
-    return found
-
-
-def change_account(
-    connection: Connection, account_id: str, *, spent: int = 0, leased: int = 0, held: int = 0
-) -> None:
-    """Add to the sums of an account."""
-    changes = {"spent": spent, "leased": leased, "held": held}
-    values = {name: accounts.c[name] + units for name, units in changes.items() if units}
-    if values:
-        connection.execute(update(accounts).where(accounts.c.id == account_id).values(values))
-
-
-def spend(
-    connection: Connection,
-    spent: Mapping[str, int],
-    by_lease: Mapping[tuple[str, int], Mapping[str, int]],
-) -> None:
-    """Book what was spent of accounts, and how much of it by the leases of replicas."""
-    found = lock_accounts(connection, spent)
-    missing = [
-        spec for id_ in sorted(spent.keys() - found.keys()) if (spec := _spec(connection, id_))
-    ]
-    if missing:
-        _make(connection, missing)
-        found |= lock_accounts(connection, [spec.account_id for spec in missing])
-    leased: dict[str, int] = {}
-    for (replica, epoch), costs in by_lease.items():
-        for id_, lease in _leases_of(connection, replica, epoch, costs, closed=False).items():
-            after = LeaseSums(lease.granted, lease.returned, lease.spent + costs[id_])
-            connection.execute(
-                update(leases).where(*_of(id_, replica, epoch)).values(spent=after.spent)
-            )
-            leased[id_] = leased.get(id_, 0) + after.outstanding - lease.outstanding
-    for id_ in sorted(spent):
-        change_account(connection, id_, spent=spent[id_], leased=leased.get(id_, 0))
-
-
-def return_lease(
-    connection: Connection, account_id: str, replica: str, epoch: int, units: int
-) -> None:
-    """Count units of a locked account as returned by a lease: something else holds them now."""
-    known = _leases_of(connection, replica, epoch, [account_id])
-    before = known.get(account_id)
-    if before is None:
+    An account that is missing is made; one whose limit nobody knows is passed over.
+    """
+    found = _lock_named(connection, {id_ for of_lease in costs.values() for id_ in of_lease})
+    if not found:
         return
-    after = LeaseSums(before.granted, before.returned + units, before.spent)
-    connection.execute(
-        update(leases).where(*_of(account_id, replica, epoch)).values(returned=after.returned)
-    )
-    change_account(connection, account_id, leased=after.outstanding - before.outstanding)
+    before = dict(found)
+    changed = _Changes()
+    for name in sorted(costs):
+        replica, separator, epoch = name.rpartition("#")
+        held: Mapping[str, HeldLease] = {}
+        if separator and is_number(epoch):
+            held = _lock_leases(connection, replica, int(epoch), costs[name])
+        for id_, units in costs[name].items():
+            if id_ in found:
+                found[id_], lease = money.spend(found[id_], held.get(id_), units)
+                if lease is not None:
+                    changed.leases.append(lease)
+    for id_, account in found.items():
+        changed.take(before[id_], account)
+    changed.write(connection)
+
+
+def hold_units(
+    connection: Connection, units: Mapping[str, int], lease: tuple[str, int] | None
+) -> list[str]:
+    """Let accounts hold units, which leases of this replica and epoch had; which accounts do."""
+    found = _lock_named(connection, units)
+    held = {} if lease is None else _lock_leases(connection, *lease, found)
+    changed = _Changes()
+    for id_, account in found.items():
+        changed.take(account, *money.hold(account, held.get(id_), units[id_]))
+    changed.write(connection)
+    return list(found)
+
+
+def release_units(connection: Connection, units: Mapping[str, int]) -> None:
+    """Let accounts hold so many units no longer."""
+    changed = _Changes()
+    for id_, account in lock_accounts(connection, units).items():
+        changed.take(account, money.release(account, units[id_]))
+    changed.write(connection)
+
+
+def lock_accounts(connection: Connection, ids: Iterable[str]) -> dict[str, AccountRow]:
+    """Read accounts, and keep others from changing them until the transaction ends."""
+    return _read_accounts(connection, ids, lock=True)
 
 
 def models_of(connection: Connection, account_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the models that count in accounts, where not all of them do."""
-    by_limit: dict[str, list[str]] = {}
-    for account_id in account_ids:
-        by_limit.setdefault(account_id.partition("@")[0], []).append(account_id)
-    rows = connection.execute(
-        select(limits.c.id, limits.c.models).where(
-            limits.c.id.in_(list(by_limit)), limits.c.models.is_not(None)
-        )
-    ).all()
-    return {
-        account_id: msgspec.json.decode(models, type=tuple[str, ...])
-        for limit_id, models in rows
-        for account_id in by_limit[limit_id]
-    }
-
-
-def _of(account_id: str, replica: str, epoch: int) -> tuple[ColumnElement[bool], ...]:
-    return (
-        leases.c.account_id == account_id,
-        leases.c.replica == replica,
-        leases.c.epoch == epoch,
-    )
-
-
-def _leases_of(
-    connection: Connection,
-    replica: str,
-    epoch: int,
-    ids: Collection[str],
-    *,
-    closed: bool = True,
-) -> dict[str, LeaseSums]:
-    found: dict[str, LeaseSums] = {}
-    asked = sorted(ids)
-    for start, end in powers_of_two(len(asked), _IDS_AT_ONCE):
-        statement = select(
-            leases.c.account_id, leases.c.granted, leases.c.returned, leases.c.spent
-        ).where(
-            leases.c.account_id.in_(asked[start:end]),
-            leases.c.replica == replica,
-            leases.c.epoch == epoch,
-        )
-        if not closed:
-            statement = statement.where(leases.c.closed_ms.is_(None))
-        for id_, *sums in connection.execute(statement):
-            found[id_] = LeaseSums(*sums)
+    """Return the models that count in accounts, by their ids, where not all models do."""
+    ids = list(account_ids)
+    known = _limits(connection, {id_.partition("@")[0] for id_ in ids})
+    found: dict[str, tuple[str, ...]] = {}
+    for id_ in ids:
+        limit = known.get(id_.partition("@")[0])
+        if limit is not None and limit.models is not None:
+            found[id_] = limit.models
     return found
 
 
-def _keep_lease(
-    connection: Connection,
-    seat: tuple[str, int],
-    account: AccountRow,
-    before: LeaseSums | None,
-    after: LeaseSums,
-    *,
-    expires_ms: int,
-) -> AccountRow:
-    replica, epoch = seat
-    values = {"granted": after.granted, "returned": after.returned, "expires_ms": expires_ms}
-    if before is None:
-        values |= {"spent": after.spent, "open": 0, "lost": 0, "epoch": epoch}
-        connection.execute(
-            insert(leases).values(account_id=account.account_id, replica=replica, **values)
-        )
-    else:
-        connection.execute(
-            update(leases).where(*_of(account.account_id, replica, epoch)).values(values)
-        )
-    more = after.outstanding - (0 if before is None else before.outstanding)
-    change_account(connection, account.account_id, leased=more)
-    return msgspec.structs.replace(account, leased=account.leased + more)
+def _sums_of(closed: Sequence[Closed]) -> dict[str, int]:
+    return {
+        "leases": len(closed),
+        "lost_units": sum(lease.lost_units for lease in closed),
+        "freed_units": sum(lease.freed_units for lease in closed),
+    }
 
 
-def _close(
-    connection: Connection, replica: str, which: ColumnElement[bool], *, lost: bool
-) -> tuple[Lost, ...]:
-    open_ = (leases.c.replica == replica) & which & leases.c.closed_ms.is_(None)
-    lock_accounts(
-        connection, list(connection.execute(select(leases.c.account_id).where(open_)).scalars())
-    )
+def _check_gone(connection: Connection, replica: str, expiry_ms: int) -> None:
     now_ms = store_ms(connection)
-    rows = connection.execute(select(leases).where(open_).order_by(leases.c.account_id)).all()
-    return tuple(_close_one(connection, row, now_ms, lost=lost) for row in rows)
+    of_name = select(replicas.c.seen_ms).where(replicas.c.name == replica)
+    seen_ms = connection.execute(of_name).scalar_one_or_none()
+    open_ = (leases.c.replica == replica) & leases.c.closed_ms.is_(None)
+    until = connection.execute(select(func.max(leases.c.expires_ms)).where(open_)).scalar()
+    if seen_ms is None and until is None:
+        raise UnknownReplicaError(f"the store knows no replica {replica!r} that has leases")
+    wait_ms = max(until or 0, (seen_ms or 0) + expiry_ms) - now_ms
+    if wait_ms > 0:
+        raise ReplicaRunningError(
+            f"the replica {replica!r} may still be running: it was there a moment ago, and its "
+            f"leases hold for {-(-wait_ms // 1000)} s more"
+        )
 
 
-def _close_one(connection: Connection, row: Row[Any], now_ms: int, *, lost: bool) -> Lost:
-    sums = LeaseSums(row.granted, row.returned, row.spent)
-    units = row.open if lost else 0
-    connection.execute(
-        update(leases)
-        .where(*_of(row.account_id, row.replica, row.epoch))
-        .values(closed_ms=now_ms, lost=units, open=0)
-    )
-    change_account(connection, row.account_id, spent=units, leased=-sums.outstanding)
-    return Lost(
-        account_id=row.account_id,
-        epoch=row.epoch,
-        lost_units=units,
-        freed_units=max(0, sums.outstanding - units),
-    )
-
-
-def _count_up(connection: Connection, replica: str, epoch: int, sequence: int) -> int:
-    """Keep the number of a renewal; the one before that was known, -1 for none."""
-    own = (replicas.c.name == replica) & (replicas.c.epoch == epoch)
-    before = connection.execute(select(replicas.c.sequence).where(own)).scalar_one_or_none()
-    connection.execute(update(replicas).where(own).values(sequence=sequence))
-    return -1 if before is None else before
-
-
-def _lease_row(account: AccountRow, lease: LeaseSums) -> LeaseRow:
-    return LeaseRow(
-        account_id=account.account_id,
-        granted=lease.granted,
-        returned=lease.returned,
-        spent=lease.spent,
-        limit_units=account.limit_units,
-        account_spent=account.spent,
-        leased=account.leased,
-        held=account.held,
+@cache
+def _accounts_statement(values: int, *, is_sqlite: bool, lock: bool) -> str:
+    marks = ", ".join(["?"] * values) if is_sqlite else "SELECT unnest($1::text[])"
+    tail = " FOR UPDATE" if lock and not is_sqlite else ""
+    # Only the values are not ours, and they are not part of the text.
+    return (
+        "SELECT id, limit_units, spent, leased, held FROM accounts "  # noqa: S608
+        f"WHERE id IN ({marks}) ORDER BY id{tail}"
     )
 
 
-def _make(connection: Connection, specs: Iterable[AccountSpec]) -> None:
-    """Make accounts; what was spent in their periods before is in them from the start."""
-    # Another replica may make one just now: then this one waits, and finds that.
-    connection.execute(
-        _NEW_ACCOUNT,
-        [
-            {
-                "id": spec.account_id,
-                "limit_id": spec.limit.id,
-                "scope": spec.scope,
-                "period_start": spec.span.start,
-                "period_end": spec.span.end,
-                "limit_units": spec.limit.most_units,
-                "spent": _spent_before(connection, spec),
-            }
-            for spec in sorted(specs, key=lambda spec: spec.account_id)
-        ],
-    )
+def _read_accounts(
+    connection: Connection, ids: Iterable[str], *, lock: bool = False
+) -> dict[str, AccountRow]:
+    asked = sorted(ids)
+    rows: list[Any] = []
+    if connection.dialect.name != "sqlite":
+        # All of them in one statement, so that there is one order.
+        statement = _accounts_statement(1, is_sqlite=False, lock=lock)
+        rows = list(connection.exec_driver_sql(statement, (asked,)).all()) if asked else []
+    else:
+        for start, end in powers_of_two(len(asked), _IDS_AT_ONCE):
+            statement = _accounts_statement(end - start, is_sqlite=True, lock=False)
+            rows += connection.exec_driver_sql(statement, tuple(asked[start:end])).all()
+    return {
+        id_: AccountRow(
+            account_id=id_, limit_units=limit_units, spent=spent, leased=leased, held=held
+        )
+        for id_, limit_units, spent, leased, held in rows
+    }
 
 
-def _spent_before(connection: Connection, spec: AccountSpec) -> int:
+def _open_accounts(
+    connection: Connection, specs: Mapping[str, AccountSpec]
+) -> dict[str, AccountRow]:
+    """Lock accounts, made where there are none."""
+    there = _read_accounts(connection, specs)
+    if len(there) < len(specs):
+        _make(connection, [specs[id_] for id_ in sorted(specs.keys() - there.keys())])
+    return lock_accounts(connection, specs)
+
+
+def _lock_named(connection: Connection, ids: Collection[str]) -> dict[str, AccountRow]:
+    """Lock accounts by their ids; those that are missing are made where their limits are known."""
+    there = _read_accounts(connection, ids)
+    missing = sorted(set(ids) - there.keys())
+    if missing:
+        known = _limits(connection, {id_.partition("@")[0] for id_ in missing})
+        _make(connection, [spec for id_ in missing if (spec := _spec(id_, known)) is not None])
+    elif connection.dialect.name == "sqlite":
+        # Nobody else writes until the transaction ends.
+        return there
+    return lock_accounts(connection, ids)
+
+
+def _spec(id_: str, known: Mapping[str, Limit]) -> AccountSpec | None:
+    """Say what an account is by its name alone; None when its limit is not known."""
+    limit_id, _, rest = id_.partition("@")
+    start, _, scope = rest.partition("/")
+    limit = known.get(limit_id)
+    if limit is None or not is_number(start):
+        return None
+    span = TOTAL if limit.period == "total" else span_of(limit.period, limit.zone, int(start))
+    return AccountSpec(account_id=id_, limit=limit, span=span, scope=scope)
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a number as records have them, which a database can keep."""
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+
+
+def _make(connection: Connection, specs: Sequence[AccountSpec]) -> None:
+    """Make accounts; what was spent in their periods before is in them from the start.
+
+    Their limits are those of the store, locked until the end: a replica may not know yet that one
+    was changed.
+    """
+    known = _limits(connection, {spec.limit.id for spec in specs}, lock=True)
+    nothing = NOTHING if connection.dialect.name == "sqlite" else None
+    rows = []
+    for spec in specs:
+        limit = known.get(spec.limit.id, spec.limit)
+        rows.append(
+            (
+                spec.account_id,
+                limit.id,
+                spec.scope,
+                spec.span.start,
+                nothing if spec.span.end is None else spec.span.end,
+                limit.most_units,
+                _spent_before(connection, limit, spec),
+                0,
+                0,
+            )
+        )
+    _NEW_ACCOUNTS.run(connection, rows)
+
+
+def _limits(
+    connection: Connection, ids: Collection[str], *, lock: bool = False
+) -> dict[str, Limit]:
+    """Read limits and quotas by their ids."""
+    found: dict[str, Limit] = {}
+    plain = sorted(id_ for id_ in ids if not id_.startswith(QUOTA))
+    quotas = sorted(id_.removeprefix(QUOTA) for id_ in ids if id_.startswith(QUOTA))
+    for start, end in powers_of_two(len(plain), _IDS_AT_ONCE):
+        statement = _LIMITS.where(limits.c.id.in_(plain[start:end])).order_by(limits.c.id)
+        if lock:
+            statement = statement.with_for_update(read=True)
+        for row in connection.execute(statement):
+            found[row.id] = _limit(row)
+    columns = select(keys.c.id, keys.c.quota_units, keys.c.created_at)
+    for start, end in powers_of_two(len(quotas), _IDS_AT_ONCE):
+        statement = columns.where(keys.c.id.in_(quotas[start:end])).order_by(keys.c.id)
+        if lock:
+            statement = statement.with_for_update(read=True)
+        for id_, units, created_at in connection.execute(statement):
+            # One that was taken away meanwhile allows nothing more.
+            found[QUOTA + id_] = Limit(
+                id=QUOTA + id_,
+                level="key",
+                subject_id=id_,
+                amount_units=units or 0,
+                created_at=created_at,
+            )
+    return found
+
+
+def _limit(row: Row[Any]) -> Limit:
+    values: dict[str, Any] = dict(zip(_LIMIT_FIELDS, row, strict=True))
+    if values["models"] is not None:
+        values["models"] = msgspec.json.decode(values["models"], type=tuple[str, ...])
+    values["thresholds"] = msgspec.json.decode(values["thresholds"], type=tuple[int, ...])
+    return Limit(**values)
+
+
+def _spent_before(connection: Connection, limit: Limit, spec: AccountSpec) -> int:
     """Return what was spent of a limit before it was counted in an account.
 
     A limit that is older than its period had none to miss.
     """
-    limit, span = spec.limit, spec.span
-    if limit.id.startswith("quota-"):
+    if limit.id.startswith(QUOTA):
         used = select(key_usage.c.used_units).where(key_usage.c.key_id == limit.subject_id)
         return int(connection.execute(used).scalar_one_or_none() or 0)
-    if limit.period != "total" and limit.created_at < span.start:
+    start, end = spec.span
+    if limit.period != "total" and limit.created_at < start:
         return 0
-    conditions = [usage.c.at_ms >= span.start * 1000]
-    if span.end is not None:
-        conditions.append(usage.c.at_ms < span.end * 1000)
+    since_ms, until_ms = start * 1000, None if end is None else end * 1000
     if spec.scope:
-        conditions.append(usage.c.session == spec.scope)
+        return _spent_in(connection, limit, since_ms, until_ms, session=spec.scope)
+    rolled_up = select(usage_rollup.c.complete_since_ms)
+    complete_ms = max(since_ms, int(connection.execute(rolled_up).scalar() or 0))
+    # Both are whole quarter hours, but for zones whose offset never was.
+    complete_ms = -(-complete_ms // _QUARTER_MS) * _QUARTER_MS
+    if until_ms is not None and (until_ms % _QUARTER_MS or until_ms <= complete_ms):
+        return _spent_in(connection, limit, since_ms, until_ms)
+    spent = _spent_in(connection, limit, since_ms, complete_ms) if since_ms < complete_ms else 0
+    quarter = usage_quarters.c.quarter
+    conditions = [quarter >= complete_ms // _QUARTER_MS]
+    if until_ms is not None:
+        conditions.append(quarter < until_ms // _QUARTER_MS)
+    return spent + _counted(connection, limit, usage_quarters, conditions)
+
+
+def _spent_in(
+    connection: Connection,
+    limit: Limit,
+    since_ms: int,
+    until_ms: int | None,
+    *,
+    session: str | None = None,
+) -> int:
+    conditions = [usage.c.at_ms >= since_ms]
+    if until_ms is not None:
+        conditions.append(usage.c.at_ms < until_ms)
+    if session is not None:
+        conditions.append(usage.c.session == session)
+    return _counted(connection, limit, usage, conditions)
+
+
+def _counted(
+    connection: Connection, limit: Limit, table: Any, conditions: Sequence[ColumnElement[bool]]
+) -> int:
+    """Add up what counts in a limit."""
+    whose = []
     if limit.level == "group":
-        conditions.append(usage.c.group_id.in_(_groups_below(connection, limit.subject_id)))
+        whose.append(table.c.group_id.in_(_groups_below(connection, limit.subject_id)))
     elif limit.level != "gateway":
-        column = usage.c.key_id if limit.level == "key" else usage.c.person_id
-        conditions.append(column == limit.subject_id)
-    sums = (
-        select(usage.c.model, func.sum(usage.c.cost_units))
-        .where(*conditions)
-        .group_by(usage.c.model)
+        column = table.c.key_id if limit.level == "key" else table.c.person_id
+        whose.append(column == limit.subject_id)
+    by_model = (
+        select(table.c.model, func.sum(table.c.cost_units))
+        .where(*whose, *conditions)
+        .group_by(table.c.model)
     )
     allowed = None if limit.models is None else compile_models(limit.models)
     return sum(
         int(units)
-        for model, units in connection.execute(sums)
+        for model, units in connection.execute(by_model)
         if allowed is None or allowed.allows(model)
     )
 
 
 def _groups_below(connection: Connection, group_id: str) -> list[str]:
-    rows = connection.execute(select(groups.c.id, groups.c.parent_id))
-    parents = {row.id: row.parent_id for row in rows}
-    found = {group_id}
-    while True:
-        more = {id_ for id_, parent in parents.items() if parent in found} - found
-        if not more:
-            return sorted(found)
+    parents = connection.execute(select(groups.c.id, groups.c.parent_id)).all()
+    found: set[str] = set()
+    more = {group_id}
+    while more:
         found |= more
+        more = {id_ for id_, parent in parents if parent in more} - found
+    return sorted(found)
 
 
-def _spec(connection: Connection, account_id: str) -> AccountSpec | None:
-    """Say what an account was that a record names and the store does not have."""
-    limit_id, _, rest = account_id.partition("@")
-    start_text, _, scope = rest.partition("/")
-    if not start_text.isdecimal():
-        return None
-    start = int(start_text)
-    if limit_id.startswith("quota-"):
-        # Its key's quota was taken away meanwhile; or the store is older than the record.
-        limit = Limit(
-            id=limit_id, level="key", subject_id=limit_id.removeprefix("quota-"), amount_units=0
+def _moves_money(lease: HeldLease | None, said: LeaseReport) -> bool:
+    """Return whether a report changes more of a lease than what is open."""
+    return (
+        lease is None
+        or lease.closed_ms is not None
+        or said.granted > lease.granted
+        or said.returned > lease.returned
+    )
+
+
+def _lock_leases(
+    connection: Connection, replica: str, epoch: int, ids: Iterable[str]
+) -> dict[str, HeldLease]:
+    return _read_leases(connection, replica, epoch, ids, lock=True)
+
+
+def _read_leases(
+    connection: Connection, replica: str, epoch: int, ids: Iterable[str], *, lock: bool = False
+) -> dict[str, HeldLease]:
+    found: dict[str, HeldLease] = {}
+    asked = sorted(ids)
+    for start, end in powers_of_two(len(asked), _IDS_AT_ONCE):
+        of_replica = (leases.c.replica == replica) & (leases.c.epoch == epoch)
+        statement = (
+            select(*(leases.c[name] for name in _LEASE_FIELDS))
+            .where(of_replica, leases.c.account_id.in_(asked[start:end]))
+            .order_by(leases.c.account_id)
         )
-        return AccountSpec(account_id=account_id, limit=limit, span=Span(0, None))
-    row = connection.execute(select(limits).where(limits.c.id == limit_id)).one_or_none()
-    if row is None:
-        return None
-    limit = Limit(
-        id=row.id,
-        level=row.level,
-        subject_id=row.subject_id,
-        amount_units=row.amount_units,
-        overdraft_units=row.overdraft_units,
-        period=row.period,
-        zone=row.zone,
-        created_at=row.created_at,
+        if lock:
+            statement = statement.with_for_update()
+        found |= {row.account_id: _held(row) for row in connection.execute(statement)}
+    return found
+
+
+def _held(row: Row[Any]) -> HeldLease:
+    return HeldLease(**dict(zip(_LEASE_FIELDS, row, strict=True)))
+
+
+def _prolong(connection: Connection, replica: str, epoch: int, now_ms: int, ttl_ms: int) -> None:
+    """Let all leases hold for longer; each row is written again seldom, for there may be many."""
+    due = (
+        (leases.c.replica == replica)
+        & (leases.c.epoch == epoch)
+        & leases.c.closed_ms.is_(None)
+        & (leases.c.expires_ms < now_ms + ttl_ms * 7 // 8)
     )
-    return AccountSpec(
-        account_id=account_id,
-        limit=limit,
-        span=span_of(limit.period, limit.zone, start),
-        # The session itself is not in the name.
-        scope=scope,
-    )
+    locked = select(leases.c.account_id).where(due).order_by(leases.c.account_id).with_for_update()
+    if connection.execute(locked).all():
+        connection.execute(update(leases).where(due).values(expires_ms=now_ms + ttl_ms))
+
+
+def _close(
+    connection: Connection, replica: str, which: ColumnElement[bool], *, lost: bool
+) -> tuple[Closed, ...]:
+    these = (leases.c.replica == replica) & which & leases.c.closed_ms.is_(None)
+    ids = select(leases.c.account_id).distinct().where(these)
+    found = lock_accounts(connection, connection.execute(ids).scalars())
+    rows = connection.execute(
+        select(*(leases.c[name] for name in _LEASE_FIELDS))
+        .where(these)
+        .order_by(leases.c.account_id, leases.c.epoch)
+        .with_for_update()
+    ).all()
+    now_ms = store_ms(connection)
+    before = dict(found)
+    changed = _Changes()
+    closed: list[Closed] = []
+    for row in rows:
+        lease = _held(row)
+        account = found.get(lease.account_id)
+        if account is None:
+            continue
+        found[lease.account_id], after = money.close(account, lease, now_ms, lost=lost)
+        changed.leases.append(after)
+        closed.append(
+            Closed(
+                account_id=lease.account_id,
+                replica=replica,
+                epoch=lease.epoch,
+                lost_units=after.lost,
+                freed_units=max(0, lease.leased - after.lost),
+            )
+        )
+    for id_, account in found.items():
+        changed.take(before[id_], account)
+    changed.write(connection)
+    return tuple(closed)
+
+
+def _count_up(connection: Connection, replica: str, epoch: int, sequence: int) -> int:
+    """Keep the number of a renewal; that of the last one that was known, -1 for none."""
+    own = (replicas.c.name == replica) & (replicas.c.epoch == epoch)
+    known = select(replicas.c.sequence).where(own).with_for_update()
+    before = connection.execute(known).scalar_one_or_none()
+    if before is None:
+        return -1
+    connection.execute(update(replicas).where(own).values(sequence=sequence))
+    return int(before)

@@ -9,12 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from apertis.gateway.budgets.accounts import AccountChange
 from apertis.gateway.keys.matching import compile_models
-from apertis.gateway.store.accounts import (
-    change_account,
-    lock_accounts,
-    models_of,
-    return_lease,
-)
+from apertis.gateway.store.accounts import hold_units, lock_accounts, models_of, release_units
 from apertis.gateway.store.booking import book
 from apertis.gateway.store.records import Batch, BatchLine, Settlement, UnknownBatchError
 from apertis.gateway.store.schema import batch_holds, batch_lines, batches
@@ -32,7 +27,11 @@ if TYPE_CHECKING:
     from apertis.gateway.store.records import BatchResult
 
 _LINES = BulkInsert(batch_lines)
+_HOLDS = BulkInsert(batch_holds)
+_KEPT_HOLDS = BulkInsert(batch_holds, changed=("units",))
 _LINES_AT_ONCE = 1000
+# An upstream ends a batch after 24 hours; results that did not come a day later never will.
+_HELD_SECONDS = 2 * 86_400
 _LINE_FIELDS = BatchLine.__struct_fields__
 _FIELDS = Batch.__struct_fields__
 _BATCHES = select(*(batches.c[name] for name in _FIELDS))
@@ -51,12 +50,12 @@ class StoredBatches:
         batch: Batch,
         lines: Sequence[BatchLine] = (),
         holds: Sequence[Hold] = (),
-        seat: tuple[str, int] | None = None,
+        lease: tuple[str, int] | None = None,
     ) -> Batch:
         """Keep a new batch with its lines; what comes back has their sums.
 
-        Its `holds` are what its accounts have held for it from now on; with `seat`, the leases of
-        this replica's name and epoch had it until now.
+        Its `holds` are held by their accounts from now on. They were reserved on the leases of
+        this replica and epoch, which count them as returned, or on none.
         """
         held = sum(line.held_units for line in lines)
         kept = msgspec.structs.replace(batch, held_units=held, lines=len(lines), settled_lines=0)
@@ -66,7 +65,9 @@ class StoredBatches:
         def work(connection: Connection) -> None:
             connection.execute(insert(batches).values(values))
             _LINES.run(connection, rows)
-            _hold(connection, batch.id, holds, seat)
+            units = {hold.account_id: hold.units for hold in holds}
+            known = hold_units(connection, units, lease)
+            _HOLDS.run(connection, [(batch.id, id_, units[id_]) for id_ in known])
 
         await self._database.write(work)
         return kept
@@ -96,7 +97,8 @@ class StoredBatches:
     async def settle(self, batch_id: str, results: Iterable[BatchResult]) -> Settlement:
         """Book the lines that were not settled before, and give up what was held for them.
 
-        All in one transaction. A line that the batch was not kept with held nothing.
+        All in one transaction, and in the accounts that hold something for the batch: the periods
+        in which it was made. A line that the batch was not kept with held nothing.
         `UnknownBatchError` when the batch is not kept at all.
         """
         by_id: dict[str, BatchResult] = {}
@@ -107,15 +109,16 @@ class StoredBatches:
             _take_turn(connection, batch_id)
             lines = _find_lines(connection, batch_id, list(by_id))
             fresh = [r for r in by_id.values() if not _is_settled(lines, r.custom_id)]
-            changes, records = _settled_holds(connection, batch_id, fresh, lines)
-            booked = book(connection, records)
+            holds = _Holds(connection, batch_id)
+            released = holds.give_back([lines[r.custom_id] for r in fresh if r.custom_id in lines])
+            booked = book(connection, [holds.named(r.record) for r in fresh if r.record])
             settled = Settlement(
                 custom_ids=tuple(result.custom_id for result in fresh),
                 released_units=sum(
                     lines[r.custom_id].held_units for r in fresh if r.custom_id in lines
                 ),
                 cost_units=sum(record.cost_units for record in booked),
-                accounts=changes,
+                accounts=holds.changes(released, booked),
             )
             _mark(connection, batch_id, settled, lines)
             return settled
@@ -123,7 +126,7 @@ class StoredBatches:
         return await self._database.write(work)
 
     async def release(self, batch_id: str) -> tuple[AccountChange, ...]:
-        """Give up what is still held, since no more results will come; of which accounts.
+        """Give up what is still held, since no more results will come; by which accounts.
 
         `UnknownBatchError` when the batch is not kept.
         """
@@ -131,24 +134,37 @@ class StoredBatches:
 
         def work(connection: Connection) -> tuple[AccountChange, ...]:
             _take_turn(connection, batch_id)
+            holds = _Holds(connection, batch_id)
             connection.execute(update(batches).where(batches.c.id == batch_id).values(held_units=0))
             # A result that is read after all is still booked; there is nothing to release for it.
             connection.execute(update(batch_lines).where(of_batch).values(held_units=0))
-            return _release(connection, batch_id)
+            return holds.changes(holds.give_back_all(), ())
 
         return await self._database.write(work)
 
+    async def expired(self, now: float) -> tuple[str, ...]:
+        """Return the ids of batches whose results will not come, and that still hold something."""
+        statement = (
+            select(batches.c.id)
+            .where(batches.c.created_at < int(now) - _HELD_SECONDS, batches.c.held_units > 0)
+            .order_by(batches.c.created_at, batches.c.id)
+        )
+        return tuple(row.id for row in await self._read(statement))
+
     async def delete(self, batch_id: str) -> tuple[AccountChange, ...]:
-        """Forget a batch and its lines; what of its accounts was still held for it.
+        """Forget a batch and its lines; what accounts still held for it.
 
         What was booked for it stays booked. `UnknownBatchError` when the batch is not kept.
         """
 
         def work(connection: Connection) -> tuple[AccountChange, ...]:
             _take_turn(connection, batch_id)
+            holds = _Holds(connection, batch_id)
+            changes = holds.changes(holds.give_back_all(), ())
+            connection.execute(delete(batch_holds).where(batch_holds.c.batch_id == batch_id))
             connection.execute(delete(batch_lines).where(batch_lines.c.batch_id == batch_id))
             connection.execute(delete(batches).where(batches.c.id == batch_id))
-            return _release(connection, batch_id)
+            return changes
 
         return await self._database.write(work)
 
@@ -156,98 +172,70 @@ class StoredBatches:
         return await self._database.read(lambda connection: connection.execute(statement).all())
 
 
-def _hold(
-    connection: Connection, batch_id: str, holds: Sequence[Hold], seat: tuple[str, int] | None
-) -> None:
-    """Let accounts hold money for a batch, in place of the leases that reserved it."""
-    by_id = {hold.account_id: hold.units for hold in holds if hold.units}
-    for account_id in sorted(lock_accounts(connection, by_id)):
-        units = by_id[account_id]
-        change_account(connection, account_id, held=units)
-        connection.execute(
-            insert(batch_holds).values(batch_id=batch_id, account_id=account_id, units=units)
+class _Holds:
+    """What accounts hold for a batch, locked until the transaction ends."""
+
+    def __init__(self, connection: Connection, batch_id: str) -> None:
+        of_batch = select(batch_holds.c.account_id, batch_holds.c.units)
+        of_batch = of_batch.where(batch_holds.c.batch_id == batch_id)
+        # Whoever changes them has the batch's turn.
+        rows = connection.execute(of_batch).all()
+        self._units: dict[str, int] = {row.account_id: row.units for row in rows}
+        lock_accounts(connection, self._units)
+        self._connection = connection
+        self._batch_id = batch_id
+        # The models that count, by account; all of them in those that are not here.
+        self._models: dict[str, ModelList] = {
+            account_id: compile_models(models)
+            for account_id, models in models_of(connection, self._units).items()
+        }
+
+    def give_back(self, lines: Sequence[BatchLine]) -> dict[str, int]:
+        """Give back what is held for lines; how much by account."""
+        held = {
+            account_id: sum(
+                line.held_units for line in lines if self._counts(account_id, line.model)
+            )
+            for account_id in self._units
+        }
+        return self._release({id_: min(units, self._units[id_]) for id_, units in held.items()})
+
+    def give_back_all(self) -> dict[str, int]:
+        """Give back all that is still held; how much by account."""
+        return self._release(self._units)
+
+    def named(self, record: UsageRecord) -> UsageRecord:
+        """Name the accounts in which a record counts."""
+        if not self._units:
+            return record
+        ids = [id_ for id_ in sorted(self._units) if self._counts(id_, record.model)]
+        return msgspec.structs.replace(record, accounts=",".join(ids), lease="")
+
+    def changes(
+        self, released: Mapping[str, int], booked: Sequence[UsageRecord]
+    ) -> tuple[AccountChange, ...]:
+        """Say what became of each account."""
+        return tuple(
+            AccountChange(
+                account_id=id_,
+                released_units=released[id_],
+                cost_units=sum(
+                    record.cost_units for record in booked if self._counts(id_, record.model)
+                ),
+            )
+            for id_ in sorted(self._units)
         )
-        if seat is not None:
-            return_lease(connection, account_id, *seat, units)
 
+    def _counts(self, account_id: str, model: str) -> bool:
+        models = self._models.get(account_id)
+        return models is None or models.allows(model)
 
-def _settled_holds(
-    connection: Connection,
-    batch_id: str,
-    results: Sequence[BatchResult],
-    lines: Mapping[str, BatchLine],
-) -> tuple[tuple[AccountChange, ...], list[UsageRecord]]:
-    """Give back what accounts held for these lines, and say where their records are booked."""
-    holds = _holds_of(connection, batch_id)
-    records = [result.record for result in results if result.record is not None]
-    if not holds:
-        return (), records
-    models = models_of(connection, holds)
-    lists = {account_id: compile_models(entries) for account_id, entries in models.items()}
-    changes: list[AccountChange] = []
-    for account_id, held in holds.items():
-        allowed = lists.get(account_id)
-        released = sum(
-            line.held_units
-            for result in results
-            if (line := lines.get(result.custom_id)) is not None
-            and (allowed is None or allowed.allows(line.model))
-        )
-        cost = sum(
-            record.cost_units
-            for record in records
-            if allowed is None or allowed.allows(record.model)
-        )
-        released = min(released, held)
-        _give_back(connection, batch_id, account_id, released)
-        changes.append(
-            AccountChange(account_id=account_id, released_units=released, cost_units=cost)
-        )
-    return tuple(changes), [
-        msgspec.structs.replace(record, accounts=_charges(record, holds, lists))
-        for record in records
-    ]
-
-
-def _charges(record: UsageRecord, holds: Mapping[str, int], lists: Mapping[str, ModelList]) -> str:
-    return ",".join(
-        account_id
-        if account_id not in lists or lists[account_id].allows(record.model)
-        else f"{account_id}=0"
-        for account_id in holds
-    )
-
-
-def _release(connection: Connection, batch_id: str) -> tuple[AccountChange, ...]:
-    holds = _holds_of(connection, batch_id)
-    for account_id, units in holds.items():
-        _give_back(connection, batch_id, account_id, units)
-    return tuple(
-        AccountChange(account_id=account_id, released_units=units)
-        for account_id, units in holds.items()
-    )
-
-
-def _holds_of(connection: Connection, batch_id: str) -> dict[str, int]:
-    """Read what accounts hold for a batch, and lock these accounts."""
-    of_batch = select(batch_holds.c.account_id).where(batch_holds.c.batch_id == batch_id)
-    lock_accounts(connection, list(connection.execute(of_batch).scalars()))
-    statement = select(batch_holds.c.account_id, batch_holds.c.units).where(
-        batch_holds.c.batch_id == batch_id
-    )
-    return {
-        row.account_id: row.units
-        for row in connection.execute(statement.order_by(batch_holds.c.account_id))
-    }
-
-
-def _give_back(connection: Connection, batch_id: str, account_id: str, units: int) -> None:
-    change_account(connection, account_id, held=-units)
-    connection.execute(
-        update(batch_holds)
-        .where(batch_holds.c.batch_id == batch_id, batch_holds.c.account_id == account_id)
-        .values(units=batch_holds.c.units - units)
-    )
+    def _release(self, units: Mapping[str, int]) -> dict[str, int]:
+        some = {id_: held for id_, held in units.items() if held}
+        release_units(self._connection, some)
+        left = [(self._batch_id, id_, self._units[id_] - held) for id_, held in some.items()]
+        _KEPT_HOLDS.run(self._connection, left)
+        return dict(units)
 
 
 def _batch(row: Row[Any]) -> Batch:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from apertis.accounting.tokens import COLUMNS, counts_of
-from apertis.gateway.store.accounts import spend
+from apertis.gateway.store.accounts import book_costs, is_number
 from apertis.gateway.store.histogram import BUCKETS, SHIFT, bucket_of
 from apertis.gateway.store.histogram import COLUMNS as TIMES
 from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_quarters, usage_sessions
@@ -84,43 +84,31 @@ def book(connection: Connection, records: Iterable[UsageRecord]) -> list[UsageRe
         rows = [_row(record, NOTHING, int) for record in distinct.values()]
     else:
         rows = [_row(record) for record in distinct.values()]
-    # First: an account that is made now must not find these rows as spent before.
-    _spend(connection, distinct.values())
+    # First: an account that is made now must not find these rows among what was spent before.
+    book_costs(connection, _costs(distinct.values()))
     _RECORDS.run(connection, rows)
     _add_up(connection, rows)
     return list(distinct.values())
 
 
-def _spend(connection: Connection, records: Iterable[UsageRecord]) -> None:
-    """Book what records cost in the accounts that they name."""
-    costs: dict[tuple[str, str], int] = {}
-    by_name: dict[str, dict[str, int]] = {}
+def _costs(records: Iterable[UsageRecord]) -> dict[str, dict[str, int]]:
+    """Add up what records cost, by lease and account."""
+    # Many records name the same accounts, so what they say is taken apart once.
+    grouped: dict[tuple[str, str], list[int]] = {}
     for record in records:
-        name = record.accounts, record.lease
-        if not record.accounts:
-            continue
-        if "=" in record.accounts:
-            for entry in record.accounts.split(","):
-                account, separator, other = entry.partition("=")
-                own = by_name.setdefault(record.lease, {})
-                cost = int(other) if separator else record.cost_units
-                own[account] = own.get(account, 0) + cost
-        else:
-            costs[name] = costs.get(name, 0) + record.cost_units
-    for (accounts, lease), units in costs.items():
-        own = by_name.setdefault(lease, {})
-        for account in accounts.split(","):
-            own[account] = own.get(account, 0) + units
-    spent: dict[str, int] = {}
-    by_lease: dict[tuple[str, int], dict[str, int]] = {}
-    for lease, own in by_name.items():
-        replica, separator, epoch = lease.rpartition("#")
-        if separator and epoch.isdecimal():
-            by_lease[replica, int(epoch)] = own
-        for account, units in own.items():
-            spent[account] = spent.get(account, 0) + units
-    if spent:
-        spend(connection, spent, by_lease)
+        if record.accounts:
+            units = record.cost_units
+            group = grouped.setdefault((record.lease, record.accounts), [0, 0])
+            group[0] += min(units, _MOST)
+            group[1] += 1
+    costs: dict[str, dict[str, int]] = {}
+    for (lease, accounts), (total, count) in grouped.items():
+        of_lease = costs.setdefault(lease, {})
+        for entry in accounts.split(","):
+            account, _, own = entry.partition("=")
+            units = count * min(int(own), _MOST) if is_number(own) else total
+            of_lease[account] = of_lease.get(account, 0) + units
+    return costs
 
 
 def _known(connection: Connection, request_ids: Sequence[str]) -> list[str]:

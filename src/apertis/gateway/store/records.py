@@ -182,3 +182,11 @@ class UnknownKeyError(ApertisError):
 
 class UnknownBatchError(ApertisError):
     """No batch with this id was made here."""
+
+
+class UnknownReplicaError(ApertisError):
+    """No replica of this name has leases."""
+
+
+class ReplicaRunningError(ApertisError):
+    """A replica may still be there: it was a moment ago."""

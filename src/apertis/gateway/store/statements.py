@@ -39,15 +39,25 @@ class BulkInsert:
     """A statement that inserts rows, given as tuples in the order of the table's columns.
 
     A row whose primary key is there already is an error; or, with `sums`, its columns of these
-    names are added to those of the row that is there. No primary key may come twice in one run.
+    names are added to those of the row that is there, with `changed` they take their place, and
+    with `unless_there` it stays as it is. No primary key may come twice in one run.
     """
 
-    def __init__(self, table: Table, sums: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        table: Table,
+        sums: Sequence[str] = (),
+        changed: Sequence[str] = (),
+        *,
+        unless_there: bool = False,
+    ) -> None:
         columns = [column.name for column in table.columns]
         self._width = len(columns)
         # Names of tables and columns are ours; the values are never part of the text.
         self._head = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "  # noqa: S608
-        self._tail = _addition(table, sums) if sums else ""
+        self._tail = " ON CONFLICT DO NOTHING" if unless_there else ""
+        if sums or changed:
+            self._tail = _on_conflict(table, sums, changed)
         row = f"({', '.join(f'${number}' for number in range(1, self._width + 1))})"
         self._numbered = self._head + row + self._tail
         marks = (f"nullif(?, {NOTHING})" if column.nullable else "?" for column in table.columns)
@@ -77,7 +87,8 @@ class BulkInsert:
         return statement
 
 
-def _addition(table: Table, sums: Sequence[str]) -> str:
+def _on_conflict(table: Table, sums: Sequence[str], changed: Sequence[str]) -> str:
     identity = ", ".join(column.name for column in table.primary_key)
-    added = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in sums)
-    return f" ON CONFLICT ({identity}) DO UPDATE SET {added}"
+    values = [f"{name} = {table.name}.{name} + excluded.{name}" for name in sums]
+    values += [f"{name} = excluded.{name}" for name in changed]
+    return f" ON CONFLICT ({identity}) DO UPDATE SET {', '.join(values)}"
