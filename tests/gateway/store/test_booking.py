@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 
 from apertis.accounting.record import UsageRecord
 from apertis.gateway.store.booking import book
 from apertis.gateway.store.schema import metadata, usage
-from apertis.gateway.store.statements import powers_of_two
-
-
-@given(st.integers(0, 5_000), st.integers(1, 300))
-def test_pieces_follow_each_other_and_have_few_sizes(count: int, most: int) -> None:
-    pieces = list(powers_of_two(count, most))
-    assert [place for piece in pieces for place in range(*piece)] == list(range(count))
-    sizes = {end - start for start, end in pieces}
-    assert all(size <= most and size & (size - 1) == 0 for size in sizes)
-    assert len(pieces) <= count // (1 << (most.bit_length() - 1)) + most.bit_length()
 
 
 def test_what_is_not_there_is_null_and_an_empty_text_is_not() -> None:
