@@ -131,7 +131,7 @@ class HeldLease(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def balance(self) -> int:
-        """What may still be spent of it; below zero where more was spent than granted."""
+        """Units that may still be spent of it; below zero where more was spent than granted."""
         return self.granted - self.returned - self.spent
 
     @property

@@ -68,7 +68,7 @@ _LEASES = BulkInsert(
 
 
 class HeldLeases(msgspec.Struct, frozen=True, kw_only=True):
-    """What the leases of a replica's start amount to."""
+    """The leases of one start of a replica, added up."""
 
     replica: str
     epoch: int
@@ -88,7 +88,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredAccounts:
-    """What is spent, leased and held of each limit, and by which replica."""
+    """Accounts of limits, and the leases that replicas have of them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -98,7 +98,7 @@ class StoredAccounts:
         by_id = {spec.account_id: spec for spec in specs}
         if not by_id:
             return ()
-        found = await self._database.read(lambda at: _read_accounts(at, by_id))
+        found = await self._database.read(lambda at: read_accounts(at, by_id))
         if len(found) < len(by_id):
             found = await self._database.write(lambda at: _open_accounts(at, by_id))
         return tuple(found[id_] for id_ in by_id)
@@ -171,7 +171,7 @@ class StoredAccounts:
             changed.write(connection)
             _prolong(connection, replica, epoch, now_ms, ttl_ms)
             before = _count_up(connection, replica, epoch, sequence)
-            standing = _read_accounts(connection, by_id)
+            standing = read_accounts(connection, by_id)
             return Renewed(
                 now_ms=now_ms,
                 sequence_before=before,
@@ -387,7 +387,7 @@ def release_units(connection: Connection, units: Mapping[str, int]) -> None:
 
 def lock_accounts(connection: Connection, ids: Iterable[str]) -> dict[str, AccountRow]:
     """Read accounts, and keep others from changing them until the transaction ends."""
-    return _read_accounts(connection, ids, lock=True)
+    return read_accounts(connection, ids, lock=True)
 
 
 def models_of(connection: Connection, account_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -437,9 +437,10 @@ def _accounts_statement(values: int, *, is_sqlite: bool, lock: bool) -> str:
     )
 
 
-def _read_accounts(
+def read_accounts(
     connection: Connection, ids: Iterable[str], *, lock: bool = False
 ) -> dict[str, AccountRow]:
+    """Read accounts as they stand; with `lock` nobody else changes them until the end."""
     asked = sorted(ids)
     rows: list[Any] = []
     if connection.dialect.name != "sqlite":
@@ -462,7 +463,7 @@ def _open_accounts(
     connection: Connection, specs: Mapping[str, AccountSpec]
 ) -> dict[str, AccountRow]:
     """Lock accounts, made where there are none."""
-    there = _read_accounts(connection, specs)
+    there = read_accounts(connection, specs)
     if len(there) < len(specs):
         _make(connection, [specs[id_] for id_ in sorted(specs.keys() - there.keys())])
     return lock_accounts(connection, specs)
@@ -470,7 +471,7 @@ def _open_accounts(
 
 def _lock_named(connection: Connection, ids: Collection[str]) -> dict[str, AccountRow]:
     """Lock accounts by their ids; those that are missing are made where their limits are known."""
-    there = _read_accounts(connection, ids)
+    there = read_accounts(connection, ids)
     missing = sorted(set(ids) - there.keys())
     if missing:
         known = _limits(connection, {id_.partition("@")[0] for id_ in missing})
@@ -505,7 +506,7 @@ def _make(connection: Connection, specs: Sequence[AccountSpec]) -> None:
     """
     known = _limits(connection, {spec.limit.id for spec in specs}, lock=True)
     nothing = NOTHING if connection.dialect.name == "sqlite" else None
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for spec in specs:
         limit = known.get(spec.limit.id, spec.limit)
         rows.append(
@@ -610,7 +611,7 @@ def _counted(
     connection: Connection, limit: Limit, table: Any, conditions: Sequence[ColumnElement[bool]]
 ) -> int:
     """Add up what counts in a limit."""
-    whose = []
+    whose: list[ColumnElement[bool]] = []
     if limit.level == "group":
         whose.append(table.c.group_id.in_(_groups_below(connection, limit.subject_id)))
     elif limit.level != "gateway":

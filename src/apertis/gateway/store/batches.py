@@ -173,7 +173,7 @@ class StoredBatches:
 
 
 class _Holds:
-    """What accounts hold for a batch, locked until the transaction ends."""
+    """The holds of accounts for a batch, locked until the transaction ends."""
 
     def __init__(self, connection: Connection, batch_id: str) -> None:
         of_batch = select(batch_holds.c.account_id, batch_holds.c.units)
