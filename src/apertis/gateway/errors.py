@@ -7,7 +7,7 @@ Anthropic's SDKs and Apertis's read the same body. Errors of an upstream pass as
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -29,6 +29,9 @@ class LockLostError(StoreUnavailableError):
     """The store belongs to another gateway now: what this one counts, it counts alone."""
 
 
+BudgetRefusals = Literal["auto", "402", "429"]
+"""Status of a used-up budget: 402, or 429 as Claude Code reads it."""
+
 _CHALLENGE: Headers = (("www-authenticate", "Bearer"),)
 
 
@@ -46,6 +49,8 @@ class Refusal:
     error_code: str | None = None
     # The status may pass, this cannot before somebody has changed a setting.
     lasting: bool = False
+    # The same as Claude Code understands it, where that has its own form for it.
+    unified: Refusal | None = None
 
     def header_lines(self, wait_seconds: int | None = None) -> RawHeaders:
         """Return its headers as they are sent.
@@ -80,11 +85,17 @@ class Refusal:
             envelope["request_id"] = request_id
         return msgspec.json.encode(envelope)
 
-    def for_claude_code(self) -> Refusal:
-        """Give the same as Claude Code understands it: a 403 is to it a failed sign-in."""
-        if self.code != "model_access_denied":
-            return self
-        return replace(self, status=400, type="invalid_request_error")
+    def told(self, *, to_claude_code: bool, budgets: BudgetRefusals = "auto") -> Refusal:
+        """Give the same as its caller understands it; `budgets` is what the settings say of those.
+
+        To Claude Code a 403 is a failed sign-in, and a used-up budget is a 429.
+        """
+        if self.unified is not None:
+            wants_unified = budgets == "429" or (budgets == "auto" and to_claude_code)
+            return self.unified if wants_unified else self
+        if to_claude_code and self.code == "model_access_denied":
+            return replace(self, status=400, type="invalid_request_error")
+        return self
 
     def with_headers(self, pairs: Iterable[tuple[bytes, bytes]]) -> Refusal:
         """Give the same with more headers."""

@@ -533,8 +533,8 @@ def test_headers_are_made_anew_with_each_settlement(
     async def run() -> None:
         gateway = await place.gateway("", monthly(100))
         chain = gateway.budgets.chain(Key(make_record()))
-        chain.headers = [(b"a", b"b")]
-        gateway.budgets.tells(chain)
+        said = gateway.budgets.headers(chain)
+        assert gateway.budgets.headers(chain) is said is chain.headers
         await gateway.budgets.settle()
         assert chain.headers is None
 

@@ -12,6 +12,7 @@ from apertis.gateway.batches.body import read_batch
 from apertis.gateway.batches.links import batch_path, describe
 from apertis.gateway.batches.money import Part, hold_units
 from apertis.gateway.budgets.accounts import Hold
+from apertis.gateway.budgets.lease import Chain
 from apertis.gateway.errors import (
     BILLING_POLICY_DENIED,
     Refusal,
@@ -22,7 +23,6 @@ from apertis.gateway.errors import (
     unpriced_model,
     upstream_error,
 )
-from apertis.gateway.request.charge import shortage_refusal
 from apertis.gateway.store.records import Batch, BatchLine
 from apertis.gateway.upstreams.outcome import Outcome
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from apertis.gateway.batches.body import BatchBody, BatchRequest
     from apertis.gateway.batches.money import BatchBooks
     from apertis.gateway.batches.upstream import BatchCalls
-    from apertis.gateway.budgets.lease import Chain
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.request.charge import Prices
     from apertis.gateway.request.context import Progress
@@ -180,7 +179,13 @@ class BatchCreation:
             if any(r.asked.thread is not None for r in order.body.requests):
                 alone = self._parts(order, await self._holds(order, threads=False))
                 fits_alone = all(part.lease.free >= part.units for part in alone)
-            return shortage_refusal(lacking.lease, lacking.units, fits_alone=fits_alone)
+            return self._books.budgets.refusal(
+                order.key,
+                Chain([lacking.lease]),
+                lacking.lease,
+                lacking.units,
+                fits_alone=fits_alone,
+            )
         kept = False
         try:
             answer, targets = await self._send(order)

@@ -28,6 +28,13 @@ from apertis.gateway.budgets.accounts import AccountSpec, LeaseReport, Want
 from apertis.gateway.budgets.lease import Chain, Lease
 from apertis.gateway.budgets.limit import account_id, quota_limit
 from apertis.gateway.budgets.periods import span_of
+from apertis.gateway.budgets.telling import (
+    last_to_reset,
+    shortage_refusal,
+    store_away_refusal,
+    subject,
+    usage_headers,
+)
 from apertis.gateway.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
     from apertis.gateway.budgets.accounts import LeaseRow
     from apertis.gateway.budgets.limit import Limit
     from apertis.gateway.budgets.periods import Span
+    from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.people.organization import Organization
@@ -322,9 +330,28 @@ class Budgets:
             return None
         return (await self.standings(Chain([self._lease(quota, self.now())])))[0]
 
-    def tells(self, chain: Chain) -> None:
-        """Note a chain whose headers were made: they hold until the next settlement."""
-        self._told.append(chain)
+    def headers(self, chain: Chain) -> list[tuple[bytes, bytes]]:
+        """Return what responses say of a chain, until the next settlement."""
+        headers = chain.headers
+        if headers is None:
+            headers = chain.headers = usage_headers(chain.leases)
+            self._told.append(chain)
+        return headers
+
+    def refusal(
+        self, key: Key, chain: Chain, lacking: Lease, units: int, *, fits_alone: bool = False
+    ) -> Refusal:
+        """Say why a request of so many units is rejected that one budget lacks the money for."""
+        if self._seat is not None and self._failing and not self._is_usable():
+            # It is not that the budget is used up: nobody knows how much there is.
+            return store_away_refusal(lacking.limit, self._subject(lacking, key))
+        lease = last_to_reset(chain, lacking, units)
+        return shortage_refusal(
+            lease, units, self._subject(lease, key), now=self.now(), fits_alone=fits_alone
+        )
+
+    def _subject(self, lease: Lease, key: Key) -> str:
+        return subject(lease.limit, key.record, self.organization)
 
     def lease(self, name: str) -> Lease | None:
         """Return the lease of an account, where this process has one."""

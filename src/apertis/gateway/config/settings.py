@@ -197,6 +197,9 @@ class MoneySettings:
     billing_policy: Annotated[Literal["booked", "free"], choice("booked", "free")] = "booked"
     """Cost of a request to a key whose `billing_policy` bills somebody else: `booked` is the
     usual cost, `free` is nothing. The record is marked in either case."""
+    refusal: Annotated[Literal["auto", "402", "429"], choice("auto", "402", "429")] = "auto"
+    """Response when a budget is used up: `402` with `quota_exceeded`, or `429` with the headers
+    that Claude Code shows to its user. `auto` is 429 for Claude Code and 402 for everybody else."""
 
 
 @dataclass(frozen=True, slots=True)

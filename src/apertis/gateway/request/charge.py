@@ -11,17 +11,11 @@ import msgspec
 
 from apertis.accounting.counts import completed
 from apertis.accounting.estimate import Attempt
-from apertis.accounting.prices import UNITS_PER_DOLLAR, cost_units
+from apertis.accounting.prices import cost_units
 from apertis.accounting.prompt import MAX_WINDOW
 from apertis.accounting.record import MAX_COST_UNITS, UsageRecord
 from apertis.accounting.tokens import COUNTED, Tokens, Use, classes_of
-from apertis.gateway.errors import (
-    Refusal,
-    quota_exceeded,
-    service_unavailable,
-    thread_unsupported_request,
-    unpriced_model,
-)
+from apertis.gateway.errors import Refusal, service_unavailable, unpriced_model
 from apertis.gateway.request.context import CLIENT_LEFT, Used
 
 if TYPE_CHECKING:
@@ -30,7 +24,7 @@ if TYPE_CHECKING:
     from apertis.accounting.estimate import Held
     from apertis.accounting.prices import Price, PriceTable
     from apertis.accounting.readers import StreamReader
-    from apertis.gateway.budgets.lease import Chain, Lease
+    from apertis.gateway.budgets.lease import Chain
     from apertis.gateway.limits.limiter import JointReservation
     from apertis.gateway.request.body import Body
     from apertis.gateway.request.context import Progress
@@ -302,7 +296,8 @@ class Charge:
     ) -> None:
         self._ledger = ledger
         self._progress = progress
-        self._chain = chain
+        # What it is paid from.
+        self.chain = chain
         self._reserved = reserved
         self._body = body
         self._held = held
@@ -337,7 +332,7 @@ class Charge:
         if use is not None:
             tokens, _, cost = self._priced(use, progress.model, 0)
             progress.used = Used(tokens, 0 if self._free else cost)
-        progress.charged_to = self._chain.charges
+        progress.charged_to = self.chain.charges
         self._ledger.begin(progress)
 
     def settle(
@@ -361,7 +356,7 @@ class Charge:
         if use.model is not None:
             progress.model = self._ledger.prices.id_of(use.model, self._models)
         tokens, unsure, cost = self._priced(use, asked, output_seen)
-        costs = None if self._chain.is_plain else [(progress.model, cost)]
+        costs = None if self.chain.is_plain else [(progress.model, cost)]
         for other in others:
             _, more, units = self._priced(other, asked, 0)
             unsure += more
@@ -383,7 +378,7 @@ class Charge:
         progress = self._progress
         cost = self._reserved
         price = self._ledger.prices.of(progress.model)
-        if not self._chain.leases and price is not None:
+        if not self.chain.leases and price is not None:
             # Nothing was reserved.
             body = self._body
             cost = body.estimate.reservation_units(body.max_tokens, (price,), held=self._held)
@@ -443,9 +438,9 @@ class Charge:
         progress.used = Used(tokens, cost, estimated)
         progress.interrupted = interrupted
         if costs is None or self._free or (len(costs) > 1 and cost == MAX_COST_UNITS):
-            progress.charged_to = self._chain.settle(self._reserved, cost)
+            progress.charged_to = self.chain.settle(self._reserved, cost)
         else:
-            progress.charged_to = self._chain.settle_by_model(self._reserved, costs)
+            progress.charged_to = self.chain.settle_by_model(self._reserved, costs)
         if progress.key is not None:
             progress.key.used_units += cost
         if self.reservation is not None:
@@ -461,7 +456,7 @@ class Charge:
             return
         if self._progress.sent is None:
             self._settled = True
-            self._chain.settle(self._reserved, 0)
+            self.chain.settle(self._reserved, 0)
             if self.reservation is not None:
                 self.reservation.correct(0, self._ledger.now())
             return
@@ -474,26 +469,3 @@ class Charge:
             self.settle(
                 use, seen.others, output_seen=seen.output_seen, estimated=True, interrupted=True
             )
-
-
-def shortage_refusal(lacking: Lease, units: int, *, fits_alone: bool) -> Refusal:
-    """Reject what one budget lacks the money for.
-
-    `fits_alone`: with its whole conversation in the body, which is counted then and not assumed, it
-    could be paid for.
-    """
-    message = shortage_text(lacking, units)
-    return thread_unsupported_request(message) if fits_alone else quota_exceeded(message)
-
-
-def shortage_text(lacking: Lease, units: int) -> str:
-    """Say how much is left, and how much would be needed."""
-    left = max(lacking.free, 0)
-    return (
-        f"You have exceeded your quota: {_dollars(left)} are left, and this request may cost up to "
-        f"{_dollars(units)}"
-    )
-
-
-def _dollars(units: int) -> str:
-    return f"${units // UNITS_PER_DOLLAR}.{units % UNITS_PER_DOLLAR * 2:06d}"

@@ -84,6 +84,20 @@ _OWN_TO_SAY = frozenset(
         b"x-response-cache",
     }
 )
+_MAX_NAMES = 1024
+
+
+class _OfCapped(dict[bytes, bool]):
+    """The names of headers, and whether the gateway says them itself to a caller with a budget."""
+
+    def __missing__(self, name: bytes) -> bool:
+        if len(self) >= _MAX_NAMES:
+            self.clear()
+        found = self[name] = name in _OWN_TO_SAY or name.startswith(b"anthropic-ratelimit-")
+        return found
+
+
+_OF_CAPPED = _OfCapped()
 # Larger than any answer of the API: what an upstream says is bounded too.
 MAX_ANSWER_BYTES = 64 * 2**20
 _NO_HEADERS: RawHeaders = []
@@ -298,7 +312,9 @@ class Forwarder:
             answer.close()
             self._report(target, Outcome.MALFORMED)
             return Outcome.MALFORMED, None
-        headers = passed_down(progress, answer)
+        chain = progress.chain
+        capped = answer.status == 200 and chain is not None and bool(chain.leases)
+        headers = passed_down(progress, answer, capped=capped)
         outcome = OK
         if answer.status != 200:
             outcome = upstream.outcome_of_status(answer.status)
@@ -396,9 +412,15 @@ async def read_all(answer: UpstreamAnswer) -> bytes | UpstreamFailure:
         parts.append(chunk)
 
 
-def passed_down(progress: Progress, answer: UpstreamAnswer) -> RawHeaders:
-    """Return the upstream's headers, without those that are the gateway's own to say."""
-    headers = [header for header in answer.headers if header[0] not in _OWN_TO_SAY]
+def passed_down(progress: Progress, answer: UpstreamAnswer, *, capped: bool = False) -> RawHeaders:
+    """Return the upstream's headers, without those that are the gateway's own to say.
+
+    To a `capped` caller these are also how much is left: the upstream says it of its own caller.
+    """
+    if capped:
+        headers = [header for header in answer.headers if not _OF_CAPPED[header[0]]]
+    else:
+        headers = [header for header in answer.headers if header[0] not in _OWN_TO_SAY]
     for name, value in headers:
         if name == b"request-id":
             progress.upstream_request_id = value.decode("latin-1")

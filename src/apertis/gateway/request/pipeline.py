@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from apertis.accounting.estimate import unknown_held
+from apertis.gateway.budgets.telling import store_away_refusal
 from apertis.gateway.cache import (
     CACHE_HEADER,
     MISS,
@@ -48,12 +49,11 @@ from apertis.gateway.errors import (
     model_access_denied,
     model_not_found,
     rate_limit_exceeded,
-    service_unavailable,
 )
 from apertis.gateway.keys.admission import admit
 from apertis.gateway.request.asked import ASKING, NOTHING, read_asked
 from apertis.gateway.request.body import Body, Edits, declared_edits, peek
-from apertis.gateway.request.charge import Hop, Shortage, shortage_refusal
+from apertis.gateway.request.charge import Hop, Shortage
 from apertis.gateway.request.forward import NO_FIELDS, OutgoingRequest, StreamedAnswer, WholeAnswer
 from apertis.gateway.routing.affinity import affinity_of
 from apertis.gateway.routing.attempts import RouteAttempts
@@ -199,7 +199,7 @@ class Pipeline:
         group = self.router.groups[body.model]
         charge = self._charge(progress, key, chain, admitted, group, held)
         if isinstance(charge, Shortage):
-            charge = await self._refilled(charge) or self._charge(
+            charge = await self._refilled(key, charge) or self._charge(
                 progress, key, chain, admitted, group, held
             )
         if isinstance(charge, Refusal):
@@ -239,6 +239,8 @@ class Pipeline:
             charge.settle()
             return answer.with_headers(attempts.headers)
         answer.headers += attempts.headers
+        if answer.status == 200 and charge.chain.leases:
+            answer.headers += charge.chain.headers or self.budgets.headers(charge.chain)
         if affinity is not None and answer.status == 200 and attempts.target is not None:
             self.router.pin(affinity, attempts.model, attempts.target.upstream, self._now())
         if admitted.asked.thread is not None:
@@ -362,17 +364,19 @@ class Pipeline:
         ids = self.router.ids
         return tuple(Hop(ids(hop.model), hop.max_tokens, hop.fast) for hop in fallbacks.hops)
 
-    async def _refilled(self, shortage: Shortage) -> Refusal | None:
+    async def _refilled(self, key: Key, shortage: Shortage) -> Refusal | None:
         """Get from the store what a budget lacks; the reason why not, if there is one."""
         try:
             lacking = await self.budgets.refill(shortage.chain, shortage.units)
         except StoreUnavailableError:
-            return service_unavailable("The gateway's store does not answer at the moment")
+            return store_away_refusal()
         if lacking is None:
             return None
-        chain, alone = shortage.chain, shortage.alone
-        fits_alone = alone is not None and chain.lacking(alone) is None
-        return shortage_refusal(lacking, shortage.units, fits_alone=fits_alone)
+        alone = shortage.alone
+        fits_alone = alone is not None and shortage.chain.lacking(alone) is None
+        return self.budgets.refusal(
+            key, shortage.chain, lacking, shortage.units, fits_alone=fits_alone
+        )
 
     def _charge(
         self,
@@ -506,6 +510,9 @@ class Pipeline:
             *hit_headers(entry.age_seconds(now)),
             *fallback_headers(body.model, self.router.model_id(body.model), None),
         ]
+        if progress.chain is not None:
+            chain = progress.chain.of_models(self.router.ids(body.model))
+            headers += self.budgets.headers(chain)
         progress.status = 200
         self.ledger.book(progress, with_others=True)
         return WholeAnswer(200, headers, replayed)

@@ -253,8 +253,10 @@ class Application:
                 own = own_lines(progress)
                 exchange.answer(answer.status, answer.headers, answer.body, own)
             elif isinstance(answer, Refusal):
-                if _is_claude_code(read):
-                    answer = answer.for_claude_code()
+                answer = answer.told(
+                    to_claude_code=_is_claude_code(read),
+                    budgets=pipeline.settings.money.refusal,
+                )
                 send_refusal(progress, answer, exchange)
             elif isinstance(answer, StreamedAnswer):
                 await send_stream(progress, answer, exchange, self._pings, self._clock)
@@ -455,8 +457,10 @@ def _is_local(exchange: ClientExchange) -> bool:
 
 def _is_claude_code(request: Request) -> bool:
     headers = request.headers
-    return headers.get("user-agent", "").startswith("claude-cli/") or (
-        headers.get("x-app", "").startswith("cli")
+    return (
+        headers.get("user-agent", "").startswith("claude-cli/")
+        or headers.get("x-app", "").startswith("cli")
+        or "x-claude-code-session-id" in headers
     )
 
 
