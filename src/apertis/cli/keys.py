@@ -16,6 +16,7 @@ from apertis.cli.administration import (
 )
 from apertis.cli.key_options import OPTION_OF, fields_of, key_options
 from apertis.cli.key_tables import key_sheet, key_table
+from apertis.cli.keys_import import import_keys
 from apertis.cli.terminal import echo, echo_json, printable
 from apertis.errors import ParameterError
 
@@ -32,6 +33,7 @@ Examples:
   apertis keys rotate ci --grace 24h
   apertis keys disable ann
   apertis keys list --url https://claude.example.com
+  apertis keys import people.csv --secrets secrets.csv
   KEY=$(apertis keys create --name bot)   the secret alone goes to stdout
 
 \b
@@ -46,6 +48,7 @@ def command() -> None:
     """Create, list and change the gateway's keys."""
 
 
+command.add_command(import_keys)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 _key = click.argument("key")

@@ -29,6 +29,7 @@ ANN = PersonRow(
     monthly_usd=Decimal("12.50"),
     key_name="ann",
     models=("claude-haiku-*",),
+    tags=("laptop",),
 )
 BOB = PersonRow(name="Bob", group="research")
 
@@ -69,6 +70,7 @@ def test_an_import_makes_groups_people_budgets_and_keys(opened: Opened) -> None:
     assert limit.amount_units == 6_250_000
     (key,) = opened.run(opened.store.keys.list())
     assert (key.name, key.person_id, key.models) == ("ann", ann.id, ("claude-haiku-*",))
+    assert key.tags == ("laptop",)
     (secret,) = [one.secret for one in result.changes if one.subject == "key"]
     assert key.sha256 == hash_secret(secret)
     assert secret not in repr(result)
@@ -79,7 +81,7 @@ def test_the_same_import_again_changes_nothing(opened: Opened) -> None:
     imported(opened, ANN, BOB)
     before, version = everything(opened), opened.run(opened.store.keys.current_version())
     result = imported(opened, ANN, BOB)
-    assert result == Imported(changes=(), unchanged=2, dry_run=False)
+    assert result == Imported(changes=(), unchanged=2, dry_run=False, problems=())
     assert everything(opened) == before
     assert opened.run(opened.store.keys.current_version()) == version
     assert len(opened.run(opened.store.audit.list(AuditQuery()))) == 1
@@ -94,6 +96,7 @@ def test_what_differs_is_changed_and_what_is_left_out_stays(opened: Opened) -> N
         ("change", "person", "Ann"),
         ("change", "limit", "Ann"),
     ]
+    assert [one.fields for one in result.changes] == [(), ("group_id",), ("amount_units",)]
     found = everything(opened)
     (ann,) = found.people
     assert ann.email == "ann@example.com"
@@ -209,3 +212,29 @@ def test_an_import_is_one_entry_without_names_secrets_and_hashes(opened: Opened)
         found.limits[0].id,
         opened.run(opened.store.keys.list())[0].id,
     }
+
+
+def test_a_dry_run_tells_all_that_is_wrong(opened: Opened) -> None:
+    imported(opened, BOB)
+    rows = (
+        PersonRow(name=" ", email="x", group=" g", monthly_usd=Decimal(-1), tags=("a",)),
+        ANN,
+        PersonRow(name="Ann"),
+        PersonRow(name="Cleo", email="ANN@example.com", key_name="k ", models=()),
+        *(PersonRow(name=f"{n}", email="x") for n in range(20)),
+    )
+    result = imported(opened, *rows, dry_run=True)
+    told = [(one.row, one.field) for one in result.problems]
+    assert told[:5] == [
+        *((0, "tags"), (0, "group"), (0, "name"), (0, "email"), (0, "monthly_usd")),
+    ]
+    assert (2, "name") in told
+    assert {(3, "email"), (3, "key_name"), (3, "models")} <= {*told}
+    assert told[-20:] == [(4 + n, "email") for n in range(20)]
+    assert {one.row for one in result.changes} == {1}
+    assert len(everything(opened).people) == 1
+    # The same in earnest is an error, and nothing is kept.
+    status, param, message = refused(opened, *rows)
+    assert (status, param) == (400, "rows[0].tags")
+    assert message.endswith(" more")
+    assert len(everything(opened).people) == 1

@@ -5,25 +5,27 @@ What is there already is known by its name, so that the same import again change
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal  # noqa: TC003 - msgspec reads it.
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from apertis.gateway.admin.key_fields import refusal_of, refuse_invalid, units_of
+from apertis.gateway.admin.key_fields import units_of
 from apertis.gateway.admin.limits import refuse_limit
 from apertis.gateway.admin.people import problems_of, refuse_group
 from apertis.gateway.budgets.limit import Limit
 from apertis.gateway.errors import Refusal, conflict, invalid_parameter
 from apertis.gateway.keys.record import KeyRecord
+from apertis.gateway.keys.record import problems_of as problems_of_key
 from apertis.gateway.keys.secrets import hash_secret, hint_of, new_id, new_key_id, new_secret
 from apertis.gateway.people.organization import Changes, Organization
 from apertis.gateway.people.record import Group, Person
 from apertis.gateway.store.audit import PERSONAL, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 
     from apertis.gateway.store.organization import StoredOrganization, Turn
 
@@ -46,13 +48,14 @@ class PersonRow(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     models: (
         Annotated[tuple[str, ...], Meta(description="The models that the key may use.")] | None
     ) = None
+    tags: Annotated[tuple[str, ...], Meta(description="The tags of the key.")] | None = None
 
     # Names and addresses of people are in no representation.
     __repr__ = object.__repr__
 
 
 class ImportFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """People to import; with `dry_run` only say what would change."""
+    """People to import; with `dry_run` only say what would change, and all that is wrong."""
 
     rows: Annotated[tuple[PersonRow, ...], Meta(max_length=MAX_ROWS)]
     dry_run: bool = False
@@ -66,11 +69,24 @@ class ImportedChange(Struct, kw_only=True, frozen=True):
     subject: Annotated[str, Meta(description="group, person, limit or key.")]
     id: Annotated[str | UnsetType, Meta(description="Not of what is yet to be made.")] = UNSET
     name: Annotated[str, Meta(description="Its name; of a limit whom it limits.")]
+    row: Annotated[int, Meta(description="The row that asks for it, from 0.")]
+    fields: Annotated[tuple[str, ...], Meta(description="Its settings that become others.")]
     secret: Annotated[str, Meta(description="Of a new key; only in this response.")] | UnsetType = (
         UNSET
     )
 
     # The secret, and names of people, are in no representation.
+    __repr__ = object.__repr__
+
+
+class ImportProblem(Struct, kw_only=True, frozen=True):
+    """A reason why a row cannot be imported."""
+
+    row: Annotated[int, Meta(description="The row, from 0.")]
+    field: str | None
+    message: str
+
+    # What is wrong may be a name or an address.
     __repr__ = object.__repr__
 
 
@@ -80,6 +96,10 @@ class Imported(Struct, kw_only=True, frozen=True):
     changes: tuple[ImportedChange, ...]
     unchanged: Annotated[int, Meta(description="Rows that changed nothing.")]
     dry_run: bool
+    problems: Annotated[
+        tuple[ImportProblem, ...],
+        Meta(description="All that is wrong, in a dry run; an import with any is an error."),
+    ]
 
 
 async def import_people(
@@ -102,15 +122,23 @@ async def import_people(
 
     def work(turn: Turn) -> Imported | Refusal:
         plan = _Plan(turn.all(), turn.read_keys(), int(now), zone)
-        refused = plan.read(rows)
-        if refused is not None:
-            return refused
+        refusals = plan.read(rows)
+        if refusals and not dry_run:
+            return _refusal_of_all(refusals)
         if plan.changes and not dry_run:
             _keep(turn, plan)
         changes = plan.changes
         if dry_run:
             changes = [_unmade(change) for change in changes]
-        return Imported(changes=tuple(changes), unchanged=plan.unchanged, dry_run=dry_run)
+        return Imported(
+            changes=tuple(changes),
+            unchanged=plan.unchanged,
+            dry_run=dry_run,
+            problems=tuple(
+                ImportProblem(row=row, field=one.param, message=one.message)
+                for row, one in refusals
+            ),
+        )
 
     result = await organization.change(work, actor)
     if catch_up is not None and not isinstance(result, Refusal):
@@ -132,52 +160,45 @@ class _Plan:
                 self._keys.setdefault(key.name, []).append(key)
         self._now = now
         self._zone = zone
+        self._names = {id_: one.name for id_, one in self._known.people.items()}
+        # The place of the row that is being read.
+        self._index = 0
         # Before and after, by id, in the order in which they are made.
         self.records: dict[str, tuple[_Record | None, _Record]] = {}
         self.changes: list[ImportedChange] = []
         self.unchanged = 0
 
-    def read(self, rows: Sequence[PersonRow]) -> Refusal | None:
-        """Plan all rows; a refusal tells of the first few that cannot be."""
+    def read(self, rows: Sequence[PersonRow]) -> list[tuple[int, Refusal]]:
+        """Plan all rows; what is wrong with them comes back, with the row's place."""
         refusals: list[tuple[int, Refusal]] = []
         seen: dict[str, int] = {}
         for index, row in enumerate(rows):
-            before = len(self.changes)
+            before, self._index = len(self.changes), index
             if row.name in seen:
                 message = f"'name' is that of row {seen[row.name] + 1} already"
-                refusal: Refusal | None = invalid_parameter("name", message)
+                found = [invalid_parameter("name", message)]
             else:
                 seen[row.name] = index
-                refusal = self._row(row)
-            if refusal is not None:
-                refusals.append((index, refusal))
-            self.unchanged += len(self.changes) == before
-        if not refusals:
-            return None
-        told = "; ".join(f"row {index + 1}: {one.message}" for index, one in refusals[:_MAX_TOLD])
-        more = len(refusals) - _MAX_TOLD
-        message = f"{told}; {more} more" if more > 0 else told
-        index, first = refusals[0]
-        param = f"rows[{index}]" if first.param is None else f"rows[{index}].{first.param}"
-        if first.status == conflict("").status:
-            return conflict(message, param)
-        return invalid_parameter(param, message)
+                found = list(self._row(row))
+            refusals += [(index, refusal) for refusal in found]
+            self.unchanged += len(self.changes) == before and not found
+        return refusals
 
-    def _row(self, row: PersonRow) -> Refusal | None:
-        if row.models is not None and row.key_name is None:
-            return invalid_parameter("models", "'models' are those of a key: give 'key_name', too")
+    def _row(self, row: PersonRow) -> Iterator[Refusal]:
+        for field in ("models", "tags"):
+            if getattr(row, field) is not None and row.key_name is None:
+                message = f"'{field}' are those of a key: give 'key_name', too"
+                yield invalid_parameter(field, message)
         group = None if row.group is None else self._group(row.group)
         if isinstance(group, Refusal):
-            return group
-        person = self._person(row, group)
-        if isinstance(person, Refusal):
-            return person
-        refusal = None
+            yield group
+            group = None
+        person = yield from self._person(row, group)
+        # Of somebody who cannot be kept, the rest can be looked at all the same.
         if row.monthly_usd is not None:
-            refusal = self._monthly(person, row.monthly_usd)
-        if refusal is None and row.key_name is not None:
-            refusal = self._key(person, row.key_name, row.models)
-        return refusal
+            yield from self._monthly(person, row.monthly_usd)
+        if row.key_name is not None:
+            yield from self._key(person, row.key_name, row)
 
     def _group(self, name: str) -> Group | Refusal:
         found = self._groups.get(name)
@@ -186,13 +207,12 @@ class _Plan:
         group = Group(id=new_id("group"), name=name, created_at=self._now)
         refusal = refuse_group(self._known, group)
         if refusal is not None:
-            # The field of the row that names it.
-            return invalid_parameter("group", refusal.message.replace("'name'", "'group'"))
+            return _in_field(refusal, "name", "group")
         self._groups[name] = group
         self._take("group", name, None, group)
         return group
 
-    def _person(self, row: PersonRow, group: Group | None) -> Person | Refusal:
+    def _person(self, row: PersonRow, group: Group | None) -> Generator[Refusal, None, Person]:
         found = self._people.get(row.name)
         given: dict[str, Any] = {}
         if row.email is not None:
@@ -205,22 +225,25 @@ class _Plan:
             person = msgspec.structs.replace(found, **given)
         if person == found:
             return person
-        refusal = refusal_of(list(problems_of(person)))
-        if refusal is not None:
-            return refusal
+        problems = list(problems_of(person))
+        for problem in problems:
+            yield invalid_parameter(problem.field, str(problem))
         address = (row.email or "").casefold()
         theirs = self._addresses.setdefault(address, person.id) if address else person.id
         if theirs != person.id:
-            name = self._known.people[theirs].name
-            return conflict(f"'email': '{row.email}' is '{name}' already", "email")
-        self._people[row.name] = person
-        self._take("person", row.name, found, person)
+            name = self._names[theirs]
+            yield conflict(f"'email': '{row.email}' is '{name}' already", "email")
+        elif not problems:
+            self._people[row.name] = person
+            self._take("person", row.name, found, person)
+        self._names[person.id] = person.name
         return person
 
-    def _monthly(self, person: Person, dollars: Decimal) -> Refusal | None:
+    def _monthly(self, person: Person, dollars: Decimal) -> Iterator[Refusal]:
         units = units_of(dollars, "monthly_usd")
         if isinstance(units, Refusal):
-            return units
+            yield units
+            return
         monthly = [
             limit
             for limit in self._known.limits_of("person", person.id)
@@ -231,8 +254,10 @@ class _Plan:
             message = (
                 f"'{person.name}' has several monthly limits ({ids}): change them by their ids"
             )
-            return conflict(message, "monthly_usd")
-        if not monthly:
+            yield conflict(message, "monthly_usd")
+            return
+        before = monthly[0] if monthly else None
+        if before is None:
             limit = Limit(
                 id=new_id("limit"),
                 level="person",
@@ -242,28 +267,32 @@ class _Plan:
                 zone=self._zone,
                 created_at=self._now,
             )
-            refusal = refuse_limit(self._known, limit)
-            if refusal is None:
-                self._take("limit", person.name, None, limit)
-            return refusal
-        changed = msgspec.structs.replace(monthly[0], amount_units=units)
-        if changed != monthly[0]:
-            self._take("limit", person.name, monthly[0], changed)
-        return None
+        else:
+            limit = msgspec.structs.replace(before, amount_units=units)
+        if limit == before:
+            return
+        refusal = refuse_limit(self._known, limit) if before is None else None
+        if refusal is not None:
+            yield _in_field(refusal, "amount_units", "monthly_usd")
+        elif person.id in self._known.people:
+            self._take("limit", person.name, before, limit)
 
-    def _key(self, person: Person, name: str, models: tuple[str, ...] | None) -> Refusal | None:
+    def _key(self, person: Person, name: str, row: PersonRow) -> Iterator[Refusal]:
         found = self._keys.get(name, [])
         if len(found) > 1:
             ids = ", ".join(key.id for key in found[:_MAX_TOLD])
-            return conflict(f"{len(found)} keys have the name '{name}' ({ids})", "key_name")
+            yield conflict(f"{len(found)} keys have the name '{name}' ({ids})", "key_name")
+            return
         secret = None
+        changes: dict[str, Any] = {"person_id": person.id}
+        for field in ("models", "tags"):
+            if getattr(row, field) is not None:
+                changes[field] = getattr(row, field)
         if found:
             before: KeyRecord | None = found[0]
             if found[0].person_id not in (None, person.id):
-                return conflict(f"The key '{name}' is somebody else's already", "key_name")
-            changes: dict[str, Any] = {"person_id": person.id}
-            if models is not None:
-                changes["models"] = models
+                yield conflict(f"The key '{name}' is somebody else's already", "key_name")
+                return
             key = msgspec.structs.replace(found[0], **changes)
         else:
             before, secret = None, new_secret()
@@ -272,20 +301,16 @@ class _Plan:
                 name=name,
                 sha256=hash_secret(secret),
                 hint=hint_of(secret),
-                models=models,
-                person_id=person.id,
                 created_at=self._now,
+                **changes,
             )
-        refusal = refuse_invalid(key)
-        if refusal is not None:
-            return invalid_parameter(
-                "key_name" if refusal.param == "name" else refusal.param or "key_name",
-                refusal.message.replace("'name'", "'key_name'"),
-            )
-        if key != before:
+        problems = problems_of_key(key)
+        for problem in problems:
+            refusal = invalid_parameter(problem.field, str(problem))
+            yield _in_field(refusal, "name", "key_name")
+        if key != before and not problems:
             self._keys[name] = [key]
             self._take("key", name, before, key, secret)
-        return None
 
     def _take(
         self,
@@ -300,11 +325,14 @@ class _Plan:
             self._known.groups[after.id] = after
         elif isinstance(after, Person):
             self._known.people[after.id] = after
+        _, new = differences(before, after)
         change = ImportedChange(
             action="create" if before is None else "change",
             subject=subject,
             id=after.id,
             name=name,
+            row=self._index,
+            fields=() if before is None else tuple(new),
             secret=UNSET if secret is None else secret,
         )
         self.changes.append(change)
@@ -326,13 +354,32 @@ def _keep(turn: Turn, plan: _Plan) -> None:
             if before is None:
                 turn.insert_key(after, audited=False)
             else:
-                changed = {"person_id": after.person_id, "models": after.models}
+                changed = {name: getattr(after, name) for name in ("person_id", "models", "tags")}
                 turn.change_key(after.id, audited=False, **changed)
         elif before is None:
             turn.insert(after, audited=False)
         else:
             turn.update(after, audited=False)
     turn.note("import", "people", "", told_before or None, told_after)
+
+
+def _refusal_of_all(refusals: Sequence[tuple[int, Refusal]]) -> Refusal:
+    """Tell of the first few."""
+    told = "; ".join(f"row {row + 1}: {one.message}" for row, one in refusals[:_MAX_TOLD])
+    more = len(refusals) - _MAX_TOLD
+    message = f"{told}; {more} more" if more > 0 else told
+    row, first = refusals[0]
+    param = f"rows[{row}]" if first.param is None else f"rows[{row}].{first.param}"
+    if first.status == conflict("").status:
+        return conflict(message, param)
+    return invalid_parameter(param, message)
+
+
+def _in_field(refusal: Refusal, name: str, field: str) -> Refusal:
+    """Name the field of the row that a field of what is kept comes from."""
+    if refusal.param != name:
+        return refusal
+    return replace(refusal, param=field, message=refusal.message.replace(f"'{name}'", f"'{field}'"))
 
 
 def _unmade(change: ImportedChange) -> ImportedChange:
