@@ -51,7 +51,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What a file says: people, each with the line that it begins in, and what cannot be read."""
+    """The content of a file: people, each with the line that it begins in, and what cannot be read."""
 
     rows: tuple[PersonRow, ...]
     lines: tuple[int, ...]
@@ -116,7 +116,7 @@ def _cells(text: str) -> list[tuple[int, list[str]]] | Problem:
     first = 0
     named = re.match(r"sep=([,;\t])\r?\n", text, re.IGNORECASE)
     if named is not None:
-        # How spreadsheets say it in the file itself.
+        # Spreadsheets say it so in the file itself.
         separators, first, text = named[1], 1, text[named.end() :]
     best: list[tuple[int, list[str]]] | Problem = []
     most = -1

@@ -228,12 +228,15 @@ class _Plan:
         problems = list(problems_of(person))
         for problem in problems:
             yield invalid_parameter(problem.field, str(problem))
-        address = (row.email or "").casefold()
-        theirs = self._addresses.setdefault(address, person.id) if address else person.id
-        if theirs != person.id:
-            name = self._names[theirs]
-            yield conflict(f"'email': '{row.email}' is '{name}' already", "email")
-        elif not problems:
+        is_valid = not problems
+        if row.email is not None and all(problem.field != "email" for problem in problems):
+            theirs = self._addresses.setdefault(row.email.casefold(), person.id)
+            if theirs != person.id:
+                is_valid = False
+                yield conflict(
+                    f"'email': '{row.email}' is '{self._names[theirs]}' already", "email"
+                )
+        if is_valid:
             self._people[row.name] = person
             self._take("person", row.name, found, person)
         self._names[person.id] = person.name
