@@ -230,11 +230,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert missing in line
 
 
-def test_more_than_one_worker_is_refused(tmp_path: Path) -> None:
-    (line,) = refused("--data", str(tmp_path / "data"), APERTIS_SERVER_WORKERS="2")
-    assert "APERTIS_SERVER_WORKERS must be 1, not 2" in line
-
-
 def test_files_that_are_no_certificate_are_told_before_anything_starts(tmp_path: Path) -> None:
     for name in ("server.pem", "server.key"):
         (tmp_path / name).write_text("nothing of the kind")
@@ -260,8 +255,8 @@ def test_a_damaged_store_is_one_line(tmp_path: Path) -> None:
 def test_the_memory_of_large_bodies_is_not_taken_from_the_system_for_each() -> None:
     program = """
 import resource
-from apertis.cli.serve import _settle_memory
-_settle_memory()
+from apertis.cli.serve import settle_memory
+settle_memory()
 pieces = [bytes(100_000)] * 4
 def serve():
     bodies = [b"".join(pieces) for _ in range(8)]

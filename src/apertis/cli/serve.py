@@ -15,8 +15,9 @@ from apertis.cli.exit_codes import ExitCode
 from apertis.cli.terminal import echo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apertis.gateway.config import ServerSettings, Settings, UpstreamSettings
-    from apertis.gateway.gateway import Gateway
 
 _COLLECT_AFTER_OBJECTS = 20_000
 _LARGEST_FREED_BYTES = 8 * 2**20
@@ -26,6 +27,7 @@ Examples:
   apertis serve
   apertis serve --config apertis.toml     upstreams, limits, prices, TLS
   apertis serve --port 0 --json           a free port, printed as JSON
+  apertis serve --workers 4               four processes, for more than one core
   apertis serve --new-key                 a new secret for the administrator
   apertis serve --tokens-per-second 40    a sandbox as slow as a model
 
@@ -53,6 +55,12 @@ APERTIS_HOST, APERTIS_PORT, APERTIS_DATA, APERTIS_LIMITS_PER_KEY.
     "--data",
     type=click.Path(path_type=Path),
     help="Directory or .sqlite file of the data.  [default: the platform's data directory]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes that serve, on one port and one store (not on Windows).  [default: 1]",
 )
 @click.option("--new-key", is_flag=True, help="Give the administrator's key a new secret.")
 @click.option(
@@ -83,29 +91,48 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
 
     settings = read()
     own = settings.server
-    tls = None
-    if own.tls_certificate is not None and own.tls_key is not None:
-        tls = own.tls_certificate, own.tls_key
     # The port comes first: a start that fails must not show, and so use up, the key.
     with bind(own.host, own.port) as listener:
         url = url_of(listener, tls=own.has_tls)
-        gateway = Gateway(settings, reread=read, new_key=new_key)
-        server = Server(None, listener, service=gateway, stop_seconds=own.stop_seconds, tls=tls)
 
-        def announce() -> None:
-            _settle_memory()
-            text = _json_line(url, gateway) if as_json else _announcement(url, gateway)
+        def announce(secret: str | None, tell: Callable[..., None]) -> None:
+            text = _json_line(url, secret) if as_json else _announcement(url, settings, secret)
             echo(text)
             if as_json and (exposed := _exposed(own)) is not None:
-                gateway.log.event("warning", exposed)
+                tell("warning", exposed)
+
+        def ready() -> None:
+            settle_memory()
+            announce(gateway.secret, gateway.log.event)
 
         # The gateway's own log is JSON, and so are the warnings of libraries.
         logging.captureWarnings(True)
-        server.serve_until_stopped(ready=announce)
+        if own.workers > 1:
+            from apertis.cli.workers import serve_with_workers
+
+            return serve_with_workers(
+                settings, listener, options, reread=read, new_key=new_key, announce=announce
+            )
+        gateway = Gateway(settings, reread=read, new_key=new_key)
+        server = Server(
+            None,
+            listener,
+            service=gateway,
+            stop_seconds=own.stop_seconds,
+            tls=tls_files(own),
+        )
+        server.serve_until_stopped(ready)
     return ExitCode.SERVICE if gateway.lost_records else ExitCode.OK
 
 
-def _settle_memory() -> None:
+def tls_files(server: ServerSettings) -> tuple[Path, Path] | None:
+    """Return the certificate and its key; None where plain HTTP is served."""
+    if server.tls_certificate is None or server.tls_key is None:
+        return None
+    return server.tls_certificate, server.tls_key
+
+
+def settle_memory() -> None:
     """Take what the start made out of the garbage collector's sight, and let it run seldom.
 
     Requests leave no cycles behind; to look for some every few requests would cost a twentieth of
@@ -120,22 +147,22 @@ def _settle_memory() -> None:
     _ = bytes(_LARGEST_FREED_BYTES)
 
 
-def _json_line(url: str, gateway: Gateway) -> str:
-    return msgspec.json.encode({"base_url": url, "api_key": gateway.secret}).decode()
+def _json_line(url: str, secret: str | None) -> str:
+    return msgspec.json.encode({"base_url": url, "api_key": secret}).decode()
 
 
-def _announcement(url: str, gateway: Gateway) -> str:
-    settings = gateway.settings
+def _announcement(url: str, settings: Settings, secret: str | None) -> str:
     server = settings.server
     lines = [
         f"Serving the Messages API at {url}",
         *(_upstream_line(upstream) for upstream in settings.upstreams),
         f"Data: {_data(settings)}",
+        *([f"Workers: {server.workers} processes"] if server.workers > 1 else []),
     ]
     if (exposed := _exposed(server)) is not None:
         lines.append(f"{exposed}.")
-    key = gateway.secret or "<your key>"
-    if gateway.secret is not None:
+    key = secret or "<your key>"
+    if secret is not None:
         lines.append("The administrator's key below is shown only now; only its hash is kept.")
     else:
         lines.append("The administrator's key was shown when it was made; another: --new-key")

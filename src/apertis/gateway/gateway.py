@@ -28,6 +28,7 @@ from apertis.gateway.replicas.breakers import SharedBreakers
 from apertis.gateway.replicas.presence import Presence, State, encode_state, replica_name
 from apertis.gateway.replicas.sharing import Sharing
 from apertis.gateway.replicas.signals import NoSignals
+from apertis.gateway.replicas.totals import families_of, render
 from apertis.gateway.request.charge import Ledger, Prices
 from apertis.gateway.request.forward import Forwarder
 from apertis.gateway.request.pipeline import Pipeline
@@ -42,7 +43,7 @@ from apertis.gateway.store.database import Store
 from apertis.gateway.store.held_directory import directory_trouble, identity
 from apertis.gateway.store.journal import Journal
 from apertis.gateway.store.keys import KeyWatch
-from apertis.gateway.store.mover import Mover
+from apertis.gateway.store.mover import FLUSH_SECONDS, LEFT_UNBOOKED, Mover, book_left
 from apertis.gateway.upstreams.contract import UpstreamTimeouts
 from apertis.gateway.upstreams.registry import build_upstreams
 from apertis.version import __version__
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config import Settings
     from apertis.gateway.replicas.signals import Signal, Signals
+    from apertis.gateway.replicas.worker import Worker
     from apertis.gateway.serving.asgi import ASGIApp
     from apertis.gateway.upstreams.contract import Upstream
 
@@ -139,7 +141,6 @@ def _timeouts(settings: Settings) -> UpstreamTimeouts:
     )
 
 
-_FLUSH_SECONDS = 20.0
 # How long a stop waits for a store that fails: what is in the journal is booked at the next start.
 _STOP_SECONDS = 5.0
 # And how much longer for what is in memory only, and would be lost.
@@ -162,6 +163,7 @@ class Gateway:
 
     `reread` gives the settings anew for `reload`. `new_key=True` gives the administrator's key a
     new secret. After `start`, `secret` is the administrator's secret if one was made just now.
+    A `worker` shares store and address with others; its parent has what there is once.
     """
 
     def __init__(
@@ -171,8 +173,10 @@ class Gateway:
         reread: Callable[[], Settings] | None = None,
         new_key: bool = False,
         log_descriptor: int | None = 2,
+        worker: Worker | None = None,
     ) -> None:
         self.settings = settings
+        self._worker = worker
         self.secret: str | None = None
         # How many records of usage could not be kept when it stopped.
         self.lost_records = 0
@@ -200,13 +204,22 @@ class Gateway:
         """
         settings = self.settings
         self._loop = loop = asyncio.get_running_loop()
+        worker = self._worker
         self.log = Log(
-            self._log_descriptor, loop, requests=settings.log.requests, form=settings.log.format
+            self._log_descriptor,
+            loop,
+            requests=settings.log.requests,
+            form=settings.log.format,
+            worker=None if worker is None else worker.slot,
         )
         self._handler = EventHandler(self.log)
         logging.getLogger().addHandler(self._handler)
         try:
-            self.store = await Store.open(settings.store.url or settings.store.data, exclusive=True)
+            if worker is not None:
+                await worker.open()
+            self.store = await Store.open(
+                settings.store.url or settings.store.data, exclusive=worker is None
+            )
             try:
                 await self._open(settings)
             except BaseException:
@@ -214,12 +227,14 @@ class Gateway:
                 raise
         except BaseException:
             logging.getLogger().removeHandler(self._handler)
+            if worker is not None:
+                await worker.close()
             raise
 
     async def _open(self, settings: Settings) -> None:
-        self._journal = Journal.open(
-            settings.store.directory / "usage-journal", tell=self.log.event
-        )
+        worker, folder = self._worker, settings.store.directory / "usage-journal"
+        own = folder if worker is None else folder / str(worker.slot)
+        self._journal = Journal.open(own, tell=self.log.event)
         self._mover = Mover(self._journal, self.store.usage, on_change=self._moving_changed)
         data = settings.store.directory.absolute()
         self._data = data, identity(data)
@@ -230,12 +245,14 @@ class Gateway:
             raise
 
     async def _open_with_journal(self, settings: Settings) -> None:
-        self.signals: Signals = self.store.signals(self._signals_changed) or NoSignals()
+        worker = self._worker
+        self.signals: Signals = self.store.signals(self._signals_changed) or worker or NoSignals()
         self.presence: Presence | None = None
         self._replica = ""
         self._breakers_of_all: SharedBreakers | None = None
-        if self.store.is_shared:
-            self._replica = replica_name(settings.server.replica, settings.store.directory)
+        name = replica_name(settings.server.replica, settings.store.directory)
+        if self.store.is_shared or worker is not None:
+            self._replica = name if worker is None else f"{name}/{worker.slot}"
             state = encode_state(State(version=__version__))
             own = await self.store.replicas.start(self._replica, state)
             self.presence = Presence(
@@ -245,8 +262,19 @@ class Gateway:
                 self.presence, self.signals, lambda: self._router
             )
         # Before the keys are read: what they have used includes what an earlier process left.
-        if not await self._mover.flush(_FLUSH_SECONDS):
-            raise ConfigurationError("the usage of an earlier start could not be booked in time")
+        if not await self._mover.flush(FLUSH_SECONDS):
+            raise ConfigurationError(LEFT_UNBOOKED)
+        if worker is None:
+            folder = settings.store.directory / "usage-journal"
+            await book_left(
+                folder,
+                self.store.usage,
+                self.store.accounts,
+                name,
+                slots_from=0,
+                alone=False,
+                tell=self.log.event,
+            )
         self.directory = Directory(await self.store.keys.list())
         self.budgets = Budgets(
             Organization(await self.store.organization.all()),
@@ -263,9 +291,10 @@ class Gateway:
         )
         self._wire(settings)
         # Last, since it is shown once: a start that fails must not use it up.
-        self.secret = await ensure_administrator(
-            self.store.keys, self.directory, new_secret_wanted=self._new_key, now=time.time()
-        )
+        if worker is None:
+            self.secret = await ensure_administrator(
+                self.store.keys, self.directory, new_secret_wanted=self._new_key, now=time.time()
+            )
         self._spawn(self._mover.run())
         self._spawn(self.budgets.run())
         self._spawn(self._key_watch.run())
@@ -295,6 +324,8 @@ class Gateway:
         self.metrics.tasks = lambda: len(asyncio.all_tasks())
         self.metrics.breakers = self._breakers
         self.metrics.known_models = known_models(settings)
+        if self._worker is not None:
+            self._worker.families = lambda: families_of(self.metrics)
         self._limiter = Limiter(settings.limits, self._replica)
         self._cache = ResponseCache(settings.cache)
         self._threads = Threads(self.store.threads, time.time, self._not_kept)
@@ -328,6 +359,8 @@ class Gateway:
             },
             admin=self._administration,
             openapi=_openapi,
+            scrape=self._scrape,
+            on_administered=self._administered,
         )
 
     def _pipeline(self, settings: Settings) -> Pipeline:
@@ -374,6 +407,15 @@ class Gateway:
                 await self._batches.collect_left_behind()
             except StoreUnavailableError as error:
                 self.log.event("error", "batches cannot be looked after", reason=str(error))
+
+    async def _scrape(self) -> bytes:
+        if self._worker is None:
+            return self.metrics.render()
+        return render(await self._worker.total())
+
+    def _administered(self) -> None:
+        if self._worker is not None:
+            self._worker.send("keys")
 
     def _state(self) -> State:
         shared = self._breakers_of_all
@@ -428,6 +470,9 @@ class Gateway:
         return None if trouble is None else f"the data directory {trouble}"
 
     async def _store_trouble(self) -> str | None:
+        if self._worker is not None and self._worker.trouble is not None:
+            self._journal.others_book = True
+            return self._worker.trouble
         try:
             await self.store.ping()
         except LockLostError:
@@ -575,6 +620,8 @@ class Gateway:
                 cost_units=units,
             )
         await self.store.close()
+        if self._worker is not None:
+            await self._worker.close()
         logging.getLogger().removeHandler(self._handler)
         await self.log.close(_LOG_SECONDS)
 
@@ -606,7 +653,10 @@ _BREAKER_NUMBERS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerSt
 
 # All others act at once.
 _FIXED: dict[str, tuple[str, ...]] = {
-    "server": ("host", "port", "tls_certificate", "tls_key", "stop_seconds", "replica"),
+    "server": (
+        *("host", "port", "tls_certificate", "tls_key", "stop_seconds"),
+        *("workers", "replica"),
+    ),
     "store": ("data", "url", "lease_seconds"),
 }
 

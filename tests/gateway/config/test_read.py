@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,9 +119,13 @@ def test_tls_needs_both_files_and_they_must_be_there(
     assert problem == "APERTIS_SERVER_TLS_CERTIFICATE needs server.tls_key beside it"
 
 
-def test_several_workers_are_refused_with_the_reason(problems_of: Problems) -> None:
+def test_several_workers_are_refused_where_sockets_cannot_be_handed_on(
+    problems_of: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_settings({"APERTIS_SERVER_WORKERS": "4"}).server.workers == 4
+    monkeypatch.setattr(sys, "platform", "win32")
     (problem,) = problems_of("[server]\nworkers = 4\n")
-    assert problem.startswith("apertis.toml:2: server.workers must be 1, not 4: limits and quotas")
+    assert problem.startswith("apertis.toml:2: server.workers must be 1 on Windows, not 4")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,7 @@ name = "a b"
 ttl_seconds = -1
 [server]
 tls_key = "k"
-workers = 2
+workers = 0
 colour = 1
 [prices.m]
 input = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,11 +41,11 @@ def check(
 ) -> None:
     """Keep a problem for each setting that does not go with another."""
     _check_tls(settings.server, given, reader)
-    if settings.server.workers > 1:
+    if settings.server.workers > 1 and sys.platform == "win32":
         reader.problem(
             given[("server", "workers")].place,
-            f"must be 1, not {settings.server.workers}: limits and quotas are counted inside the "
-            "process, and several would let through as many times what they allow",
+            f"must be 1 on Windows, not {settings.server.workers}: its sockets cannot be handed on "
+            "to other processes",
         )
     for upstream in settings.upstreams:
         if not _is_ourselves(upstream, settings.server):
@@ -102,6 +103,7 @@ def read_settings(
     data: Path | None = None,
     host: str | None = None,
     port: int | None = None,
+    workers: int | None = None,
     first_token_seconds: float | None = None,
     tokens_per_second: float | None = None,
 ) -> Settings:
@@ -117,6 +119,7 @@ def read_settings(
         "--data": (("store", "data"), data),
         "--host": (("server", "host"), host),
         "--port": (("server", "port"), port),
+        "--workers": (("server", "workers"), workers),
         "--first-token-seconds": (("sandbox", "first_token_seconds"), first_token_seconds),
         "--tokens-per-second": (("sandbox", "tokens_per_second"), tokens_per_second),
     }

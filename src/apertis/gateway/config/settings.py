@@ -115,7 +115,7 @@ class ServerSettings:
     stop_seconds: Annotated[float, duration(positive=False)] = 30.0
     """Time that a stop allows for running requests to finish."""
     workers: Annotated[int, whole(1)] = 1
-    """Processes. Only 1 works: limits and quotas are counted inside the process."""
+    """Processes that serve, on one port and one store. More than one needs a POSIX system."""
     replica: Annotated[str | None, text("letters, digits, '.', '_' and '-'", REPLICA_NAME)] = None
     """Name of this gateway among those of a PostgreSQL database; each has its own. Default: the
     host's name with a few letters, chosen at the first start and kept below `store.data`."""

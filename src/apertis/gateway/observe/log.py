@@ -21,7 +21,7 @@ import msgspec
 from apertis.accounting.tokens import COLUMNS, counts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from apertis.gateway.request.context import Progress
 
@@ -105,7 +105,11 @@ class Log:
         *,
         requests: bool = True,
         form: Literal["auto", "json", "text"] = "json",
+        worker: int | None = None,
     ) -> None:
+        # With workers, each line begins with its number as JSON and ends with it as text.
+        self._mark = b"" if worker is None else b'{"worker":%d,' % worker
+        self._end = b"\n" if worker is None else b"  worker %d\n" % worker
         # None: nothing is written.
         self._descriptor = descriptor
         self._writable = None if descriptor is None else _room_in(descriptor)
@@ -171,13 +175,20 @@ class Log:
         if len(self._rest) > _MAX_PENDING_BYTES:
             self._dropped += len(self._lines)
             self._lines.clear()
-        data = b"".join((self._rest, *(line + b"\n" for line in self._lines)))
+        data = b"".join((self._rest, *self._marked(self._lines)))
         self._lines.clear()
         if self._descriptor is None:
             return
         written = self._written(self._descriptor, data)
         self._rest = data[written:]
         self._go_on(self._descriptor)
+
+    def _marked(self, lines: list[bytes]) -> Iterator[bytes]:
+        if self._is_text:
+            return (line + self._end for line in lines)
+        if self._mark:
+            return (self._mark + line[1:] + b"\n" for line in lines)
+        return (line + b"\n" for line in lines)
 
     async def close(self, patience_seconds: float) -> None:
         """Write what is left, as far as a slow reader takes it in that time."""
@@ -213,7 +224,10 @@ class Log:
                 return os.write(descriptor, data) if data else 0
             # The descriptor blocks, and whoever shares it may rely on that.
             while written < len(data) and self._writable():
-                written += os.write(descriptor, data[written : written + _PIECE_BYTES])
+                piece = data[written : written + _PIECE_BYTES]
+                # Whole lines, where they fit: other processes may write between two pieces.
+                end = piece.rfind(b"\n") + 1
+                written += os.write(descriptor, piece[:end] if end else piece)
         except OSError:
             self._failed = True
         return written

@@ -21,6 +21,7 @@ from apertis.gateway.errors import (
     invalid_request,
     rate_limit_exceeded,
     request_too_large,
+    service_unavailable,
 )
 from apertis.gateway.keys.admission import (
     UNKNOWN_KEY,
@@ -100,6 +101,8 @@ class Application:
         handlers: dict[Endpoint, Handler],
         admin: Callable[[], ASGIApp],
         openapi: Callable[[], bytes],
+        scrape: Callable[[], Awaitable[bytes]],
+        on_administered: Callable[[], None] = lambda: None,
     ) -> None:
         self.pipeline = pipeline
         self.log = log
@@ -111,6 +114,9 @@ class Application:
         self._handlers = handlers
         self._admin = admin
         self._openapi = openapi
+        self._scrape = scrape
+        # Called after each request of an administrator that may have changed something.
+        self._on_administered = on_administered
 
     async def __call__(self, exchange: ClientExchange) -> None:
         """Serve one request."""
@@ -189,7 +195,7 @@ class Application:
             await self._open_to_all(progress, endpoint, exchange)
             return
         if facts.is_for_admins and _is_local(exchange):
-            self._scraped(progress, exchange)
+            await self._scraped(progress, exchange)
             return
         request = Request(
             context.id,
@@ -215,7 +221,7 @@ class Application:
             return
         if facts.is_for_admins:
             if key.record.admin:
-                self._scraped(progress, exchange)
+                await self._scraped(progress, exchange)
             else:
                 send_refusal(progress, access_denied(), exchange)
             return
@@ -329,8 +335,14 @@ class Application:
         progress.answers(status)
         exchange.answer(status, headers, body)
 
-    def _scraped(self, progress: Progress, exchange: ClientExchange) -> None:
-        metrics = self._metrics.render()
+    async def _scraped(self, progress: Progress, exchange: ClientExchange) -> None:
+        try:
+            metrics = await self._scrape()
+        except TimeoutError:
+            # Less than all would look like a restart to whoever counts on.
+            refusal = service_unavailable("The metrics of the other workers cannot be read now")
+            send_refusal(progress, refusal, exchange)
+            return
         progress.answers(200)
         headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
         exchange.answer(200, headers, metrics)
@@ -358,7 +370,11 @@ class Application:
         # The key that was allowed goes along: headers that are read twice could be read
         # differently.
         own = {REQUEST_ID: progress.context.id, CALLER: key}
-        await serve(self._admin(), exchange, request.path, read.body, own, started)
+        try:
+            await serve(self._admin(), exchange, request.path, read.body, own, started)
+        finally:
+            if progress.context.method != "GET":
+                self._on_administered()
 
 
 _PREFLIGHT = (

@@ -99,7 +99,8 @@ class Server:
 
     A stop lets answers that are under way finish, for `stop_seconds`; a second signal does not.
     `service` is started before the first request and stopped after the last; SIGHUP reloads it,
-    and reads the files of `tls` again, for connections that come then.
+    and reads the files of `tls` again, for connections that come then. Where it takes no signals,
+    another process has the say.
 
     `ConfigurationError` says which of those files cannot be used.
     """
@@ -114,7 +115,9 @@ class Server:
         service: Service | None = None,
         stop_seconds: float = _STOP_SECONDS,
         tls: tuple[Path, Path] | None = None,
+        takes_signals: bool = True,
     ) -> None:
+        self._takes_signals = takes_signals
         self._connections = Connections(app or _not_started)
         self._listener = listener
         self._service = service
@@ -136,7 +139,7 @@ class Server:
 
     def stop(self, *, drop_connections: bool = False) -> None:
         """Ask for the stop, from any thread; answers under way finish unless they are dropped."""
-        self._hurried = drop_connections
+        self._hurried = self._hurried or drop_connections
         self._stopping = True
         loop = self._loop
         if loop is not None:
@@ -201,7 +204,7 @@ class Server:
     @contextlib.contextmanager
     def _signals(self) -> Generator[None]:
         """Take the stop signals for requests to stop."""
-        if threading.current_thread() is not threading.main_thread():
+        if not self._takes_signals or (threading.current_thread() is not threading.main_thread()):
             yield
             return
         stops = (signal.SIGINT, signal.SIGTERM)

@@ -305,6 +305,27 @@ class Chunk(msgspec.Struct, frozen=True):
     interrupted: bool = False
 
 
+def hold(folder: Path) -> HeldDirectory:
+    """Hold the folder of a journal, which is made if need be.
+
+    `ConfigurationError` when that fails, or another process has it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return HeldDirectory(folder)
+    except BlockingIOError as error:
+        raise ConfigurationError(
+            f"another gateway uses the usage journal in {folder}: stop it, or give this one a "
+            "data directory of its own"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(_unusable(folder, error)) from error
+
+
+def _unusable(folder: Path, error: OSError) -> str:
+    return f"cannot open the usage journal in {folder}: {error.strerror}"
+
+
 class Journal:
     """A file of records, appended, and read in the same order.
 
@@ -365,24 +386,14 @@ class Journal:
 
         `ConfigurationError` when that fails, or another process has it.
         """
-        directory = None
+        directory = hold(folder)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            directory = HeldDirectory(folder)
             return cls(
                 directory, segment_bytes=segment_bytes, max_unwritten=max_unwritten, tell=tell
             )
-        except BlockingIOError as error:
-            raise ConfigurationError(
-                f"another gateway uses the usage journal in {folder}: stop it, or give this one a "
-                "data directory of its own"
-            ) from error
         except OSError as error:
-            if directory is not None:
-                directory.close()
-            raise ConfigurationError(
-                f"cannot open the usage journal in {folder}: {error.strerror}"
-            ) from error
+            directory.close()
+            raise ConfigurationError(_unusable(folder, error)) from error
 
     def begin(self, record: UsageRecord) -> None:
         """Note a request whose answer starts to leave, with what it has used for certain.

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
+from apertis.errors import ConfigurationError
 from apertis.gateway.errors import StoreUnavailableError
+from apertis.gateway.store.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from apertis.accounting.record import UsageRecord
-    from apertis.gateway.store.journal import Journal
+    from apertis.gateway.store.accounts import StoredAccounts
+    from apertis.gateway.store.journal import Tell
 
 _INTERVAL_SECONDS = 0.2
 _MAX_PAUSE_SECONDS = 5.0
 _RECORDS_AT_ONCE = 500
+LEFT_UNBOOKED = "the usage of an earlier start could not be booked in time"
+_ANY_EPOCH = 2**63 - 1
+FLUSH_SECONDS = 20.0
+"""Longest wait of a start until what an earlier process left is booked."""
 
 
 class UsageSink(Protocol):
@@ -118,3 +127,51 @@ class Mover:
         # 32 intervals are beyond the longest pause; more would only grow the number.
         seconds = self._interval_seconds * (1 << min(self._failures, 5))
         await asyncio.sleep(min(seconds, max(_MAX_PAUSE_SECONDS, self._interval_seconds)))
+
+
+async def book_left(
+    folder: Path,
+    usage: UsageSink,
+    accounts: StoredAccounts,
+    name: str,
+    *,
+    slots_from: int,
+    alone: bool,
+    tell: Tell,
+) -> None:
+    """Book what processes left in the journals below a folder that no process will open now.
+
+    Those are the workers' from `slots_from` on, and the one of a process `alone`. Their leases, as
+    replica `name/<slot>` or `name`, are closed then. `ConfigurationError` when it cannot be done in
+    time, or a process still has one of the journals.
+    """
+    for slot, path in _left(folder, slots_from, alone=alone):
+        journal = Journal.open(path, tell=tell)
+        try:
+            booked = await Mover(journal, usage).flush(FLUSH_SECONDS)
+        finally:
+            journal.close()
+        if not booked:
+            raise ConfigurationError(LEFT_UNBOOKED)
+        replica = name if slot is None else f"{name}/{slot}"
+        try:
+            await accounts.close_earlier(replica, _ANY_EPOCH)
+        except StoreUnavailableError as error:
+            raise ConfigurationError(LEFT_UNBOOKED) from error
+        if slot is not None:
+            # Damaged lines are kept.
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
+def _left(folder: Path, slots_from: int, *, alone: bool) -> list[tuple[int | None, Path]]:
+    if not folder.is_dir():
+        return []
+    left: list[tuple[int | None, Path]] = [
+        (int(path.name), path)
+        for path in sorted(folder.iterdir())
+        if path.name.isdecimal() and int(path.name) >= slots_from
+    ]
+    if alone and any(folder.glob("usage-*.jsonl")):
+        left.append((None, folder))
+    return left
