@@ -25,9 +25,11 @@ class UsageRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     the response did not reach its end. `session`, `agent` and `request_class` come from the
     headers with which Claude Code identifies its requests. `bill_to` says who pays where it is not
     the gateway's own account, as the request put it. `person_id` and `group_id` are whose key it
-    was. `accounts` are the budgets that it is booked in, with commas between their ids; one that
-    pays another amount than `cost_units` has it behind an `=`. `lease` is the replica that
-    reserved it, and its epoch, as `name#7`; empty where a gateway has the store to itself.
+    was. `prefix_change` is the first `cache_control` breakpoint of the session's last request whose
+    prefix is another one now (from 1), 0 where none is, and None where nobody compared. `accounts`
+    are the budgets that it is booked in, with commas between their ids; one that pays another
+    amount than `cost_units` has it behind an `=`. `lease` is the replica that reserved it, and its
+    epoch, as `name#7`; empty where a gateway has the store to itself.
     """
 
     request_id: str
@@ -54,5 +56,6 @@ class UsageRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bill_to: str | None = None
     person_id: str | None = None
     group_id: str | None = None
+    prefix_change: int | None = None
     accounts: str = ""
     lease: str = ""

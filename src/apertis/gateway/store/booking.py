@@ -158,6 +158,7 @@ def _row(record: UsageRecord, nothing: int | None = None, flag: type[int] = bool
         nothing if record.bill_to is None else _text(record.bill_to),
         nothing if record.person_id is None else record.person_id,
         nothing if record.group_id is None else record.group_id,
+        nothing if record.prefix_change is None else record.prefix_change,
     )
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.store.connections import Database
 
-RECORDS_A_STEP = 5000
+RECORDS_A_STEP = 2000
 _QUARTER = cast(usage.c.at_ms // literal(QUARTER_MS, BigInteger), Integer)
 _NAMES = [column.name for column in usage_quarters.primary_key if column.name != "quarter"]
 _GROUPS = [_QUARTER, *(func.coalesce(usage.c[name], "") for name in _NAMES)]

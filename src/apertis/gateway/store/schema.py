@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # The newest revision in `migrations/versions`. It stands here so that opening a database that is
 # up to date need not load Alembic. Revisions are numbers of four digits, and so in order.
-HEAD = "0006"
+HEAD = "0007"
 
 # What is added up for each group of requests. The counts of tokens and the cost are columns of
 # `usage`, in this order.
@@ -139,6 +139,14 @@ limits = Table(
     Column("cheaper_model", Text),
     Column("store_loss_units", BigInteger),
     *_changes("limits"),
+)
+
+# Made at their first use, and never shown.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 # What was spent of a limit in one of its periods. `leased` is what replicas may still spend, `held`
@@ -280,6 +288,9 @@ usage = Table(
     # Whose key it was then; a key that moves on keeps its past.
     Column("person_id", Text),
     Column("group_id", Text),
+    # Which `cache_control` breakpoint of the session's last request has another prefix now; 0 for
+    # none of them, null where nobody compared.
+    Column("prefix_change", Integer),
     Index("usage_by_time", "at_ms"),
     sqlite_with_rowid=False,
 )

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import COLUMNS, Tokens
 from apertis.gateway.store.booking import QUARTER_MS, book
+from apertis.gateway.store.cache_report import CacheRow, cache_statement
 from apertis.gateway.store.calendar import UTC_ALWAYS, Calendar
 from apertis.gateway.store.histogram import COLUMNS as TIME_COLUMNS
 from apertis.gateway.store.histogram import SHIFT
@@ -93,6 +94,20 @@ class StoredUsage:
             statement = report_statement(query, calendar, complete_since_ms)
             rows = await self._database.read(lambda at: at.execute(statement).all())
         return rows_of(query, calendar, rows)
+
+    async def cache_report(self, query: UsageQuery) -> list[CacheRow]:
+        """Add up what was read from prompt caches and what was missed, by group, model and cause.
+
+        Read from single records, and so only for a range. No hours, days, weeks or months.
+        """
+        groups = [func.coalesce(_column(usage, name), "") for name in query.group_by]
+        filters = {_column(usage, name): values for name, values in _filters(query).items()}
+        until_ms = _DUSK if query.until_ms is None else query.until_ms
+        statement = cache_statement(groups, filters, query.since_ms or 0, until_ms)
+        async with self._reports:
+            rows = await self._database.read(lambda at: at.execute(statement).all())
+        width = len(groups)
+        return [CacheRow(tuple(name or None for name in row[:width]), *row[width:]) for row in rows]
 
     async def complete_since(self) -> int:
         """Return from when on (Unix milliseconds) usage is rolled up; 0 for all of it."""
