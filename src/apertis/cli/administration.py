@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from apertis import Apertis
+    from apertis.gateway.admin.cache_report import CacheReport, CacheReportFields
     from apertis.gateway.admin.key_fields import KeyFields
     from apertis.gateway.admin.keys import KeyAdministration, Made
     from apertis.gateway.admin.usage_report import UsageFields, UsageReport
@@ -171,6 +172,7 @@ class _Local:
     asks = False
 
     def __init__(self, files: StoreFiles, options: Mapping[str, str], *, may_make: bool) -> None:
+        self._files = files
         self._store = CommandStore(files, may_make=may_make)
         self._options = options
 
@@ -211,6 +213,18 @@ class _Local:
             return await report(fields, store, time.time())
 
         return self._value(self._store.do(work)).view()
+
+    def caching(self, fields: CacheReportFields) -> CacheReport:
+        from apertis.accounting.prices import PriceTable
+        from apertis.gateway.admin.cache_report import cache_report
+        from apertis.gateway.config import read_model_prices
+
+        prices = PriceTable(read_model_prices(os.environ, config=self._files.config))
+
+        async def work(store: Store) -> CacheReport | Refusal:
+            return await cache_report(fields, store, prices.find, time.time())
+
+        return self._value(self._store.do(work))
 
     def ask(
         self,
@@ -338,6 +352,12 @@ class _Remote:
 
         query = {name: str(value) for name, value in msgspec.to_builtins(fields).items()}
         return self._ask("GET", "/admin/v1/usage", UsageReport, extra_query=query)
+
+    def caching(self, fields: CacheReportFields) -> CacheReport:
+        from apertis.gateway.admin.cache_report import CacheReport
+
+        query = {name: str(value) for name, value in msgspec.to_builtins(fields).items()}
+        return self._ask("GET", "/admin/v1/usage/cache", CacheReport, extra_query=query)
 
     def ask(
         self,

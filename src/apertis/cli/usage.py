@@ -18,6 +18,7 @@ from apertis.cli.administration import (
 )
 from apertis.cli.organization import all_limits
 from apertis.cli.terminal import echo, echo_json, is_terminal, printable
+from apertis.cli.usage_cache import report_caching
 from apertis.cli.usage_plot import check, plot_of, save
 from apertis.cli.usage_screen import Budget, Percentiles, Picture, Row, a_or_an, name_of, show
 from apertis.errors import ParameterError
@@ -40,6 +41,7 @@ Examples:
   apertis usage --by class                   request classes of Claude Code
   apertis usage --by day --csv > usage.csv
   apertis usage --by day,model --from 30d --plot usage.png
+  apertis usage --cache --by key,model       what prompt caches saved, and what misses cost
 
 \b
 --to includes its day. On a terminal costs are rounded to cents; in a pipe, in --csv and in --json
@@ -105,6 +107,13 @@ _OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "zone", *_FILTE
 @click.option(
     "--percentiles", is_flag=True, help="Add p50 and p95 of first byte and response, in ms."
 )
+@click.option(
+    "--cache",
+    "caching",
+    is_flag=True,
+    help="Report prompt caching instead, of the last week: shares read, money saved and lost, and "
+    "the causes of misses; by key, person, group, model, session, class, agent or upstream.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @click.option(
@@ -115,16 +124,29 @@ _OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "zone", *_FILTE
 )
 @place_options
 def command(
-    *, as_json: bool, as_csv: bool, plot: Path | None, place: GatewayOptions, **asked: object
+    *,
+    as_json: bool,
+    as_csv: bool,
+    plot: Path | None,
+    caching: bool,
+    place: GatewayOptions,
+    **asked: object,
 ) -> None:
     """Report usage: requests, errors, tokens by class, cost."""
     from apertis.gateway.admin.usage_report import UsageFields
 
     if as_json + as_csv + (plot is not None) > 1:
         raise ParameterError("--json, --csv and --plot exclude each other")
+    given = {name: value for name, value in asked.items() if value is not None}
+    if caching:
+        if plot is not None:
+            raise ParameterError("--cache and --plot exclude each other")
+        given = {name: value for name, value in given.items() if value is not False}
+        administration = administration_of(place, _OPTION_OF)
+        report_caching(administration, given, as_json=as_json, as_csv=as_csv)
+        return
     if plot is not None:
         check(plot)
-    given = {name: value for name, value in asked.items() if value is not None}
     as_text = as_json or as_csv or (plot is None and not is_terminal())
     if not as_text:
         given["percentiles"] = True

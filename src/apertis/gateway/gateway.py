@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from apertis.accounting.prices import LIST_PRICES, PriceTable
+from apertis.accounting.prices import LIST_PRICES, Price, PriceTable
 from apertis.errors import ConfigurationError
 from apertis.gateway.admin.keys import ensure_administrator
 from apertis.gateway.batches.routes import BatchRoutes
@@ -528,8 +528,13 @@ class Gateway:
                 upstreams=self.states,
                 cache=self._cache,
                 newer=self._key_watch.catch_up,
+                prices=self._price,
             )
         return self._admin
+
+    def _price(self, model: str) -> Price | None:
+        # A reload brings others.
+        return self._application.pipeline.ledger.prices.of(model)
 
     def states(self, now: float) -> tuple[Any, ...]:
         """Return the health of each upstream."""

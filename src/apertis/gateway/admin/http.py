@@ -18,6 +18,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from apertis.accounting.prices import PriceTable
+from apertis.gateway.admin.cache_report import CacheReportFields, cache_report
 from apertis.gateway.admin.key_fields import RotateFields, read_fields
 from apertis.gateway.admin.keys import KeyAdministration, Made, find_key
 from apertis.gateway.admin.people import names_of
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from apertis.accounting.prices import Price
     from apertis.gateway.admin.resources import Work
     from apertis.gateway.cache import ResponseCache
     from apertis.gateway.keys.directory import Directory, Key
@@ -80,8 +83,10 @@ class AdminApi:
         cache: ResponseCache,
         now: Callable[[], float],
         newer: Callable[[], Awaitable[None]] | None = None,
+        prices: Callable[[str], Price | None] | None = None,
     ) -> None:
         self._store = store
+        self._prices = prices or PriceTable().find
         self._newer = newer
         self._directory = directory
         self._upstreams = upstreams
@@ -143,6 +148,11 @@ class AdminApi:
         """Add usage up."""
         asked = _accepted(read_query_as(request.url.query, UsageFields))
         return _accepted(await report(asked, self._store, self._now())).view()
+
+    async def report_caching(self, request: Request) -> msgspec.Struct:
+        """Say what prompt caches saved, and what misses cost."""
+        asked = _accepted(read_query_as(request.url.query, CacheReportFields))
+        return _accepted(await cache_report(asked, self._store, self._prices, self._now()))
 
     async def list_upstreams(self, _: Request) -> msgspec.Struct:
         """Show the state of each upstream's breaker."""
@@ -247,15 +257,16 @@ def create_admin(
     cache: ResponseCache,
     now: Callable[[], float] = time.time,
     newer: Callable[[], Awaitable[None]] | None = None,
+    prices: Callable[[str], Price | None] | None = None,
 ) -> Starlette:
     """Build the ASGI application of `/admin/v1`.
 
     Whose key a request carries was decided before: `scope[CALLER]` is that key, and here it must be
     an administrator's besides. A request's id is taken from `scope[REQUEST_ID]`; without it a new
     one is made. `now` gives Unix seconds; `newer` returns when the gateway knows what was changed
-    before.
+    before; `prices` finds the price of a model, without it in the list.
     """
-    api = AdminApi(store, directory, upstreams, cache, now, newer)
+    api = AdminApi(store, directory, upstreams, cache, now, newer, prices)
     routes: tuple[tuple[str, str, _Work], ...] = (
         ("GET", "/admin/v1/keys", api.list_keys),
         ("POST", "/admin/v1/keys", api.create_key),
@@ -266,6 +277,7 @@ def create_admin(
         ("POST", _KEY + "/enable", api.enable_key),
         ("POST", _KEY + "/disable", api.disable_key),
         ("GET", "/admin/v1/usage", api.report_usage),
+        ("GET", "/admin/v1/usage/cache", api.report_caching),
         ("GET", "/admin/v1/upstreams", api.list_upstreams),
         ("DELETE", "/admin/v1/cache", api.purge_cache),
     )

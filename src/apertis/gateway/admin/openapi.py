@@ -18,6 +18,7 @@ import msgspec
 from apertis.gateway.admin.openapi_schemas import (
     AUDIT_PARAMETERS,
     CACHE_PARAMETERS,
+    CACHE_REPORT_PARAMETERS,
     COMPONENTS,
     GROUP_PARAMETERS,
     LIMIT_PARAMETERS,
@@ -261,6 +262,13 @@ _OPERATIONS: dict[str, _Operation] = {
         "UsageReport",
         *(404, 409),
         query=USAGE_PARAMETERS,
+    ),
+    "get /admin/v1/usage/cache": _read(
+        "reportCaching",
+        "What prompt caches saved, what misses cost, and what caused them.",
+        "CacheReport",
+        *(404, 409),
+        query=CACHE_REPORT_PARAMETERS,
     ),
     "get /admin/v1/upstreams": _read("listUpstreams", "How the upstreams fare.", "UpstreamList"),
     "delete /admin/v1/cache": _read(

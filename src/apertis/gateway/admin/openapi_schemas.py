@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from apertis.gateway.admin.audit import AuditFields, AuditPage
+from apertis.gateway.admin.cache_report import CacheReport, CacheReportFields
 from apertis.gateway.admin.key_fields import KeyFields, RotateFields
 from apertis.gateway.admin.limits import LimitChanges, LimitFields, LimitListFields, LimitPage
 from apertis.gateway.admin.people import (
@@ -27,7 +28,7 @@ from apertis.gateway.admin.views import KeyPage, KeyView, Purged, UpstreamList
 Json = dict[str, Any]
 
 _BODIES = (
-    *(KeyFields, RotateFields, KeyView, KeyPage, UsageReport, UpstreamList, Purged),
+    *(KeyFields, RotateFields, KeyView, KeyPage, UsageReport, CacheReport, UpstreamList, Purged),
     *(GroupFields, GroupPage, PersonFields, PersonPage, AdoptFields, Adopted),
     *(ImportFields, Imported, LimitFields, LimitChanges, LimitPage, AuditPage),
 )
@@ -206,6 +207,7 @@ def _components() -> Json:
 COMPONENTS = _components()
 LIST_PARAMETERS = _query_parameters(ListFields)
 USAGE_PARAMETERS = _query_parameters(UsageFields)
+CACHE_REPORT_PARAMETERS = _query_parameters(CacheReportFields)
 GROUP_PARAMETERS = _query_parameters(GroupListFields)
 PERSON_PARAMETERS = _query_parameters(PersonListFields)
 LIMIT_PARAMETERS = _query_parameters(LimitListFields)

@@ -223,13 +223,18 @@ async def report(asked: UsageFields, store: Store, now: float) -> Report | Refus
         rows=rows[: asked.limit],
         totals=totals[0] if totals else _nothing(query),
         has_more=len(rows) > asked.limit,
-        names={
-            **{record.id: record.name for record in keys},
-            **{person.id: person.name for person in organization.people},
-            **{group.id: group.name for group in organization.groups},
-        },
+        names=names_of_all(keys, organization),
         complete_since_ms=complete_since_ms,
     )
+
+
+def names_of_all(keys: Iterable[KeyRecord], organization: Changes) -> dict[str, str]:
+    """Return the names of keys, people and groups by their ids."""
+    return {
+        **{record.id: record.name for record in keys},
+        **{person.id: person.name for person in organization.people},
+        **{group.id: group.name for group in organization.groups},
+    }
 
 
 def by_labels(

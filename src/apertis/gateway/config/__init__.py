@@ -1,5 +1,6 @@
 """The gateway's settings: one frozen value, read once, before anything starts."""
 
+from apertis.gateway.config.read import read_model_prices as read_model_prices
 from apertis.gateway.config.read import read_settings as read_settings
 from apertis.gateway.config.read import read_store_settings as read_store_settings
 from apertis.gateway.config.settings import MAX_BODY_BYTES as MAX_BODY_BYTES

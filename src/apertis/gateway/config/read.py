@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from apertis.gateway.config.origin import Origin
-    from apertis.gateway.config.settings import ServerSettings, UpstreamSettings
+    from apertis.gateway.config.settings import PriceSettings, ServerSettings, UpstreamSettings
     from apertis.gateway.config.sources import Layer
 
 _PORTS = {"http": 80, "https": 443}
@@ -139,6 +139,17 @@ def read_store_settings(
     store: StoreSettings = _section("store", given, reader)
     reader.finish()
     return store
+
+
+def read_model_prices(
+    environment: Mapping[str, str], *, config: Path | None = None
+) -> Mapping[str, PriceSettings]:
+    """Return the configured prices alone, as `read_store_settings` does the store's settings."""
+    reader = Reader(environment)
+    given = _gathered(_file(environment, config), {}, reader)
+    prices = read_prices(given[("prices",)], reader) if ("prices",) in given else {}
+    reader.finish()
+    return prices
 
 
 def read(
