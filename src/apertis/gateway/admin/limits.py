@@ -372,8 +372,8 @@ async def limit_views(
 ) -> tuple[LimitView, ...]:
     """Show limits with what is spent of them; `names` are those of what they limit, by its id."""
     limits = tuple(limits)
-    spans = {limit.id: span_of(limit.period, limit.zone, now) for limit in limits}
-    found = await organization.accounts({id_: span.start for id_, span in spans.items()})
+    spans = {limit: span_of(limit.period, limit.zone, now) for limit in limits}
+    found = await organization.accounts(spans)
     # Of a limit per session the one that is nearest to its end.
     fullest: dict[str, LimitAccount] = {}
     for account in found:
@@ -381,7 +381,7 @@ async def limit_views(
         if other is None or _taken(account) > _taken(other):
             fullest[account.limit_id] = account
     return tuple(
-        _view(limit, fullest.get(limit.id), spans[limit.id], names.get(limit.subject_id))
+        _view(limit, fullest.get(limit.id), spans[limit], names.get(limit.subject_id))
         for limit in limits
     )
 

@@ -517,7 +517,7 @@ def _make(connection: Connection, specs: Sequence[AccountSpec]) -> None:
                 spec.span.start,
                 nothing if spec.span.end is None else spec.span.end,
                 limit.most_units,
-                _spent_before(connection, limit, spec),
+                spent_before(connection, limit, spec),
                 0,
                 0,
             )
@@ -563,7 +563,7 @@ def _limit(row: Row[Any]) -> Limit:
     return Limit(**values)
 
 
-def _spent_before(connection: Connection, limit: Limit, spec: AccountSpec) -> int:
+def spent_before(connection: Connection, limit: Limit, spec: AccountSpec) -> int:
     """Return what was spent of a limit before it was counted in an account.
 
     A limit that is older than its period had none to miss.

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from sqlalchemy import insert, select, update
 
-from apertis.gateway.budgets.limit import Limit
+from apertis.gateway.budgets.accounts import AccountSpec
+from apertis.gateway.budgets.limit import Limit, account_id
 from apertis.gateway.people.organization import Changes
 from apertis.gateway.people.record import Group, Person
+from apertis.gateway.store.accounts import spent_before
 from apertis.gateway.store.audit import GATEWAY, differences, forget, note
 from apertis.gateway.store.keys import (
     action_of,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row, Select, Table
 
+    from apertis.gateway.budgets.periods import Span
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.store.connections import Database
 
@@ -71,9 +74,12 @@ class StoredOrganization:
         """Read those created or changed after this version, in the order of changes."""
         return await self._database.read(lambda connection: _changes(connection, version))
 
-    async def accounts(self, starts: Mapping[str, int]) -> tuple[LimitAccount, ...]:
-        """Read the accounts of limits, by their ids, in the periods that started then."""
-        return await self._database.read(lambda connection: _accounts(connection, starts))
+    async def accounts(self, wanted: Mapping[Limit, Span]) -> tuple[LimitAccount, ...]:
+        """Read the accounts of limits in these periods.
+
+        One that nothing was booked in yet is shown as it will begin.
+        """
+        return await self._database.read(lambda connection: _accounts(connection, wanted))
 
     async def insert(self, record: _T, actor: str = GATEWAY) -> _T:
         """Keep a new one; what comes back has its version."""
@@ -198,22 +204,30 @@ def _changes(connection: Connection, since: int) -> Changes:
     return Changes(groups=read(Group), people=read(Person), limits=read(Limit))
 
 
-def _accounts(connection: Connection, starts: Mapping[str, int]) -> tuple[LimitAccount, ...]:
-    columns = (accounts.c[name] for name in LimitAccount.__struct_fields__)
-    wanted = select(accounts.c.period_start, *columns)
+def _accounts(connection: Connection, wanted: Mapping[Limit, Span]) -> tuple[LimitAccount, ...]:
+    starts = {limit.id: span.start for limit, span in wanted.items()}
+    names = LimitAccount.__struct_fields__
+    columns = (accounts.c[name] for name in names)
+    statement = select(accounts.c.period_start, *columns)
     found: list[LimitAccount] = []
     ids = sorted(starts)
     for begin in range(0, len(ids), _IDS_AT_ONCE):
         part = ids[begin : begin + _IDS_AT_ONCE]
         first = min(starts[id_] for id_ in part)
         these = (accounts.c.limit_id.in_(part), accounts.c.period_start >= first)
-        rows: Sequence[Row[Any]] = connection.execute(wanted.where(*these)).all()
+        rows: Sequence[Row[Any]] = connection.execute(statement.where(*these)).all()
         for row in rows:
             account = LimitAccount(
                 **dict(zip(LimitAccount.__struct_fields__, row[1:], strict=True))
             )
             if row[0] == starts[account.limit_id]:
                 found.append(account)
+    opened = {account.limit_id for account in found}
+    for limit, span in wanted.items():
+        if limit.id not in opened and not limit.per_session:
+            spec = AccountSpec(account_id=account_id(limit, span.start), limit=limit, span=span)
+            spent = spent_before(connection, limit, spec)
+            found.append(LimitAccount(limit_id=limit.id, scope="", spent=spent, leased=0, held=0))
     return tuple(found)
 
 
