@@ -272,7 +272,7 @@ class _Local:
         from apertis.gateway.admin.people import names_of
 
         async def work(store: Store) -> tuple[_T | Refusal, dict[str, str]]:
-            keys = KeyAdministration(store.keys, store.organization, time.time, store.keys.list)
+            keys = KeyAdministration(store.keys, store.organization, time.time)
             result = await change(keys)
             return result, names_of(await store.organization.all())
 

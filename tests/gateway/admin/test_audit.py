@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def keys(asking: Asking) -> KeyAdministration:
     store = asking.store
-    return KeyAdministration(store.keys, store.organization, lambda: asking.now, store.keys.list)
+    return KeyAdministration(store.keys, store.organization, lambda: asking.now)
 
 
 def fields(body: bytes) -> KeyFields:

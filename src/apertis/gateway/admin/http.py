@@ -92,9 +92,7 @@ class AdminApi:
         self._upstreams = upstreams
         self._cache = cache
         self._now = now
-        self._keys = KeyAdministration(
-            store.keys, store.organization, now, self._everyone, self._changed
-        )
+        self._keys = KeyAdministration(store.keys, store.organization, now, self._changed)
         self.resources = Resources(store, now, self._changed)
 
     async def list_keys(self, request: Request) -> msgspec.Struct:

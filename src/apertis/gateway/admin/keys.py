@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -23,13 +22,13 @@ from apertis.gateway.people.organization import Organization
 from apertis.gateway.people.record import Group, Person
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from apertis.gateway.admin.key_fields import KeyFields
     from apertis.gateway.admin.views import KeyView
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.store.keys import StoredKeys
-    from apertis.gateway.store.organization import StoredOrganization
+    from apertis.gateway.store.organization import StoredOrganization, Turn
 
 _Key = TypeVar("_Key", "KeyRecord", "KeyView")
 _Named = TypeVar("_Named", Group, Person)
@@ -50,9 +49,9 @@ class Made:
 class KeyAdministration:
     """Every change that an administrator can make to keys.
 
-    Answers are values: the changed `KeyRecord`, or the `Refusal` that says why not. `everyone`
-    gives all keys as they are now. `catch_up` is called after each change, so that a process that
-    serves requests acts on it at once; others read it from the store.
+    Answers are values: the changed `KeyRecord`, or the `Refusal` that says why not. `catch_up` is
+    called after each change, so that a process that serves requests acts on it at once; others
+    read it from the store.
     """
 
     def __init__(
@@ -60,16 +59,12 @@ class KeyAdministration:
         store: StoredKeys,
         organization: StoredOrganization,
         now: Callable[[], float],
-        everyone: Callable[[], Awaitable[Iterable[KeyRecord]]],
         catch_up: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._organization = organization
         self._now = now
-        self._everyone = everyone
         self._catch_up = catch_up or _nothing_to_do
-        # Two changes at once must not each take the other for the remaining administrator.
-        self._one_at_a_time = asyncio.Lock()
 
     async def create(self, fields: KeyFields, actor: str) -> Made | Refusal:
         """Make a key with these fields; `name` is required."""
@@ -89,9 +84,8 @@ class KeyAdministration:
         refusal = refuse_invalid(record)
         if refusal is not None:
             return refusal
-        async with self._one_at_a_time:
-            kept = await self._store.insert(record, actor)
-            await self._catch_up()
+        kept = await self._store.insert(record, actor)
+        await self._catch_up()
         return Made(kept, secret)
 
     async def change(self, key_id: str, fields: KeyFields, actor: str) -> KeyRecord | Refusal:
@@ -116,23 +110,20 @@ class KeyAdministration:
 
     async def rotate(self, key_id: str, grace_seconds: int, actor: str) -> Made | Refusal:
         """Give a key another secret; the old one is accepted for `grace_seconds` more."""
-        async with self._one_at_a_time:
-            record = await self._living(key_id)
-            if isinstance(record, Refusal):
-                return record
-            secret = new_secret()
+        secret, now = new_secret(), self._now()
+
+        def change(record: KeyRecord) -> dict[str, Any]:
             changed = rotated(
                 record,
                 sha256=hash_secret(secret),
                 hint=hint_of(secret),
                 grace_seconds=grace_seconds,
-                now=self._now(),
+                now=now,
             )
-            kept = await self._store.update(
-                key_id, actor, **{name: getattr(changed, name) for name in _ROTATED}
-            )
-            await self._catch_up()
-        return Made(kept, secret)
+            return {name: getattr(changed, name) for name in _ROTATED}
+
+        kept = await self._changed(key_id, change, actor)
+        return kept if isinstance(kept, Refusal) else Made(kept, secret)
 
     async def _values(self, fields: KeyFields) -> dict[str, Any] | Refusal:
         """Turn what was given into values of a record, with the ids of a person and a group."""
@@ -162,38 +153,55 @@ class KeyAdministration:
     async def _change(
         self, key_id: str, changes: dict[str, Any], actor: str
     ) -> KeyRecord | Refusal:
-        async with self._one_at_a_time:
-            record = await self._living(key_id)
+        return await self._changed(key_id, lambda _: changes, actor)
+
+    async def _changed(
+        self, key_id: str, change: Callable[[KeyRecord], dict[str, Any]], actor: str
+    ) -> KeyRecord | Refusal:
+        """Change a key by what it is then.
+
+        In one transaction: of two changes at once, here or by another gateway, neither may take
+        the other for the remaining administrator.
+        """
+        now = self._now()
+
+        def work(turn: Turn) -> KeyRecord | Refusal:
+            record = _living(turn, key_id)
             if isinstance(record, Refusal):
                 return record
+            changes = change(record)
             changed = msgspec.structs.replace(record, **changes)
-            refusal = refuse_invalid(changed) or await self._last_administrator(record, changed)
+            refusal = refuse_invalid(changed) or _last_administrator(turn, record, changed, now)
             if refusal is not None:
                 return refusal
-            if changed == record:
-                return record
-            kept = await self._store.update(key_id, actor, **changes)
+            return record if changed == record else turn.change_key(key_id, **changes)
+
+        kept = await self._organization.change(work, actor)
+        if not isinstance(kept, Refusal):
             await self._catch_up()
         return kept
 
-    async def _living(self, key_id: str) -> KeyRecord | Refusal:
-        record = await self._store.get(key_id)
-        if record is None:
-            return not_found(f"There is no key '{key_id[:100]}'")
-        if record.status == "deleted":
-            return conflict(f"The key '{key_id}' is deleted, and deletion is final; make another")
-        return record
 
-    async def _last_administrator(self, before: KeyRecord, after: KeyRecord) -> Refusal | None:
-        now = self._now()
-        if not administers(before, now) or administers(after, now):
+def _living(turn: Turn, key_id: str) -> KeyRecord | Refusal:
+    found = turn.read_keys(of_id=key_id)
+    if not found:
+        return not_found(f"There is no key '{key_id[:100]}'")
+    if found[0].status == "deleted":
+        return conflict(f"The key '{key_id}' is deleted, and deletion is final; make another")
+    return found[0]
+
+
+def _last_administrator(
+    turn: Turn, before: KeyRecord, after: KeyRecord, now: float
+) -> Refusal | None:
+    if not administers(before, now) or administers(after, now):
+        return None
+    people = Organization(turn.all())
+    for other in turn.read_keys():
+        works = administers(other, now) and not people.is_barred(other)
+        if works and other.id != before.id:
             return None
-        people = Organization(await self._organization.all())
-        for other in await self._everyone():
-            works = administers(other, now) and not people.is_barred(other)
-            if works and other.id != before.id:
-                return None
-        return last_administrator(before.name)
+    return last_administrator(before.name)
 
 
 async def _nothing_to_do() -> None:

@@ -42,11 +42,11 @@ class Counter(Protocol):
         """Return what was asked of each party since the last call, and what must be had whole."""
         ...
 
-    def used(self, who: str, now: float) -> int:
+    def used(self, who: str, now: float, /) -> int:
         """Return what counts of a party now."""
         ...
 
-    def limit(self, who: str) -> int:
+    def limit(self, who: str, /) -> int:
         """Return the limit of a party, of all gateways together."""
         ...
 

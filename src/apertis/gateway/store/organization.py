@@ -119,11 +119,15 @@ class Turn:
         return _changes(self._connection, 0)
 
     def read_keys(
-        self, *, of_person: str | None = None, of_group: str | None = None
+        self,
+        *,
+        of_id: str | None = None,
+        of_person: str | None = None,
+        of_group: str | None = None,
     ) -> tuple[KeyRecord, ...]:
-        """Read all keys, or those of a person or of a group itself; deleted ones too."""
-        owners = ((keys.c.person_id, of_person), (keys.c.group_id, of_group))
-        conditions = [column == id_ for column, id_ in owners if id_ is not None]
+        """Read all keys, one, or those of a person or of a group itself; deleted ones too."""
+        asked = ((keys.c.id, of_id), (keys.c.person_id, of_person), (keys.c.group_id, of_group))
+        conditions = [column == id_ for column, id_ in asked if id_ is not None]
         return read_keys(self._connection, *conditions)
 
     def insert(self, record: _T, *, audited: bool = True) -> _T:
