@@ -85,6 +85,19 @@ def test_each_change_of_a_key_is_told_without_secret_and_hash(
         assert secret not in kept
 
 
+def test_the_limits_of_a_key_end_with_it(asking: Asking, keys: KeyAdministration) -> None:
+    made = asking.run(keys.create(fields(b'{"name": "ci"}'), "key_me"))
+    assert isinstance(made, Made)
+    limit = asking("POST", "/limits", {"key": "ci", "amount_usd": 1})["id"]
+    asking.run(keys.delete(made.record.id, "cli:me@desk"))
+    assert asking("GET", f"/limits/{limit}")["status"] == "removed"
+    entries = asking.audit(actor="cli:me@desk")
+    assert [(entry["subject"], entry["action"]) for entry in entries] == [
+        ("key", "delete"),
+        ("limit", "remove"),
+    ]
+
+
 def test_every_kind_of_change_has_its_entry(asking: Asking) -> None:
     group = asking("POST", "/groups", {"name": "research"})["id"]
     person = asking("POST", "/people", {"name": "Ann", "group": "research"})["id"]

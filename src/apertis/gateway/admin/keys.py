@@ -22,7 +22,7 @@ from apertis.gateway.people.organization import Organization
 from apertis.gateway.people.record import Group, Person
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from apertis.gateway.admin.key_fields import KeyFields
     from apertis.gateway.admin.views import KeyView
@@ -174,7 +174,11 @@ class KeyAdministration:
             refusal = refuse_invalid(changed) or _last_administrator(turn, record, changed, now)
             if refusal is not None:
                 return refusal
-            return record if changed == record else turn.change_key(key_id, **changes)
+            if changed == record:
+                return record
+            if changed.status == "deleted":
+                remove_limits(turn, Organization(turn.all()), {("key", key_id)})
+            return turn.change_key(key_id, **changes)
 
         kept = await self._organization.change(work, actor)
         if not isinstance(kept, Refusal):
@@ -202,6 +206,13 @@ def _last_administrator(
         if works and other.id != before.id:
             return None
     return last_administrator(before.name)
+
+
+def remove_limits(turn: Turn, known: Organization, subjects: Collection[tuple[str, str]]) -> None:
+    """Remove the limits of what is gone, by level and id."""
+    for level, subject_id in subjects:
+        for limit in known.limits_of(level, subject_id):
+            turn.update(msgspec.structs.replace(limit, status="removed"))
 
 
 async def _nothing_to_do() -> None:

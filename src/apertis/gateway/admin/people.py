@@ -9,7 +9,12 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from apertis.gateway.admin.key_fields import refusal_of
-from apertis.gateway.admin.keys import administers, find_named, last_administrator
+from apertis.gateway.admin.keys import (
+    administers,
+    find_named,
+    last_administrator,
+    remove_limits,
+)
 from apertis.gateway.admin.reading import PageFields
 from apertis.gateway.errors import (
     Refusal,
@@ -314,7 +319,7 @@ def _remove_group(turn: Turn, group_id: str) -> Group | Refusal:
         more = len(inside) - _MAX_NAMED
         message = f"'{group.name}' is not empty: {told}{f' and {more} more' if more > 0 else ''}"
         return conflict(f"{message}. Move them to another group first")
-    _remove_limits(turn, known, {("group", group_id)})
+    remove_limits(turn, known, {("group", group_id)})
     return turn.update(
         msgspec.structs.replace(group, name=group_id, parent_id=None, status="removed")
     )
@@ -412,7 +417,7 @@ def _remove_person(turn: Turn, person_id: str, now: float) -> Person | Refusal:
     for key in keys:
         turn.change_key(key.id, name=key.id, owner=None, status="deleted")
     subjects = {("person", person_id)} | {("key", key.id) for key in keys}
-    _remove_limits(turn, known, subjects)
+    remove_limits(turn, known, subjects)
     kept = turn.update(removed)
     turn.forget([person_id, *(key.id for key in keys)])
     return kept
@@ -509,12 +514,6 @@ def problems_of(record: Group | Person) -> Iterator[rules.Problem]:
         yield rules.Problem("email", record.email, "an address such as ann@example.com, or null")
     if record.external_id is not None:
         yield from rules.label("external_id", record.external_id)
-
-
-def _remove_limits(turn: Turn, known: Organization, subjects: set[tuple[str, str]]) -> None:
-    for limit in known.limits.values():
-        if limit.status == "enabled" and (limit.level, limit.subject_id) in subjects:
-            turn.update(msgspec.structs.replace(limit, status="removed"))
 
 
 def _lives(key: KeyRecord) -> bool:
