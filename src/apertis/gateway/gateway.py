@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from apertis.accounting.prices import LIST_PRICES, Price, PriceTable
 from apertis.errors import ConfigurationError
 from apertis.gateway.admin.keys import ensure_administrator
+from apertis.gateway.admin.usage_report import OwnUsage
 from apertis.gateway.batches.routes import BatchRoutes
 from apertis.gateway.batches.upstream import Wiring
 from apertis.gateway.budgets.budgets import Budgets, Seat, lease_times
@@ -35,8 +36,9 @@ from apertis.gateway.request.pipeline import Pipeline
 from apertis.gateway.request.threads import Threads
 from apertis.gateway.routing.breaker import BreakerState
 from apertis.gateway.routing.router import ALONE, Fleet, Router
+from apertis.gateway.serving.account import Account
 from apertis.gateway.serving.answers import Pings
-from apertis.gateway.serving.application import Application, UserToken
+from apertis.gateway.serving.application import Application
 from apertis.gateway.serving.endpoints import Endpoint
 from apertis.gateway.store.audit import sweep
 from apertis.gateway.store.database import Store
@@ -344,6 +346,7 @@ class Gateway:
             pick=random.random,
         )
         self._models = ModelRoutes(settings, self._upstreams, self._router, time.monotonic)
+        account = Account(self.budgets, OwnUsage(self.store.usage))
         self._application = Application(
             pipeline,
             log=self.log,
@@ -353,7 +356,9 @@ class Gateway:
             readiness=self._readiness,
             newer_keys=self._key_watch.catch_up,
             handlers={
-                Endpoint.USER_TOKEN: UserToken(self.budgets),
+                Endpoint.USER_TOKEN: account.token,
+                Endpoint.OAUTH_USAGE: account.oauth_usage,
+                Endpoint.OWN_USAGE: account.own_usage,
                 Endpoint.BATCHES: self._batches,
                 Endpoint.MODELS: self._models,
             },

@@ -20,6 +20,7 @@ from apertis.testing import (
     sse_head,
 )
 from tests.kit.gateways import RunningGateway, running_gateway
+from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -254,3 +255,145 @@ def test_the_form_of_refusals_can_be_set(
         client = running.key_with(quota_usd="0.001")
         assert ask(client).status == plain
         assert ask(client, headers=CLAUDE_CODE).status == code
+
+
+def spent_by(client: Client, *outputs: int) -> None:
+    for output in outputs:
+        assert ask(client, output).status == 200
+
+
+def test_claude_code_reads_how_the_budgets_stand(here: House) -> None:
+    client = here.key_with(
+        {"amount_usd": "0.1", "period": "day"}, {"amount_usd": "1", "period": "month"}
+    )
+    spent_by(client, 800)
+    response = client.call("GET", "/api/oauth/usage")
+    assert response.headers["cache-control"] == "no-store"
+    day, month = response.json["limits"]
+    assert response.json["extra_usage"] == {
+        "is_enabled": True,
+        "monthly_limit": 10,
+        "used_credits": 8,
+        "utilization": 80,
+        "currency": "USD",
+    }
+    assert (day["kind"], day["group"], day["percent"], day["severity"], day["is_active"]) == (
+        *("spend", "daily", 80, "warning"),
+        True,
+    )
+    assert (month["group"], month["percent"], month["severity"], month["is_active"]) == (
+        *("monthly", 8, "normal"),
+        False,
+    )
+    reset = datetime.fromisoformat(day["resets_at"]).timestamp()
+    # Headers are at most a second old.
+    until(lambda: limits_of(ask(client, 1))["reset"] == str(int(reset)))
+    assert limits_of(ask(client, 1))["overage-surpassed-threshold"] == "0.75"
+
+
+def test_once_blocked_the_budget_that_resets_last_is_active(here: House) -> None:
+    key_id, client = here.gateway.make_key()
+    made = [
+        here.admin("limits", key=key_id, amount_usd="0.1", period=period)
+        for period in ("day", "total", "month")
+    ]
+    spent_by(client, 300)
+    for limit in made[:2]:
+        lowered = here.gateway.client.call(
+            "PATCH", f"/admin/v1/limits/{limit['id']}", b'{"amount_usd": "0.01"}'
+        )
+        assert lowered.status == 200
+
+    def told() -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = client.call("GET", "/api/oauth/usage").json["limits"]
+        return rows
+
+    until(lambda: told()[0]["percent"] == 300)
+    day, total, month = told()
+    assert [one["is_active"] for one in (day, total, month)] == [False, True, False]
+    assert {one["severity"] for one in (day, total)} == {"critical"}
+    assert (total["group"], total["resets_at"]) == ("total", None)
+
+
+def test_without_a_budget_what_is_spent_is_told(here: House) -> None:
+    client = here.key_with()
+    spent_by(client, 150)
+
+    def told() -> dict[str, Any]:
+        answer: dict[str, Any] = client.call("GET", "/api/oauth/usage").json
+        return answer
+
+    until(lambda: told()["extra_usage"]["used_credits"] == 1)
+    spend = {"limit": None, "used_credits": 1, "utilization": None}
+    assert told() == {
+        "extra_usage": {
+            "is_enabled": True,
+            "monthly_limit": None,
+            "used_credits": 1,
+            "utilization": None,
+            "currency": "USD",
+            "daily": spend,
+            "weekly": spend,
+        },
+        "limits": [],
+    }
+
+
+def test_a_key_says_what_its_tightest_limit_has_left(here: House) -> None:
+    client = here.key_with({"amount_usd": "0.5", "contact": "ops@example.com"}, quota_usd="1")
+    spent_by(client, 1000)
+    data = client.call("GET", "/api/user/token").json["data"]
+    assert (data["remain_quota"], data["used_quota"], data["unlimited_quota"]) == (
+        *(200_000, 50_000),
+        False,
+    )
+    limit = data["limit"]
+    assert (limit["level"], limit["period"], limit["contact"]) == (
+        "key",
+        "month",
+        "ops@example.com",
+    )
+    assert limit["resets_at"].endswith("-01T00:00:00Z")
+    unlimited = here.key_with().call("GET", "/api/user/token").json["data"]
+    assert (unlimited["remain_quota"], unlimited["unlimited_quota"], unlimited["limit"]) == (
+        *(None, True),
+        None,
+    )
+
+
+def test_a_colleague_sees_the_usage_of_all_their_keys_and_nobody_elses(here: House) -> None:
+    group = here.admin("groups", name="physics")
+    person = here.admin("people", name="Ada", group="physics")
+    here.admin("limits", person=person["id"], amount_usd="1", zone="Europe/Berlin")
+    here.admin("limits", group=group["id"], amount_usd="10", per_session=True)
+    one = here.gateway.make_key(person="Ada")[1]
+    two = here.gateway.make_key(person="Ada")[1]
+    spent_by(one, 100)
+    spent_by(two, 200)
+    spent_by(here.key_with(), 500)
+
+    def told(query: str = "") -> dict[str, Any]:
+        response = one.call("GET", f"/v1/me/usage{query}")
+        assert response.status == 200, response.body
+        answer: dict[str, Any] = response.json
+        return answer
+
+    until(lambda: (told()["totals"] or {}).get("requests") == 2)
+    report = told("?zone=Europe/Berlin")
+    assert report["person"] == {"id": person["id"], "name": "Ada"}
+    assert [each["name"] for each in report["groups"]] == ["physics"]
+    assert report["totals"]["cost_usd"] == "0.03"
+    assert [(row["model"], row["cost_units"]) for row in report["models"]] == [("large", 15_000)]
+    assert [row["output_tokens"] for row in report["days"]] == [300]
+    (limit,) = report["limits"]
+    assert (limit["of"], limit["spent_usd"], limit["left_usd"], limit["percent"]) == (
+        *("the person 'Ada'", "0.03", "0.97"),
+        3,
+    )
+    assert limit["zone"] == report["zone"] == "Europe/Berlin"
+
+
+@pytest.mark.parametrize(("query", "param"), [("zone=Mars/Base", "zone"), ("key=key_1", "key")])
+def test_other_questions_are_rejected(here: House, query: str, param: str) -> None:
+    refused = here.key_with().call("GET", f"/v1/me/usage?{query}")
+    assert (refused.status, refused.error["param"]) == (400, param)

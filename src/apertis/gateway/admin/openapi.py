@@ -23,6 +23,7 @@ from apertis.gateway.admin.openapi_schemas import (
     GROUP_PARAMETERS,
     LIMIT_PARAMETERS,
     LIST_PARAMETERS,
+    OWN_USAGE_PARAMETERS,
     PERSON_PARAMETERS,
     USAGE_PARAMETERS,
     ref,
@@ -161,7 +162,22 @@ _OPERATIONS: dict[str, _Operation] = {
         "getModel", "models", "One model.", "Model", refusals=(404, *_WITH_KEY)
     ),
     "get /api/user/token": _Operation(
-        "readToken", "account", "The calling key's quota.", "Token", refusals=_WITH_KEY
+        "readToken", "account", "The calling key's quota.", "Token", refusals=(503, *_WITH_KEY)
+    ),
+    "get /api/oauth/usage": _Operation(
+        "readSpend",
+        "account",
+        "The caller's budgets, as Claude Code asks for them.",
+        "Spend",
+        refusals=(503, *_WITH_KEY),
+    ),
+    "get /v1/me/usage": _Operation(
+        "readOwnUsage",
+        "account",
+        "The caller's limits, and usage of the running month by day and model.",
+        "OwnUsage",
+        refusals=(400, 503, *_WITH_KEY),
+        parameters=OWN_USAGE_PARAMETERS,
     ),
     "get /": _state(
         "readHome", "What this is; by `Accept` as JSON or as a page too.", media="text/plain"

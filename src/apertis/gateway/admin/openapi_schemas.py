@@ -157,6 +157,13 @@ _MODEL_LIST = _object(
         "last_id": _NULLABLE_TEXT,
     }
 )
+_NAMED_LIMIT: Json = {
+    "level": {"type": "string", "enum": ["key", "person", "group", "gateway"]},
+    "of": _TEXT,
+    "period": {"type": "string", "enum": ["day", "week", "month", "total"]},
+    "resets_at": {"type": ["string", "null"], "format": "date-time"},
+    "contact": {"type": ["string", "null"]},
+}
 _TOKEN = _object(
     {
         "data": _object(
@@ -168,11 +175,85 @@ _TOKEN = _object(
                 "unlimited_quota": _FLAG,
                 "models": {"type": ["array", "null"], "items": _TEXT},
                 "expired_time": {"type": "integer", "description": "Unix seconds; -1: never."},
+                "limit": {
+                    "anyOf": [_object(_NAMED_LIMIT), {"type": "null"}],
+                    "description": "The quota or limit that has the least left.",
+                },
             }
         )
     },
     description="The remaining and used quota of the calling key, in units: 500,000 are 1 US "
-    "dollar. `remain_quota` is neither used nor reserved by requests in progress.",
+    "dollar. `remain_quota` is neither used nor reserved by requests in progress, and what the "
+    "tightest of the key's quota and limits has left.",
+)
+_PERCENT: Json = {"type": ["integer", "null"]}
+_CENTS: Json = {"type": ["number", "null"], "minimum": 0, "description": "In US cents."}
+_SPENT = {"used_credits": _CENTS}
+_SPEND = _object(
+    {
+        "extra_usage": _object(
+            {
+                "is_enabled": _FLAG,
+                "monthly_limit": _CENTS,
+                **_SPENT,
+                "utilization": _PERCENT,
+                "currency": _TEXT,
+            },
+            {
+                name: _object({"limit": _CENTS, **_SPENT, "utilization": _PERCENT})
+                for name in ("daily", "weekly")
+            },
+        ),
+        "limits": {
+            "type": "array",
+            "items": _object(
+                {
+                    "kind": _TEXT,
+                    "group": _TEXT,
+                    "percent": _COUNT,
+                    "resets_at": {"type": ["string", "null"], "format": "date-time"},
+                    "severity": {"type": "string", "enum": ["normal", "warning", "critical"]},
+                    "is_active": _FLAG,
+                }
+            ),
+        },
+    },
+    description="The budget that decides as `extra_usage`, and all of them as `limits`. Without "
+    "any, what was spent in the running month, day and week in UTC.",
+)
+_WHO: Json = _object({"id": _TEXT, "name": _TEXT})
+_OWN_USAGE = _object(
+    {
+        "key": _WHO,
+        "person": {"anyOf": [_WHO, {"type": "null"}]},
+        "groups": {"type": "array", "items": _WHO},
+        "currency": _TEXT,
+        "limits": {
+            "type": "array",
+            "items": _object(
+                {
+                    **_NAMED_LIMIT,
+                    "id": _TEXT,
+                    "zone": _TEXT,
+                    "models": {"type": ["array", "null"], "items": _TEXT},
+                    **{
+                        f"{name}_{unit}": _COUNT if unit == "units" else _TEXT
+                        for name in ("amount", "spent", "left")
+                        for unit in ("units", "usd")
+                    },
+                    "percent": _COUNT,
+                    "starts_at": {"type": ["string", "null"], "format": "date-time"},
+                }
+            ),
+        },
+        "from": {"type": "string", "format": "date-time"},
+        "to": {"type": ["string", "null"], "format": "date-time"},
+        "zone": _TEXT,
+        "totals": {"anyOf": [ref("schemas", "UsageSums"), {"type": "null"}]},
+        "days": {"type": "array", "items": ref("schemas", "UsageSums")},
+        "models": {"type": "array", "items": ref("schemas", "UsageSums")},
+    },
+    description="All usage of the person whose key it is, or else of the key.",
 )
 
 
@@ -192,6 +273,8 @@ def _components() -> Json:
         "Model": _MODEL,
         "ModelList": _MODEL_LIST,
         "Token": _TOKEN,
+        "Spend": _SPEND,
+        "OwnUsage": _OWN_USAGE,
         "Status": _object({"status": _TEXT}, {"reason": _TEXT}),
     }
     for name, field in _NEEDED.items():
@@ -213,3 +296,12 @@ PERSON_PARAMETERS = _query_parameters(PersonListFields)
 LIMIT_PARAMETERS = _query_parameters(LimitListFields)
 AUDIT_PARAMETERS = _query_parameters(AuditFields)
 CACHE_PARAMETERS = _query_parameters(CacheFields)
+OWN_USAGE_PARAMETERS = (
+    {
+        "name": "zone",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "string", "default": "UTC"},
+        "description": "The time zone of days and of the month, such as Europe/Berlin.",
+    },
+)

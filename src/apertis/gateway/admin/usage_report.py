@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from apertis.gateway.budgets.periods import CalendarPeriod
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.people.organization import Changes
+    from apertis.gateway.serving.account import Asker
     from apertis.gateway.store.database import Store
     from apertis.gateway.store.records import Dimension
+    from apertis.gateway.store.usage import StoredUsage
 
 _Named = TypeVar("_Named", Person, Group)
 
@@ -235,6 +237,28 @@ def names_of_all(keys: Iterable[KeyRecord], organization: Changes) -> dict[str, 
         **{person.id: person.name for person in organization.people},
         **{group.id: group.name for group in organization.groups},
     }
+
+
+class OwnUsage:
+    """The sums of what one person, or one key, has used, as its caller may see them."""
+
+    def __init__(self, store: StoredUsage) -> None:
+        self._store = store
+
+    async def __call__(
+        self, asker: Asker, since: int, by: tuple[str, ...], zone: str
+    ) -> tuple[dict[str, Any], ...]:
+        """Add up from a moment on (Unix seconds); without `by` in one row."""
+        person = asker.person_id
+        query = UsageQuery(
+            since_ms=since * 1000,
+            group_by=tuple(GROUPS[word] for word in by),
+            zone=zone,
+            keys=() if person else (asker.key_id,),
+            people=(person,) if person else (),
+        )
+        rows = await self._store.report(query)
+        return tuple(msgspec.to_builtins(_sums(row, by, {})) for row in rows)
 
 
 def by_labels(

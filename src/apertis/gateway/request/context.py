@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from apertis.gateway.budgets.lease import Chain
     from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.directory import Key
+    from apertis.gateway.people.record import Person
     from apertis.gateway.upstreams.contract import SharedHeaders
     from apertis.limiting.status import LimitStatus
 
@@ -114,6 +115,8 @@ class Progress(msgspec.Struct, eq=False):
 
     context: RequestContext
     key: Key | None = None
+    # Who stands behind a shared key, where the gateway before this one says it.
+    person: Person | None = None
     # What the request is paid from, and what of that it was booked in.
     chain: Chain | None = None
     charged_to: str = ""

@@ -55,7 +55,6 @@ from apertis.gateway.upstreams.contract import TOLD_BY_PROXIES, ClientLeft, Requ
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from apertis.gateway.budgets.budgets import Budgets
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.observe.log import Log
     from apertis.gateway.observe.metrics import Metrics
@@ -507,32 +506,3 @@ def _preflight(method: str, page: PageHeaders, headers: Mapping[str, str]) -> Ra
         return None
     asked = headers.get("access-control-request-headers", "").encode("latin-1")
     return [*page[:-1], *_PREFLIGHT, (b"access-control-allow-headers", asked)]
-
-
-class UserToken:
-    """`GET /api/user/token`: a key's name, quota, use and rest, in units of 1/500,000 US dollar."""
-
-    def __init__(self, budgets: Budgets) -> None:
-        self._budgets = budgets
-
-    async def __call__(
-        self, _progress: Progress, key: Key, _request: Request, _name: str
-    ) -> WholeAnswer:
-        """Answer with them.
-
-        `remain_quota` counts what requests under way have reserved as used. An unlimited key has
-        `unlimited_quota` true and no rest.
-        """
-        record = key.record
-        quota = await self._budgets.quota(key)
-        data = {
-            "name": record.name,
-            "remain_quota": None if quota is None else max(quota.left, 0),
-            "used_quota": key.used_units if quota is None else quota.spent,
-            "reserved_quota": 0 if quota is None else quota.set_aside,
-            "unlimited_quota": quota is None,
-            "models": record.models,
-            "expired_time": -1 if record.expires_at is None else record.expires_at,
-        }
-        body = msgspec.json.encode({"success": True, "data": data})
-        return WholeAnswer(200, [(b"content-type", b"application/json")], body)

@@ -17,6 +17,10 @@ class Endpoint(enum.Enum):
     BATCHES = "batches"
     USER_TOKEN = "user_token"
     """The calling key's own quota."""
+    OAUTH_USAGE = "oauth_usage"
+    """The same as Claude Code asks for it."""
+    OWN_USAGE = "own_usage"
+    """The caller's own limits and usage."""
     ADMIN = "admin"
     """Keys and usage, for an administrator's key."""
     HEALTH = "healthz"
@@ -46,7 +50,9 @@ _ROUTES: tuple[tuple[re.Pattern[str], tuple[str, ...], Endpoint], ...] = tuple(
         (r"/v1/messages/batches/([^/]+)/results", ("GET",), Endpoint.BATCHES),
         (r"/v1/models", _GET, Endpoint.MODELS),
         (r"/v1/models/(.+)", _GET, Endpoint.MODELS),
+        (r"/v1/me/usage", _GET, Endpoint.OWN_USAGE),
         (r"/api/user/token", _GET, Endpoint.USER_TOKEN),
+        (r"/api/oauth/usage", _GET, Endpoint.OAUTH_USAGE),
         (r"/api/hello", _GET, Endpoint.HELLO),
         (r"/healthz", _GET, Endpoint.HEALTH),
         (r"/readyz", _GET, Endpoint.READY),

@@ -18,6 +18,7 @@ _PATHS = (
     ("GET /openapi.json", "every endpoint, described for programs"),
     ("GET /healthz", "whether the process is alive"),
     ("GET /readyz", "whether requests can be served"),
+    ("GET /v1/me/usage", "limits and usage of the key that asks"),
     ("GET /api/user/token", "the quota of the key that asks"),
     ("/admin/v1/", "keys and usage, with an administrator's key"),
 )
