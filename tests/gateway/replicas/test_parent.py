@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -266,4 +267,41 @@ def test_what_any_number_of_workers_left_is_booked_by_any_other(
     served = serve_process("--workers", "2", **FREE)
     assert len(rows_of(data)) == asked
     assert sorted(path.name for path in (data / "usage-journal").iterdir()) == ["0", "1"]
+    assert served.stop() == 0
+
+
+def test_a_budget_is_spent_by_both_workers_and_not_beyond(
+    serve_workers: Callable[..., Served], tmp_path: Path
+) -> None:
+    served = serve_workers()
+    asked = {"max_tokens": 1000}
+    first = json.loads(served.call("POST", "/admin/v1/keys", b'{"name": "first"}').body)
+    body = question(**asked)
+
+    def ask(secret: str) -> int:
+        return served.call("POST", "/v1/messages", body, {"x-api-key": secret}).status
+
+    assert ask(first["secret"]) == 200
+    data = tmp_path / "data"
+    until(lambda: rows_of(data, first["id"]))
+    (row,) = rows_of(data, first["id"])
+    # What a request may cost is a multiple of what it does.
+    quota = 150 * row["cost_units"]
+    made = json.dumps({"name": "limited", "quota_units": quota}).encode()
+    key = json.loads(served.call("POST", "/admin/v1/keys", made).body)
+    with ThreadPoolExecutor(16) as threads:
+        statuses = list(threads.map(lambda _: ask(key["secret"]), range(200)))
+    assert set(statuses) <= {200, 402}
+    served_in_all = statuses.count(200)
+    refused = 0
+    while refused < 20:
+        status = ask(key["secret"])
+        served_in_all += status == 200
+        refused = refused + 1 if status == 402 else 0
+    until(lambda: len(rows_of(data, key["id"])) == served_in_all)
+    spent = sum(row["cost_units"] for row in rows_of(data, key["id"]))
+    reservation = 16 * row["cost_units"]
+    assert quota - reservation < spent <= quota
+    view = json.loads(served.call("GET", f"/admin/v1/keys/{key['id']}").body)
+    assert view["used_units"] == spent
     assert served.stop() == 0
