@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from source_names import class_docstring, members, resolve
 
 from apertis.gateway.config.settings import (
+    AlertTargetSettings,
     ModelSettings,
     PriceSettings,
     UpstreamSettings,
@@ -83,13 +84,18 @@ prints what is in effect and where it came from. `apertis doctor` tries it out.
 """
 
 # Settings whose form is told in their words.
-WRITTEN_AS = {"api_key": ("api_key_env", "api_key_file")}
+WRITTEN_AS = {
+    "api_key": ("api_key_env", "api_key_file"),
+    "url": ("url_env", "url_file", "url"),
+    "secret": ("secret_env", "secret_file"),
+}
 VARIABLES = {
     ("server", "host"): "APERTIS_HOST",
     ("server", "port"): "APERTIS_PORT",
     ("store", "data"): "APERTIS_DATA",
 }
 TABLES: dict[str, type[Any]] = {
+    "[[alerts.targets]]": AlertTargetSettings,
     "[[upstreams]]": UpstreamSettings,
     "[[upstreams.models]]": ModelSettings,
     '[prices."<model>"]': PriceSettings,
@@ -124,9 +130,10 @@ def _section(section: type[Any], name: str | None) -> Iterator[str]:
 def _setting(section: type[Any], name: str, words: str, table: str | None) -> str:
     if not words:
         raise SystemExit(f"{section.__name__}.{name} has no words below it")
-    shown = " or ".join(f"`{each}`" for each in WRITTEN_AS.get(name, (name,)))
-    facts = []
     kind = kinds_of(section).get(name)
+    written = WRITTEN_AS.get(name, (name,)) if kind is None else (name,)
+    shown = " or ".join(f"`{each}`" for each in written)
+    facts = []
     if kind is not None:
         facts.append(f"Takes {kind.expected}.")
     default = next(item.default for item in fields(section) if item.name == name)

@@ -156,7 +156,7 @@ def test_the_gateway_uses_the_core_and_not_the_clients() -> None:
                 "accounting",
                 "limiting",
             }
-            if name.startswith("apertis.gateway.upstreams"):
+            if name.startswith(("apertis.gateway.upstreams", "apertis.gateway.alerts")):
                 # The gateway's own calls go over the SDK's connections.
                 allowed |= {"aio", "tls"}
             assert used <= allowed, (name, used)

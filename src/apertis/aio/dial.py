@@ -14,6 +14,7 @@ from apertis.tls import failure_of
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from apertis.sansio.outcome import Failure
     from apertis.sansio.proxy import Proxy
@@ -29,9 +30,17 @@ _UNLIMITED = Limits(None, None, None)
 
 
 async def dial(
-    origin: Origin, proxy: Proxy | None, tls: ssl.SSLContext | None, limits: Limits
+    origin: Origin,
+    proxy: Proxy | None,
+    tls: ssl.SSLContext | None,
+    limits: Limits,
+    permits: Callable[[str], bool] | None = None,
 ) -> Connection | Failure:
-    """Return a new connection to the origin, through the proxy if there is one."""
+    """Return a new connection to the origin, through the proxy if there is one.
+
+    `permits` says of each IP address whether it may be connected to: none other is, whatever the
+    name leads to from one moment to the next. A proxy connects by itself.
+    """
     loop = asyncio.get_running_loop()
     seconds, total = limits.remaining(limits.connect, loop.time())
     # The name of the other side: first it is the proxy, and the origin once there is a tunnel.
@@ -42,7 +51,8 @@ async def dial(
     try:
         async with asyncio.timeout(seconds):
             if proxy is None:
-                await _connect(connection, origin.host, origin.port, tls)
+                sock = None if permits is None else await _permitted_socket(origin, permits)
+                await _connect(connection, origin.host, origin.port, tls, sock)
                 return connection
             return await _through(connection, proxy, origin, tls)
     except OSError as error:
@@ -53,18 +63,49 @@ async def dial(
         raise
 
 
+async def _permitted_socket(origin: Origin, permits: Callable[[str], bool]) -> socket.socket:
+    """Connect to the first address of the origin that may be connected to, and answers."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    allowed = [entry for entry in found if permits(str(entry[4][0]))]
+    if not allowed:
+        addresses = " and ".join(dict.fromkeys(str(entry[4][0]) for entry in found))
+        raise PermissionError(f"{addresses} may not be connected to")
+    failed: OSError | None = None
+    for family, kind, protocol, _, address in allowed:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, address)
+        except OSError as error:
+            sock.close()
+            failed = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failed or OSError("no address")
+
+
 async def _connect(
-    connection: Connection, host: str, port: int, tls: ssl.SSLContext | None
+    connection: Connection,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    sock: socket.socket | None = None,
 ) -> asyncio.Transport:
     loop = asyncio.get_running_loop()
-    options: dict[str, Any] = {}
-    if tls is not None:
-        options = {"ssl": tls, "server_hostname": host}
-    if isinstance(loop, asyncio.BaseEventLoop):
+    options: dict[str, Any] = {"host": host, "port": port}
+    if sock is not None:
+        options = {"sock": sock}
+    elif isinstance(loop, asyncio.BaseEventLoop):
         # uvloop does not know it.
         options["happy_eyeballs_delay"] = HAPPY_EYEBALLS_SECONDS
+    if tls is not None:
+        options |= {"ssl": tls, "server_hostname": host}
     transport: Any
-    transport, _ = await loop.create_connection(lambda: connection, host, port, **options)
+    transport, _ = await loop.create_connection(lambda: connection, **options)
     if hasattr(transport, "max_size"):
         transport.max_size = READ_BYTES
     keep_alive(transport)

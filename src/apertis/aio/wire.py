@@ -253,7 +253,8 @@ class Wire:
     """Connections to wherever requests go: those of a client and its copies, or of an upstream.
 
     A connection belongs to the event loop that it was made in, so each loop has pools of its own;
-    they close when their loop ends. `codings` are those that the requests ask for.
+    they close when their loop ends. `codings` are those that the requests ask for; `permits` says
+    which IP addresses may be connected to.
     """
 
     def __init__(
@@ -263,12 +264,14 @@ class Wire:
         tls: ssl.SSLContext | None,
         max_connections: int,
         codings: frozenset[str] = CODINGS,
+        permits: Callable[[str], bool] | None = None,
     ) -> None:
         checked_options(proxy, max_connections)
         self._proxy = proxy
         self._trust = Trust(tls)
         self._limit = max_connections
         self._codings = codings
+        self._permits = permits
         self._closed = False
         self._pools: dict[tuple[asyncio.AbstractEventLoop, Origin], Pool] = {}
         self._guards: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}
@@ -316,11 +319,11 @@ class Wire:
         if loop not in self._guards:
             guard = self._guards[loop] = self._until_loop_ends(loop)
             await anext(guard)
-        trust, codings = self._trust, self._codings
+        trust, codings, permits = self._trust, self._codings, self._permits
 
         async def connect(limits: Limits) -> Connection | Failure:
             context = trust.context() if origin.tls else None
-            connection = await dial(origin, proxy, context, limits)
+            connection = await dial(origin, proxy, context, limits, permits)
             if not isinstance(connection, Failure):
                 connection.http.codings = codings
             return connection

@@ -13,6 +13,8 @@ from apertis.accounting.prices import LIST_PRICES, Price, PriceTable
 from apertis.errors import ConfigurationError
 from apertis.gateway.admin.keys import ensure_administrator
 from apertis.gateway.admin.usage_report import OwnUsage
+from apertis.gateway.alerts.decide import OpenBreaker
+from apertis.gateway.alerts.watch import Alerts, Conditions
 from apertis.gateway.batches.routes import BatchRoutes
 from apertis.gateway.batches.upstream import Wiring
 from apertis.gateway.budgets.budgets import Budgets, Seat, lease_times
@@ -152,6 +154,8 @@ _PING_SECONDS = 5.0
 _SWEEP_SECONDS = 30.0
 # Between two steps of adding up what an earlier version booked: requests come first.
 _ROLL_UP_PAUSE_SECONDS = 0.1
+# How often it is looked for what there is to tell.
+_ALERT_SECONDS = 5.0
 # How often batches are looked for whose results nobody has read.
 _COLLECT_SECONDS = 600.0
 # How long a stop waits for what was begun with batches after their callers left.
@@ -318,6 +322,7 @@ class Gateway:
         self._spawn(self._sweep())
         self._spawn(self._collect_batches())
         self._spawn(self._roll_up())
+        self._spawn(self._alerts.run())
 
     def _wire(self, settings: Settings) -> None:
         self.metrics = Metrics()
@@ -329,6 +334,8 @@ class Gateway:
         if self._worker is not None:
             self._worker.families = lambda: families_of(self.metrics)
         self._limiter = Limiter(settings.limits, self._replica)
+        self._alerts = self._make_alerts(settings)
+        self.metrics.alerts = lambda: self._alerts.attempts
         self._cache = ResponseCache(settings.cache)
         self._threads = Threads(self.store.threads, time.time, self._not_kept)
         self._upstreams: Mapping[str, Upstream] = build_upstreams(settings)
@@ -507,6 +514,25 @@ class Gateway:
             for state in self._router.states(time.time())
         }
 
+    def _make_alerts(self, settings: Settings) -> Alerts:
+        presence = self.presence
+        conditions = Conditions(
+            replica="apertis" if presence is None else presence.own.name,
+            is_first=lambda: presence is None or presence.is_first,
+            breakers=self._open_breakers,
+            journal_lag=self._journal.lag,
+            wall_clock=time.time,
+            log=self.log.event,
+        )
+        return Alerts(self.store.alerts, settings.alerts, conditions, look_seconds=_ALERT_SECONDS)
+
+    def _open_breakers(self) -> tuple[OpenBreaker, ...]:
+        return tuple(
+            OpenBreaker(state.name, state.cause.value, state.failures)
+            for state in self._router.states(time.time())
+            if state.cause is not None
+        )
+
     def _moving_changed(self, error: Exception | None) -> None:
         if error is None:
             self.log.event("info", "usage is moved to the store again")
@@ -556,6 +582,7 @@ class Gateway:
         try:
             settings = self._reread()
             upstreams = build_upstreams(settings, self._upstreams, self.settings)
+            self._alerts.reconfigure(settings.alerts)
         except ConfigurationError as error:
             self.log.event("error", "the configuration was not taken over", reason=str(error))
             return
@@ -604,6 +631,7 @@ class Gateway:
             _, pending = await asyncio.wait(pending, timeout=_CANCEL_SECONDS)
         await self._batches.finish(_FINISH_SECONDS)
         self._models.close()
+        await self._alerts.close()
         await asyncio.gather(*self._closing)
         for upstream in self._upstreams.values():
             await upstream.close()

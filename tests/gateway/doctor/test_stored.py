@@ -46,7 +46,7 @@ def test_a_store_is_told_with_its_schema_and_size(tmp_path: Path, name: str) -> 
     store = StoreSettings(tmp_path / name)
     stored, _ = findings(store)
     assert stored.state is State.OK
-    assert f"{store.sqlite_file}, schema {HEAD}, 0.1 MB, writable" in stored.message
+    assert f"{store.sqlite_file}, schema {HEAD}, 0.2 MB, writable" in stored.message
 
 
 def test_the_doctor_looks_beside_a_running_gateway(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from apertis.gateway.config.read import read_model_prices as read_model_prices
 from apertis.gateway.config.read import read_settings as read_settings
 from apertis.gateway.config.read import read_store_settings as read_store_settings
 from apertis.gateway.config.settings import MAX_BODY_BYTES as MAX_BODY_BYTES
+from apertis.gateway.config.settings import AlertSettings as AlertSettings
+from apertis.gateway.config.settings import AlertTargetSettings as AlertTargetSettings
 from apertis.gateway.config.settings import CacheSettings as CacheSettings
 from apertis.gateway.config.settings import LimitSettings as LimitSettings
 from apertis.gateway.config.settings import LogSettings as LogSettings

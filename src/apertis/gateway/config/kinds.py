@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import json
 import math
@@ -136,6 +137,19 @@ def names(item: Kind, noun: str = "texts") -> Kind:
     return Kind(
         f"a list of {noun}", read, lambda value: f"[{', '.join(map(item.write, value))}]", parse
     )
+
+
+def wholes(least: int, most: int, noun: str) -> Kind:
+    """Make the kind of a list of whole numbers; in a variable a JSON array, or with commas."""
+    parse = names(FLAG, noun).parse
+
+    def numbers(text: str) -> object:
+        parts = parse(text)
+        if not isinstance(parts, list):
+            return parts
+        return [_numeric(str(part)) for part in cast("list[object]", parts)]
+
+    return dataclasses.replace(names(whole(least, most), noun), parse=numbers)
 
 
 def location(expected: str = "a path") -> Kind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from apertis.gateway.config.sources import (
     from_options,
 )
 from apertis.gateway.config.tables import found_upstream, read_prices, read_upstreams
+from apertis.gateway.config.targets import read_targets
 from apertis.sansio.request import is_loopback
 
 if TYPE_CHECKING:
@@ -172,6 +173,10 @@ def read(
         values["prices"] = read_prices(given[("prices",)], reader)
         place = given[("prices",)].place
         origins |= {f"prices.{model}": (place / model).origin for model in values["prices"]}
+    if ("alerts", "targets") in given:
+        targets = read_targets(given[("alerts", "targets")], values["alerts"].schemes, reader)
+        origins |= {f"alerts.targets[{n}]": place.origin for n, (_, place) in enumerate(targets)}
+        values["alerts"] = replace(values["alerts"], targets=tuple(each for each, _ in targets))
     settings = Settings(**values)
     check(settings, given, upstreams, reader)
     reader.finish()

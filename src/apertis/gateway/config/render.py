@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from apertis.gateway.config.kinds import quoted
 from apertis.gateway.config.settings import (
     UPSTREAM_KINDS,
+    AlertSettings,
+    AlertTargetSettings,
     ModelSettings,
     PriceSettings,
     UpstreamSettings,
@@ -16,7 +18,7 @@ from apertis.gateway.config.settings import (
 from apertis.gateway.config.sources import SECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from apertis.gateway.config.read import Reading
 
@@ -28,7 +30,8 @@ def render(reading: Reading) -> str:
     """Return the whole document.
 
     Read again, from a file in the same directory and with the same variables for the keys, it
-    gives the same settings. Of a database's URL the password is blanked.
+    gives the same settings. Of a database's URL the password is blanked, and of the URL of a target
+    of alerts that stands in the file itself all behind the host.
     """
     return "\n".join(_lines(reading)) + "\n"
 
@@ -42,6 +45,8 @@ def _lines(reading: Reading) -> Iterator[str]:
             origin = origins.get(f"{name}.{key}", "default")
             yield _commented(_pair(key, getattr(values, key), kind), origin)
         yield ""
+        if isinstance(values, AlertSettings):
+            yield from _targets(values, origins)
     for index, upstream in enumerate(settings.upstreams):
         yield _commented("[[upstreams]]", origins.get(f"upstreams[{index}]", "default"))
         yield from _upstream(upstream)
@@ -51,6 +56,17 @@ def _lines(reading: Reading) -> Iterator[str]:
         key = model if _BARE_KEY.fullmatch(model) else quoted(model)
         yield _commented(f"[prices.{key}]", origins.get(f"prices.{model}", "default"))
         yield from (_pair(name, getattr(price, name), kind) for name, kind in kinds.items())
+        yield ""
+
+
+def _targets(alerts: AlertSettings, origins: Mapping[str, str]) -> Iterator[str]:
+    for index, target in enumerate(alerts.targets):
+        yield _commented("[[alerts.targets]]", origins.get(f"alerts.targets[{index}]", "default"))
+        for name, kind in kinds_of(AlertTargetSettings).items():
+            yield _pair(name, getattr(target, name), kind)
+        for secret in (target.url, target.secret):
+            if secret is not None:
+                yield f"{secret.setting} = {quoted(secret.source)}"
         yield ""
 
 

@@ -29,6 +29,7 @@ from apertis.gateway.config.kinds import (
     size,
     text,
     whole,
+    wholes,
 )
 from apertis.limiting.rates import Rate
 from apertis.sansio.request import is_loopback
@@ -250,6 +251,82 @@ class LogSettings:
     on a terminal and `json` elsewhere."""
 
 
+ALERT_KINDS = ("budget", "breaker", "key", "spike", "journal")
+# Those beyond the first two are apprise's.
+ALERT_SCHEMES = ("https", "http", "slack", "workflows", "mailtos", "mailto")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertTargetSettings:
+    """A place that alerts are sent to; there can be several.
+
+    An `https://` URL is a webhook: it gets a JSON object by POST, signed as Standard Webhooks say.
+    Slack (`slack://`), Teams (`workflows://`) and mail (`mailtos://`) are URLs of apprise, in the
+    extra `alerts`.
+    """
+
+    name: Annotated[str, text("letters, digits, '.', '_' and '-'", r"[A-Za-z0-9._-]{1,64}")]
+    """Its name in lists, logs and metrics."""
+    url: Secret
+    """Its URL: `url_env` names the variable of the environment that has it, `url_file` a file that
+    has nothing else. One without a token in it may stand here itself, as `url`; of that `config
+    show` shows the host alone."""
+    secret: Secret | None = None
+    """Secret that a webhook's messages are signed with, `whsec_` and 24 to 64 bytes in base64:
+    `secret_env` names the variable that has it, `secret_file` the file. Webhooks need one."""
+    kinds: Annotated[tuple[str, ...], names(choice(*ALERT_KINDS), "kinds of alerts")] = ALERT_KINDS
+    """Alerts that it gets: `budget` (a threshold was passed), `breaker` (an upstream is left
+    alone), `key` (a key ends soon), `spike` (an hour costs far more than usual), `journal` (usage
+    is not booked in time)."""
+    level: Annotated[Literal["info", "warning", "error"], choice("info", "warning", "error")] = (
+        "info"
+    )
+    """Least level of what it gets. Budgets are `info` below 75 percent, `error` from 100 on and
+    else `warning`; the last notice of a key and spikes are `warning`, the earlier notices `info`;
+    breakers and the journal are `error`."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of its URL, in lower case."""
+        return self.url.reveal().partition(":")[0].lower()
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Alerts, and where they are sent. Each is told once in its period, by all gateways of a store.
+
+    Budgets are told of at the thresholds of each limit, 50, 75, 95 and 100 percent by default.
+    """
+
+    key_days: Annotated[tuple[int, ...], wholes(1, 365, "whole numbers from 1 to 365")] = (7, 1)
+    """Days before the end of a key at which to tell of it; `[]` never does."""
+    spike_factor: Annotated[float | None, NUMBER] = 5.0
+    """Factor by which an hour has to cost more than usual to be told of: more than so many times
+    the median of the same hour of the last seven days, once a day in UTC. Nothing is told with
+    fewer than three days to compare with; 0 never tells."""
+    spike_floor: Annotated[Decimal, MONEY] = Decimal(20)
+    """Cost of an hour, in dollars, up to which it is never told of."""
+    journal_records: Annotated[int, whole(note=" (0: never)")] = 10_000
+    """Usage records that wait for the store, above which to tell of it."""
+    journal_seconds: Annotated[float, duration(positive=False)] = 300.0
+    """Age of the oldest of them above which to tell of it; 0 never does."""
+    timeout_seconds: Annotated[float, duration()] = 10.0
+    """Longest time that one attempt to send may take."""
+    schemes: Annotated[tuple[str, ...], names(choice(*ALERT_SCHEMES), "schemes")] = (
+        "https",
+        "slack",
+        "workflows",
+        "mailtos",
+    )
+    """Schemes that the URLs of targets may have. `http` and `mailto` travel in the clear."""
+    allow_private_addresses: Annotated[bool, FLAG] = False
+    """Send to private, loopback and link-local addresses too. Names are looked up for each
+    connection, and the address that is connected to is the one that was checked; where an HTTP
+    proxy connects, the proxy decides."""
+    targets: tuple[AlertTargetSettings, ...] = ()
+    """Tables `[[alerts.targets]]`, as below. Variable: `APERTIS_ALERTS_TARGETS`, a JSON array."""
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
     """Speed of the sandbox, the deterministic stand-in for Claude."""
@@ -368,6 +445,7 @@ class Settings:
     routing: RoutingSettings = RoutingSettings()
     cache: CacheSettings = CacheSettings()
     log: LogSettings = LogSettings()
+    alerts: AlertSettings = AlertSettings()
     sandbox: SandboxSettings = SandboxSettings()
     upstreams: tuple[UpstreamSettings, ...] = (_SANDBOX,)
     prices: Mapping[str, PriceSettings] = field(default_factory=lambda: MappingProxyType({}))

@@ -19,6 +19,7 @@ from apertis.gateway.config.origin import (
     nearest,
 )
 from apertis.gateway.config.settings import (
+    AlertSettings,
     CacheSettings,
     LimitSettings,
     LogSettings,
@@ -43,12 +44,15 @@ SECTIONS: dict[str, type[Any]] = {
     "routing": RoutingSettings,
     "cache": CacheSettings,
     "log": LogSettings,
+    "alerts": AlertSettings,
     "sandbox": SandboxSettings,
 }
 # Settings with a form of their own.
 TABLES = ("upstreams", "prices")
+# And those within a section.
+INNER_TABLES = {"alerts": ("targets",)}
 
-# By `("server", "port")`, and `("upstreams",)` for the tables.
+# By `("server", "port")`, and `("upstreams",)` or `("alerts", "targets")` for the tables.
 Layer = dict[tuple[str, ...], RawSetting]
 
 CONFIG_VARIABLE = "APERTIS_CONFIG"
@@ -84,7 +88,8 @@ def from_file(path: Path, reader: Reader) -> Layer:
     tables = reader.table(whole, (*SECTIONS, *TABLES)) or {}
     layer: Layer = {(name,): tables[name] for name in TABLES if name in tables}
     for name in SECTIONS.keys() & tables.keys():
-        fields = reader.table(tables[name], kinds_of(SECTIONS[name])) or {}
+        known = (*kinds_of(SECTIONS[name]), *INNER_TABLES.get(name, ()))
+        fields = reader.table(tables[name], known) or {}
         layer.update({(name, field): given for field, given in fields.items()})
     return layer
 
@@ -118,7 +123,7 @@ def from_environment(reader: Reader) -> Layer:
 def _variables() -> dict[str, tuple[str, ...]]:
     found = dict[str, tuple[str, ...]](_SHORT)
     for section, kind in SECTIONS.items():
-        for name in kinds_of(kind):
+        for name in (*kinds_of(kind), *INNER_TABLES.get(section, ())):
             found[f"APERTIS_{section}_{name}".upper()] = (section, name)
     return found | {f"APERTIS_{table}".upper(): (table,) for table in TABLES}
 
@@ -130,7 +135,7 @@ def _is_service_link(name: str, text: str) -> bool:
 
 def _given(name: str, path: tuple[str, ...], text: str, reader: Reader) -> RawSetting | None:
     place = Origin(Named(name, path), path)
-    if len(path) > 1:
+    if len(path) > 1 and path[1] not in INNER_TABLES.get(path[0], ()):
         kind = kinds_of(SECTIONS[path[0]])[path[1]]
         return RawSetting(kind.parse(text), place, text)
     try:

@@ -64,7 +64,7 @@ def _upstream(given: RawSetting, reader: Reader) -> UpstreamSettings | None:
     values |= reader.values(fields, kinds)
     if "name" not in fields:
         reader.problem(given.place, "needs a name")
-    values["api_key"] = _key(given, fields, reader)
+    values["api_key"] = credential(given, fields, reader)
     if "models" in fields:
         values["models"] = _models(fields["models"], reader)
     kind = values.get("kind", "anthropic")
@@ -84,40 +84,53 @@ def _check_built_in(kind: str, fields: dict[str, RawSetting], reader: Reader) ->
             reader.problem(fields[name].place, f"has no meaning for the {kind}, which is built in")
 
 
-def _key(given: RawSetting, fields: dict[str, RawSetting], reader: Reader) -> Secret | None:
-    named = [fields[name] for name in KEY_SETTINGS if name in fields]
+def credential(
+    given: RawSetting,
+    fields: Mapping[str, RawSetting],
+    reader: Reader,
+    *,
+    of: str = "api_key",
+    noun: str = "key",
+) -> Secret | None:
+    """Read what stands in a variable (`<of>_env`) or a file (`<of>_file`), never in the settings.
+
+    None, with a problem kept where there is one, if there is none.
+    """
+    of_variable, of_file = f"{of}_env", f"{of}_file"
+    named = [name for name in (of_variable, of_file) if name in fields]
     if len(named) > 1:
-        reader.problem(given.place, "has api_key_env and api_key_file: one of them is enough")
+        reader.problem(given.place, f"has {of_variable} and {of_file}: one of them is enough")
         return None
     if not named:
         return None
-    value = named[0].value
+    field = fields[named[0]]
+    value = field.value
     if not isinstance(value, str) or not value.strip():
-        what = "a variable" if "api_key_env" in fields else "a file"
-        reader.problem(named[0].place, f"must be the name of {what} that has the key")
+        what = "a variable" if of_variable in fields else "a file"
+        reader.problem(field.place, f"must be the name of {what} that has the {noun}")
         return None
-    if "api_key_env" in fields:
-        return _key_of_variable(named[0], value, reader)
-    return _key_of_file(named[0], value, reader)
+    read = _of_variable if of_variable in fields else _of_file
+    found = read(field, value, noun, reader)
+    return None if found is None else Secret(found[0], setting=named[0], source=found[1])
 
 
-def _key_of_variable(given: RawSetting, name: str, reader: Reader) -> Secret | None:
+def _of_variable(given: RawSetting, name: str, noun: str, reader: Reader) -> tuple[str, str] | None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        # What stands here in place of a name may be the key itself.
+        # What stands here in place of a name may be the credential itself.
         reader.problem(given.place, "must be the name of a variable of the environment")
         return None
     text = reader.environment.get(name, "").strip()
     if not text:
         reader.problem(given.place, f"names {name}, which is not set in the environment")
         return None
-    flaw = _flaw(text)
+    flaw = _flaw(text, noun)
     if flaw is not None:
         reader.problem(given.place, f"names {name}, which {flaw}")
         return None
-    return Secret(text, setting="api_key_env", source=name)
+    return text, name
 
 
-def _key_of_file(given: RawSetting, name: str, reader: Reader) -> Secret | None:
+def _of_file(given: RawSetting, name: str, noun: str, reader: Reader) -> tuple[str, str] | None:
     try:
         path = location().read(name, given.place.source.base)
     except UnfitError as error:
@@ -128,19 +141,19 @@ def _key_of_file(given: RawSetting, name: str, reader: Reader) -> Secret | None:
     except OSError as error:
         reader.problem(given.place, f"names {path}, which cannot be read: {error.strerror}")
         return None
-    flaw = _flaw(text)
+    flaw = _flaw(text, noun)
     if flaw is not None:
         reader.problem(given.place, f"names {path}, which {flaw}")
         return None
-    return Secret(text, setting="api_key_file", source=str(path.absolute()))
+    return text, str(path.absolute())
 
 
-def _flaw(text: str) -> str | None:
-    """Return the reason that a text cannot be sent as a key; nothing of it is shown."""
+def _flaw(text: str, noun: str = "key") -> str | None:
+    """Return the reason that a text cannot be sent as a credential; nothing of it is shown."""
     if not text:
         return "is empty"
     if not _KEY.fullmatch(text):
-        return "has no key in it: there are spaces, several lines or characters beyond ASCII"
+        return f"has no {noun} in it: there are spaces, several lines or characters beyond ASCII"
     return None
 
 

@@ -78,6 +78,8 @@ class Metrics:
         self.journal_lag: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
         # Records that are in memory only: the end of the process would lose them.
         self.journal_unwritten: Callable[[], int] = lambda: 0
+        # Attempts to send alerts, by target and what became of them.
+        self.alerts: Callable[[], Mapping[tuple[str, str], int]] = dict
         # How many tasks the event loop has.
         self.tasks: Callable[[], int] = lambda: 0
         # Models that are always counted under their own names.
@@ -162,6 +164,12 @@ class Metrics:
         for name, text, labels, rows in (
             ("apertis_errors", "Errors by code.", ["endpoint", "code"], self._errors),
             ("apertis_tokens", "Tokens by class.", ["model", "class"], tokens),
+            (
+                "apertis_alert_attempts",
+                "Attempts to send alerts, delivered or failed.",
+                ["target", "outcome"],
+                self.alerts(),
+            ),
         ):
             family = CounterMetricFamily(name, text, labels=labels)
             for values, number in rows.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from apertis.errors import ConfigurationError
 from apertis.gateway.errors import LockLostError, StoreUnavailableError
 from apertis.gateway.store.accounts import StoredAccounts
+from apertis.gateway.store.alerts import StoredAlerts
 from apertis.gateway.store.audit import StoredAudit
 from apertis.gateway.store.batches import StoredBatches
 from apertis.gateway.store.keys import StoredKeys
@@ -40,6 +41,7 @@ class Store:
         self.accounts = StoredAccounts(database)
         self.organization = StoredOrganization(database)
         self.audit = StoredAudit(database)
+        self.alerts = StoredAlerts(database)
         self.usage = StoredUsage(database)
         self.batches = StoredBatches(database)
         self.threads = StoredThreads(database)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # The newest revision in `migrations/versions`. It stands here so that opening a database that is
 # up to date need not load Alembic. Revisions are numbers of four digits, and so in order.
-HEAD = "0007"
+HEAD = "0008"
 
 # What is added up for each group of requests. The counts of tokens and the cost are columns of
 # `usage`, in this order.
@@ -237,6 +237,40 @@ audit = Table(
     Column("before", Text),
     Column("after", Text),
     Index("audit_by_time", "at_ms"),
+)
+
+# What was told, once each: the id says of what and of which period, and whoever adds the row tells.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # By which a target knows a message that came twice.
+    Column("message_id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("level", Text, nullable=False),
+    # The key, person or group that it is about; else empty.
+    Column("subject_id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    # When nothing tells it again, even without this row.
+    Column("forget_ms", BigInteger),
+    Column("text", Text, nullable=False),
+    # JSON.
+    Column("data", Text, nullable=False),
+    Index("alerts_by_time", "at_ms"),
+)
+
+# Each alert on its way to each target. `next_ms` is when to try (again); whoever tries moves it on
+# first, so that nobody else does. It has none once it is over; `error` is the last one.
+alert_deliveries = Table(
+    "alert_deliveries",
+    metadata,
+    Column("alert_id", Text, primary_key=True),
+    Column("target", Text, primary_key=True),
+    Column("attempts", BigInteger, nullable=False),
+    Column("next_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    Column("error", Text),
+    Index("alert_deliveries_by_time", "next_ms"),
 )
 
 # One row, which every change of a key, person, group or limit counts up. Whoever holds it has the
