@@ -548,8 +548,7 @@ def _adopt(turn: Turn, now: int, *, dry_run: bool) -> Adopted | Refusal:
     )
     if not keys or dry_run:
         return adopted
-    for person in made.values():
-        turn.insert(person, audited=False)
+    turn.insert_all(made.values())
     for key, person in keys:
         turn.change_key(key.id, audited=False, person_id=person.id)
     # One entry for all of it; without names, so that nothing is left of whoever leaves.

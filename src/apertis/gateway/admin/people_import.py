@@ -347,22 +347,21 @@ _Record = Group | Person | Limit | KeyRecord
 def _keep(turn: Turn, plan: _Plan) -> None:
     told_before: dict[str, Any] = {}
     told_after: dict[str, Any] = {}
+    new: list[_Record] = []
     for id_, (before, after) in plan.records.items():
-        old, new = differences(before, after)
+        old, fields = differences(before, after)
         # One entry for all of it: nothing in it may be left of a person who is removed later.
-        told_after[id_] = {name: value for name, value in new.items() if name not in PERSONAL}
+        told_after[id_] = {name: value for name, value in fields.items() if name not in PERSONAL}
         if old is not None:
             told_before[id_] = {n: value for n, value in old.items() if n not in PERSONAL}
-        if isinstance(after, KeyRecord):
-            if before is None:
-                turn.insert_key(after, audited=False)
-            else:
-                changed = {name: getattr(after, name) for name in ("person_id", "models", "tags")}
-                turn.change_key(after.id, audited=False, **changed)
-        elif before is None:
-            turn.insert(after, audited=False)
+        if before is None:
+            new.append(after)
+        elif isinstance(after, KeyRecord):
+            changed = {"person_id": after.person_id, "models": after.models}
+            turn.change_key(after.id, audited=False, **changed)
         else:
             turn.update(after, audited=False)
+    turn.insert_all(new)
     turn.note("import", "people", "", told_before or None, told_after)
 
 

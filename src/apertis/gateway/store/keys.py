@@ -66,7 +66,7 @@ class StoredKeys:
         """Keep a new key; what comes back has its version."""
 
         def work(connection: Connection) -> KeyRecord:
-            kept = insert_key(connection, record)
+            kept = insert_key(connection, record, next_version(connection))
             note(connection, actor, "create", "key", kept.id, *differences(None, kept))
             return kept
 
@@ -80,7 +80,7 @@ class StoredKeys:
             connection.execute(_VERSION.with_for_update())
             if connection.execute(select(keys.c.id).limit(1)).first() is not None:
                 return None
-            kept = insert_key(connection, record)
+            kept = insert_key(connection, record, next_version(connection))
             note(connection, actor, "create", "key", kept.id, *differences(None, kept))
             return kept
 
@@ -107,7 +107,7 @@ class StoredKeys:
             raise TypeError(f"a key's {', '.join(unknown)} cannot be set")
 
         def work(connection: Connection) -> KeyRecord:
-            before, after = change_key(connection, key_id, changes)
+            before, after = change_key(connection, key_id, changes, next_version(connection))
             told = differences(before, after)
             note(connection, actor, action_of(before, after), "key", key_id, *told)
             return after
@@ -115,27 +115,29 @@ class StoredKeys:
         return await self._database.write(work)
 
 
-def insert_key(connection: Connection, record: KeyRecord) -> KeyRecord:
+def insert_key(connection: Connection, record: KeyRecord, version: int) -> KeyRecord:
     """Keep a new key in a transaction of several changes."""
-    version = next_version(connection)
-    values = {name: getattr(record, name) for name in _CHANGEABLE}
-    values |= {"id": record.id, "created_at": record.created_at}
-    values |= {"sequence": version, "version": version}
-    connection.execute(insert(keys).values(_columns(values)))
+    connection.execute(insert(keys), key_row(record, version))
     if record.used_units:
         used = {"key_id": record.id, "used_units": record.used_units}
         connection.execute(insert(key_usage).values(used))
     return msgspec.structs.replace(record, sequence=version, version=version)
 
 
+def key_row(record: KeyRecord, version: int) -> dict[str, object]:
+    """Return the row of a new key."""
+    values = {name: getattr(record, name) for name in _CHANGEABLE}
+    values |= {"id": record.id, "created_at": record.created_at}
+    return _columns(values | {"sequence": version, "version": version})
+
+
 def change_key(
-    connection: Connection, key_id: str, changes: Mapping[str, object]
+    connection: Connection, key_id: str, changes: Mapping[str, object], version: int
 ) -> tuple[KeyRecord, KeyRecord]:
     """Change a key in a transaction of several changes: before and after it.
 
     `UnknownKeyError` when there is none of this id.
     """
-    version = next_version(connection)
     row = connection.execute(_RECORDS.where(keys.c.id == key_id)).one_or_none()
     if row is None:
         raise UnknownKeyError(f"there is no key {key_id!r}")

@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, update
 
 from apertis.gateway.budgets.accounts import AccountSpec
 from apertis.gateway.budgets.limit import Limit, account_id
+from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.people.organization import Changes
 from apertis.gateway.people.record import Group, Person
 from apertis.gateway.store.accounts import spent_before
@@ -17,19 +18,17 @@ from apertis.gateway.store.keys import (
     action_of,
     change_key,
     follow_limits,
-    insert_key,
-    next_version,
+    key_row,
     read_keys,
 )
 from apertis.gateway.store.schema import accounts, groups, key_version, keys, limits, people
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, Row, Select, Table
 
     from apertis.gateway.budgets.periods import Span
-    from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.store.connections import Database
 
 _Result = TypeVar("_Result")
@@ -95,7 +94,7 @@ class StoredOrganization:
         def run(connection: Connection) -> _Result:
             turn = Turn(connection, actor)
             result = work(turn)
-            turn.follow()
+            turn.end()
             return result
 
         return await self._database.write(run)
@@ -109,14 +108,15 @@ class Turn:
 
     def __init__(self, connection: Connection, actor: str) -> None:
         # SQLite lets one write at a time anyway.
-        connection.execute(_VERSION.with_for_update())
+        locked = _VERSION.with_for_update()
+        self._version = self._first = int(connection.execute(locked).scalar_one())
         self._connection = connection
         self._actor = actor
         self._most_units: dict[str, int] = {}
 
     def all(self) -> Changes:
         """Read all groups, people and limits."""
-        return _changes(self._connection, 0)
+        return _changes(self._connection, 0, self._version)
 
     def read_keys(
         self,
@@ -130,15 +130,28 @@ class Turn:
         conditions = [column == id_ for column, id_ in asked if id_ is not None]
         return read_keys(self._connection, *conditions)
 
-    def insert(self, record: _T, *, audited: bool = True) -> _T:
+    def insert(self, record: _T) -> _T:
         """Keep a new one."""
         subject, table = _TABLES[type(record)]
-        version = next_version(self._connection)
+        version = self._next_version()
         kept = msgspec.structs.replace(record, sequence=version, version=version)
-        self._connection.execute(insert(table).values(_columns(kept)))
-        if audited:
-            self.note("create", subject, kept.id, *differences(None, kept))
+        self._connection.execute(insert(table), _columns(kept))
+        self.note("create", subject, kept.id, *differences(None, kept))
         return kept
+
+    def insert_all(self, records: Iterable[Group | Person | Limit | KeyRecord]) -> None:
+        """Keep many new ones at once, without entries in the audit trail."""
+        rows: dict[Table, list[dict[str, object]]] = {}
+        for record in records:
+            version = self._next_version()
+            if isinstance(record, KeyRecord):
+                rows.setdefault(keys, []).append(key_row(record, version))
+                continue
+            _, table = _TABLES[type(record)]
+            kept = msgspec.structs.replace(record, sequence=version, version=version)
+            rows.setdefault(table, []).append(_columns(kept))
+        for table, values in rows.items():
+            self._connection.execute(insert(table), values)
 
     def update(self, record: _T, *, audited: bool = True) -> _T:
         """Keep another state of one; `KeyError` when there is none of its id."""
@@ -148,7 +161,7 @@ class Turn:
         if row is None:
             raise KeyError(record.id)
         before = _record(type(record), row)
-        version = next_version(self._connection)
+        version = self._next_version()
         kept = msgspec.structs.replace(record, sequence=before.sequence, version=version)
         self._connection.execute(update(table).where(of_id).values(_columns(kept)))
         if isinstance(kept, Limit):
@@ -159,16 +172,10 @@ class Turn:
             self.note(action, subject, kept.id, *differences(before, kept))
         return kept
 
-    def insert_key(self, record: KeyRecord, *, audited: bool = True) -> KeyRecord:
-        """Keep a new key."""
-        kept = insert_key(self._connection, record)
-        if audited:
-            self.note("create", "key", kept.id, *differences(None, kept))
-        return kept
-
     def change_key(self, key_id: str, *, audited: bool = True, **changes: object) -> KeyRecord:
         """Change fields of a key."""
-        before, after = change_key(self._connection, key_id, changes)
+        version = self._next_version()
+        before, after = change_key(self._connection, key_id, changes, version)
         if audited:
             self.note(action_of(before, after), "key", key_id, *differences(before, after))
         return after
@@ -188,15 +195,22 @@ class Turn:
         """Take names and addresses out of what the audit trail says of these."""
         forget(self._connection, subject_ids)
 
-    def follow(self) -> None:
-        """Let the accounts follow the limits that were changed; the last that a turn does."""
+    def end(self) -> None:
+        """Keep the version, and let the accounts follow the limits; the last that a turn does."""
+        if self._version != self._first:
+            self._connection.execute(update(key_version).values(version=self._version))
         follow_limits(self._connection, self._most_units)
 
+    def _next_version(self) -> int:
+        self._version += 1
+        return self._version
 
-def _changes(connection: Connection, since: int) -> Changes:
-    # Between two statements somebody may change something: what is newer than the version that was
-    # read first is left to the next look, or that one would begin behind what it has not seen.
-    upto = int(connection.execute(_VERSION).scalar_one())
+
+def _changes(connection: Connection, since: int, upto: int | None = None) -> Changes:
+    if upto is None:
+        # Between two statements somebody may change something: what is newer than the version that
+        # is read first is left to the next look, or that would begin behind what it has not seen.
+        upto = int(connection.execute(_VERSION).scalar_one())
 
     def read(kind: type[_T]) -> tuple[_T, ...]:
         _, table = _TABLES[kind]
