@@ -397,3 +397,74 @@ def test_a_colleague_sees_the_usage_of_all_their_keys_and_nobody_elses(here: Hou
 def test_other_questions_are_rejected(here: House, query: str, param: str) -> None:
     refused = here.key_with().call("GET", f"/v1/me/usage?{query}")
     assert (refused.status, refused.error["param"]) == (400, param)
+
+
+def opus_is_used_up(here: House) -> Client:
+    """A key whose limit of the dear model alone is used up, and names a cheaper one."""
+    return here.key_with(
+        {"amount_usd": "0.001", "models": ["large"], "cheaper_model": "small", "period": "day"},
+        {"amount_usd": "1"},
+    )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_over_budget_a_cheaper_model_answers_and_says_so(here: House, *, stream: bool) -> None:
+    key_id, client = here.gateway.make_key()
+    here.admin("limits", key=key_id, amount_usd="0.005", cheaper_model="small")
+    response = ask(client, stream=stream)
+    assert response.status == 200
+    assert response.fallback == ("true", "large", "small", "primary_model_over_budget")
+    asked = json.loads(here.upstream.requests[-1].body)
+    assert next(iter(asked)) == "model"
+    assert (asked["model"], asked["max_tokens"]) == ("small", 100)
+    until(lambda: bool(here.gateway.usage(key=key_id, by="model")["data"]))
+    (row,) = here.gateway.usage(key=key_id, by="model")["data"]
+    assert (row["model"], row["cost_units"]) == ("small", 50)
+
+
+def test_a_limit_of_other_models_does_not_count_for_the_cheaper_one(here: House) -> None:
+    response = ask(opus_is_used_up(here), 1000)
+    assert response.fallback == ("true", "large", "small", "primary_model_over_budget")
+    # It reads how it stands in what counts for it.
+    assert limits_of(response)["overage-utilization"] == "0.00"
+
+
+def test_what_the_cheaper_model_would_cost_must_fit_too(here: House) -> None:
+    client = here.key_with({"amount_usd": "0.005", "cheaper_model": "small"})
+    assert ask(client, 3000).status == 200
+    assert ask(client, 10_000).status == 402
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+        {"thinking": {"type": "adaptive"}},
+        {"thread": {"type": "continue", "previous_message_id": "msg_0"}},
+        {"fallbacks": [{"model": "small"}]},
+        {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "thinking", "thinking": "...", "signature": "abc"}],
+                },
+                {"role": "user", "content": "Go on"},
+            ]
+        },
+    ],
+)
+def test_no_other_model_answers_what_is_bound_to_its_own(
+    here: House, fields: dict[str, Any]
+) -> None:
+    refused = ask(opus_is_used_up(here), 2000, **fields)
+    assert refused.status in {400, 402}
+    assert "x-fallback-used" not in refused.headers
+    assert "You have exceeded your quota" in refused.error["message"]
+
+
+def test_a_cheaper_model_that_the_key_may_not_use_does_not_answer(here: House) -> None:
+    client = here.key_with({"amount_usd": "0.001", "cheaper_model": "small"}, models=["large"])
+    assert ask(client).status == 402
+    client = here.key_with({"amount_usd": "0.001", "cheaper_model": "nobody-has-this"})
+    assert ask(client).status == 402

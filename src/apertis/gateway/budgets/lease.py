@@ -224,6 +224,12 @@ class Chain:
                 return lease
         return None
 
+    def cheaper_models(self, units: int) -> tuple[str, ...]:
+        """Return the models that may answer where so much cannot be paid for."""
+        short = [lease.limit for lease in self.leases if lease.free < units]
+        models = [limit.cheaper_model for limit in short if limit.cheaper_model is not None]
+        return tuple(dict.fromkeys(models))
+
     def reserve(self, units: int) -> bool:
         """Reserve on all leases; False, and nothing is reserved, if one of them lacks it.
 

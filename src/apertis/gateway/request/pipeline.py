@@ -66,6 +66,7 @@ from apertis.gateway.routing.fallback import (
     fallback_headers,
     fallback_plan,
     is_bound,
+    thinks,
 )
 from apertis.limiting.status import stricter
 from apertis.models.json import json_or_none
@@ -197,11 +198,18 @@ class Pipeline:
                 return cached
             keep = cached
         group = self.router.groups[body.model]
+        cheaper: str | None = None
         charge = self._charge(progress, key, chain, admitted, group, held)
         if isinstance(charge, Shortage):
+            shortage = charge
             charge = await self._refilled(key, charge) or self._charge(
                 progress, key, chain, admitted, group, held
             )
+            if isinstance(charge, Refusal):
+                paid = await self._with_cheaper_model(progress, key, chain, admitted, shortage)
+                if paid is not None:
+                    cheaper, charge, admitted = paid
+                    group = self.router.groups[cheaper]
         if isinstance(charge, Refusal):
             return charge
         if isinstance(charge, Shortage):
@@ -215,6 +223,7 @@ class Pipeline:
                 partial(is_bound, body.data),
                 # Where there is one upstream, nothing is left to choose.
                 group.targets if len(group.routes) < 2 and places is None else None,
+                cheaper,
             )
             step = attempts.start(self._now())
             message = OutgoingRequest(
@@ -377,6 +386,32 @@ class Pipeline:
         return self.budgets.refusal(
             key, shortage.chain, lacking, shortage.units, fits_alone=fits_alone
         )
+
+    async def _with_cheaper_model(
+        self, progress: Progress, key: Key, chain: Chain, admitted: _Admitted, shortage: Shortage
+    ) -> tuple[str, Charge, _Admitted] | None:
+        """Let the model answer that a used-up limit names for this, if it can be paid for.
+
+        Another model has not held the conversation, or thought about it.
+        """
+        body, asked = admitted.body, admitted.asked
+        names = shortage.chain.cheaper_models(shortage.units)
+        if not names or asked.thread is not None or asked.fallbacks is not None:
+            return None
+        if thinks(body.data, body.raw("thinking")):
+            return None
+        admitted = msgspec.structs.replace(admitted, plan=NO_FALLBACK)
+        for model in names:
+            same = self.router.model_id(model) == self.router.model_id(body.model)
+            if same or not (self.router.serves(model) and self._allows(key, model)):
+                continue
+            group = self.router.groups[model]
+            charge = self._charge(progress, key, chain, admitted, group, None)
+            if isinstance(charge, Shortage) and await self._refilled(key, charge) is None:
+                charge = self._charge(progress, key, chain, admitted, group, None)
+            if not isinstance(charge, Refusal | Shortage):
+                return model, charge, admitted
+        return None
 
     def _charge(
         self,

@@ -71,8 +71,9 @@ class RouteAttempts:
     """Drive it with `start`, then with `after` for each outcome, and `commit` at the first content.
 
     `targets_of` gives the targets of a model, best first; empty passes over the model. `is_bound`
-    is asked only when there are models to fall back to. `first` are the targets of the model that
-    is asked for, where they are known by now. Times are Unix seconds.
+    is asked only when there are models to fall back to. `first` are the targets of the first model,
+    where they are known by now. `cheaper` is asked in place of a model that no budget can pay for.
+    Times are Unix seconds.
     """
 
     def __init__(
@@ -82,11 +83,13 @@ class RouteAttempts:
         targets_of: Callable[[str], tuple[Target, ...]],
         is_bound: Callable[[], bool],
         first: tuple[Target, ...] | None = None,
+        cheaper: str | None = None,
     ) -> None:
-        self.asked = self.model = model
+        self.asked = model
+        self.model = cheaper or model
         # What is being tried, and why the model that was asked for was given up.
         self.target: Target | None = None
-        self.reason: FallbackReason | None = None
+        self.reason: FallbackReason | None = None if cheaper is None else FallbackReason.OVER_BUDGET
         # The time by which the first content must have come for the model to keep its turn. None
         # when no other model is left: then the gateway's own timeouts hold alone.
         self.deadline: float | None = None
@@ -117,10 +120,10 @@ class RouteAttempts:
     def start(self, now: float) -> Try | Stop:
         """Return the first thing to do."""
         first = self._first
-        self._targets = self._targets_of(self.asked) if first is None else first
+        self._targets = self._targets_of(self.model) if first is None else first
         self._enter(now)
         if not self._targets:
-            return self._next_model(Outcome.MODEL_MISSING, now) or Stop(model_not_found(self.asked))
+            return self._next_model(Outcome.MODEL_MISSING, now) or Stop(model_not_found(self.model))
         return self._next_target(now) or Stop(None)
 
     def after(self, outcome: Outcome, now: float) -> Try | Stop:

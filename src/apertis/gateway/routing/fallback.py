@@ -179,6 +179,7 @@ class FallbackReason(enum.Enum):
     RATE_LIMITED = "primary_model_rate_limited"
     OVERLOADED = "primary_model_overloaded"
     FAILED = "primary_model_failed"
+    OVER_BUDGET = "primary_model_over_budget"
 
 
 _REASONS = {
@@ -247,6 +248,24 @@ def is_bound(body: bytes) -> bool:
     messages = [block for turn in _objects(fields.get("messages")) for block in _inside(turn)]
     parts = [*_objects(fields.get("system")), *_objects(fields.get("tools")), *messages]
     return any(_binds(part) for part in parts)
+
+
+def thinks(body: bytes, thinking: bytes | None) -> bool:
+    """Return whether a request asks for thinking, or shows some of its model's earlier one.
+
+    `thinking` is its field of that name. A body that cannot be read counts as one that does.
+    """
+    if thinking is not None and thinking != b"null":
+        asked = json_or_none(thinking, dict[str, Any])
+        if asked is None or asked.get("type") != "disabled":
+            return True
+    if b"thinking" not in body and b"\\u" not in body:
+        return False
+    document = json_or_none(body, dict[str, Any])
+    if document is None:
+        return True
+    blocks = [block for turn in _objects(document.get("messages")) for block in _inside(turn)]
+    return any(block.get("type") in {"thinking", "redacted_thinking"} for block in blocks)
 
 
 def _binds(block: dict[str, Any]) -> bool:
