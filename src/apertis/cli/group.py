@@ -26,6 +26,7 @@ _COMMANDS = {
     "models": "apertis.cli.models",
     "people": "apertis.cli.people",
     "serve": "apertis.cli.serve",
+    "status": "apertis.cli.status",
     "usage": "apertis.cli.usage",
 }
 

@@ -40,7 +40,7 @@ from apertis.gateway.routing.breaker import BreakerState
 from apertis.gateway.routing.router import ALONE, Fleet, Router
 from apertis.gateway.serving.account import Account
 from apertis.gateway.serving.answers import Pings
-from apertis.gateway.serving.application import Application
+from apertis.gateway.serving.application import Application, Readiness
 from apertis.gateway.serving.endpoints import Endpoint
 from apertis.gateway.store.audit import sweep
 from apertis.gateway.store.database import Store
@@ -151,6 +151,8 @@ _STOP_SECONDS = 5.0
 _RESCUE_SECONDS = 15.0
 _CANCEL_SECONDS = 1.0
 _PING_SECONDS = 5.0
+_AWAY = "the store does not answer"
+_NOT_WRITTEN = "the store cannot be written: usage waits in the journal"
 _SWEEP_SECONDS = 30.0
 # Between two steps of adding up what an earlier version booked: requests come first.
 _ROLL_UP_PAUSE_SECONDS = 0.1
@@ -330,6 +332,7 @@ class Gateway:
         self.metrics.journal_unwritten = lambda: self._journal.unwritten
         self.metrics.tasks = lambda: len(asyncio.all_tasks())
         self.metrics.breakers = self._breakers
+        self.metrics.replicas = self._replica_gauges
         self.metrics.known_models = known_models(settings)
         if self._worker is not None:
             self._worker.families = lambda: families_of(self.metrics)
@@ -466,16 +469,40 @@ class Gateway:
                 "error", "the other gateways are not heard: changes take longer", reason=reason
             )
 
-    async def _readiness(self) -> str | None:
-        """Return the reason that requests should go elsewhere now; None when they need not."""
-        trouble = self._data_trouble() or self._journal.trouble() or await self._store_trouble()
+    async def _readiness(self) -> Readiness:
+        """Say whether requests should come here, or go elsewhere for now."""
+        facts = self._replica_facts()
+        trouble = self._data_trouble() or self._journal.trouble()
         if trouble is not None:
-            return trouble
-        if self._mover.is_failing:
-            return "the store cannot be written: usage waits in the journal"
-        if not any(state.usable for state in self._router.states(time.time())):
-            return "no upstream is usable"
-        return None
+            return Readiness(trouble, facts)
+        trouble = await self._store_trouble()
+        if trouble is None and self._mover.is_failing:
+            trouble = _NOT_WRITTEN
+        if trouble in (_AWAY, _NOT_WRITTEN) and facts.get("seconds_left"):
+            # All gateways of the store are in the same place, and can go on for a while.
+            facts["store"] = trouble
+            trouble = None
+        if trouble is None and not any(state.usable for state in self._router.states(time.time())):
+            trouble = "no upstream is usable"
+        return Readiness(trouble, facts)
+
+    def _replica_facts(self) -> dict[str, object]:
+        if self.presence is None:
+            return {}
+        facts: dict[str, object] = {
+            "replica": self.presence.own.name,
+            "replicas": self.presence.count,
+        }
+        left = self.budgets.seconds_left()
+        if left is not None:
+            facts["seconds_left"] = round(left, 1)
+        return facts
+
+    def _replica_gauges(self) -> tuple[int, float, int] | None:
+        if self.presence is None:
+            return None
+        left = self.budgets.seconds_left() or 0.0
+        return self.presence.count, left, self.budgets.units_left()
 
     def _data_trouble(self) -> str | None:
         trouble = directory_trouble(*self._data)
@@ -491,7 +518,7 @@ class Gateway:
             self._journal.others_book = True
             return "another gateway has the store"
         except StoreUnavailableError:
-            return "the store does not answer"
+            return _AWAY
         if self.presence is not None and self.presence.is_taken:
             self._journal.others_book = True
             return f"another gateway has the name {self.presence.own.name!r}: see server.replica"

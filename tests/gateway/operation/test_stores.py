@@ -55,13 +55,17 @@ def test_postgresql_is_a_store_from_start_to_end(
     (line,) = other.err.all()
     assert line.startswith("apertis: another gateway uses the usage journal")
 
-    # Without its store it serves on, and says so.
+    # Without its store it serves on, and says for how long.
+    assert served.call("GET", "/readyz").json["seconds_left"] > 40
     own_postgres.stop()
-    until(lambda: served.call("GET", "/readyz").status == 503)
-    assert b"the store does not answer" in served.call("GET", "/readyz").body
+    until(lambda: "store" in served.call("GET", "/readyz").json)
+    ready = served.call("GET", "/readyz")
+    assert (ready.status, ready.json["store"]) == (200, "the store does not answer")
+    assert 0 < ready.json["seconds_left"] < 50
+    assert served.event("not ready")["reason"] == "the store does not answer"
     assert [served.ask().status for _ in range(3)] == [200] * 3
     own_postgres.start()
-    until(lambda: served.call("GET", "/readyz").status == 200)
+    until(lambda: "store" not in served.call("GET", "/readyz").json)
     until(lambda: requests_booked(served) == 4)
     assert served.stop() == 0
     # What drivers and libraries say of it is JSON like all else.
@@ -151,6 +155,14 @@ def test_several_gateways_serve_from_one_database(
     until(lambda: len(booked := {requests_booked(one) for one in served}) == 1 and min(booked) >= 3)
     for one in served:
         assert one.call("GET", "/readyz").status == 200
+    until(lambda: b.call("GET", "/readyz").json["replicas"] == 3)
+    assert b"apertis_replicas 3.0" in b.call("GET", "/metrics").body
+    page = c.call("GET", "/admin/v1/replicas").json
+    assert [(view["name"], view["state"]) for view in page["data"]] == [
+        ("a", "here"),
+        ("b", "here"),
+        ("c", "here"),
+    ]
     # One that is gone leaves nothing that keeps the others.
     a.close()
     assert b.ask().status == 200

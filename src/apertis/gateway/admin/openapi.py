@@ -272,6 +272,9 @@ _OPERATIONS: dict[str, _Operation] = {
     "get /admin/v1/audit": _read(
         "readAudit", "Changes, the newest first.", "AuditPage", query=AUDIT_PARAMETERS
     ),
+    "get /admin/v1/replicas": _read(
+        "listReplicas", "The gateways of the store, and what each may spend.", "ReplicaPage"
+    ),
     "get /admin/v1/usage": _read(
         "reportUsage",
         "Requests, errors, tokens by class and cost.",

@@ -22,6 +22,7 @@ from apertis.gateway.admin.people import (
 )
 from apertis.gateway.admin.people_import import Imported, ImportFields
 from apertis.gateway.admin.reading import CacheFields, ListFields
+from apertis.gateway.admin.status import ReplicaPage
 from apertis.gateway.admin.usage_report import UsageFields, UsageReport
 from apertis.gateway.admin.views import KeyPage, KeyView, Purged, UpstreamList
 
@@ -30,7 +31,7 @@ Json = dict[str, Any]
 _BODIES = (
     *(KeyFields, RotateFields, KeyView, KeyPage, UsageReport, CacheReport, UpstreamList, Purged),
     *(GroupFields, GroupPage, PersonFields, PersonPage, AdoptFields, Adopted),
-    *(ImportFields, Imported, LimitFields, LimitChanges, LimitPage, AuditPage),
+    *(ImportFields, Imported, LimitFields, LimitChanges, LimitPage, AuditPage, ReplicaPage),
 )
 # Fields that a new one of these needs, which a change may leave out.
 _NEEDED = {"KeyFields": "name", "GroupFields": "name", "PersonFields": "name"}

@@ -1,4 +1,4 @@
-"""Groups, people, limits and the audit trail: what the admin API answers, and what commands ask.
+"""Groups, people, limits, audit trail and gateways: answers of the admin API and to commands.
 
 A call is a value and so is its answer. The API takes calls out of HTTP requests; the command line
 makes them itself where it works on the store, and sends them where it works through a gateway.
@@ -41,6 +41,7 @@ from apertis.gateway.admin.people import (
 )
 from apertis.gateway.admin.people_import import ImportFields, import_people
 from apertis.gateway.admin.reading import cut, read_body_as, read_query_as
+from apertis.gateway.admin.status import replica_page
 from apertis.gateway.errors import Refusal, not_found
 from apertis.gateway.people.organization import Organization
 
@@ -67,6 +68,7 @@ GROUPS = "/admin/v1/groups"
 PEOPLE = "/admin/v1/people"
 LIMITS = "/admin/v1/limits"
 AUDIT = "/admin/v1/audit"
+REPLICAS = "/admin/v1/replicas"
 
 _STATUS_CANNOT_BE_SET = {"status": "POST to its /enable or /disable, or DELETE it"}
 _KEPT = dict.fromkeys(("id", "created_at"), "the gateway keeps it itself")
@@ -80,7 +82,7 @@ _FORBIDDEN_LIMIT = {**_KEPT, "status": "DELETE it"}
 
 
 class Resources:
-    """The operations on groups, people, limits and the audit trail.
+    """The operations on groups, people, limits, the audit trail and the gateways.
 
     `now` gives Unix seconds; `catch_up` is called after each change.
     """
@@ -121,6 +123,7 @@ class Resources:
             ("PATCH", limit, self.change_limit),
             ("DELETE", limit, self.remove_limit),
             ("GET", AUDIT, self.read_audit),
+            ("GET", REPLICAS, self.list_replicas),
         )
 
     async def answer(self, method: str, path: str, call: Call) -> Answer:
@@ -297,6 +300,10 @@ class Resources:
         if isinstance(asked, Refusal):
             return asked
         return await audit_page(self._store.audit, asked, self._now())
+
+    async def list_replicas(self, _: Call) -> Answer:
+        """Show the gateways of the store."""
+        return await replica_page(self._store)
 
     async def _known(self) -> Organization:
         return Organization(await self._store.organization.all())

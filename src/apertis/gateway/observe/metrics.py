@@ -80,6 +80,8 @@ class Metrics:
         self.journal_unwritten: Callable[[], int] = lambda: 0
         # Attempts to send alerts, by target and what became of them.
         self.alerts: Callable[[], Mapping[tuple[str, str], int]] = dict
+        # Gateways of the store, seconds and units that are left without it; None of one alone.
+        self.replicas: Callable[[], tuple[int, float, int] | None] = lambda: None
         # How many tasks the event loop has.
         self.tasks: Callable[[], int] = lambda: 0
         # Models that are always counted under their own names.
@@ -195,8 +197,24 @@ class Metrics:
         for name, state in self.breakers().items():
             breakers.add_metric([name], state)
         yield breakers
+        yield from self._replicas()
         yield from self._lag()
         yield from self._times()
+
+    def _replicas(self) -> Iterator[Metric]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        found = self.replicas()
+        if found is None:
+            return
+        count, seconds, units = found
+        yield GaugeMetricFamily("apertis_replicas", "Gateways of the store, with this one.", count)
+        yield GaugeMetricFamily(
+            "apertis_lease_seconds_left", "For how long leases last without the store.", seconds
+        )
+        yield GaugeMetricFamily(
+            "apertis_lease_dollars_left", "What they can pay for until then.", units / 500_000
+        )
 
     def _lag(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily

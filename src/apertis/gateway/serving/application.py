@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -84,6 +84,13 @@ _MESSAGES: Final = Endpoint.MESSAGES
 _ADMIN: Final = Endpoint.ADMIN
 
 
+class Readiness(NamedTuple):
+    """Readiness for requests: the reason that there is none, and facts besides."""
+
+    reason: str | None
+    facts: Mapping[str, object]
+
+
 class Application:
     """The application that answers each exchange. A reload replaces `pipeline`."""
 
@@ -95,7 +102,7 @@ class Application:
         metrics: Metrics,
         pings: Pings,
         clock: Callable[[], float],
-        readiness: Callable[[], Awaitable[str | None]],
+        readiness: Callable[[], Awaitable[Readiness]],
         newer_keys: Callable[[], Awaitable[None]],
         handlers: dict[Endpoint, Handler],
         admin: Callable[[], ASGIApp],
@@ -322,10 +329,12 @@ class Application:
         if endpoint is Endpoint.OPENAPI:
             body = self._openapi()
         elif endpoint is Endpoint.READY:
-            reason = await self._readiness()
-            if reason is not None:
+            ready = await self._readiness()
+            said: dict[str, object] = {"status": "ok"}
+            if ready.reason is not None:
                 status = 503
-                body = msgspec.json.encode({"status": "unavailable", "reason": reason})
+                said = {"status": "unavailable", "reason": ready.reason}
+            body = msgspec.json.encode({**said, **ready.facts})
         own = progress.context.id.encode()
         kind: RawHeaders = [_JSON]
         if endpoint is Endpoint.HOME:
