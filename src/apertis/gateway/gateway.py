@@ -35,6 +35,7 @@ from apertis.gateway.replicas.totals import families_of, render
 from apertis.gateway.request.charge import Ledger, Prices
 from apertis.gateway.request.forward import Forwarder
 from apertis.gateway.request.pipeline import Pipeline
+from apertis.gateway.request.prefixes import Prefixes
 from apertis.gateway.request.threads import Threads
 from apertis.gateway.routing.breaker import BreakerState
 from apertis.gateway.routing.router import ALONE, Fleet, Router
@@ -158,6 +159,8 @@ _SWEEP_SECONDS = 30.0
 _ROLL_UP_PAUSE_SECONDS = 0.1
 # How often it is looked for what there is to tell.
 _ALERT_SECONDS = 5.0
+# The name of the store's secret for their hashes.
+_PREFIXES = "prompt prefixes"
 # How often batches are looked for whose results nobody has read.
 _COLLECT_SECONDS = 600.0
 # How long a stop waits for what was begun with batches after their callers left.
@@ -192,6 +195,7 @@ class Gateway:
         self._new_key = new_key
         self._log_descriptor = log_descriptor
         self._tasks: list[asyncio.Task[None]] = []
+        self._prefixes: Prefixes | None = None
         # The closing of upstreams that a reload took out.
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -325,6 +329,7 @@ class Gateway:
         self._spawn(self._collect_batches())
         self._spawn(self._roll_up())
         self._spawn(self._alerts.run())
+        self._spawn(self._compare_prefixes())
 
     def _wire(self, settings: Settings) -> None:
         self.metrics = Metrics()
@@ -412,6 +417,18 @@ class Gateway:
                 self.log.event("error", "earlier usage cannot be added up", reason=str(error))
                 pause = _SWEEP_SECONDS
             await asyncio.sleep(pause)
+
+    async def _compare_prefixes(self) -> None:
+        """Find changes of prompts, if that is wanted, once the store's secret is known."""
+        if not self.settings.cache_report.enabled:
+            return
+        while self._prefixes is None:
+            try:
+                self._prefixes = Prefixes(await self.store.secrets.get(_PREFIXES))
+            except StoreUnavailableError as error:
+                self.log.event("error", "prompts cannot be compared yet", reason=str(error))
+                await asyncio.sleep(_SWEEP_SECONDS)
+        self._application.pipeline.prefixes = self._prefixes
 
     async def _collect_batches(self) -> None:
         while True:
@@ -631,6 +648,8 @@ class Gateway:
         self._router = build_router(settings, self._router, self._breakers_of_all or ALONE)
         pipeline = self._pipeline(settings)
         self._application.pipeline = pipeline
+        if settings.cache_report.enabled:
+            self._spawn(self._compare_prefixes())
         self._batches.reconfigure(batch_wiring(settings, pipeline, self._upstreams))
         self._models.reconfigure(settings, upstreams, self._router)
         self.log.event("info", "the configuration was read again", needs_restart=needs_restart)

@@ -241,6 +241,16 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheReportSettings:
+    """Reports of prompt caching: `apertis usage --cache`."""
+
+    enabled: Annotated[bool, FLAG] = False
+    """Find the `cache_control` breakpoint whose prefix changed, where a prompt cache is missed.
+    Keyed hashes of each session's last prompt are compared in memory; the number of the breakpoint
+    is all that is kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """The log on stderr. It never has prompts, responses or secrets."""
 
@@ -444,6 +454,7 @@ class Settings:
     money: MoneySettings = MoneySettings()
     routing: RoutingSettings = RoutingSettings()
     cache: CacheSettings = CacheSettings()
+    cache_report: CacheReportSettings = CacheReportSettings()
     log: LogSettings = LogSettings()
     alerts: AlertSettings = AlertSettings()
     sandbox: SandboxSettings = SandboxSettings()

@@ -20,6 +20,7 @@ from apertis.gateway.config.origin import (
 )
 from apertis.gateway.config.settings import (
     AlertSettings,
+    CacheReportSettings,
     CacheSettings,
     LimitSettings,
     LogSettings,
@@ -43,6 +44,7 @@ SECTIONS: dict[str, type[Any]] = {
     "money": MoneySettings,
     "routing": RoutingSettings,
     "cache": CacheSettings,
+    "cache_report": CacheReportSettings,
     "log": LogSettings,
     "alerts": AlertSettings,
     "sandbox": SandboxSettings,

@@ -274,6 +274,7 @@ class Ledger:
             bill_to=progress.bill_to,
             person_id=None if chain is None else chain.person_id,
             group_id=None if chain is None else chain.group_id,
+            prefix_change=progress.prefix_change,
             accounts=accounts,
             lease=self._lease_name if accounts else "",
         )

@@ -128,6 +128,8 @@ class Progress(msgspec.Struct, eq=False):
     cached: bool = False
     # Who is billed, where it is somebody else.
     bill_to: str | None = None
+    # Which breakpoint of the prompt cache changed: see `prefixes`.
+    prefix_change: int | None = None
     upstream: str = ""
     upstream_request_id: str | None = None
     attempts: int = 0

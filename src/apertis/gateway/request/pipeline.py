@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from apertis.gateway.request.charge import Charge, Ledger
     from apertis.gateway.request.context import Progress
     from apertis.gateway.request.forward import Forwarder
+    from apertis.gateway.request.prefixes import Prefixes, Seen
     from apertis.gateway.request.threads import Threads
     from apertis.gateway.routing.router import Router
     from apertis.gateway.routing.targets import Group, Target
@@ -129,6 +130,7 @@ class Pipeline:
         trusted: Networks | None,
         wall_clock: Callable[[], float],
         pick: Callable[[], float],
+        prefixes: Prefixes | None = None,
     ) -> None:
         self.settings = settings
         self.directory = directory
@@ -142,6 +144,8 @@ class Pipeline:
         self.trusted = trusted
         self._now = wall_clock
         self._pick = pick
+        # Where changes of prompts are to be found.
+        self.prefixes = prefixes
 
     def admit(
         self, progress: Progress, credential: str | None, *, again: bool = False
@@ -234,6 +238,7 @@ class Pipeline:
                 admitted.edits,
                 places or NO_FIELDS,
             )
+            seen = None if self.prefixes is None else self._compared(progress, key, body)
             answer = await self.forwarder.send(progress, message, attempts, step, charge)
         except BaseException:
             # Nearly always, the caller left: what the upstream made of it nobody will tell.
@@ -252,6 +257,8 @@ class Pipeline:
             answer.headers += charge.chain.headers or self.budgets.headers(charge.chain)
         if affinity is not None and answer.status == 200 and attempts.target is not None:
             self.router.pin(affinity, attempts.model, attempts.target.upstream, self._now())
+        if seen is not None and self.prefixes is not None and answer.status == 200:
+            self.prefixes.keep(seen)
         if admitted.asked.thread is not None:
             self._remember_end(progress, key, answer, body.estimate, held)
         if isinstance(answer, WholeAnswer):
@@ -314,6 +321,16 @@ class Pipeline:
         else:
             held = known.held
         return held, msgspec.structs.replace(admitted, plan=NO_FALLBACK, places=places)
+
+    def _compared(self, progress: Progress, key: Key, body: Body) -> Seen | None:
+        """Compare a session's prompt with its last one."""
+        context = progress.context
+        if self.prefixes is None or context.session is None:
+            return None
+        conversation = (key.record.id, context.session, context.agent, context.request_class)
+        seen = self.prefixes.see((*conversation, body.model), body)
+        progress.prefix_change = None if seen is None else seen.change
+        return seen
 
     def _remember_end(
         self,

@@ -18,6 +18,7 @@ from apertis.gateway.store.lock import FileLock
 from apertis.gateway.store.migration import is_at_head, upgrade
 from apertis.gateway.store.organization import StoredOrganization
 from apertis.gateway.store.replicas import StoredReplicas
+from apertis.gateway.store.secrets import StoredSecrets
 from apertis.gateway.store.shares import StoredShares
 from apertis.gateway.store.threads import StoredThreads
 from apertis.gateway.store.usage import StoredUsage
@@ -43,6 +44,7 @@ class Store:
         self.audit = StoredAudit(database)
         self.alerts = StoredAlerts(database)
         self.usage = StoredUsage(database)
+        self.secrets = StoredSecrets(database)
         self.batches = StoredBatches(database)
         self.threads = StoredThreads(database)
         self.replicas = StoredReplicas(database)
