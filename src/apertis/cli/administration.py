@@ -116,10 +116,25 @@ def administration_of(
     if url and os.environ.get("APERTIS_API_KEY"):
         remote = _remote(url, options, insecure=place.insecure, named=False)
         if remote.is_administrators():
+            remote.announce()
             return remote
         why = f"the key in APERTIS_API_KEY is not an administrator's key at {remote.url}"
         return _local(StoreFiles(None, None), options, may_make=may_make, why=why)
     return _local(StoreFiles(None, None), options, may_make=may_make)
+
+
+def usage_source(
+    place: GatewayOptions, options: Mapping[str, str], zone: str
+) -> Administration | OwnUsage:
+    """Find what `usage` is about: the caller's own usage where the key is no administrator's."""
+    url = place.url or os.environ.get("APERTIS_BASE_URL")
+    if place.data is None and place.config is None and url and os.environ.get("APERTIS_API_KEY"):
+        remote = _remote(url, options, insecure=place.insecure, named=False)
+        if not remote.is_administrators():
+            own = remote.own_usage(zone)
+            if own is not None:
+                return own
+    return administration_of(place, options)
 
 
 def confirm(administration: Administration, question: str, *, yes: bool, always: bool) -> None:
@@ -164,6 +179,35 @@ def is_private(origin: Origin) -> bool:
     from apertis.sansio.request import is_loopback
 
     return origin.tls or is_loopback(origin.host)
+
+
+class OwnLimit(msgspec.Struct):
+    """A budget that the caller's requests are paid from."""
+
+    level: str
+    of: str
+    period: str
+    resets_at: str | None
+    starts_at: str | None
+    zone: str
+    models: list[str] | None
+    amount_units: int
+    spent_units: int
+    left_units: int
+
+
+class OwnUsage(msgspec.Struct):
+    """All that callers see of their own usage: of the running month, by day and by model."""
+
+    key: dict[str, Any]
+    limits: list[OwnLimit]
+    from_: str = msgspec.field(name="from")
+    zone: str
+    totals: dict[str, Any] | None
+    days: list[dict[str, Any]]
+    models: list[dict[str, Any]]
+    answer: dict[str, Any] = {}
+    """The whole of it, as it came."""
 
 
 class _Local:
@@ -309,8 +353,20 @@ class _Remote:
             return False
         except ApertisError as error:
             raise type(error)(f"{error}. APERTIS_BASE_URL names {self.url}; {_HINT}") from error
-        self.announce()
         return True
+
+    def own_usage(self, zone: str) -> OwnUsage | None:
+        """Read what the caller itself may see; None where the gateway does not say."""
+        try:
+            answer = self._client.request("GET", "/v1/me/usage", extra_query={"zone": zone})
+        except (AuthenticationError, PermissionDeniedError, NotFoundError):
+            return None
+        except APIStatusError as error:
+            raise failure(_refused(error), self._options) from error
+        own = self._read(answer, OwnUsage)
+        own.answer = self._read(answer, dict)
+        echo(f"apertis: your own usage at the gateway {self.url}", err=True)
+        return own
 
     def create(self, fields: KeyFields) -> KeyView:
         return self._key("POST", _KEYS, fields)
@@ -392,6 +448,9 @@ class _Remote:
             answer = self._client.request(method, path, **options)
         except APIStatusError as error:
             raise failure(_refused(error), self._options) from error
+        return self._read(answer, type)
+
+    def _read(self, answer: object, type: type[_T]) -> _T:
         try:
             return msgspec.convert(answer, type)
         except msgspec.ValidationError as error:

@@ -51,7 +51,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The content of a file: people, each with the line that it begins in, and what cannot be read."""
+    """The content of a file: people with the lines that they begin in, and all that is wrong."""
 
     rows: tuple[PersonRow, ...]
     lines: tuple[int, ...]

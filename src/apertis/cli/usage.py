@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import click
 import msgspec
@@ -13,15 +12,28 @@ import msgspec
 from apertis.cli.administration import (
     Administration,
     GatewayOptions,
-    administration_of,
+    OwnUsage,
     place_options,
+    usage_source,
 )
 from apertis.cli.organization import all_limits
 from apertis.cli.terminal import echo, echo_json, is_terminal, printable
 from apertis.cli.usage_cache import report_caching
+from apertis.cli.usage_own import show_own
 from apertis.cli.usage_plot import check, plot_of, save
-from apertis.cli.usage_screen import Budget, Percentiles, Picture, Row, a_or_an, name_of, show
+from apertis.cli.usage_screen import (
+    Budget,
+    Percentiles,
+    Picture,
+    Row,
+    a_or_an,
+    counts_of,
+    moment_in,
+    name_of,
+    show,
+)
 from apertis.errors import ParameterError
+from apertis.gateway.admin.csv_text import to_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,11 +93,9 @@ _OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "zone", *_FILTE
 @click.command("usage", epilog=_EPILOG)
 @click.option(
     "--by",
-    default="key",
-    show_default=True,
     metavar="GROUP",
     help="key, person, group, owner, tag, model, session, hour, day, week, month, class, agent, "
-    "upstream, kind; or several, with commas.",
+    "upstream, kind; or several, with commas.  [default: key]",
 )
 @click.option("--from", metavar="WHEN", help="Beginning: a date, a time, or a span ago (7d).")
 @click.option("--to", metavar="WHEN", help="End: a date, a time, or a span ago.")
@@ -137,39 +147,43 @@ def command(
 
     if as_json + as_csv + (plot is not None) > 1:
         raise ParameterError("--json, --csv and --plot exclude each other")
-    given = {name: value for name, value in asked.items() if value is not None}
-    if caching:
-        if plot is not None:
-            raise ParameterError("--cache and --plot exclude each other")
-        given = {name: value for name, value in given.items() if value is not False}
-        administration = administration_of(place, _OPTION_OF)
-        report_caching(administration, given, as_json=as_json, as_csv=as_csv)
-        return
+    if caching and plot is not None:
+        raise ParameterError("--cache and --plot exclude each other")
     if plot is not None:
         check(plot)
+    given = {
+        name: value for name, value in asked.items() if value is not None and value is not False
+    }
+    source = usage_source(place, _OPTION_OF, str(given.get("zone", "UTC")))
+    if isinstance(source, OwnUsage):
+        refused = {"cache": True, **given} if caching else given
+        show_own(source, refused, as_json=as_json, as_csv=as_csv, plot=plot)
+        return
+    if caching:
+        report_caching(source, given, as_json=as_json, as_csv=as_csv)
+        return
     as_text = as_json or as_csv or (plot is None and not is_terminal())
     if not as_text:
         given["percentiles"] = True
     if plot is not None:
         given.setdefault("limit", _MAX_ROWS)
     fields = msgspec.convert(given, UsageFields)
-    administration = administration_of(place, _OPTION_OF)
-    report = administration.usage(fields)
+    report = source.usage(fields)
     groups = _groups(fields.by)
     if as_json:
         echo_json(report)
     elif as_csv:
         echo(_csv(groups, report), nl=False)
     elif plot is not None:
-        picture = _picture(administration, fields, groups, report)
+        picture = _picture(source, fields, groups, report)
         over = next((name for name in groups if name in _TIMES), None)
-        line = over and _line(administration, fields, over, report.zone)
+        line = over and _line(source, fields, over, report.zone)
         save(plot_of(picture, over and _TITLES[over], line or None), plot)
         echo(f"apertis: {plot} is drawn", err=True)
     elif as_text:
         _lines(groups, report)
     elif report.data:
-        show(_picture(administration, fields, groups, report))
+        show(_picture(source, fields, groups, report))
     else:
         echo("Nothing was used.")
     if report.has_more:
@@ -197,13 +211,13 @@ def _picture(
         row = _row(sums)
         names = tuple(name_of(row[name]) for name in shown)
         budget = () if level is None else tuple(budgets.get(str(row[level]), ()))
-        rows.append(Row(names, _counts(row), budget))
+        rows.append(Row(names, counts_of(row), budget))
     totals = report.totals
     return Picture(
         title=_title(fields, report),
         groups=tuple(_TITLES[name] for name in shown),
         rows=tuple(rows),
-        totals=_counts(_row(totals)),
+        totals=counts_of(_row(totals)),
         days=days,
         day=day,
         first_byte=_percentiles(totals.first_byte_p50_ms, totals.first_byte_p95_ms),
@@ -265,18 +279,8 @@ def _title(fields: UsageFields, report: UsageReport) -> str:
         title += f" of {', '.join(map(printable, filters))}"
     for word, moment in (("since", report.from_), ("until", report.to)):
         if moment is not None:
-            title += f" {word} {_moment(moment, report.zone)}"
+            title += f" {word} {moment_in(moment, report.zone)}"
     return title
-
-
-def _moment(text: str, zone: str) -> str:
-    """Write a moment in a zone; a midnight as its day."""
-    moment = datetime.fromisoformat(text).astimezone(ZoneInfo(zone))
-    return f"{moment:%Y-%m-%d}" if moment.time() == time() else f"{moment:%Y-%m-%d %H:%M}"
-
-
-def _counts(row: Mapping[str, object]) -> dict[str, int]:
-    return {name: value for name, value in row.items() if isinstance(value, int)}
 
 
 def _groups(by: str) -> list[str]:
@@ -297,8 +301,6 @@ def _columns(groups: Sequence[str], report: UsageReport) -> list[str]:
 
 def _csv(groups: Sequence[str], report: UsageReport) -> str:
     """Write all columns, with their names in the first line; no totals, which would be summed."""
-    from apertis.gateway.admin.csv_text import to_csv
-
     columns = _columns(groups, report)
     rows = (_row(sums) for sums in report.data)
     return to_csv(columns, ([row[column] for column in columns] for row in rows))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, time
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
+from zoneinfo import ZoneInfo
 
 from apertis.accounting.tokens import CLASSES, COLUMNS, COUNTED, PROMPT_CLASSES
 from apertis.cli.terminal import cents, printable
@@ -74,6 +76,16 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A budget with whose it is, what is left of it, and when it renews."""
+
+    name: str
+    budget: Budget
+    left_units: int
+    resets_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Percentiles:
     """Durations in milliseconds that half and 95 % of the responses did not exceed."""
 
@@ -97,6 +109,8 @@ class Picture:
     since: str | None = None
     """The beginning of the report, as budgets say theirs."""
     zone: str = "UTC"
+    limits: tuple[Limit, ...] = ()
+    """The budgets that all of it is paid from."""
     first_byte: Percentiles | None = None
     response: Percentiles | None = None
 
@@ -153,8 +167,38 @@ def render(
     parts += _figure_lines(picture, width)
     if len(picture.days) > 1:
         parts += [*_days(picture, width, characters), Text()]
-    parts.append(_table(picture, width, characters, encoding))
+    if picture.limits:
+        parts += [_limits(picture.limits, width, characters, encoding), Text()]
+    if picture.rows:
+        parts.append(_table(picture, width, characters, encoding))
     return parts
+
+
+def _limits(
+    limits: Sequence[Limit], width: int, characters: Characters, encoding: str
+) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP_COLUMNS, 0, 0))
+    rows = [(limit.name, cents(limit.left_units), limit.resets_at or "never") for limit in limits]
+    columns = (
+        Column("Budget", tuple(row[0] for row in rows), "left"),
+        Column("Left", tuple(row[1] for row in rows)),
+        Column("Renews", tuple(row[2] for row in rows), "left"),
+    )
+    notes = [budget_note(limit.budget) for limit in limits]
+    room = width - sum(column.width + _GAP_COLUMNS for column in columns) - 1 - max(map(len, notes))
+    bar_columns = min(room, _MAX_BAR_COLUMNS)
+    for column in columns:
+        table.add_column(Text(column.title), justify=column.justify, overflow="fold")
+    table.add_column(Text("Spent"), no_wrap=bar_columns >= _MIN_BAR_COLUMNS, overflow="fold")
+    for limit, row, note in zip(limits, rows, notes, strict=True):
+        drawn = Text(note)
+        if bar_columns >= _MIN_BAR_COLUMNS:
+            drawn = _budget_bar(limit.budget, bar_columns, characters, note)
+        table.add_row(*(Text(_encodable(cell, encoding)) for cell in row), drawn)
+    return table
 
 
 def _encodable(text: str, encoding: str) -> str:
@@ -358,11 +402,16 @@ def _note(row: Row, gone: set[str]) -> str:
     budget = row.budget
     if budget is None:
         return ""
-    note = percent(budget.spent_units, budget.amount_units)
     if _AMOUNTS in gone:
-        return note
+        return percent(budget.spent_units, budget.amount_units)
+    return budget_note(budget)
+
+
+def budget_note(budget: Budget) -> str:
+    """Write how much of a budget is spent: `82% of $50 a month`."""
     period = "" if budget.period == "total" else f" {a_or_an(budget.period)}"
-    return f"{note} of {cents(budget.amount_units).removesuffix('.00')}{period}"
+    amount = cents(budget.amount_units).removesuffix(".00")
+    return f"{percent(budget.spent_units, budget.amount_units)} of {amount}{period}"
 
 
 def _table(picture: Picture, width: int, characters: Characters, encoding: str) -> RenderableType:
@@ -402,9 +451,15 @@ def _bar_of(row: Row, most: int, layout: Layout, characters: Characters, note: s
     if budget is None:
         share = row.sums["cost_units"] / most if most > 0 else 0.0
         return Text(bar(share, layout.bar_columns, characters, rest=False), "cyan")
+    return _budget_bar(budget, layout.bar_columns, characters, note)
+
+
+def _budget_bar(budget: Budget, columns: int, characters: Characters, note: str) -> Text:
+    from rich.text import Text
+
     used = budget.percent
     style = "green" if used < _WARNING_PERCENT else "yellow" if used < _FULL_PERCENT else "red"
-    drawn = Text(bar(used / 100, layout.bar_columns, characters), style)
+    drawn = Text(bar(used / 100, columns, characters), style)
     return drawn.append(f" {note}", "bold" if used >= _FULL_PERCENT else "")
 
 
@@ -448,3 +503,14 @@ def short(count: int) -> str:
 def name_of(value: object) -> str:
     """Write a name of a row; `-` where there is none."""
     return "-" if value is None else printable(str(value))
+
+
+def moment_in(text: str, zone: str) -> str:
+    """Write a moment in a zone; a midnight as its day."""
+    moment = datetime.fromisoformat(text).astimezone(ZoneInfo(zone))
+    return f"{moment:%Y-%m-%d}" if moment.time() == time() else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def counts_of(row: Mapping[str, object]) -> dict[str, int]:
+    """Pick the sums of a row."""
+    return {name: value for name, value in row.items() if isinstance(value, int)}
