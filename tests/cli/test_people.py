@@ -53,8 +53,8 @@ def test_keys_are_given_to_people_and_groups(apertis: CommandLine) -> None:
     assert (key["person"], key["person_id"], key["group_id"]) == (None, None, None)
     told = apertis("keys", "update", "ci", "--person", "An", code=2)
     assert told == "--person: There is no person 'An'; did you mean 'Ann'?"
-    told = apertis("keys", "create", "--name", "x", "--group", "reserch", code=2)
-    assert told == "--group: There is no group 'reserch'; did you mean 'research'?"
+    told = apertis("keys", "create", "--name", "x", "--group", "researcx", code=2)
+    assert told == "--group: There is no group 'researcx'; did you mean 'research'?"
 
 
 def test_owners_become_people(apertis: CommandLine) -> None:
@@ -71,7 +71,7 @@ def test_owners_become_people(apertis: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("create", "x", "--group", "reserch"), 2, "--group: There is no group 'reserch'; did you"),
+        (("create", "x", "--group", "researcx"), 2, "--group: There is no group 'researcx'; did you"),
         (("create", "Ann"), 1, "There is a person 'Ann' already"),
         (("create", "x", "--email", "x"), 2, "--email is 'x': expected an address"),
         (("show", "An"), 1, "There is no person 'An'; did you mean 'Ann'?"),

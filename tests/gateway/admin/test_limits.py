@@ -122,7 +122,7 @@ def test_a_level_has_several_limits_but_no_two_of_the_same(team: Asking) -> None
         ({"amount_usd": 1}, "key", "Give one of 'key', 'person', 'group' and 'gateway'"),
         ({"key": "ci", "person": "Ann", "amount_usd": 1}, "person", "not several"),
         ({"gateway": True}, "amount_usd", "Missing required parameter 'amount_usd'"),
-        ({"group": "reserch", "amount_usd": 1}, "group", "did you mean 'research'?"),
+        ({"group": "researcx", "amount_usd": 1}, "group", "did you mean 'research'?"),
         ({"person": "An", "amount_usd": 1}, "person", "did you mean 'Ann'?"),
         ({"gateway": True, "amount_usd": "0.0000001"}, "amount_usd", "'amount_usd' must be US"),
         ({"gateway": True, "amount_usd": -1}, "amount_usd", "'amount_usd' must be US dollars"),

@@ -110,14 +110,14 @@ def test_a_change_that_changes_nothing_is_no_change(asking: Asking) -> None:
         (
             "POST",
             "/groups",
-            {"name": "x", "parent": "reserch"},
-            (400, "parent", "There is no group 'reserch'; did you mean 'research'?"),
+            {"name": "x", "parent": "researcx"},
+            (400, "parent", "There is no group 'researcx'; did you mean 'research'?"),
         ),
         (
             "POST",
             "/people",
-            {"name": "x", "group": "reserch"},
-            (400, "group", "There is no group 'reserch'; did you mean 'research'?"),
+            {"name": "x", "group": "researcx"},
+            (400, "group", "There is no group 'researcx'; did you mean 'research'?"),
         ),
         ("POST", "/people", {"name": "x", "email": "x"}, (400, "email", "an address such as")),
         (
@@ -239,7 +239,7 @@ def test_lists_come_in_pages_and_filtered(asking: Asking) -> None:
     assert found() == ids[:4]
     assert found(status="disabled") == [ids[0]]
     assert found(status="removed") == [ids[4]]
-    assert asking.refused("GET", "/people", None, group="reserch")[1] == "group"
+    assert asking.refused("GET", "/people", None, group="researcx")[1] == "group"
 
 
 def test_a_disabled_person_bars_all_keys_and_enabling_lets_them_in(
