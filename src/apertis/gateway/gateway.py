@@ -246,7 +246,7 @@ class Gateway:
     async def _open(self, settings: Settings) -> None:
         worker, folder = self._worker, settings.store.directory / "usage-journal"
         own = folder if worker is None else folder / str(worker.slot)
-        self._journal = Journal.open(own, tell=self.log.event)
+        self._journal = Journal.open(own, data=settings.store.directory, tell=self.log.event)
         self._mover = Mover(self._journal, self.store.usage, on_change=self._moving_changed)
         data = settings.store.directory.absolute()
         self._data = data, identity(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apertis.gateway.observe.log import Log
 from apertis.testing import (
     Close,
     Exchange,
@@ -339,3 +341,29 @@ def test_json_can_be_had_on_a_terminal_and_text_elsewhere(
     served.send(signal.SIGHUP)
     assert "  info: the configuration" in served.err.next(lambda line: "read again" in line)
     assert served.stop() == 0
+
+
+def test_lines_of_several_processes_are_not_mixed() -> None:
+    """Whoever shares a pipe may write between two pieces: each ends with a line."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(10)
+    with ours, theirs:
+
+        async def write() -> None:
+            log = Log(theirs.fileno(), asyncio.get_running_loop(), worker=3)
+            for number in range(200):
+                log._lines.append(b'{"number":%d,"text":"%s"}' % (number, b"x" * (number % 90)))
+            log.event("info", "done", long="y" * 10_000)
+            log.event("info", "last")
+            await log.close(5)
+
+        asyncio.run(write())
+        pieces = []
+        while not pieces or b'"last"' not in pieces[-1]:
+            pieces.append(ours.recv(2**20))
+    long = [piece for piece in pieces if not piece.endswith(b"\n")]
+    assert long, "a line that is longer than a piece has several"
+    assert all(set(piece[100:]) <= {ord("y")} for piece in long)
+    lines = [json.loads(line) for line in b"".join(pieces).splitlines()]
+    assert [line.get("number") for line in lines[:200]] == list(range(200))
+    assert {line["worker"] for line in lines} == {3}

@@ -510,6 +510,23 @@ def test_a_second_one_is_refused_the_same_folder(tmp_path: Path) -> None:
     Journal.open(tmp_path).close()
 
 
+def test_a_folder_of_a_folder_is_made_anew_as_long_as_the_data_is_there(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    folder, told = data / "usage-journal" / "0", Told()
+    journal = Journal.open(folder, data=data, tell=told)
+    journal.append(record(1))
+    shutil.rmtree(folder.parent)
+    journal.append(record(2))
+    assert drained(journal) == [record(1), record(2)]
+    assert told.said == [("error", "the usage journal was deleted in use, and begun anew")]
+    data.rename(tmp_path / "away")
+    journal.append(record(3))
+    assert drained(journal) == [record(3)]
+    assert not data.exists()
+    assert journal.trouble() == "the usage journal cannot be written"
+    journal.abandon()
+
+
 def test_a_folder_that_is_deleted_in_use_is_made_anew_and_nothing_is_lost(tmp_path: Path) -> None:
     folder, told = tmp_path / "journal", Told()
     journal = Journal.open(folder, tell=told)

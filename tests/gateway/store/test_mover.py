@@ -12,12 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.accounting.record import UsageRecord
+from apertis.errors import ConfigurationError
+from apertis.gateway.budgets.accounts import AccountSpec, Want
+from apertis.gateway.budgets.limit import Limit
+from apertis.gateway.budgets.periods import TOTAL
 from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.store.journal import Journal
-from apertis.gateway.store.mover import Mover
+from apertis.gateway.store.mover import Mover, book_left
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tests.kit.stores import Opened
 
 
 def record(name: object, cost_units: int = 1) -> UsageRecord:
@@ -239,3 +245,49 @@ def test_any_course_of_events_books_every_record_exactly_once(
         assert gateway.journal.lag() == (0, 0.0)
         gateway.journal.close()
         assert list(Path(folder).iterdir()) == []
+
+
+def test_what_processes_left_that_are_no_more_is_booked_and_their_leases_are_closed(
+    opened: Opened, tmp_path: Path
+) -> None:
+    store, book, own = opened.store, Book(), tmp_path / "usage-journal"
+    limit = Limit(id="lim_a", level="gateway", subject_id="", amount_units=1000, created_at=0)
+    opened.run(store.organization.insert(limit))
+    want = Want(
+        spec=AccountSpec(account_id="lim_a@0", limit=limit, span=TOTAL), needed=100, wanted=100
+    )
+    for number, replica in enumerate(("r", "r/0", "r/1", "r/2")):
+        folder = own if replica == "r" else own / replica[2:]
+        journal = Journal.open(folder)
+        journal.append(record(number))
+        journal.abandon()
+        opened.run(store.accounts.acquire(replica, 1, [want], 1, 60_000))
+
+    def leased() -> int:
+        (row,) = opened.run(store.accounts.open_whole([want.spec]))
+        return int(row.leased)
+
+    async def left(slots_from: int, *, alone: bool) -> None:
+        accounts = store.accounts
+        await book_left(
+            own,
+            book,
+            accounts,
+            "r",
+            slots_from=slots_from,
+            alone=alone,
+            tell=lambda *_, **__: None,
+        )
+
+    assert leased() == 400
+    opened.run(left(1, alone=True))
+    assert sorted(book.rows) == ["req_0", "req_2", "req_3"]
+    assert [path.name for path in own.iterdir()] == ["0"]
+    # Those of the process that still has its place are its own to close.
+    assert leased() == 100
+    with_a_worker = Journal.open(own / "0")
+    with pytest.raises(ConfigurationError, match="another gateway uses the usage journal"):
+        opened.run(left(0, alone=False))
+    with_a_worker.abandon()
+    opened.run(left(0, alone=False))
+    assert (len(book.rows), leased()) == (4, 0)

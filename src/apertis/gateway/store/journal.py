@@ -337,10 +337,17 @@ class Journal:
     """
 
     def __init__(
-        self, directory: HeldDirectory, *, segment_bytes: int, max_unwritten: int, tell: Tell
+        self,
+        directory: HeldDirectory,
+        *,
+        data: Path | None = None,
+        segment_bytes: int,
+        max_unwritten: int,
+        tell: Tell,
     ) -> None:
         self._directory = directory
-        self._parent = identity(directory.path.parent)
+        self._data = (data or directory.path.parent).absolute()
+        self._data_identity = identity(self._data)
         self._segment_bytes = segment_bytes
         self._max_unwritten = max_unwritten
         self._tell = tell
@@ -378,18 +385,26 @@ class Journal:
         cls,
         folder: Path,
         *,
+        data: Path | None = None,
         segment_bytes: int = _SEGMENT_BYTES,
         max_unwritten: int = MAX_UNWRITTEN_RECORDS,
         tell: Tell = lambda *_, **__: None,
     ) -> Journal:
         """Open the journal in a folder, which is made if need be.
 
+        If it is deleted in use it is made again, as long as `data` above it (the folder's parent by
+        default) is there.
+
         `ConfigurationError` when that fails, or another process has it.
         """
         directory = hold(folder)
         try:
             return cls(
-                directory, segment_bytes=segment_bytes, max_unwritten=max_unwritten, tell=tell
+                directory,
+                data=data,
+                segment_bytes=segment_bytes,
+                max_unwritten=max_unwritten,
+                tell=tell,
             )
         except OSError as error:
             directory.close()
@@ -632,10 +647,10 @@ class Journal:
         `OSError` when that cannot be done, or the whole data directory is gone.
         """
         folder = self._directory.path
-        if identity(folder.parent) != self._parent:
-            raise OSError(f"{folder.parent} was replaced by another")
+        if identity(self._data) != self._data_identity:
+            raise OSError(f"{self._data} was replaced by another")
         if self._directory.is_lost():
-            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory = HeldDirectory(folder)
             self._directory.close()
             self._directory = directory
