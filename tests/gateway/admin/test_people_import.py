@@ -106,6 +106,16 @@ def test_what_differs_is_changed_and_what_is_left_out_stays(opened: Opened) -> N
     assert key.models == ("claude-haiku-*",)
 
 
+def test_all_that_a_row_says_of_a_key_that_is_there_is_kept(opened: Opened) -> None:
+    imported(opened, ANN)
+    other = msgspec.structs.replace(ANN, tags=("desk", "red"), models=("claude-opus-*",))
+    (change,) = imported(opened, other).changes
+    assert (change.action, change.subject) == ("change", "key")
+    (key,) = opened.run(opened.store.keys.list())
+    assert (key.tags, key.models) == (("desk", "red"), ("claude-opus-*",))
+    assert imported(opened, other).changes == ()
+
+
 def test_a_dry_run_says_the_same_and_keeps_nothing(opened: Opened) -> None:
     result = imported(opened, ANN, BOB, dry_run=True)
     assert [(one.action, one.subject) for one in result.changes] == [

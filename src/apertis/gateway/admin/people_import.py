@@ -357,7 +357,7 @@ def _keep(turn: Turn, plan: _Plan) -> None:
         if before is None:
             new.append(after)
         elif isinstance(after, KeyRecord):
-            changed = {"person_id": after.person_id, "models": after.models}
+            changed = {name: getattr(after, name) for name in fields}
             turn.change_key(after.id, audited=False, **changed)
         else:
             turn.update(after, audited=False)
