@@ -190,3 +190,30 @@ def test_without_a_gateway_in_the_environment_it_is_the_local_store(tmp_path: Pa
     _, err = command("keys", "create", "--name", "ci")
     [made] = tmp_path.rglob("apertis.sqlite3")
     assert err[0] == f"apertis: the store {made}"
+
+
+def test_a_colleague_sees_their_own_usage_with_their_own_key(
+    administered: Served, tmp_path: Path
+) -> None:
+    admin = Command(tmp_path, **administered.environment)
+    made = json.loads(admin("keys", "create", "--name", "ann", "--quota-usd", "5", "--json")[0])
+    command = Command(tmp_path, **{**administered.environment, "APERTIS_API_KEY": made["secret"]})
+    asked = command("ask", "Hello", "--model", "claude-haiku-4-5", "--max-tokens", "50")
+    assert asked[0]
+    place = f"apertis: your own usage at the gateway {administered.base_url}"
+    out, err = command("usage", "--json")
+    assert err == [place]
+    own = json.loads(out)
+    assert own["key"]["name"] == "ann"
+    [limit] = own["limits"]
+    assert (limit["amount_units"], limit["period"]) == (2_500_000, "total")
+    out, err = command("usage", "--by", "day", "--csv", "--zone", "Asia/Kolkata")
+    assert out.startswith("day,requests,errors,")
+    _, err = command("usage", "--key", "admin", code=ExitCode.USAGE)
+    assert "--key admin is for administrators" in err[-1]
+    _, err = command("usage", "--zone", "Mars", code=ExitCode.USAGE)
+    assert "no time zone" in err[-1]
+    # A key that a gateway does not know says nothing: so it is the store on this machine.
+    unknown = Command(tmp_path, **{**administered.environment, "APERTIS_API_KEY": "sk-unknown"})
+    _, err = unknown("usage", code=ExitCode.CONFIGURATION)
+    assert "there is no gateway database" in err[-1]

@@ -404,3 +404,14 @@ def test_a_limit_is_what_a_bar_is_drawn_against(
         assert run([*asked, "--data", str(data)]) == 0, capsys.readouterr().err
     shown = on_terminal("usage", "--data", str(data), columns=100)
     assert re.search(r"^ann .* [\u2588-\u258f\u2591]+ \d+% of \$3( a month)?$", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["usage", "keys import"])
+def test_the_help_fits_eighty_columns(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*command.split(), "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Options:" in lines
+    assert [line for line in lines if len(line) > 80] == []

@@ -38,10 +38,10 @@ Columns, in any order, with a line of their names on top:
   models       models that the key may use, with commas or spaces
   tags         tags of the key, with commas
 
-\b
-An empty cell leaves what is there as it is. Commas, semicolons or tabs stand between cells, as
-spreadsheets save them. People, groups and keys are known by their names: the same import again
-changes nothing. It is all or nothing, and each wrong cell is told with its line.
+An empty cell leaves what is there as it is. Commas, semicolons or tabs stand
+between cells, as spreadsheets save them. People, groups and keys are known by
+their names: the same import again changes nothing. It is all or nothing, and
+each wrong cell is told with its line.
 
 \b
 Examples:

@@ -53,13 +53,16 @@ Examples:
   apertis usage --by class                   request classes of Claude Code
   apertis usage --by day --csv > usage.csv
   apertis usage --by day,model --from 30d --plot usage.png
-  apertis usage --cache --by key,model       what prompt caches saved, and what misses cost
+  apertis usage --cache --by key,model       what caches saved, misses cost
 
-\b
---to includes its day. On a terminal costs are rounded to cents; in a pipe, in --csv and in --json
-they are exact: 500,000 units are 1 US dollar. --plot draws bars of the first group, or over time
-where one of the groups is a time, stacked by the others. Which gateway is meant, and how to name
-another: see 'apertis keys --help'.
+--to includes its day. On a terminal costs are rounded to cents; in a pipe, in
+--csv and in --json they are exact: 500,000 units are 1 US dollar. --plot draws
+bars of the first group, or over time where one of the groups is a time, stacked
+by the others.
+
+With a key that is no administrator's (APERTIS_BASE_URL, APERTIS_API_KEY) it is
+your own usage in the running month, --by model or day. Which gateway is meant,
+and how to name another: see 'apertis keys --help'.
 """
 
 _TITLES = {
