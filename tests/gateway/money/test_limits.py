@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kit.http import question
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.kit.gateways import RunningGateway
     from tests.kit.money import Answer, Money
 
 
@@ -100,3 +105,26 @@ def test_a_request_that_ends_without_tokens_gives_them_back(money: Money) -> Non
     _, poor = money.key(tokens_per_minute=500, quota_units=100)
     for _ in range(3):
         assert asyncio.run(money.ask(poor, dear)).status == 402
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"requests_limit": "2/1m"}, "requests of the group 'research'"),
+        ({"tokens_per_minute": 250}, "tokens a minute of the group 'research'"),
+    ],
+)
+def test_a_group_has_rates_of_its_own_over_all_its_keys(
+    start_gateway: Callable[..., RunningGateway], limits: dict[str, object], told: str
+) -> None:
+    running = start_gateway()
+    group = json.dumps({"name": "research", **limits}).encode()
+    assert running.client.call("POST", "/admin/v1/groups", group).status == 200
+    clients = [running.make_key(group="research")[1] for _ in range(2)]
+    _, other = running.make_key()
+    body = question(max_tokens=100)
+    answers = [client.call("POST", "/v1/messages", body) for client in (*clients, *clients)]
+    assert [answer.status for answer in answers] == [200, 200, 429, 429]
+    assert told in answers[2].json["error"]["message"]
+    assert int(answers[2].headers["retry-after"]) >= 1
+    assert other.call("POST", "/v1/messages", body).status == 200

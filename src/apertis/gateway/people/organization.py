@@ -37,6 +37,8 @@ class Organization:
         self.people: dict[str, Person] = {}
         self.limits: dict[str, Limit] = {}
         self.generation = 0
+        # Whether any person or group has limits of requests and tokens.
+        self.has_rates = False
         self.version = 0
         # By level and id of what they limit.
         self._limits_of: dict[tuple[str, str], tuple[Limit, ...]] = {}
@@ -61,6 +63,12 @@ class Organization:
             if limit.status == "enabled":
                 by_subject.setdefault((limit.level, limit.subject_id), []).append(limit)
         self._limits_of = {subject: tuple(limits) for subject, limits in by_subject.items()}
+        self.has_rates = any(
+            _limits_rates(one)
+            for known in (self.groups, self.people)
+            for one in known.values()
+            if one.status != "removed"
+        )
         self.generation += 1
 
     def restart(self, everything: Changes) -> None:

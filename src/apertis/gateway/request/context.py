@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from apertis.gateway.budgets.lease import Chain
     from apertis.gateway.errors import Refusal
     from apertis.gateway.keys.directory import Key
+    from apertis.gateway.limits.limiter import Parties
     from apertis.gateway.people.record import Person
     from apertis.gateway.upstreams.contract import SharedHeaders
     from apertis.limiting.status import LimitStatus
@@ -121,6 +122,8 @@ class Progress(msgspec.Struct, eq=False):
     chain: Chain | None = None
     charged_to: str = ""
     standing: LimitStatus | None = None
+    # Who else it is counted for, with limits of their own: the person and the groups.
+    parties: Parties = ()
     kind: str | None = None
     requested_model: str = ""
     model: str = ""

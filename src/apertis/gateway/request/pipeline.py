@@ -51,6 +51,7 @@ from apertis.gateway.errors import (
     rate_limit_exceeded,
 )
 from apertis.gateway.keys.admission import admit
+from apertis.gateway.limits.limiter import subject_of
 from apertis.gateway.request.asked import ASKING, NOTHING, read_asked
 from apertis.gateway.request.body import Body, Edits, declared_edits, peek
 from apertis.gateway.request.charge import Hop, Shortage
@@ -82,7 +83,8 @@ if TYPE_CHECKING:
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.keys.matching import Networks
-    from apertis.gateway.limits.limiter import JointReservation, Limiter
+    from apertis.gateway.keys.record import KeyRecord
+    from apertis.gateway.limits.limiter import JointReservation, Limiter, Parties
     from apertis.gateway.request.asked import Asked, Fallbacks, Thread
     from apertis.gateway.request.charge import Charge, Ledger
     from apertis.gateway.request.context import Progress
@@ -109,7 +111,6 @@ class _Admitted(msgspec.Struct, frozen=True):
 
 
 _OF_ADDRESS = "requests of this address"
-_OF_KEY = "requests of this API key"
 
 
 class Pipeline:
@@ -160,7 +161,12 @@ class Pipeline:
         if isinstance(key, Refusal):
             return (None if again else self.admit_address(progress)) or key
         record, counted = key.record, None if again else address
-        standing, own = self.limiter.admit(counted, record.id, now, record.requests_limit)
+        parties: Parties = ()
+        organization = self.budgets.organization
+        if organization.has_rates:
+            person = progress.person or organization.person_of(record)
+            parties = progress.parties = organization.rates_on(record, person)
+        standing, own = self.limiter.admit(counted, record.id, now, record.requests_limit, parties)
         if again:
             standing = progress.standing
         if standing is not None and not standing.allowed:
@@ -169,7 +175,9 @@ class Pipeline:
         progress.key = key
         progress.standing = stricter(standing, own)
         if own is not None and not own.allowed:
-            return rate_limit_exceeded(own.retry_after_seconds, _OF_KEY)
+            return rate_limit_exceeded(
+                own.retry_after_seconds, f"requests of {subject_of(own.who, parties)}"
+            )
         return None
 
     def admit_address(self, progress: Progress) -> Refusal | None:
@@ -442,8 +450,9 @@ class Pipeline:
         """Set tokens and money aside for a request."""
         body = admitted.body
         reserved: Reservation | JointReservation | Refusal | None = None
-        if key.record.tokens_per_minute or self.settings.limits.tokens_per_minute:
-            reserved = self._reserve_tokens(key, body, held)
+        record, parties = key.record, progress.parties
+        if record.tokens_per_minute or self.settings.limits.tokens_per_minute or parties:
+            reserved = self._reserve_tokens(record, parties, body, held)
         if isinstance(reserved, Refusal):
             return reserved
         models = group.ids
@@ -570,19 +579,19 @@ class Pipeline:
         return WholeAnswer(200, headers, replayed)
 
     def _reserve_tokens(
-        self, key: Key, body: Body, held: Held | None
+        self, record: KeyRecord, parties: Parties, body: Body, held: Held | None
     ) -> Reservation | JointReservation | Refusal | None:
-        record = key.record
         estimate = body.estimate.likely_tokens + body.max_tokens
         if held is not None and held.known:
             estimate += held.tokens
         reserved = self.limiter.reserve_tokens(
-            record.id, estimate, self._now(), record.tokens_per_minute
+            record.id, estimate, self._now(), record.tokens_per_minute, parties
         )
         if reserved is None or reserved.allowed:
             return reserved
         return rate_limit_exceeded(
-            reserved.standing.retry_after_seconds, "tokens a minute of this API key"
+            reserved.standing.retry_after_seconds,
+            f"tokens a minute of {subject_of(reserved.who, parties)}",
         )
 
     def _affinity(self, body: Body, request: Request) -> str | None:

@@ -30,6 +30,7 @@ from apertis.gateway.keys.admission import (
     refuse_repeated,
 )
 from apertis.gateway.keys.matching import is_loopback
+from apertis.gateway.limits.limiter import subject_of
 from apertis.gateway.request.context import (
     CLIENT_LEFT,
     Progress,
@@ -239,8 +240,10 @@ class Application:
             return
         # From here on it is counted as one that is under way.
         limiter, record = pipeline.limiter, key.record
-        if not limiter.enter(record.id, record.in_flight):
-            refusal = rate_limit_exceeded(1, "requests of this API key at the same time")
+        parties = progress.parties
+        if not limiter.enter(record.id, record.in_flight, parties):
+            who = subject_of(limiter.crowded(record.id, record.in_flight, parties), parties)
+            refusal = rate_limit_exceeded(1, f"requests of {who} at the same time")
             send_refusal(progress, refusal, exchange)
             return
         self._metrics.in_flight += 1
@@ -276,7 +279,7 @@ class Application:
                 await send_lines(progress, answer, exchange, self._clock)
         finally:
             self._metrics.in_flight -= 1
-            limiter.leave(record.id)
+            limiter.leave(record.id, parties)
 
     def _limit(self, endpoint: Endpoint) -> int:
         limit = self.pipeline.settings.server.max_body_bytes
