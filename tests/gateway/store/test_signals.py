@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apertis.gateway.people.record import Group
 from apertis.gateway.store import signals as subject
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.location import location_of
@@ -77,13 +78,18 @@ def test_stores_in_other_schemas_hear_nothing(postgres: str, postgres_schema: st
     asyncio.run(run())
 
 
-def test_a_change_of_a_key_is_told_when_it_is_committed(
+def test_a_change_of_a_key_or_a_group_is_told_when_it_is_committed(
     postgres_schema: str, make_key: Callable[..., Any]
 ) -> None:
     async def run() -> None:
         async with await Store.open(postgres_schema) as store, listening(postgres_schema) as (a,):
             await store.keys.insert(make_key())
             assert await a.next() == ("keys", "")
+            await store.organization.insert(Group(id="group_a", name="research"))
+            assert await a.next() == ("keys", "")
+            # Reading in turn is no change.
+            await store.organization.change(lambda turn: turn.all())
+            assert a.queue.empty()
 
     asyncio.run(run())
 

@@ -22,6 +22,7 @@ from apertis.gateway.store.keys import (
     read_keys,
 )
 from apertis.gateway.store.schema import accounts, groups, key_version, keys, limits, people
+from apertis.gateway.store.signals import tell_of_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -199,6 +200,7 @@ class Turn:
         """Keep the version, and let the accounts follow the limits; the last that a turn does."""
         if self._version != self._first:
             self._connection.execute(update(key_version).values(version=self._version))
+            tell_of_keys(self._connection)
         follow_limits(self._connection, self._most_units)
 
     def _next_version(self) -> int:
