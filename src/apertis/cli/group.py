@@ -15,6 +15,7 @@ from apertis.cli.terminal import echo, one_line
 from apertis.errors import ApertisError, ConfigurationError
 
 _COMMANDS = {
+    "alerts": "apertis.cli.alerts",
     "ask": "apertis.cli.ask",
     "audit": "apertis.cli.audit",
     "config": "apertis.cli.config",

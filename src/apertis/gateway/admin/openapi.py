@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from apertis.gateway.admin.openapi_schemas import (
+    ALERT_PARAMETERS,
     AUDIT_PARAMETERS,
     CACHE_PARAMETERS,
     CACHE_REPORT_PARAMETERS,
@@ -274,6 +275,12 @@ _OPERATIONS: dict[str, _Operation] = {
     ),
     "get /admin/v1/replicas": _read(
         "listReplicas", "The gateways of the store, and what each may spend.", "ReplicaPage"
+    ),
+    "get /admin/v1/alerts": _read(
+        "listAlerts",
+        "Alerts with what became of each, the newest first.",
+        "AlertPage",
+        query=ALERT_PARAMETERS,
     ),
     "get /admin/v1/usage": _read(
         "reportUsage",

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from apertis.gateway.admin.alerts import AlertListFields, AlertPage
 from apertis.gateway.admin.audit import AuditFields, AuditPage
 from apertis.gateway.admin.cache_report import CacheReport, CacheReportFields
 from apertis.gateway.admin.key_fields import KeyFields, RotateFields
@@ -32,6 +33,7 @@ _BODIES = (
     *(KeyFields, RotateFields, KeyView, KeyPage, UsageReport, CacheReport, UpstreamList, Purged),
     *(GroupFields, GroupPage, PersonFields, PersonPage, AdoptFields, Adopted),
     *(ImportFields, Imported, LimitFields, LimitChanges, LimitPage, AuditPage, ReplicaPage),
+    *(AlertPage,),
 )
 # Fields that a new one of these needs, which a change may leave out.
 _NEEDED = {"KeyFields": "name", "GroupFields": "name", "PersonFields": "name"}
@@ -295,6 +297,7 @@ CACHE_REPORT_PARAMETERS = _query_parameters(CacheReportFields)
 GROUP_PARAMETERS = _query_parameters(GroupListFields)
 PERSON_PARAMETERS = _query_parameters(PersonListFields)
 LIMIT_PARAMETERS = _query_parameters(LimitListFields)
+ALERT_PARAMETERS = _query_parameters(AlertListFields)
 AUDIT_PARAMETERS = _query_parameters(AuditFields)
 CACHE_PARAMETERS = _query_parameters(CacheFields)
 OWN_USAGE_PARAMETERS = (

@@ -1,4 +1,4 @@
-"""Groups, people, limits, audit trail and gateways: answers of the admin API and to commands.
+"""Groups, people, limits, trail, gateways, alerts: answers of the admin API and to commands.
 
 A call is a value and so is its answer. The API takes calls out of HTTP requests; the command line
 makes them itself where it works on the store, and sends them where it works through a gateway.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from apertis.gateway.admin.alerts import AlertListFields, alert_page
 from apertis.gateway.admin.audit import AuditFields, audit_page
 from apertis.gateway.admin.keys import find_named
 from apertis.gateway.admin.limits import (
@@ -69,6 +70,7 @@ PEOPLE = "/admin/v1/people"
 LIMITS = "/admin/v1/limits"
 AUDIT = "/admin/v1/audit"
 REPLICAS = "/admin/v1/replicas"
+ALERTS = "/admin/v1/alerts"
 
 _STATUS_CANNOT_BE_SET = {"status": "POST to its /enable or /disable, or DELETE it"}
 _KEPT = dict.fromkeys(("id", "created_at"), "the gateway keeps it itself")
@@ -124,6 +126,7 @@ class Resources:
             ("DELETE", limit, self.remove_limit),
             ("GET", AUDIT, self.read_audit),
             ("GET", REPLICAS, self.list_replicas),
+            ("GET", ALERTS, self.list_alerts),
         )
 
     async def answer(self, method: str, path: str, call: Call) -> Answer:
@@ -304,6 +307,11 @@ class Resources:
     async def list_replicas(self, _: Call) -> Answer:
         """Show the gateways of the store."""
         return await replica_page(self._store)
+
+    async def list_alerts(self, call: Call) -> Answer:
+        """List alerts in pages, with what became of each."""
+        asked = read_query_as(call.query, AlertListFields)
+        return asked if isinstance(asked, Refusal) else await alert_page(self._store.alerts, asked)
 
     async def _known(self) -> Organization:
         return Organization(await self._store.organization.all())

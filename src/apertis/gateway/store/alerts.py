@@ -320,12 +320,15 @@ class StoredAlerts:
         await self._database.write(work)
 
     async def list(
-        self, *, limit: int, before_ms: int | None = None, failed_only: bool = False
+        self, *, limit: int, after_id: str | None = None, failed_only: bool = False
     ) -> tuple[ToldAlert, ...]:
-        """Read alerts, the newest first."""
+        """Read alerts, the newest first; with `after_id` those that come after that one."""
         statement = select(alerts.c.id).order_by(alerts.c.at_ms.desc(), alerts.c.id).limit(limit)
-        if before_ms is not None:
-            statement = statement.where(alerts.c.at_ms < before_ms)
+        if after_id is not None:
+            then = select(alerts.c.at_ms).where(alerts.c.id == after_id).scalar_subquery()
+            statement = statement.where(
+                or_(alerts.c.at_ms < then, and_(alerts.c.at_ms == then, alerts.c.id > after_id))
+            )
         if failed_only:
             failing = select(alert_deliveries.c.alert_id).where(
                 alert_deliveries.c.error.is_not(None)

@@ -13,6 +13,7 @@ from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.people.organization import Changes
 from apertis.gateway.people.record import Group, Person
 from apertis.gateway.store.accounts import spent_before
+from apertis.gateway.store.alerts import forget_alerts
 from apertis.gateway.store.audit import GATEWAY, differences, forget, note
 from apertis.gateway.store.keys import (
     action_of,
@@ -193,8 +194,9 @@ class Turn:
         note(self._connection, self._actor, action, subject, subject_id, before, after)
 
     def forget(self, subject_ids: Collection[str]) -> None:
-        """Take names and addresses out of what the audit trail says of these."""
+        """Take names and addresses out of what the audit trail and alerts say of these."""
         forget(self._connection, subject_ids)
+        forget_alerts(self._connection, subject_ids)
 
     def end(self) -> None:
         """Keep the version, and let the accounts follow the limits; the last that a turn does."""
