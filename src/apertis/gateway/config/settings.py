@@ -159,8 +159,8 @@ class StoreSettings:
     audit_days: Annotated[int, whole(note=" (0: for ever)")] = 400
     """Days for which the audit trail, of who changed what, is kept."""
     lease_seconds: Annotated[float, duration()] = 60.0
-    """How long a gateway that shares its store with others may spend its part of a budget without
-    hearing from the store. What a gateway had that ended without a word is kept from the others
+    """Time for which a gateway that shares its store with others may spend its part of a budget
+    without hearing from the store. What a gateway had that ended without a word is kept from the others
     until its journal is booked, at its next start or by `apertis journal replay`."""
 
     @property
