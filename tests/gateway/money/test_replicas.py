@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis.gateway.store.database import Store
+from apertis.gateway.store.records import ReplicaRunningError
 from apertis.testing import ScriptedServer
 from tests.kit.databases import new_database, query, script
 from tests.kit.money import CONFIG, ENVIRONMENT, PRICES, Money, Upstream, call, price_tables
@@ -322,8 +323,8 @@ def forgotten(replicas: Replicas, name: str) -> bool:
     async def run() -> bool:
         async with await Store.open(replicas.url) as store:
             try:
-                await store.accounts.forget(name)
-            except ValueError:
+                await store.accounts.forget(name, expiry_ms=2000)
+            except ReplicaRunningError:
                 return False
             return True
 

@@ -53,7 +53,9 @@ def refusal(data: bytes, *, needs_max_tokens: bool = True) -> Refusal:
 @st.composite
 def written_objects(draw: st.DrawFn) -> tuple[bytes, dict[str, Any]]:
     """An object and its bytes, with white space and escapes as any client may write them."""
-    fields = draw(st.dictionaries(NAMES, JSON, max_size=6))
+    # Names that differ in their case alone are one name to some readers, and rejected.
+    names = draw(st.lists(NAMES, max_size=6, unique_by=str.casefold))
+    fields = {name: draw(JSON) for name in names}
     parts = []
     for name, value in fields.items():
         key = json.dumps(name, ensure_ascii=draw(st.booleans())).encode()
