@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from apertis.gateway.config import StoreSettings
 from apertis.gateway.doctor import Finding, State
-from apertis.gateway.doctor.stored import store_findings
+from apertis.gateway.doctor.stored import clock_finding, pooler_finding, store_findings
+from apertis.gateway.replicas import presence
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.schema import HEAD
+from apertis.gateway.store.signals import carries_signals
+from apertis.version import __version__
 from tests.kit.postgresql import postgresql_server
 
 if TYPE_CHECKING:
@@ -122,10 +127,77 @@ def test_a_database_server_that_is_not_there_is_a_failure(tmp_path: Path) -> Non
 def test_a_database_server_is_told_with_its_schema_and_size(tmp_path: Path) -> None:
     with postgresql_server() as server:
         store = StoreSettings(tmp_path, server.url)
-        stored, _ = findings(store)
+        stored, *_ = findings(store)
         assert f"the next start brings its tables to schema {HEAD}" in stored.message
         make(server.url)
-        stored, _ = findings(store)
+        stored, *_ = findings(store)
     assert stored.state is State.OK
     assert f", schema {HEAD}, " in stored.message
     assert " MB, writable" in stored.message
+
+
+def test_gateways_of_a_database_are_told_with_what_they_need(
+    postgres_schema: str, tmp_path: Path
+) -> None:
+    async def start() -> None:
+        async with await Store.open(postgres_schema) as store:
+            await store.replicas.start(
+                "web-1", presence.encode_state(presence.State(version=__version__))
+            )
+            await store.replicas.stop(await store.replicas.start("web-2", "{}"))
+
+    asyncio.run(start())
+    found = findings(StoreSettings(tmp_path, url=postgres_schema))
+    told = {finding.subject: (finding.state, finding.message) for finding in found}
+    assert told["gateways"] == (State.OK, "1 there: web-1")
+    assert told["store signals"][0] is told["store clock"][0] is State.OK
+
+    async def start_another() -> None:
+        async with await Store.open(postgres_schema) as store:
+            await store.replicas.start("web-3", '{"version":"0.0.1"}')
+
+    asyncio.run(start_another())
+    found = findings(StoreSettings(tmp_path, url=postgres_schema))
+    (gateways,) = (finding for finding in found if finding.subject == "gateways")
+    assert gateways.state is State.WARN
+    assert "web-3 is 0.0.1" in gateways.message
+
+
+@pytest.mark.parametrize(("ahead", "state"), [(-4.9, State.OK), (90.0, State.WARN)])
+def test_clocks_that_are_apart_are_told(ahead: float, state: State) -> None:
+    assert clock_finding(ahead).state is state
+
+
+def test_a_pooler_that_loses_signals_is_told(postgres: str) -> None:
+    """It forgets notifications, as one that shares sessions per transaction does."""
+    socket = str(parse_qs(urlsplit(postgres).query)["host"][0])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_unix_connection(f"{socket}/.s.PGSQL.5432")
+
+        async def up() -> None:
+            while data := await reader.read(65536):
+                server_writer.write(data)
+            server_writer.close()
+
+        async def down() -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    head = await server_reader.readexactly(5)
+                    body = await server_reader.readexactly(int.from_bytes(head[1:], "big") - 4)
+                    if head[:1] != b"A":
+                        writer.write(head + body)
+            writer.close()
+
+        await asyncio.gather(up(), down(), return_exceptions=True)
+
+    async def run() -> tuple[bool, bool]:
+        pooler = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = pooler.sockets[0].getsockname()[1]
+        url = f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable"
+        through = await carries_signals(url, 0.3)
+        pooler.close()
+        return await carries_signals(postgres), through
+
+    assert asyncio.run(run()) == (True, False)
+    assert pooler_finding(is_heard=False).state is State.WARN

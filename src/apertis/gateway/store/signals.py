@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
@@ -123,3 +124,24 @@ class PostgresSignals:
         known = _KINDS.get(kind)
         if known is not None:
             self.on_signal(known, text)
+
+
+async def carries_signals(url: str, patience_seconds: float = 2.0) -> bool:
+    """Return whether what one session says reaches another that listens.
+
+    A pooler that shares sessions per transaction loses it.
+    """
+    heard = asyncio.Event()
+    channel = f"apertis_doctor_{secrets.token_hex(8)}"
+    listener, speaker = await connect_postgres(url), await connect_postgres(url)
+    try:
+        await listener.add_listener(channel, lambda *_: heard.set())
+        await speaker.execute("SELECT pg_notify($1, '')", channel, timeout=_ANSWER_SECONDS)
+        async with asyncio.timeout(patience_seconds):
+            await heard.wait()
+    except TimeoutError:
+        return False
+    finally:
+        for session in (listener, speaker):
+            session.terminate()
+    return True
