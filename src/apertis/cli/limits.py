@@ -266,6 +266,7 @@ def _show(limit: LimitView, *, as_json: bool) -> None:
         ("Spent", spent),
         ("Left", f"${limit.left_usd}"),
         ("Held by batches", f"{limit.held_units} units"),
+        ("With gateways", f"{limit.leased_units} units"),
         ("Resets", limit.resets_at or "never"),
         ("Time zone", limit.zone),
         ("Overdraft", f"{limit.overdraft_units} units"),
