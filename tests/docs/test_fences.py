@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from apertis.gateway.config import read_settings
+from tests.kit.webhooks import SECRET
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -71,7 +72,9 @@ def test_a_configuration_is_one_that_the_gateway_takes(text: str, tmp_path: Path
     for name in re.findall(r'"(\w+\.(?:pem|key))"', text):
         (tmp_path / name).write_text("of nobody", encoding="utf-8")
     variables = re.findall(r'api_key_env = "(\w+)"', text)
-    read_settings(dict.fromkeys(variables, "sk-ant-of-nobody"), config=file)
+    environment = dict.fromkeys(variables, "sk-ant-of-nobody")
+    environment |= {"WEBHOOK_SECRET": SECRET, "SLACK_URL": "slack://T1/A1/of-nobody"}
+    read_settings(environment, config=file)
 
 
 def test_there_are_configurations() -> None:

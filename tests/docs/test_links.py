@@ -79,7 +79,11 @@ def test_the_site_has_pages_and_their_pictures_only() -> None:
     pictures = {
         page.parent / target
         for page in pages
-        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+        for target in re.findall(
+            # Pictures, and files to take along.
+            r"(?:!\[[^\]]*\]\(|\]\((?=[^)]+\.yml\)))([^)]+)\)",
+            page.read_text(encoding="utf-8"),
+        )
     }
     others = set(DOCS.rglob("*.*")) - set(pages) - pictures
     shown = {path for path in others if not any(path.match(each) for each in left_out)}
