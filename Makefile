@@ -45,8 +45,10 @@ test: $(TOOLS)  ## Run the tests, on all processors (JOBS=0: in one process).
 clients: $(TOOLS)  ## Install other projects' clients, which the tests use if they are installed.
 	@$(BIN)/python -m tests.gateway.clients.installing
 
-soak: $(TOOLS)  ## Load a gateway for ten minutes (SECONDS=60 for one), and look for growth.
+soak: $(TOOLS)  ## Load a gateway for ten minutes (SECONDS=60 for one); kill others 30 times.
 	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
+	@APERTIS_SOAK_ROUNDS=30 APERTIS_SOAK_LEASE_SECONDS=60 \
+		$(BIN)/python -m pytest -q tests/gateway/money/test_replicas.py
 
 lint: $(TOOLS)  ## Check style and types.
 	$(BIN)/python tools/generate_sync.py --check

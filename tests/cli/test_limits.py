@@ -77,7 +77,11 @@ def test_limits_are_listed_shown_and_removed(apertis: CommandLine) -> None:
         (("--gateway", "--units", "much"), 2, "--units takes a whole number, not 'much'"),
         (("--gateway", "--usd", "5", "--zone", "Mars"), 2, "--zone is 'Mars': expected a time"),
         (("--gateway", "--usd", "5", "--warn", "soon"), 2, "--warn takes percents such as"),
-        (("--group", "researcx", "--usd", "5"), 2, "--group: There is no group 'researcx'; did you"),
+        (
+            ("--group", "researcx", "--usd", "5"),
+            2,
+            "--group: There is no group 'researcx'; did you",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_in_options(

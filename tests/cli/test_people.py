@@ -71,7 +71,11 @@ def test_owners_become_people(apertis: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("create", "x", "--group", "researcx"), 2, "--group: There is no group 'researcx'; did you"),
+        (
+            ("create", "x", "--group", "researcx"),
+            2,
+            "--group: There is no group 'researcx'; did you",
+        ),
         (("create", "Ann"), 1, "There is a person 'Ann' already"),
         (("create", "x", "--email", "x"), 2, "--email is 'x': expected an address"),
         (("show", "An"), 1, "There is no person 'An'; did you mean 'Ann'?"),

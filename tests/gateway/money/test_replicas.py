@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tests.kit.postgresql import PostgreSQL
     from tests.kit.processes import Served
 
+# `make soak` has more rounds, and leases of the usual time.
+ROUNDS = int(os.environ.get("APERTIS_SOAK_ROUNDS", "3"))
+LEASE_SECONDS = float(os.environ.get("APERTIS_SOAK_LEASE_SECONDS", "2"))
 # A request reserves ten times what it costs: 40 tokens of output where 4 are used, and so on.
 USED = {"input_tokens": 20, "output_tokens": 2}
 
@@ -215,16 +219,22 @@ def test_a_thousand_keys_of_one_group_share_what_their_replica_has_of_its_budget
 
 
 async def traffic(
-    replicas: Replicas, secret: str, body: bytes, names: list[str], count: int, meanwhile: Any
+    replicas: Replicas,
+    secret: str,
+    body: bytes,
+    names: list[str],
+    count: int,
+    meanwhile: Callable[[], object],
+    at: int,
 ) -> list[Answer]:
-    """Send so many requests to these in turns; in the midst of it something else happens."""
+    """Send so many requests to these in turns; with one of them something else happens."""
     delivered: list[Answer] = []
     turns = asyncio.Semaphore(20)
     ports = {name: replicas.port(name) for name in names}
 
     async def one(number: int) -> None:
         async with turns:
-            if number == count // 3:
+            if number == at:
                 await asyncio.to_thread(meanwhile)
             # Who is killed answers nobody.
             with contextlib.suppress(OSError, AssertionError, IndexError, ValueError):
@@ -234,7 +244,7 @@ async def traffic(
     return delivered
 
 
-@pytest.mark.parametrize("round_", range(3))
+@pytest.mark.parametrize("round_", range(ROUNDS))
 def test_a_replica_that_is_killed_costs_no_record_and_no_money(
     replicas: Replicas, round_: int
 ) -> None:
@@ -243,11 +253,11 @@ def test_a_replica_that_is_killed_costs_no_record_and_no_money(
     cost = cost_of_one()
     amount = 400 * cost
     limit_id, secret = replicas.tree(amount, period="month")
-    victim = "abc"[round_]
+    victim = "abc"[round_ % 3]
     names = ["a", "b", "c"]
 
     answers = asyncio.run(
-        traffic(replicas, secret, body, names, 240, lambda: replicas.kill(victim))
+        traffic(replicas, secret, body, names, 240, lambda: replicas.kill(victim), 20 + 7 * round_)
     )
     good = [answer for answer in answers if answer.status == 200 and answer.whole]
     assert len(good) > 100
@@ -298,7 +308,7 @@ def test_without_the_database_requests_go_on_while_leases_last(
 
 
 def test_a_replica_that_slept_spends_nothing_that_it_lost(replicas: Replicas) -> None:
-    replicas.start("a", "b", lease_seconds=2)
+    replicas.start("a", "b", lease_seconds=LEASE_SECONDS)
     body = Money.body({"usage": USED})
     cost = cost_of_one()
     limit_id, secret = replicas.tree(200 * cost, period="day")
@@ -307,7 +317,7 @@ def test_a_replica_that_slept_spends_nothing_that_it_lost(replicas: Replicas) ->
     sleeper.send(signal.SIGSTOP)
     until(lambda: replicas.ask(secret, ["b"], body)[0].status == 402, 60.0)
     # Its leases have expired: it is forgotten, and others spend what it had.
-    until(lambda: forgotten(replicas, "a"), 10.0)
+    until(lambda: forgotten(replicas, "a"), 10.0 + 2 * LEASE_SECONDS)
     until(lambda: replicas.ask(secret, ["b"], body)[0].status == 200, 10.0)
     sleeper.send(signal.SIGCONT)
     until(lambda: {a.status for a in replicas.ask(secret, ["a", "b"] * 3, body)} == {402}, 30.0)
@@ -323,7 +333,7 @@ def forgotten(replicas: Replicas, name: str) -> bool:
     async def run() -> bool:
         async with await Store.open(replicas.url) as store:
             try:
-                await store.accounts.forget(name, expiry_ms=2000)
+                await store.accounts.forget(name, expiry_ms=int(LEASE_SECONDS * 1000))
             except ReplicaRunningError:
                 return False
             return True
