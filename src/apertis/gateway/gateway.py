@@ -446,7 +446,8 @@ class Gateway:
         return render(await self._worker.total())
 
     def _administered(self) -> None:
-        if self._worker is not None:
+        # PostgreSQL tells of them itself.
+        if self._worker is not None and self.signals is self._worker:
             self._worker.send("keys")
 
     def _state(self) -> State:
@@ -474,6 +475,11 @@ class Gateway:
             self._key_watch.look_soon()
         elif kind == "recall":
             self.budgets.recalled(text)
+        elif kind == "cache":
+            if text:
+                self._cache.purge(text)
+            else:
+                self._cache.clear()
         elif self._breakers_of_all is not None:
             self._breakers_of_all.heard(text)
 
@@ -513,6 +519,8 @@ class Gateway:
         left = self.budgets.seconds_left()
         if left is not None:
             facts["seconds_left"] = round(left, 1)
+        if self._worker is not None:
+            facts["workers"] = {"ready": self._worker.ready, "of": self._worker.of}
         return facts
 
     def _replica_gauges(self) -> tuple[int, float, int] | None:
@@ -604,6 +612,7 @@ class Gateway:
                 cache=self._cache,
                 newer=self._key_watch.catch_up,
                 prices=self._price,
+                on_purge=lambda key_id: self.signals.send("cache", key_id),
             )
         return self._admin
 

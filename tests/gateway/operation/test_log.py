@@ -358,7 +358,7 @@ def test_lines_of_several_processes_are_not_mixed() -> None:
             await log.close(5)
 
         asyncio.run(write())
-        pieces = []
+        pieces: list[bytes] = []
         while not pieces or b'"last"' not in pieces[-1]:
             pieces.append(ours.recv(2**20))
     long = [piece for piece in pieces if not piece.endswith(b"\n")]

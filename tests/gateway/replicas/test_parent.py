@@ -84,6 +84,9 @@ def test_two_workers_answer_on_one_port_and_their_metrics_are_those_of_one(
     assert metric(served, "apertis_workers") == 2 + 2
     assert metric(served, "apertis_workers_answered") == 2
     until(lambda: len(rows_of(tmp_path / "data")) == asked)
+    ready = served.call("GET", "/readyz").json
+    assert ready["workers"] == {"ready": 2, "of": 2}
+    assert ready["replica"].rpartition("/")[2] in {"0", "1"}
     pids = children(served)
     assert len(pids) == 2
     assert served.stop() == 0
@@ -165,6 +168,8 @@ def test_a_worker_that_is_told_to_end_alone_is_replaced(
     counted = ask_until_both_answered(served)
     os.kill(children(served)[0], signal.SIGTERM)
     served.event("a worker ended, and another takes its place")
+    # The one that is left is ready by itself, and says that it is alone.
+    assert served.call("GET", "/readyz").json["workers"] == {"ready": 1, "of": 2}
     served.event("a worker serves again")
     # What it counted is not forgotten: it told it when it ended.
     assert metric(served, 'apertis_requests_total{endpoint="messages"') == counted
@@ -193,6 +198,25 @@ def test_a_key_that_is_disabled_is_so_everywhere(serve_workers: Callable[..., Se
     assert statuses() == {200}
     assert served.call("POST", f"/admin/v1/keys/{made['id']}/disable").status == 200
     until(lambda: statuses() == {401}, 1.0)
+    assert served.stop() == 0
+
+
+def test_cached_responses_are_forgotten_by_all(serve_workers: Callable[..., Served]) -> None:
+    served = serve_workers()
+    headers = {**served.headers, "x-response-cache": "on"}
+
+    def misses() -> int:
+        """Ask until each worker has surely been asked."""
+        answers = [
+            served.call("POST", "/v1/messages", question(), headers).headers["x-response-cache"]
+            for _ in range(40)
+        ]
+        assert set(answers) <= {"hit", "miss"}
+        return answers.count("miss")
+
+    assert [misses(), misses()] == [2, 0]
+    assert served.call("DELETE", "/admin/v1/cache").status == 200
+    assert [misses(), misses()] == [2, 0]
     assert served.stop() == 0
 
 
@@ -274,7 +298,7 @@ def test_a_budget_is_spent_by_both_workers_and_not_beyond(
     serve_workers: Callable[..., Served], tmp_path: Path
 ) -> None:
     served = serve_workers()
-    asked = {"max_tokens": 1000}
+    asked: dict[str, Any] = {"max_tokens": 1000}
     first = json.loads(served.call("POST", "/admin/v1/keys", b'{"name": "first"}').body)
     body = question(**asked)
 

@@ -84,10 +84,12 @@ class AdminApi:
         now: Callable[[], float],
         newer: Callable[[], Awaitable[None]] | None = None,
         prices: Callable[[str], Price | None] | None = None,
+        on_purge: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._prices = prices or PriceTable().find
         self._newer = newer
+        self._on_purge = on_purge
         self._directory = directory
         self._upstreams = upstreams
         self._cache = cache
@@ -162,8 +164,10 @@ class AdminApi:
         if asked.key is None:
             purged = len(self._cache)
             self._cache.clear()
+            self._on_purge("")
             return Purged(purged=purged)
         record = _accepted(find_key(await self._everyone(), asked.key))
+        self._on_purge(record.id)
         return Purged(purged=self._cache.purge(record.id))
 
     async def _catch_up(self) -> None:
@@ -256,15 +260,17 @@ def create_admin(
     now: Callable[[], float] = time.time,
     newer: Callable[[], Awaitable[None]] | None = None,
     prices: Callable[[str], Price | None] | None = None,
+    on_purge: Callable[[str], None] = lambda _: None,
 ) -> Starlette:
     """Build the ASGI application of `/admin/v1`.
 
     Whose key a request carries was decided before: `scope[CALLER]` is that key, and here it must be
     an administrator's besides. A request's id is taken from `scope[REQUEST_ID]`; without it a new
     one is made. `now` gives Unix seconds; `newer` returns when the gateway knows what was changed
-    before; `prices` finds the price of a model, without it in the list.
+    before; `prices` finds the price of a model, without it in the list; `on_purge` is told the id
+    of a key whose cached responses are forgotten, or nothing for those of all.
     """
-    api = AdminApi(store, directory, upstreams, cache, now, newer, prices)
+    api = AdminApi(store, directory, upstreams, cache, now, newer, prices, on_purge)
     routes: tuple[tuple[str, str, _Work], ...] = (
         ("GET", "/admin/v1/keys", api.list_keys),
         ("POST", "/admin/v1/keys", api.create_key),

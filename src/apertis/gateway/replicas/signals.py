@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # `recall` says that an account's money is wanted by another (the text is the account's id), `keys`
-# that a key, person, group or limit changed, `breaker` that one opened or closed (JSON).
-Signal = Literal["recall", "keys", "breaker"]
-SIGNALS: Final[tuple[Signal, ...]] = ("recall", "keys", "breaker")
+# that a key, person, group or limit changed, `breaker` that one opened or closed (JSON), `cache`
+# that cached responses are to be forgotten: to a key (the text is its id), or all.
+Signal = Literal["recall", "keys", "breaker", "cache"]
+SIGNALS: Final[tuple[Signal, ...]] = ("recall", "keys", "breaker", "cache")
 # What PostgreSQL carries, with some room for what is put around it.
 MAX_SIGNAL_BYTES: Final = 7000
 

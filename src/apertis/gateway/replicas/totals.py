@@ -19,6 +19,7 @@ _ADDED: Final = frozenset(
         "apertis_tasks",
         "apertis_journal_records",
         "apertis_journal_unwritten_records",
+        "apertis_lease_dollars_left",
     }
 )
 _GAUGE = "gauge"

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     import asyncpg
     from sqlalchemy import Connection
 
-    Signal = Literal["recall", "keys", "breaker"]
+    Signal = Literal["recall", "keys", "breaker", "cache"]
 
-_KINDS: dict[str, Signal] = {"recall": "recall", "keys": "keys", "breaker": "breaker"}
+_KINDS: dict[str, Signal] = {
+    "recall": "recall",
+    "keys": "keys",
+    "breaker": "breaker",
+    "cache": "cache",
+}
 # A server takes 8000 bytes.
 _MAX_BYTES = 7000
 _MAX_WAITING = 100
