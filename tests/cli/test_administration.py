@@ -213,7 +213,12 @@ def test_a_colleague_sees_their_own_usage_with_their_own_key(
     assert "--key admin is for administrators" in err[-1]
     _, err = command("usage", "--zone", "Mars", code=ExitCode.USAGE)
     assert "no time zone" in err[-1]
+    # On the machine of a store what is for administrators is asked of that.
+    command("keys", "create", "--name", "here", "--data", str(tmp_path / "apertis"))
+    _, err = command("usage", "--by", "key")
+    assert err[0].startswith("apertis: the store ")
+    assert command("usage")[1] == [place]
     # A key that a gateway does not know says nothing: so it is the store on this machine.
-    unknown = Command(tmp_path, **{**administered.environment, "APERTIS_API_KEY": "sk-unknown"})
+    unknown = Command(tmp_path / "none", **{**administered.environment, "APERTIS_API_KEY": "sk-unknown"})
     _, err = unknown("usage", code=ExitCode.CONFIGURATION)
     assert "there is no gateway database" in err[-1]

@@ -124,17 +124,29 @@ def administration_of(
 
 
 def usage_source(
-    place: GatewayOptions, options: Mapping[str, str], zone: str
+    place: GatewayOptions, options: Mapping[str, str], zone: str, *, of_all: bool
 ) -> Administration | OwnUsage:
-    """Find what `usage` is about: the caller's own usage where the key is no administrator's."""
+    """Find what `usage` is about: the caller's own usage where the key is no administrator's.
+
+    What only administrators are told (`of_all`) is asked of the store, where this machine has it.
+    """
     url = place.url or os.environ.get("APERTIS_BASE_URL")
     if place.data is None and place.config is None and url and os.environ.get("APERTIS_API_KEY"):
         remote = _remote(url, options, insecure=place.insecure, named=False)
-        if not remote.is_administrators():
+        is_local = of_all and place.url is None and _is_here()
+        if not (is_local or remote.is_administrators()):
             own = remote.own_usage(zone)
             if own is not None:
                 return own
     return administration_of(place, options)
+
+
+def _is_here() -> bool:
+    try:
+        store_of(StoreFiles(None, None), may_make=False)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def confirm(administration: Administration, question: str, *, yes: bool, always: bool) -> None:

@@ -19,7 +19,7 @@ from apertis.cli.administration import (
 from apertis.cli.organization import all_limits
 from apertis.cli.terminal import echo, echo_json, is_terminal, printable
 from apertis.cli.usage_cache import report_caching
-from apertis.cli.usage_own import show_own
+from apertis.cli.usage_own import is_own, show_own
 from apertis.cli.usage_plot import check, plot_of, save
 from apertis.cli.usage_screen import (
     Budget,
@@ -157,10 +157,11 @@ def command(
     given = {
         name: value for name, value in asked.items() if value is not None and value is not False
     }
-    source = usage_source(place, _OPTION_OF, str(given.get("zone", "UTC")))
+    all_given = {"cache": True, **given} if caching else given
+    zone = str(given.get("zone", "UTC"))
+    source = usage_source(place, _OPTION_OF, zone, of_all=not is_own(all_given))
     if isinstance(source, OwnUsage):
-        refused = {"cache": True, **given} if caching else given
-        show_own(source, refused, as_json=as_json, as_csv=as_csv, plot=plot)
+        show_own(source, all_given, as_json=as_json, as_csv=as_csv, plot=plot)
         return
     if caching:
         report_caching(source, given, as_json=as_json, as_csv=as_csv)

@@ -37,13 +37,18 @@ _SUMS = (
 )
 
 
+def is_own(given: Mapping[str, object]) -> bool:
+    """Return whether callers can be told this of their own usage."""
+    return given.keys() <= {"by", "zone"} and given.get("by", "model") in _TITLES
+
+
 def show_own(
     own: OwnUsage, given: Mapping[str, object], *, as_json: bool, as_csv: bool, plot: Path | None
 ) -> None:
     """Show callers what they have used themselves."""
     by = str(given.get("by", "model"))
     for name in given:
-        if name not in ("by", "zone") or by not in _TITLES:
+        if not is_own({name: given[name]}):
             said = f"--{name} {given[name]}" if isinstance(given[name], str) else f"--{name}"
             raise ParameterError(
                 f"{said} is for administrators: your own key shows the running month, by model or "
