@@ -40,6 +40,9 @@ def test_a_record_comes_back_as_it_was_added(
         upstream_request_id="req_011",
         first_byte_ms=0,
         total_ms=86_400_000,
+        person_id="person_1",
+        group_id="group_1",
+        prefix_change=2,
     )
     assert opened.run(opened.store.usage.add([plain, full])) == 2
     for record in (plain, full):

@@ -38,7 +38,6 @@ _SESSIONS = BulkInsert(usage_sessions, SUMS)
 _KEYS = BulkInsert(key_usage, ("used_units",))
 
 _Row = tuple[Any, ...]
-_NULLS = (None, NOTHING)
 
 # How to take what is needed from a row of `usage`.
 _PLACES = {column.name: place for place, column in enumerate(usage.columns)}
@@ -170,22 +169,27 @@ def _text(text: str) -> str:
 
 
 def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
+    nothing = NOTHING if connection.dialect.name == "sqlite" else None
     quarters: dict[_Row, list[int]] = {}
-    times: dict[_Row, list[int]] = {}
     sessions: dict[_Row, list[int]] = {}
     spent: dict[_Row, list[int]] = {}
     for group, members in _by_group(rows).items():
         # A dimension that is not there is kept as an empty text.
-        named: _Row = tuple(["" if value in _NULLS else value for value in group])
+        named: _Row = tuple(["" if value is nothing else value for value in group])
         sums = _sums(members)
         quarter = named[:_QUARTERS_WIDTH]
-        _add(quarters, quarter, sums)
-        _count_times(times.setdefault(quarter, [0] * BUCKETS), named[_KIND], members)
+        known = quarters.get(quarter)
+        if known is None:
+            known = quarters[quarter] = [*sums, *_NO_TIMES]
+        else:
+            known[: len(sums)] = map(operator.add, known, sums)
+        if named[_KIND] == TIMED:
+            _count_times(known, members, nothing)
         _add(sessions, (named[0] // QUARTERS_A_DAY, *_session(named)), sums)
-    for at, sums in quarters.items():
-        _add(spent, at[1:2], sums[-1:])
+    for quarter, sums in quarters.items():
+        _add(spent, quarter[1:2], sums[_COST : _COST + 1])
     # Always in one order, so that two transactions never wait for each other.
-    _QUARTERS.run(connection, [(*at, *quarters[at], *times[at]) for at in sorted(quarters)])
+    _QUARTERS.run(connection, _rows_of(quarters))
     _SESSIONS.run(connection, _rows_of(sessions))
     _KEYS.run(connection, _rows_of(spent))
 
@@ -210,17 +214,18 @@ def _by_group(rows: Iterable[_Row]) -> dict[_Row, list[_Row]]:
 
 
 _FIRST_BYTE, _TOTAL = 1, 1 << SHIFT
+_NO_TIMES = (0,) * BUCKETS
+# Of the sums of a quarter hour: the cost, and the first of the times behind it.
+_COST, _FIRST_TIME = len(SUMS) - 1, len(SUMS)
 
 
-def _count_times(counts: list[int], kind: str, rows: Iterable[_Row]) -> None:
+def _count_times(sums: list[int], rows: Iterable[_Row], nothing: int | None) -> None:
     """Count how long responses took that were no errors: see `histogram`."""
-    if kind != TIMED:
-        return
     for status, first_byte_ms, total_ms in map(_times, rows):
         if status < FIRST_FAILURE:
-            counts[bucket_of(total_ms)] += _TOTAL
-            if first_byte_ms not in _NULLS:
-                counts[bucket_of(first_byte_ms)] += _FIRST_BYTE
+            sums[_FIRST_TIME + bucket_of(total_ms)] += _TOTAL
+            if first_byte_ms is not nothing:
+                sums[_FIRST_TIME + bucket_of(first_byte_ms)] += _FIRST_BYTE
 
 
 def _add(groups: dict[_Row, list[int]], group: _Row, sums: Sequence[int]) -> None:
