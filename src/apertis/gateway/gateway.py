@@ -466,9 +466,12 @@ class Gateway:
         return Seat(
             own.name,
             own.epoch,
-            recall=lambda account: self.signals.send("recall", account),
+            recall=self._recall,
             replicas=lambda: presence.count,
         )
+
+    def _recall(self, account: str) -> None:
+        self.signals.send("recall", account)
 
     def _heard(self, kind: Signal, text: str) -> None:
         if kind == "keys":

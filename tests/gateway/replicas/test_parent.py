@@ -17,7 +17,7 @@ import pytest
 from apertis.cli.exit_codes import ExitCode
 from apertis.testing import AwaitDisconnect, Exchange, ScriptedServer
 from tests.kit.http import question
-from tests.kit.money import rows_of
+from tests.kit.money import rows_of, spent_by
 from tests.kit.waiting import until
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ def test_a_worker_that_is_killed_loses_no_record_and_another_takes_its_place(
     serve_workers: Callable[..., Served], tmp_path: Path
 ) -> None:
     served = serve_workers()
+    made = served.call("POST", "/admin/v1/keys", b'{"name": "ci", "quota_units": 500000000}')
+    key = json.loads(made.body)
     answered: list[str] = []
     failed = 0
     at_once = 8
@@ -110,7 +112,7 @@ def test_a_worker_that_is_killed_loses_no_record_and_another_takes_its_place(
         port = int(served.base_url.rpartition(":")[2])
         body = question()
         head = (
-            f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: {served.api_key}\r\n"
+            f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: {key['secret']}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         ).encode()
         ended = asyncio.Event()
@@ -159,6 +161,9 @@ def test_a_worker_that_is_killed_loses_no_record_and_another_takes_its_place(
     until(lambda: set(answered) <= {row["request_id"] for row in rows_of(tmp_path / "data")})
     assert metric(served, "apertis_workers_answered") == 2
     assert served.stop() == 0
+    booked = rows_of(tmp_path / "data", key["id"])
+    assert len(booked) <= len(answered) + failed
+    assert spent_by(tmp_path / "data", key["id"]) == sum(row["cost_units"] for row in booked)
 
 
 def test_a_worker_that_is_told_to_end_alone_is_replaced(
@@ -314,7 +319,7 @@ def test_a_budget_is_spent_by_both_workers_and_not_beyond(
     made = json.dumps({"name": "limited", "quota_units": quota}).encode()
     key = json.loads(served.call("POST", "/admin/v1/keys", made).body)
     with ThreadPoolExecutor(16) as threads:
-        statuses = list(threads.map(lambda _: ask(key["secret"]), range(200)))
+        statuses = list(threads.map(ask, [key["secret"]] * 200))
     assert set(statuses) <= {200, 402}
     served_in_all = statuses.count(200)
     refused = 0
