@@ -22,6 +22,7 @@ _COMMANDS = {
     "demo": "apertis.cli.demo",
     "doctor": "apertis.cli.doctor",
     "groups": "apertis.cli.groups",
+    "journal": "apertis.cli.journal",
     "keys": "apertis.cli.keys",
     "limits": "apertis.cli.limits",
     "models": "apertis.cli.models",

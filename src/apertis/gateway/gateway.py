@@ -246,7 +246,11 @@ class Gateway:
     async def _open(self, settings: Settings) -> None:
         worker, folder = self._worker, settings.store.directory / "usage-journal"
         own = folder if worker is None else folder / str(worker.slot)
-        self._journal = Journal.open(own, data=settings.store.directory, tell=self.log.event)
+        # A database that others have too may be put back to an earlier state while this one runs.
+        keep = settings.store.journal_keep_seconds if self.store.is_shared else 0.0
+        self._journal = Journal.open(
+            own, data=settings.store.directory, tell=self.log.event, keep_seconds=keep
+        )
         self._mover = Mover(self._journal, self.store.usage, on_change=self._moving_changed)
         data = settings.store.directory.absolute()
         self._data = data, identity(data)
@@ -296,7 +300,11 @@ class Gateway:
             seat=self._seat(),
             times=lease_times(settings.store.lease_seconds),
             on_change=self._accounts_changed,
+            on_restored=self._journal.resend,
         )
+        if self.presence is not None:
+            # What earlier starts had is booked by now.
+            self._journal.name_owner(self.budgets.lease_name)
         await self.budgets.start(self.directory.all())
         self._key_watch = KeyWatch(
             self.store.keys, self.store.organization, self.directory, self.budgets, self.log

@@ -10,7 +10,7 @@ import shutil
 import signal
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -586,3 +586,134 @@ def test_closing_gives_the_file_back(tmp_path: Path) -> None:
         drained(journal)
         journal.close()
     assert open_files() == before
+
+
+def test_what_was_booked_can_be_booked_once_more_for_a_while(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, keep_seconds=3600, segment_bytes=2_000)
+    written = [record(n) for n in range(30)]
+    for one in written[:20]:
+        journal.append(one)
+    assert drained(journal) == written[:20]
+    assert len(list(tmp_path.glob("usage-*.moved"))) >= 2
+    for one in written[20:]:
+        journal.append(one)
+    journal.resend()
+    assert journal.lag()[0] == 10
+    assert drained(journal, 7) == written
+    assert drained(journal) == []
+    assert (journal.lag(), journal.skipped) == ((0, 0.0), 0)
+    # And again, by a later process.
+    journal.close()
+    assert files(tmp_path) == []
+    later = Journal.open(tmp_path, keep_seconds=3600, segment_bytes=2_000)
+    assert drained(later) == []
+    later.resend()
+    assert drained(later) == written
+    assert later.lag() == (0, 0.0)
+    later.close()
+
+
+def test_a_chunk_that_is_being_booked_does_not_keep_what_is_before_it_from_being_sent_again(
+    tmp_path: Path,
+) -> None:
+    journal = Journal.open(tmp_path, keep_seconds=3600)
+    written = [record(n) for n in range(6)]
+    for one in written:
+        journal.append(one)
+    first = journal.read(4)
+    assert first is not None
+    journal.resend()
+    journal.moved(first)
+    assert drained(journal) == written
+    assert journal.lag() == (0, 0.0)
+    journal.close()
+
+
+def test_interrupted_requests_of_an_earlier_process_are_sent_again_too(tmp_path: Path) -> None:
+    killed = Journal.open(tmp_path)
+    killed.begin(record("begun"))
+    killed.begin(record("ended"))
+    killed.append(record("ended"))
+    killed.abandon()
+    journal = Journal.open(tmp_path, keep_seconds=3600)
+    booked = drained(journal)
+    assert [one.request_id for one in booked] == ["req_ended", "req_begun"]
+    journal.begin(record("own"))
+    assert drained(journal) == []
+    journal.resend()
+    assert drained(journal) == booked
+    journal.append(record("own"))
+    assert drained(journal) == [record("own")]
+    assert journal.lag() == (0, 0.0)
+    journal.close()
+
+
+def test_what_is_kept_is_deleted_when_it_is_old_or_too_much(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, keep_seconds=3600, segment_bytes=2_000, max_kept_bytes=5_000)
+    for n in range(40):
+        journal.append(record(n))
+    drained(journal)
+    kept = sorted(tmp_path.glob("usage-*.moved"))
+    assert 0 < sum(path.stat().st_size for path in kept) <= 5_000
+    journal.close()
+    kept = list(tmp_path.glob("usage-*.moved"))
+    assert kept
+    for path in kept:
+        os.utime(path, (1, 1))
+    Journal.open(tmp_path, keep_seconds=3600).close()
+    assert not any(path.exists() for path in kept)
+    # One that keeps nothing leaves nothing.
+    Journal.open(tmp_path).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_lines_are_told_of_once_however_often_they_are_read(tmp_path: Path) -> None:
+    told: list[str] = []
+    (tmp_path / "usage-000000000001.jsonl").write_bytes(b'{"end":{"x":1}}\n' + before(record(1)))
+    journal = Journal.open(
+        tmp_path, keep_seconds=3600, tell=lambda _, text, **__: told.append(text)
+    )
+    assert drained(journal) == [record(1)]
+    journal.resend()
+    assert drained(journal) == [record(1)]
+    assert (journal.skipped, len(told)) == (1, 1)
+    journal.close()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".damaged"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.sampled_from(["append", "begin", "move", "resend", "restart"]), max_size=30))
+def test_whatever_is_sent_again_all_is_booked_and_nothing_waits(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    journal = Journal.open(folder, keep_seconds=3600, segment_bytes=700)
+    written: list[str] = []
+    booked: set[str] = set()
+
+    def take(chunk: Any) -> None:
+        booked.update(one.request_id for one in chunk.records)
+        journal.moved(chunk)
+
+    for number, step in enumerate(steps):
+        if step == "append":
+            journal.append(record(number))
+            written.append(f"req_{number}")
+        elif step == "begin":
+            journal.begin(record(number))
+            journal.append(record(number))
+            written.append(f"req_{number}")
+        elif step == "move" and (chunk := journal.read(2)) is not None:
+            take(chunk)
+        elif step == "resend":
+            journal.resend()
+        elif step == "restart":
+            journal.abandon()
+            journal = Journal.open(folder, keep_seconds=3600, segment_bytes=700)
+    booked.clear()
+    journal.resend()
+    while (chunk := journal.read(3)) is not None:
+        take(chunk)
+    assert booked == set(written)
+    assert journal.lag() == (0, 0.0)
+    journal.close()

@@ -18,9 +18,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.budgets.accounts import AccountSpec
+from apertis.gateway.budgets.limit import account_id, quota_limit
+from apertis.gateway.budgets.periods import TOTAL
 from apertis.gateway.config.settings import FILE_NAME
 from apertis.gateway.store.database import Store
+from apertis.gateway.store.journal import Journal
 from apertis.gateway.store.location import location_of
+from apertis.gateway.store.mover import Mover
 from apertis.gateway.store.schema import HEAD, metadata
 
 if TYPE_CHECKING:
@@ -120,6 +125,71 @@ def test_what_an_earlier_version_kept_is_still_there(location: Path | str) -> No
     assert "batches" in tables(location)
     query = text("SELECT used_units FROM key_usage")
     assert on_database(location, lambda connection: connection.scalar(query)) == 42
+
+
+def test_a_store_of_the_first_version_has_the_same_money_left(
+    location: Path | str, tmp_path: Path
+) -> None:
+    make_earlier(location, "0004")
+    # A key with a quota that has spent of it, with an open batch; one with a quota alone; and one
+    # without, which has spent.
+    for number, (quota, used) in enumerate(((1000, 300), (500, None), ("NULL", 70))):
+        run_statement(
+            location,
+            "INSERT INTO keys (id, name, tags, sha256, hint, admin, status, quota_units, "
+            "fallback_models, response_cache, created_at, version, sequence) VALUES "
+            f"('key_{number}', 'k{number}', '[]', '{number}', 'sk-', false, 'enabled', {quota}, "
+            f"'[]', true, 1700000000, {number + 1}, {number + 1})",
+        )
+        if used is not None:
+            run_statement(location, f"INSERT INTO key_usage VALUES ('key_{number}', {used})")
+    for key, held in ((0, 150), (2, 20)):
+        run_statement(
+            location,
+            "INSERT INTO batches (id, upstream, key_id, created_at, held_units, lines, "
+            f"settled_lines, sequence) VALUES ('msgbatch_{key}', 'u', 'key_{key}', 1700000000, "
+            f"{held}, 1, 0, {key + 1})",
+        )
+        run_statement(
+            location,
+            "INSERT INTO batch_lines VALUES "
+            f"('msgbatch_{key}', 'line', 'claude-opus-4-5', {held}, false)",
+        )
+    # What it had not booked when it ended: without a checksum, an account or a lease.
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    lines = (
+        f'{{"end":{{"request_id":"req_{key}","at_ms":1700000000000,"key_id":"key_{key}",'
+        '"model":"m","requested_model":"m","status":200,"cost_units":25,"interrupted":false}}\n'
+        for key in (0, 2)
+    )
+    (folder / "usage-000000000001.jsonl").write_text("".join(lines))
+
+    async def work() -> None:
+        async with await Store.open(location, exclusive=True) as store:
+            journal = Journal.open(folder)
+            assert await Mover(journal, store.usage).flush(20)
+            journal.close()
+            records = await store.keys.list()
+            quotas = [limit for key in records if (limit := quota_limit(key)) is not None]
+            specs = [
+                AccountSpec(account_id=account_id(quota, 0), limit=quota, span=TOTAL)
+                for quota in quotas
+            ]
+            first, second = await store.accounts.open_whole(specs)
+            assert (first.limit_units, first.spent, first.held) == (1000, 325, 150)
+            assert (second.limit_units, second.spent, second.held) == (500, 0, 0)
+            assert {key.id: key.used_units for key in records} == {
+                "key_0": 325,
+                "key_1": 0,
+                "key_2": 95,
+            }
+            changes = await store.batches.delete("msgbatch_0")
+            assert [change.released_units for change in changes] == [150]
+            assert await store.batches.delete("msgbatch_2") == ()
+            assert (await store.accounts.open_whole(specs))[0].held == 0
+
+    asyncio.run(work())
 
 
 def test_a_file_is_copied_before_its_tables_change(tmp_path: Path) -> None:

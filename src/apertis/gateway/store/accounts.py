@@ -219,17 +219,6 @@ class StoredAccounts:
 
         return await self._database.write(work)
 
-    async def check_gone(self, replica: str, *, expiry_ms: int = EXPIRY_MS) -> None:
-        """Raise `ReplicaRunningError` when a replica was there a moment ago."""
-
-        def work(connection: Connection) -> None:
-            try:
-                _check_gone(connection, replica, expiry_ms)
-            except UnknownReplicaError:
-                return
-
-        await self._database.read(work)
-
     async def close_gone(
         self, replica: str, epoch: int, *, actor: str = GATEWAY
     ) -> tuple[Closed, ...]:
@@ -339,16 +328,27 @@ class _Changes:
         )
 
 
-def book_costs(connection: Connection, costs: Mapping[str, Mapping[str, int]]) -> None:
+def book_costs(
+    connection: Connection,
+    costs: Mapping[str, Mapping[str, int]],
+    unnamed: Mapping[str, int],
+) -> None:
     """Book what was spent, by lease (`name#epoch`, empty for none) and account.
 
-    An account that is missing is made; one whose limit nobody knows is passed over.
+    An account that is missing is made; one whose limit nobody knows is passed over. `unnamed` is
+    what keys spent by records that name no account: earlier versions knew none, and a key may have
+    got its quota meanwhile. It counts in the quota, where there is one.
     """
-    found = _lock_named(connection, {id_ for of_lease in costs.values() for id_ in of_lease})
+    quotas = {f"{QUOTA}{key_id}@0": units for key_id, units in unnamed.items()}
+    named = {id_ for of_lease in costs.values() for id_ in of_lease}
+    found = _lock_named(connection, named, quotas)
     if not found:
         return
     before = dict(found)
     changed = _Changes()
+    for id_, units in quotas.items():
+        if id_ in found:
+            found[id_], _ = money.spend(found[id_], None, units)
     for name in sorted(costs):
         replica, separator, epoch = name.rpartition("#")
         held: Mapping[str, HeldLease] = {}
@@ -469,9 +469,15 @@ def _open_accounts(
     return lock_accounts(connection, specs)
 
 
-def _lock_named(connection: Connection, ids: Collection[str]) -> dict[str, AccountRow]:
-    """Lock accounts by their ids; those that are missing are made where their limits are known."""
-    there = read_accounts(connection, ids)
+def _lock_named(
+    connection: Connection, ids: Collection[str], others: Collection[str] = ()
+) -> dict[str, AccountRow]:
+    """Lock accounts by their ids; those that are missing are made where their limits are known.
+
+    Of `others` none is made.
+    """
+    all_ids = {*ids, *others}
+    there = read_accounts(connection, all_ids)
     missing = sorted(set(ids) - there.keys())
     if missing:
         known = _limits(connection, {id_.partition("@")[0] for id_ in missing})
@@ -479,7 +485,7 @@ def _lock_named(connection: Connection, ids: Collection[str]) -> dict[str, Accou
     elif connection.dialect.name == "sqlite":
         # Nobody else writes until the transaction ends.
         return there
-    return lock_accounts(connection, ids)
+    return lock_accounts(connection, all_ids)
 
 
 def _spec(id_: str, known: Mapping[str, Limit]) -> AccountSpec | None:

@@ -84,22 +84,25 @@ def book(connection: Connection, records: Iterable[UsageRecord]) -> list[UsageRe
     else:
         rows = [_row(record) for record in distinct.values()]
     # First: an account that is made now must not find these rows among what was spent before.
-    book_costs(connection, _costs(distinct.values()))
+    book_costs(connection, *_costs(distinct.values()))
     _RECORDS.run(connection, rows)
     _add_up(connection, rows)
     return list(distinct.values())
 
 
-def _costs(records: Iterable[UsageRecord]) -> dict[str, dict[str, int]]:
-    """Add up what records cost, by lease and account."""
+def _costs(records: Iterable[UsageRecord]) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """Add up what records cost, by lease and account, and by key where they name no account."""
+    unnamed: dict[str, int] = {}
     # Many records name the same accounts, so what they say is taken apart once.
     grouped: dict[tuple[str, str], list[int]] = {}
     for record in records:
+        units = min(record.cost_units, _MOST)
         if record.accounts:
-            units = record.cost_units
             group = grouped.setdefault((record.lease, record.accounts), [0, 0])
-            group[0] += min(units, _MOST)
+            group[0] += units
             group[1] += 1
+        elif units:
+            unnamed[record.key_id] = unnamed.get(record.key_id, 0) + units
     costs: dict[str, dict[str, int]] = {}
     for (lease, accounts), (total, count) in grouped.items():
         of_lease = costs.setdefault(lease, {})
@@ -107,7 +110,7 @@ def _costs(records: Iterable[UsageRecord]) -> dict[str, dict[str, int]]:
             account, _, own = entry.partition("=")
             units = count * min(int(own), _MOST) if is_number(own) else total
             of_lease[account] = of_lease.get(account, 0) + units
-    return costs
+    return costs, unnamed
 
 
 def _known(connection: Connection, request_ids: Sequence[str]) -> list[str]:

@@ -10,6 +10,9 @@ Lines go to the newest of a row of files. A file is deleted when all of it, and 
 in the ledger; what is left at the next start is read again from its beginning, and the ledger
 books no request twice. A line that was damaged is not booked; its file is kept.
 
+With several gateways, files are kept for a while after they were booked: a database that was put
+back to an earlier state is given their records again (`resend`), and it books no request twice.
+
 What the disk does not take is kept in memory and given out from there, so that it is booked all
 the same, and is retried. Each file has room of its own, taken when it is made, so that a disk
 that others fill up is not at once the end of writing.
@@ -44,8 +47,12 @@ if TYPE_CHECKING:
 
 BEGIN, END = b'{"begin":', b'{"end":'
 DAMAGED = ".damaged"
+MOVED = ".moved"
+OWNER = "owner"
+"""The file with the lease that the records of a journal are booked on, as `name#epoch`."""
 
 _NAME = re.compile(r"usage-(\d{12})\.jsonl\Z")
+_KEPT_NAME = re.compile(r"usage-(\d{12})\.moved\Z")
 # Some hundred lines; one read and one decoding of them keep the event loop for a millisecond.
 _READ_BYTES = 256 * 1024
 # What stands before the checksum, as the last field of a record. In a text it cannot stand: the
@@ -72,13 +79,16 @@ class Segment:
     will be added. `moved`: all its lines are in the ledger. `damaged`: it has lines that are not
     booked. `begun`: how many requests that began in it have not ended. `ends` and `units`: how
     many records, and what cost, it has that were not moved, as far as this process wrote them.
+    `again`: up to there it is read once more. `kept_since`: when all of it was in the ledger.
     """
 
     __slots__ = (
+        "again",
         "begun",
         "damaged",
         "ends",
         "file",
+        "kept_since",
         "moved",
         "number",
         "path",
@@ -95,6 +105,8 @@ class Segment:
         self.whole = whole
         self.file: int | None = None
         self.read = 0
+        self.again = 0
+        self.kept_since = 0.0
         self.moved = False
         self.damaged = False
         self.begun = 0
@@ -106,6 +118,16 @@ class Segment:
         if self.file is not None:
             os.close(self.file)
             self.file = None
+
+    def keep(self, now: float) -> None:
+        """Put it aside: its records are in the ledger, and may be needed once more."""
+        self.close()
+        self.kept_since = now
+        aside = self.path.with_suffix(DAMAGED if self.damaged else MOVED)
+        # Its room on the disk is not needed any more.
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(self.path, self.size)
+            self.path = self.path.rename(aside)
 
     def remove(self) -> None:
         """Delete it; with lines that were not booked it is kept, under another name."""
@@ -188,6 +210,18 @@ def find_segments(folder: Path) -> tuple[list[Segment], int]:
     return segments, ends
 
 
+def find_kept(folder: Path) -> list[Segment]:
+    """Find the files that were put aside, oldest first."""
+    names = ((_KEPT_NAME.match(path.name), path) for path in folder.iterdir())
+    kept: list[Segment] = []
+    for number, path in sorted((int(match[1]), path) for match, path in names if match):
+        status = path.stat()
+        segment = Segment(path, number, size=status.st_size, whole=True)
+        segment.read, segment.moved, segment.kept_since = segment.size, True, status.st_mtime
+        kept.append(segment)
+    return kept
+
+
 def read_part(segment: Segment, limit: int, known: dict[bytes, UsageRecord]) -> Part | None:
     """Read the next lines, of which at most `limit` are ends; None when there are none yet.
 
@@ -226,9 +260,11 @@ def _next_lines(segment: Segment) -> tuple[bytes, bool]:
 
 def _lines_of(file: int, segment: Segment) -> tuple[bytes, bool]:
     data, end = b"", 0
+    # What is read once more comes by itself.
+    upto = segment.again if segment.read < segment.again else segment.size
     while end == 0:
         start = segment.read + len(data)
-        more = _read_at(file, min(_READ_BYTES, segment.size - start), start)
+        more = _read_at(file, min(_READ_BYTES, upto - start), start)
         data += more
         end = data.rfind(b"\n") + 1
         if not more:
@@ -282,6 +318,7 @@ _RESERVE_BYTES = 2**20
 _RESERVE_STEP_BYTES = 64 * 1024
 _MARK_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
+_MAX_KEPT_BYTES = 256 * 2**20
 _RECORDS_AT_ONCE = 2000
 # Lines wait for a fraction of a second; while the store fails, far more of them wait.
 _MAX_KNOWN_LINES = 4000
@@ -344,6 +381,8 @@ class Journal:
         segment_bytes: int,
         max_unwritten: int,
         tell: Tell,
+        keep_seconds: float = 0.0,
+        max_kept_bytes: int = _MAX_KEPT_BYTES,
     ) -> None:
         self._directory = directory
         self._data = (data or directory.path.parent).absolute()
@@ -352,8 +391,15 @@ class Journal:
         self._max_unwritten = max_unwritten
         self._tell = tell
         self.others_book = False
+        # Files whose records are in the ledger, oldest first, and how many bytes they have.
+        self._keep_seconds = keep_seconds
+        self._max_kept_bytes = max_kept_bytes
+        self._kept = deque(find_kept(directory.path))
+        self._kept_bytes = sum(segment.size for segment in self._kept)
+        self._wants_all = False
         old, waiting = find_segments(directory.path)
-        self._current = self._open_segment(old[-1].number + 1 if old else 1, without_room=True)
+        newest = max((segment.number for segment in (*self._kept, *old)), default=0)
+        self._current = self._open_segment(newest + 1, without_room=True)
         self._segments = deque((*old, self._current))
         # Files before this one were written by processes that are gone.
         self._first_own = self._current.number
@@ -389,11 +435,14 @@ class Journal:
         segment_bytes: int = _SEGMENT_BYTES,
         max_unwritten: int = MAX_UNWRITTEN_RECORDS,
         tell: Tell = lambda *_, **__: None,
+        keep_seconds: float = 0.0,
+        max_kept_bytes: int = _MAX_KEPT_BYTES,
     ) -> Journal:
         """Open the journal in a folder, which is made if need be.
 
         If it is deleted in use it is made again, as long as `data` above it (the folder's parent by
-        default) is there.
+        default) is there. What was booked can be booked once more for `keep_seconds`, as long as it
+        has no more than `max_kept_bytes`.
 
         `ConfigurationError` when that fails, or another process has it.
         """
@@ -405,6 +454,8 @@ class Journal:
                 segment_bytes=segment_bytes,
                 max_unwritten=max_unwritten,
                 tell=tell,
+                keep_seconds=keep_seconds,
+                max_kept_bytes=max_kept_bytes,
             )
         except OSError as error:
             directory.close()
@@ -490,13 +541,16 @@ class Journal:
         """
         self.flush()
         self._catch_up()
+        if self._wants_all:
+            self._begin_again()
+        self._drop_old()
         for segment in list(self._segments):
             if segment.number >= self._first_own and not self._recovered:
                 if self._begun:
                     return self._interrupted(limit)
                 self._recovered = True
                 # Damaged lines were counted as well when the journal was opened.
-                self._moved = self._inherited
+                self._moved = max(self._moved, self._inherited)
             if segment.moved:
                 continue
             try:
@@ -509,6 +563,35 @@ class Journal:
         if self._unwritten:
             return Chunk(tuple(islice(self._unwritten.values(), limit)), None)
         return None
+
+    def name_owner(self, lease: str) -> None:
+        """Say on which lease the records are booked, as `name#epoch`, for who replays them."""
+        made = self._directory.path / f".{OWNER}"
+        try:
+            made.write_text(f"{lease}\n", "utf-8")
+            made.replace(self._directory.path / OWNER)
+        except OSError as error:
+            # Each record says it too.
+            reason = error.strerror or str(error)
+            self._tell("warning", "the usage journal does not say whose it is", reason=reason)
+
+    def resend(self) -> None:
+        """Give all records once more that are still kept: the ledger has forgotten some."""
+        # Not before a chunk that was read is booked: where it ends is where reading goes on.
+        self._wants_all = True
+
+    def _begin_again(self) -> None:
+        self._wants_all = False
+        self._segments.extendleft(reversed(self._kept))
+        self._kept.clear()
+        self._kept_bytes = 0
+        # A request that began in one of them may have ended in another.
+        self._begun.clear()
+        self._recovered = False
+        for segment in self._segments:
+            segment.again = max(segment.again, segment.read)
+            segment.read = segment.begun = 0
+            segment.moved = False
 
     def moved(self, chunk: Chunk) -> None:
         """Take note that the ledger has these records; files that are not needed are deleted."""
@@ -563,6 +646,9 @@ class Journal:
             if segment is gone or segment is not current:
                 self._lose(segment)
         self._drop_moved()
+        if not self._segments:
+            # Nor has anybody to know whose it was.
+            (self._directory.path / OWNER).unlink(missing_ok=True)
         self.abandon()
         records, units = self._lost
         units += sum(record.cost_units for record in self._unwritten.values())
@@ -715,7 +801,8 @@ class Journal:
 
     def _read_on(self, part: Part) -> None:
         segment = part.segment
-        if part.skipped:
+        is_again = part.until <= segment.again
+        if part.skipped and not is_again:
             self.skipped += part.skipped
             segment.damaged = True
             self._tell(
@@ -726,12 +813,13 @@ class Journal:
             )
         segment.read = part.until
         segment.moved = part.last
-        segment.ends -= len(part.ends)
-        segment.units -= sum(record.cost_units for record in part.ends)
+        if not is_again:
+            segment.ends -= len(part.ends)
+            segment.units -= sum(record.cost_units for record in part.ends)
+            self._moved += len(part.ends)
         for record in part.begins:
             segment.begun += 1
             self._begun[record.request_id] = segment, record
-        self._moved += len(part.ends)
 
     def _lose(self, segment: Segment) -> None:
         """Take note that a file is gone with records that nobody has read."""
@@ -758,4 +846,21 @@ class Journal:
     def _drop_moved(self) -> None:
         # Oldest first: the end of a request never goes before its beginning.
         while self._segments and self._segments[0].moved and not self._segments[0].begun:
-            self._segments.popleft().remove()
+            segment = self._segments.popleft()
+            if self._keep_seconds and segment.size:
+                segment.keep(time())
+                self._kept.append(segment)
+                self._kept_bytes += segment.size
+            else:
+                segment.remove()
+        self._drop_old()
+
+    def _drop_old(self) -> None:
+        """Delete what was kept for long enough, or is too much."""
+        while self._kept:
+            oldest = self._kept[0]
+            is_old = oldest.kept_since < time() - self._keep_seconds
+            if not (is_old or self._kept_bytes > self._max_kept_bytes):
+                break
+            self._kept.popleft().remove()
+            self._kept_bytes -= oldest.size
