@@ -265,7 +265,7 @@ class Money(RuleBasedStateMachine):
         self._hear(process)
 
     @rule(name=names)
-    def sleep(self, name: str) -> None:
+    def suspend(self, name: str) -> None:
         process = self.awake(name)
         process.is_asleep = True
         for lease in process.leases.values():
@@ -294,7 +294,7 @@ class Money(RuleBasedStateMachine):
     def forget(self, name: str) -> None:
         # Only one that is gone or sleeps: its leases have expired.
         if name in self.alive:
-            self.sleep(name)
+            self.suspend(name)
         for record in self.journals[name]:
             if record.id not in self.store.booked:
                 for id_ in record.accounts:

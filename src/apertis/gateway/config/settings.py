@@ -160,11 +160,11 @@ class StoreSettings:
     """Days for which the audit trail, of who changed what, is kept."""
     lease_seconds: Annotated[float, duration()] = 60.0
     """Time for which a gateway that shares its store with others may spend its part of a budget
-    without hearing from the store. What a gateway had that ended without a word is kept from the others
-    until its journal is booked, at its next start or by `apertis journal replay`."""
+    without hearing from the store. What a gateway had that ended without a word is kept from the
+    others until its journal is booked, at its next start or by `apertis journal replay`."""
     journal_keep_seconds: Annotated[float, duration(positive=False)] = 3600.0
-    """How long a gateway that shares its store with others keeps usage on its own disk after it was
-    booked, at most 256 MB: a database that was restored from a backup is given it again."""
+    """Time for which a gateway that shares its store with others keeps usage on its own disk after
+    it was booked, at most 256 MB: a database that was restored from a backup is given it again."""
 
     @property
     def directory(self) -> Path:
