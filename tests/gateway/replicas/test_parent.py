@@ -23,6 +23,7 @@ from tests.kit.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.kit.postgresql import PostgreSQL
     from tests.kit.processes import Served
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers need POSIX")
@@ -334,3 +335,35 @@ def test_a_budget_is_spent_by_both_workers_and_not_beyond(
     view = json.loads(served.call("GET", f"/admin/v1/keys/{key['id']}").body)
     assert view["used_units"] == spent
     assert served.stop() == 0
+
+
+def test_workers_share_a_postgresql_database_with_other_gateways(
+    serve_workers: Callable[..., Served], launch: Callable[..., Served], own_postgres: PostgreSQL
+) -> None:
+    url = own_postgres.url
+    served = serve_workers(APERTIS_STORE_URL=url)
+    other = launch("--json", "--data", "other", APERTIS_STORE_URL=url, **FREE)
+    other.wait_until_it_serves()
+    assert other.told_key is None
+    until(lambda: served.call("GET", "/readyz").json["replicas"] == 3)
+    made = json.loads(served.call("POST", "/admin/v1/keys", b'{"name": "ci"}').body)
+    headers = {"x-api-key": made["secret"]}
+
+    def statuses() -> set[int]:
+        return {
+            one.call("POST", "/v1/messages", question(), headers).status
+            for one in (served, other)
+            for _ in range(8)
+        }
+
+    assert statuses() == {200}
+    other.api_key = served.api_key
+    assert other.call("POST", f"/admin/v1/keys/{made['id']}/disable").status == 200
+    until(lambda: statuses() == {401}, 2.0)
+    # A second gateway in the same data directory is refused.
+    second = launch("--data", "data", "--workers", "2", APERTIS_STORE_URL=url)
+    assert second.wait() == ExitCode.CONFIGURATION
+    (line,) = second.err.all()
+    assert line.startswith("apertis: another gateway uses the usage journal")
+    for one in (served, other):
+        assert one.stop() == 0
