@@ -324,6 +324,7 @@ class Gateway:
             await self.presence.beat()
             self._spawn(self.presence.run())
             live = self.presence
+            self._limiter.share_among(live.count)
             self._spawn(
                 Sharing(
                     self._limiter, self.store.shares, self._replica, lambda: live.names, time.time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from sqlalchemy import create_engine
 
 from apertis.cli.exit_codes import ExitCode
 from tests.kit.http import question
-from tests.kit.waiting import until
+from tests.kit.waiting import keep_apart, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,3 +211,44 @@ def database(server: PostgreSQL, name: str) -> str:
 
     asyncio.run(make())
     return urlsplit(server.url)._replace(path=f"/{name}").geturl()
+
+
+def test_a_rate_is_one_over_all_gateways(
+    launch: Callable[..., Served], own_postgres: PostgreSQL
+) -> None:
+    url = database(own_postgres, "rates")
+    served = [
+        launch("--json", "--data", name, APERTIS_STORE_URL=url, APERTIS_SERVER_REPLICA=name)
+        for name in ("one", "two")
+    ]
+    for one in served:
+        one.wait_until_it_serves()
+    (key,) = [one.told_key for one in served if one.told_key is not None]
+    for one in served:
+        one.api_key = key
+        until(lambda one=one: one.call("GET", "/readyz").json["replicas"] == 2)  # type: ignore[misc]
+    made = served[0].call("POST", "/admin/v1/keys", b'{"name": "ci", "requests_limit": "40/1h"}')
+    headers = {"x-api-key": made.json["secret"]}
+
+    def let_in() -> int:
+        answers = [
+            one.call("POST", "/v1/messages", question(), headers)
+            for _ in range(5)
+            for one in served
+        ]
+        assert {answer.status for answer in answers} <= {200, 429}
+        return sum(answer.status == 200 for answer in answers)
+
+    total = let_in()
+    while total < 40:
+        total += let_in()
+    keep_apart()
+    # Two more rounds, in which each hears of the other.
+    for _ in range(2):
+        started = time.monotonic()
+        total += let_in()
+        until(lambda since=started: time.monotonic() > since + 1.2)  # type: ignore[misc]
+    assert 40 <= total <= 40 + 20
+    assert let_in() == 0
+    for one in served:
+        assert one.stop() == 0
