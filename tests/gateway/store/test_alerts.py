@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from apertis.gateway.budgets.limit import Limit, account_id
-from apertis.gateway.store.alerts import Alert, forget_alerts
+from apertis.gateway.store.alerts import Alert, budget_alert_id, forget_alerts
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.schema import accounts, alerts, groups, limits, people
 
@@ -251,6 +251,25 @@ def test_running_accounts_past_the_lowest_threshold_are_seen_with_their_names(
         (f"lim_all@{start}", None, 200),
         (f"lim_group@{start}", "team", 30),
     ]
+
+
+def test_a_budget_is_seen_until_its_highest_threshold_is_told(opened: Opened) -> None:
+    own = made()
+    make_limit(opened, own)
+    spend(opened, own, 96, NOW - 1000, NOW + 1000)
+    name = f"lim_a@{NOW - 1000}"
+    assert seen(opened) == [(name, None, 96)]
+    claim(opened, alert(budget_alert_id(name, 100, 75)))
+    assert seen(opened) == [(name, None, 96)]
+    claim(opened, alert(budget_alert_id(name, 100, 95)))
+    assert seen(opened) == []
+    write(opened, update(accounts).values(spent=100))
+    assert seen(opened) == [(name, None, 100)]
+    claim(opened, alert(budget_alert_id(name, 100, 100)))
+    assert seen(opened) == []
+    # Another amount is another budget.
+    write(opened, update(limits).values(amount_units=120))
+    assert seen(opened) == [(name, None, 100)]
 
 
 def test_quotas_are_seen_as_the_limits_that_they_are(

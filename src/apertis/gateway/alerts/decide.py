@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from apertis.gateway.budgets.periods import time_zone
-from apertis.gateway.store.alerts import Alert
+from apertis.gateway.store.alerts import Alert, budget_alert_id
 from apertis.gateway.units import iso, usd
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _budget_alert(state: BudgetState, passed: Sequence[int]) -> Alert:
     if percent >= _WARNING_PERCENT:
         level = "warning" if percent < 100 else "error"
     return Alert(
-        id=f"budget:{state.account_id}:{limit.amount_units}:{percent}",
+        id=budget_alert_id(state.account_id, limit.amount_units, percent),
         kind="budget",
         level=level,
         text=text,

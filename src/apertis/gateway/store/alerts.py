@@ -11,7 +11,20 @@ import secrets
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from sqlalchemy import and_, case, delete, func, insert, or_, select, text, update
+from sqlalchemy import (
+    Text,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from apertis.gateway.budgets.limit import DEFAULT_THRESHOLDS, Limit
 from apertis.gateway.store.clock import store_ms
@@ -29,7 +42,7 @@ from apertis.gateway.store.schema import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from apertis.gateway.store.connections import Database
 
@@ -40,7 +53,10 @@ _IDS_AT_ONCE = 500
 _HOUR_MS = 3_600_000
 # Of an hour.
 _QUARTERS = 4
+# So many budgets are told of at a look, so that who writes beside it need not wait.
+_BUDGETS_AT_ONCE = 200
 _QUOTA = "quota-"
+_BUDGET = "budget:"
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +112,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BudgetState(msgspec.Struct, frozen=True, kw_only=True):
-    """An account of the running period, its limit, and the name of what that limits."""
+    """An account past a threshold that was not told, its limit, and the name of what it limits."""
 
     account_id: str
     limit: Limit
@@ -152,8 +168,8 @@ _NAME = case(
     (limits.c.level == "group", groups.c.name),
 )
 _LIMIT_FIELDS = (
-    "id", "level", "subject_id", "amount_units", "period", "zone", "models", "thresholds",
-    "contact", "created_at",
+    "id", "level", "subject_id", "amount_units", "period", "zone", "models", "contact",
+    "created_at",
 )  # fmt: skip
 _BUDGETS = (
     select(
@@ -184,7 +200,6 @@ _QUOTAS = (
     .select_from(keys)
     .join(accounts, accounts.c.id == text(f"'{_QUOTA}' || keys.id || '@0'"))
     .where(keys.c.quota_units.is_not(None), keys.c.status == "enabled")
-    .where(accounts.c.spent * 100 >= keys.c.quota_units * min(DEFAULT_THRESHOLDS))
 )
 
 
@@ -375,6 +390,11 @@ def forget_alerts(connection: Connection, subject_ids: Collection[str]) -> None:
         )
 
 
+def budget_alert_id(account_id: str, amount_units: int, percent: int) -> str:
+    """Name the alert of a threshold: of an account, which has a period, and of its amount."""
+    return f"{_BUDGET}{account_id}:{amount_units}:{percent}"
+
+
 def new_message_id() -> str:
     """Make the id by which a target knows a message."""
     return f"msg_{secrets.token_hex(16)}"
@@ -451,21 +471,37 @@ def _told(connection: Connection, ids: Collection[str]) -> dict[str, ToldAlert]:
 def _budgets(connection: Connection, at: int) -> Iterable[BudgetState]:
     now = at // 1000
     running = or_(accounts.c.period_end.is_(None), accounts.c.period_end > now)
-    written = connection.scalars(select(limits.c.thresholds).distinct()).all()
-    lowest = min((min(_list(each), default=100) for each in written), default=100)
-    passed = accounts.c.spent * 100 >= limits.c.amount_units * lowest
-    for row in connection.execute(_BUDGETS.where(running, passed)):
-        fields = {name: getattr(row, f"limit_{name}") for name in _LIMIT_FIELDS}
-        fields["thresholds"] = tuple(_list(fields["thresholds"]))
-        if fields["models"] is not None:
-            fields["models"] = tuple(_list(fields["models"]))
-        yield BudgetState(
-            account_id=row.account_id,
-            limit=Limit(**fields),
-            name=row.name,
-            period_end=row.period_end,
-            spent=row.spent,
-        )
+    # Few limits have thresholds of their own: one statement for all that have the same.
+    for written in connection.scalars(select(limits.c.thresholds).distinct()).all():
+        thresholds = tuple(_list(written))
+        untold = _untold(limits.c.amount_units, thresholds)
+        if untold is None:
+            continue
+        found = _BUDGETS.where(running, limits.c.thresholds == written, untold)
+        found = found.limit(_BUDGETS_AT_ONCE)
+        for row in connection.execute(found):
+            fields = {name: getattr(row, f"limit_{name}") for name in _LIMIT_FIELDS}
+            if fields["models"] is not None:
+                fields["models"] = tuple(_list(fields["models"]))
+            yield BudgetState(
+                account_id=row.account_id,
+                limit=Limit(**fields, thresholds=thresholds),
+                name=row.name,
+                period_end=row.period_end,
+                spent=row.spent,
+            )
+
+
+def _untold(amount: ColumnElement[int], thresholds: Collection[int]) -> ColumnElement[bool] | None:
+    """Return the condition of accounts whose highest passed threshold was not told of."""
+    ordered = sorted({percent for percent in thresholds if percent > 0}, reverse=True)
+    if not ordered:
+        return None
+    percents = [(accounts.c.spent * 100 >= amount * each, str(each)) for each in ordered]
+    alert_id = literal(_BUDGET) + accounts.c.id + ":" + cast(amount, Text) + ":" + case(*percents)
+    lowest, _ = percents[-1]
+    told = select(alerts.c.id).where(alerts.c.id == alert_id).correlate(accounts, limits, keys)
+    return and_(amount > 0, lowest, ~told.exists())
 
 
 def _list(written: str) -> list[Any]:
@@ -474,7 +510,9 @@ def _list(written: str) -> list[Any]:
 
 
 def _quotas(connection: Connection) -> Iterable[BudgetState]:
-    for row in connection.execute(_QUOTAS):
+    untold = _untold(keys.c.quota_units, DEFAULT_THRESHOLDS)
+    assert untold is not None  # noqa: S101 - there are thresholds.
+    for row in connection.execute(_QUOTAS.where(untold).limit(_BUDGETS_AT_ONCE)):
         limit = Limit(
             id=f"{_QUOTA}{row.key_id}",
             level="key",
