@@ -219,6 +219,8 @@ def test_a_colleague_sees_their_own_usage_with_their_own_key(
     assert err[0].startswith("apertis: the store ")
     assert command("usage")[1] == [place]
     # A key that a gateway does not know says nothing: so it is the store on this machine.
-    unknown = Command(tmp_path / "none", **{**administered.environment, "APERTIS_API_KEY": "sk-unknown"})
+    unknown = Command(
+        tmp_path / "none", **{**administered.environment, "APERTIS_API_KEY": "sk-unknown"}
+    )
     _, err = unknown("usage", code=ExitCode.CONFIGURATION)
     assert "there is no gateway database" in err[-1]

@@ -15,6 +15,8 @@ from apertis.accounting.tokens import COLUMNS
 from apertis.cli.usage_screen import (
     ASCII,
     BLOCKS,
+    MAX_TIME_MS,
+    MIN_TIME_MS,
     Budget,
     Characters,
     Percentiles,
@@ -24,12 +26,14 @@ from apertis.cli.usage_screen import (
     cache_share,
     characters_for,
     duration,
+    estimate,
     fit,
     percent,
     render,
     short,
     sparkline,
 )
+from apertis.gateway.store.histogram import BOUNDS_MS, BUCKETS, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -233,3 +237,10 @@ def test_more_days_than_columns_share_a_mark() -> None:
     at = lines.index("Spent by 2 hours")
     assert lines[at + 1] == "\u2588" * 75
     assert lines[at + 2] == "0 to 149, $1.00 an hour, most $1.00 on 0"
+
+
+def test_times_beyond_the_histogram_are_only_bounded() -> None:
+    assert (BOUNDS_MS[0], BOUNDS_MS[-1]) == (MIN_TIME_MS, MAX_TIME_MS)
+    assert estimate(percentile([5, *[0] * (BUCKETS - 1)], 50) or 0) == "<100 ms"
+    assert estimate(percentile([*[0] * (BUCKETS - 1), 5], 50) or 0) == ">19.3 min"
+    assert estimate(119) == "119 ms"

@@ -26,22 +26,23 @@ _TITLES = {
 }
 # Columns that are left out when they would only show zeros.
 _RARE = frozenset({"errors", *(COLUMNS[name] for name, counted in COUNTED.items() if counted.rare)})
-# What gives way on a narrow terminal, in this order: first columns, then digits, then the amounts
-# beside the bars, then columns that a report is read for.
+# What gives way on a narrow terminal, in this order: first columns, then digits, then columns that
+# a report is read for, among them the amounts beside the bars.
 _DIGITS, _AMOUNTS, _BARS = "digits", "amounts", "bars"
-_LAST_TO_GO = ("input_tokens", "output_tokens", "from_cache", _BARS, "requests")
+_LAST_TO_GO = ("input_tokens", "output_tokens", _AMOUNTS, "from_cache", _BARS, "requests")
 _FIRST_TO_GO = (
     *(COLUMNS[name] for name in reversed(CLASSES) if COLUMNS[name] not in _LAST_TO_GO),
     "web_search_requests",
     "errors",
     _DIGITS,
-    _AMOUNTS,
 )
 # Between two columns of the table, and between two figures.
 _GAP_COLUMNS = 2
 _FIGURE_GAP_COLUMNS = 3
 _MIN_BAR_COLUMNS, _MAX_BAR_COLUMNS = 8, 40
 _MAX_MARK_COLUMNS = 3
+# Between these percentiles are estimated.
+MIN_TIME_MS, MAX_TIME_MS = 100, 1_158_524
 _WARNING_PERCENT, _FULL_PERCENT, _MAX_PERCENT = 75, 95, 999
 
 
@@ -249,7 +250,7 @@ def tokens_of(sums: Mapping[str, int]) -> int:
 def times_of(picture: Picture) -> list[_Figure]:
     """Write the percentiles that there are, each with its title."""
     return [
-        (f"{title} p50, p95", f"{duration(times.p50_ms)}, {duration(times.p95_ms)}")
+        (f"{title} p50, p95", f"{estimate(times.p50_ms)}, {estimate(times.p95_ms)}")
         for title, times in (("First byte", picture.first_byte), ("Response", picture.response))
         if times is not None
     ]
@@ -459,7 +460,7 @@ def _budget_bar(budget: Budget, columns: int, characters: Characters, note: str)
 
     used = budget.percent
     style = "green" if used < _WARNING_PERCENT else "yellow" if used < _FULL_PERCENT else "red"
-    drawn = Text(bar(used / 100, columns, characters), style)
+    drawn = Text().append(bar(used / 100, columns, characters), style)
     return drawn.append(f" {note}", "bold" if used >= _FULL_PERCENT else "")
 
 
@@ -477,6 +478,12 @@ def percent(part: int, whole: int) -> str:
         return "<1%"
     share = part * 100 // whole
     return f"{share}%" if share <= _MAX_PERCENT else f">{_MAX_PERCENT}%"
+
+
+def estimate(ms: int) -> str:
+    """Write a duration of a histogram, whose ends only say that it is shorter or longer."""
+    bound = "<" if ms <= MIN_TIME_MS else ">" if ms >= MAX_TIME_MS else ""
+    return f"{bound}{duration(ms)}"
 
 
 def duration(ms: int) -> str:
