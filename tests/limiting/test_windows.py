@@ -240,3 +240,20 @@ def test_it_never_runs_backwards(clock: list[float]) -> None:
     time = MonotonicMicroseconds(60)
     times = [time.at(now) for now in clock]
     assert times == sorted(times)
+
+
+def test_a_part_of_a_limit_that_is_used_up_may_be_another_one_in_a_second() -> None:
+    windows = Windows(Rate(10, 60))
+    windows.share(2)
+    standings = [windows.take("a", 1000.0) for _ in range(6)]
+    assert [standing.allowed for standing in standings] == [True] * 5 + [False]
+    # The limit is told as it is for all together; what is left, as it is here.
+    assert (standings[0].limit, standings[0].remaining) == (10, 4)
+    assert (standings[-1].remaining, standings[-1].retry_after_seconds) == (0, 1)
+    assert windows.peek("a", 1000.0).allowed is False
+    assert windows.caps is not None
+    windows.caps["a"] = 10
+    assert windows.take("a", 1000.0).allowed
+    windows.share(1)
+    assert sum(windows.take("a", 1000.0).allowed for _ in range(9)) == 4
+    assert windows.take("a", 1000.0).retry_after_seconds == 60

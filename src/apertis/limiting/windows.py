@@ -191,8 +191,13 @@ class Windows:
 
     def _standing(self, allowed: bool, log: _Log, used: int, time: int, count: int) -> LimitStatus:
         reset = log.ends[0] + self._length if log.ends else time
-        # Rounded up: a client that waits the whole seconds is not rejected again.
-        retry_after = 0 if allowed else max(-((time - reset) // _MICROSECONDS), 1)
+        retry_after = 0
+        if not allowed and count < self._count:
+            # The part that is let in here may be another one in a second.
+            retry_after = 1
+        elif not allowed:
+            # Rounded up: a client that waits the whole seconds is not rejected again.
+            retry_after = max(-((time - reset) // _MICROSECONDS), 1)
         return LimitStatus(
             allowed,
             self._count,
