@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis.cli.exit_codes import ExitCode
+from apertis.errors import ConfigurationError
+from apertis.gateway.config import ServerSettings, Settings, StoreSettings
+from apertis.gateway.replicas.parent import Parent, worker_environment
 from apertis.testing import AwaitDisconnect, Exchange, ScriptedServer
 from tests.kit.http import question
 from tests.kit.money import rows_of, spent_by
@@ -23,6 +27,7 @@ from tests.kit.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apertis.gateway.store.database import Store
     from tests.kit.postgresql import PostgreSQL
     from tests.kit.processes import Served
 
@@ -367,3 +372,54 @@ def test_workers_share_a_postgresql_database_with_other_gateways(
     assert line.startswith("apertis: another gateway uses the usage journal")
     for one in (served, other):
         assert one.stop() == 0
+
+
+DEAF = """
+import socket, sys
+from apertis.gateway.replicas.messages import Ready, encode, receive
+line = socket.socket(fileno=int(sys.argv[-1]))
+receive(line)
+line.sendall(encode(Ready()))
+while True:
+    receive(line)
+"""
+
+
+def parent_of(program: str, tmp_path: Path, told: list[str]) -> tuple[Parent, socket.socket]:
+    """A parent whose workers are such programs."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = ServerSettings(workers=2, stop_seconds=0)
+    parent = Parent(
+        Settings(StoreSettings(data=tmp_path), server),
+        listener,
+        (sys.executable, "-c", program),
+        environment=worker_environment(os.environ),
+        options={},
+        reread=lambda: None,
+        tell=lambda _, text, **__: told.append(text),
+        order_seconds=0.2,
+    )
+    return parent, listener
+
+
+def test_workers_that_do_not_end_are_killed(tmp_path: Path) -> None:
+    told: list[str] = []
+    parent, listener = parent_of(DEAF, tmp_path, told)
+
+    async def ready(_: Store) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with listener:
+        asyncio.run(parent.run(ready))
+    assert told == ["a worker was killed that did not end"] * 2
+    assert parent.failures == 2
+
+
+def test_workers_that_crash_at_the_start_end_it_all(tmp_path: Path) -> None:
+    parent, listener = parent_of("raise SystemExit(7)", tmp_path, [])
+
+    async def ready(_: Store) -> None:
+        raise AssertionError
+
+    with listener, pytest.raises(ConfigurationError, match="it ended with exit code 7"):
+        asyncio.run(parent.run(ready))

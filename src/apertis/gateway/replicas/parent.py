@@ -100,7 +100,8 @@ class Parent:
     """The parent of `settings.server.workers` processes that run `command`.
 
     A worker finds the descriptor of its channel as the last argument. `reread` checks the settings
-    before workers are told to read them again; `tell` logs.
+    before workers are told to read them again; `tell` logs. One that has not ended `order_seconds`
+    after the time for responses is killed.
     """
 
     def __init__(
@@ -113,7 +114,9 @@ class Parent:
         options: Mapping[str, str | int | float],
         reread: Callable[[], object],
         tell: Tell,
+        order_seconds: float = _ORDER_SECONDS,
     ) -> None:
+        self._order_seconds = order_seconds
         self._settings = settings
         self._listener = listener
         self._command = command
@@ -355,7 +358,7 @@ class Parent:
             # What ended this was no signal.
             self._stop()
             self._stop()
-        patience = self._settings.server.stop_seconds + _ORDER_SECONDS
+        patience = self._settings.server.stop_seconds + self._order_seconds
         await asyncio.wait(tasks, timeout=patience)
         for slot in self._slots:
             if slot.process is not None and slot.process.returncode is None:
