@@ -248,6 +248,16 @@ class Money(RuleBasedStateMachine):
         lease = self.store.lease(said.account_id, name, epoch)
         self.store.keep(*money.report(account, lease, said, expires=2))
 
+    def _report_now(self, process: Process) -> None:
+        for id_ in LIMITS:
+            said = process.report(id_)
+            self._report(process.name, process.epoch, said)
+            held = self.store.lease(id_, process.name, process.epoch)
+            # Also where the store has forgotten what it granted.
+            assert (held.granted, held.open) == (max(said.granted, held.granted), said.open)
+            assert held.returned >= said.returned
+            assert held.closed_ms is None
+
     def _hear(self, process: Process) -> None:
         for id_ in LIMITS:
             lease = self.store.lease(id_, process.name, process.epoch)
@@ -260,8 +270,7 @@ class Money(RuleBasedStateMachine):
     @rule(name=names)
     def renew_at_once(self, name: str) -> None:
         process = self.awake(name)
-        for id_ in LIMITS:
-            self._report(name, process.epoch, process.report(id_))
+        self._report_now(process)
         self._hear(process)
 
     @rule(name=names)
@@ -273,8 +282,7 @@ class Money(RuleBasedStateMachine):
 
     def wake(self, name: str) -> None:
         process = self.alive[name]
-        for id_ in LIMITS:
-            self._report(name, process.epoch, process.report(id_))
+        self._report_now(process)
         for lease in process.leases.values():
             lease.thaw()
         self._hear(process)
