@@ -163,6 +163,8 @@ _ALERT_SECONDS = 5.0
 _PREFIXES = "prompt prefixes"
 # How often batches are looked for whose results nobody has read.
 _COLLECT_SECONDS = 600.0
+# Budgets of sessions are forgotten so long after their last use.
+_SESSION_SECONDS = 30 * 86_400
 # How long a stop waits for what was begun with batches after their callers left.
 _FINISH_SECONDS = 5.0
 # And for a slow reader of the log.
@@ -446,6 +448,7 @@ class Gateway:
                 continue
             try:
                 await self._batches.collect_left_behind()
+                await self.store.accounts.drop_sessions(int(time.time()) - _SESSION_SECONDS)
             except StoreUnavailableError as error:
                 self.log.event("error", "batches cannot be looked after", reason=str(error))
 

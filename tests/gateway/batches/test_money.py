@@ -270,6 +270,23 @@ def test_released_and_forgotten_batches_hold_nothing(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_is_held_two_days_after_a_batch_was_made_is_given_up(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            place = await opened(stack, tmp_path)
+            now = [2 * 86_400.0]
+            books = BatchBooks(place.store.batches, place.directory, place.budgets, lambda: now[0])
+            await books.settle(BATCH, [answered("a")], PRICES)
+            await books.release_expired()
+            assert place.money == (COST, 200)
+            now[0] += 1
+            await books.release_expired()
+            await books.release_expired()
+            assert place.money == (COST, 0)
+
+    asyncio.run(run())
+
+
 UNITS = st.integers(0, 10**7)
 PERCENT = st.integers(0, 300)
 

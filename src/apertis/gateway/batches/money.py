@@ -9,6 +9,7 @@ this process has a whole account to itself, its lease follows what the store has
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -21,7 +22,7 @@ from apertis.accounting.readers import read_message
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import Use
 from apertis.gateway.budgets.lease import Chain
-from apertis.gateway.store.records import BatchResult
+from apertis.gateway.store.records import BatchResult, UnknownBatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -168,6 +169,15 @@ class BatchBooks:
     async def release(self, batch: Batch) -> None:
         """Give up what is still held for a batch of which no more results will come."""
         await self.through(self._free(self.store.release(batch.id)))
+
+    async def release_expired(self) -> None:
+        """Give up what is held for batches whose results will not come any more.
+
+        Their upstream may be gone from the configuration, so that nobody can ask for them.
+        """
+        for batch_id in await self.store.expired(self._now()):
+            with contextlib.suppress(UnknownBatchError):
+                await self.through(self._free(self.store.release(batch_id)))
 
     async def forget(self, batch: Batch) -> None:
         """Forget a batch that its upstream has deleted."""

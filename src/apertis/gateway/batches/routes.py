@@ -244,6 +244,7 @@ class BatchRoutes:
                 await self._books.release(batch)
             if status == 200 or status in _GONE or age > _GONE_SECONDS:
                 self._collected.add(batch.id)
+        await self._books.release_expired()
 
     def _own(self, request: Request, answer: WholeAnswer | Refusal) -> WholeAnswer | Refusal:
         if isinstance(answer, Refusal) or answer.status != 200:

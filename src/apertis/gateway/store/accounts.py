@@ -274,8 +274,12 @@ class StoredAccounts:
             & (func.coalesce(accounts.c.period_end, 0) < before)
         )
 
+        old_ones = select(accounts.c.id, accounts.c.scope).where(ended)
+        if not await self._database.read(lambda at: at.execute(old_ones.limit(1)).all()):
+            return 0
+
         def work(connection: Connection) -> int:
-            found = connection.execute(select(accounts.c.id, accounts.c.scope).where(ended)).all()
+            found = connection.execute(old_ones).all()
             recent: set[str] = set()
             sessions = sorted({scope for _, scope in found})
             for start, end in powers_of_two(len(sessions), _IDS_AT_ONCE):
