@@ -247,6 +247,14 @@ def test_mail_to_a_private_server_is_refused_and_a_wrong_url_is_final() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_mail_that_cannot_be_sent_is_an_error_without_its_url(closed_port: str) -> None:
+    pytest.importorskip("apprise")
+    port = closed_port.rpartition(":")[2]
+    url = f"mailto://127.0.0.1:{port}?from=gw@example.com&to=ops@example.com&mode=insecure"
+    assert through_apprise(url, allow_private=True) == Outcome("E-Mail did not take it")
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_library_that_blocks_is_left_behind() -> None:
     pytest.importorskip("apprise")
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -6,6 +6,7 @@ Nothing of a URL or a secret is in what they say of a failure, nor what a target
 from __future__ import annotations
 
 import asyncio
+import importlib
 import ipaddress
 import logging
 import os
@@ -254,8 +255,8 @@ class AppriseTarget:
             return Outcome(f"apprise failed: {type(error).__name__}")
 
     def _notified(self, told: ToldAlert) -> Outcome:
-        import apprise
-
+        # Its types are unknown where it is not installed.
+        apprise: Any = importlib.import_module("apprise")
         # At some levels they log URLs.
         for name in ("apprise", "urllib3", "requests"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -266,7 +267,7 @@ class AppriseTarget:
             storage_mode=apprise.PersistentStoreMode.MEMORY,
             http_redirects=False,
         )
-        plugin: Any = apprise.Apprise.instantiate(self._url, asset=asset)
+        plugin = apprise.Apprise.instantiate(self._url, asset=asset)
         if plugin is None:
             return Outcome("apprise does not understand its URL", is_final=True)
         # Others go to the hosts of their services.
