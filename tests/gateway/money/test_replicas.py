@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,14 @@ from apertis.gateway.store.database import Store
 from apertis.gateway.store.records import ReplicaRunningError
 from apertis.testing import ScriptedServer
 from tests.kit.databases import new_database, query, script
+from tests.kit.environment import clean_environment
 from tests.kit.money import CONFIG, ENVIRONMENT, PRICES, Money, Upstream, call, price_tables
+from tests.kit.processes import PROGRAM
 from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.kit.money import Answer
     from tests.kit.postgresql import PostgreSQL
@@ -369,3 +374,47 @@ def test_a_database_that_was_restored_knows_again_what_was_spent(replicas: Repli
         assert replicas.served[name].stop() == 0
     (account,) = replicas.accounts(limit_id)
     assert account["spent"] == replicas.ledger() == replicas.reported()
+
+
+def test_a_replica_that_never_comes_back_is_settled_by_whoever_has_its_disk(
+    replicas: Replicas, tmp_path: Path
+) -> None:
+    replicas.start("a", "b", lease_seconds=2)
+    body = Money.body({"usage": USED})
+    limit_id, secret = replicas.tree(400 * cost_of_one(), period="month")
+    names = ["a", "b"]
+    answers = asyncio.run(
+        traffic(replicas, secret, body, names, 160, lambda: replicas.kill("a"), 90)
+    )
+    ids = {answer.headers["request-id"] for answer in answers if answer.status == 200}
+    replay = [*PROGRAM, "journal", "replay", "a", "--json"]
+    # Without the gateway's own settings: the store is all that the command needs.
+    environment = clean_environment(APERTIS_STORE_URL=replicas.url)
+    done = [
+        subprocess.run(
+            [sys.executable, *replay],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for _ in range(2)
+    ]
+    assert [one.returncode for one in done] == [0, 3], [one.stderr for one in done]
+    told = json.loads(done[0].stdout)
+    assert told["replicas"] == ["a"]
+    assert "there is no usage journal in a" in done[1].stderr
+    until(lambda: ids <= replicas.booked())
+    # What it had is there for the other at once.
+    refused = 0
+    while refused < 4:
+        refused = refused + 1 if replicas.ask(secret, ["b"], body)[0].status == 402 else 0
+    assert replicas.served["b"].stop() == 0
+    (account,) = replicas.accounts(limit_id)
+    lost = sum(lease["lost_units"] for lease in told["closed"])
+    assert account["spent"] == replicas.ledger() + lost
+    assert (account["leased"], account["held"]) == (0, 0)
+    assert replicas.reported() <= 400 * cost_of_one()
+    # Less is left than one request reserves, and what nobody knows the end of.
+    assert account["limit_units"] - account["spent"] < 10 * cost_of_one() + 12 * cost_of_one()
