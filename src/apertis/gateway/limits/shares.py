@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _STALE_SECONDS = 5.0
 _CHECKED_AT_ONCE = 200
 _SWEEP_MS = 60_000
+# A database's integers have 64 bits, and demands are added up.
+_MOST = 2**60
 MAX_REPORTS: Final = 2000
 
 
@@ -153,7 +155,7 @@ class Shares:
                 self._new.add(party)
             demand = count + (before[0].demand // 2 if before is not None else 0)
             if used or count:
-                report = Report(party, used, demand)
+                report = Report(party, used, min(demand, _MOST))
                 told.append(report)
                 self._reports[party] = report, now
                 continue

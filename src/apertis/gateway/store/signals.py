@@ -137,10 +137,14 @@ async def carries_signals(url: str, patience_seconds: float = 2.0) -> bool:
     A pooler that shares sessions per transaction loses it.
     """
     heard = asyncio.Event()
+
+    def hear(_: object, __: int, ___: str, ____: object) -> None:
+        heard.set()
+
     channel = f"apertis_doctor_{secrets.token_hex(8)}"
     listener, speaker = await connect_postgres(url), await connect_postgres(url)
     try:
-        await listener.add_listener(channel, lambda *_: heard.set())
+        await listener.add_listener(channel, hear)
         await speaker.execute("SELECT pg_notify($1, '')", channel, timeout=_ANSWER_SECONDS)
         async with asyncio.timeout(patience_seconds):
             await heard.wait()
