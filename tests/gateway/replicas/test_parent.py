@@ -387,6 +387,10 @@ while True:
 
 def parent_of(program: str, tmp_path: Path, told: list[str]) -> tuple[Parent, socket.socket]:
     """A parent whose workers are such programs."""
+
+    def tell(_: str, text: str, **__: object) -> None:
+        told.append(text)
+
     listener = socket.create_server(("127.0.0.1", 0))
     server = ServerSettings(workers=2, stop_seconds=0)
     parent = Parent(
@@ -396,7 +400,7 @@ def parent_of(program: str, tmp_path: Path, told: list[str]) -> tuple[Parent, so
         environment=worker_environment(os.environ),
         options={},
         reread=lambda: None,
-        tell=lambda _, text, **__: told.append(text),
+        tell=tell,
         order_seconds=0.2,
     )
     return parent, listener
