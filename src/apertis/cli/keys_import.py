@@ -17,7 +17,6 @@ from apertis.cli.administration import (
     place_options,
 )
 from apertis.cli.exit_codes import ExitCode
-from apertis.cli.people_csv import COLUMN_OF, Problem, read_people
 from apertis.cli.tables import show_table
 from apertis.cli.terminal import echo, echo_json, one_line
 from apertis.errors import ApertisError, ParameterError
@@ -25,7 +24,7 @@ from apertis.errors import ApertisError, ParameterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from apertis.cli.people_csv import People
+    from apertis.cli.people_csv import People, Problem
     from apertis.gateway.admin.people_import import Imported, ImportedChange, PersonRow
 
 _EPILOG = """\b
@@ -81,6 +80,8 @@ def import_keys(
     place: GatewayOptions,
 ) -> None:
     """Import people with their groups, budgets and keys from a CSV file."""
+    from apertis.cli.people_csv import read_people
+
     people = read_people(file.read())
     administration = administration_of(place, _OPTION_OF, may_make=not dry_run)
     planned = _ask(administration, people.rows, zone, dry_run=True)
@@ -118,6 +119,8 @@ def _ask(
 
 
 def _problems(planned: Imported, people: People) -> list[Problem]:
+    from apertis.cli.people_csv import COLUMN_OF, Problem
+
     found: list[Problem] = []
     for problem in planned.problems:
         field = problem.field or ""
