@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.exc import IntegrityError
 
 from apertis.gateway.store.schema import batch_holds, metadata
-from apertis.gateway.store.statements import BulkInsert, powers_of_two
+from apertis.gateway.store.statements import BulkInsert, padded, powers_of_two
 
 
 @given(st.integers(0, 5_000), st.integers(1, 300))
@@ -19,6 +19,14 @@ def test_pieces_follow_each_other_and_have_few_sizes(count: int, most: int) -> N
     sizes = {end - start for start, end in pieces}
     assert all(size <= most and size & (size - 1) == 0 for size in sizes)
     assert len(pieces) <= count // (1 << (most.bit_length() - 1)) + most.bit_length()
+
+
+@given(st.lists(st.integers(), max_size=200))
+def test_padded_values_are_the_same_ones_and_a_power_of_two(values: list[int]) -> None:
+    more = padded(values)
+    assert (more[: len(values)], set(more)) == (values, set(values))
+    assert len(more) & (len(more) - 1) == 0
+    assert len(more) < 2 * max(len(values), 1)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from apertis.gateway.store.schema import (
     usage_quarters,
     usage_rollup,
 )
-from apertis.gateway.store.statements import NOTHING, BulkInsert, powers_of_two
+from apertis.gateway.store.statements import NOTHING, BulkInsert, padded, powers_of_two
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -311,15 +311,14 @@ class _Changes:
             self.leases.append(lease)
 
     def write(self, connection: Connection) -> None:
-        nothing = NOTHING if connection.dialect.name == "sqlite" else None
-        # Each is there: of all its columns only three are written.
-        _SPENT.run(
-            connection,
-            [
-                (row.account_id, "", "", 0, nothing, 0, row.spent, row.leased, row.held)
-                for row in self.accounts
-            ],
-        )
+        is_sqlite = connection.dialect.name == "sqlite"
+        nothing = NOTHING if is_sqlite else None
+        # Each is there: of all its columns only three are written, and to SQLite some twice.
+        rows: list[tuple[object, ...]] = [
+            (row.account_id, "", "", 0, nothing, 0, row.spent, row.leased, row.held)
+            for row in self.accounts
+        ]
+        _SPENT.run(connection, padded(rows) if is_sqlite else rows)
         _LEASES.run(
             connection,
             [
@@ -452,6 +451,7 @@ def read_accounts(
         statement = _accounts_statement(1, is_sqlite=False, lock=lock)
         rows = list(connection.exec_driver_sql(statement, (asked,)).all()) if asked else []
     else:
+        asked = padded(asked)
         for start, end in powers_of_two(len(asked), _IDS_AT_ONCE):
             statement = _accounts_statement(end - start, is_sqlite=True, lock=False)
             rows += connection.exec_driver_sql(statement, tuple(asked[start:end])).all()

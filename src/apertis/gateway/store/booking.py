@@ -98,9 +98,13 @@ def _costs(records: Iterable[UsageRecord]) -> tuple[dict[str, dict[str, int]], d
     for record in records:
         units = min(record.cost_units, _MOST)
         if record.accounts:
-            group = grouped.setdefault((record.lease, record.accounts), [0, 0])
-            group[0] += units
-            group[1] += 1
+            name = record.lease, record.accounts
+            group = grouped.get(name)
+            if group is None:
+                grouped[name] = [units, 1]
+            else:
+                group[0] += units
+                group[1] += 1
         elif units:
             unnamed[record.key_id] = unnamed.get(record.key_id, 0) + units
     costs: dict[str, dict[str, int]] = {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection, Table
+
+_T = TypeVar("_T")
 
 # SQLite takes 32,766 values a statement; a prepared one keeps some 100 bytes for each.
 _MAX_VALUES = 4_000
@@ -25,6 +27,15 @@ def powers_of_two(count: int, most: int) -> Iterator[tuple[int, int]]:
         size = min(most, 1 << ((count - start).bit_length() - 1))
         yield start, start + size
         start += size
+
+
+def padded(values: Sequence[_T]) -> list[_T]:
+    """Repeat the last of some values until their number is a power of two.
+
+    One statement for them is cheaper than several of the sizes that are kept.
+    """
+    count = len(values)
+    return [*values, *([values[-1]] * ((1 << (count - 1).bit_length()) - count))] if count else []
 
 
 NOTHING = -1
