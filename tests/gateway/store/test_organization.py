@@ -198,7 +198,7 @@ def test_the_account_of_a_key_follows_its_quota(
 ) -> None:
     keys = opened.store.keys
     key = opened.run(keys.insert(make_key(quota_units=1000)))
-    _accounts(opened, (f"quota-{key.id}@0", f"quota-{key.id}", 1000), ("x@0", "quota-x", 1))
+    _accounts(opened, ("x@0", "quota-x", 1))
     opened.run(keys.update(key.id, quota_units=10))
     assert _most(opened) == {f"quota-{key.id}@0": 10, "x@0": 1}
     opened.run(keys.update(key.id, quota_units=None))

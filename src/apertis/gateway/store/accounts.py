@@ -469,7 +469,7 @@ def _open_accounts(
     """Lock accounts, made where there are none."""
     there = read_accounts(connection, specs)
     if len(there) < len(specs):
-        _make(connection, [specs[id_] for id_ in sorted(specs.keys() - there.keys())])
+        make_accounts(connection, [specs[id_] for id_ in sorted(specs.keys() - there.keys())])
     return lock_accounts(connection, specs)
 
 
@@ -485,7 +485,9 @@ def _lock_named(
     missing = sorted(set(ids) - there.keys())
     if missing:
         known = _limits(connection, {id_.partition("@")[0] for id_ in missing})
-        _make(connection, [spec for id_ in missing if (spec := _spec(id_, known)) is not None])
+        make_accounts(
+            connection, [spec for id_ in missing if (spec := _spec(id_, known)) is not None]
+        )
     elif connection.dialect.name == "sqlite":
         # Nobody else writes until the transaction ends.
         return there
@@ -508,7 +510,7 @@ def is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
-def _make(connection: Connection, specs: Sequence[AccountSpec]) -> None:
+def make_accounts(connection: Connection, specs: Sequence[AccountSpec]) -> None:
     """Make accounts; what was spent in their periods before is in them from the start.
 
     Their limits are those of the store, locked until the end: a replica may not know yet that one

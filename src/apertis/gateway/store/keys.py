@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Protocol, get_origin
 import msgspec
 from sqlalchemy import func, insert, select, update
 
+from apertis.gateway.budgets.accounts import AccountSpec
+from apertis.gateway.budgets.limit import account_id, quota_limit
+from apertis.gateway.budgets.periods import TOTAL
 from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.keys.record import SETTINGS, KeyRecord
+from apertis.gateway.store.accounts import make_accounts
 from apertis.gateway.store.audit import GATEWAY, differences, note
 from apertis.gateway.store.records import UnknownKeyError
 from apertis.gateway.store.schema import accounts, key_usage, key_version, keys
@@ -121,6 +125,8 @@ def insert_key(connection: Connection, record: KeyRecord, version: int) -> KeyRe
     if record.used_units:
         used = {"key_id": record.id, "used_units": record.used_units}
         connection.execute(insert(key_usage).values(used))
+    # Now, so that a first request can be paid for when the store cannot be written.
+    _make_quota(connection, record)
     return msgspec.structs.replace(record, sequence=version, version=version)
 
 
@@ -178,11 +184,19 @@ def _follow_quota(connection: Connection, before: KeyRecord, after: KeyRecord) -
     if after.quota_units is None or after.quota_units == before.quota_units:
         return
     limit_id = f"quota-{after.id}"
+    _make_quota(connection, after)
     follow_limits(connection, {limit_id: after.quota_units})
     if before.quota_units is None:
         # What was spent without a quota was booked in no account.
         of_limit = accounts.c.limit_id == limit_id
         connection.execute(update(accounts).where(of_limit).values(spent=after.used_units))
+
+
+def _make_quota(connection: Connection, record: KeyRecord) -> None:
+    limit = quota_limit(record)
+    if limit is not None:
+        spec = AccountSpec(account_id=account_id(limit, TOTAL.start), limit=limit, span=TOTAL)
+        make_accounts(connection, [spec])
 
 
 def action_of(before: KeyRecord, after: KeyRecord) -> str:

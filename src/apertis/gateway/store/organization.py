@@ -9,12 +9,14 @@ from sqlalchemy import insert, select, update
 
 from apertis.gateway.budgets.accounts import AccountSpec
 from apertis.gateway.budgets.limit import Limit, account_id
+from apertis.gateway.budgets.periods import span_of
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.people.organization import Changes
 from apertis.gateway.people.record import Group, Person
-from apertis.gateway.store.accounts import spent_before
+from apertis.gateway.store.accounts import make_accounts, spent_before
 from apertis.gateway.store.alerts import forget_alerts
 from apertis.gateway.store.audit import GATEWAY, differences, forget, note
+from apertis.gateway.store.clock import store_ms
 from apertis.gateway.store.keys import (
     action_of,
     change_key,
@@ -138,6 +140,12 @@ class Turn:
         version = self._next_version()
         kept = msgspec.structs.replace(record, sequence=version, version=version)
         self._connection.execute(insert(table), _columns(kept))
+        if isinstance(kept, Limit) and not kept.per_session:
+            # Now, so that what is spent from here on is counted, whoever comes first.
+            now = store_ms(self._connection) / 1000
+            span = span_of(kept.period, kept.zone, now)
+            spec = AccountSpec(account_id=account_id(kept, span.start), limit=kept, span=span)
+            make_accounts(self._connection, [spec])
         self.note("create", subject, kept.id, *differences(None, kept))
         return kept
 
