@@ -266,6 +266,17 @@ def test_a_restored_store_takes_the_word_of_a_replica(
     assert sums(opened) == (9, 51, 0)
 
 
+def test_a_restored_store_that_hears_of_the_cost_before_the_lease_counts_it_once(
+    opened: Any, make_usage: Callable[..., UsageRecord]
+) -> None:
+    keep(opened, limit(100))
+    opened.run(opened.store.usage.add([make_usage(accounts="lim_a@0", lease="a#3", cost_units=9)]))
+    assert sums(opened) == (9, 0, 0)
+    said = LeaseReport(account_id="lim_a@0", granted=80, returned=20, open=5)
+    opened.run(opened.store.accounts.renew("a", 3, 9, [said], TTL_MS))
+    assert sums(opened) == (9, 51, 0)
+
+
 def test_leases_that_nobody_reports_hold_for_longer_too(opened: Any) -> None:
     of = keep(opened, limit(100))
     store = opened.store.accounts

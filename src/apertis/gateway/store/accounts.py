@@ -354,9 +354,14 @@ def book_costs(
             found[id_], _ = money.spend(found[id_], None, units)
     for name in sorted(costs):
         replica, separator, epoch = name.rpartition("#")
-        held: Mapping[str, HeldLease] = {}
+        held: dict[str, HeldLease] = {}
         if separator and is_number(epoch):
-            held = _lock_leases(connection, replica, int(epoch), costs[name])
+            # One that was forgotten with a restore will be reported again: without this.
+            held = {
+                id_: HeldLease(account_id=id_, replica=replica, epoch=int(epoch))
+                for id_ in costs[name]
+            }
+            held |= _lock_leases(connection, replica, int(epoch), costs[name])
         for id_, units in costs[name].items():
             if id_ in found:
                 found[id_], lease = money.spend(found[id_], held.get(id_), units)
