@@ -370,6 +370,7 @@ class Budgets:
         lacking = [lease for lease in chain.leases if lease.free < units]
         if any(self._is_known_empty(lease, units) for lease in lacking):
             return chain.lacking(units)
+        short = lacking
         for lease in lacking:
             lease.wanted += units
         try:
@@ -478,7 +479,8 @@ class Budgets:
         """Keep the store and the leases in step until canceled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._times.renewal)
+                async with asyncio.timeout(self._times.renewal):
+                    await self._wake.wait()
             self._wake.clear()
             await self.settle()
 
@@ -508,7 +510,7 @@ class Budgets:
             self._tell(None)
 
     async def _renew(self, seat: Seat, sent: float) -> None:
-        reports = []
+        reports: list[LeaseReport] = []
         renewed_before = sent - self._times.expiry / 4
         for lease in self._leases.values():
             if not lease.is_open:

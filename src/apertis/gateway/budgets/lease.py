@@ -97,7 +97,7 @@ class Lease:
         self.mark = 0
         self.older_mark = 0
         # `open` and `returned` as the store knows them, and since when.
-        self.reported = (0, 0, 0.0)
+        self.reported: tuple[int, int, float] = (0, 0, 0.0)
 
     def grant(self, total: int) -> None:
         """Take over what the store has granted in all."""

@@ -148,7 +148,9 @@ def read_model_prices(
     """Return the configured prices alone, as `read_store_settings` does the store's settings."""
     reader = Reader(environment)
     given = _gathered(_file(environment, config), {}, reader)
-    prices = read_prices(given[("prices",)], reader) if ("prices",) in given else {}
+    prices: Mapping[str, PriceSettings] = {}
+    if ("prices",) in given:
+        prices = read_prices(given[("prices",)], reader)
     reader.finish()
     return prices
 
