@@ -73,7 +73,7 @@ CHANGES = {
 SCRIPT = """
 import types
 import msgspec
-import apertis.cli.usage as command
+import apertis.cli.usage_screen as screen
 from apertis.accounting.prices import LIST_PRICES, cost_units
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import COLUMNS, Tokens, add
@@ -98,7 +98,7 @@ print("journal", journal._is_possible(msgspec.structs.replace(record, tokens=Tok
 print("logs", "audio_tokens" in log._Line.__struct_fields__)
 print("reports", "audio_tokens" in UsageSums.__struct_fields__)
 print("describes", "audio_tokens" in document()["components"]["schemas"]["UsageSums"]["properties"])
-print("shows", command._TITLES["audio_tokens"], command._FIRST_TO_GO[0])
+print("shows", screen._TITLES["audio_tokens"], screen._FIRST_TO_GO[0])
 counter = metrics.Metrics()
 counter._used(types.SimpleNamespace(used=Used(tokens)), "m")
 print("measures", dict(zip(COLUMNS, counter._counts["m"], strict=True))["audio"])
