@@ -194,6 +194,11 @@ class BatchCreation:
             refusal = await self._keep(order, answer, targets, parts)
             kept = refusal is None
             return refusal or answer
+        except StoreUnavailableError:
+            # Nobody knows whether it was kept. Among replicas the accounts have the money then in
+            # either case: held by the batch, or given back.
+            kept = self._books.budgets.seat is not None
+            raise
         finally:
             self._books.end_reservation(parts, kept=kept)
 
