@@ -34,7 +34,7 @@ SMOKE_ROUNDS_DIVISOR = 6
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    suites = ("sdk", "gateway", "all")
+    suites = ("sdk", "gateway", "budgets", "all")
     parser.add_argument("suite", nargs="?", choices=suites, default="all", help="[default: all]")
     parser.add_argument("--quick", action="store_true", help="few rounds; writes no RESULTS.md")
     parser.add_argument(
@@ -78,8 +78,7 @@ def run_sdk(quick: bool, only: list[str] | None) -> str:
 
 
 def run_gateway(quick: bool, only: list[str] | None, sides: list[str] | None) -> str:
-    if sys.platform != "linux" or cores() is None:
-        raise UnsupportedMachineError("the gateway's suite needs Linux and two cores")
+    check_machine()
     # It needs Linux down to its imports.
     from gateway.running_suite import PARTS as GATEWAY_PARTS
     from gateway.running_suite import SIDES, run
@@ -91,6 +90,24 @@ def run_gateway(quick: bool, only: list[str] | None, sides: list[str] | None) ->
     tell("")
     print(measured.printed)
     return measured.page
+
+
+def run_budgets(quick: bool, only: list[str] | None) -> str:
+    check_machine()
+    from gateway.budgets import PARTS as BUDGET_PARTS
+    from gateway.budgets import run
+
+    names = chosen_parts(only, BUDGET_PARTS)
+    tell = Progress()
+    measured = run(quick, names, tell)
+    tell("")
+    print(measured.printed)
+    return measured.page
+
+
+def check_machine() -> None:
+    if sys.platform != "linux" or cores() is None:
+        raise UnsupportedMachineError("the gateways' suites need Linux and two cores")
 
 
 class Progress:
@@ -118,15 +135,17 @@ def publish(suite: str, part: str) -> None:
 def main() -> int:
     chosen = arguments()
     if chosen.only and chosen.suite == "all":
-        raise SystemExit("--only needs a suite: sdk or gateway")
+        raise SystemExit("--only needs a suite: sdk, gateway or budgets")
     if chosen.side and chosen.suite != "gateway":
         raise SystemExit("--side is for the suite gateway")
     try:
-        for name in ("sdk", "gateway"):
+        for name in ("sdk", "gateway", "budgets"):
             if chosen.suite not in {name, "all"}:
                 continue
             if name == "sdk":
                 part = run_sdk(chosen.quick, chosen.only)
+            elif name == "budgets":
+                part = run_budgets(chosen.quick, chosen.only)
             else:
                 part = run_gateway(chosen.quick, chosen.only, chosen.side)
             if not (chosen.quick or chosen.only or chosen.side):

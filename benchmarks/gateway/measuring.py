@@ -29,6 +29,8 @@ _AFTERWORK_SECONDS = 0.5
 _SETTLED_SHARE = 0.1
 _SETTLE_SECONDS = 10.0
 _WARM_UP_SECONDS = 0.5
+# Used up: ours, and what Claude Code understands.
+_BUDGET_STATUSES = (402, 429)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,10 @@ class Load:
     p99_ms: float
     # How busy the core was that load and stub share; near 1, they are the limit.
     generator_share: float
+    calls: float
 
 
-FAILED = Load(math.nan, math.nan, math.nan, math.nan, 0.0)
+FAILED = Load(math.nan, math.nan, math.nan, math.nan, 0.0, math.nan)
 
 
 @dataclass(slots=True)
@@ -93,6 +96,7 @@ class Bench:
             answer["milliseconds"]["p50"],
             answer["milliseconds"]["p99"],
             busy / answer["seconds"],
+            answer["calls"],
         )
 
     def added_at_rest(self, name: str, calls: int) -> tuple[float, float]:
@@ -123,6 +127,15 @@ class Bench:
         time.sleep(_AFTERWORK_SECONDS if name != DIRECT else 0)
         spent = self._cpu(name) - before
         return answer | {"cpu_microseconds": spent / max(1, answer["events"]) * 1e6}
+
+    def served_at_once(self, launch: Launch, order: dict[str, Any]) -> int:
+        """How many streams are served whole; the others have to be refused for their budget."""
+        order = {"operation": "at_once", "body": KILOBYTE} | order
+        answer = self.load.ask(order | {"targets": [launch.target()]})
+        if "failed" in answer or not {200, *_BUDGET_STATUSES}.issuperset(answer["statuses"]):
+            raise WrongAnswerError(f"{launch.command[0]} answered {answer!r}")
+        served: int = answer["whole"]
+        return served
 
     def settle(self, name: str) -> None:
         """Wait until a gateway has done what it put off, at most ten seconds."""

@@ -6,7 +6,7 @@ import json
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.launching import Installed, Launch, free_port, installed_in
 from harness.environments import Environment, clean_environ
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 NAME = "ours"
 COMMAND_SECONDS = 60
 _UPSTREAM_KEY = "STUB_API_KEY"
+_ENVIRON = {_UPSTREAM_KEY: "sk-upstream"}
 # Higher than the load ever reaches, so that requests are counted and none is refused.
 _CONFIG = """\
 [store]
 data = {data}
-
+{store}
 [limits]
 per_address = "100000000/1m"
 per_key = "100000000/1m"
@@ -40,6 +41,7 @@ api_key_env = "{variable}"
 max_connections = 2000
 """
 _QUOTA_UNITS = 10**15
+_ONE_KEY = (("keys", "create", "--name", "benchmark", "--quota", str(_QUOTA_UNITS)),)
 _ENVIRONMENT = Environment("apertis-gateway", (".[gateway]",))
 
 
@@ -55,6 +57,11 @@ class Ours:
         "all on"
     )
 
+    # What the command line is told before the start; each key that it makes is used.
+    commands: tuple[tuple[str, ...], ...] = _ONE_KEY
+    serve_options: tuple[str, ...] = ()
+    store_url: str = ""
+
     def prepare(self) -> None:
         self.environment.prepare()
 
@@ -69,35 +76,40 @@ class Ours:
     def launch(self, folder: Path, upstream_port: int) -> Launch:
         config = folder / "apertis.toml"
         data = json.dumps(str(data_folder(folder)))
-        text = _CONFIG.format(data=data, port=upstream_port, variable=_UPSTREAM_KEY)
+        store = f"url = {json.dumps(self.store_url)}\n" if self.store_url else ""
+        text = _CONFIG.format(data=data, store=store, port=upstream_port, variable=_UPSTREAM_KEY)
         config.write_text(text, encoding="utf-8")
-        program = str(self.environment.python.with_name("apertis"))
-        environ = {_UPSTREAM_KEY: "sk-upstream"}
+        told = [self.told(folder, *command) for command in self.commands]
         port = free_port()
+        options = ("--config", str(config), "--port", str(port), *self.serve_options)
         return Launch(
-            [program, "serve", "--config", str(config), "--port", str(port)],
-            environ,
+            [self._program, "serve", *options],
+            _ENVIRON,
             folder,
             port,
-            secrets=(_new_key([program, "keys", "create"], config, environ),),
+            secrets=tuple(answer["secret"] for answer in told if "secret" in answer),
         )
+
+    def told(self, folder: Path, *command: str) -> dict[str, Any]:
+        """What a command answers on the gateway whose files are in this folder."""
+        options = ("--json", "--config", str(folder / "apertis.toml"))
+        done = subprocess.run(
+            [self._program, *command, *options],
+            env=clean_environ() | _ENVIRON,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            raise ProcessFailedError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    @property
+    def _program(self) -> str:
+        return str(self.environment.python.with_name("apertis"))
 
 
 def data_folder(folder: Path) -> Path:
     return folder / "data"
-
-
-def _new_key(command: list[str], config: Path, environ: dict[str, str]) -> str:
-    options = ["--name", "benchmark", "--quota", str(_QUOTA_UNITS), "--json"]
-    done = subprocess.run(
-        [*command, *options, "--config", str(config)],
-        env=clean_environ() | environ,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise ProcessFailedError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
-    secret: str = json.loads(done.stdout)["secret"]
-    return secret

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gateway.launching import Installed, Launch, free_port, installed_in
 from gateway.wire import MODEL
-from harness.environments import ENVIRONMENTS, Environment, InstallError, run_tool, tree_bytes
+from harness.environments import (
+    Environment,
+    InstallError,
+    NodeEnvironment,
+    run_tool,
+    tree_bytes,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,14 +107,17 @@ class LiteLLM:
         )
 
 
+_PORTKEY_PACKAGE = "@portkey-ai/gateway"
+# Its range for the server takes in newer versions, with which every stream is an error 500.
+_PORTKEY = NodeEnvironment("portkey", {_PORTKEY_PACKAGE: "1.15"}, {"@hono/node-server": "1.13.8"})
+
+
 @dataclass(frozen=True)
 class Portkey:
     """The gateway on Node.js, in production mode, without its page of logs."""
 
     name: str = "Portkey"
-    package: str = "1.15"
-    # Its range for this one takes in newer versions, with which every stream is an error 500.
-    server: str = "1.13.8"
+    environment: NodeEnvironment = _PORTKEY
     conditions: str = (
         "production mode, headless; provider and host by request headers; on `@hono/node-server` "
         "1.13.8, because with the newest that it allows every stream ends in an error; before a "
@@ -118,49 +125,23 @@ class Portkey:
         "limits, quotas or usage of its own"
     )
 
-    @property
-    def directory(self) -> Path:
-        return ENVIRONMENTS / "portkey"
-
-    @property
-    def _installed(self) -> Path:
-        return self.directory / "node_modules" / "@portkey-ai" / "gateway"
-
     def prepare(self) -> None:
-        record = self.directory / "requirements.json"
-        document = {
-            "dependencies": {"@portkey-ai/gateway": self.package},
-            "overrides": {"@hono/node-server": self.server},
-        }
-        wanted = json.dumps(document)
-        if record.is_file() and record.read_text(encoding="utf-8") == wanted:
-            return
-        npm, node = shutil.which("npm"), shutil.which("node")
-        if npm is None or node is None:
-            raise InstallError("it needs Node.js and npm, and they are not installed")
-        print("Making the environment for portkey", file=sys.stderr)
-        shutil.rmtree(self.directory, ignore_errors=True)
-        self.directory.mkdir(parents=True)
-        (self.directory / "package.json").write_text(wanted, encoding="utf-8")
-        quiet = ["--no-audit", "--no-fund", "--loglevel", "error"]
-        run_tool([npm, "install", "--prefix", str(self.directory), *quiet])
-        record.write_text(wanted, encoding="utf-8")
+        self.environment.prepare()
 
     @cached_property
     def version(self) -> str:
-        package = json.loads((self._installed / "package.json").read_text(encoding="utf-8"))
         node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
-        return f"{package['version']} on Node.js {node.stdout.strip()}"
+        return f"{self.environment.version(_PORTKEY_PACKAGE)} on Node.js {node.stdout.strip()}"
 
     @property
     def installed(self) -> Installed:
-        packages = list(self.directory.glob("node_modules/**/package.json"))
+        packages = list(self.environment.modules.glob("**/package.json"))
         named = [package for package in packages if _is_package(package.parent)]
-        return Installed(tree_bytes(self.directory / "node_modules"), len(named))
+        return Installed(tree_bytes(self.environment.modules), len(named))
 
     def launch(self, folder: Path, upstream_port: int) -> Launch:
         port = free_port()
-        script = str(self._installed / "build" / "start-server.js")
+        script = str(self.environment.modules / _PORTKEY_PACKAGE / "build" / "start-server.js")
         return Launch(
             ["node", script, f"--port={port}", "--headless"],
             {"NODE_ENV": "production"},

@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 
 MODEL = "claude-sonnet-4-6"
+# What a request may be answered with, and what each stream bills.
+MAX_TOKENS = 1024
 ASKED = re.compile(rb"\[\[stream (\d{6}) (\d+) (\d+)\]\]")
 NUMBERED = re.compile(rb'"text": ?"(\d{6}) (\d{6}) (\d{18}) "')
 
@@ -41,7 +43,11 @@ class StreamOrder:
 def request_body(size: int, stream: StreamOrder | None = None) -> bytes:
     """A request of exactly this many bytes: a conversation, in turns of about 2 KB."""
     opening = stream.marker if stream else "Why do the tides turn?"
-    fields: dict[str, object] = {"model": MODEL, "max_tokens": 1024, "stream": stream is not None}
+    fields: dict[str, object] = {
+        "model": MODEL,
+        "max_tokens": MAX_TOKENS,
+        "stream": stream is not None,
+    }
     # Two messages a turn, so that the user has the last word.
     turn = [_SENTENCE * _SENTENCES] * 2
     alone = len(_encoded(fields, [opening]))

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -87,6 +87,48 @@ class Environment:
         from_checkout = any(wanted.startswith(".") for wanted in self.requirements)
         sources = _fingerprint() if from_checkout else None
         return {"requirements": self.requirements, "sources": sources, "python": sys.version}
+
+
+@dataclass(frozen=True)
+class NodeEnvironment:
+    """Packages of npm under `.environments`; without `scripts`, none of theirs runs."""
+
+    name: str
+    dependencies: dict[str, str]
+    overrides: dict[str, str] = field(default_factory=dict)
+    scripts: bool = True
+
+    @property
+    def directory(self) -> Path:
+        return ENVIRONMENTS / self.name
+
+    @property
+    def modules(self) -> Path:
+        return self.directory / "node_modules"
+
+    def prepare(self) -> None:
+        """Make the environment, unless one with the same dependencies is there."""
+        wanted = json.dumps({"dependencies": self.dependencies, "overrides": self.overrides})
+        record = self.directory / "requirements.json"
+        if record.is_file() and record.read_text(encoding="utf-8") == wanted:
+            return
+        npm, node = shutil.which("npm"), shutil.which("node")
+        if npm is None or node is None:
+            raise InstallError("it needs Node.js and npm, and they are not installed")
+        print(f"Making the environment for {self.name}", file=sys.stderr)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(parents=True)
+        (self.directory / "package.json").write_text(wanted, encoding="utf-8")
+        options = ["--no-audit", "--no-fund", "--loglevel", "error"]
+        options += [] if self.scripts else ["--ignore-scripts"]
+        run_tool([npm, "install", "--prefix", str(self.directory), *options])
+        record.write_text(wanted, encoding="utf-8")
+
+    def version(self, package: str) -> str:
+        """The version of a package that is installed."""
+        text = (self.modules / package / "package.json").read_text(encoding="utf-8")
+        version: str = json.loads(text)["version"]
+        return version
 
 
 def clean_environ() -> dict[str, str]:

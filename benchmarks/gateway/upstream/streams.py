@@ -6,13 +6,15 @@ import asyncio
 import time
 
 from canned import stream
-from gateway.wire import EVENT_SUFFIX, StreamOrder, event_prefix
+from gateway.wire import EVENT_SUFFIX, MAX_TOKENS, StreamOrder, event_prefix
 
 _TICK_SECONDS = 0.001
 _CANNED = stream("text", 1)
 # message_start, content_block_start and ping before the deltas; the three that stop it after them.
 _OPENING = b"".join(_CANNED.events[:3])
-_CLOSING = b"".join(_CANNED.events[-3:])
+_CLOSING = b"".join(_CANNED.events[-3:]).replace(
+    b'"output_tokens":1}', b'"output_tokens":%d}' % MAX_TOKENS
+)
 
 
 def chunk(data: bytes) -> bytes:

