@@ -173,6 +173,19 @@ ADMINISTRATORS_ONLY = access_denied("This needs an administrator's key; the give
 """Error for a request to the admin API with any other key."""
 
 
+PERSON_DISABLED = access_denied(
+    "The person for whom this is sent (x-claude-gateway-user-id, -email) is disabled here"
+)
+"""Error for a request that a trusted gateway sends for a person who is disabled."""
+
+
+PERSON_UNKNOWN = access_denied(
+    "Nobody is known here by what x-claude-gateway-user-id or x-claude-gateway-user-email say; an "
+    "administrator can add them: apertis people create"
+)
+"""Error for a request that a trusted gateway sends for somebody unknown, if the settings say so."""
+
+
 def model_access_denied(model: str) -> Refusal:
     """Reject a model that the key may not use."""
     message = f"Your API key does not have access to this model: '{model[:200]}'"

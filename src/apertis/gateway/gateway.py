@@ -110,6 +110,7 @@ def build_pipeline(
         cache=cache,
         threads=threads,
         trusted=trusted_networks(settings.server.trusted_proxies),
+        trusted_gateways=trusted_networks(settings.server.trusted_gateways),
         wall_clock=time.time,
         # Which of equal upstreams is taken is no secret.
         pick=random.random,

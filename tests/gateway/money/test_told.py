@@ -468,3 +468,80 @@ def test_a_cheaper_model_that_the_key_may_not_use_does_not_answer(here: House) -
     assert ask(client).status == 402
     client = here.key_with({"amount_usd": "0.001", "cheaper_model": "nobody-has-this"})
     assert ask(client).status == 402
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A gateway that trusts another one on this machine."""
+    trusting = '[server]\ntrusted_gateways = ["127.0.0.1"]\n'
+    with house(tmp_path_factory.mktemp("behind"), trusting) as running:
+        yield running
+
+
+def person_with(there: House, name: str, amount_usd: str, **fields: Any) -> str:
+    person = there.admin("people", name=name, **fields)
+    there.admin("limits", person=person["id"], amount_usd=amount_usd)
+    id_: str = person["id"]
+    return id_
+
+
+def test_a_trusted_gateway_names_the_person_who_pays(behind: House) -> None:
+    poor = person_with(behind, "Poor", "0.001", email="Poor@Example.com", external_id="idp|7")
+    rich = person_with(behind, "Rich", "1")
+    key_id, client = behind.gateway.make_key()
+    assert limits_of(ask(client)).get("overage-status") is None
+    for headers in (
+        {"x-claude-gateway-user-id": poor},
+        {"x-claude-gateway-user-id": "idp|7"},
+        {"x-claude-gateway-user-email": "poor@example.com"},
+        {"x-claude-gateway-user-id": "unknown", "x-claude-gateway-user-email": "poor@example.com"},
+    ):
+        refused = ask(client, headers=headers)
+        assert "of the monthly limit of the person 'Poor'" in refused.error["message"]
+    response = ask(client, headers={"x-claude-gateway-user-id": rich})
+    assert limits_of(response)["overage-status"] == "allowed"
+    sent = behind.upstream.requests[-1].headers
+    assert not [name for name in sent if name.lower().startswith("x-claude-gateway")]
+    until(lambda: len(behind.gateway.usage(key=key_id, by="person")["data"]) == 2)
+    rows = behind.gateway.usage(key=key_id, by="person")["data"]
+    assert {row["person"] for row in rows} == {None, rich}
+    own = client.call(
+        "GET",
+        "/v1/me/usage",
+        headers={"x-api-key": client.api_key, "x-claude-gateway-user-id": rich},
+    ).json
+    assert own["person"]["name"] == "Rich"
+
+
+def test_a_disabled_person_is_rejected_with_any_key(behind: House) -> None:
+    person = person_with(behind, "Gone", "1")
+    disabled = behind.gateway.client.call("POST", f"/admin/v1/people/{person}/disable")
+    assert disabled.status == 200, disabled.body
+    _, client = behind.gateway.make_key()
+    headers = {"x-claude-gateway-user-id": person}
+    until(lambda: ask(client, headers=headers).status == 403)
+    assert ask(client, headers=headers).error["code"] == "access_denied"
+
+
+def test_somebody_unknown_is_paid_for_by_the_key(behind: House) -> None:
+    _, client = behind.gateway.make_key()
+    assert ask(client, headers={"x-claude-gateway-user-email": "nobody@example.com"}).status == 200
+
+
+def test_somebody_unknown_can_be_rejected(tmp_path: Any) -> None:
+    config = '[server]\ntrusted_gateways = ["127.0.0.0/8"]\nunknown_people = "refuse"\n'
+    with house(tmp_path, config) as running:
+        _, client = running.gateway.make_key()
+        refused = ask(client, headers={"x-claude-gateway-user-email": "nobody@example.com"})
+        assert (refused.status, refused.error["code"]) == (403, "access_denied")
+        assert ask(client).status == 200
+
+
+@pytest.mark.parametrize("trusted", ["", '[server]\ntrusted_gateways = ["192.0.2.0/24"]\n'])
+def test_from_other_addresses_a_person_is_not_believed(tmp_path: Any, trusted: str) -> None:
+    with house(tmp_path, trusted) as running:
+        poor = person_with(running, "Poor", "0.001")
+        _, client = running.gateway.make_key()
+        assert ask(client, headers={"x-claude-gateway-user-id": poor}).status == 200
+        sent = running.upstream.requests[-1].headers
+        assert not [name for name in sent if name.lower().startswith("x-claude-gateway")]

@@ -127,3 +127,27 @@ def test_groups_that_are_in_a_circle_come_to_an_end(parents: list[int]) -> None:
         assert len(above) == len({one.id for one in above}) <= MAX_DEPTH
         for inner, outer in itertools.pairwise(above):
             assert inner.parent_id == outer.id
+
+
+def test_others_call_people_by_ids_and_addresses() -> None:
+    people = (
+        Person(id="per_1", name="A", external_id="idp|1", email="A@Example.com", version=1),
+        # Somebody who took another's id for their own at the identity provider.
+        Person(id="per_2", name="B", external_id="per_1", version=2),
+        Person(id="per_3", name="C", email="c@example.com", status="removed", version=3),
+        Person(id="per_4", name="D", email="d@example.com", status="disabled", version=4),
+    )
+    organization = Organization(Changes(people=people))
+
+    def called(name: str | None, email: str | None = None) -> str | None:
+        person = organization.person_called(name, email)
+        return None if person is None else person.name
+
+    assert called("per_1") == called("idp|1") == called(None, " a@example.COM ") == "A"
+    assert called("idp|1", "d@example.com") == "A"
+    assert called("nobody", "d@example.com") == "D"
+    assert called("per_3") is called(None, "c@example.com") is called("A") is called("", "") is None
+    # An address is none of the ids.
+    assert called("@a@example.com") is None
+    organization.apply(Changes(people=(Person(id="per_1", name="A", version=9),)))
+    assert called("idp|1") is None

@@ -93,7 +93,7 @@ class BatchCreation:
         places = self._places(body)
         if isinstance(places, Refusal):
             return places
-        chain = self._books.budgets.chain(key, session=progress.context.session)
+        chain = self._books.budgets.chain(key, progress.person, progress.context.session)
         progress.pays_from(chain)
         prices = self._prices(chain, places)
         if isinstance(prices, str):

@@ -102,6 +102,13 @@ class ServerSettings:
     """Addresses and networks of the proxies in front of the gateway. Only what they say in
     `X-Forwarded-For` is believed, and in `X-Forwarded-Proto`, `-Host` and `-Prefix` when a link to
     the results of a batch is made; for everybody else the client is the peer of the connection."""
+    trusted_gateways: Annotated[tuple[str, ...], names(NETWORK, "addresses and networks")] = ()
+    """Addresses and networks of gateways that send requests of many people with one key. Their
+    headers `x-claude-gateway-user-id` and `x-claude-gateway-user-email` name the person whose
+    budgets pay, by id, external id or email. From everybody else these headers mean nothing."""
+    unknown_people: Annotated[Literal["ignore", "refuse"], choice("ignore", "refuse")] = "ignore"
+    """Requests of a trusted gateway for somebody who is not known here: `ignore` lets the key alone
+    pay, `refuse` rejects them."""
     allowed_origins: Annotated[tuple[str, ...], names(WEB_ORIGIN, "origins")] = ()
     """Origins of the web pages that may call `/v1/*` from a browser, such as
     `https://chat.example.com`; `*` lets every page. A page needs a key as everybody does, and what

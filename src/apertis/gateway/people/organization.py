@@ -40,6 +40,8 @@ class Organization:
         # Whether any person or group has limits of requests and tokens.
         self.has_rates = False
         self.version = 0
+        # Who is called so by others, and of which generation that is.
+        self._known_as: tuple[int, dict[str, Person], dict[str, Person]] = (-1, {}, {})
         # By level and id of what they limit.
         self._limits_of: dict[tuple[str, str], tuple[Limit, ...]] = {}
         if changes is not None:
@@ -87,6 +89,19 @@ class Organization:
         """Return whose key it is."""
         return None if record.person_id is None else self.people.get(record.person_id)
 
+    def person_called(self, name: str | None, email: str | None) -> Person | None:
+        """Return the person with this id, external id or email, as others call them."""
+        if self._known_as[0] != self.generation:
+            there = [person for person in self.people.values() if person.status != "removed"]
+            names = {person.external_id: person for person in there if person.external_id}
+            # Nobody takes an id of this gateway by having it elsewhere.
+            names |= {person.id: person for person in there}
+            emails = {_folded(person.email): person for person in there if person.email}
+            self._known_as = self.generation, names, emails
+        _, names, emails = self._known_as
+        found = names.get(name) if name else None
+        return emails.get(_folded(email)) if found is None and email else found
+
     def is_barred(self, record: KeyRecord) -> bool:
         """Return whether the person behind a key may not use it any more."""
         person = self.person_of(record)
@@ -131,6 +146,10 @@ class Organization:
 
 def _limits_rates(rates: Rates) -> bool:
     return bool(rates.requests_limit or rates.tokens_per_minute or rates.in_flight)
+
+
+def _folded(email: str) -> str:
+    return email.strip().casefold()
 
 
 def _take(known: dict[str, _T], found: Iterable[_T]) -> None:

@@ -42,6 +42,8 @@ from apertis.gateway.cache import (
 )
 from apertis.gateway.errors import (
     BILLING_POLICY_DENIED,
+    PERSON_DISABLED,
+    PERSON_UNKNOWN,
     Refusal,
     StoreUnavailableError,
     internal_error,
@@ -110,6 +112,7 @@ class _Admitted(msgspec.Struct, frozen=True):
     places: Mapping[str, Mapping[str, bytes]] | None
 
 
+_PERSON_ID, _PERSON_EMAIL = "x-claude-gateway-user-id", "x-claude-gateway-user-email"
 _OF_ADDRESS = "requests of this address"
 
 
@@ -129,6 +132,7 @@ class Pipeline:
         cache: ResponseCache,
         threads: Threads,
         trusted: Networks | None,
+        trusted_gateways: Networks | None,
         wall_clock: Callable[[], float],
         pick: Callable[[], float],
         prefixes: Prefixes | None = None,
@@ -143,6 +147,7 @@ class Pipeline:
         self.cache = cache
         self.threads = threads
         self.trusted = trusted
+        self.trusted_gateways = trusted_gateways
         self._now = wall_clock
         self._pick = pick
         # Where changes of prompts are to be found.
@@ -188,13 +193,27 @@ class Pipeline:
             return None
         return rate_limit_exceeded(standing.retry_after_seconds, _OF_ADDRESS)
 
+    def name_person(self, progress: Progress, headers: Mapping[str, str]) -> Refusal | None:
+        """Find who stands behind a shared key, as a trusted gateway says; None lets it in."""
+        name, email = headers.get(_PERSON_ID), headers.get(_PERSON_EMAIL)
+        if not (name or email):
+            return None
+        person = self.budgets.organization.person_called(name, email)
+        if person is None:
+            return PERSON_UNKNOWN if self.settings.server.unknown_people == "refuse" else None
+        if person.status != "enabled":
+            return PERSON_DISABLED
+        progress.person = person
+        return None
+
     async def messages(
         self, progress: Progress, key: Key, request: Request
     ) -> WholeAnswer | StreamedAnswer | Refusal:
         """Answer `POST /v1/messages`."""
         chain = key.chain
-        if chain is None or progress.context.at >= chain.until:
-            chain = self.budgets.chain(key, session=progress.context.session)
+        person = progress.person
+        if chain is None or person is not None or progress.context.at >= chain.until:
+            chain = self.budgets.chain(key, person, progress.context.session)
         progress.chain = chain
         admitted = self._admitted(progress, key, request)
         if isinstance(admitted, Refusal):

@@ -238,6 +238,11 @@ class Application:
             else:
                 send_refusal(progress, ADMINISTRATORS_ONLY, exchange)
             return
+        if pipeline.trusted_gateways is not None and exchange.peer in pipeline.trusted_gateways:
+            refusal = pipeline.name_person(progress, head.values)
+            if refusal is not None:
+                send_refusal(progress, refusal, exchange)
+                return
         # From here on it is counted as one that is under way.
         limiter, record = pipeline.limiter, key.record
         parties = progress.parties

@@ -28,7 +28,8 @@ _FRAMING = frozenset({b"host", b"content-length", b"expect", b"accept-encoding"}
 # A page is allowed here, or not; the upstream would take it for one that calls it itself.
 _PAGE = frozenset({b"origin", b"referer"})
 _NEVER_UP = _PAGE | _HOP_BY_HOP | _CREDENTIALS | _FRAMING | TOLD_BY_PROXIES | {b"x-response-cache"}
-_NEVER_UP_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-apertis-")
+# Who is behind a request is for the gateway to know, and not for every caller to say.
+_NEVER_UP_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-apertis-", b"x-claude-gateway-")
 # They speak of the upstream's own address, which is not the one that the caller asked.
 _NEVER_DOWN = _HOP_BY_HOP | {b"set-cookie", b"alt-svc", b"strict-transport-security"}
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})
