@@ -523,6 +523,17 @@ def test_a_disabled_person_is_rejected_with_any_key(behind: House) -> None:
     assert ask(client, headers=headers).error["code"] == "access_denied"
 
 
+def test_the_rates_of_a_person_hold_for_requests_with_any_key(behind: House) -> None:
+    person = behind.admin("people", name="Hasty", requests_limit="1/1h")["id"]
+    headers = {"x-claude-gateway-user-id": person}
+    _, client = behind.gateway.make_key()
+    _, other = behind.gateway.make_key()
+    assert ask(client, headers=headers).status == 200
+    refused = ask(other, headers=headers)
+    assert (refused.status, "person" in refused.error["message"]) == (429, True)
+    assert ask(other).status == 200
+
+
 def test_somebody_unknown_is_paid_for_by_the_key(behind: House) -> None:
     _, client = behind.gateway.make_key()
     assert ask(client, headers={"x-claude-gateway-user-email": "nobody@example.com"}).status == 200

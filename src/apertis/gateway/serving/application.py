@@ -215,6 +215,10 @@ class Application:
             exchange.peer,
             facts.target,
         )
+        unnamed = None
+        if pipeline.trusted_gateways is not None and exchange.peer in pipeline.trusted_gateways:
+            # Before it is counted: it counts for the person, too.
+            unnamed = pipeline.name_person(progress, head.values)
         refusal = pipeline.admit(progress, facts.credential)
         if facts.repeated is not None:
             refusal = facts.repeated
@@ -238,11 +242,9 @@ class Application:
             else:
                 send_refusal(progress, ADMINISTRATORS_ONLY, exchange)
             return
-        if pipeline.trusted_gateways is not None and exchange.peer in pipeline.trusted_gateways:
-            refusal = pipeline.name_person(progress, head.values)
-            if refusal is not None:
-                send_refusal(progress, refusal, exchange)
-                return
+        if unnamed is not None:
+            send_refusal(progress, unnamed, exchange)
+            return
         # From here on it is counted as one that is under way.
         limiter, record = pipeline.limiter, key.record
         parties = progress.parties
