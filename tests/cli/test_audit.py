@@ -7,6 +7,8 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.kit.command_line import CommandLine
 
 
@@ -30,3 +32,13 @@ def test_changes_are_told_with_who_made_them(apertis: CommandLine) -> None:
     assert len(apertis("audit", "--before", str(first)).splitlines()) == 2
     assert len(apertis("audit", "--from", "1h", "--actor", who).splitlines()) == 3
     assert apertis("audit", "--to", "soon", code=2).startswith("--to must be a date or time")
+
+
+def test_an_import_is_told_by_what_it_changed(apertis: CommandLine, tmp_path: Path) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("name,group,monthly_usd\nBen,research,50\nCleo,research,12.50\n")
+    apertis("keys", "import", str(people), "--secrets", str(tmp_path / "s.csv"), "--yes")
+    line = apertis("audit", "--action", "import").rstrip("\n").split("\t")
+    assert line[4] == "people: 7 changes (1 of groups, 2 of people, 2 of limits, 2 of keys)"
+    (entry,) = apertis.json("audit")["data"]
+    assert len(entry["after"]) == 7

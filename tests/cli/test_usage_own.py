@@ -35,7 +35,7 @@ def sums(units: int, **group: str) -> dict[str, Any]:
 def limit(level: str, period: str, spent: int, **fields: Any) -> dict[str, Any]:
     return {
         "level": level,
-        "of": "research",
+        "of": "the group 'research'",
         "period": period,
         "zone": "UTC",
         "models": None,
@@ -119,7 +119,7 @@ def test_on_a_terminal_budgets_stand_between_the_days_and_the_models(
     assert "you " in text
     assert "20% of $2 a day" in text
     assert "99% of $2 a month" in text
-    assert "group research for claude-*" in text
+    assert "the group 'research'" in text
     assert "2027-02-01" in text
     assert "never" in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +27,7 @@ Examples:
 An actor is the id of a key or person, cli:user@host, or gateway. Entries are
 kept for 400 days, or as 'audit_days' in the configuration says.
 """
+_KINDS = {"group": "groups", "person": "people", "limit": "limits", "key": "keys"}
 _OPTIONS = {
     "limit": "--limit",
     "from": "--from",
@@ -82,6 +84,11 @@ def command(*, from_: str | None, as_json: bool, place: GatewayOptions, **option
 def _what(entry: AuditView) -> str:
     subject = f"{entry.subject} {entry.subject_id}".strip()
     after = entry.after or {}
+    if entry.action == "import":
+        # One entry of many changes, by the ids of what they are of: --json has them all.
+        kinds = Counter(id_.partition("_")[0] for id_ in after)
+        told = ", ".join(f"{count} of {_KINDS.get(kind, kind)}" for kind, count in kinds.items())
+        return f"{entry.subject}: {len(after)} changes ({told})"
     changes = ", ".join(
         f"{name} {_shown(entry.before.get(name))} -> {_shown(value)}"
         if entry.before is not None

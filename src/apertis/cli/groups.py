@@ -90,6 +90,8 @@ def list_groups(*, with_removed: bool, as_json: bool, place: GatewayOptions) -> 
         ],
         empty="No groups.",
         right=("People", "Tokens a minute", "In flight"),
+        whole=("Name", "Id"),
+        spare=("In flight", "Tokens a minute"),
         dim=[group.status == "removed" for group, _ in ordered],
     )
 

@@ -27,7 +27,7 @@ _EPILOG = """\b
 Examples:
   apertis limits create --group research --usd 500
   apertis limits create --person Ann --usd 5 --period day --zone Europe/Berlin
-  apertis limits create --gateway --usd 2000 --contact "ask ops@example.com"
+  apertis limits create --gateway --usd 2000 --contact ops@example.com
   apertis limits create --key ci --usd 2 --period day --model 'claude-opus-*'
   apertis limits list --group research
   apertis limits update limit_... --usd 800 --warn 80,100
@@ -80,7 +80,7 @@ def _changeable_options(command: Callable[..., object]) -> Callable[..., object]
         click.option(
             "--warn", "thresholds", metavar="PERCENTS", help="When to tell: 80,100; or 'none'."
         ),
-        click.option("--contact", metavar="TEXT", help="Whom to ask for more; errors say it."),
+        click.option("--contact", metavar="WHOM", help="Whom to ask for more; errors say it."),
         click.option(
             "--cheaper-model", metavar="MODEL", help="Model that answers when it is used up."
         ),
@@ -171,6 +171,8 @@ def list_limits(
         ],
         empty="No limits.",
         right=("Amount", "Spent", "Left", "%"),
+        whole=("Id", "Resets", "Each"),
+        spare=("Left", "%"),
         dim=[limit.status == "removed" for limit in found],
     )
 

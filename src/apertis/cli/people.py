@@ -113,6 +113,8 @@ def list_people(
             for one in found
         ],
         empty="No people.",
+        whole=("Name", "Id"),
+        spare=("Role", "Email"),
         dim=[one.status != "enabled" for one in found],
     )
 

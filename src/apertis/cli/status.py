@@ -60,6 +60,8 @@ def command(*, as_json: bool, place: GatewayOptions) -> None:
         ],
         empty="One gateway has this store to itself, or none ever started on it.",
         right=("Leases", "Leased", "Reserved"),
+        whole=("Gateway", "Seen", "Without the store"),
+        spare=("Started", "Version", "Reserved", "Open breakers"),
         dim=[view.state == "stopped" for view in page.data],
     )
 

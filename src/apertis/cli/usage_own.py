@@ -98,7 +98,7 @@ _NAMES = {"key": "your key", "person": "you", "gateway": "the gateway"}
 
 
 def _name(limit: OwnLimit) -> str:
-    name = _NAMES.get(limit.level, f"{limit.level} {printable(limit.of)}")
+    name = _NAMES.get(limit.level) or printable(limit.of)
     return f"{name} for {printable(', '.join(limit.models))}" if limit.models else name
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 _MISSING = missing_api_key()
 UNKNOWN_KEY = invalid_api_key()
 _DISABLED = invalid_api_key("This API key is disabled; its administrator can enable it again")
-_BARRED = invalid_api_key("The person whose API key this is may not use it any more")
+_BARRED = invalid_api_key(
+    "This API key belongs to a person who is disabled; an administrator can enable them again"
+)
 
 
 def admit(directory: Directory, credential: str | None, address: str, now: float) -> Key | Refusal:
