@@ -34,6 +34,7 @@ pytest_plugins = [
         "resources",
         "responses",
         "stores",
+        "valkey",
         "webhooks",
     )
 ]

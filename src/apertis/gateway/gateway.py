@@ -32,6 +32,7 @@ from apertis.gateway.replicas.presence import Presence, State, encode_state, rep
 from apertis.gateway.replicas.sharing import Sharing
 from apertis.gateway.replicas.signals import NoSignals
 from apertis.gateway.replicas.totals import families_of, render
+from apertis.gateway.replicas.valkey import VALKEY_SECRET, Valkey, ValkeyShares
 from apertis.gateway.request.charge import Ledger, Prices
 from apertis.gateway.request.forward import Forwarder
 from apertis.gateway.request.pipeline import Pipeline
@@ -312,6 +313,10 @@ class Gateway:
         self._key_watch = KeyWatch(
             self.store.keys, self.store.organization, self.directory, self.budgets, self.log
         )
+        self._valkey: Valkey | None = None
+        if settings.valkey.url is not None:
+            secret = await self.store.secrets.get(VALKEY_SECRET)
+            self._valkey = Valkey(settings.valkey.url, secret, self._valkey_changed)
         self._wire(settings)
         # Last, since it is shown once: a start that fails must not use it up.
         if worker is None:
@@ -328,9 +333,15 @@ class Gateway:
             self._spawn(self.presence.run())
             live = self.presence
             self._limiter.share_among(live.count)
+            quick = None if self._valkey is None else ValkeyShares(self._valkey)
             self._spawn(
                 Sharing(
-                    self._limiter, self.store.shares, self._replica, lambda: live.names, time.time
+                    self._limiter,
+                    self.store.shares,
+                    self._replica,
+                    lambda: live.names,
+                    time.time,
+                    quick,
                 ).run()
             )
         self._spawn(self._pings.run())
@@ -506,6 +517,14 @@ class Gateway:
             reason = str(error) or type(error).__name__
             self.log.event(
                 "error", "the other gateways are not heard: changes take longer", reason=reason
+            )
+
+    def _valkey_changed(self, trouble: str | None) -> None:
+        if trouble is None:
+            self.log.event("info", "Valkey answers again")
+        else:
+            self.log.event(
+                "error", "Valkey does not answer: the store is asked instead", reason=trouble
             )
 
     async def _readiness(self) -> Readiness:
@@ -728,6 +747,8 @@ class Gateway:
                 records=records,
                 cost_units=units,
             )
+        if self._valkey is not None:
+            await self._valkey.close()
         await self.store.close()
         if self._worker is not None:
             await self._worker.close()
@@ -767,6 +788,7 @@ _FIXED: dict[str, tuple[str, ...]] = {
         *("workers", "replica"),
     ),
     "store": ("data", "url", "lease_seconds"),
+    "valkey": ("url",),
 }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from apertis.gateway.config import (
     read_settings,
     read_store_settings,
 )
+from apertis.gateway.config.render import render
 
 if TYPE_CHECKING:
     from tests.kit.configuration import Problems, Read
@@ -172,3 +174,46 @@ input = 1
     ]
     lines = [int(problem.split(":")[1]) for problem in problems[2:]]
     assert lines == [1, 2, 4, 6, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "shown"),
+    [
+        ('url = "valkey://u:xyzzy@h:1/2"', {}, 'url = "valkey://u:***@h:1/2"'),
+        ('url_env = "X"', {"X": "valkeys://:xyzzy@h"}, 'url_env = "X"'),
+        ('url_file = "secret"', {}, "url_file = "),
+        ("", {"APERTIS_VALKEY_URL": "redis://:xyzzy@h"}, 'url = "redis://:***@h"'),
+    ],
+)
+def test_the_url_of_valkey_is_a_secret(
+    read_file: Read, tmp_path: Path, text: str, environment: dict[str, str], shown: str
+) -> None:
+    (tmp_path / "secret").write_text("valkey://:xyzzy@h\n")
+    reading = read_file(f"[valkey]\n{text}\n", **environment)
+    url = reading.settings.valkey.url
+    assert url is not None
+    assert "xyzzy" in url.reveal()
+    assert "xyzzy" not in repr(reading)
+    assert shown in render(reading)
+    assert "xyzzy" not in render(reading)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('url = "http://:xyzzy@h"', "must be a URL such as valkey://host:6379/0"),
+        ('url = "valkey://:xyz/xyzzy@h"', "must be a URL such as valkey://host:6379/0"),
+        ('url = "valkey://:xyzzy@h/0?x=1"', "must have nothing behind its host"),
+        ('url = "valkey://:***@h"', "'config show' blanked"),
+        ('url = "valkey://h"\nurl_env = "X"', "one of them is enough"),
+        ('url_env = "X"', "names X, whose URL must be a URL"),
+        ('url_env = "Y"', "names Y, which is not set"),
+        ('url_file = "absent"', "which cannot be read"),
+    ],
+)
+def test_another_url_of_valkey_is_rejected_and_not_shown(
+    read_file: Read, text: str, reason: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(reason)) as caught:
+        read_file(f"[valkey]\n{text}\n", X="http://:xyzzy@h")
+    assert "xyzzy" not in str(caught.value)

@@ -10,8 +10,15 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from apertis.gateway.config.kinds import UnfitError
 from apertis.gateway.config.origin import Reader
-from apertis.gateway.config.settings import Settings, StoreSettings, kinds_of
+from apertis.gateway.config.settings import (
+    VALKEY_URL,
+    Settings,
+    StoreSettings,
+    kinds_of,
+    valkey_url,
+)
 from apertis.gateway.config.sources import (
     CONFIG_VARIABLE,
     SECTIONS,
@@ -19,7 +26,12 @@ from apertis.gateway.config.sources import (
     from_file,
     from_options,
 )
-from apertis.gateway.config.tables import found_upstream, read_prices, read_upstreams
+from apertis.gateway.config.tables import (
+    credential,
+    found_upstream,
+    read_prices,
+    read_upstreams,
+)
 from apertis.gateway.config.targets import read_targets
 from apertis.sansio.request import is_loopback
 
@@ -27,7 +39,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from apertis.gateway.config.origin import Origin
-    from apertis.gateway.config.settings import PriceSettings, ServerSettings, UpstreamSettings
+    from apertis.gateway.config.settings import (
+        PriceSettings,
+        ServerSettings,
+        UpstreamSettings,
+        ValkeySettings,
+    )
     from apertis.gateway.config.sources import Layer
 
 _PORTS = {"http": 80, "https": 443}
@@ -179,10 +196,32 @@ def read(
         targets = read_targets(given[("alerts", "targets")], values["alerts"].schemes, reader)
         origins |= {f"alerts.targets[{n}]": place.origin for n, (_, place) in enumerate(targets)}
         values["alerts"] = replace(values["alerts"], targets=tuple(each for each, _ in targets))
+    values["valkey"] = _with_url(values["valkey"], given, reader)
     settings = Settings(**values)
     check(settings, given, upstreams, reader)
     reader.finish()
     return Reading(settings, file, origins)
+
+
+def _with_url(valkey: ValkeySettings, given: Layer, reader: Reader) -> ValkeySettings:
+    """Return the settings with the URL that stands in a variable or a file."""
+    named = {path[1]: value for path, value in given.items() if path[0] == "valkey"}
+    if not named or [*named] == ["url"]:
+        return valkey
+    *_, last = named.values()
+    if len(named) > 1:
+        reader.problem(last.place, f"is one of {', '.join(named)}: one of them is enough")
+        return valkey
+    found = credential(last, named, reader, of="url", noun="URL")
+    if found is None:
+        return valkey
+    try:
+        url = valkey_url(found.reveal(), setting=found.setting, source=found.source)
+    except UnfitError as error:
+        reason = str(error) or f"must be {VALKEY_URL.expected}"
+        reader.problem(last.place, f"names {found.source}, whose URL {reason}")
+        return valkey
+    return replace(valkey, url=url)
 
 
 def _file(environment: Mapping[str, str], config: Path | None) -> Path | None:

@@ -12,6 +12,7 @@ from apertis.gateway.config.settings import (
     AlertTargetSettings,
     ModelSettings,
     PriceSettings,
+    Secret,
     UpstreamSettings,
     kinds_of,
 )
@@ -43,7 +44,11 @@ def _lines(reading: Reading) -> Iterator[str]:
         values = getattr(settings, name)
         for key, kind in kinds_of(section).items():
             origin = origins.get(f"{name}.{key}", "default")
-            yield _commented(_pair(key, getattr(values, key), kind), origin)
+            value = getattr(values, key)
+            if isinstance(value, Secret) and value.setting != key:
+                # The next lines name where it is.
+                value = None
+            yield _commented(_pair(key, value, kind), origin)
         yield ""
         if isinstance(values, AlertSettings):
             yield from _targets(values, origins)

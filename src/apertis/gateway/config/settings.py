@@ -6,11 +6,13 @@ The text below each field is its documentation; the configuration reference is m
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - the types are read at run time, by `kinds_of`.
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from urllib.parse import urlsplit
 
 from apertis.gateway.config.kinds import (
     BASE_URL,
@@ -22,14 +24,19 @@ from apertis.gateway.config.kinds import (
     RATE_LIMIT,
     WEB_ORIGIN,
     Kind,
+    UnfitError,
     choice,
     duration,
     location,
     names,
+    of_text,
+    quoted,
+    shown,
     size,
     text,
     whole,
     wholes,
+    without_password,
 )
 from apertis.limiting.rates import Rate
 from apertis.sansio.request import is_loopback
@@ -73,6 +80,41 @@ class Secret:
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled: what is pickled can be read")
 
+
+_VALKEY_SCHEMES = frozenset({"valkey", "valkeys", "redis", "rediss"})
+
+
+def valkey_url(given: str, *, setting: str = "url", source: str = "") -> Secret:
+    """Return the URL of a Valkey server; `UnfitError` if it is none."""
+    try:
+        parts = urlsplit(given)
+        _ = parts.port
+    except ValueError:
+        raise UnfitError from None
+    if parts.scheme not in _VALKEY_SCHEMES or not parts.hostname or re.search(r"[^!-~]", given):
+        raise UnfitError
+    if not re.fullmatch(r"/?[0-9]*", parts.path) or parts.query or parts.fragment:
+        raise UnfitError("must have nothing behind its host but the number of a database")
+    if "***" in given:
+        raise UnfitError("is one that 'config show' blanked: write it out again")
+    return Secret(given, setting=setting, source=source or without_password(given))
+
+
+def _shown_source(url: Secret) -> str:
+    return quoted(url.source)
+
+
+def _shown_without_password(given: object) -> str:
+    # What is no URL may have a password anywhere before an @.
+    return shown(re.sub(r"://.*@", "://***@", given) if isinstance(given, str) else given)
+
+
+VALKEY_URL = of_text(
+    "a URL such as valkey://host:6379/0",
+    valkey_url,
+    write=_shown_source,
+    show=_shown_without_password,
+)
 
 # The API's own limit for a request of the Messages endpoints.
 MAX_BODY_BYTES = 32 * 2**20
@@ -248,6 +290,26 @@ class CacheSettings:
     """Age at which a response is forgotten."""
     max_entry_bytes: Annotated[int, size()] = 2**20
     """Largest answer that is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValkeySettings:
+    """A Valkey server, or one that speaks its protocol, for gateways that share a store.
+
+    With it, what keys, people and groups have used of their rates is told several times a second,
+    in place of each second. Nothing depends on it: without it the store is asked. It needs the
+    extra `valkey`.
+    """
+
+    url: Annotated[Secret | None, VALKEY_URL] = None
+    """Its URL, `valkey://host:6379/0`, or `valkeys://` for TLS. One with a password belongs into
+    the variable `APERTIS_VALKEY_URL`, or behind one of the next two; `config show` blanks it."""
+    url_env: Annotated[
+        str | None, text("the name of a variable of the environment", r"[A-Za-z_][A-Za-z0-9_]*")
+    ] = None
+    """Variable of the environment that has the URL."""
+    url_file: Annotated[Path | None, location("the path of a file")] = None
+    """File that has the URL and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,6 +527,7 @@ class Settings:
     routing: RoutingSettings = RoutingSettings()
     cache: CacheSettings = CacheSettings()
     cache_report: CacheReportSettings = CacheReportSettings()
+    valkey: ValkeySettings = ValkeySettings()
     log: LogSettings = LogSettings()
     alerts: AlertSettings = AlertSettings()
     sandbox: SandboxSettings = SandboxSettings()

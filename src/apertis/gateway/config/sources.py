@@ -29,6 +29,7 @@ from apertis.gateway.config.settings import (
     SandboxSettings,
     ServerSettings,
     StoreSettings,
+    ValkeySettings,
     kinds_of,
 )
 
@@ -45,6 +46,7 @@ SECTIONS: dict[str, type[Any]] = {
     "routing": RoutingSettings,
     "cache": CacheSettings,
     "cache_report": CacheReportSettings,
+    "valkey": ValkeySettings,
     "log": LogSettings,
     "alerts": AlertSettings,
     "sandbox": SandboxSettings,

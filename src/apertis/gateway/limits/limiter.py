@@ -313,6 +313,10 @@ class Limiter:
             return [], []
         return self._shares.reports(((name, one) for name, one, _ in self._counters()), now)
 
+    def last_reports(self) -> list[Report]:
+        """Return what was reported last of each busy party, for those that heard nothing of it."""
+        return self._shares.last()
+
     @property
     def is_shared(self) -> bool:
         """True if there is something that the others have to say to this one."""

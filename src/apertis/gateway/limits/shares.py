@@ -120,6 +120,11 @@ class Shares:
         """True if there are parties that the others were told of."""
         return bool(self._reports)
 
+    def last(self) -> list[Report]:
+        """Return what was told last of each party that is busy."""
+        newest = [report for report, _ in reversed(self._reports.values())]
+        return newest[:MAX_REPORTS]
+
     def again(self, told: Iterable[Report]) -> None:
         """Say once more what did not arrive, with the next report."""
         for report in told:
