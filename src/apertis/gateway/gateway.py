@@ -384,7 +384,7 @@ class Gateway:
             pick=random.random,
         )
         self._models = ModelRoutes(settings, self._upstreams, self._router, time.monotonic)
-        account = Account(self.budgets, OwnUsage(self.store.usage))
+        account = Account(self.budgets, OwnUsage(self.store.usage), self.store.keys.get)
         self._application = Application(
             pipeline,
             log=self.log,

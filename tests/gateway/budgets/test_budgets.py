@@ -373,6 +373,29 @@ def test_what_one_replica_has_is_there_for_another_that_needs_it(
     opened.run(run())
 
 
+def test_what_was_booked_since_the_last_renewal_is_told_once(
+    opened: Opened, place: Place, make_record: MakeRecord
+) -> None:
+    async def run() -> None:
+        limit = monthly(100)
+        a, b = await place.gateway("a", limit), await place.gateway("b", limit)
+        key = Key(make_record())
+        for gateway, cost in ((a, 3), (b, 4)):
+            chain = gateway.budgets.chain(key)
+            assert await gateway.budgets.refill(chain, 5) is None
+            assert chain.reserve(5)
+            charges = chain.settle(5, cost)
+            assert (await gateway.budgets.standings(chain))[0].spent >= cost
+            await place.book(gateway, charges, cost)
+        for gateway in (a, b):
+            (standing,) = await gateway.budgets.standings(gateway.budgets.chain(key))
+            assert standing.spent == 7
+        for gateway in (a, b):
+            await gateway.budgets.stop()
+
+    opened.run(run())
+
+
 @pytest.mark.parametrize("fails", ["before", "after"])
 def test_an_answer_that_was_lost_makes_no_money_and_loses_none(
     opened: Opened, place: Place, make_record: MakeRecord, fails: str

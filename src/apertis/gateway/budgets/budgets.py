@@ -317,7 +317,9 @@ class Budgets:
             Standing(
                 lease.limit,
                 lease.span,
-                by_id[lease.account_id].spent + lease.spent - lease.settled,
+                # Neither is ever too much: all that is booked, and all that is known here. What was
+                # booked since the last word of the store would count twice in their sum.
+                max(by_id[lease.account_id].spent, lease.total_spent),
                 by_id[lease.account_id].held + lease.open,
             )
             for lease in chain.leases

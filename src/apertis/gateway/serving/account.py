@@ -20,12 +20,13 @@ from apertis.gateway.request.forward import WholeAnswer
 from apertis.gateway.units import UNITS_PER_DOLLAR, iso, usd
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from apertis.gateway.budgets.budgets import Budgets, Standing
     from apertis.gateway.budgets.limit import Limit
     from apertis.gateway.budgets.periods import Period
     from apertis.gateway.keys.directory import Key
+    from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.people.record import Person
     from apertis.gateway.request.context import Progress
     from apertis.gateway.upstreams.contract import Request
@@ -54,8 +55,14 @@ class UsageOf(Protocol):
 class Account:
     """The endpoints at which callers read how they stand."""
 
-    def __init__(self, budgets: Budgets, usage: UsageOf) -> None:
+    def __init__(
+        self,
+        budgets: Budgets,
+        usage: UsageOf,
+        stored_key: Callable[[str], Awaitable[KeyRecord | None]],
+    ) -> None:
         self._budgets = budgets
+        self._stored_key = stored_key
         self._usage = usage
 
     async def token(
@@ -91,7 +98,7 @@ class Account:
         data = {
             "name": record.name,
             "remain_quota": None if tightest is None else max(tightest.left, 0),
-            "used_quota": key.used_units if quota is None else quota.spent,
+            "used_quota": await self._used(key) if quota is None else quota.spent,
             "reserved_quota": 0 if quota is None else quota.set_aside,
             "unlimited_quota": tightest is None,
             "models": record.models,
@@ -99,6 +106,11 @@ class Account:
             "limit": None if tightest is None else self._named(tightest, key),
         }
         return {"success": True, "data": data}
+
+    async def _used(self, key: Key) -> int:
+        """Return what a key without a quota has spent in all, over all gateways."""
+        stored = await self._stored_key(key.record.id)
+        return max(key.used_units, 0 if stored is None else stored.used_units)
 
     async def _oauth_usage(self, progress: Progress, key: Key) -> dict[str, Any]:
         standings = await self._standings(progress, key)
