@@ -128,13 +128,18 @@ class ValkeyShares:
             return None
         self._last = found[0]
         entries = found[2]
-        is_whole = bool(last) and bool(entries) and entries[0][0] == last
         now_ms = _ms(self._last)
+        is_whole = False
         spoken: list[Spoken] = []
         for at, fields in entries:
             age_ms = now_ms - _ms(at)
             read = json_or_none(fields.get(b"word", b""), _WORD)
-            if read is not None and at != last and 0 <= age_ms <= _KEPT_MS:
+            if read is None:
+                continue
+            if at == last:
+                # An emptied server may give the id again, to others or to this one.
+                is_whole = read.replica == replica and self._last != last
+            elif 0 <= age_ms <= _KEPT_MS:
                 spoken.append(Spoken(read.replica, read.told, read.idle, age_ms))
         return spoken, is_whole and len(entries) < _MAX_WORDS
 
