@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -24,6 +25,23 @@ def test_help_names_the_commands_and_every_exit_code(arguments: list[str]) -> No
         assert f"  {name} " in result.output
     for code in ExitCode:
         assert f"\n    {code.value} " in result.output.replace("\n  ", "\n  ")
+
+
+def commands_of(command: click.Command, *names: str) -> Iterator[tuple[str, ...]]:
+    yield names
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from commands_of(below, *names, name)
+
+
+@pytest.mark.parametrize("names", list(commands_of(apertis)), ids=" ".join)
+def test_help_has_at_most_eighty_columns(names: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(apertis, [*names, "--help"], terminal_width=80)
+    assert result.exit_code == 0
+    assert [line for line in result.output.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize("name", ["ask", "demo", "models", "serve"])

@@ -31,15 +31,16 @@ Examples:
   apertis ask "What is recursion?"
   apertis ask --system "Answer in French." "What is recursion?"
   apertis ask --image chart.png "What does this chart say?"
-  apertis ask --file paper.pdf --file https://example.com/b.pdf "Compare these."
+  apertis ask --file a.pdf --file https://example.com/b.pdf "Compare these."
   apertis ask --thinking "Is 3599 prime?"
   git diff | apertis ask "Review this change."
   apertis ask "What is on it?" < photo.jpg
   apertis ask --no-stream "Name a color." > answer.txt
 
 \b
-Text that is piped in follows the question; a picture or a PDF comes before it. On a terminal the
-answer is rendered as Markdown, in a pipe it stays plain text; thinking goes to stderr there.
+Text that is piped in follows the question; a picture or a PDF comes before
+it. On a terminal the answer is rendered as Markdown, in a pipe it stays plain
+text; thinking goes to stderr there.
 """
 
 

@@ -21,8 +21,9 @@ Examples:
   APERTIS_LIMITS_PER_KEY=0 apertis config show > apertis.toml
 
 \b
-A setting comes from the command line, else from the environment, else from the file, else it has
-its default. The file is the one that --config or APERTIS_CONFIG names.
+A setting comes from the command line, else from the environment, else from
+the file, else it has its default. The file is the one that --config or
+APERTIS_CONFIG names.
 """
 
 _file = click.option(

@@ -55,9 +55,9 @@ Environment:
 \b
 Exit codes:
   0    done
-  1    the service rejected the request or failed; an example failed; writing failed
+  1    a request was rejected or failed; an example or writing failed
   2    wrong arguments
-  3    configuration: no key, a missing extra, an invalid setting, a port in use
+  3    configuration: no key, missing extra, invalid setting, or port in use
   4    the server is unreachable, or the connection broke
   130  interrupted with Ctrl-C
   141  the output pipe was closed

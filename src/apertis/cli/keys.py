@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   apertis keys create --name ci --quota-usd 20 --expires 90d
-  apertis keys create --name ann --model claude-sonnet-5-5 --address 10.0.0.0/8
+  apertis keys create --name ann --model claude-haiku-4-5 --address 10.0.0.0/8
   apertis keys list
   apertis keys update ci --quota unlimited --model all --expires never
   apertis keys rotate ci --grace 24h
@@ -37,9 +37,10 @@ Examples:
   KEY=$(apertis keys create --name bot)   the secret alone goes to stdout
 
 \b
-Keys are named by their id or their name. The gateway is the one of --url, or of APERTIS_BASE_URL
-if APERTIS_API_KEY is an administrator's key there; else it is the data on this machine, which
---data and --config name as for 'apertis serve'. Changes act on a running gateway within a second.
+Keys are named by their id or their name. The gateway is the one of --url, or
+of APERTIS_BASE_URL if APERTIS_API_KEY is an administrator's key there; else
+it is the data on this machine, which --data and --config name as for 'apertis
+serve'. Changes act on a running gateway within a second.
 """
 
 

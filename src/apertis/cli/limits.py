@@ -34,9 +34,9 @@ Examples:
   apertis limits remove limit_...
 
 \b
-A level can have any number of limits, and each has an id. A key's own total is
-its quota: 'apertis keys update KEY --quota-usd 20'. The gateway is found as
-'apertis keys' finds it, and changes act on it within a second.
+A level can have any number of limits, and each has an id. A key's own total
+is its quota: 'apertis keys update KEY --quota-usd 20'. The gateway is found
+as 'apertis keys' finds it, and changes act on it within a second.
 """
 _OPTIONS = {
     "key": "--key",

@@ -27,15 +27,16 @@ Examples:
   apertis serve
   apertis serve --config apertis.toml     upstreams, limits, prices, TLS
   apertis serve --port 0 --json           a free port, printed as JSON
-  apertis serve --workers 4               four processes, for more than one core
+  apertis serve --workers 4               four processes, on several cores
   apertis serve --new-key                 a new secret for the administrator
   apertis serve --tokens-per-second 40    a sandbox as slow as a model
 
 \b
-The administrator's key is created at the first start and shown once; only its hash is stored.
-Keys for others: apertis keys create --name NAME. If ANTHROPIC_API_KEY is set, requests go to
-Anthropic, else to the sandbox. Every setting can also come from the environment, such as
-APERTIS_HOST, APERTIS_PORT, APERTIS_DATA, APERTIS_LIMITS_PER_KEY.
+The administrator's key is created at the first start and shown once; only its
+hash is stored. Keys for others: apertis keys create --name NAME. If
+ANTHROPIC_API_KEY is set, requests go to Anthropic, else to the sandbox. Every
+setting can also come from the environment, such as APERTIS_HOST,
+APERTIS_PORT, APERTIS_DATA, APERTIS_LIMITS_PER_KEY.
 """
 
 
