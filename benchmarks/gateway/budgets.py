@@ -17,7 +17,7 @@ from gateway.postgresql import ENVIRONMENT as POSTGRESQL
 from gateway.postgresql import PostgreSQL, postgresql
 from gateway.results import NOT_INSTALLED
 from gateway.rows import Bound, GatewayRow, Share, comparison_table
-from gateway.suite import IN_FLIGHT
+from gateway.suite import IN_FLIGHT, LARGE_BODY, LARGE_IN_FLIGHT
 from gateway.wire import MAX_TOKENS
 from harness.environments import Environment, InstallError
 from harness.machine import describe
@@ -186,6 +186,7 @@ def _peer_rows(
     bench: Bench, server: PostgreSQL, sides: list[OursOnPostgreSQL | ClaudeGateway]
 ) -> Iterator[GatewayRow]:
     cpu: dict[str, list[float]] = {side.name: [] for side in sides}
+    large: dict[str, list[float]] = {side.name: [] for side in sides}
     rate: dict[str, list[float]] = {side.name: [] for side in sides}
     database: dict[str, list[float]] = {side.name: [] for side in sides}
     spent: dict[str, list[float]] = {side.name: [] for side in sides}
@@ -200,6 +201,10 @@ def _peer_rows(
             cpu[side.name].append(load.cpu_microseconds)
             rate[side.name].append(load.calls_a_second)
             database[side.name].append((server.cpu_seconds() - before) / load.calls * 1e6)
+        for side in sides * bench.rounds(5):
+            seconds = 0.5 if bench.quick else 1.2
+            load = bench.calls(side.name, LARGE_BODY, seconds, LARGE_IN_FLIGHT)
+            large[side.name].append(load.cpu_microseconds / 1e3)
         for number in range(bench.rounds(3)):
             for side in sides:
                 launch = bench.gateways[side.name].launch
@@ -208,6 +213,8 @@ def _peer_rows(
                 spent[side.name].append(bench.served_at_once(poor, _STREAMS) * _STREAM_USD)
     # A twelfth, and a little less.
     yield GatewayRow("caps on: CPU a request", "µs", cpu, Share(0.083, CLAUDE), 0)
+    label = f"caps on: CPU a request, a body of 400 KB, {LARGE_IN_FLIGHT} in flight"
+    yield GatewayRow(label, "ms", large, None, 2)
     yield GatewayRow("caps on: CPU of PostgreSQL a request", "µs", database, None, 0)
     yield GatewayRow("caps on: requests a second", "", rate, None, 0, more_is_better=True)
     label = f"a cap of ${_CAP_USD:.2f}, {_AT_ONCE} requests at once"
