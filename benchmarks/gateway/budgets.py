@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from gateway.claude import NAME as CLAUDE
@@ -21,6 +22,7 @@ from gateway.suite import IN_FLIGHT, LARGE_BODY, LARGE_IN_FLIGHT
 from gateway.wire import MAX_TOKENS
 from harness.environments import Environment, InstallError
 from harness.machine import describe
+from harness.processes import client_core, server_core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,13 +30,13 @@ if TYPE_CHECKING:
     from gateway.launching import Launch
     from gateway.measuring import Bench
 
-PARTS = ("levels", "peer")
+PARTS = ("levels", "workers", "peer")
 
 _PLENTY_USD = 10**9
 _PERIODS = ("day", "week", "month")
 _KEY = ("keys", "create", "--name", "benchmark")
 _SCOPES = (("--gateway",), ("--group", "inner"), ("--person", "ada"), ("--key", "benchmark"))
-_LEVELS = (
+_LIMITED = (
     ("groups", "create", "outer"),
     ("groups", "create", "inner", "--parent", "outer"),
     ("people", "create", "ada", "--group", "inner"),
@@ -46,11 +48,8 @@ _LEVELS = (
     ),
 )
 _ONE = Ours(name=f"{OURS} with one limit")
-_VARIANTS = (
-    _ONE,
-    Ours(name=f"{OURS} with 4 levels", commands=_LEVELS),
-    Ours(name=f"{OURS} with 2 workers", serve_options=("--workers", "2")),
-)
+_LEVELS = Ours(name=f"{OURS} with 4 levels", commands=_LIMITED)
+_WORKERS = Ours(name=f"{OURS} with 2 workers", serve_options=("--workers", "2"))
 
 _CAP_USD = 0.20
 _AT_ONCE = 200
@@ -69,7 +68,8 @@ _ON_POSTGRESQL = Environment("apertis-postgresql", (".[postgresql]",))
 
 _INTRODUCTION = """\
 What budgets cost, measured in one run by `make bench` on {date}, in turns, on the same stub. A
-gateway, with all its processes, has one core; load generator, stub and PostgreSQL share the other.
+gateway has one core; load generator, stub and PostgreSQL share the other. Of two workers, each has
+one of the two cores; one process has both in turn, and its mean is compared.
 A value is the median of the rounds, "our rounds" their lowest and highest; "times better" is the
 median of the rounds' own quotients, with its spread. [README.md](README.md) says what each row
 does."""
@@ -108,13 +108,18 @@ def run(quick: bool, names: list[str], tell: Callable[[str], None]) -> Measured:
     LOAD.prepare()
     parts: list[str] = []
     versions: dict[str, str] = {}
-    with bench(quick) as running:
-        if "levels" in names:
-            tell("levels")
+    rows: list[GatewayRow] = []
+    for name, measured in (("levels", _level_rows), ("workers", _worker_rows)):
+        if name in names:
+            tell(name)
             _ONE.prepare()
-            parts.append(comparison_table(_level_rows(running), (OURS, _ONE.name)))
-        if "peer" in names:
-            tell("peer")
+            with bench(quick) as running:
+                rows += measured(running)
+    if rows:
+        parts.append(comparison_table(rows, (OURS, _ONE.name)))
+    if "peer" in names:
+        tell("peer")
+        with bench(quick) as running:
             parts += _beside_peer(running, versions)
     printed = "\n\n".join(parts)
     machine = describe() | {"pinned": "a gateway on one core, all others on another"} | versions
@@ -126,25 +131,47 @@ def run(quick: bool, names: list[str], tell: Callable[[str], None]) -> Measured:
 
 
 def _level_rows(bench: Bench) -> Iterator[GatewayRow]:
-    names = [side.name for side in _VARIANTS]
-    loads: dict[str, list[Load]] = {name: [] for name in names}
-    with all_running(bench, list(_VARIANTS)):
-        for name in names * bench.rounds(15):
-            loads[name].append(_load(bench, name))
-    one, levels, workers = (
-        {measure: [getattr(load, measure) for load in loads[name]] for measure in _MEASURES}
-        for name in names
-    )
-    for label, ours, target in (
-        ("4 levels of 3 limits", levels, 1.05),
-        ("2 workers", workers, 1.1),
-    ):
-        cpu, rate = ({OURS: ours[measure], _ONE.name: one[measure]} for measure in _MEASURES)
-        yield GatewayRow(f"{label}: CPU a request", "µs", cpu, Share(target, _ONE.name), 1)
-        yield GatewayRow(f"{label}: requests a second", "", rate, None, 0, more_is_better=True)
+    one, levels = _Loads(), _Loads()
+    with all_running(bench, [_ONE, _LEVELS]):
+        for _ in range(bench.rounds(15)):
+            one.add(_load(bench, _ONE.name))
+            levels.add(_load(bench, _LEVELS.name))
+    yield from _rows("4 levels of 3 limits", levels, one, 1.05)
 
 
-_MEASURES = ("cpu_microseconds", "calls_a_second")
+def _worker_rows(bench: Bench) -> Iterator[GatewayRow]:
+    """A worker on each core, beside one process on each core in turn."""
+    one, workers = _Loads(), _Loads()
+    cores = server_core(), client_core()
+    with all_running(bench, [_ONE, _WORKERS]):
+        bench.gateways[_WORKERS.name].move(*cores)
+        for _ in range(bench.rounds(10)):
+            on_each: list[Load] = []
+            for core in cores:
+                bench.gateways[_ONE.name].move(core)
+                on_each.append(_load(bench, _ONE.name))
+            one.add(*on_each)
+            workers.add(_load(bench, _WORKERS.name))
+    yield from _rows("2 workers", workers, one, 1.1)
+
+
+@dataclass(slots=True)
+class _Loads:
+    """What each round gave; the mean of several loads counts as one."""
+
+    cpu: list[float] = field(default_factory=list)
+    rate: list[float] = field(default_factory=list)
+
+    def add(self, *loads: Load) -> None:
+        self.cpu.append(fmean(load.cpu_microseconds for load in loads))
+        self.rate.append(fmean(load.calls_a_second for load in loads))
+
+
+def _rows(label: str, ours: _Loads, one: _Loads, most: float) -> Iterator[GatewayRow]:
+    cpu = {OURS: ours.cpu, _ONE.name: one.cpu}
+    yield GatewayRow(f"{label}: CPU a request", "µs", cpu, Share(most, _ONE.name), 1)
+    rate = {OURS: ours.rate, _ONE.name: one.rate}
+    yield GatewayRow(f"{label}: requests a second", "", rate, None, 0, more_is_better=True)
 
 
 def _load(bench: Bench, name: str) -> Load:

@@ -9,12 +9,13 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.wire import request_body
 from harness.environments import clean_environ
-from harness.processes import ProcessFailedError
+from harness.processes import ProcessFailedError, pin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +99,13 @@ class Running:
 
     def peak_megabytes(self) -> float:
         return self._megabytes("VmHWM:")
+
+    def move(self, *cores: int | None) -> None:
+        """Give its workers these cores in turn, or the one process that it is the first."""
+        processes = family(self.process.pid)
+        for process_id, core in zip(processes[1:] or processes, cycle(cores), strict=False):
+            for thread in Path(f"/proc/{process_id}/task").iterdir():
+                pin(int(thread.name), core)
 
     def _check_alive(self) -> None:
         if self.process.poll() is not None:
