@@ -10,6 +10,7 @@ import pytest
 
 from apertis.cli.key_options import OPTION_OF
 from apertis.gateway import errors
+from apertis.gateway.admin.openapi import document
 from apertis.gateway.errors import Refusal
 from apertis.gateway.observe.log import _Line
 from apertis.gateway.observe.metrics import Metrics
@@ -136,6 +137,14 @@ def test_the_table_of_paths_has_paths_that_are_there() -> None:
             path = path.replace("{id}", "x").replace("...", "keys")
             for each in method.split(", ") if method else ["POST"]:
                 assert not isinstance(resolve(each, path), Refusal), shown
+
+
+def test_the_endpoints_of_the_admin_api_are_named() -> None:
+    named = " ".join(cells[0] for cells in rows("keys", "Admin API"))
+    paths = [path for path in document()["paths"] if path.startswith("/admin/v1/")]
+    assert {path.split("/")[3] for path in paths} == set(
+        re.findall(r"(?:/admin/v1)?/([a-z]+)(?=[`/?])", named)
+    ) - {"enable", "disable", "rotate", "import"}
 
 
 def test_the_options_of_keys_are_named() -> None:
