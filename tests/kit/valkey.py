@@ -47,7 +47,7 @@ class ValkeyServer:
         except OSError:
             return False
 
-    def ask(self, *command: str) -> Any:
+    def ask(self, *command: str | bytes) -> Any:
         valkey: Any = pytest.importorskip("valkey")
         with contextlib.closing(valkey.Valkey.from_url(self.url)) as client:
             try:

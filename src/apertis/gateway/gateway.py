@@ -29,6 +29,7 @@ from apertis.gateway.observe.metrics import Metrics
 from apertis.gateway.people.organization import Organization
 from apertis.gateway.replicas.breakers import SharedBreakers
 from apertis.gateway.replicas.presence import Presence, State, encode_state, replica_name
+from apertis.gateway.replicas.responses import SharedResponses
 from apertis.gateway.replicas.sharing import Sharing
 from apertis.gateway.replicas.signals import NoSignals
 from apertis.gateway.replicas.totals import families_of, render
@@ -57,6 +58,7 @@ from apertis.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from apertis.gateway.cache import SharedCache
     from apertis.gateway.config import Settings
     from apertis.gateway.replicas.signals import Signal, Signals
     from apertis.gateway.replicas.worker import Worker
@@ -86,6 +88,7 @@ def build_pipeline(
     cache: ResponseCache,
     threads: Threads,
     journal: Journal,
+    shared_cache: SharedCache | None = None,
 ) -> Pipeline:
     """Make the pipeline around what outlives it."""
     prices = Prices(
@@ -115,6 +118,7 @@ def build_pipeline(
         wall_clock=time.time,
         # Which of equal upstreams is taken is no secret.
         pick=random.random,
+        shared_cache=shared_cache,
     )
 
 
@@ -314,9 +318,10 @@ class Gateway:
             self.store.keys, self.store.organization, self.directory, self.budgets, self.log
         )
         self._valkey: Valkey | None = None
+        self._responses: SharedResponses | None = None
         if settings.valkey.url is not None:
-            secret = await self.store.secrets.get(VALKEY_SECRET)
-            self._valkey = Valkey(settings.valkey.url, secret, self._valkey_changed)
+            self._valkey_secret = await self.store.secrets.get(VALKEY_SECRET)
+            self._valkey = Valkey(settings.valkey.url, self._valkey_secret, self._valkey_changed)
         self._wire(settings)
         # Last, since it is shown once: a start that fails must not use it up.
         if worker is None:
@@ -417,7 +422,21 @@ class Gateway:
             cache=self._cache,
             threads=self._threads,
             journal=self._journal,
+            shared_cache=self._shared_responses(settings),
         )
+
+    def _shared_responses(self, settings: Settings) -> SharedResponses | None:
+        """Return the responses of all gateways; those that were purged are purged for good."""
+        if self._valkey is None or not settings.cache.shared:
+            self._responses = None
+        elif self._responses is None or self._responses.settings != settings.cache:
+            before = self._responses
+            self._responses = SharedResponses(
+                self._valkey, self._valkey_secret, settings.cache, time.monotonic, time.time
+            )
+            if before is not None:
+                self._responses.purged = before.purged
+        return self._responses
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -503,6 +522,8 @@ class Gateway:
         elif kind == "recall":
             self.budgets.recalled(text)
         elif kind == "cache":
+            if self._responses is not None:
+                self._responses.forget(text)
             if text:
                 self._cache.purge(text)
             else:
@@ -647,9 +668,14 @@ class Gateway:
                 cache=self._cache,
                 newer=self._key_watch.catch_up,
                 prices=self._price,
-                on_purge=lambda key_id: self.signals.send("cache", key_id),
+                on_purge=self._purged,
             )
         return self._admin
+
+    def _purged(self, key_id: str) -> None:
+        self.signals.send("cache", key_id)
+        if self._responses is not None:
+            self._responses.purge(key_id)
 
     def _price(self, model: str) -> Price | None:
         # A reload brings others.
@@ -747,6 +773,8 @@ class Gateway:
                 records=records,
                 cost_units=units,
             )
+        if self._responses is not None:
+            await self._responses.settle()
         if self._valkey is not None:
             await self._valkey.close()
         await self.store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +29,11 @@ def two(
     valkey: ValkeyServer,
 ) -> tuple[Served, Served]:
     url = new_database(own_postgres, f"valkey {next(_numbers)}")
-    named = {"APERTIS_STORE_URL": url, "APERTIS_VALKEY_URL": valkey.url}
+    named = {
+        "APERTIS_STORE_URL": url,
+        "APERTIS_VALKEY_URL": valkey.url,
+        "APERTIS_CACHE_SHARED": "true",
+    }
     one, other = (
         launch("--json", "--data", name, APERTIS_SERVER_REPLICA=name, **named)
         for name in ("one", "two")
@@ -83,5 +88,39 @@ def test_requests_go_on_and_money_is_exact_whatever_happens_to_valkey(
     until(lambda: booked()[0] == 16)
     key = one.call("GET", f"/admin/v1/keys/{made['id']}").json
     assert key["used_units"] == booked()[1] > 0
+    for served in two:
+        assert served.stop() == 0
+
+
+def test_a_cached_response_is_one_over_all_gateways(
+    two: tuple[Served, Served], valkey: ValkeyServer
+) -> None:
+    one, other = two
+    made = one.call(
+        "POST", "/admin/v1/keys", b'{"name": "ci", "quota_units": 500000, "response_cache": true}'
+    ).json
+    headers = {"x-api-key": made["secret"]}
+
+    def ask(served: Served) -> tuple[str, bytes]:
+        answer = served.call("POST", "/v1/messages", question(), headers)
+        assert answer.status == 200
+        return answer.headers["x-response-cache"], answer.body
+
+    said, body = ask(one)
+    assert said == "miss"
+    until(lambda: valkey.ask("KEYS", "*response*"))
+    assert ask(other) == ("hit", body)
+    text = json.loads(body)["content"][0]["text"].encode()
+    dump = valkey.dump()
+    for readable in (text[:12], made["id"].encode(), made["secret"].encode(), b"content"):
+        assert readable not in dump
+    # It stays in the memory of each, also while the server is away.
+    valkey.kill()
+    assert [ask(served) for served in two] == [("hit", body)] * 2
+    valkey.start()
+    assert one.call("DELETE", f"/admin/v1/cache?key={made['id']}").status == 200
+    until(lambda: ask(other)[0] == "miss")
+    used = one.call("GET", f"/admin/v1/keys/{made['id']}").json["used_units"]
+    assert used > 0
     for served in two:
         assert served.stop() == 0

@@ -12,6 +12,7 @@ from apertis.gateway.cache.store import MISS as MISS
 from apertis.gateway.cache.store import Entry as Entry
 from apertis.gateway.cache.store import Recording as Recording
 from apertis.gateway.cache.store import ResponseCache as ResponseCache
+from apertis.gateway.cache.store import SharedCache as SharedCache
 from apertis.gateway.cache.store import TopLevel as TopLevel
 from apertis.gateway.cache.store import cache_key as cache_key
 from apertis.gateway.cache.store import hit_headers as hit_headers

@@ -144,6 +144,10 @@ class ResponseCache:
         kept = self._entries.get(cache_key)
         if kept is None:
             return None
+        if now - kept[0].stored_at >= self._settings.ttl_seconds:
+            # One that came from elsewhere was not the newest when it was put.
+            self.remove(cache_key)
+            return None
         self._entries.move_to_end(cache_key)
         return kept[0]
 
@@ -194,6 +198,18 @@ class ResponseCache:
             if now - self._ages[oldest] < self._settings.ttl_seconds:
                 return
             self.remove(oldest)
+
+
+class SharedCache(Protocol):
+    """Responses of all gateways of a store, behind the memory of each. It never raises."""
+
+    async def get(self, cache_key: bytes, key_id: str, now: float, /) -> Entry | None:
+        """Return the response to an equal request of a key, if there is a fresh one."""
+        ...
+
+    def put(self, cache_key: bytes, key_id: str, entry: Entry, /) -> None:
+        """Keep a response, soon."""
+        ...
 
 
 # They change how a response is handed out, or who is told of it, and not what the model says.

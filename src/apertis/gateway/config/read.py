@@ -65,6 +65,8 @@ def check(
             f"must be 1 on Windows, not {settings.server.workers}: its sockets cannot be handed on "
             "to other processes",
         )
+    if settings.cache.shared and settings.valkey.url is None:
+        reader.problem(given[("cache", "shared")].place, "needs valkey.url beside it")
     for upstream in settings.upstreams:
         if not _is_ourselves(upstream, settings.server):
             continue

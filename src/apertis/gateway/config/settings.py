@@ -290,6 +290,9 @@ class CacheSettings:
     """Age at which a response is forgotten."""
     max_entry_bytes: Annotated[int, size()] = 2**20
     """Largest answer that is kept."""
+    shared: Annotated[bool, FLAG] = False
+    """Keep responses, encrypted with a key of the store, in Valkey too, for all gateways of the
+    store. Needs `valkey.url`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,8 +300,8 @@ class ValkeySettings:
     """A Valkey server, or one that speaks its protocol, for gateways that share a store.
 
     With it, what keys, people and groups have used of their rates is told several times a second,
-    in place of each second. Nothing depends on it: without it the store is asked. It needs the
-    extra `valkey`.
+    in place of each second, and `cache.shared` shares cached responses. Nothing depends on it:
+    without it the store is asked. It needs the extra `valkey`.
     """
 
     url: Annotated[Secret | None, VALKEY_URL] = None

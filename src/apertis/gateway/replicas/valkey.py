@@ -73,7 +73,7 @@ class Valkey:
         """Return a name for this that tells nothing of it to whoever does not have the store."""
         return hmac.digest(self._secret, text, hashlib.sha256).hex()
 
-    async def run(self, commands: Callable[[Any], None]) -> list[Any] | None:
+    async def run(self, commands: Callable[[Any], object]) -> list[Any] | None:
         """Send commands in one round trip, and return what came back; None while it is away."""
         pipeline = self._client.pipeline(transaction=False)
         commands(pipeline)

@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from apertis.accounting.estimate import Estimate, Held
     from apertis.gateway.budgets.budgets import Budgets
     from apertis.gateway.budgets.lease import Chain
-    from apertis.gateway.cache import ResponseCache
+    from apertis.gateway.cache import ResponseCache, SharedCache
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.keys.matching import Networks
@@ -136,6 +136,7 @@ class Pipeline:
         wall_clock: Callable[[], float],
         pick: Callable[[], float],
         prefixes: Prefixes | None = None,
+        shared_cache: SharedCache | None = None,
     ) -> None:
         self.settings = settings
         self.directory = directory
@@ -152,6 +153,7 @@ class Pipeline:
         self._pick = pick
         # Where changes of prompts are to be found.
         self.prefixes = prefixes
+        self.shared_cache = shared_cache
 
     def admit(
         self, progress: Progress, credential: str | None, *, again: bool = False
@@ -228,6 +230,13 @@ class Pipeline:
             if not isinstance(cached, bytes | None):
                 return cached
             keep = cached
+            if keep is not None and self.shared_cache is not None:
+                entry = await self.shared_cache.get(keep, key.record.id, self._now())
+                if entry is not None:
+                    self.cache.put(keep, key.record.id, entry)
+                    replayed = self._replayed(progress, body, entry)
+                    if replayed is not None:
+                        return replayed
         group = self.router.groups[body.model]
         cheaper: str | None = None
         charge = self._charge(progress, key, chain, admitted, group, held)
@@ -580,14 +589,19 @@ class Pipeline:
         now = self._now()
         name = cache_key(key.record.id, request.target, body, request.headers)
         entry = self.cache.get(name, now)
-        replayed = None if entry is None else entry.replay(streamed=body.stream)
-        if entry is None or replayed is None:
-            return name
+        answer = None if entry is None else self._replayed(progress, body, entry)
+        return name if answer is None else answer
+
+    def _replayed(self, progress: Progress, body: Body, entry: Entry) -> WholeAnswer | None:
+        """Return a cached response as the answer; None if it cannot be had in this form."""
+        replayed = entry.replay(streamed=body.stream)
+        if replayed is None:
+            return None
         progress.cached = True
         content_type = b"text/event-stream; charset=utf-8" if body.stream else b"application/json"
         headers = [
             (b"content-type", content_type),
-            *hit_headers(entry.age_seconds(now)),
+            *hit_headers(entry.age_seconds(self._now())),
             *fallback_headers(body.model, self.router.model_id(body.model), None),
         ]
         if progress.chain is not None:
@@ -661,6 +675,8 @@ class Pipeline:
         # A response of another model than the one asked for is no response to the next request.
         if entry is not None and progress.key is not None and progress.fallback_reason is None:
             self.cache.put(name, progress.key.record.id, entry)
+            if self.shared_cache is not None:
+                self.shared_cache.put(name, progress.key.record.id, entry)
 
 
 # Without the endpoint an upstream does not know the path, or not the method.
