@@ -278,3 +278,13 @@ def test_no_repr_shows_what_was_said() -> None:
     entry = recorded(stream(), streamed=True)
     assert entry is not None
     assert "secret" not in repr(entry) + repr(recording)
+
+
+def test_a_response_that_came_late_is_not_handed_out_after_its_time() -> None:
+    kept = ResponseCache(CacheSettings(ttl_seconds=100))
+    kept.put(b"new", "k", Entry(b"x", False, 1000.0))
+    # One of another gateway, older than what is here.
+    kept.put(b"old", "k", Entry(b"y", False, 950.0))
+    assert kept.get(b"old", 1049.0) is not None
+    assert kept.get(b"old", 1050.0) is None
+    assert kept.get(b"new", 1050.0) is not None

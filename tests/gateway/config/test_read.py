@@ -217,3 +217,10 @@ def test_another_url_of_valkey_is_rejected_and_not_shown(
     with pytest.raises(ConfigurationError, match=re.escape(reason)) as caught:
         read_file(f"[valkey]\n{text}\n", X="http://:xyzzy@h")
     assert "xyzzy" not in str(caught.value)
+
+
+def test_a_shared_cache_needs_a_valkey(read_file: Read) -> None:
+    with pytest.raises(ConfigurationError, match=r"cache\.shared needs valkey\.url beside it"):
+        read_file("[cache]\nshared = true\n")
+    text = '[cache]\nshared = true\n[valkey]\nurl = "valkey://h"\n'
+    assert read_file(text).settings.cache.shared
