@@ -62,6 +62,34 @@ def test_a_limit_is_one_over_all_gateways(opened: Opened) -> None:
     assert asked(limiters["a"], 200, clock.now) == 100
 
 
+def test_what_is_no_more_in_flight_keeps_nobody_from_its_place(opened: Opened) -> None:
+    clock, live = Clock(), ["a", "b"]
+    settings = LimitSettings(per_address=None, per_key=None, in_flight=4)
+    limiters = {name: Limiter(settings, name) for name in live}
+    ends = {
+        name: Sharing(limiter, opened.store.shares, name, lambda: live, clock)
+        for name, limiter in limiters.items()
+    }
+
+    def exchange(seconds: int) -> None:
+        for _ in range(seconds):
+            for end in ends.values():
+                opened.run(end.exchange())
+            clock.now += 1
+
+    a, b = limiters.values()
+    exchange(1)
+    assert [a.enter("k") for _ in range(2)] == [True, True]
+    exchange(2)
+    for _ in range(2):
+        a.leave("k")
+    exchange(8)
+    # The first has asked for nothing since: all places are the other one's, once it asks.
+    b.enter("k")
+    exchange(3)
+    assert sum(b.enter("k") for _ in range(4)) == 3
+
+
 class Stored:
     """A store of counts that may fail, and remembers what it was told."""
 

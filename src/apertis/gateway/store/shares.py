@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, select, text
+from sqlalchemy import and_, delete, or_, select, text
 
 from apertis.gateway.store.clock import store_ms
 from apertis.gateway.store.schema import shares
@@ -25,14 +25,12 @@ OtherShare = tuple[str, str, int, int, int]
 _OVERLAP_MS = 5_000
 # No limit is counted over more than a week.
 _KEPT_MS = 7 * 86_400_000
+_IDLE_MS = 60_000
 
 _TELL = text(
     "INSERT INTO shares (party, replica, used, demand, seen_ms) "
     "VALUES (:party, :replica, :used, :demand, :seen_ms) ON CONFLICT (party, replica) "
     "DO UPDATE SET used = excluded.used, demand = excluded.demand, seen_ms = excluded.seen_ms"
-)
-_FORGET = delete(shares).where(
-    shares.c.replica == bindparam("own"), shares.c.party == bindparam("idle")
 )
 
 
@@ -54,12 +52,10 @@ class StoredShares:
             at = store_ms(connection)
             rows = [
                 {"party": party, "replica": replica, "used": used, "demand": demand, "seen_ms": at}
-                for party, used, demand in told
+                for party, used, demand in (*told, *((party, 0, 0) for party in idle))
             ]
             if rows:
                 connection.execute(_TELL, rows)
-            if idle:
-                connection.execute(_FORGET, [{"own": replica, "idle": party} for party in idle])
             others = select(
                 shares.c.party, shares.c.replica, shares.c.used, shares.c.demand, shares.c.seen_ms
             ).where(shares.c.replica != replica, shares.c.seen_ms > since_ms - _OVERLAP_MS)
@@ -71,7 +67,12 @@ class StoredShares:
         """Forget what gateways that are gone have said."""
 
         def work(connection: Connection) -> None:
-            old = store_ms(connection) - _KEPT_MS
-            connection.execute(delete(shares).where(shares.c.seen_ms < old))
+            now = store_ms(connection)
+            # All have read by then that it is idle.
+            is_idle = and_(shares.c.used == 0, shares.c.demand == 0)
+            is_read = and_(is_idle, shares.c.seen_ms < now - _IDLE_MS)
+            connection.execute(
+                delete(shares).where(or_(shares.c.seen_ms < now - _KEPT_MS, is_read))
+            )
 
         await self._database.write(work)
