@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -66,6 +67,15 @@ class ValkeyServer:
         self.kill()
         (self._folder / "dump.rdb").write_bytes(dump)
         self.start()
+
+    def pause(self) -> None:
+        """Let it answer nothing, and end no connection."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self._process is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -163,6 +164,42 @@ def test_without_the_server_it_is_a_miss_and_requests_do_not_ask_again_at_once(
     assert ends.get() is None
     ends.clock += 1
     assert ends.get() == ENTRY
+
+
+def test_a_server_that_says_nothing_keeps_a_request_for_a_moment_only(
+    ends: Ends, valkey: ValkeyServer
+) -> None:
+    ends.put()
+    assert ends.get() == ENTRY
+    valkey.pause()
+    started = time.monotonic()
+    assert ends.get() is None
+    assert time.monotonic() - started < 5
+    valkey.go_on()
+    # The late response to the last question is not taken for the response to the next one.
+    ends.clock += 1
+    assert ends.get(OTHER) is None
+    assert ends.get() == ENTRY
+
+
+def test_a_password_is_used_and_a_wrong_one_is_a_miss(ends: Ends, valkey: ValkeyServer) -> None:
+    valkey.ask("CONFIG", "SET", "requirepass", "xyzzy")
+    with asyncio.Runner() as runner:
+        for password, expected in (("xyzzy", ENTRY), ("wrong", None)):
+            told: list[str | None] = []
+            url = valkey_url(valkey.url.replace("://", f"://:{password}@"))
+            client = Valkey(url, SECRET, told.append)
+            end = SharedResponses(client, SECRET, SETTINGS, lambda: 0.0, lambda: NOW)
+
+            async def both(end: SharedResponses = end) -> Entry | None:
+                end.put(NAME, "key_k", ENTRY)
+                await end.settle()
+                return await end.get(NAME, "key_k", NOW)
+
+            assert runner.run(both()) == expected
+            assert [bool(reason) for reason in told] == [True] * (expected is None)
+            assert password not in str(told)
+            runner.run(client.close())
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
