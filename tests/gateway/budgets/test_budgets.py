@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from apertis.gateway.budgets.accounts import Hold
 from apertis.gateway.budgets.budgets import (
     MAX_SESSIONS,
     OTHER_SESSIONS,
@@ -25,6 +26,7 @@ from apertis.gateway.errors import StoreUnavailableError
 from apertis.gateway.keys.directory import Key
 from apertis.gateway.people.organization import Changes, Organization
 from apertis.gateway.people.record import Group, Person
+from apertis.gateway.store.records import Batch, BatchLine, BatchResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -590,3 +592,115 @@ def test_a_chain_without_a_limit_needs_no_store(make_record: MakeRecord) -> None
         assert await budgets.refill(chain, 10**9) is None
 
     asyncio.run(run())
+
+
+def test_a_batch_made_before_midnight_is_held_and_booked_in_its_own_month(
+    opened: Opened, place: Place, make_record: MakeRecord
+) -> None:
+    async def run() -> None:
+        limit = await place.store.organization.insert(monthly(1_000))
+        gateway = await place.gateway("", limit, keys=(Key(make_record()),))
+        chain = gateway.budgets.chain(Key(make_record()))
+        assert await gateway.budgets.refill(chain, 300) is None
+        assert chain.reserve(300)
+        lines = [BatchLine(custom_id=name, model="m", held_units=100) for name in "abc"]
+        batch = Batch(id="b", upstream="up", key_id="key_first", created_at=int(NOON))
+        await place.store.batches.insert(batch, lines, [Hold(account_id=NOVEMBER, units=300)])
+        chain.hand_on(300)
+        assert await place.account(NOVEMBER) == (1_000, 0, 0, 300)
+        # Results come in December, twice and in any order.
+        for name in ("c", "a", "c"):
+            record = place.make_usage(
+                request_id=f"b/{name}", at_ms=int(MIDNIGHT * 1000) + 5, kind="batch", model="m"
+            )
+            priced = msgspec.structs.replace(record, cost_units=70)
+            await place.store.batches.settle("b", [BatchResult(custom_id=name, record=priced)])
+        assert await place.account(NOVEMBER) == (1_000, 140, 0, 100)
+        await place.store.batches.release("b")
+        assert await place.account(NOVEMBER) == (1_000, 140, 0, 0)
+
+    opened.run(run())
+
+
+def test_a_key_that_moves_pays_what_is_under_way_where_it_was(
+    opened: Opened, place: Place, make_record: MakeRecord
+) -> None:
+    async def run() -> None:
+        limits = [
+            await place.store.organization.insert(
+                monthly(100, name, level="group", subject_id=group)
+            )
+            for name, group in (("lim_1", "grp_a"), ("lim_2", "grp_b"))
+        ]
+        key = Key(make_record(group_id="grp_a"))
+        gateway = await place.gateway(
+            "", Group(id="grp_a", name="a"), Group(id="grp_b", name="b"), *limits, keys=(key,)
+        )
+        before = gateway.budgets.chain(key)
+        assert before.reserve(60)
+        key.change(msgspec.structs.replace(key.record, group_id="grp_b", version=9))
+        after = gateway.budgets.chain(key)
+        assert (before.group_id, after.group_id) == ("grp_a", "grp_b")
+        assert await gateway.budgets.refill(after, 100) is None
+        assert before.settle(60, 50) == NOVEMBER
+        assert after.reserve(100)
+        assert [lease.spent for lease in (*before.leases, *after.leases)] == [50, 0]
+
+    opened.run(run())
+
+
+def test_day_week_and_month_that_begin_together_are_three_budgets(
+    opened: Opened, place: Place, make_record: MakeRecord
+) -> None:
+    async def run() -> None:
+        first = datetime(2027, 2, 1, 9, tzinfo=UTC).timestamp()
+        limits = [
+            monthly(units, f"lim_{period}", period=period)
+            for units, period in ((50, "day"), (80, "week"), (100, "month"))
+        ]
+        gateway = await place.gateway("", *limits, now=first)
+        chain = gateway.budgets.chain(Key(make_record()))
+        start = int(datetime(2027, 2, 1, tzinfo=UTC).timestamp())
+        assert chain.charges == f"lim_day@{start},lim_week@{start},lim_month@{start}"
+        assert await gateway.budgets.refill(chain, 50) is None
+        assert chain.reserve(50)
+        charges = chain.settle(50, 50)
+        gateway.wall.now = first + 86_400
+        following = gateway.budgets.chain(Key(make_record()))
+        await gateway.budgets.refill(following, 30)
+        # A new day; the week and the month go on.
+        assert [lease.free for lease in following.leases] == [50, 30, 50]
+        assert charges.count(",") == 2
+
+    opened.run(run())
+
+
+def test_replicas_that_lock_the_same_budgets_in_any_order_never_wait_for_each_other(
+    opened: Opened, place: Place, make_record: MakeRecord
+) -> None:
+    async def run() -> None:
+        limits = [
+            await place.store.organization.insert(monthly(10**6, f"lim_{number}"))
+            for number in (1, 2, 3)
+        ]
+        gateways = [await place.gateway(name, *limits) for name in ("a", "b")]
+        chains = [gateway.budgets.chain(Key(make_record())) for gateway in gateways]
+        chains[1].leases = tuple(reversed(chains[1].leases))
+
+        async def one(number: int) -> None:
+            gateway, chain = gateways[number % 2], chains[number % 2]
+            assert await gateway.budgets.refill(chain, 500) is None
+            assert chain.reserve(500)
+            names = [lease.account_id for lease in chain.leases]
+            chain.settle(500, 3)
+            await place.book(gateway, ",".join(names), 3)
+
+        await asyncio.gather(*map(one, range(60)))
+        for gateway in gateways:
+            await gateway.budgets.settle()
+            await gateway.budgets.stop()
+        for number in (1, 2, 3):
+            account = NOVEMBER.replace("lim_1", f"lim_{number}")
+            assert await place.account(account) == (10**6, 180, 0, 0)
+
+    opened.run(run())
