@@ -167,6 +167,23 @@ def test_requests_under_way_are_shared_and_those_of_a_gateway_that_is_gone_are_n
     assert b.enter("key_k")
 
 
+def test_a_party_whose_requests_have_all_ended_is_shared_anew() -> None:
+    settings = LimitSettings(per_address=None, per_key=None, in_flight=8)
+    store, limiters = Store(), fleet(2, settings)
+    for second in range(3):
+        for limiter in limiters.values():
+            assert limiter.enter("key_k")
+            limiter.leave("key_k")
+        for name, limiter in limiters.items():
+            store.exchange(name, limiter, START + second, NAMES[:2])
+    assert [limiters["b"].enter("key_k") for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_who_was_asked_for_nothing_may_let_in_many_at_once_where_there_is_plenty() -> None:
+    assert cap_of(10**6, Report("key:k", 0, 0), [(10, 100)]) > 40_000
+    assert cap_of(10**6, Report("key:k", 10, 100), [(0, 0)]) > 900_000
+
+
 @pytest.mark.parametrize("kind", ["requests", "tokens"])
 @given(
     seed=st.integers(0, 2**32),

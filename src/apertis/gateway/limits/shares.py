@@ -71,6 +71,10 @@ class Heard(NamedTuple):
     seen_ms: int
 
 
+# The part of what is left that does not go by what was asked for.
+_ALIKE = 10
+
+
 def cap_of(limit: int, own: Report, others: Sequence[tuple[int, int]], need: int = 0) -> int:
     """Return how much of a limit may be let in here, by what all have used and were asked for.
 
@@ -82,8 +86,11 @@ def cap_of(limit: int, own: Report, others: Sequence[tuple[int, int]], need: int
         # What was let in beyond the limit is not let in again.
         return own.used * limit // used
     demand = own.demand + sum(demand for _, demand in others)
-    # Where nobody asks, everybody has an equal part.
-    part = free * own.demand // demand if demand else free // (1 + len(others))
+    gateways = 1 + len(others)
+    # A tenth goes to all alike: who was asked for nothing may be asked for much in a moment.
+    part = free // (_ALIKE * gateways)
+    rest = free - part * gateways
+    part += rest * own.demand // demand if demand else rest // gateways
     return own.used + max(part, min(need, free))
 
 
@@ -203,6 +210,10 @@ class Shares:
             if counter is None or counter.caps is None or known is None:
                 continue
             limit = counter.limit(who)
+            if limit <= 0:
+                # Nothing of it is under way here any more, and its limit is told with the next one.
+                counter.caps.pop(who, None)
+                continue
             if party in self._new:
                 # Others may have begun with it as well, and not said so yet.
                 silent = len(order) - 1 - len(self._others.get(party, ()))
