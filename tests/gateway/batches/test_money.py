@@ -59,6 +59,7 @@ class FlakyStore:
     def __init__(self, store: Any) -> None:
         self._store = store
         self.fails = False
+        self.settled: list[BatchResult] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -66,6 +67,7 @@ class FlakyStore:
     async def settle(self, batch_id: str, results: Iterable[BatchResult]) -> Settlement:
         if self.fails:
             raise StoreUnavailableError("it is gone")
+        self.settled += results
         settlement: Settlement = await self._store.settle(batch_id, results)
         return settlement
 
@@ -171,6 +173,24 @@ def test_a_chain_of_models_is_booked_at_the_price_of_each_by_what_its_upstream_c
     record = booked(tmp_path, b'{"model":"big","usage":%b}' % usage, prices)
     # A batch costs half: of 3, 1 and 5 dollars a million, half as many units a token.
     assert (record.model, record.cost_units) == ("claude-opus-4-5", 750 + 250 + 1250)
+
+
+def test_what_each_model_of_a_chain_cost_is_told_to_the_store(tmp_path: Path) -> None:
+    turn = b'{"type":"message","model":%b,"input_tokens":1000,"output_tokens":0}'
+    turns = [turn % b'"claude-haiku-4-5"', turn % b'"claude-sonnet-4-5"']
+    usage = b'{"input_tokens":1000,"output_tokens":0,"iterations":[%b]}' % b",".join(turns)
+    chained = LineResult("a", b'{"model":"claude-sonnet-4-5","usage":%b}' % usage)
+
+    async def run() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            place = await opened(stack, tmp_path)
+            store = FlakyStore(place.store.batches)
+            await place.books(store).settle(BATCH, [chained, answered("b")], PRICES)
+            found = {result.custom_id: result.costs for result in store.settled}
+            expected = (("claude-sonnet-4-5", 750), ("claude-haiku-4-5", 250))
+            assert found == {"a": expected, "b": ()}
+
+    asyncio.run(run())
 
 
 def test_what_the_store_did_not_book_is_not_booked_at_all(tmp_path: Path) -> None:

@@ -451,6 +451,47 @@ def test_an_alias_is_paid_at_the_price_of_its_model(
     assert account(client)["used_quota"] == expected
 
 
+def test_a_limit_of_a_model_holds_for_batches_by_any_of_its_names(
+    upstream: ScriptedServer, api: FakeAPI, start_gateway: Callable[..., RunningGateway]
+) -> None:
+    price = '[prices."house"]\ninput = 1000\noutput = 1000\n'
+    gateway = start_gateway(config_for(upstream, price) + MODELS, STUB_KEY="sk-stub")
+    key_id, client = gateway.make_key()
+    limit = {"key": key_id, "amount_usd": "0.001", "models": ["house"]}
+    assert gateway.client.call("POST", "/admin/v1/limits", json.dumps(limit).encode()).status == 200
+    for name in ("house", "fast"):
+        body = body_of(request_of("a", model=name))
+        assert client.call("POST", BATCHES, body).status == 402
+    assert not api.bodies
+    make(client, request_of("a"))
+
+
+def test_results_count_for_the_group_of_which_the_key_was_when_the_batch_was_made(
+    gateway: RunningGateway, api: FakeAPI
+) -> None:
+    def admin(method: str, path: str, **fields: Any) -> dict[str, Any]:
+        data = json.dumps(fields).encode()
+        response = gateway.client.call(method, f"/admin/v1/{path}", data)
+        assert response.status == 200, response.body
+        found: dict[str, Any] = response.json
+        return found
+
+    before, after = (admin("POST", "groups", name=name) for name in ("before", "after"))
+    limits = [admin("POST", "limits", group=of["id"], amount_usd=1) for of in (before, after)]
+    key_id, client = gateway.make_key(group=before["id"])
+    first = make(client, request_of("a"), request_of("b"))
+    admin("PATCH", f"keys/{key_id}", group=after["id"])
+    second = make(client, request_of("a"))
+    for batch_id, names in ((first, "ab"), (second, "a")):
+        api.results[batch_id] = [succeeded(name) for name in names]
+        read_lines(client, batch_id)
+        read_lines(client, batch_id)
+    rows = gateway.usage(by="group", key=key_id)["data"]
+    assert sorted(row["cost_units"] for row in rows) == [cost((10, 4)), cost(*[(10, 4)] * 2)]
+    spent = [admin("GET", f"limits/{limit['id']}")["spent_units"] for limit in limits]
+    assert spent == [cost(*[(10, 4)] * 2), cost((10, 4))]
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "code", "param"),
     [

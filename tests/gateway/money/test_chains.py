@@ -329,6 +329,22 @@ def test_a_batch_holds_the_sum_over_its_chains_and_names_them_for_its_upstream(
     assert chains.ask_batch(body(fallbacks="default"), quota_usd="1")[0] == 200
 
 
+def test_a_limit_of_a_model_holds_in_a_batch_where_it_stands_in(chains: Chains) -> None:
+    key_id, client = chains.gateway.make_key()
+    limit = {"key": key_id, "amount_usd": "0.001", "models": ["large"]}
+    made = chains.gateway.client.call("POST", "/admin/v1/limits", json.dumps(limit).encode())
+    assert made.status == 200
+
+    def status(data: bytes) -> int:
+        entries = [{"custom_id": "a", "params": json.loads(data)}]
+        path, sent = "/v1/messages/batches", json.dumps({"requests": entries}).encode()
+        return client.call("POST", path, sent).status
+
+    for fallbacks in ([{"model": "l"}], [{"model": "huge"}, {"model": "large"}], "default"):
+        assert status(body(fallbacks=fallbacks)) == 402
+    assert status(body(fallbacks=[{"model": "huge"}])) == 200
+
+
 def test_going_on_with_a_conversation_in_a_batch_holds_a_window(chains: Chains) -> None:
     thread = {"type": "continue", "previous_message_id": "msg_1"}
     refused = (400, "thread_unsupported_request")

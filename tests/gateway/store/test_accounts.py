@@ -402,6 +402,41 @@ def test_a_batch_holds_what_its_lease_had_and_gives_it_back_with_its_results(
     assert (sums(opened), sums(opened, "lim_b@0")) == ((37, 10, 0), (2, 0, 0))
 
 
+def test_each_model_of_a_batchs_chain_is_booked_in_its_own_limits(
+    opened: Any, make_usage: Callable[..., UsageRecord]
+) -> None:
+    keep(opened, limit(100))
+    keep(opened, limit(100, id="lim_b", models=("haiku",)))
+    keep(opened, limit(100, id="lim_c", models=("opus",)))
+    batches = opened.store.batches
+    made = Batch(id="msgbatch_1", upstream="u", key_id="key_a", created_at=AT)
+    # Of two requests to haiku one may be answered by opus in its place.
+    lines = [BatchLine(custom_id=name, model="haiku", held_units=30) for name in "ab"]
+    holds = [
+        Hold(account_id=f"{name}@0", units=units)
+        for name, units in (("lim_a", 60), ("lim_b", 60), ("lim_c", 30))
+    ]
+    opened.run(batches.insert(made, lines, holds))
+    plain = make_usage(request_id="b", model="haiku", kind="batch", cost_units=4)
+    chained = make_usage(request_id="a", model="opus", kind="batch", cost_units=25)
+    both = [
+        BatchResult(custom_id="b", record=plain),
+        BatchResult(custom_id="a", record=chained, costs=(("opus", 20), ("haiku", 5))),
+    ]
+    first = opened.run(batches.settle("msgbatch_1", both[:1])).accounts
+    assert [(c.released_units, c.cost_units) for c in first] == [(30, 4), (30, 4), (0, 0)]
+    # With the last line all of it is given back, whichever model it was held for.
+    last = opened.run(batches.settle("msgbatch_1", both)).accounts
+    assert [(c.released_units, c.cost_units) for c in last] == [(30, 25), (30, 5), (30, 20)]
+    again = opened.run(batches.settle("msgbatch_1", both[::-1])).accounts
+    assert [(c.released_units, c.cost_units) for c in again] == [(0, 0)] * 3
+    assert [sums(opened, f"{name}@0") for name in ("lim_a", "lim_b", "lim_c")] == [
+        (29, 0, 0),
+        (9, 0, 0),
+        (20, 0, 0),
+    ]
+
+
 def test_a_batch_whose_results_never_come_is_found_two_days_later(opened: Any) -> None:
     of = keep(opened, limit(100))
     batches = opened.store.batches

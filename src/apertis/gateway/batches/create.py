@@ -209,10 +209,20 @@ class BatchCreation:
             units = sum(
                 units
                 for request, units in zip(order.body.requests, held, strict=True)
-                if lease.models is None or lease.models.allows(request.model)
+                if lease.models is None or any(map(lease.models.allows, self._ids(order, request)))
             )
             parts.append(Part(lease, units))
         return parts
+
+    def _ids(self, order: _Order, request: BatchRequest) -> set[str]:
+        """Return the ids of all models that may answer a request, whatever it calls them."""
+        fallbacks = request.asked.fallbacks
+        hops = () if fallbacks is None else fallbacks.hops
+        names = {request.model, *(hop.model for hop in hops)}
+        ids = {targets[name].id for targets in order.places for name in names}
+        if fallbacks is not None and fallbacks.any_model:
+            ids.update(self._calls.wiring.prices.models)
+        return ids
 
     async def _send(self, order: _Order) -> tuple[WholeAnswer | Refusal, Mapping[str, Target]]:
         request, body = order.request, order.body
@@ -247,6 +257,8 @@ class BatchCreation:
             upstream=order.progress.upstream,
             key_id=order.key.record.id,
             created_at=int(self._now()),
+            person_id=order.chain.person_id,
+            group_id=order.chain.group_id,
         )
         lines = [
             BatchLine(

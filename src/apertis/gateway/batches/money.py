@@ -20,7 +20,7 @@ from apertis.accounting.estimate import Estimate
 from apertis.accounting.prices import batch_price
 from apertis.accounting.readers import read_message
 from apertis.accounting.record import UsageRecord
-from apertis.accounting.tokens import Use
+from apertis.accounting.tokens import Tokens, Use
 from apertis.gateway.budgets.lease import Chain
 from apertis.gateway.store.records import BatchResult, UnknownBatchError
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from apertis.accounting.estimate import Attempt, Held
     from apertis.accounting.prices import Price
-    from apertis.accounting.tokens import Tokens
     from apertis.gateway.batches.results_stream import LineResult
     from apertis.gateway.budgets.accounts import AccountChange
     from apertis.gateway.budgets.budgets import Budgets
@@ -134,10 +133,6 @@ class BatchBooks:
         ]
         if not fresh:
             return Booked([])
-        key = self._directory.get(batch.key_id)
-        if key is not None:
-            chain = self.budgets.chain(key)
-            fresh = [_of(result, chain.person_id, chain.group_id) for result in fresh]
         # Until the store has answered, all that may be booked is used: a record of the key that is
         # read meanwhile, and knows of it already, changes nothing then.
         most = sum(result.record.cost_units for result in fresh if result.record is not None)
@@ -187,15 +182,6 @@ class BatchBooks:
         self._follow(await work)
 
 
-def _of(result: BatchResult, person_id: str | None, group_id: str | None) -> BatchResult:
-    """Return a result with whose key it was booked for."""
-    record = result.record
-    if record is None or (person_id is None and group_id is None):
-        return result
-    replace = msgspec.structs.replace
-    return replace(result, record=replace(record, person_id=person_id, group_id=group_id))
-
-
 def hold_units(
     params: bytes,
     max_tokens: int,
@@ -236,6 +222,11 @@ def _result(
     if line is not None and unsure and unsure != ("output",):
         # The prompt is not at hand to be estimated: what was reserved for it is the bound.
         cost = max(cost, line.held_units)
+    costs = tuple(
+        (use.model or model, prices.cost(model, Tokens(), [use], batch=True)) for use in others
+    )
+    if costs:
+        costs = ((model, max(0, cost - sum(units for _, units in costs))), *costs)
     record = UsageRecord(
         request_id=f"{batch.id}/{result.custom_id}",
         at_ms=int(now * 1000),
@@ -248,8 +239,10 @@ def _result(
         tokens=tokens,
         cost_units=cost,
         estimated=bool(unsure),
+        person_id=batch.person_id,
+        group_id=batch.group_id,
     )
-    return BatchResult(custom_id=result.custom_id, record=record)
+    return BatchResult(custom_id=result.custom_id, record=record, costs=costs)
 
 
 def _completed(use: Use, price: Price | None, seen: int) -> tuple[Tokens, tuple[str, ...]]:

@@ -106,19 +106,24 @@ class StoredBatches:
             by_id.setdefault(result.custom_id, result)
 
         def work(connection: Connection) -> Settlement:
-            _take_turn(connection, batch_id)
+            held = _take_turn(connection, batch_id)
             lines = _find_lines(connection, batch_id, list(by_id))
             fresh = [r for r in by_id.values() if not _is_settled(lines, r.custom_id)]
             holds = _Holds(connection, batch_id)
-            released = holds.give_back([lines[r.custom_id] for r in fresh if r.custom_id in lines])
-            booked = book(connection, [holds.named(r.record) for r in fresh if r.record])
+            over = [lines[r.custom_id] for r in fresh if r.custom_id in lines]
+            released_units = sum(line.held_units for line in over)
+            # With the last line nothing is held any more for models that could have answered.
+            is_over = released_units >= held
+            released = holds.give_back_all() if is_over else holds.give_back(over)
+            booked = book(connection, [holds.named(r.record, r) for r in fresh if r.record])
+            ids = {record.request_id for record in booked}
             settled = Settlement(
                 custom_ids=tuple(result.custom_id for result in fresh),
-                released_units=sum(
-                    lines[r.custom_id].held_units for r in fresh if r.custom_id in lines
-                ),
+                released_units=released_units,
                 cost_units=sum(record.cost_units for record in booked),
-                accounts=holds.changes(released, booked),
+                accounts=holds.changes(
+                    released, [r for r in fresh if r.record and r.record.request_id in ids]
+                ),
             )
             _mark(connection, batch_id, settled, lines)
             return settled
@@ -204,27 +209,37 @@ class _Holds:
         """Give back all that is still held; how much by account."""
         return self._release(self._units)
 
-    def named(self, record: UsageRecord) -> UsageRecord:
-        """Name the accounts in which a record counts."""
+    def named(self, record: UsageRecord, result: BatchResult) -> UsageRecord:
+        """Name the accounts in which the record of a result counts, and with how much."""
         if not self._units:
             return record
-        ids = [id_ for id_ in sorted(self._units) if self._counts(id_, record.model)]
-        return msgspec.structs.replace(record, accounts=",".join(ids), lease="")
+        costs = {id_: self._cost(id_, result) for id_ in sorted(self._units)}
+        charges = [
+            id_ if units == record.cost_units else f"{id_}={units}"
+            for id_, units in costs.items()
+            if units
+        ]
+        return msgspec.structs.replace(record, accounts=",".join(charges), lease="")
 
     def changes(
-        self, released: Mapping[str, int], booked: Sequence[UsageRecord]
+        self, released: Mapping[str, int], booked: Sequence[BatchResult]
     ) -> tuple[AccountChange, ...]:
         """Say what became of each account."""
         return tuple(
             AccountChange(
                 account_id=id_,
                 released_units=released[id_],
-                cost_units=sum(
-                    record.cost_units for record in booked if self._counts(id_, record.model)
-                ),
+                cost_units=sum(self._cost(id_, result) for result in booked),
             )
             for id_ in sorted(self._units)
         )
+
+    def _cost(self, account_id: str, result: BatchResult) -> int:
+        record = result.record
+        if record is None:
+            return 0
+        costs = result.costs or ((record.model, record.cost_units),)
+        return sum(units for model, units in costs if self._counts(account_id, model))
 
     def _counts(self, account_id: str, model: str) -> bool:
         models = self._models.get(account_id)

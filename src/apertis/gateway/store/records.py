@@ -113,14 +113,17 @@ class UsageRow(_TokenSums, frozen=True, kw_only=True):
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """A batch: its owner, its upstream, and what is still held of its reservation.
 
-    `created_at` is in Unix seconds. `held_units`, `lines` and `settled_lines` are kept by the
-    store: they follow from the lines.
+    `created_at` is in Unix seconds. Person and group are those of its making: its results count for
+    them, wherever its key has moved since. `held_units`, `lines` and `settled_lines` are kept by
+    the store: they follow from the lines.
     """
 
     id: str
     upstream: str
     key_id: str
     created_at: int
+    person_id: str | None = None
+    group_id: str | None = None
     held_units: int = 0
     lines: int = 0
     settled_lines: int = 0
@@ -136,10 +139,14 @@ class BatchLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one line: its usage, or None when it used nothing."""
+    """The result of one line: its usage, or None when it used nothing.
+
+    `costs` are the units of each model where several have answered.
+    """
 
     custom_id: str
     record: UsageRecord | None = None
+    costs: tuple[tuple[str, int], ...] = ()
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

@@ -389,6 +389,8 @@ batches = Table(
     Column("lines", BigInteger, nullable=False),
     Column("settled_lines", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False, server_default="0"),
+    Column("person_id", Text),
+    Column("group_id", Text),
     Index("batches_by_key", "key_id", "created_at"),
 )
 

@@ -14,6 +14,7 @@ def upgrade() -> None:
     for name in ("person_id", "group_id"):
         op.add_column("keys", sa.Column(name, sa.Text()))
         op.add_column("usage", sa.Column(name, sa.Text()))
+        op.add_column("batches", sa.Column(name, sa.Text()))
     op.create_table(
         "groups",
         sa.Column("id", sa.Text(), nullable=False),
