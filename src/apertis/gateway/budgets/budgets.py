@@ -589,7 +589,9 @@ class Budgets:
         now = self.now()
         for lease in list(self._leases.values()):
             end = lease.span.end
-            if end is not None and end <= now and lease.open == 0 and _is_done(lease):
+            # One that a request waits for is still wanted.
+            is_idle = lease.open == 0 and lease.wanted == 0
+            if end is not None and end <= now and is_idle and _is_done(lease):
                 del self._leases[lease.account_id]
 
     async def stop(self) -> None:
