@@ -255,7 +255,7 @@ def test_a_damaged_store_is_one_line(tmp_path: Path) -> None:
 def test_the_memory_of_large_bodies_is_not_taken_from_the_system_for_each() -> None:
     program = """
 import resource
-from apertis.cli.serve import settle_memory
+from apertis.gateway.serving.server import settle_memory
 settle_memory()
 pieces = [bytes(100_000)] * 4
 def serve():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 from pathlib import Path
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apertis.gateway.config import ServerSettings, Settings, UpstreamSettings
-
-_COLLECT_AFTER_OBJECTS = 20_000
-_LARGEST_FREED_BYTES = 8 * 2**20
 
 _EPILOG = """\b
 Examples:
@@ -85,7 +81,7 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
     """
     from apertis.gateway.config import read_settings
     from apertis.gateway.gateway import Gateway
-    from apertis.gateway.serving.server import Server, bind, url_of
+    from apertis.gateway.serving.server import Server, bind, settle_memory, url_of
 
     def read() -> Settings:
         return read_settings(os.environ, **options)
@@ -120,32 +116,10 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
             listener,
             service=gateway,
             stop_seconds=own.stop_seconds,
-            tls=tls_files(own),
+            tls=own.tls_files,
         )
         server.serve_until_stopped(ready)
     return ExitCode.SERVICE if gateway.lost_records else ExitCode.OK
-
-
-def tls_files(server: ServerSettings) -> tuple[Path, Path] | None:
-    """Return the certificate and its key; None where plain HTTP is served."""
-    if server.tls_certificate is None or server.tls_key is None:
-        return None
-    return server.tls_certificate, server.tls_key
-
-
-def settle_memory() -> None:
-    """Take what the start made out of the garbage collector's sight, and let it run seldom.
-
-    Requests leave no cycles behind; to look for some every few requests would cost a twentieth of
-    each.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 50)
-    # glibc hands memory back to the system beyond twice the largest block that was ever freed, and
-    # takes it again page by page: for a body of 400 KB that costs more than to read it as JSON.
-    # This block itself is never written to, so it takes no memory.
-    _ = bytes(_LARGEST_FREED_BYTES)
 
 
 def _json_line(url: str, secret: str | None) -> str:

@@ -104,10 +104,9 @@ def main() -> int:
 
 
 def _serve(worker: Worker, descriptor: int, options: Mapping[str, Any]) -> int:
-    from apertis.cli.serve import settle_memory, tls_files
     from apertis.gateway.config import read_settings
     from apertis.gateway.gateway import Gateway
-    from apertis.gateway.serving.server import Server
+    from apertis.gateway.serving.server import Server, settle_memory
 
     given: dict[str, Any] = dict(options)
     given |= {name: Path(options[name]) for name in ("config", "data") if name in options}
@@ -126,7 +125,7 @@ def _serve(worker: Worker, descriptor: int, options: Mapping[str, Any]) -> int:
         socket.socket(fileno=descriptor),
         service=gateway,
         stop_seconds=settings.server.stop_seconds,
-        tls=tls_files(settings.server),
+        tls=settings.server.tls_files,
         takes_signals=False,
     )
 

@@ -183,6 +183,13 @@ class ServerSettings:
         return is_loopback(self.host)
 
     @property
+    def tls_files(self) -> tuple[Path, Path] | None:
+        """The certificate and its key; None where plain HTTP is served."""
+        if self.tls_certificate is None or self.tls_key is None:
+            return None
+        return self.tls_certificate, self.tls_key
+
+    @property
     def has_tls(self) -> bool:
         """True if HTTPS is served."""
         return self.tls_certificate is not None
