@@ -188,6 +188,9 @@ GATEWAY = {
     "batches": VALUES | FEATURES | MONEY | {"request", "serving", "store"},
     "admin": VALUES | FEATURES | MONEY | {"alerts", "serving", "store"},
     "doctor": VALUES | {"finding", "serving", "store"},
+    "signin": VALUES | {"budgets", "keys", "people", "serving", "store"},
+    # The use cases of the administration in pages; it has no policy of its own.
+    "console": VALUES | MONEY | {"admin", "doctor", "keys", "serving", "signin", "store"},
 }
 MAX_ROOT_MODULES = 4
 

@@ -204,6 +204,7 @@ class Gateway:
         self._log_descriptor = log_descriptor
         self._tasks: list[asyncio.Task[None]] = []
         self._prefixes: Prefixes | None = None
+        self._origins: Mapping[str, str] = {}
         # The closing of upstreams that a reload took out.
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -377,6 +378,7 @@ class Gateway:
         self._upstreams: Mapping[str, Upstream] = build_upstreams(settings)
         self._pings = Pings(settings.server.ping_seconds, time.monotonic)
         self._admin: ASGIApp | None = None
+        self._console: ASGIApp | None = None
         self._router = build_router(settings, None, self._breakers_of_all or ALONE)
         pipeline = self._pipeline(settings)
         self._batches = BatchRoutes(
@@ -406,6 +408,7 @@ class Gateway:
                 Endpoint.MODELS: self._models,
             },
             admin=self._administration,
+            console=self._console_application,
             openapi=_openapi,
             scrape=self._scrape,
             on_administered=self._administered,
@@ -671,6 +674,42 @@ class Gateway:
                 on_purge=self._purged,
             )
         return self._admin
+
+    def _console_application(self) -> ASGIApp | None:
+        if not self.settings.has_console:
+            return None
+        if self._console is None:
+            # Its pages are loaded when somebody opens the first one: most processes do without.
+            from apertis.gateway.admin.keys import KeyAdministration
+            from apertis.gateway.admin.resources import Resources
+            from apertis.gateway.console.application import create_console
+            from apertis.gateway.console.pages import Parts
+            from apertis.gateway.signin.console_sessions import ConsoleSessions
+
+            store, newer = self.store, self._key_watch.catch_up
+            parts = Parts(
+                store=store,
+                directory=self.directory,
+                budgets=self.budgets,
+                keys=KeyAdministration(store.keys, store.organization, time.time, newer),
+                resources=Resources(store, time.time, newer),
+                sessions=ConsoleSessions(
+                    store.console_sessions,
+                    store.secrets,
+                    self.directory,
+                    lambda: self.budgets.organization,
+                    time.time,
+                ),
+                settings=lambda: self.settings,
+                origins=lambda: self._origins,
+                upstreams=lambda: self._upstreams,
+                upstream_states=lambda: self._router.states(time.time()),
+                price=self._price,
+                newer=newer,
+                now=time.time,
+            )
+            self._console = create_console(parts, time.monotonic)
+        return self._console
 
     def _purged(self, key_id: str) -> None:
         self.signals.send("cache", key_id)

@@ -67,6 +67,7 @@ def check(
         )
     if settings.cache.shared and settings.valkey.url is None:
         reader.problem(given[("cache", "shared")].place, "needs valkey.url beside it")
+    _check_console(settings, given, reader)
     for upstream in settings.upstreams:
         if not _is_ourselves(upstream, settings.server):
             continue
@@ -79,6 +80,16 @@ def check(
             reader.complain(f"ANTHROPIC_BASE_URL {sentence}; unset it for the gateway")
         else:
             reader.problem(place / "base_url", sentence)
+
+
+def _check_console(settings: Settings, given: Layer, reader: Reader) -> None:
+    if not settings.console.enabled or settings.server.is_loopback:
+        return
+    place = given[("console", "enabled")].place
+    if settings.server.public_url is None:
+        reader.problem(place, "needs server.public_url beside it: others can reach this gateway")
+    if not settings.has_key_sign_in:
+        reader.problem(place, "needs a way to sign in beside it: console.keys = true")
 
 
 def _check_tls(server: ServerSettings, given: Layer, reader: Reader) -> None:

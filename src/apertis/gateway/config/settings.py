@@ -162,6 +162,10 @@ class ServerSettings:
     """Longest wait between two pieces of a request's body."""
     body_total_timeout_seconds: Annotated[float, duration()] = 600.0
     """Longest time that a request's body may take as a whole."""
+    public_url: Annotated[str | None, BASE_URL] = None
+    """URL at which people reach the gateway, such as `https://claude.example.com`. It makes the
+    links of alerts, the set-up lines and addresses of the console, and what sign-ins redirect to;
+    none of these ever comes from a request's `Host`."""
     stop_seconds: Annotated[float, duration(positive=False)] = 30.0
     """Time that a stop allows for running requests to finish."""
     workers: Annotated[int, whole(1)] = 1
@@ -330,6 +334,26 @@ class CacheReportSettings:
     """Find the `cache_control` breakpoint whose prefix changed, where a prompt cache is missed.
     Keyed hashes of each session's last prompt are compared in memory; the number of the breakpoint
     is all that is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """The console: pages in the browser for administrators, viewers and everybody's own usage."""
+
+    enabled: Annotated[bool | None, FLAG] = None
+    """Serve the console. Default: on where only this machine can reach the gateway; elsewhere once
+    `server.public_url` and a way to sign in are set."""
+    keys: Annotated[bool | None, FLAG] = None
+    """Let people sign in with an API key of the gateway. Default: on where only this machine can
+    reach the gateway, else off."""
+    session_seconds: Annotated[int, whole(60, 30 * 86_400, "seconds")] = 12 * 3600
+    """Time after which somebody who signed in has to do so again."""
+    allowed_hosts: Annotated[tuple[str, ...], names(text("a host name"), "host names")] = ()
+    """Names by which browsers may reach the console, besides that of `server.public_url`,
+    `server.host` and, where only this machine can reach the gateway, `localhost`. A page of
+    somebody else whose name leads here (DNS rebinding) is rejected."""
+    allowed_addresses: Annotated[tuple[str, ...], names(NETWORK, "addresses and networks")] = ()
+    """Addresses and networks whose browsers may use the console; none: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -538,11 +562,27 @@ class Settings:
     cache: CacheSettings = CacheSettings()
     cache_report: CacheReportSettings = CacheReportSettings()
     valkey: ValkeySettings = ValkeySettings()
+    console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
     alerts: AlertSettings = AlertSettings()
     sandbox: SandboxSettings = SandboxSettings()
     upstreams: tuple[UpstreamSettings, ...] = (_SANDBOX,)
     prices: Mapping[str, PriceSettings] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def has_key_sign_in(self) -> bool:
+        """True if an API key is enough to sign in to the console."""
+        keys = self.console.keys
+        return self.server.is_loopback if keys is None else keys
+
+    @property
+    def has_console(self) -> bool:
+        """True if the console is served."""
+        if self.console.enabled is not None:
+            return self.console.enabled
+        if self.server.is_loopback:
+            return True
+        return self.server.public_url is not None and self.has_key_sign_in
 
 
 def kinds_of(section: type[Any]) -> Mapping[str, Kind]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Status = Literal["enabled", "disabled", "deleted"]
+# `sign_in`: of somebody who signed in with Claude Code, its secret changes by itself; `chat`: of
+# the console, and nobody has its secret. Neither ever administers.
+KeyKind = Literal["key", "sign_in", "chat"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +267,7 @@ class KeyRecord(KeySettings, frozen=True, kw_only=True, gc=False):
     previous_sha256: str | None = None
     previous_until: int | None = None
     status: Status = "enabled"
+    kind: KeyKind = "key"
     # The person whose key it is, or else the group.
     person_id: str | None = None
     group_id: str | None = None

@@ -17,6 +17,7 @@ from apertis.gateway.errors import (
     ADMINISTRATORS_ONLY,
     Refusal,
     access_denied,
+    endpoint_not_found,
     internal_error,
     invalid_request,
     rate_limit_exceeded,
@@ -47,7 +48,7 @@ from apertis.gateway.serving.answers import (
     send_refusal,
     send_stream,
 )
-from apertis.gateway.serving.asgi import CALLER, REQUEST_ID, serve
+from apertis.gateway.serving.asgi import ADDRESS, CALLER, REQUEST_ID, serve
 from apertis.gateway.serving.bodies import coding_of, decoded_body, read_body
 from apertis.gateway.serving.endpoints import Endpoint, Resolved, resolve
 from apertis.gateway.serving.home import home
@@ -83,6 +84,7 @@ _ADMIN_ONLY = frozenset({Endpoint.METRICS})
 # Asked of each request: a member of an enumeration is looked up anew wherever it is named.
 _MESSAGES: Final = Endpoint.MESSAGES
 _ADMIN: Final = Endpoint.ADMIN
+_CONSOLE: Final = Endpoint.CONSOLE
 
 
 class Readiness(NamedTuple):
@@ -107,6 +109,7 @@ class Application:
         newer_keys: Callable[[], Awaitable[None]],
         handlers: dict[Endpoint, Handler],
         admin: Callable[[], ASGIApp],
+        console: Callable[[], ASGIApp | None],
         openapi: Callable[[], bytes],
         scrape: Callable[[], Awaitable[bytes]],
         on_administered: Callable[[], None] = lambda: None,
@@ -120,6 +123,8 @@ class Application:
         self._newer_keys = newer_keys
         self._handlers = handlers
         self._admin = admin
+        # None where it is not served.
+        self._console = console
         self._openapi = openapi
         self._scrape = scrape
         # Called after each request of an administrator that may have changed something.
@@ -198,6 +203,9 @@ class Application:
             send_refusal(progress, resolved, exchange)
             return
         endpoint, path, name = resolved
+        if endpoint is _CONSOLE or (facts.is_page and self._console() is not None):
+            await self._console_page(progress, facts, endpoint, exchange)
+            return
         if facts.is_open:
             await self._open_to_all(progress, endpoint, exchange)
             return
@@ -394,7 +402,44 @@ class Application:
             if progress.context.method != "GET":
                 self._on_administered()
 
+    async def _console_page(
+        self, progress: Progress, facts: _Facts, endpoint: Endpoint, exchange: ClientExchange
+    ) -> None:
+        """Answer a browser. Who asks is known by its session, which the console looks up."""
+        context = progress.context
+        console = self._console()
+        if console is None:
+            send_refusal(progress, endpoint_not_found(context.method, context.path), exchange)
+            return
+        if facts.is_page:
+            progress.answers(303)
+            exchange.answer(303, _TO_CONSOLE, b"")
+            return
+        head = exchange.head
+        request = Request(
+            *(context.id, context.method, context.path, head.query, head.values, b""),
+            *(head.headers, exchange.peer, facts.target),
+        )
+        read = self._body_at_hand(request, facts, exchange)
+        if read is None:
+            read = await self._awaited_body(request, endpoint, exchange)
+        if isinstance(read, Refusal):
+            send_refusal(progress, read, exchange)
+            return
 
+        def started(status: int, headers: RawHeaders) -> RawHeaders:
+            progress.answers(status)
+            return [*headers, (b"x-apertis-request-id", context.id.encode())]
+
+        own = {REQUEST_ID: context.id, ADDRESS: context.address}
+        try:
+            await serve(console, exchange, context.path, read.body, own, started)
+        finally:
+            if context.method == "POST":
+                self._on_administered()
+
+
+_TO_CONSOLE: RawHeaders = [(b"location", b"/console/"), (b"cache-control", b"no-store")]
 _PREFLIGHT = (
     (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
     (b"access-control-max-age", b"600"),
@@ -423,6 +468,8 @@ class _Facts(msgspec.Struct, frozen=True):
     # The client's own id of the request, its session, agent and class of requests.
     ids: tuple[str | None, str | None, str | None, str | None]
     is_open: bool
+    # Whether a browser asks for the first page.
+    is_page: bool
     is_for_admins: bool
     size_factor: int
     is_coded: bool
@@ -461,6 +508,9 @@ def _facts_of(head: RequestHead) -> _Facts:
             request_class,
         ),
         endpoint in _OPEN,
+        endpoint is Endpoint.HOME
+        and head.method == "GET"
+        and "text/html" in values.get("accept", "").lower(),
         endpoint in _ADMIN_ONLY,
         _BATCH_FACTOR if endpoint is Endpoint.BATCHES else 1,
         "content-encoding" in values,

@@ -18,9 +18,11 @@ Receive = Callable[[], Awaitable[ASGIMessage]]
 Send = Callable[[ASGIMessage], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# The keys of the scope under which a request's id stands, and the key that it was allowed with.
+# The keys of the scope under which a request's id stands, the key that it was allowed with, and
+# the client's address, which a trusted proxy may have told.
 REQUEST_ID = "apertis.request_id"
 CALLER = "apertis.caller"
+ADDRESS = "apertis.address"
 
 
 async def serve(

@@ -23,6 +23,8 @@ class Endpoint(enum.Enum):
     """The caller's own limits and usage."""
     ADMIN = "admin"
     """Keys and usage, for an administrator's key."""
+    CONSOLE = "console"
+    """The pages in the browser, and signing in."""
     HEALTH = "healthz"
     """The process is alive; open to everybody."""
     READY = "readyz"
@@ -63,6 +65,8 @@ _ROUTES: tuple[tuple[re.Pattern[str], tuple[str, ...], Endpoint], ...] = tuple(
     )
 )
 _ADMIN = "/admin/v1/"
+_CONSOLE = "/console/"
+_OF_CONSOLE = frozenset(("/console", "/device"))
 _MAX_PATH_LENGTH = 300
 # What is asked for by clients whose base URL ends in `/v1`.
 _TWICE = ("/v1/v1/", "/v1/api/")
@@ -88,6 +92,8 @@ def resolve(method: str, path: str) -> Resolved | Refusal:
     canonical = path.removeprefix("/v1") if path.startswith(_TWICE) else path
     if canonical.startswith(_ADMIN):
         return Endpoint.ADMIN, canonical, ""
+    if path.startswith(_CONSOLE) or path in _OF_CONSOLE:
+        return Endpoint.CONSOLE, path, ""
     for pattern, methods, endpoint in _ROUTES:
         found = pattern.fullmatch(canonical)
         if found is not None:

@@ -211,7 +211,7 @@ class ClientExchange(msgspec.Struct, eq=False):
             if protocol.transport.get_extra_info("sslcontext") is None
             else "https",
             "client": protocol.peer,
-            "server": None,
+            "server": _address_of(protocol.transport),
         }
 
     def take_body(self) -> bytes | None:
@@ -845,3 +845,9 @@ def _target(url: bytes) -> tuple[str, str]:
 
 
 _kept_target = lru_cache(maxsize=256)(_target)
+
+
+def _address_of(transport: asyncio.Transport) -> tuple[str, int] | None:
+    """Return where a connection came in; None where that has no address."""
+    name = transport.get_extra_info("sockname")
+    return name[:2] if isinstance(name, tuple) else None

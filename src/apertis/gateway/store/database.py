@@ -12,6 +12,7 @@ from apertis.gateway.store.accounts import StoredAccounts
 from apertis.gateway.store.alerts import StoredAlerts
 from apertis.gateway.store.audit import StoredAudit
 from apertis.gateway.store.batches import StoredBatches
+from apertis.gateway.store.console_sessions import StoredConsoleSessions
 from apertis.gateway.store.keys import StoredKeys
 from apertis.gateway.store.location import location_of
 from apertis.gateway.store.lock import FileLock
@@ -45,6 +46,7 @@ class Store:
         self.alerts = StoredAlerts(database)
         self.usage = StoredUsage(database)
         self.secrets = StoredSecrets(database)
+        self.console_sessions = StoredConsoleSessions(database)
         self.batches = StoredBatches(database)
         self.threads = StoredThreads(database)
         self.replicas = StoredReplicas(database)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # The newest revision in `migrations/versions`. It stands here so that opening a database that is
 # up to date need not load Alembic. Revisions are numbers of four digits, and so in order.
-HEAD = "0008"
+HEAD = "0009"
 
 # What is added up for each group of requests. The counts of tokens and the cost are columns of
 # `usage`, in this order.
@@ -72,6 +72,7 @@ keys = Table(
     # Whose it is: a person's, or a group's own where no person stands behind it.
     Column("person_id", Text),
     Column("group_id", Text),
+    Column("kind", Text, nullable=False, server_default="key"),
     Index("keys_by_version", "version"),
 )
 
@@ -147,6 +148,83 @@ secrets = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+# Who is signed in to the console. The cookie has the id, of which only the hash is kept.
+console_sessions = Table(
+    "console_sessions",
+    metadata,
+    Column("id_sha256", Text, primary_key=True),
+    # "key:" or "person:" and an id; all of one end together when its epoch grows.
+    Column("subject", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("person_id", Text),
+    Column("key_id", Text),
+    # The most that it may do; what the person or key may do today can be less.
+    Column("role", Text, nullable=False),
+    # "key" or "oidc".
+    Column("way", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("console_sessions_by_expiry", "expires_at"),
+)
+
+console_session_epochs = Table(
+    "console_session_epochs",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+# Claude Code waits for somebody to approve it. Of both codes only hashes are kept.
+device_codes = Table(
+    "device_codes",
+    metadata,
+    Column("device_sha256", Text, primary_key=True),
+    Column("user_sha256", Text, nullable=False, unique=True),
+    # "pending", "approved", "denied" or "used".
+    Column("status", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    # Who approved it.
+    Column("person_id", Text),
+    Column("key_id", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("asked_ms", BigInteger, nullable=False),
+    Column("interval_seconds", Integer, nullable=False),
+    Index("device_codes_by_expiry", "expires_at"),
+)
+
+# One sign-in of Claude Code: its key, and what refreshes the key's secret.
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("key_id", Text, nullable=False, unique=True),
+    Column("person_id", Text),
+    Column("approved_by_key_id", Text),
+    Column("client", Text, nullable=False),
+    Column("refresh_sha256", Text, nullable=False, unique=True),
+    Column("previous_refresh_sha256", Text),
+    Column("previous_until", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Index("sign_ins_by_previous", "previous_refresh_sha256"),
+)
+
+# Settings of Claude Code for the people of a group; those of everybody have an empty id.
+managed_settings = Table(
+    "managed_settings",
+    metadata,
+    Column("group_id", Text, primary_key=True),
+    Column("uuid", Text, nullable=False),
+    # JSON.
+    Column("settings", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
 )
 
 # What was spent of a limit in one of its periods. `leased` is what replicas may still spend, `held`
@@ -325,6 +403,10 @@ usage = Table(
     # Which `cache_control` breakpoint of the session's last request has another prefix now; 0 for
     # none of them, null where nobody compared.
     Column("prefix_change", Integer),
+    # How often it was sent on, why to another model, and what was reserved for it.
+    Column("attempts", Integer),
+    Column("fallback_reason", Text),
+    Column("reserved_units", BigInteger),
     Index("usage_by_time", "at_ms"),
     sqlite_with_rowid=False,
 )

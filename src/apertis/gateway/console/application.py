@@ -1,0 +1,456 @@
+"""The console's ASGI application: who asks, may they, what do they get.
+
+Theory of operation. In this order: the address and the host by which the browser came (`Host` is
+checked here, and never used for a link); static files, which are everybody's; the session of the
+cookie, without which only the pages of signing in answer; for a POST the origin and the token of
+the form; the role. Then the page's own work gives a `Page`, which is rendered in the frame, or
+alone where htmx asked for a part; or `Done`, which is a redirect within the console.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request  # noqa: TC002 - Starlette looks at the types.
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from apertis.gateway.budgets.periods import time_zone
+from apertis.gateway.console import (
+    alerts,
+    audit,
+    budgets,
+    chat,
+    doctor,
+    keys,
+    managed,
+    me,
+    overview,
+    people,
+    requests,
+    sessions,
+    settings,
+    sign_in,
+    upstreams,
+)
+from apertis.gateway.console.pages import Asked, Done, Download, Page, Parts, Place
+from apertis.gateway.console.rendering import FORM_TOKEN, Renderings, Static, environment, render
+from apertis.gateway.errors import Refusal, StoreUnavailableError
+from apertis.gateway.keys.matching import compile_networks
+from apertis.gateway.serving.asgi import ADDRESS
+from apertis.gateway.signin.roles import pages_of, sees_page
+from apertis.gateway.store.records import UnknownKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.types import ASGIApp
+
+    from apertis.gateway.config import Settings
+    from apertis.gateway.signin.roles import Viewer
+
+PLACES: tuple[Place, ...] = (
+    *overview.PLACES,
+    *budgets.PLACES,
+    *keys.PLACES,
+    *people.PLACES,
+    *requests.PLACES,
+    *sessions.PLACES,
+    *upstreams.PLACES,
+    *alerts.PLACES,
+    *audit.PLACES,
+    *settings.PLACES,
+    *doctor.PLACES,
+    *managed.PLACES,
+    *chat.PLACES,
+    *me.PLACES,
+)
+
+_MAX_FORM_BYTES = 2**20
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+# Nothing from elsewhere, nothing inline; images that a viewer drops into a chat are data.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+}
+_NOTICE = "apertis_notice"
+_NOTICE_SECONDS = 20
+_ZONE = "apertis_zone"
+_STATIC_HEADERS = {
+    **_HEADERS,
+    "cache-control": "public, max-age=31536000, immutable",
+}
+
+
+def create_console(parts: Parts, clock: Callable[[], float]) -> ASGIApp:
+    """Build the application of `/console`. `clock` gives monotonic seconds."""
+    console = Console(parts, clock)
+    routes = [
+        Route("/console/static/{name:path}", console.static, methods=["GET"]),
+        Route("/console/", console.first, methods=["GET"]),
+        Route("/console/sign-in", console.sign_in, methods=["GET", "POST"]),
+        Route("/console/sign-out", console.sign_out, methods=["POST"]),
+        *(
+            Route(f"/console{place.path}", console.endpoint(place), methods=_methods(place))
+            for place in PLACES
+        ),
+    ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: console.missing, Exception: console.defect},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _methods(place: Place) -> list[str]:
+    return ["GET"] * (place.see is not None) + ["POST"] * (place.change is not None)
+
+
+class Console:
+    """The pages over HTTP."""
+
+    def __init__(self, parts: Parts, clock: Callable[[], float]) -> None:
+        self._parts = parts
+        self._files = Static()
+        self._templates = environment(self._files)
+        self._renderings = Renderings(clock)
+
+    def endpoint(self, place: Place) -> Callable[[Request], Awaitable[Response]]:
+        """Return what answers the requests of a place."""
+
+        async def answer(request: Request) -> Response:
+            barred = self._barred(request)
+            if barred is not None:
+                return barred
+            cookie = request.cookies.get(self._cookie_name(request))
+            viewer = await self._parts.sessions.find(cookie)
+            if viewer is None or cookie is None:
+                return self._to_sign_in(request)
+            if not sees_page(viewer, place.page):
+                return await self._error(request, viewer, 403, "Your role does not include this.")
+            return await self._answer(place, request, viewer, cookie)
+
+        return answer
+
+    async def _answer(
+        self, place: Place, request: Request, viewer: Viewer, cookie: str
+    ) -> Response:
+        asked = self._asked(request, viewer)
+        work, is_change = place.see, request.method == "POST"
+        if is_change:
+            form = await _form(request)
+            if form is None or not await self._is_own_form(request, cookie, form):
+                return await self._error(
+                    request, viewer, 403, "The form is not from this session: load the page again."
+                )
+            asked = _with_form(asked, form)
+            work = place.change
+        if work is None:
+            raise HTTPException(405)
+        try:
+            if place.shared and not is_change:
+                key = (asked.path, viewer.scope, asked.zone, *sorted(asked.query.items()))
+                response, body = await self._renderings.get(key, lambda: self._made(work, asked))
+            else:
+                response, body = await self._made(work, asked)
+        except StoreUnavailableError:
+            return await self._error(request, viewer, 503, "The store does not answer right now.")
+        except UnknownKeyError as error:
+            return await self._error(request, viewer, 404, str(error))
+        if is_change:
+            self._renderings.clear()
+        return await self._response(request, asked, response, body, cookie)
+
+    async def _made(self, work: Any, asked: Asked) -> tuple[Any, str]:
+        response = await work(self._parts, asked)
+        body = render(self._templates, response, asked) if isinstance(response, Page) else ""
+        return response, body
+
+    async def _response(
+        self, request: Request, asked: Asked, response: Any, body: str, cookie: str
+    ) -> Response:
+        if isinstance(response, Refusal):
+            return await self._error(request, asked.viewer, response.status, response.message)
+        if isinstance(response, Done):
+            redirect = RedirectResponse(within(response.to), 303, dict(_HEADERS))
+            if response.notice:
+                redirect.set_cookie(
+                    _NOTICE,
+                    quote(response.notice[:1000]),
+                    _NOTICE_SECONDS,
+                    path="/console",
+                    httponly=True,
+                    samesite="strict",
+                    secure=self._is_secure(request),
+                )
+            return redirect
+        if isinstance(response, Download):
+            name = quote(response.filename)
+            headers = {
+                **_HEADERS,
+                "content-disposition": f"attachment; filename*=UTF-8''{name}",
+            }
+            return Response(response.body, 200, headers, response.media_type)
+        return await self._framed(request, asked, response, body, cookie)
+
+    async def _framed(
+        self, request: Request, asked: Asked, page: Page, body: str, cookie: str | None
+    ) -> Response:
+        token = "" if cookie is None else await self._parts.sessions.form_token(cookie)
+        notice = request.cookies.get(_NOTICE)
+        if "hx-request" not in request.headers:
+            body = self._templates.get_template("frame.html").render(
+                title=page.title,
+                body=body,
+                error=page.error,
+                notice=notice,
+                viewer=asked.viewer,
+                pages=pages_of(asked.viewer),
+                path=asked.path,
+                zone=asked.zone,
+                scripts=page.scripts,
+            )
+        made = Response(
+            body.replace(FORM_TOKEN, token), page.status, dict(_HEADERS), "text/html; charset=utf-8"
+        )
+        if notice is not None:
+            made.delete_cookie(_NOTICE, path="/console")
+        return made
+
+    async def first(self, request: Request) -> Response:
+        """Lead to the first page that somebody may see."""
+        barred = self._barred(request)
+        if barred is not None:
+            return barred
+        viewer = await self._parts.sessions.find(request.cookies.get(self._cookie_name(request)))
+        if viewer is None:
+            return self._to_sign_in(request)
+        # What a member looks for is their own.
+        page = "me" if viewer.role == "member" else pages_of(viewer)[0]
+        return RedirectResponse(f"/console/{page}", 303, dict(_HEADERS))
+
+    async def static(self, request: Request) -> Response:
+        """Give a script or a style sheet; it is everybody's, and changes with its URL alone."""
+        found = self._files.find(request.path_params["name"])
+        if found is None:
+            return Response("There is no such file.", 404, dict(_HEADERS), "text/plain")
+        return Response(found[0], 200, dict(_STATIC_HEADERS), found[1])
+
+    async def sign_in(self, request: Request) -> Response:
+        """Show the page of signing in, or sign somebody in with a key."""
+        barred = self._barred(request)
+        if barred is not None:
+            return barred
+        settings = self._parts.settings()
+        if request.method == "GET":
+            return self._sign_in_page(request)
+        form = await _form(request)
+        if form is None or _is_cross_site(request):
+            return self._sign_in_page(request, 403, "Load this page again, and sign in from it.")
+        to = within(_last(form, "to"))
+        entered = await sign_in.with_key(self._parts, _last(form, "key"), request.scope[ADDRESS])
+        if isinstance(entered, Refusal):
+            return self._sign_in_page(request, entered.status, entered.message)
+        redirect = RedirectResponse(to, 303, dict(_HEADERS))
+        redirect.set_cookie(
+            self._cookie_name(request),
+            entered.cookie,
+            settings.console.session_seconds,
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=self._is_secure(request),
+        )
+        return redirect
+
+    async def sign_out(self, request: Request) -> Response:
+        """End this session, or all of whoever it is."""
+        barred = self._barred(request)
+        if barred is not None:
+            return barred
+        name = self._cookie_name(request)
+        cookie = request.cookies.get(name)
+        viewer = await self._parts.sessions.find(cookie)
+        form = await _form(request)
+        redirect = RedirectResponse("/console/sign-in", 303, dict(_HEADERS))
+        if viewer is not None and cookie is not None:
+            if form is None or not await self._is_own_form(request, cookie, form):
+                return await self._error(request, viewer, 403, "Sign out from a page of yours.")
+            if _last(form, "everywhere"):
+                await self._parts.sessions.end_all(viewer)
+            else:
+                await self._parts.sessions.end(viewer)
+            # Conversations and all else that the browser kept.
+            redirect.headers["clear-site-data"] = '"storage"'
+        redirect.delete_cookie(name, path="/")
+        return redirect
+
+    async def missing(self, _: Request, error: Exception) -> Response:
+        """Answer for a path that is not there."""
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        return Response("There is nothing here.", status, dict(_HEADERS), "text/plain")
+
+    async def defect(self, _request: Request, _error: Exception) -> Response:
+        """Answer for a defect; its trace goes to the log."""
+        return Response("Something broke; the log has it.", 500, dict(_HEADERS), "text/plain")
+
+    def _sign_in_page(self, request: Request, status: int = 200, error: str = "") -> Response:
+        settings = self._parts.settings()
+        body = self._templates.get_template("sign_in.html").render(
+            error=error,
+            keys=settings.has_key_sign_in,
+            to=within(request.query_params.get("to", "")),
+        )
+        return Response(body, status, dict(_HEADERS), "text/html; charset=utf-8")
+
+    def _to_sign_in(self, request: Request) -> Response:
+        to = request.url.path if request.method == "GET" else "/console/"
+        where = f"/console/sign-in?to={quote(to)}"
+        if "hx-request" in request.headers:
+            # A part of a page cannot show it: the whole page goes there.
+            return Response("", 401, {**_HEADERS, "hx-redirect": where})
+        return RedirectResponse(where, 303, dict(_HEADERS))
+
+    async def _error(self, request: Request, viewer: Viewer, status: int, message: str) -> Response:
+        asked = self._asked(request, viewer)
+        page = Page("error.html", "Not done", {"status": status}, status, message)
+        cookie = request.cookies.get(self._cookie_name(request))
+        return await self._framed(
+            request, asked, page, render(self._templates, page, asked), cookie
+        )
+
+    def _asked(self, request: Request, viewer: Viewer) -> Asked:
+        return Asked(
+            viewer=viewer,
+            zone=_zone(request.query_params.get("zone") or request.cookies.get(_ZONE)),
+            base_url=base_url(self._parts.settings(), request.scope),
+            address=request.scope[ADDRESS],
+            path=request.url.path,
+            params=dict(request.path_params),
+            query={name: value for name, value in request.query_params.items() if name != "zone"},
+        )
+
+    def _barred(self, request: Request) -> Response | None:
+        settings = self._parts.settings()
+        allowed = settings.console.allowed_addresses
+        if allowed and request.scope[ADDRESS] not in compile_networks(allowed):
+            return Response(
+                "Your address may not use the console.", 403, dict(_HEADERS), "text/plain"
+            )
+        if not is_own_host(settings, request.headers.get("host", "")):
+            words = (
+                "This console is not served under that name. Its administrator can allow the name "
+                "with console.allowed_hosts or server.public_url."
+            )
+            return Response(words, 421, dict(_HEADERS), "text/plain")
+        return None
+
+    async def _is_own_form(
+        self, request: Request, cookie: str, form: Mapping[str, list[str]]
+    ) -> bool:
+        token = request.headers.get("x-form-token") or _last(form, "form_token")
+        return not _is_cross_site(request) and await self._parts.sessions.is_form_token(
+            cookie, token
+        )
+
+    def _is_secure(self, request: Request) -> bool:
+        return base_url(self._parts.settings(), request.scope).startswith("https:")
+
+    def _cookie_name(self, request: Request) -> str:
+        # The prefix keeps other hosts of the domain from setting it.
+        return "__Host-apertis" if self._is_secure(request) else "apertis"
+
+
+def within(path: str) -> str:
+    """Return a path of this console: the one that is given, or its first page if it is none."""
+    parts = urlsplit(path)
+    plain = path.isascii() and path.isprintable() and "\\" not in path
+    here = path.startswith("/console/") or parts.path == "/device"
+    return path if plain and here and not (parts.scheme or parts.netloc) else "/console/"
+
+
+def base_url(settings: Settings, scope: Mapping[str, Any]) -> str:
+    """Return the URL at which this gateway is reached: as configured, or where it listens."""
+    if settings.server.public_url is not None:
+        return settings.server.public_url
+    host, port = (scope.get("server") or (settings.server.host, settings.server.port))[:2]
+    scheme = "https" if settings.server.has_tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def is_own_host(settings: Settings, host: str) -> bool:
+    """Return whether a browser came by a name that is this gateway's."""
+    name = urlsplit(f"//{host}").hostname or ""
+    known = {*settings.console.allowed_hosts, settings.server.host}
+    if settings.server.public_url is not None:
+        known.add(urlsplit(settings.server.public_url).hostname or "")
+    if settings.server.is_loopback:
+        known |= _LOCAL
+    elif not settings.console.allowed_hosts:
+        try:
+            # An address is nobody's name: no page of another name comes by it.
+            ipaddress.ip_address(name)
+        except ValueError:
+            pass
+        else:
+            return True
+    return name in {one.lower() for one in known}
+
+
+def _is_cross_site(request: Request) -> bool:
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+
+
+def _zone(name: str | None) -> str:
+    try:
+        time_zone(name or "UTC")
+    except (KeyError, ValueError, OSError):
+        return "UTC"
+    return name or "UTC"
+
+
+async def _form(request: Request) -> dict[str, list[str]] | None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        return None
+    try:
+        text = (await request.body()).decode()
+        return parse_qs(text, keep_blank_values=True, max_num_fields=10_000)
+    except ValueError:
+        return None
+
+
+def _last(form: Mapping[str, list[str]], name: str) -> str:
+    return form.get(name, [""])[-1]
+
+
+def _with_form(asked: Asked, form: Mapping[str, list[str]]) -> Asked:
+    return Asked(
+        viewer=asked.viewer,
+        zone=asked.zone,
+        base_url=asked.base_url,
+        address=asked.address,
+        path=asked.path,
+        params=asked.params,
+        query=asked.query,
+        form={name: values[-1] for name, values in form.items()},
+        values=form,
+    )

@@ -1,0 +1,7 @@
+"""What the doctor finds."""
+
+from __future__ import annotations
+
+from apertis.gateway.console.pages import Place
+
+PLACES: tuple[Place, ...] = ()

@@ -1,0 +1,82 @@
+"""Sign-ins: to the console, and of Claude Code; its settings; and more of each request's story."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    """Make their tables, and add the columns."""
+    op.add_column("keys", sa.Column("kind", sa.Text(), nullable=False, server_default="key"))
+    op.add_column("usage", sa.Column("attempts", sa.Integer()))
+    op.add_column("usage", sa.Column("fallback_reason", sa.Text()))
+    op.add_column("usage", sa.Column("reserved_units", sa.BigInteger()))
+    op.create_table(
+        "console_sessions",
+        sa.Column("id_sha256", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("person_id", sa.Text()),
+        sa.Column("key_id", sa.Text()),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("way", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id_sha256"),
+    )
+    op.create_index("console_sessions_by_expiry", "console_sessions", ["expires_at"], unique=False)
+    op.create_table(
+        "console_session_epochs",
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subject"),
+    )
+    op.create_table(
+        "device_codes",
+        sa.Column("device_sha256", sa.Text(), nullable=False),
+        sa.Column("user_sha256", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("person_id", sa.Text()),
+        sa.Column("key_id", sa.Text()),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("asked_ms", sa.BigInteger(), nullable=False),
+        sa.Column("interval_seconds", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("device_sha256"),
+        sa.UniqueConstraint("user_sha256"),
+    )
+    op.create_index("device_codes_by_expiry", "device_codes", ["expires_at"], unique=False)
+    op.create_table(
+        "sign_ins",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("key_id", sa.Text(), nullable=False),
+        sa.Column("person_id", sa.Text()),
+        sa.Column("approved_by_key_id", sa.Text()),
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("refresh_sha256", sa.Text(), nullable=False),
+        sa.Column("previous_refresh_sha256", sa.Text()),
+        sa.Column("previous_until", sa.BigInteger()),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("key_id"),
+        sa.UniqueConstraint("refresh_sha256"),
+    )
+    op.create_index("sign_ins_by_previous", "sign_ins", ["previous_refresh_sha256"], unique=False)
+    op.create_table(
+        "managed_settings",
+        sa.Column("group_id", sa.Text(), nullable=False),
+        sa.Column("uuid", sa.Text(), nullable=False),
+        sa.Column("settings", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("group_id"),
+    )
