@@ -26,7 +26,9 @@ class UsageRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     headers with which Claude Code identifies its requests. `bill_to` says who pays where it is not
     the gateway's own account, as the request put it. `person_id` and `group_id` are whose key it
     was. `prefix_change` is the first `cache_control` breakpoint of the session's last request whose
-    prefix is another one now (from 1), 0 where none is, and None where nobody compared. `accounts`
+    prefix is another one now (from 1), 0 where none is, and None where nobody compared. `attempts`
+    counts how often it was sent on, `fallback_reason` says why to another model, `reserved_units`
+    what was reserved for it. `accounts`
     are the budgets that it is booked in, with commas between their ids; one that pays another
     amount than `cost_units` has it behind an `=`. `lease` is the replica that reserved it, and its
     epoch, as `name#7`; empty where a gateway has the store to itself.
@@ -57,5 +59,8 @@ class UsageRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     person_id: str | None = None
     group_id: str | None = None
     prefix_change: int | None = None
+    attempts: int | None = None
+    fallback_reason: str | None = None
+    reserved_units: int | None = None
     accounts: str = ""
     lease: str = ""

@@ -165,6 +165,9 @@ def _row(record: UsageRecord, nothing: int | None = None, flag: type[int] = bool
         nothing if record.person_id is None else record.person_id,
         nothing if record.group_id is None else record.group_id,
         nothing if record.prefix_change is None else record.prefix_change,
+        nothing if record.attempts is None else record.attempts,
+        nothing if record.fallback_reason is None else record.fallback_reason,
+        nothing if record.reserved_units is None else record.reserved_units,
     )
 
 
