@@ -47,7 +47,7 @@ clients: $(TOOLS)  ## Install other projects' clients, which the tests use if th
 
 soak: $(TOOLS)  ## Load a gateway for ten minutes (SECONDS=60 for one); kill others 30 times.
 	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
-	@APERTIS_SOAK_ROUNDS=30 APERTIS_SOAK_LEASE_SECONDS=60 \
+	@SOAK_ROUNDS=30 SOAK_LEASE_SECONDS=60 \
 		$(BIN)/python -m pytest -q tests/gateway/money/test_replicas.py
 
 lint: $(TOOLS)  ## Check style and types.

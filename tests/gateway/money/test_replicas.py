@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from tests.kit.processes import Served
 
 # `make soak` has more rounds, and leases of the usual time.
-ROUNDS = int(os.environ.get("APERTIS_SOAK_ROUNDS", "3"))
-LEASE_SECONDS = float(os.environ.get("APERTIS_SOAK_LEASE_SECONDS", "2"))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "3"))
+LEASE_SECONDS = float(os.environ.get("SOAK_LEASE_SECONDS", "2"))
 # A request reserves ten times what it costs: 40 tokens of output where 4 are used, and so on.
 USED = {"input_tokens": 20, "output_tokens": 2}
 
