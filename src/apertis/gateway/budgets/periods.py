@@ -6,7 +6,7 @@ days of 23 and 25 hours are whole days, and no moment lies between two periods.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -145,8 +145,3 @@ def name_of(period: CalendarPeriod, zone: ZoneInfo, start: int) -> str:
     if period == "week":
         day -= timedelta(days=day.weekday())
     return day.isoformat()[:7] if period == "month" else day.isoformat()
-
-
-def iso_utc(seconds: int) -> str:
-    """Write a moment as people and programs read it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
