@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def new_database(server: PostgreSQL, name: str) -> str:
     """Make a database with this name, as far as it may be one; the URL that leads to it."""
     asyncpg: Any = pytest.importorskip("asyncpg")
-    plain = re.sub(r"[^a-z0-9]+", "_", name.lower())[:60]
+    # The end tells the rounds of one test apart.
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[-60:].strip("_")
 
     async def make() -> None:
         connection = await asyncpg.connect(server.url)
