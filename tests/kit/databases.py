@@ -21,8 +21,10 @@ def new_database(server: PostgreSQL, name: str) -> str:
 
     async def make() -> None:
         connection = await asyncpg.connect(server.url)
-        await connection.execute(f"CREATE DATABASE {plain}")
-        await connection.close()
+        try:
+            await connection.execute(f"CREATE DATABASE {plain}")
+        finally:
+            await connection.close()
 
     asyncio.run(make())
     return urlsplit(server.url)._replace(path=f"/{plain}").geturl()
