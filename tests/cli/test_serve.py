@@ -73,6 +73,10 @@ def status_with(base_url: str, api_key: str) -> int:
         connection.close()
 
 
+def console_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(("Console", "Sign in"))]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_what_it_is_and_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     with serving("--data", str(tmp_path)) as process:
@@ -89,6 +93,8 @@ def test_it_says_what_it_is_and_stops_cleanly(tmp_path: Path, number: signal.Sig
     assert "not a model" in text
     assert f"Data: {tmp_path / 'apertis.sqlite3'}\n" in text
     assert "without TLS" not in text
+    assert console_lines(text) == [f"Console: {url}/console/", "Sign in to it with this key."]
+    assert max(map(len, console_lines(text))) <= 80
     assert [line.strip() for line in text.splitlines() if line.startswith("  ")] == [
         "# Apertis's SDK",
         f"export APERTIS_BASE_URL={url} APERTIS_API_KEY='{key}'",
@@ -106,6 +112,7 @@ def test_a_restart_keeps_the_key_and_a_new_key_replaces_it(tmp_path: Path) -> No
     with serving(*arguments) as process:
         started = json.loads(line_of(process))
         assert started["api_key"] is None
+        assert started["console_url"] == f"{started['base_url']}/console/"
         assert status_with(started["base_url"], first) == 200
     with serving(*arguments, "--new-key") as process:
         started = json.loads(line_of(process))
@@ -115,6 +122,7 @@ def test_a_restart_keeps_the_key_and_a_new_key_replaces_it(tmp_path: Path) -> No
         text = announced_by(process)
     assert not SECRET.search(text)
     assert "--new-key" in text
+    assert console_lines(text)[1] == "Sign in to it with an administrator's key, or your own."
     assert "APERTIS_API_KEY='<your key>'" in text
 
 
@@ -150,6 +158,28 @@ def test_an_address_that_others_reach_is_said_aloud(tmp_path: Path) -> None:
         text = announced_by(process)
     assert "Others can reach 0.0.0.0, without TLS" in text
     assert "http://127.0.0.1:" in text
+    assert console_lines(text) == []
+
+
+def test_a_console_is_announced_at_the_url_by_which_people_reach_it(tmp_path: Path) -> None:
+    config = tmp_path / "apertis.toml"
+    config.write_text(
+        '[server]\npublic_url = "https://claude.example.com/"\n[console]\nkeys = true\n'
+    )
+    arguments = ("--config", str(config), "--host", "0.0.0.0", "--data", str(tmp_path / "data"))
+    with serving(*arguments) as process:
+        lines = console_lines(announced_by(process))
+    assert lines[0] == "Console: https://claude.example.com/console/"
+
+
+def test_a_console_that_is_off_is_not_announced(tmp_path: Path) -> None:
+    config = tmp_path / "apertis.toml"
+    config.write_text("[console]\nenabled = false\n")
+    arguments = ("--config", str(config), "--data", str(tmp_path / "data"))
+    with serving(*arguments) as process:
+        assert console_lines(announced_by(process)) == []
+    with serving(*arguments, "--json") as process:
+        assert json.loads(line_of(process))["console_url"] is None
 
 
 def test_a_program_that_starts_it_finds_that_in_the_log(tmp_path: Path) -> None:

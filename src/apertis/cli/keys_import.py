@@ -24,7 +24,7 @@ from apertis.errors import ApertisError, ParameterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from apertis.cli.people_csv import People, Problem
+    from apertis.gateway.admin.people_csv import People, Problem
     from apertis.gateway.admin.people_import import Imported, ImportedChange, PersonRow
 
 _EPILOG = """\b
@@ -80,7 +80,7 @@ def import_keys(
     place: GatewayOptions,
 ) -> None:
     """Import people with their groups, budgets and keys from a CSV file."""
-    from apertis.cli.people_csv import read_people
+    from apertis.gateway.admin.people_csv import read_people
 
     people = read_people(file.read())
     administration = administration_of(place, _OPTION_OF, may_make=not dry_run)
@@ -119,7 +119,7 @@ def _ask(
 
 
 def _problems(planned: Imported, people: People) -> list[Problem]:
-    from apertis.cli.people_csv import COLUMN_OF, Problem
+    from apertis.gateway.admin.people_csv import COLUMN_OF, Problem
 
     found: list[Problem] = []
     for problem in planned.problems:

@@ -93,8 +93,8 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
         url = url_of(listener, tls=own.has_tls)
 
         def announce(secret: str | None, tell: Callable[..., None]) -> None:
-            text = _json_line(url, secret) if as_json else _announcement(url, settings, secret)
-            echo(text)
+            text = _json_line if as_json else _announcement
+            echo(text(url, settings, secret))
             if as_json and (exposed := _exposed(own)) is not None:
                 tell("warning", exposed)
 
@@ -122,8 +122,9 @@ def command(*, new_key: bool, as_json: bool, **options: Any) -> int:
     return ExitCode.SERVICE if gateway.lost_records else ExitCode.OK
 
 
-def _json_line(url: str, secret: str | None) -> str:
-    return msgspec.json.encode({"base_url": url, "api_key": secret}).decode()
+def _json_line(url: str, settings: Settings, secret: str | None) -> str:
+    told = {"base_url": url, "api_key": secret, "console_url": _console_url(url, settings)}
+    return msgspec.json.encode(told).decode()
 
 
 def _announcement(url: str, settings: Settings, secret: str | None) -> str:
@@ -141,6 +142,12 @@ def _announcement(url: str, settings: Settings, secret: str | None) -> str:
         lines.append("The administrator's key below is shown only now; only its hash is kept.")
     else:
         lines.append("The administrator's key was shown when it was made; another: --new-key")
+    console = _console_url(url, settings)
+    if console is not None:
+        lines.append(f"Console: {console}")
+        if settings.has_key_sign_in:
+            which = "this key" if secret is not None else "an administrator's key, or your own"
+            lines.append(f"Sign in to it with {which}.")
     lines += [
         "",
         "  # Apertis's SDK",
@@ -153,6 +160,13 @@ def _announcement(url: str, settings: Settings, secret: str | None) -> str:
         "A key for somebody else: apertis keys create --name NAME",
     ]
     return "\n".join([*lines, "Ctrl-C stops it."])
+
+
+def _console_url(url: str, settings: Settings) -> str | None:
+    """Return where people open the console; None where there is none."""
+    if not settings.has_console:
+        return None
+    return f"{settings.server.public_url or url}/console/"
 
 
 def _exposed(server: ServerSettings) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apertis.cli.people_csv import Problem, read_people
+from apertis.gateway.admin.people_csv import Problem, read_people
 from apertis.gateway.admin.people_import import MAX_ROWS, PersonRow
 
 HEAD = "name,email,group,monthly_usd,key,models,tags\n"
