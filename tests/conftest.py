@@ -21,6 +21,7 @@ pytest_plugins = [
     for name in (
         "administration",
         "asking",
+        "browsers",
         "command_line",
         "commands",
         "configuration",

@@ -95,7 +95,9 @@ CLAUDE_CODE = Package(
     f"{_MACHINES.get(platform.machine().lower(), platform.machine())}@2.1.332",
     in_node=True,
 )
-PACKAGES = (ANTHROPIC_0, ANTHROPIC_SDK_1, ANTHROPIC_SDK_0, CLAUDE_CODE)
+# It looks for what keeps people from using a page; one file, which tests put into the page.
+AXE = Package("axe-core@4.14", in_node=True)
+PACKAGES = (ANTHROPIC_0, ANTHROPIC_SDK_1, ANTHROPIC_SDK_0, CLAUDE_CODE, AXE)
 
 
 def main() -> int:

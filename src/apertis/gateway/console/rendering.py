@@ -32,7 +32,11 @@ _THOUSAND = 1000
 class Static:
     """The files that pages load, by name; each URL has a hash of its content."""
 
-    _TYPES: Final = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
+    _TYPES: Final = {
+        "js": "text/javascript; charset=utf-8",
+        "css": "text/css; charset=utf-8",
+        "svg": "image/svg+xml",
+    }
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[bytes, str]] = {}
