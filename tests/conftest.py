@@ -25,6 +25,7 @@ pytest_plugins = [
         "command_line",
         "commands",
         "configuration",
+        "consoles",
         "driving",
         "environment",
         "faulty",

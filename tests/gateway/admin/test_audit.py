@@ -54,6 +54,7 @@ def test_each_change_of_a_key_is_told_without_secret_and_hash(
         "name": "ci",
         "quota_units": 500_000,
         "status": "enabled",
+        "kind": "key",
         "person_id": record.person_id,
         "created_at": int(asking.now),
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from apertis.gateway.admin.reading import moment_ms
+from apertis.gateway.admin.reading import moment_ms, zone_of
 from apertis.gateway.errors import Refusal
 from apertis.gateway.store.audit import AuditQuery
 from apertis.gateway.units import Time, iso
@@ -33,6 +33,7 @@ class AuditFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     action: Annotated[str, Meta(description="As create, change, rotate, remove.")] | None = None
     subject: Annotated[str, Meta(description="As key, person, group, limit.")] | None = None
     subject_id: str | None = None
+    zone: Annotated[str, Meta(description="Time zone of `from` and `to`: Europe/Berlin.")] = "UTC"
 
 
 class AuditView(Struct, kw_only=True, frozen=True):
@@ -58,10 +59,13 @@ class AuditPage(Struct, kw_only=True, frozen=True):
 
 async def audit_page(stored: StoredAudit, asked: AuditFields, now: float) -> AuditPage | Refusal:
     """Read the page that is asked for."""
-    since = moment_ms("from", asked.from_, now)
+    zone = zone_of(asked.zone)
+    if isinstance(zone, Refusal):
+        return zone
+    since = moment_ms("from", asked.from_, now, zone)
     if isinstance(since, Refusal):
         return since
-    until = moment_ms("to", asked.to, now, whole_day=True)
+    until = moment_ms("to", asked.to, now, zone, whole_day=True)
     if isinstance(until, Refusal):
         return until
     query = AuditQuery(

@@ -5,18 +5,23 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Generic, Literal, Protocol, TypeVar
 from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfoNotFoundError
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, UnsetType
 
+from apertis.gateway.budgets.periods import time_zone
 from apertis.gateway.errors import Refusal, invalid_parameter, invalid_request
 from apertis.gateway.units import read_moment, read_span
 from apertis.models.json import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from datetime import tzinfo
+    from zoneinfo import ZoneInfo
 
     from apertis.gateway.keys.record import KeyRecord
 
@@ -90,14 +95,27 @@ def _in_words(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def zone_of(name: str) -> ZoneInfo | Refusal:
+    """Read the name of a time zone."""
+    try:
+        return time_zone(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return invalid_parameter("zone", f"'zone': no time zone '{name[:100]}'")
+
+
 def moment_ms(
-    param: str, text: str | None, now: float, *, whole_day: bool = False
+    param: str,
+    text: str | UnsetType | None,
+    now: float,
+    zone: tzinfo = UTC,
+    *,
+    whole_day: bool = False,
 ) -> int | Refusal | None:
-    """Read a date, a time or a span ago as Unix milliseconds."""
-    if text is None:
+    """Read a date, a time or a span ago as Unix milliseconds; `zone` is that of a local time."""
+    if not isinstance(text, str):
         return None
     span = read_span(text)
-    seconds = read_moment(text, whole_day=whole_day) if span is None else int(now) - span
+    seconds = read_moment(text, whole_day=whole_day, zone=zone) if span is None else int(now) - span
     if seconds is None or seconds < 0:
         message = f"'{param}' must be a date or time as 2026-12-31T18:00Z, or a span ago as 7d"
         return invalid_parameter(param, f"{message}, not {text[:100]!r}")

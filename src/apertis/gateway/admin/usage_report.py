@@ -6,20 +6,19 @@ import operator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
-from zoneinfo import ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from apertis.accounting.tokens import COLUMNS
 from apertis.gateway.admin.keys import find_key
-from apertis.gateway.admin.reading import nearest
+from apertis.gateway.admin.reading import moment_ms, nearest, zone_of
 from apertis.gateway.budgets.periods import following, name_of, start_of, time_zone
 from apertis.gateway.errors import Refusal, invalid_parameter, not_found
 from apertis.gateway.people.record import Group, Person
 from apertis.gateway.store.histogram import BUCKETS, percentile
 from apertis.gateway.store.records import TIMES, UsageQuery, UsageRow
-from apertis.gateway.units import Dollars, Time, iso, read_moment, read_span, usd
+from apertis.gateway.units import Dollars, Time, iso, usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -370,14 +369,13 @@ def query_of(
     now: float,
 ) -> UsageQuery | Refusal:
     """Turn what is asked into what the store understands."""
-    try:
-        zone = time_zone(asked.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return invalid_parameter("zone", f"'zone': no time zone '{asked.zone[:100]}'")
-    since = _moment("from", asked.from_, now, zone)
+    zone = zone_of(asked.zone)
+    if isinstance(zone, Refusal):
+        return zone
+    since = moment_ms("from", asked.from_, now, zone)
     if isinstance(since, Refusal):
         return since
-    until = _moment("to", asked.to, now, zone, whole_day=True)
+    until = moment_ms("to", asked.to, now, zone, whole_day=True)
     if isinstance(until, Refusal):
         return until
     of_keys = _keys(asked, keys)
@@ -463,19 +461,6 @@ def _groups(text: str) -> tuple[str, ...] | Refusal:
         if word not in found:
             found.append(word)
     return tuple(found)
-
-
-def _moment(
-    param: str, text: str | UnsetType, now: float, zone: ZoneInfo, *, whole_day: bool = False
-) -> int | Refusal | None:
-    if isinstance(text, UnsetType):
-        return None
-    span = read_span(text)
-    seconds = read_moment(text, whole_day=whole_day, zone=zone) if span is None else int(now) - span
-    if seconds is None or seconds < 0:
-        message = f"'{param}' must be a date or time as 2026-12-31T18:00Z, or a span ago as 7d"
-        return invalid_parameter(param, f"{message}, not {text[:100]!r}")
-    return seconds * 1000
 
 
 def _label(row: UsageRow, word: str) -> str | None:
