@@ -177,6 +177,23 @@ def test_a_model_without_a_price_is_for_keys_that_pay_nothing(
         assert "nobody-knows" in charge.message
 
 
+@pytest.mark.parametrize("end", ["settle", "settle_unread", "abandon"])
+def test_the_record_says_what_was_reserved(end: str) -> None:
+    desk = Desk()
+    charge = desk.opened()
+    reserved = desk.money[0]
+    desk.progress.sent = 1.0
+    getattr(charge, end)(*([7] if end == "settle_unread" else []))
+    assert desk.record.reserved_units == reserved > 0
+
+
+def test_the_record_of_a_stream_that_begins_says_what_was_reserved() -> None:
+    desk = Desk()
+    desk.opened().begin(None)
+    (begun,) = desk.books.begun
+    assert begun.reserved_units == desk.money[0] > 0
+
+
 def test_a_key_without_a_quota_reserves_nothing_and_is_booked_all_the_same() -> None:
     desk = Desk(quota=None)
     charge = desk.opened()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import json
 import time
@@ -13,10 +14,12 @@ from apertis.gateway.request.body import NO_EDITS, Body, Edits, peek
 from apertis.gateway.request.forward import OutgoingRequest
 from apertis.gateway.routing import Target
 from apertis.testing import ScriptedServer, http_chunk, json_response, sse_event
+from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apertis.accounting.record import UsageRecord
     from tests.kit.gateways import RunningGateway
 
     Start = Callable[..., RunningGateway]
@@ -144,8 +147,71 @@ def test_an_upstream_rests_as_long_as_it_asks(
             assert answer.status == 200
         assert len(first.requests) == 1
         router = running.gateway._router
-        ((_, until),) = router._rests.items()
-        assert until - time.time() == pytest.approx(60, abs=5)
+        ((_, rests_until),) = router._rests.items()
+        assert rests_until - time.time() == pytest.approx(60, abs=5)
+
+
+OVERLOADED = json_response(529, {"type": "error", "error": {"type": "overloaded_error"}})
+HAIKU = "claude-haiku-4-5"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_record_says_how_often_it_was_sent_and_why_another_model_answered(
+    start_gateway: Start, stream: bool
+) -> None:
+    whole = json_response(200, MESSAGE | {"model": HAIKU, "stop_reason": "end_turn"})
+    good = labeled("text/event-stream", STREAM.replace(b"claude-sonnet-4-5", HAIKU.encode()))
+    with ScriptedServer([OVERLOADED, good if stream else whole]) as upstream:
+        running = start_gateway(config(upstream))
+        key_id, client = running.make_key(
+            quota_usd="1", fallback_models=[HAIKU], fallback_enabled=True
+        )
+        body = json.dumps(ASK | {"stream": stream}).encode()
+        answer = client.call("POST", "/v1/messages", body)
+        assert answer.status == 200
+        record = booked(running, answer.headers["x-apertis-request-id"])
+    assert (record.key_id, record.requested_model, record.model) == (key_id, ASK["model"], HAIKU)
+    assert (record.attempts, record.fallback_reason) == (2, "primary_model_overloaded")
+    # At most: 500 of output at $15, in units of $0.000002, and the input.
+    assert record.reserved_units is not None
+    assert 3750 < record.reserved_units < 4000
+    assert record.cost_units < record.reserved_units
+
+
+def test_the_record_of_a_request_that_all_upstreams_failed_says_so(start_gateway: Start) -> None:
+    with ScriptedServer([OVERLOADED]) as first, ScriptedServer([OVERLOADED]) as second:
+        running = start_gateway(config(first, second))
+        answer = running.client.call("POST", "/v1/messages", json.dumps(ASK).encode())
+        record = booked(running, answer.headers["x-apertis-request-id"])
+    assert (record.status, record.code) == (529, "overloaded_error")
+    assert (record.attempts, record.fallback_reason, record.reserved_units) == (2, None, 0)
+
+
+def test_a_response_from_the_cache_was_sent_nowhere(start_gateway: Start) -> None:
+    good = json_response(200, MESSAGE | {"stop_reason": "end_turn"})
+    with ScriptedServer([good]) as upstream:
+        running = start_gateway(config(upstream))
+        _, client = running.make_key(quota_usd="1", response_cache=True)
+        body = json.dumps(ASK | {"stream": False}).encode()
+        answers = [client.call("POST", "/v1/messages", body) for _ in range(2)]
+        records = [booked(running, each.headers["x-apertis-request-id"]) for each in answers]
+    assert [record.cached for record in records] == [False, True]
+    assert [record.attempts for record in records] == [1, 0]
+    assert (records[1].reserved_units, records[1].fallback_reason) == (0, None)
+
+
+def booked(running: RunningGateway, request_id: str) -> UsageRecord:
+    """The record of a request, as soon as the store has it."""
+    gateway = running.gateway
+
+    def ask() -> UsageRecord | None:
+        reading = gateway.store.usage.get(request_id)
+        return asyncio.run_coroutine_threadsafe(reading, gateway._loop).result(30)
+
+    until(ask)
+    record = ask()
+    assert record is not None
+    return record
 
 
 @pytest.mark.parametrize("edits", [NO_EDITS, Edits(remove=("stop",))])

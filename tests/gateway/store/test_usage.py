@@ -7,11 +7,14 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.accounting.tokens import Tokens
-from apertis.gateway.store.records import UsageQuery
+from apertis.gateway.store import usage
+from apertis.gateway.store.records import RecentQuery, UsageQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,3 +194,139 @@ def test_any_sequence_of_additions_leaves_the_sums_of_the_distinct_records(
                 assert row.web_search_requests == searches
 
     check()
+
+
+AT_MS = 1_790_000_000_000
+
+
+def kept(record: UsageRecord, query: RecentQuery) -> bool:
+    """What the query keeps, by the simplest means."""
+    filters: list[tuple[tuple[str, ...], set[str | None]]] = [
+        (query.keys, {record.key_id}),
+        (query.people, {record.person_id}),
+        (query.groups, {record.group_id}),
+        (query.models, {record.model, record.requested_model}),
+        (query.sessions, {record.session}),
+        (query.upstreams, {record.upstream}),
+        (query.codes, {record.code}),
+    ]
+    whose = [
+        (query.of_keys, record.key_id),
+        (query.of_people, record.person_id),
+        (query.of_groups, record.group_id),
+    ]
+    ranges = [
+        (record.at_ms, query.since_ms, query.until_ms),
+        (record.status, query.min_status, query.end_status),
+    ]
+    return (
+        all(not names or not found.isdisjoint(names) for names, found in filters)
+        and (not any(ids for ids, _ in whose) or any(own in ids for ids, own in whose))
+        and all(
+            (first is None or first <= number) and (end is None or number < end)
+            for number, first, end in ranges
+        )
+    )
+
+
+@pytest.fixture
+def hundred(opened: Any, make_usage: Callable[..., UsageRecord]) -> list[UsageRecord]:
+    """A hundred records, some of one moment, that differ in all that can be asked for."""
+    records = [
+        make_usage(
+            at_ms=AT_MS + number // 3,
+            key_id=("key_a", "key_b")[number % 2],
+            model=("opus", "sonnet", "haiku")[number % 3],
+            requested_model=("opus", "sonnet")[number % 4 > 0],
+            upstream=(None, "anthropic")[number % 5 > 0],
+            session=(None, "s1", "s2")[number % 7 % 3],
+            status=(200, 400, 499, 529)[number % 17 % 4],
+            code=(None, "overloaded_error", "invalid_request_error")[number % 11 % 3],
+            person_id=(None, "ann", "bob")[number % 19 % 3],
+            group_id=(None, "team", "other")[number % 23 % 3],
+            attempts=(None, 0, 2)[number % 3],
+            fallback_reason=(None, "primary_model_overloaded")[number % 6 // 5],
+            reserved_units=(None, 0, 2**40)[number % 3],
+        )
+        for number in range(100)
+    ]
+    opened.run(opened.store.usage.add(records))
+    # A query gives the records that were found last first.
+    return sorted(records, key=lambda each: (each.at_ms, each.request_id), reverse=True)
+
+
+def test_the_last_requests_are_those_that_filtering_all_gives_page_by_page(
+    opened: Any, hundred: list[UsageRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def some(*names: str) -> st.SearchStrategy[tuple[str, ...]]:
+        return st.one_of(st.just(()), st.lists(st.sampled_from(names), max_size=2).map(tuple))
+
+    moments = st.one_of(st.none(), st.integers(AT_MS - 2, AT_MS + 36))
+    statuses = st.one_of(st.none(), st.sampled_from([200, 201, 400, 499, 500, 529, 600]))
+    queries = st.builds(
+        RecentQuery,
+        since_ms=moments,
+        until_ms=moments,
+        keys=some("key_a", "key_c"),
+        people=some("ann", "bob"),
+        groups=some("team", "other"),
+        models=some("opus", "haiku", "nobody"),
+        sessions=some("s1", "s2"),
+        upstreams=some("anthropic"),
+        codes=some("overloaded_error"),
+        min_status=statuses,
+        end_status=statuses,
+        of_keys=some("key_b"),
+        of_people=some("ann"),
+        of_groups=some("team", "nobody"),
+        limit=st.integers(1, 40),
+    )
+
+    @settings(max_examples=50, deadline=None)
+    @given(queries, st.lists(st.integers(1, 30), min_size=1, max_size=5))
+    def check(query: RecentQuery, steps: list[int]) -> None:
+        # Records are few here, and so are those that a step looks at.
+        monkeypatch.setattr(usage, "_STEPS", steps)
+        expected = [record for record in hundred if kept(record, query)]
+        found: list[UsageRecord] = []
+        for _ in range(400):
+            page = opened.run(opened.store.usage.recent(query))
+            assert len(page.records) <= query.limit
+            found += page.records
+            if page.looked_until_ms is not None:
+                # All that is newer was found.
+                missed = [r for r in expected if r.at_ms > page.looked_until_ms and r not in found]
+                assert missed == []
+            if page.next is None:
+                break
+            query = msgspec.structs.replace(query, before=page.next)
+        assert found == expected
+
+    check()
+
+
+def test_a_search_that_is_given_up_says_how_far_it_looked(
+    opened: Any, hundred: list[UsageRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "_STEPS", (10, 20))
+    page = opened.run(opened.store.usage.recent(RecentQuery(codes=("nothing_has_it",))))
+    assert page.records == ()
+    assert page.looked_until_ms == hundred[29].at_ms
+    assert page.next == (hundred[29].at_ms, hundred[29].request_id)
+
+
+def test_a_search_that_takes_long_is_given_up(
+    opened: Any, hundred: list[UsageRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "_STEPS", (10,) * 10)
+    monkeypatch.setattr(usage, "_SEARCH_SECONDS", 0.0)
+    page = opened.run(opened.store.usage.recent(RecentQuery(codes=("nothing_has_it",))))
+    assert page.looked_until_ms == hundred[9].at_ms
+
+
+def test_all_records_are_pages_of_their_own_time(opened: Any, hundred: list[UsageRecord]) -> None:
+    first = opened.run(opened.store.usage.recent(RecentQuery(limit=60)))
+    assert list(first.records) == hundred[:60]
+    assert first.looked_until_ms is None
+    rest = opened.run(opened.store.usage.recent(RecentQuery(limit=60, before=first.next)))
+    assert (list(rest.records), rest.next) == (hundred[60:], None)

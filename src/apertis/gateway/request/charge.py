@@ -275,6 +275,9 @@ class Ledger:
             person_id=None if chain is None else chain.person_id,
             group_id=None if chain is None else chain.group_id,
             prefix_change=progress.prefix_change,
+            attempts=progress.attempts,
+            fallback_reason=progress.fallback_reason,
+            reserved_units=progress.reserved_units,
             accounts=accounts,
             lease=self._lease_name if accounts else "",
         )
@@ -299,7 +302,7 @@ class Charge:
         self._progress = progress
         # What it is paid from.
         self.chain = chain
-        self._reserved = reserved
+        progress.reserved_units = reserved
         self._body = body
         self._held = held
         self._free = free
@@ -377,7 +380,7 @@ class Charge:
         if self._settled:
             return
         progress = self._progress
-        cost = self._reserved
+        cost = progress.reserved_units
         price = self._ledger.prices.of(progress.model)
         if not self.chain.leases and price is not None:
             # Nothing was reserved.
@@ -439,9 +442,9 @@ class Charge:
         progress.used = Used(tokens, cost, estimated)
         progress.interrupted = interrupted
         if costs is None or self._free or (len(costs) > 1 and cost == MAX_COST_UNITS):
-            progress.charged_to = self.chain.settle(self._reserved, cost)
+            progress.charged_to = self.chain.settle(progress.reserved_units, cost)
         else:
-            progress.charged_to = self.chain.settle_by_model(self._reserved, costs)
+            progress.charged_to = self.chain.settle_by_model(progress.reserved_units, costs)
         if progress.key is not None:
             progress.key.used_units += cost
         if self.reservation is not None:
@@ -457,7 +460,7 @@ class Charge:
             return
         if self._progress.sent is None:
             self._settled = True
-            self.chain.settle(self._reserved, 0)
+            self.chain.settle(self._progress.reserved_units, 0)
             if self.reservation is not None:
                 self.reservation.correct(0, self._ledger.now())
             return

@@ -137,6 +137,7 @@ class Progress(msgspec.Struct, eq=False):
     upstream_request_id: str | None = None
     attempts: int = 0
     fallback_reason: str | None = None
+    reserved_units: int = 0
     used: Used = NOTHING_USED
     status: int = 0
     code: str | None = None

@@ -255,6 +255,8 @@ class Forwarder:
                 progress.attempts += 1
                 progress.upstream, progress.model = target.upstream, target.id
                 progress.upstream_request_id = None
+                if attempts.reason is not None:
+                    progress.fallback_reason = attempts.reason.value
                 request, deadline = message.to(target), attempts.deadline
                 try:
                     if deadline is None:

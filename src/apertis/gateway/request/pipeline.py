@@ -280,8 +280,6 @@ class Pipeline:
             # Nearly always, the caller left: what the upstream made of it nobody will tell.
             charge.abandon()
             raise
-        if attempts.reason is not None:
-            progress.fallback_reason = attempts.reason.value
         progress.status = answer.status
         charge.is_whole = not isinstance(answer, StreamedAnswer)
         if isinstance(answer, Refusal):

@@ -60,6 +60,46 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     with_times: bool = False
 
 
+class RecentQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A question for the last requests, newest first, at most `limit` of them.
+
+    Only those before the place `before`, which is the `next` of an answer, and from `since_ms`
+    until before `until_ms`. Each filter names the values to keep; an empty one keeps all. `models`
+    are those that were asked for or answered, `codes` the codes of errors. A status is kept from
+    `min_status` until before `end_status`. Of `of_keys`, `of_people` and `of_groups` a request
+    needs one alone: they say whose requests there are for who asks.
+    """
+
+    before: tuple[int, str] | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    keys: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    upstreams: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    min_status: int | None = None
+    end_status: int | None = None
+    of_keys: tuple[str, ...] = ()
+    of_people: tuple[str, ...] = ()
+    of_groups: tuple[str, ...] = ()
+    limit: int = 50
+
+
+class Recent(msgspec.Struct, frozen=True, kw_only=True):
+    """The last requests that were found, newest first.
+
+    `next` is the place where to go on; None: there are no others. `looked_until_ms` is how far was
+    looked, where the search was given up before it had found as many as were asked for.
+    """
+
+    records: tuple[UsageRecord, ...] = ()
+    next: tuple[int, str] | None = None
+    looked_until_ms: int | None = None
+
+
 if TYPE_CHECKING:
     _TokenSums = msgspec.Struct
 else:

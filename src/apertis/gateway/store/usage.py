@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    or_,
     select,
     union_all,
 )
@@ -23,7 +25,7 @@ from apertis.gateway.store.cache_report import CacheRow, cache_statement
 from apertis.gateway.store.calendar import UTC_ALWAYS, Calendar
 from apertis.gateway.store.histogram import COLUMNS as TIME_COLUMNS
 from apertis.gateway.store.histogram import SHIFT
-from apertis.gateway.store.records import TIMES, UsageRow
+from apertis.gateway.store.records import TIMES, Recent, UsageRow
 from apertis.gateway.store.rollup import (
     RECORDS_A_STEP,
     complete_since,
@@ -36,10 +38,10 @@ from apertis.gateway.store.schema import SUMS, usage, usage_quarters, usage_sess
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Row, Select
+    from sqlalchemy import Connection, Row, Select
 
     from apertis.gateway.store.connections import Database
-    from apertis.gateway.store.records import Dimension, UsageQuery
+    from apertis.gateway.store.records import Dimension, RecentQuery, UsageQuery
 
 # Fewer than there are connections for readers, so that a long report never keeps a running
 # gateway from seeing that a key was revoked.
@@ -49,6 +51,10 @@ _TOKENS = {name: usage.c[column] for name, column in COLUMNS.items()}
 # What it was booked in is kept in the accounts alone.
 _BOOKED = {"accounts", "lease"}
 _REST = tuple(name for name in UsageRecord.__struct_fields__ if name not in {"tokens", *_BOOKED})
+_SELECTED = select(*(usage.c[name] for name in _REST), *_TOKENS.values())
+# How many records each step of a search for the last ones looks at, and how long it goes on.
+_STEPS = (1_000, 10_000, *(50_000,) * 6)
+_SEARCH_SECONDS = 0.25
 
 
 class StoredUsage:
@@ -70,13 +76,41 @@ class StoredUsage:
 
     async def get(self, request_id: str) -> UsageRecord | None:
         """Read one record."""
-        columns = [usage.c[name] for name in _REST]
-        statement = select(*columns, *_TOKENS.values()).where(usage.c.request_id == request_id)
+        statement = _SELECTED.where(usage.c.request_id == request_id)
         row = await self._database.read(lambda at: at.execute(statement).one_or_none())
-        if row is None:
-            return None
-        tokens = Tokens(**dict(zip(_TOKENS, row[len(_REST) :], strict=True)))
-        return UsageRecord(**dict(zip(_REST, row, strict=False)), tokens=tokens)
+        return None if row is None else _record_of(row)
+
+    async def recent(self, query: RecentQuery) -> Recent:
+        """Read the last requests, newest first.
+
+        A filter that keeps few of many records does not hold up anybody: the search is given up
+        after a while, and says how far it looked.
+        """
+        clock = asyncio.get_running_loop().time
+        until = clock() + _SEARCH_SECONDS
+        conditions = _kept(query)
+        found: list[UsageRecord] = []
+        place = query.before
+        for size in _STEPS:
+            step = partial(
+                _step,
+                around=_around(query, place),
+                conditions=conditions,
+                size=size,
+                limit=query.limit + 1 - len(found),
+            )
+            edge, rows = await self._database.read(step)
+            found += map(_record_of, rows)
+            if len(found) > query.limit:
+                last = found[query.limit - 1]
+                return Recent(
+                    records=tuple(found[: query.limit]), next=(last.at_ms, last.request_id)
+                )
+            place = edge
+            if edge is None or clock() >= until:
+                break
+        looked = None if place is None else place[0]
+        return Recent(records=tuple(found), next=place, looked_until_ms=looked)
 
     async def report(self, query: UsageQuery) -> list[UsageRow]:
         """Add up what the query asks for, exactly.
@@ -130,6 +164,85 @@ class StoredUsage:
         first = max(first, query.since_ms or 0) // 1000
         end = min(last + 1, _DUSK if query.until_ms is None else query.until_ms) // 1000 + 1
         return Calendar.of(query.zone, first, end)
+
+
+_Place = tuple[int, str]
+
+
+def _record_of(row: Row[Any]) -> UsageRecord:
+    tokens = Tokens(**dict(zip(_TOKENS, row[len(_REST) :], strict=True)))
+    return UsageRecord(**dict(zip(_REST, row, strict=False)), tokens=tokens)
+
+
+def _step(
+    connection: Connection,
+    *,
+    around: list[ColumnElement[bool]],
+    conditions: list[ColumnElement[bool]],
+    size: int,
+    limit: int,
+) -> tuple[_Place | None, Sequence[Row[Any]]]:
+    """Search the next `size` records; give the place of the last one, None if there are fewer."""
+    newest_first = usage.c.at_ms.desc(), usage.c.request_id.desc()
+    edge = (
+        select(usage.c.at_ms, usage.c.request_id)
+        .where(*around)
+        .order_by(*newest_first)
+        .offset(size - 1)
+        .limit(1)
+    )
+    last = connection.execute(edge).one_or_none() if conditions else None
+    if last is not None:
+        at_ms, request_id = last
+        # The first of both is what the index can find.
+        around = [*around, usage.c.at_ms >= at_ms]
+        around.append(or_(usage.c.at_ms > at_ms, usage.c.request_id >= request_id))
+    rows = _SELECTED.where(*around, *conditions).order_by(*newest_first).limit(limit)
+    found = connection.execute(rows).all()
+    return (None if last is None else (last.at_ms, last.request_id)), found
+
+
+def _around(query: RecentQuery, place: _Place | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if query.since_ms is not None:
+        conditions.append(usage.c.at_ms >= query.since_ms)
+    if query.until_ms is not None:
+        conditions.append(usage.c.at_ms < query.until_ms)
+    if place is not None:
+        at_ms, request_id = place
+        conditions.append(usage.c.at_ms <= at_ms)
+        conditions.append(or_(usage.c.at_ms < at_ms, usage.c.request_id < request_id))
+    return conditions
+
+
+def _kept(query: RecentQuery) -> list[ColumnElement[bool]]:
+    of = usage.c
+    filters = {
+        of.key_id: query.keys,
+        of.person_id: query.people,
+        of.group_id: query.groups,
+        of.session: query.sessions,
+        of.upstream: query.upstreams,
+        of.code: query.codes,
+    }
+    conditions: list[ColumnElement[bool]] = [
+        column.in_(values) for column, values in filters.items() if values
+    ]
+    if query.models:
+        conditions.append(or_(of.model.in_(query.models), of.requested_model.in_(query.models)))
+    if query.min_status is not None:
+        conditions.append(of.status >= query.min_status)
+    if query.end_status is not None:
+        conditions.append(of.status < query.end_status)
+    owned = {
+        of.key_id: query.of_keys,
+        of.person_id: query.of_people,
+        of.group_id: query.of_groups,
+    }
+    whose = [column.in_(values) for column, values in owned.items() if values]
+    if whose:
+        conditions.append(or_(*whose))
+    return conditions
 
 
 _COLUMNS: dict[Dimension, str] = {"key": "key_id", "person": "person_id", "group": "group_id"}
