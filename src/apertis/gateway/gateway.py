@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from apertis.gateway.config import Settings
     from apertis.gateway.replicas.signals import Signal, Signals
     from apertis.gateway.replicas.worker import Worker
-    from apertis.gateway.serving.asgi import ASGIApp
+    from apertis.gateway.serving.asgi import ASGIApp, ServedConsole
     from apertis.gateway.upstreams.contract import Upstream
 
 
@@ -378,7 +378,7 @@ class Gateway:
         self._upstreams: Mapping[str, Upstream] = build_upstreams(settings)
         self._pings = Pings(settings.server.ping_seconds, time.monotonic)
         self._admin: ASGIApp | None = None
-        self._console: ASGIApp | None = None
+        self._console: ServedConsole | None = None
         self._router = build_router(settings, None, self._breakers_of_all or ALONE)
         pipeline = self._pipeline(settings)
         self._batches = BatchRoutes(
@@ -675,7 +675,7 @@ class Gateway:
             )
         return self._admin
 
-    def _console_application(self) -> ASGIApp | None:
+    def _console_application(self) -> ServedConsole | None:
         if not self.settings.has_console:
             return None
         if self._console is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KEYS = "/admin/v1/keys"
 FIELDS = {
     "id", "name", "owner", "person", "person_id", "group", "group_id", "tags", "hint", "admin",
-    "status", "quota_units", "used_units",
+    "status", "kind", "quota_units", "used_units",
     "remaining_units", "models", "addresses", "expires_at", "fallback_models",
     "fallback_timeout_ms", "fallback_enabled", "requests_limit", "tokens_per_minute", "in_flight",
     "response_cache", "billing_policy", "created_at",

@@ -195,7 +195,8 @@ def test_every_endpoint_of_the_gateway_is_documented() -> None:
         found = resolve(method.upper(), path)
         assert not isinstance(found, Refusal)
         documented.add(found[0])
-    assert documented == set(Endpoint)
+    # What is the console's own is no API: it changes with its pages.
+    assert documented == set(Endpoint) - {Endpoint.CONSOLE, Endpoint.CHAT}
 
 
 def fits(answer: Answer, path: str, method: str) -> None:

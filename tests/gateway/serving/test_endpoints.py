@@ -130,3 +130,21 @@ def test_a_path_that_is_nothing_like_one_is_told_none(path: str) -> None:
     refusal = resolve("POST", path)
     assert isinstance(refusal, Refusal)
     assert ";" not in refusal.message or refusal.status == 405
+
+
+def test_the_chat_asks_by_its_own_path_for_what_the_api_gives() -> None:
+    assert resolve("POST", "/console/chat/messages") == (Endpoint.CHAT, "/v1/messages", "")
+    assert resolve("GET", "/console/chat/models") == (Endpoint.CHAT, "/v1/models", "")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/console/chat/messages"),
+        ("POST", "/console/chat/models"),
+        ("POST", "/console/chat/messages/"),
+        ("POST", "/console/chat"),
+    ],
+)
+def test_whatever_else_is_there_is_a_page(method: str, path: str) -> None:
+    assert resolve(method, path) == (Endpoint.CONSOLE, path, "")

@@ -18,6 +18,7 @@ from apertis.gateway.errors import (
 )
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.keys.secrets import hash_secret, hint_of, new_key_id, new_secret, rotated
+from apertis.gateway.keys.validation import MAX_LABEL_LENGTH
 from apertis.gateway.people.organization import Organization
 from apertis.gateway.people.record import Group, Person
 
@@ -88,6 +89,31 @@ class KeyAdministration:
         await self._catch_up()
         return Made(kept, secret)
 
+    async def of_chat(self, person: Person) -> KeyRecord:
+        """Return the key that a person's chat is booked on; it is made at the first use.
+
+        Nobody ever has its secret: it is used by whoever is signed in as this person.
+        """
+
+        def work(turn: Turn) -> KeyRecord:
+            for record in turn.read_keys(of_person=person.id):
+                if record.kind == "chat" and record.status != "deleted":
+                    return record
+            made = KeyRecord(
+                id=new_key_id(),
+                name=f"Chat of {person.name}"[:MAX_LABEL_LENGTH],
+                kind="chat",
+                person_id=person.id,
+                sha256=hash_secret(new_secret()),
+                hint="",
+                created_at=int(self._now()),
+            )
+            return turn.insert_key(made)
+
+        kept = await self._organization.change(work, person.id)
+        await self._catch_up()
+        return kept
+
     async def change(self, key_id: str, fields: KeyFields, actor: str) -> KeyRecord | Refusal:
         """Set the fields that are given, and leave the others as they are."""
         changes = await self._values(fields)
@@ -112,7 +138,11 @@ class KeyAdministration:
         """Give a key another secret; the old one is accepted for `grace_seconds` more."""
         secret, now = new_secret(), self._now()
 
-        def change(record: KeyRecord) -> dict[str, Any]:
+        def change(record: KeyRecord) -> dict[str, Any] | Refusal:
+            if record.kind != "key":
+                return conflict(
+                    f"The secret of '{record.name}' is nobody's to know: disable or delete the key"
+                )
             changed = rotated(
                 record,
                 sha256=hash_secret(secret),
@@ -156,7 +186,7 @@ class KeyAdministration:
         return await self._changed(key_id, lambda _: changes, actor)
 
     async def _changed(
-        self, key_id: str, change: Callable[[KeyRecord], dict[str, Any]], actor: str
+        self, key_id: str, change: Callable[[KeyRecord], dict[str, Any] | Refusal], actor: str
     ) -> KeyRecord | Refusal:
         """Change a key by what it is then.
 
@@ -170,8 +200,14 @@ class KeyAdministration:
             if isinstance(record, Refusal):
                 return record
             changes = change(record)
+            if isinstance(changes, Refusal):
+                return changes
             changed = msgspec.structs.replace(record, **changes)
-            refusal = refuse_invalid(changed) or _last_administrator(turn, record, changed, now)
+            refusal = (
+                refuse_invalid(changed)
+                or _refuse_other_use(record, changed)
+                or _last_administrator(turn, record, changed, now)
+            )
             if refusal is not None:
                 return refusal
             if changed == record:
@@ -193,6 +229,17 @@ def _living(turn: Turn, key_id: str) -> KeyRecord | Refusal:
     if found[0].status == "deleted":
         return conflict(f"The key '{key_id}' is deleted, and deletion is final; make another")
     return found[0]
+
+
+def _refuse_other_use(before: KeyRecord, after: KeyRecord) -> Refusal | None:
+    """Keep a key that stands for a person who is signed in from being anything else."""
+    if before.kind == "key":
+        return None
+    if after.admin:
+        return conflict(f"'{before.name}' stands for somebody who is signed in, never for an admin")
+    if after.person_id != before.person_id:
+        return conflict(f"'{before.name}' stands for the person who is signed in, and nobody else")
+    return None
 
 
 def _last_administrator(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from apertis.gateway.keys.record import SETTINGS, KeyRecord, KeySettings, Status
+from apertis.gateway.keys.record import SETTINGS, KeyKind, KeyRecord, KeySettings, Status
 from apertis.gateway.keys.validation import moment
 from apertis.gateway.units import Time, iso
 
@@ -25,7 +25,16 @@ _SHOWN_AFTER: dict[str, tuple[tuple[Any, ...], ...]] = {
         ("group_id", str | None),
     ),
     "tags": (("hint", Annotated[str, Meta(description="The end of the secret.")]),),
-    "admin": (("status", Status),),
+    "admin": (
+        ("status", Status),
+        (
+            "kind",
+            Annotated[
+                KeyKind,
+                Meta(description="sign_in: of Claude Code's sign-in; chat: of the console's chat."),
+            ],
+        ),
+    ),
     "quota_units": (
         ("used_units", int),
         ("remaining_units", Annotated[int | None, Meta(description="null: unlimited.")]),
@@ -70,6 +79,7 @@ if TYPE_CHECKING:
         group_id: str | None
         hint: str
         status: Status
+        kind: KeyKind
         used_units: int
         remaining_units: int | None
         expires_at: str | None  # type: ignore[assignment] # pyright: ignore[reportIncompatibleVariableOverride]
@@ -120,6 +130,7 @@ def key_view(
         group_id=record.group_id,
         hint=record.hint,
         status=record.status,
+        kind=record.kind,
         used_units=record.used_units,
         remaining_units=None if quota is None else max(quota - record.used_units, 0),
         created_at=iso(record.created_at),

@@ -39,20 +39,27 @@ from apertis.gateway.console import (
 )
 from apertis.gateway.console.pages import Asked, Done, Download, Page, Parts, Place
 from apertis.gateway.console.rendering import FORM_TOKEN, Renderings, Static, environment, render
-from apertis.gateway.errors import Refusal, StoreUnavailableError
+from apertis.gateway.errors import (
+    Refusal,
+    StoreUnavailableError,
+    access_denied,
+    service_unavailable,
+)
 from apertis.gateway.keys.matching import compile_networks
-from apertis.gateway.serving.asgi import ADDRESS
+from apertis.gateway.serving.asgi import ADDRESS, ServedConsole
 from apertis.gateway.signin.roles import pages_of, sees_page
 from apertis.gateway.store.records import UnknownKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from starlette.types import ASGIApp
+    from starlette.types import Scope
 
     from apertis.gateway.config import Settings
+    from apertis.gateway.keys.directory import Key
     from apertis.gateway.signin.roles import Viewer
 
+NOT_SIGNED_IN = Refusal(401, "authentication_error", "not_signed_in", "You are not signed in")
 PLACES: tuple[Place, ...] = (
     *overview.PLACES,
     *budgets.PLACES,
@@ -95,7 +102,7 @@ _STATIC_HEADERS = {
 }
 
 
-def create_console(parts: Parts, clock: Callable[[], float]) -> ASGIApp:
+def create_console(parts: Parts, clock: Callable[[], float]) -> ServedConsole:
     """Build the application of `/console`. `clock` gives monotonic seconds."""
     console = Console(parts, clock)
     routes = [
@@ -113,7 +120,7 @@ def create_console(parts: Parts, clock: Callable[[], float]) -> ASGIApp:
         exception_handlers={HTTPException: console.missing, Exception: console.defect},
     )
     app.router.redirect_slashes = False
-    return app
+    return ServedConsole(app, console.chat_key)
 
 
 def _methods(place: Place) -> list[str]:
@@ -128,6 +135,7 @@ class Console:
         self._files = Static()
         self._templates = environment(self._files)
         self._renderings = Renderings(clock)
+        self._chat_keys = chat.ChatKeys(parts)
 
     def endpoint(self, place: Place) -> Callable[[Request], Awaitable[Response]]:
         """Return what answers the requests of a place."""
@@ -249,6 +257,24 @@ class Console:
         if found is None:
             return Response("There is no such file.", 404, dict(_HEADERS), "text/plain")
         return Response(found[0], 200, dict(_STATIC_HEADERS), found[1])
+
+    async def chat_key(self, scope: Scope) -> Key | Refusal:
+        """Return the key that a request of the chat is booked on, as its session says."""
+        request = Request(scope)
+        if self._barred(request) is not None:
+            return access_denied("This console is not served to your address, or under this name")
+        cookie = request.cookies.get(self._cookie_name(request))
+        try:
+            viewer = await self._parts.sessions.find(cookie)
+            if viewer is None or cookie is None:
+                return NOT_SIGNED_IN
+            if not sees_page(viewer, "chat"):
+                return access_denied("Your role does not include this")
+            if request.method == "POST" and not await self._is_own_form(request, cookie, {}):
+                return access_denied("This is not from a page of this session: load the page again")
+            return await self._chat_keys.find(viewer)
+        except StoreUnavailableError:
+            return service_unavailable("The store does not answer right now")
 
     async def sign_in(self, request: Request) -> Response:
         """Show the page of signing in, or sign somebody in with a key."""

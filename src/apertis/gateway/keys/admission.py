@@ -30,17 +30,19 @@ _BARRED = invalid_api_key(
 )
 
 
-def admit(directory: Directory, credential: str | None, address: str, now: float) -> Key | Refusal:
+def admit(
+    directory: Directory, credential: str | Key | None, address: str, now: float
+) -> Key | Refusal:
     """Find the key that a request presents, or say why the request stays outside.
 
-    `credential` is what `credential_of` read, `address` what `client_address` gave, `now` Unix
-    seconds. A deleted key is rejected like one that never was. A disabled or expired one is told
-    so: whoever has its secret knows already that it exists. A key is expired from the second
-    `expires_at` on.
+    `credential` is what `credential_of` read, or the key itself where somebody is signed in;
+    `address` is what `client_address` gave, `now` Unix seconds. A deleted key is rejected like one
+    that never was. A disabled or expired one is told so: whoever has its secret knows already that
+    it exists. A key is expired from the second `expires_at` on.
     """
     if credential is None:
         return _MISSING
-    key = directory.find(credential, now)
+    key = directory.find(credential, now) if isinstance(credential, str) else credential
     if key is None:
         return UNKNOWN_KEY
     record = key.record

@@ -156,9 +156,9 @@ class Pipeline:
         self.shared_cache = shared_cache
 
     def admit(
-        self, progress: Progress, credential: str | None, *, again: bool = False
+        self, progress: Progress, credential: str | Key | None, *, again: bool = False
     ) -> Refusal | None:
-        """Say why a request with this credential is rejected; None lets it in.
+        """Say why a request with this secret, or this key, is rejected; None lets it in.
 
         It needs no body, so that nobody without a key can make the gateway read one. `again`: with
         newer keys than before, when the address was counted.

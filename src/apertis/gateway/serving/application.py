@@ -48,7 +48,7 @@ from apertis.gateway.serving.answers import (
     send_refusal,
     send_stream,
 )
-from apertis.gateway.serving.asgi import ADDRESS, CALLER, REQUEST_ID, serve
+from apertis.gateway.serving.asgi import ADDRESS, CALLER, REQUEST_ID, scope_of, serve
 from apertis.gateway.serving.bodies import coding_of, decoded_body, read_body
 from apertis.gateway.serving.endpoints import Endpoint, Resolved, resolve
 from apertis.gateway.serving.home import home
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from apertis.gateway.request.context import RequestHead
     from apertis.gateway.request.pipeline import Pipeline
     from apertis.gateway.serving.answers import Pings
-    from apertis.gateway.serving.asgi import ASGIApp
+    from apertis.gateway.serving.asgi import ASGIApp, ServedConsole
     from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import RawHeaders
 
@@ -79,12 +79,15 @@ _JSON = (b"content-type", b"application/json")
 _OPEN = frozenset(
     {Endpoint.HEALTH, Endpoint.READY, Endpoint.HELLO, Endpoint.HOME, Endpoint.OPENAPI}
 )
-_WITH_JSON = frozenset({Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.BATCHES, Endpoint.ADMIN})
+_WITH_JSON = frozenset(
+    {Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.BATCHES, Endpoint.ADMIN, Endpoint.CHAT}
+)
 _ADMIN_ONLY = frozenset({Endpoint.METRICS})
 # Asked of each request: a member of an enumeration is looked up anew wherever it is named.
 _MESSAGES: Final = Endpoint.MESSAGES
 _ADMIN: Final = Endpoint.ADMIN
 _CONSOLE: Final = Endpoint.CONSOLE
+_CHAT: Final = Endpoint.CHAT
 
 
 class Readiness(NamedTuple):
@@ -109,7 +112,7 @@ class Application:
         newer_keys: Callable[[], Awaitable[None]],
         handlers: dict[Endpoint, Handler],
         admin: Callable[[], ASGIApp],
-        console: Callable[[], ASGIApp | None],
+        console: Callable[[], ServedConsole | None],
         openapi: Callable[[], bytes],
         scrape: Callable[[], Awaitable[bytes]],
         on_administered: Callable[[], None] = lambda: None,
@@ -137,7 +140,7 @@ class Application:
         if not isinstance(facts, _Facts):
             facts = head.found = _facts_of(head)
         now, path, pipeline = time(), head.path, self.pipeline
-        address, page = exchange.peer, _NO_PAGE
+        address, page = exchange.peer, facts.page_headers
         if ":" in address or pipeline.trusted is not None:
             forwarded = head.values.get("x-forwarded-for")
             address = client_address(address, forwarded, pipeline.trusted)
@@ -223,17 +226,27 @@ class Application:
             exchange.peer,
             facts.target,
         )
-        unnamed = None
-        if pipeline.trusted_gateways is not None and exchange.peer in pipeline.trusted_gateways:
+        unnamed: Refusal | None = None
+        credential: str | Key | None = facts.credential
+        if endpoint is _CHAT:
+            found = await self._chat_key(exchange, context)
+            if isinstance(found, Refusal):
+                # Who guesses at sessions is counted like who guesses at keys.
+                send_refusal(progress, pipeline.admit_address(progress) or found, exchange)
+                return
+            credential = found
+            endpoint = _MESSAGES if context.method == "POST" else Endpoint.MODELS
+            request.headers, request.raw_headers = _without_session(request)
+        elif pipeline.trusted_gateways is not None and exchange.peer in pipeline.trusted_gateways:
             # Before it is counted: it counts for the person, too.
             unnamed = pipeline.name_person(progress, head.values)
-        refusal = pipeline.admit(progress, facts.credential)
+        refusal = pipeline.admit(progress, credential)
         if facts.repeated is not None:
             refusal = facts.repeated
         if refusal is UNKNOWN_KEY:
             # The command line may have made it a moment ago.
             await self._newer_keys()
-            refusal = pipeline.admit(progress, facts.credential, again=True)
+            refusal = pipeline.admit(progress, credential, again=True)
         key = progress.key
         if refusal is not None or key is None:
             send_refusal(progress, refusal or internal_error(), exchange)
@@ -340,6 +353,13 @@ class Application:
         request.body = body
         return request
 
+    async def _chat_key(self, exchange: ClientExchange, context: RequestContext) -> Key | Refusal:
+        """Return the key of whoever is signed in to the console, where the chat asks for them."""
+        console = self._console()
+        if console is None:
+            return endpoint_not_found(context.method, context.path)
+        return await console.chat_key(scope_of(exchange, context.path, {ADDRESS: context.address}))
+
     async def _open_to_all(
         self, progress: Progress, endpoint: Endpoint, exchange: ClientExchange
     ) -> None:
@@ -433,7 +453,7 @@ class Application:
 
         own = {REQUEST_ID: context.id, ADDRESS: context.address}
         try:
-            await serve(console, exchange, context.path, read.body, own, started)
+            await serve(console.pages, exchange, context.path, read.body, own, started)
         finally:
             if context.method == "POST":
                 self._on_administered()
@@ -455,6 +475,23 @@ _BATCH_FACTOR = 8
 _REQUEST_CLASSES = frozenset({"main", "subagent", "workflow", "compaction", "auxiliary"})
 _MAX_ID_LENGTH = 128
 _NO_PAGE: PageHeaders = ()
+# What the chat gets is for the console's own page, and kept nowhere.
+_CHAT_PAGE: PageHeaders = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+# The headers of the chat that are the API's. Others are of the browser, or of the session.
+_OF_CHAT = frozenset(
+    {
+        "accept",
+        "content-type",
+        "content-encoding",
+        "anthropic-version",
+        "anthropic-beta",
+        "x-sandbox-fault",
+    }
+)
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -476,6 +513,7 @@ class _Facts(msgspec.Struct, frozen=True):
     # Why such a request is rejected once its key is known, or its body is wanted.
     repeated: Refusal | None
     not_json: Refusal | None
+    page_headers: PageHeaders
 
     # What a client sent is in no representation.
     __repr__ = object.__repr__
@@ -490,11 +528,15 @@ def _facts_of(head: RequestHead) -> _Facts:
     if request_class is not None and request_class not in _REQUEST_CLASSES:
         request_class = "other"
     content_type = values.get("content-type")
+    is_json = content_type is None or "json" in content_type.lower()
+    if endpoint is _CHAT and head.method == "POST":
+        # A page of another site can send any type but this one.
+        is_json = (content_type or "").partition(";")[0].strip().lower() == "application/json"
     not_json = None
-    if endpoint in _WITH_JSON and content_type is not None and "json" not in content_type.lower():
+    if endpoint in _WITH_JSON and not is_json:
         not_json = invalid_request(
             "Invalid request format: 'content-type' must be 'application/json', not "
-            f"{content_type[:100]!r}"
+            f"{(content_type or '')[:100]!r}"
         )
     return _Facts(
         resolved,
@@ -516,7 +558,14 @@ def _facts_of(head: RequestHead) -> _Facts:
         "content-encoding" in values,
         refuse_repeated(head.headers) if len(values) < len(head.headers) else None,
         not_json,
+        _CHAT_PAGE if endpoint is _CHAT else _NO_PAGE,
     )
+
+
+def _without_session(request: Request) -> tuple[dict[str, str], RawHeaders]:
+    """Return the headers of a chat's request that go on; an upstream never sees the session."""
+    raw = [pair for pair in request.raw_headers if pair[0].decode("latin-1") in _OF_CHAT]
+    return {name: value for name, value in request.headers.items() if name in _OF_CHAT}, raw
 
 
 def _id(value: str | None) -> str | None:

@@ -6,9 +6,11 @@ The protocol: https://asgi.readthedocs.io/en/latest/specs/www.html
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from apertis.gateway.errors import Refusal
+    from apertis.gateway.keys.directory import Key
     from apertis.gateway.serving.protocol import ClientExchange
     from apertis.gateway.upstreams.contract import RawHeaders
 
@@ -25,6 +27,13 @@ CALLER = "apertis.caller"
 ADDRESS = "apertis.address"
 
 
+class ServedConsole(NamedTuple):
+    """The console: its pages, and the key of whoever is signed in, as a chat's request shows it."""
+
+    pages: ASGIApp
+    chat_key: Callable[[Scope], Awaitable[Key | Refusal]]
+
+
 async def serve(
     app: ASGIApp,
     exchange: ClientExchange,
@@ -37,18 +46,7 @@ async def serve(
 
     `facts` go into its scope; `started` is given status and headers, and gives those to send.
     """
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        **exchange.connection,
-        "method": exchange.method,
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": exchange.head.query.encode("latin-1"),
-        "headers": [*exchange.head.headers, *_length(exchange)],
-        **facts,
-    }
+    scope = scope_of(exchange, path, facts)
     bodies = [body]
     status, headers = 0, list[tuple[bytes, bytes]]()
 
@@ -78,6 +76,22 @@ async def serve(
             exchange.end()
 
     await app(scope, receive, send)
+
+
+def scope_of(exchange: ClientExchange, path: str, facts: dict[str, Any]) -> Scope:
+    """Return the scope of a request, with `facts` in it."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        **exchange.connection,
+        "method": exchange.method,
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": exchange.head.query.encode("latin-1"),
+        "headers": [*exchange.head.headers, *_length(exchange)],
+        **facts,
+    }
 
 
 def _length(exchange: ClientExchange) -> RawHeaders:

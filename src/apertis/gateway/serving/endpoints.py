@@ -25,6 +25,8 @@ class Endpoint(enum.Enum):
     """Keys and usage, for an administrator's key."""
     CONSOLE = "console"
     """The pages in the browser, and signing in."""
+    CHAT = "chat"
+    """Requests of the console's chat, with the console's session in the place of a key."""
     HEALTH = "healthz"
     """The process is alive; open to everybody."""
     READY = "readyz"
@@ -67,6 +69,11 @@ _ROUTES: tuple[tuple[re.Pattern[str], tuple[str, ...], Endpoint], ...] = tuple(
 _ADMIN = "/admin/v1/"
 _CONSOLE = "/console/"
 _OF_CONSOLE = frozenset(("/console", "/device"))
+# What the chat asks for, by its own path, and the same below `/v1`.
+_OF_CHAT: dict[tuple[str, str], Resolved] = {
+    ("POST", "/console/chat/messages"): (Endpoint.CHAT, "/v1/messages", ""),
+    ("GET", "/console/chat/models"): (Endpoint.CHAT, "/v1/models", ""),
+}
 _MAX_PATH_LENGTH = 300
 # What is asked for by clients whose base URL ends in `/v1`.
 _TWICE = ("/v1/v1/", "/v1/api/")
@@ -93,7 +100,7 @@ def resolve(method: str, path: str) -> Resolved | Refusal:
     if canonical.startswith(_ADMIN):
         return Endpoint.ADMIN, canonical, ""
     if path.startswith(_CONSOLE) or path in _OF_CONSOLE:
-        return Endpoint.CONSOLE, path, ""
+        return _OF_CHAT.get((method, path), (Endpoint.CONSOLE, path, ""))
     for pattern, methods, endpoint in _ROUTES:
         found = pattern.fullmatch(canonical)
         if found is not None:

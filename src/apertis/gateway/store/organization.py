@@ -21,6 +21,7 @@ from apertis.gateway.store.keys import (
     action_of,
     change_key,
     follow_limits,
+    insert_key,
     key_row,
     read_keys,
 )
@@ -147,6 +148,12 @@ class Turn:
             spec = AccountSpec(account_id=account_id(kept, span.start), limit=kept, span=span)
             make_accounts(self._connection, [spec])
         self.note("create", subject, kept.id, *differences(None, kept))
+        return kept
+
+    def insert_key(self, record: KeyRecord) -> KeyRecord:
+        """Keep a new key."""
+        kept = insert_key(self._connection, record, self._next_version())
+        self.note("create", "key", kept.id, *differences(None, kept))
         return kept
 
     def insert_all(self, records: Iterable[Group | Person | Limit | KeyRecord]) -> None:
