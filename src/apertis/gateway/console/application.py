@@ -96,6 +96,7 @@ _HEADERS = {
 _NOTICE = "apertis_notice"
 _NOTICE_SECONDS = 20
 _ZONE = "apertis_zone"
+_ZONE_SECONDS = 31_536_000
 _STATIC_HEADERS = {
     **_HEADERS,
     "cache-control": "public, max-age=31536000, immutable",
@@ -220,23 +221,34 @@ class Console:
     ) -> Response:
         token = "" if cookie is None else await self._parts.sessions.form_token(cookie)
         notice = request.cookies.get(_NOTICE)
-        if "hx-request" not in request.headers:
-            body = self._templates.get_template("frame.html").render(
-                title=page.title,
-                body=body,
-                error=page.error,
-                notice=notice,
-                viewer=asked.viewer,
-                pages=pages_of(asked.viewer),
-                path=asked.path,
-                zone=asked.zone,
-                scripts=page.scripts,
+        chosen = request.query_params.get("zone")
+        error = page.error
+        if chosen and chosen != asked.zone:
+            error = error or (
+                f"There is no time zone {chosen[:100]!r}. Write it as Europe/Berlin or UTC."
             )
+        is_part = "hx-request" in request.headers
+        body = self._templates.get_template("part.html" if is_part else "frame.html").render(
+            title=page.title,
+            body=body,
+            error=error,
+            notice=notice,
+            viewer=asked.viewer,
+            pages=pages_of(asked.viewer),
+            path=asked.path,
+            query=asked.query,
+            zone=asked.zone,
+            scripts=page.scripts,
+        )
         made = Response(
             body.replace(FORM_TOKEN, token), page.status, dict(_HEADERS), "text/html; charset=utf-8"
         )
         if notice is not None:
             made.delete_cookie(_NOTICE, path="/console")
+        if chosen and chosen == asked.zone:
+            made.set_cookie(
+                _ZONE, chosen, _ZONE_SECONDS, samesite="lax", secure=self._is_secure(request)
+            )
         return made
 
     async def first(self, request: Request) -> Response:
@@ -362,7 +374,7 @@ class Console:
     def _asked(self, request: Request, viewer: Viewer) -> Asked:
         return Asked(
             viewer=viewer,
-            zone=_zone(request.query_params.get("zone") or request.cookies.get(_ZONE)),
+            zone=_zone(request.query_params.get("zone"), request.cookies.get(_ZONE)),
             base_url=base_url(self._parts.settings(), request.scope),
             address=request.scope[ADDRESS],
             path=request.url.path,
@@ -445,12 +457,17 @@ def _is_cross_site(request: Request) -> bool:
     return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
 
 
-def _zone(name: str | None) -> str:
+def _zone(*names: str | None) -> str:
+    """Return the first of the names that is a time zone's."""
+    return next((name for name in names if name and _is_zone(name)), "UTC")
+
+
+def _is_zone(name: str) -> bool:
     try:
-        time_zone(name or "UTC")
+        time_zone(name)
     except (KeyError, ValueError, OSError):
-        return "UTC"
-    return name or "UTC"
+        return False
+    return True
 
 
 async def _form(request: Request) -> dict[str, list[str]] | None:

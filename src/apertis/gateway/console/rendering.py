@@ -152,6 +152,9 @@ class Renderings:
         # Whoever leaves does not take it from those who wait.
         return await asyncio.shield(known[1])
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def clear(self) -> None:
         """Forget all, since something was changed."""
         self._known.clear()

@@ -1,9 +1,92 @@
-// What pages do beyond HTML: the viewer's time zone, and the token of forms for htmx.
+// What pages do beyond HTML. Each part only adds to what works without it.
 "use strict";
 
 (() => {
+  // Times are shown in the time zone of the browser until another one is chosen.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone && !document.cookie.includes("apertis_zone=")) {
     document.cookie = `apertis_zone=${zone}; path=/; max-age=31536000; samesite=lax`;
   }
+
+  document.addEventListener("focusin", ({ target }) => {
+    const list = target.id === "f-zone" && document.getElementById("zones");
+    if (list && !list.childElementCount && Intl.supportedValuesOf) {
+      list.append(...["UTC", ...Intl.supportedValuesOf("timeZone")].map((name) => new Option(name, name)));
+    }
+  });
+
+  // What htmx sends carries the token that forms have in a field.
+  document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
+    const token = document.querySelector("input[name=form_token]");
+    if (token) ctx.request.headers["X-Form-Token"] = token.value;
+  });
+
+  // A page that could not be refreshed stays as it is, and says so.
+  const trouble = (words) => {
+    const line = document.getElementById("trouble");
+    if (line) {
+      line.textContent = words;
+      line.hidden = !words;
+    }
+  };
+  document.addEventListener("htmx:response:error", ({ detail: { ctx } }) => {
+    const { status } = ctx.response;
+    if (status >= 500) trouble(`The gateway answered with status ${status}. What you see may be old.`);
+  });
+  document.addEventListener("htmx:error", ({ detail: { error } }) => {
+    trouble(`The gateway cannot be reached. What you see is old. (${error?.message || "no connection"})`);
+  });
+  document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+    if (ctx?.response?.status < 400) trouble("");
+    texts = new WeakMap();
+    equip();
+  });
+
+  document.addEventListener("click", async ({ target }) => {
+    const button = target.closest?.("[data-copy]");
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    const words = button.dataset.words ||= button.textContent;
+    try {
+      await navigator.clipboard.writeText("value" in source ? source.value : source.textContent);
+      button.textContent = "Copied";
+    } catch {
+      // Only pages over HTTPS and on this machine may write to the clipboard.
+      getSelection().selectAllChildren(source);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = words; }, 2000);
+  });
+
+  // A table is read once; then each letter only shows and hides rows.
+  let texts = new WeakMap();
+  const textOf = (row) => {
+    if (!texts.has(row)) texts.set(row, row.textContent.toLowerCase());
+    return texts.get(row);
+  };
+  const filter = (input) => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const rows = document.getElementById(input.dataset.filter)?.tBodies[0]?.rows ?? [];
+    let shown = 0;
+    for (const row of rows) {
+      const isShown = words.every((word) => textOf(row).includes(word));
+      if (row.hidden === isShown) row.hidden = !isShown;
+      shown += isShown;
+    }
+    const status = input.parentElement.querySelector("[role=status]");
+    if (status) status.textContent = words.length ? `${shown} of ${rows.length}` : "";
+  };
+  document.addEventListener("input", ({ target }) => {
+    if (target.dataset?.filter) filter(target);
+  });
+
+  // Controls that only work with this script are hidden until it is there.
+  const equip = () => {
+    for (const button of document.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
+    for (const input of document.querySelectorAll("[data-filter]")) {
+      input.closest(".filter")?.removeAttribute("hidden");
+      if (input.value) filter(input);
+    }
+  };
+  equip();
 })();
