@@ -62,6 +62,26 @@ _SIDEWAYS = """() => {
   return [`${root.scrollWidth} of ${width} px`, ...found.slice(-6).map(
     (e) => `${e.tagName} ${e.getAttribute("class") ?? ""} ${e.textContent.trim().slice(0, 40)}`)];
 }"""
+# In the order of the page, which is that of Tab. Of radio buttons, Tab leads to one.
+_CLICKABLE = """() => {
+  const all = "a[href], button, input, select, textarea, summary, [tabindex='0']";
+  const one = (e) => e.type !== "radio" || e.checked;
+  window.clickable = [...document.querySelectorAll(all)].filter(
+    (e) => e.checkVisibility({visibilityProperty: true}) && !e.disabled && e.type !== "hidden"
+      && e.tabIndex >= 0 && one(e));
+  document.activeElement?.blur();
+  window.scrollTo(0, 0);
+  return window.clickable.length;
+}"""
+_MARK_FOCUSED = """() => {
+  const e = document.activeElement;
+  const style = getComputedStyle(e);
+  e.wasFocused = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1)
+    || style.boxShadow !== "none" ? "seen" : "not shown";
+}"""
+_NOT_FOCUSED = """(most) => window.clickable.slice(0, most).filter((e) => e.wasFocused !== "seen")
+  .map((e) => `${e.wasFocused ?? "not reached"}: ${e.outerHTML.slice(0, 120)}`)"""
+_MAX_TABS = 120
 _AXE = """async () => (await axe.run({resultTypes: ["violations", "incomplete"]})).violations.map(
   (found) => `${found.id}: ${found.nodes.map((n) => n.html.slice(0, 150) + " " +
     n.any.map((a) => a.message).join("; ")).slice(0, 5).join(" | ")}`)"""
@@ -174,6 +194,16 @@ def signed_in(page: Page, gateway: RunningGateway, key: str | None = None) -> Pa
 def sideways(page: Page) -> list[str]:
     """What makes a page wider than its window; empty if nobody has to scroll sideways."""
     found: list[str] = page.evaluate(_SIDEWAYS)
+    return found
+
+
+def unreachable_by_keyboard(page: Page) -> list[str]:
+    """What one can click and Tab does not lead to, or leads to without showing it."""
+    total: int = page.evaluate(_CLICKABLE)
+    for _ in range(min(total, _MAX_TABS)):
+        page.keyboard.press("Tab")
+        page.evaluate(_MARK_FOCUSED)
+    found: list[str] = page.evaluate(_NOT_FOCUSED, min(total, _MAX_TABS))
     return found
 
 

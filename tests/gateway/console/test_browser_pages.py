@@ -1,0 +1,209 @@
+"""Every page of the console in Chromium, at a company where each name would be a script."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apertis.gateway.signin.roles import PAGES
+from tests.kit.browsers import (
+    NARROWEST,
+    PHONE,
+    accessibility_problems,
+    needs_axe,
+    sideways,
+    signed_in,
+    unreachable_by_keyboard,
+)
+from tests.kit.companies import ALARM, HOSTILE, MALLORY, furnish, secret_of
+from tests.kit.crawling import SEEN, crawl, get, sign_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from playwright.sync_api import Page
+
+    from apertis.gateway.console.pages import Place
+    from tests.kit.browsers import Browsing
+    from tests.kit.crawling import Crawled
+    from tests.kit.gateways import RunningGateway
+
+CONFIG = """
+[limits]
+per_address = "0"
+
+[[upstreams]]
+name = "sandbox"
+kind = "sandbox"
+
+[[upstreams]]
+name = "__proto__"
+kind = "sandbox"
+priority = 1
+"""
+# What a page has for whoever has no scripts: tables by their names, and fields of forms.
+_PARTS = """() => ({
+  tables: [...document.querySelectorAll("table")].filter((t) => t.checkVisibility()).length,
+  fields: [...document.querySelectorAll("main form [name]")]
+    .filter((f) => f.type !== "hidden" && f.checkVisibility()).map((f) => f.name),
+  headings: [...document.querySelectorAll("h1, h2, h3")].map((h) => h.textContent.trim()),
+})"""
+# Pages that the frame leads to, and nobody has written yet.
+NOT_YET = {(f"/console/{page}", 404) for page in PAGES.keys() - {place.page for place in SEEN}}
+_HREFS = "all => all.map((link) => link.getAttribute('href'))"
+every_page = pytest.mark.parametrize("place", SEEN, ids=lambda place: place.path)
+
+
+@pytest.fixture(scope="module")
+def mallory(
+    run_gateways: Callable[..., AbstractContextManager[RunningGateway]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[RunningGateway]:
+    folder = tmp_path_factory.mktemp("mallory")
+    (folder / "data").mkdir()
+    furnish(folder / "data", MALLORY, int(time.time()), requests_a_day=12)
+    with run_gateways(folder, CONFIG) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def cookie(mallory: RunningGateway) -> str:
+    return sign_in(mallory)
+
+
+@pytest.fixture(scope="module")
+def crawled(mallory: RunningGateway, cookie: str) -> Crawled:
+    return crawl(mallory, cookie)
+
+
+def window(browsing: Browsing, gateway: RunningGateway, cookie: str, **how: Any) -> Page:
+    """A window in which somebody is signed in."""
+    page = browsing.window(gateway, **how)
+    name, _, value = cookie.partition("=")
+    page.context.add_cookies([{"name": name, "value": value, "url": gateway.base_url}])
+    return page
+
+
+def test_every_link_leads_somewhere(crawled: Crawled) -> None:
+    pages = [found for each in crawled.places.values() for found in each] + crawled.elsewhere
+    dead = {(one.path, one.status) for one in pages if one.status >= 400 + bool(NOT_YET) * 100}
+    assert dead == set()
+    assert [place.path for place in SEEN if place.path not in crawled.places] == []
+
+
+@every_page
+@needs_axe
+def test_a_page_is_in_order_in_light_and_dark_on_a_screen_and_a_phone(
+    browsing: Browsing, mallory: RunningGateway, cookie: str, crawled: Crawled, place: Place
+) -> None:
+    path = crawled.path_of(place)
+    if not get(mallory, path, cookie).is_page:
+        return
+    page = window(browsing, mallory, cookie)
+    response = page.goto(path)
+    assert response is not None
+    assert response.status == 200
+    assert accessibility_problems(page) == []
+    assert sideways(page) == []
+    page.set_viewport_size(PHONE)
+    assert sideways(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert accessibility_problems(page) == []
+    page.set_viewport_size(NARROWEST)
+    assert sideways(page) == []
+
+
+@every_page
+def test_a_page_has_its_tables_and_forms_without_scripts(
+    browsing: Browsing, mallory: RunningGateway, cookie: str, crawled: Crawled, place: Place
+) -> None:
+    path = crawled.path_of(place)
+    if place.page == "chat" or not get(mallory, path, cookie).is_page:
+        return
+    plain = window(browsing, mallory, cookie, scripts=False)
+    plain.goto(path)
+    without = plain.evaluate(_PARTS)
+    scripted = window(browsing, mallory, cookie)
+    scripted.goto(path)
+    assert without == scripted.evaluate(_PARTS)
+    assert sideways(plain) == []
+
+
+@every_page
+def test_every_link_and_field_is_reached_by_tab_and_shows_it(
+    browsing: Browsing, mallory: RunningGateway, cookie: str, crawled: Crawled, place: Place
+) -> None:
+    path = crawled.path_of(place)
+    if not get(mallory, path, cookie).is_page:
+        return
+    page = window(browsing, mallory, cookie)
+    page.goto(path)
+    assert unreachable_by_keyboard(page) == []
+
+
+@every_page
+def test_no_name_becomes_a_script_even_where_the_policy_would_not_stop_it(
+    browsing: Browsing, mallory: RunningGateway, cookie: str, crawled: Crawled, place: Place
+) -> None:
+    page = window(browsing, mallory, cookie, policy=False)
+    for found in crawled.places.get(place.path, []):
+        if not found.is_page:
+            continue
+        page.goto(found.path)
+        page.wait_for_load_state("networkidle")
+        links = page.evaluate(
+            "[...document.querySelectorAll('[href], [action], [src]')].map("
+            "(e) => e.getAttribute('href') ?? e.getAttribute('action') ?? e.getAttribute('src'))"
+        )
+        assert [link for link in links if link.strip().lower().startswith("javascript:")] == []
+        assert "49$49" not in page.content()
+    assert not any(ALARM in problem for problem in browsing.problems)
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/console/keys", [f"{name} "[:127] + "1" for name in HOSTILE]),
+        ("/console/people", MALLORY.people),
+        ("/console/budgets", MALLORY.groups),
+    ],
+    ids=["keys", "people", "budgets"],
+)
+def test_a_name_is_shown_as_it_is(
+    browsing: Browsing,
+    mallory: RunningGateway,
+    cookie: str,
+    path: str,
+    names: list[str],
+) -> None:
+    if (path, 404) in NOT_YET:
+        pytest.skip("not written yet")
+    page = window(browsing, mallory, cookie)
+    page.goto(path)
+    text = page.evaluate("document.querySelector('main').textContent")
+    assert [name for name in names if name not in text] == []
+
+
+@pytest.mark.parametrize("number", [1, 2, 5], ids=["group administrator", "viewer", "member"])
+@needs_axe
+def test_pages_of_other_roles_are_in_order(
+    browsing: Browsing, mallory: RunningGateway, number: int
+) -> None:
+    if ("/console/me", 404) in NOT_YET and number == 5:
+        pytest.skip("not written yet")
+    page = signed_in(browsing.window(mallory), mallory, secret_of(number))
+    if ("/console/me", 404) in NOT_YET:
+        page.goto("/console/overview")
+    links = page.locator("header nav a").evaluate_all(_HREFS)
+    assert links or NOT_YET
+    for link in links:
+        if (link, 404) in NOT_YET:
+            continue
+        page.set_viewport_size({"width": 1280, "height": 800})
+        page.goto(link)
+        assert accessibility_problems(page) == [], link
+        page.set_viewport_size(PHONE)
+        assert sideways(page) == [], link
