@@ -14,7 +14,7 @@ TOOLS := $(VENV)/.tools
 unexport APERTIS_API_KEY APERTIS_BASE_URL
 unexport ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ANTHROPIC_BASE_URL ANTHROPIC_CUSTOM_HEADERS
 
-.PHONY: help setup demo test clients soak lint format coverage news bench docs site clean
+.PHONY: help setup demo test clients soak lint format coverage news bench docs pictures site clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -82,6 +82,9 @@ bench: $(TOOLS)  ## Measure both ends beside their peers, and write benchmarks/R
 
 docs: $(TOOLS)  ## Write the reference pages from the docstrings.
 	@$(BIN)/python docs/generate_reference.py
+
+pictures: $(TOOLS)  ## Take the pictures of the console in docs/gateway/pictures, with Chromium.
+	@$(BIN)/python -m tools.take_pictures
 
 site: docs  ## Build the documentation's pages into site/.
 	@$(PIP) --group docs

@@ -38,7 +38,7 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 NARROWEST: ViewportSize = {"width": 320, "height": 640}
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 _PATIENCE_MS = 20_000
-_ARGUMENTS = (
+ARGUMENTS = (
     # Root has no sandbox.
     *(["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []),
     "--disable-dev-shm-usage",
@@ -168,7 +168,7 @@ def chromium() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 

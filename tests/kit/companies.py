@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 DAY_SECONDS = 86_400
 ADMIN_SECRET = "sk-" + "administrator" * 3
+ADMIN_ID = f"key_{999:020}"
 ALARM = "name ran"
 HOSTILE = (
     f"<script>console.error('{ALARM}')</script>",
@@ -123,7 +124,7 @@ def furnish(
 
     async def keep() -> None:
         async with await Store.open(data) as store:
-            await store.organization.change(lambda turn: _keep(turn, made))
+            await store.organization.change(lambda turn: _keep(turn, made), ADMIN_ID)
             for start in range(0, len(made.usage), 500):
                 await store.usage.add(made.usage[start : start + 500])
 
@@ -205,7 +206,7 @@ def _made(company: Company, now: int, days: int, requests_a_day: int) -> Furnish
     )
     keys = (
         KeyRecord(
-            id=f"key_{999:020}",
+            id=ADMIN_ID,
             name="administrator",
             sha256=hash_secret(ADMIN_SECRET),
             hint=hint_of(ADMIN_SECRET),

@@ -11,12 +11,17 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from starlette.routing import compile_path
 
 from apertis.gateway.console.application import PLACES
+from apertis.gateway.signin.roles import PAGES
 
 if TYPE_CHECKING:
     from apertis.gateway.console.pages import Place
     from tests.kit.gateways import RunningGateway
 
-SEEN = tuple(place for place in PLACES if place.see is not None)
+# Its scripts ask there, and no link leads there.
+_OF_SCRIPTS = {"/chat/costs/{request_id}"}
+SEEN = tuple(place for place in PLACES if place.see is not None and place.path not in _OF_SCRIPTS)
+# Pages that the frame lists and that are there.
+LISTED = tuple(page for page in PAGES if any(one.path == f"/{page}" for one in SEEN))
 _MAX_OF_A_PLACE = 12
 _TIMEOUT_SECONDS = 30
 _PATTERNS = {place.path: compile_path(f"/console{place.path}")[0] for place in SEEN}
