@@ -95,7 +95,7 @@ def main() -> int:
 
 def _use(gateway: RunningGateway) -> None:
     """Let a few colleagues work, so that the gateway has seen requests since its start."""
-    for number, model in enumerate(ACME.models * 4):
+    for number, model in enumerate([*ACME.models] * 4):
         client = Client(gateway.client.port, secret_of(number % 9))
         headers = {
             **client.headers,

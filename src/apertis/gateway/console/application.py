@@ -324,6 +324,9 @@ class Console:
         cookie = request.cookies.get(name)
         viewer = await self._parts.sessions.find(cookie)
         form = await _form(request)
+        if _is_cross_site(request):
+            # Other sites' forms come without the cookie: whoever has one must not lose it by them.
+            return RedirectResponse("/console/", 303, dict(_HEADERS))
         redirect = RedirectResponse("/console/sign-in", 303, dict(_HEADERS))
         if viewer is not None and cookie is not None:
             if form is None or not await self._is_own_form(request, cookie, form):
