@@ -252,7 +252,7 @@ def test_sums_beyond_32_bits_are_exact(opened: Any, make_usage: Callable[..., Us
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu"])
 @pytest.mark.parametrize("by", ["hour", "day", "week", "month"])
-def test_a_month_is_reported_from_quarter_hours_alone(zone: str, by: Dimension) -> None:
+def test_a_month_is_reported_from_sums_alone(zone: str, by: Dimension) -> None:
     first, end = (
         int(datetime(2026, month, 1, tzinfo=ZoneInfo(zone)).timestamp()) for month in (10, 11)
     )
@@ -265,7 +265,20 @@ def test_a_month_is_reported_from_quarter_hours_alone(zone: str, by: Dimension) 
         text = statement.compile(connection, compile_kwargs={"literal_binds": True})
         plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
     read = [step for step in plan if step.startswith(("SEARCH", "SCAN")) and "usage" in step]
-    assert read == ["SEARCH usage_quarters USING PRIMARY KEY (quarter>? AND quarter<?)"]
+    # Days of Kathmandu begin with the third quarter of an hour.
+    unit = "quarter" if zone == "Asia/Kathmandu" else "hour"
+    assert read == [f"SEARCH usage_{unit}s USING PRIMARY KEY ({unit}>? AND {unit}<?)"]
+
+
+def test_what_tells_keys_apart_is_reported_from_quarter_hours() -> None:
+    query = UsageQuery(since_ms=MONDAY, until_ms=MONDAY + DAY, group_by=("key",))
+    with create_engine("sqlite://").connect() as connection:
+        metadata.create_all(connection)
+        text = report_statement(query).compile(connection, compile_kwargs={"literal_binds": True})
+        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+    assert [step for step in plan if "usage" in step] == [
+        "SEARCH usage_quarters USING PRIMARY KEY (quarter>? AND quarter<?)"
+    ]
 
 
 def test_the_ends_of_a_range_are_found_by_their_time() -> None:
@@ -276,6 +289,10 @@ def test_the_ends_of_a_range_are_found_by_their_time() -> None:
         text = statement.compile(connection, compile_kwargs={"literal_binds": True})
         plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
     assert [step for step in plan if "usage" in step] == [
-        "SEARCH usage_quarters USING PRIMARY KEY (quarter>? AND quarter<?)",
-        *["SEARCH usage USING INDEX usage_by_time (at_ms>? AND at_ms<?)"] * 2,
+        "SEARCH usage_hours USING PRIMARY KEY (hour>? AND hour<?)",
+        *(
+            "SEARCH usage_quarters USING PRIMARY KEY (quarter>? AND quarter<?)",
+            "SEARCH usage USING INDEX usage_by_time (at_ms>? AND at_ms<?)",
+        )
+        * 2,
     ]

@@ -29,13 +29,20 @@ QUARTER_MS = 900_000
 # The first moment of a quarter hour.
 NOW_MS = 1_790_000_100_000
 BY = UsageQuery(group_by=("key", "model", "hour"), with_times=True, zone="Asia/Kolkata")
+BY_HOUR = UsageQuery(group_by=("model", "hour"), with_times=True, zone="Europe/Berlin")
 
-ROLLED_UP = text("SELECT * FROM usage_quarters ORDER BY 1, 2, 3, 4, 5, 6, 7, 8")
+QUARTERS = text("SELECT * FROM usage_quarters ORDER BY 1, 2, 3, 4, 5, 6, 7, 8")
+HOURS = text("SELECT * FROM usage_hours ORDER BY 1, 2, 3")
+
+
+def all_sums(connection: Connection) -> list[list[Any]]:
+    return [list(connection.execute(statement).all()) for statement in (QUARTERS, HOURS)]
 
 
 def forget(connection: Connection) -> None:
     """Make the tables as they are after an upgrade: with usage, and without its sums."""
     connection.execute(text("DELETE FROM usage_quarters"))
+    connection.execute(text("DELETE FROM usage_hours"))
     newest = "SELECT coalesce((max(at_ms) / 900000 + 1) * 900000, 0) FROM usage"
     connection.execute(text(f"UPDATE usage_rollup SET complete_since_ms = ({newest})"))
 
@@ -50,6 +57,7 @@ def some(make_usage: Callable[..., UsageRecord]) -> Callable[[int, int], list[Us
                 model=("a", "b")[number % 2],
                 upstream=(None, "anthropic")[number % 5 > 0],
                 person_id=(None, "ann")[number % 7 > 2],
+                group_id=(None, "red", "blue")[number % 3],
                 status=(200, 529)[number % 11 == 0],
                 kind=("messages", "batch")[number % 6 == 0],
                 first_byte_ms=None if number % 4 == 0 else number * 31,
@@ -63,7 +71,7 @@ def some(make_usage: Callable[..., UsageRecord]) -> Callable[[int, int], list[Us
 
 
 def rows(location: Path | str) -> list[Any]:
-    return list(on_database(location, lambda at: at.execute(ROLLED_UP).all()))
+    return on_database(location, all_sums)
 
 
 def test_an_upgraded_store_is_rolled_up_in_steps_and_reports_are_exact_all_along(
@@ -77,7 +85,7 @@ def test_an_upgraded_store_is_rolled_up_in_steps_and_reports_are_exact_all_along
         async with await Store.open(location) as store:
             usage = store.usage
             assert await usage.complete_since() == NOW_MS + QUARTER_MS
-            exact = await usage.report(BY)
+            exact, exact_by_hour = await usage.report(BY), await usage.report(BY_HOUR)
             assert sum(row.requests for row in exact) == 200
             assert rows_of(await usage.report(UsageQuery())) == (200, cost(before))
             steps = 0
@@ -88,6 +96,7 @@ def test_an_upgraded_store_is_rolled_up_in_steps_and_reports_are_exact_all_along
                 assert reached < since
                 since = reached
                 assert await usage.report(BY) == exact
+                assert await usage.report(BY_HOUR) == exact_by_hour
             assert steps > 3
             assert since == 0
 
@@ -143,7 +152,7 @@ def test_what_is_booked_meanwhile_counts_once(
     def rolled_up() -> list[Any]:
         while opened.run(store.usage.roll_up(100)):
             pass
-        return list(opened.run(database.read(lambda at: at.execute(ROLLED_UP).all())))
+        return opened.run(database.read(all_sums))
 
     @settings(max_examples=8, deadline=None)
     @given(st.lists(st.sampled_from(["roll", "roll", "add", "again"]), max_size=12))
@@ -190,10 +199,10 @@ def test_two_that_roll_up_at_once_while_others_book_count_each_record_once(
 
             await asyncio.gather(roll(one), roll(other), add(one, 2), add(other, 3))
             assert rows_of(await one.usage.report(UsageQuery())) == (len(booked), cost(booked))
-            found = await database.read(lambda at: at.execute(ROLLED_UP).all())
+            found = await database.read(all_sums)
             await database.write(forget)
             await roll(one)
-            assert await database.read(lambda at: at.execute(ROLLED_UP).all()) == found
+            assert await database.read(all_sums) == found
 
     asyncio.run(work())
 

@@ -10,7 +10,14 @@ from apertis.accounting.tokens import COLUMNS, counts_of
 from apertis.gateway.store.accounts import book_costs, is_number
 from apertis.gateway.store.histogram import BUCKETS, SHIFT, bucket_of
 from apertis.gateway.store.histogram import COLUMNS as TIMES
-from apertis.gateway.store.schema import SUMS, key_usage, usage, usage_quarters, usage_sessions
+from apertis.gateway.store.schema import (
+    SUMS,
+    key_usage,
+    usage,
+    usage_hours,
+    usage_quarters,
+    usage_sessions,
+)
 from apertis.gateway.store.statements import NOTHING, BulkInsert, powers_of_two
 
 if TYPE_CHECKING:
@@ -25,6 +32,7 @@ _MAX_ASKED = 1024
 
 QUARTER_MS = 900_000
 QUARTERS_A_DAY = 96
+QUARTERS_AN_HOUR = 4
 
 FIRST_FAILURE = 400
 # What an upstream or a caller says is kept within these, so that no record can ever be one that
@@ -34,6 +42,7 @@ _LONGEST = 200
 
 _RECORDS = BulkInsert(usage)
 _QUARTERS = BulkInsert(usage_quarters, (*SUMS, *TIMES))
+_HOURS = BulkInsert(usage_hours, (*SUMS, *TIMES))
 _SESSIONS = BulkInsert(usage_sessions, SUMS)
 _KEYS = BulkInsert(key_usage, ("used_units",))
 
@@ -66,6 +75,8 @@ _group = _pick(
 # what `usage_sessions` does, but for the day.
 _QUARTERS_WIDTH = len(usage_quarters.primary_key)
 _KIND = _QUARTERS_WIDTH - 3
+# What `usage_hours` does, but for the hour.
+_hour = operator.itemgetter(3, 4)
 _session = operator.itemgetter(1, *range(4, _QUARTERS_WIDTH + 2))
 _times = _pick("status", "first_byte_ms", "total_ms")
 # The only ones whose times are counted.
@@ -181,6 +192,7 @@ def _text(text: str) -> str:
 def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     nothing = NOTHING if connection.dialect.name == "sqlite" else None
     quarters: dict[_Row, list[int]] = {}
+    hours: dict[_Row, list[int]] = {}
     sessions: dict[_Row, list[int]] = {}
     spent: dict[_Row, list[int]] = {}
     for group, members in _by_group(rows).items():
@@ -197,9 +209,11 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
             _count_times(known, members, nothing)
         _add(sessions, (named[0] // QUARTERS_A_DAY, *_session(named)), sums)
     for quarter, sums in quarters.items():
+        _add(hours, (quarter[0] // QUARTERS_AN_HOUR, *_hour(quarter)), sums)
         _add(spent, quarter[1:2], sums[_COST : _COST + 1])
     # Always in one order, so that two transactions never wait for each other.
     _QUARTERS.run(connection, _rows_of(quarters))
+    _HOURS.run(connection, _rows_of(hours))
     _SESSIONS.run(connection, _rows_of(sessions))
     _KEYS.run(connection, _rows_of(spent))
 

@@ -19,15 +19,23 @@ from sqlalchemy import (
     cast,
     delete,
     func,
+    insert,
     literal,
     select,
     text,
     update,
 )
 
-from apertis.gateway.store.booking import FIRST_FAILURE, QUARTER_MS, TIMED, insert_quarters
+from apertis.gateway.store.booking import (
+    FIRST_FAILURE,
+    QUARTER_MS,
+    QUARTERS_AN_HOUR,
+    TIMED,
+    insert_quarters,
+)
 from apertis.gateway.store.histogram import BOUNDS_MS, SHIFT
-from apertis.gateway.store.schema import SUMS, usage, usage_quarters, usage_rollup
+from apertis.gateway.store.histogram import COLUMNS as TIMES
+from apertis.gateway.store.schema import SUMS, usage, usage_hours, usage_quarters, usage_rollup
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -110,6 +118,25 @@ def _keep(connection: Connection, until_ms: int, found: _Found) -> None:
         )
     )
     insert_quarters(connection, sorted(found.rows))
+    _add_up_hours(connection, found.since_ms, until_ms)
+
+
+def _add_up_hours(connection: Connection, since_ms: int, until_ms: int) -> None:
+    """Add up the hours whose last quarter is among those that were added up.
+
+    The hour that a step ends in the middle of is the next one's.
+    """
+    first, end = (-(-ms // (QUARTER_MS * QUARTERS_AN_HOUR)) for ms in (since_ms, until_ms))
+    hour, of = usage_hours.c.hour, usage_quarters.c
+    connection.execute(delete(usage_hours).where(hour >= first, hour < end))
+    groups = [of.quarter // QUARTERS_AN_HOUR, of.group_id, of.model]
+    sums = [cast(func.sum(of[name]), BigInteger) for name in (*SUMS, *TIMES)]
+    added = (
+        select(*groups, *sums)
+        .where(of.quarter >= first * QUARTERS_AN_HOUR, of.quarter < end * QUARTERS_AN_HOUR)
+        .group_by(*groups)
+    )
+    connection.execute(insert(usage_hours).from_select(usage_hours.columns.keys(), added))
 
 
 def sums_of_records() -> list[ColumnElement[Any]]:

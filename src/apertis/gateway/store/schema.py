@@ -436,7 +436,20 @@ usage_quarters = Table(
     sqlite_with_rowid=False,
 )
 
-# One row: from when on `usage_quarters` is complete. What is older is added up in the background.
+# `usage_quarters` added up by hour (since 1970), group and model: a year of it is read at a glance,
+# however many keys there are.
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    *(Column(name, Text, primary_key=True) for name in ("group_id", "model")),
+    *_sums(SUMS),
+    *_sums(TIMES),
+    sqlite_with_rowid=False,
+)
+
+# One row: from when on `usage_quarters` and `usage_hours` are complete. What is older is added up
+# in the background.
 usage_rollup = Table(
     "usage_rollup",
     metadata,

@@ -33,7 +33,7 @@ from apertis.gateway.store.rollup import (
     roll_up,
     sums_of_records,
 )
-from apertis.gateway.store.schema import SUMS, usage, usage_quarters, usage_sessions
+from apertis.gateway.store.schema import SUMS, usage, usage_hours, usage_quarters, usage_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -247,8 +247,10 @@ def _kept(query: RecentQuery) -> list[ColumnElement[bool]]:
 
 _COLUMNS: dict[Dimension, str] = {"key": "key_id", "person": "person_id", "group": "group_id"}
 _ONLY_BY_SESSION: frozenset[str] = frozenset(("session", "agent"))
+_BY_HOUR: frozenset[str] = frozenset(("group", "model", *TIMES))
 _NEVER_BY_SESSION: frozenset[str] = frozenset(("person", "group", "hour"))
 _QUARTER_SECONDS = QUARTER_MS // 1000
+_HOUR_SECONDS = 3600
 _DAY_SECONDS = 86_400
 # A range without a limit, as whole days.
 _DAWN, _DUSK = 0, 10**6 * _DAY_SECONDS * 1000
@@ -310,36 +312,46 @@ class _Rollup(NamedTuple):
 
 
 _QUARTERS = _Rollup(usage_quarters, usage_quarters.c.quarter, _QUARTER_SECONDS)
+_HOURS = _Rollup(usage_hours, usage_hours.c.hour, _HOUR_SECONDS)
 _SESSIONS = _Rollup(usage_sessions, usage_sessions.c.day, _DAY_SECONDS)
 
 
-def _rollup(query: UsageQuery, calendar: Calendar) -> _Rollup | None:
-    """Choose the sums that answer the query; None where only single records do."""
+def _rollups(query: UsageQuery, calendar: Calendar) -> list[_Rollup]:
+    """Choose the sums that answer the query, the finest first; none where only records do."""
     dimensions = {*query.group_by, *_filters(query)}
     if _ONLY_BY_SESSION.isdisjoint(dimensions):
-        return _QUARTERS if calendar.is_made_of(_QUARTER_SECONDS) else None
-    if query.with_times or not _NEVER_BY_SESSION.isdisjoint(dimensions):
-        return None
-    return _SESSIONS if calendar.is_made_of(_DAY_SECONDS) else None
+        able = (_QUARTERS, _HOURS) if dimensions <= _BY_HOUR else (_QUARTERS,)
+    elif query.with_times or not _NEVER_BY_SESSION.isdisjoint(dimensions):
+        able = ()
+    else:
+        able = (_SESSIONS,)
+    return [rollup for rollup in able if calendar.is_made_of(rollup.seconds)]
 
 
 def _parts(query: UsageQuery, calendar: Calendar, complete_since_ms: int) -> list[Select[Any]]:
     """Split the range into what is summed up and what is left at its two ends."""
     since = _DAWN if query.since_ms is None else query.since_ms
     until = _DUSK if query.until_ms is None else query.until_ms
-    rollup = _rollup(query, calendar)
-    if rollup is None:
-        return [_records(query, calendar, since, until)]
-    unit_ms = rollup.seconds * 1000
-    complete = max(since, complete_since_ms) if rollup is _QUARTERS else since
-    first, end = -(-complete // unit_ms), until // unit_ms
-    if first > end:
-        return [_records(query, calendar, since, until)]
-    parts = [_sums(query, calendar, rollup, first, end)]
-    if since < first * unit_ms:
-        parts.append(_records(query, calendar, since, first * unit_ms))
-    if end * unit_ms < until:
-        parts.append(_records(query, calendar, end * unit_ms, until))
+    parts: list[Select[Any]] = []
+
+    def split(since: int, until: int, rollups: Sequence[_Rollup]) -> None:
+        if not rollups:
+            parts.append(_records(query, calendar, since, until))
+            return
+        *finer, rollup = rollups
+        unit_ms = rollup.seconds * 1000
+        complete = since if rollup is _SESSIONS else max(since, complete_since_ms)
+        first, end = -(-complete // unit_ms), until // unit_ms
+        if first > end:
+            split(since, until, finer)
+            return
+        parts.append(_sums(query, calendar, rollup, first, end))
+        if since < first * unit_ms:
+            split(since, first * unit_ms, finer)
+        if end * unit_ms < until:
+            split(end * unit_ms, until, finer)
+
+    split(since, until, _rollups(query, calendar))
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Sign-ins: to the console, and of Claude Code; its settings; and more of each request's story."""
+"""Sign-ins: to the console, and of Claude Code; its settings; more of each request; hours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ from alembic import op
 revision = "0009"
 down_revision = "0008"
 
+_SUMS = (
+    "requests",
+    "failed",
+    "cached",
+    "estimated",
+    "interrupted",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "web_search_requests",
+    "cost_units",
+    *(f"times_{place:02}" for place in range(29)),
+)
+
 
 def upgrade() -> None:
     """Make their tables, and add the columns."""
@@ -15,6 +31,7 @@ def upgrade() -> None:
     op.add_column("usage", sa.Column("attempts", sa.Integer()))
     op.add_column("usage", sa.Column("fallback_reason", sa.Text()))
     op.add_column("usage", sa.Column("reserved_units", sa.BigInteger()))
+    _add_up_hours()
     op.create_table(
         "console_sessions",
         sa.Column("id_sha256", sa.Text(), nullable=False),
@@ -79,4 +96,24 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("group_id"),
+    )
+
+
+def _add_up_hours() -> None:
+    op.create_table(
+        "usage_hours",
+        sa.Column("hour", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("group_id", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in _SUMS),
+        sa.PrimaryKeyConstraint("hour", "group_id", "model"),
+        sqlite_with_rowid=False,
+    )
+    sums = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in _SUMS)
+    # The names are ours. Division of integers gives one in both databases.
+    op.execute(
+        f"""
+        INSERT INTO usage_hours (hour, group_id, model, {", ".join(_SUMS)})
+        SELECT quarter / 4, group_id, model, {sums} FROM usage_quarters GROUP BY 1, 2, 3
+        """  # noqa: S608
     )
