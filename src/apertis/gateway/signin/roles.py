@@ -7,7 +7,7 @@ the group's own limits nor its own place; `member` sees itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -175,6 +175,34 @@ def sees_key(viewer: Viewer, key: KeyRecord, organization: Organization) -> bool
     if person is not None:
         return sees_person(viewer, person)
     return key.group_id in viewer.group_ids
+
+
+class UsageScope(NamedTuple):
+    """Whose requests somebody sees: of these keys, these people or these groups; all if empty."""
+
+    keys: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def has(self, key_id: str, person_id: str | None, group_id: str | None) -> bool:
+        """Return whether a request is among them, by what it was booked for."""
+        if self == _ALL_USAGE:
+            return True
+        return key_id in self.keys or person_id in self.people or group_id in self.groups
+
+
+_ALL_USAGE = UsageScope()
+
+
+def usage_scope(viewer: Viewer) -> UsageScope:
+    """Say whose requests somebody sees: everybody's, or those of its groups and its own."""
+    if viewer.sees_all:
+        return _ALL_USAGE
+    return UsageScope(
+        () if viewer.key is None else (viewer.key.id,),
+        () if viewer.person is None else (viewer.person.id,),
+        viewer.group_ids,
+    )
 
 
 def changes_group(viewer: Viewer, group_id: str) -> bool:
