@@ -190,7 +190,9 @@ GATEWAY = {
     "doctor": VALUES | {"finding", "serving", "store"},
     "signin": VALUES | {"budgets", "keys", "people", "serving", "store"},
     # The use cases of the administration in pages; it has no policy of its own.
-    "console": VALUES | MONEY | {"admin", "doctor", "keys", "serving", "signin", "store"},
+    "console": VALUES
+    | MONEY
+    | {"admin", "doctor", "keys", "routing", "serving", "signin", "store"},
 }
 MAX_ROOT_MODULES = 4
 

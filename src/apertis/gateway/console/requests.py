@@ -71,11 +71,10 @@ class Priced(NamedTuple):
     """Tokens of one class and what they cost at today's price."""
 
     title: str
-    count: int
-    price: float | None
-    units: int | None
-    # Of how many that price is.
-    per: int
+    number: int
+    price: int | None
+    units: float | None
+    per: str
 
 
 class Times(NamedTuple):
@@ -333,8 +332,8 @@ def _priced(record: UsageRecord, price: Price | None) -> list[Priced]:
                 count,
                 # Of a million tokens, or of a thousand searches.
                 None if own is None else own if is_token else own // 1000,
-                None if own is None else count * own // _MILLION,
-                _MILLION if is_token else 1000,
+                None if own is None else count * own / _MILLION,
+                "per million" if is_token else "per thousand",
             )
         )
     return found
