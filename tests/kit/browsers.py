@@ -82,7 +82,7 @@ _MARK_FOCUSED = """() => {
 _NOT_FOCUSED = """(most) => window.clickable.slice(0, most).filter((e) => e.wasFocused !== "seen")
   .map((e) => `${e.wasFocused ?? "not reached"}: ${e.outerHTML.slice(0, 120)}`)"""
 _MAX_TABS = 120
-_AXE = """async () => (await axe.run({resultTypes: ["violations", "incomplete"]})).violations.map(
+_AXE = """async () => (await axe.run({resultTypes: ["violations"]})).violations.map(
   (found) => `${found.id}: ${found.nodes.map((n) => n.html.slice(0, 150) + " " +
     n.any.map((a) => a.message).join("; ")).slice(0, 5).join(" | ")}`)"""
 

@@ -44,6 +44,7 @@ name = "__proto__"
 kind = "sandbox"
 priority = 1
 """
+_SETTLED = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
 # What a page has for whoever has no scripts: tables by their names, and fields of forms.
 _PARTS = """() => ({
   tables: [...document.querySelectorAll("table")].filter((t) => t.checkVisibility()).length,
@@ -153,7 +154,7 @@ def test_no_name_becomes_a_script_even_where_the_policy_would_not_stop_it(
         if not found.is_page:
             continue
         page.goto(found.path)
-        page.wait_for_load_state("networkidle")
+        page.evaluate(_SETTLED)
         links = page.evaluate(
             "[...document.querySelectorAll('[href], [action], [src]')].map("
             "(e) => e.getAttribute('href') ?? e.getAttribute('action') ?? e.getAttribute('src'))"
