@@ -208,3 +208,26 @@ def test_pages_of_other_roles_are_in_order(
         assert accessibility_problems(page) == [], link
         page.set_viewport_size(PHONE)
         assert sideways(page) == [], link
+
+
+@every_page
+def test_a_live_page_refreshes_itself_until_its_session_ends(
+    browsing: Browsing, mallory: RunningGateway, crawled: Crawled, place: Place
+) -> None:
+    if 'hx-trigger="every' not in crawled.places[place.path][-1].body:
+        return
+    page = window(browsing, mallory, sign_in(mallory))
+    page.clock.install()
+    page.goto(crawled.path_of(place))
+    with page.expect_response(lambda response: "hx-request" in response.request.headers) as live:
+        page.clock.run_for(11_000)
+    assert live.value.status == 200
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert len(page.query_selector_all("h1")) == 1
+    other = page.context.new_page()
+    other.goto("/console/")
+    other.get_by_role("button", name="Sign out", exact=True).click()
+    other.wait_for_url("**/sign-in")
+    browsing.expected.append("status of 401")
+    page.clock.run_for(11_000)
+    page.wait_for_url("**/console/sign-in?to=*")
