@@ -92,14 +92,14 @@ class Office:
         roles = ("administrator", "group_administrator", "viewer", "member")
         return {role: getattr(self, role) for role in roles}
 
-    def make(self, kind: str, **fields: Any) -> str:
+    def make(self, kind: str, /, **fields: Any) -> str:
         """Make a group, person, key or limit over the admin API; the id."""
         return make(self.gateway, kind, **fields)
 
 
-def make(gateway: RunningGateway, kind: str, **fields: Any) -> str:
+def make(running: RunningGateway, kind: str, /, **fields: Any) -> str:
     """Make something over the admin API: `kind` is the end of its path; the id."""
-    response = gateway.client.call("POST", f"/admin/v1/{kind}", json.dumps(fields).encode())
+    response = running.client.call("POST", f"/admin/v1/{kind}", json.dumps(fields).encode())
     assert response.status == 200, response.body
     made: str = response.json["id"]
     return made

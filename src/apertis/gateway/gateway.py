@@ -680,6 +680,7 @@ class Gateway:
             return None
         if self._console is None:
             # Its pages are loaded when somebody opens the first one: most processes do without.
+            from apertis.gateway.admin.key_search import KeySearch
             from apertis.gateway.admin.keys import KeyAdministration
             from apertis.gateway.admin.resources import Resources
             from apertis.gateway.console.application import create_console
@@ -692,6 +693,7 @@ class Gateway:
                 directory=self.directory,
                 budgets=self.budgets,
                 keys=KeyAdministration(store.keys, store.organization, time.time, newer),
+                key_search=KeySearch(self.directory, lambda: self.budgets.organization),
                 resources=Resources(store, time.time, newer),
                 sessions=ConsoleSessions(
                     store.console_sessions,

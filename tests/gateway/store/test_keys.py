@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from apertis.accounting.record import UsageRecord
     from apertis.gateway.keys.record import KeyRecord
 
 FULL: dict[str, Any] = {
@@ -160,6 +161,29 @@ def test_usage_is_no_change_of_a_key(
     opened.run(opened.store.usage.add([make_usage(key_id=key.id, cost_units=5)]))
     assert opened.run(opened.store.keys.changes_since(key.version)) == []
     assert opened.run(opened.store.keys.get(key.id)) == msgspec.structs.replace(key, used_units=5)
+
+
+def test_the_last_use_of_a_key_is_that_of_its_latest_request(
+    opened: Any, make_key: Callable[..., KeyRecord], make_usage: Callable[..., UsageRecord]
+) -> None:
+    keys, usage = opened.store.keys, opened.store.usage
+    used, other, idle = (opened.run(keys.insert(make_key())) for _ in range(3))
+    for records in (
+        [
+            make_usage(key_id=used.id, at_ms=5000, cost_units=3),
+            # Another quarter hour, out of order.
+            make_usage(key_id=used.id, at_ms=2_000_000, cost_units=0),
+            make_usage(key_id=other.id, at_ms=7000, cost_units=1),
+        ],
+        # One that arrives late does not count as the last.
+        [make_usage(key_id=used.id, at_ms=6000, cost_units=4)],
+    ):
+        opened.run(usage.add(records))
+    assert opened.run(keys.uses([used.id, other.id, idle.id])) == {
+        used.id: (7, 2_000_000),
+        other.id: (1, 7000),
+    }
+    assert opened.run(keys.uses([])) == {}
 
 
 def test_one_of_many_processes_makes_the_first_key(

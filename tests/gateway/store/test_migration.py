@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import Text, inspect, text
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.budgets.accounts import AccountSpec
@@ -125,6 +125,24 @@ def test_what_an_earlier_version_kept_is_still_there(location: Path | str) -> No
     assert "batches" in tables(location)
     query = text("SELECT used_units FROM key_usage")
     assert on_database(location, lambda connection: connection.scalar(query)) == 42
+
+
+def test_the_last_use_of_before_is_known_to_the_quarter_hour(location: Path | str) -> None:
+    make_earlier(location, "0008")
+    run_statement(location, "INSERT INTO key_usage VALUES ('key_a', 3), ('key_b', 0)")
+
+    def quarter(connection: Connection) -> None:
+        table = metadata.tables["usage_quarters"]
+        row: dict[str, object] = {column.name: 0 for column in table.columns}
+        names = [name for name in row if isinstance(table.c[name].type, Text)]
+        row |= dict.fromkeys(names, "") | {"key_id": "key_a"}
+        for number in (2_000_000, 1_900_000):
+            connection.execute(table.insert().values(row | {"quarter": number}))
+
+    on_database(location, quarter)
+    open_and_close(location)
+    query = text("SELECT last_used_ms FROM key_usage ORDER BY key_id")
+    assert on_database(location, lambda at: list(at.scalars(query))) == [1_800_000_000_000, None]
 
 
 def test_a_store_of_the_first_version_has_the_same_money_left(

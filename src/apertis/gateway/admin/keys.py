@@ -114,12 +114,17 @@ class KeyAdministration:
         await self._catch_up()
         return kept
 
-    async def change(self, key_id: str, fields: KeyFields, actor: str) -> KeyRecord | Refusal:
-        """Set the fields that are given, and leave the others as they are."""
+    async def change(
+        self, key_id: str, fields: KeyFields, actor: str, version: int | None = None
+    ) -> KeyRecord | Refusal:
+        """Set the fields that are given, and leave the others as they are.
+
+        With a `version` only if the key is still of this one: nobody changed it meanwhile.
+        """
         changes = await self._values(fields)
         if isinstance(changes, Refusal):
             return changes
-        return await self._change(key_id, changes, actor)
+        return await self._change(key_id, changes, actor, version)
 
     async def set_status(
         self, key_id: str, status: Literal["enabled", "disabled"], actor: str
@@ -181,12 +186,16 @@ class KeyAdministration:
         return values
 
     async def _change(
-        self, key_id: str, changes: dict[str, Any], actor: str
+        self, key_id: str, changes: dict[str, Any], actor: str, version: int | None = None
     ) -> KeyRecord | Refusal:
-        return await self._changed(key_id, lambda _: changes, actor)
+        return await self._changed(key_id, lambda _: changes, actor, version)
 
     async def _changed(
-        self, key_id: str, change: Callable[[KeyRecord], dict[str, Any] | Refusal], actor: str
+        self,
+        key_id: str,
+        change: Callable[[KeyRecord], dict[str, Any] | Refusal],
+        actor: str,
+        version: int | None = None,
     ) -> KeyRecord | Refusal:
         """Change a key by what it is then.
 
@@ -199,6 +208,9 @@ class KeyAdministration:
             record = _living(turn, key_id)
             if isinstance(record, Refusal):
                 return record
+            stale = refuse_stale(record.name, record.version, version)
+            if stale is not None:
+                return stale
             changes = change(record)
             if isinstance(changes, Refusal):
                 return changes
@@ -220,6 +232,16 @@ class KeyAdministration:
         if not isinstance(kept, Refusal):
             await self._catch_up()
         return kept
+
+
+def refuse_stale(name: str, version: int, seen: int | None) -> Refusal | None:
+    """Refuse a change of what somebody else has changed since it was seen."""
+    if seen is None or version == seen:
+        return None
+    return conflict(
+        f"'{name}' was changed by somebody else meanwhile: look at it as it is now, and change it "
+        "again"
+    )
 
 
 def _living(turn: Turn, key_id: str) -> KeyRecord | Refusal:

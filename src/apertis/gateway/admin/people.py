@@ -13,6 +13,7 @@ from apertis.gateway.admin.keys import (
     administers,
     find_named,
     last_administrator,
+    refuse_stale,
     remove_limits,
 )
 from apertis.gateway.admin.reading import PageFields
@@ -236,9 +237,14 @@ class PeopleAdministration:
         """Make a group; `name` is required."""
         return await self._do(lambda turn: _create_group(turn, fields, int(self._now())), actor)
 
-    async def change_group(self, group_id: str, fields: GroupFields, actor: str) -> Group | Refusal:
-        """Set the fields that are given, and leave the others as they are."""
-        return await self._do(lambda turn: _change_group(turn, group_id, fields), actor)
+    async def change_group(
+        self, group_id: str, fields: GroupFields, actor: str, version: int | None = None
+    ) -> Group | Refusal:
+        """Set the fields that are given, and leave the others as they are.
+
+        With a `version` only if it is still of this one: nobody changed it meanwhile.
+        """
+        return await self._do(lambda turn: _change_group(turn, group_id, fields, version), actor)
 
     async def remove_group(self, group_id: str, actor: str) -> Group | Refusal:
         """Remove a group that nothing is in, with its limits. Repeating it changes nothing."""
@@ -249,10 +255,13 @@ class PeopleAdministration:
         return await self._do(lambda turn: _create_person(turn, fields, int(self._now())), actor)
 
     async def change_person(
-        self, person_id: str, fields: PersonFields, actor: str
+        self, person_id: str, fields: PersonFields, actor: str, version: int | None = None
     ) -> Person | Refusal:
-        """Set the fields that are given, and leave the others as they are."""
-        return await self._do(lambda turn: _change_person(turn, person_id, fields), actor)
+        """Set the fields that are given, and leave the others as they are.
+
+        With a `version` only if the person is still of this one: nobody changed it meanwhile.
+        """
+        return await self._do(lambda turn: _change_person(turn, person_id, fields, version), actor)
 
     async def set_person_status(
         self, person_id: str, status: Literal["enabled", "disabled"], actor: str
@@ -288,11 +297,16 @@ def _create_group(turn: Turn, fields: GroupFields, now: int) -> Group | Refusal:
     return refuse_group(known, group) or turn.insert(group)
 
 
-def _change_group(turn: Turn, group_id: str, fields: GroupFields) -> Group | Refusal:
+def _change_group(
+    turn: Turn, group_id: str, fields: GroupFields, version: int | None
+) -> Group | Refusal:
     known = Organization(turn.all())
     group = find_by_id(known.groups, group_id, "group")
     if isinstance(group, Refusal):
         return group
+    stale = refuse_stale(group.name, group.version, version)
+    if stale is not None:
+        return stale
     values = _group_values(known, fields)
     if isinstance(values, Refusal):
         return values
@@ -374,11 +388,16 @@ def _create_person(turn: Turn, fields: PersonFields, now: int) -> Person | Refus
     return _refuse_person(known, person) or turn.insert(person)
 
 
-def _change_person(turn: Turn, person_id: str, fields: PersonFields) -> Person | Refusal:
+def _change_person(
+    turn: Turn, person_id: str, fields: PersonFields, version: int | None
+) -> Person | Refusal:
     known = Organization(turn.all())
     person = find_by_id(known.people, person_id, "person")
     if isinstance(person, Refusal):
         return person
+    stale = refuse_stale(person.name, person.version, version)
+    if stale is not None:
+        return stale
     values = _person_values(known, fields)
     if isinstance(values, Refusal):
         return values

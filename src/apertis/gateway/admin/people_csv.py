@@ -182,7 +182,7 @@ def _row(
         problems.append(Problem(line, "name", "is empty"))
     dollars = None
     if "monthly_usd" in given:
-        dollars = _dollars(given["monthly_usd"])
+        dollars = read_dollars(given["monthly_usd"])
         if dollars is None:
             said = _quoted(given["monthly_usd"])
             expected = "expected US dollars such as 50 or 12.50"
@@ -207,7 +207,7 @@ def _list(text: str | None, between: re.Pattern[str]) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(word for word in between.split(text) if word))
 
 
-def _dollars(text: str) -> Decimal | None:
+def read_dollars(text: str) -> Decimal | None:
     """Read an amount; None where it is none, or may be one thousand or one."""
     found = _DOLLARS.fullmatch(text)
     number = re.sub(r"[' \u00a0]", "", found[1]) if found is not None else ""

@@ -60,6 +60,8 @@ class Call(Struct, frozen=True, kw_only=True):
     id: str = ""
     query: str = ""
     body: bytes = b""
+    # Change it only if it is still of this version.
+    version: int | None = None
 
 
 Answer = Struct | Refusal
@@ -169,7 +171,9 @@ class Resources:
         fields = read_body_as(call.body, GroupFields, _FORBIDDEN_GROUP)
         if isinstance(fields, Refusal):
             return fields
-        return await self._group(await self._people.change_group(call.id, fields, call.actor))
+        return await self._group(
+            await self._people.change_group(call.id, fields, call.actor, call.version)
+        )
 
     async def remove_group(self, call: Call) -> Answer:
         """Remove a group that nothing is in."""
@@ -220,7 +224,9 @@ class Resources:
         fields = read_body_as(call.body, PersonFields, _FORBIDDEN_PERSON)
         if isinstance(fields, Refusal):
             return fields
-        return await self._person(await self._people.change_person(call.id, fields, call.actor))
+        return await self._person(
+            await self._people.change_person(call.id, fields, call.actor, call.version)
+        )
 
     async def remove_person(self, call: Call) -> Answer:
         """Erase a person."""

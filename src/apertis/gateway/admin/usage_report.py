@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from apertis.accounting.tokens import COLUMNS
 from apertis.gateway.admin.keys import find_key
 from apertis.gateway.admin.reading import moment_ms, nearest, zone_of
-from apertis.gateway.budgets.periods import following, name_of, start_of, time_zone
+from apertis.gateway.budgets.periods import first_second, following, name_of, start_of, time_zone
 from apertis.gateway.errors import Refusal, invalid_parameter, not_found
 from apertis.gateway.people.record import Group, Person
 from apertis.gateway.store.histogram import BUCKETS, percentile
@@ -258,6 +258,28 @@ class OwnUsage:
         )
         rows = await self._store.report(query)
         return tuple(msgspec.to_builtins(_sums(row, by, {})) for row in rows)
+
+
+async def days_of(
+    store: StoredUsage,
+    days: int,
+    *,
+    zone: str,
+    now: float,
+    keys: tuple[str, ...] = (),
+    people: tuple[str, ...] = (),
+) -> tuple[UsageRow, ...]:
+    """Add up the last days of keys or people, today included; a day without usage has its row."""
+    place = time_zone(zone)
+    first = datetime.fromtimestamp(now, place).date() - timedelta(days=days - 1)
+    query = UsageQuery(
+        since_ms=first_second(first, place) * 1000,
+        group_by=("day",),
+        zone=zone,
+        keys=keys,
+        people=people,
+    )
+    return with_empty_periods(tuple(await store.report(query)), "day", query, now, days)
 
 
 def by_labels(

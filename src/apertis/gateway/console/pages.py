@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from apertis.accounting.prices import Price
+    from apertis.gateway.admin.key_search import KeySearch
     from apertis.gateway.admin.keys import KeyAdministration
     from apertis.gateway.admin.resources import Resources
     from apertis.gateway.budgets.budgets import Budgets
@@ -36,6 +37,7 @@ class Parts:
     directory: Directory
     budgets: Budgets
     keys: KeyAdministration
+    key_search: KeySearch
     resources: Resources
     sessions: ConsoleSessions
     settings: Callable[[], Settings]

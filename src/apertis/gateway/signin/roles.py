@@ -56,6 +56,9 @@ PAGES: Mapping[PageName, tuple[Role, ...]] = {
     "me": _ALL,
 }
 """Who sees which page, in the order in which they are listed."""
+_FIELDS_OF_ADMINISTRATORS = frozenset(
+    ("admin", "billing_policy", "requests_limit", "tokens_per_minute", "in_flight")
+)
 _RANK: Mapping[Role, int] = {"member": 0, "viewer": 1, "group_administrator": 1, "administrator": 2}
 
 
@@ -241,6 +244,44 @@ def changes_key(viewer: Viewer, key: KeyRecord, organization: Organization) -> b
     if person is not None:
         return changes_person(viewer, person)
     return key.group_id in viewer.group_ids
+
+
+def gives_key(viewer: Viewer, person: Person | None, group_id: str | None) -> bool:
+    """Return whether somebody may make a key for a person and in a group, or move one there."""
+    if viewer.is_administrator:
+        return True
+    if viewer.role != "group_administrator":
+        return False
+    if person is None:
+        return group_id in viewer.group_ids
+    # A key may count in a group besides its person's, and uses up what that may spend.
+    return changes_person(viewer, person) and (group_id is None or group_id in viewer.group_ids)
+
+
+def sets_key_field(viewer: Viewer, name: str) -> bool:
+    """Return whether somebody may set a field of the keys that they change.
+
+    What lifts a limit that is configured for all keys, or bills somebody else, is an
+    administrator's.
+    """
+    return viewer.is_administrator or name not in _FIELDS_OF_ADMINISTRATORS
+
+
+def rotates_key(viewer: Viewer, key: KeyRecord, organization: Organization) -> bool:
+    """Return whether somebody may give a key another secret, which they get to see.
+
+    Everybody their own, but none by which they could do more than now. The secrets of other kinds
+    of keys change by themselves, or nobody has them.
+    """
+    if key.kind != "key" or key.status == "deleted":
+        return False
+    if changes_key(viewer, key, organization):
+        return True
+    person = organization.person_of(key)
+    of_person = viewer.person is not None and key.person_id == viewer.person.id
+    is_own = of_person or (viewer.key is not None and viewer.key.id == key.id)
+    role = role_of(person, key)
+    return is_own and least(viewer.role, role) == role
 
 
 def changes_limits(

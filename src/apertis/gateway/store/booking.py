@@ -44,7 +44,7 @@ _RECORDS = BulkInsert(usage)
 _QUARTERS = BulkInsert(usage_quarters, (*SUMS, *TIMES))
 _HOURS = BulkInsert(usage_hours, (*SUMS, *TIMES))
 _SESSIONS = BulkInsert(usage_sessions, SUMS)
-_KEYS = BulkInsert(key_usage, ("used_units",))
+_KEYS = BulkInsert(key_usage, ("used_units",), latest=("last_used_ms",))
 
 _Row = tuple[Any, ...]
 
@@ -57,7 +57,7 @@ def _pick(*names: str) -> Callable[[_Row], _Row]:
     return operator.itemgetter(*(_PLACES[name] for name in names))
 
 
-_status = operator.itemgetter(_STATUS)
+_at, _status = operator.itemgetter(_AT), operator.itemgetter(_STATUS)
 # What of a row is added up, behind the number of rows and of failures: see `SUMS`.
 _summed = _pick("cached", "estimated", "interrupted", *COLUMNS.values(), "cost_units")
 _group = _pick(
@@ -195,11 +195,14 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     hours: dict[_Row, list[int]] = {}
     sessions: dict[_Row, list[int]] = {}
     spent: dict[_Row, list[int]] = {}
+    last: dict[_Row, int] = {}
     for group, members in _by_group(rows).items():
         # A dimension that is not there is kept as an empty text.
         named: _Row = tuple(["" if value is nothing else value for value in group])
         sums = _sums(members)
         quarter = named[:_QUARTERS_WIDTH]
+        key = quarter[1:2]
+        last[key] = max(last.get(key, 0), *map(_at, members))
         known = quarters.get(quarter)
         if known is None:
             known = quarters[quarter] = [*sums, *_NO_TIMES]
@@ -215,7 +218,7 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     _QUARTERS.run(connection, _rows_of(quarters))
     _HOURS.run(connection, _rows_of(hours))
     _SESSIONS.run(connection, _rows_of(sessions))
-    _KEYS.run(connection, _rows_of(spent))
+    _KEYS.run(connection, [(*row, last[row[:1]]) for row in _rows_of(spent)])
 
 
 def insert_quarters(connection: Connection, rows: Sequence[_Row]) -> None:

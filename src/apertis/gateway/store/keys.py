@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Protocol, get_origin
+from typing import TYPE_CHECKING, NamedTuple, Protocol, get_origin
 
 import msgspec
 from sqlalchemy import func, insert, select, update
@@ -21,7 +21,7 @@ from apertis.gateway.store.schema import accounts, key_usage, key_version, keys
 from apertis.gateway.store.signals import tell_of_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
@@ -45,6 +45,13 @@ _RECORDS: Select[Any] = select(
 _NAMES = tuple(column.name for column in _RECORDS.selected_columns)
 # Where the lists stand in a row of `_RECORDS`.
 _LIST_PLACES = tuple(place for place, name in enumerate(_NAMES) if name in _LISTS)
+
+
+class KeyUse(NamedTuple):
+    """Usage of a key in all, and the moment of its last request (Unix milliseconds)."""
+
+    used_units: int
+    last_used_ms: int | None
 
 
 class StoredKeys:
@@ -94,6 +101,12 @@ class StoredKeys:
         """Read one key, deleted ones too."""
         found = await _read(self._database, _RECORDS.where(keys.c.id == key_id))
         return found[0] if found else None
+
+    async def uses(self, key_ids: Sequence[str]) -> dict[str, KeyUse]:
+        """Return what these keys have used; those without a request are not in it."""
+        statement = select(key_usage).where(key_usage.c.key_id.in_(key_ids))
+        rows = await self._database.read(lambda at: at.execute(statement).all())
+        return {row.key_id: KeyUse(row.used_units, row.last_used_ms) for row in rows}
 
     async def list(self) -> tuple[KeyRecord, ...]:
         """Read all keys in the order in which they were made, deleted ones too."""

@@ -369,6 +369,8 @@ key_usage = Table(
     metadata,
     Column("key_id", Text, primary_key=True),
     Column("used_units", BigInteger, nullable=False),
+    # When the last of its requests arrived; of what came before this column, its quarter hour.
+    Column("last_used_ms", BigInteger),
 )
 
 usage = Table(

@@ -50,8 +50,9 @@ class BulkInsert:
     """A statement that inserts rows, given as tuples in the order of the table's columns.
 
     A row whose primary key is there already is an error; or, with `sums`, its columns of these
-    names are added to those of the row that is there, with `changed` they take their place, and
-    with `unless_there` it stays as it is. No primary key may come twice in one run.
+    names are added to those of the row that is there, with `changed` they take their place, with
+    `latest` they do so where they are greater, and with `unless_there` it stays as it is. No
+    primary key may come twice in one run.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class BulkInsert:
         sums: Sequence[str] = (),
         changed: Sequence[str] = (),
         *,
+        latest: Sequence[str] = (),
         unless_there: bool = False,
     ) -> None:
         columns = [column.name for column in table.columns]
@@ -67,8 +69,8 @@ class BulkInsert:
         # Names of tables and columns are ours; the values are never part of the text.
         self._head = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "  # noqa: S608
         self._tail = " ON CONFLICT DO NOTHING" if unless_there else ""
-        if sums or changed:
-            self._tail = _on_conflict(table, sums, changed)
+        if sums or changed or latest:
+            self._tail = _on_conflict(table, sums, changed, latest)
         row = f"({', '.join(f'${number}' for number in range(1, self._width + 1))})"
         self._numbered = self._head + row + self._tail
         marks = (f"nullif(?, {NOTHING})" if column.nullable else "?" for column in table.columns)
@@ -98,8 +100,16 @@ class BulkInsert:
         return statement
 
 
-def _on_conflict(table: Table, sums: Sequence[str], changed: Sequence[str]) -> str:
+def _on_conflict(
+    table: Table, sums: Sequence[str], changed: Sequence[str], latest: Sequence[str]
+) -> str:
     identity = ", ".join(column.name for column in table.primary_key)
     values = [f"{name} = {table.name}.{name} + excluded.{name}" for name in sums]
     values += [f"{name} = excluded.{name}" for name in changed]
+    # Neither database has the other's word for the greater of two, and null is never greater.
+    values += [
+        f"{name} = CASE WHEN {table.name}.{name} > excluded.{name} THEN {table.name}.{name} "
+        f"ELSE excluded.{name} END"
+        for name in latest
+    ]
     return f" ON CONFLICT ({identity}) DO UPDATE SET {', '.join(values)}"

@@ -32,6 +32,14 @@ def upgrade() -> None:
     op.add_column("usage", sa.Column("fallback_reason", sa.Text()))
     op.add_column("usage", sa.Column("reserved_units", sa.BigInteger()))
     _add_up_hours()
+    op.add_column("key_usage", sa.Column("last_used_ms", sa.BigInteger()))
+    op.execute("""
+        UPDATE key_usage SET last_used_ms = found.last * 900000
+        FROM (
+            SELECT key_id, max(CAST(quarter AS BIGINT)) AS last FROM usage_quarters GROUP BY key_id
+        ) AS found
+        WHERE found.key_id = key_usage.key_id
+    """)
     op.create_table(
         "console_sessions",
         sa.Column("id_sha256", sa.Text(), nullable=False),
