@@ -92,7 +92,7 @@ class Browsing:
 
     `problems` are what pages wrote to their consoles, errors of scripts, violations of the policy
     and requests to hosts other than `hosts`; a test with one fails. `expected` matches messages
-    that belong to the test.
+    that belong to the test. Pages of `others`, an identity provider's, may do what they like.
     """
 
     def __init__(self, browser: Browser) -> None:
@@ -100,6 +100,7 @@ class Browsing:
         self._contexts: list[BrowserContext] = []
         self.problems: list[str] = []
         self.hosts: set[str] = set()
+        self.others: set[str] = set()
         self.expected: list[str] = []
 
     def window(
@@ -146,7 +147,9 @@ class Browsing:
             self.problems.append(problem)
 
     def _heard(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        page = message.page
+        is_ours = page is None or urlsplit(page.url).netloc not in self.others
+        if is_ours and message.type in ("error", "warning"):
             self._found(f"{message.type} at {message.location.get('url')}: {message.text}")
 
     def _interrupted(self, dialog: Dialog) -> None:
@@ -155,7 +158,15 @@ class Browsing:
 
     def _asked(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc not in self.hosts:
+        if parts.scheme not in ("http", "https", "ws", "wss"):
+            return
+        if request.is_navigation_request():
+            is_ours = parts.netloc in self.hosts | self.others
+        else:
+            is_ours = (
+                parts.netloc in self.hosts or urlsplit(request.frame.url).netloc in self.others
+            )
+        if not is_ours:
             self._found(f"request to another host: {request.url}")
 
 

@@ -97,7 +97,9 @@ CLAUDE_CODE = Package(
 )
 # It looks for what keeps people from using a page; one file, which tests put into the page.
 AXE = Package("axe-core@4.14", in_node=True)
-PACKAGES = (ANTHROPIC_0, ANTHROPIC_SDK_1, ANTHROPIC_SDK_0, CLAUDE_CODE, AXE)
+# An identity provider that is certified for OpenID Connect.
+OIDC_PROVIDER = Package("oidc-provider@9.13", in_node=True)
+PACKAGES = (ANTHROPIC_0, ANTHROPIC_SDK_1, ANTHROPIC_SDK_0, CLAUDE_CODE, AXE, OIDC_PROVIDER)
 
 
 def main() -> int:
