@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from apertis.accounting.tokens import Tokens
 from apertis.gateway.store import usage
-from apertis.gateway.store.records import RecentQuery, UsageQuery
+from apertis.gateway.store.records import RecentQuery, SessionQuery, SessionRow, UsageQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -330,3 +330,67 @@ def test_all_records_are_pages_of_their_own_time(opened: Any, hundred: list[Usag
     assert first.looked_until_ms is None
     rest = opened.run(opened.store.usage.recent(RecentQuery(limit=60, before=first.next)))
     assert (list(rest.records), rest.next) == (hundred[60:], None)
+
+
+@pytest.mark.parametrize("order", ["last", "cost"])
+@pytest.mark.parametrize("since", [0, 3, 20])
+@pytest.mark.parametrize(
+    ("keys", "sessions"), [((), ()), (("key_a",), ()), ((), ("s1", "s4")), (("key_b",), ("s2",))]
+)
+def test_sessions_are_what_adding_up_their_records_gives(
+    opened: Any,
+    make_usage: Callable[..., UsageRecord],
+    order: Any,
+    since: int,
+    keys: tuple[str, ...],
+    sessions: tuple[str, ...],
+) -> None:
+    day = 86_400_000
+    first = AT_MS // day * day
+    records = [
+        make_usage(
+            at_ms=first + number * day // 7,
+            key_id=("key_a", "key_b")[number % 2],
+            session=(None, "s1", "s2", "s3", "s4")[number % 13 % 5],
+            agent=(None, "a1", "a2")[number % 11 % 3],
+            status=(200, 529)[number % 5 // 4],
+            tokens=Tokens(input=number, output=2 * number, cache_read=3 * number),
+            cost_units=number * number % 97,
+        )
+        for number in range(80)
+    ]
+    opened.run(opened.store.usage.add(records))
+    groups: dict[tuple[str, str], list[UsageRecord]] = {}
+    for record in records:
+        kept_ = (not keys or record.key_id in keys) and (not sessions or record.session in sessions)
+        if record.session is not None and kept_ and record.at_ms >= first + since * day:
+            groups.setdefault((record.session, record.key_id), []).append(record)
+    expected = [
+        SessionRow(
+            session=session,
+            key=key,
+            first_day_ms=min(each.at_ms for each in of) // day * day,
+            last_day_ms=max(each.at_ms for each in of) // day * day,
+            agents=len({each.agent for each in of} - {None}),
+            requests=len(of),
+            failed=sum(each.status >= 400 for each in of),
+            input_tokens=sum(each.tokens.input for each in of),
+            output_tokens=sum(each.tokens.output for each in of),
+            cache_read_tokens=sum(each.tokens.cache_read for each in of),
+            cost_units=sum(each.cost_units for each in of),
+        )
+        for (session, key), of in groups.items()
+    ]
+    expected.sort(key=lambda row: (row.session, row.key))
+    expected.sort(
+        key=lambda row: (
+            (row.last_day_ms, row.cost_units)
+            if order == "last"
+            else (row.cost_units, row.last_day_ms)
+        ),
+        reverse=True,
+    )
+    query = SessionQuery(since_ms=first + since * day, keys=keys, sessions=sessions, order=order)
+    assert opened.run(opened.store.usage.sessions(query)) == expected
+    page = msgspec.structs.replace(query, offset=1, limit=2)
+    assert opened.run(opened.store.usage.sessions(page)) == expected[1:3]

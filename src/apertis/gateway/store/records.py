@@ -100,6 +100,21 @@ class Recent(msgspec.Struct, frozen=True, kw_only=True):
     looked_until_ms: int | None = None
 
 
+class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A question for sessions of Claude Code, from the day of `since_ms` on (days in UTC).
+
+    The ones used last come first, or the most expensive; after the first `offset` at most `limit`.
+    A filter names the values to keep; an empty one keeps all.
+    """
+
+    since_ms: int = 0
+    keys: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    order: Literal["last", "cost"] = "last"
+    offset: int = 0
+    limit: int = 50
+
+
 if TYPE_CHECKING:
     _TokenSums = msgspec.Struct
 else:
@@ -146,6 +161,30 @@ class UsageRow(_TokenSums, frozen=True, kw_only=True):
 
     if TYPE_CHECKING:
         # The sums of tokens have no line of their own: they are those of `COLUMNS`.
+        def __init__(self, **values: Any) -> None: ...
+        def __getattr__(self, column: str) -> int: ...
+
+
+class SessionRow(_TokenSums, frozen=True, kw_only=True):
+    """The exact sums of one session with one key, and its days (the first moment of each, in UTC).
+
+    `agents` is how many there were besides the session itself.
+    """
+
+    session: str
+    key: str
+    first_day_ms: int
+    last_day_ms: int
+    agents: int
+    requests: int = 0
+    failed: int = 0
+    cached: int = 0
+    estimated: int = 0
+    interrupted: int = 0
+    cost_units: int = 0
+
+    if TYPE_CHECKING:
+        # As in `UsageRow`.
         def __init__(self, **values: Any) -> None: ...
         def __getattr__(self, column: str) -> int: ...
 

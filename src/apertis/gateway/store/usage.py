@@ -25,7 +25,7 @@ from apertis.gateway.store.cache_report import CacheRow, cache_statement
 from apertis.gateway.store.calendar import UTC_ALWAYS, Calendar
 from apertis.gateway.store.histogram import COLUMNS as TIME_COLUMNS
 from apertis.gateway.store.histogram import SHIFT
-from apertis.gateway.store.records import TIMES, Recent, UsageRow
+from apertis.gateway.store.records import TIMES, Recent, SessionRow, UsageRow
 from apertis.gateway.store.rollup import (
     RECORDS_A_STEP,
     complete_since,
@@ -41,7 +41,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
 
     from apertis.gateway.store.connections import Database
-    from apertis.gateway.store.records import Dimension, RecentQuery, UsageQuery
+    from apertis.gateway.store.records import (
+        Dimension,
+        RecentQuery,
+        SessionQuery,
+        UsageQuery,
+    )
 
 # Fewer than there are connections for readers, so that a long report never keeps a running
 # gateway from seeing that a key was revoked.
@@ -111,6 +116,39 @@ class StoredUsage:
                 break
         looked = None if place is None else place[0]
         return Recent(records=tuple(found), next=place, looked_until_ms=looked)
+
+    async def sessions(self, query: SessionQuery) -> list[SessionRow]:
+        """Read the sums of sessions, from those by days."""
+        of = usage_sessions.c
+        last, cost = func.max(of.day), func.sum(of.cost_units)
+        sums = [cast(func.sum(of[name]), BigInteger) for name in SUMS]
+        # The session itself has no agent.
+        agents = func.count(func.distinct(func.nullif(of.agent, "")))
+        conditions = [of.session != "", of.day >= query.since_ms // _DAY_MS]
+        conditions += [of.key_id.in_(query.keys)] if query.keys else []
+        conditions += [of.session.in_(query.sessions)] if query.sessions else []
+        order = (last, cost) if query.order == "last" else (cost, last)
+        statement = (
+            select(of.session, of.key_id, func.min(of.day), last, agents, *sums)
+            .where(*conditions)
+            .group_by(of.session, of.key_id)
+            .order_by(*(column.desc() for column in order), of.session, of.key_id)
+            .offset(query.offset)
+            .limit(query.limit)
+        )
+        async with self._reports:
+            rows = await self._database.read(lambda at: at.execute(statement).all())
+        return [
+            SessionRow(
+                session=session,
+                key=key,
+                first_day_ms=first * _DAY_MS,
+                last_day_ms=end * _DAY_MS,
+                agents=count,
+                **dict(zip(SUMS, of_session, strict=True)),
+            )
+            for session, key, first, end, count, *of_session in rows
+        ]
 
     async def report(self, query: UsageQuery) -> list[UsageRow]:
         """Add up what the query asks for, exactly.
@@ -252,6 +290,7 @@ _NEVER_BY_SESSION: frozenset[str] = frozenset(("person", "group", "hour"))
 _QUARTER_SECONDS = QUARTER_MS // 1000
 _HOUR_SECONDS = 3600
 _DAY_SECONDS = 86_400
+_DAY_MS = _DAY_SECONDS * 1000
 # A range without a limit, as whole days.
 _DAWN, _DUSK = 0, 10**6 * _DAY_SECONDS * 1000
 
