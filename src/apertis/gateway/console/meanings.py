@@ -191,3 +191,12 @@ REQUEST_CLASSES: Mapping[str, str] = {
     "other": "of a class that is not known here",
 }
 """Classes of Claude Code's requests, in words."""
+
+MISSES: Mapping[str, str] = {
+    "ttl_5m": "more than five minutes had passed since the last request",
+    "ttl_1h": "more than an hour had passed since the last request",
+    "upstream": "another upstream answered, which had nothing cached",
+    "prefix": "what stands before the breakpoint had changed",
+    "unknown": "nobody knows why",
+}
+"""Causes for which a prompt was not read from the cache, in words."""

@@ -40,7 +40,7 @@ _PAGE = 50
 # rendering serves all for five, and a page asks again every two.
 DELAY_SECONDS = 8
 _FILTERS = ("key", "who", "model", "status", "session", "until")
-_PLACE = re.compile(r"([0-9]{1,16})-(.{1,300})", re.DOTALL)
+PLACE = re.compile(r"([0-9]{1,16})-(.{1,300})", re.DOTALL)
 _FIRST_FAILURE, _CLIENT_LEFT, _FIRST_FAULT, _END_STATUS = 400, 499, 500, 1000
 # Words for statuses: from which one on, and before which.
 STATUSES: Mapping[str, tuple[int | None, int | None]] = {
@@ -99,8 +99,7 @@ async def see(parts: Parts, asked: Asked) -> Page | Done:
     is_paused = asked.query.get("paused") == "1"
     older = ""
     if found is not None and found.next is not None:
-        at_ms, request_id = found.next
-        older = _with(filters, before=f"{at_ms}-{request_id}")
+        older = _with(filters, before=place_of(found.next))
     return Page(
         "requests.html",
         "Requests",
@@ -152,7 +151,7 @@ def query_of(parts: Parts, asked: Asked) -> RecentQuery | Refusal:
             return invalid_parameter("until", message)
         changes["until_ms"] = until * 1000
     if of["before"]:
-        place = _PLACE.fullmatch(of["before"])
+        place = PLACE.fullmatch(of["before"])
         if place is None:
             return invalid_parameter("before", "That page is not there: begin with the newest")
         changes["before"] = (int(place[1]), place[2])
@@ -195,6 +194,12 @@ def named_key(key_id: str, parts: Parts, asked: Asked) -> Named:
 def models_of(parts: Parts) -> list[str]:
     """List the models that the settings name."""
     return sorted({model.id for each in parts.settings().upstreams for model in each.models})
+
+
+def place_of(place: tuple[int, str]) -> str:
+    """Write a place among requests as it stands in a URL, where `PLACE` reads it."""
+    at_ms, request_id = place
+    return f"{at_ms}-{request_id}"
 
 
 def link_of(request_id: str) -> str:
