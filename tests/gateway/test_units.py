@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apertis.gateway.units import UNITS_PER_DOLLAR, iso, read_moment, read_span, usd
+from apertis.gateway.units import UNITS_PER_DOLLAR, iso, read_moment, read_span, read_usd, usd
 
 LATEST = 253_402_300_799
 
@@ -71,3 +71,29 @@ def test_money_is_written_without_zeros(units: int, text: str) -> None:
 @given(st.integers(-(10**15), 10**15))
 def test_money_is_written_exactly(units: int) -> None:
     assert Decimal(usd(units)) * UNITS_PER_DOLLAR == units
+
+
+@given(st.integers(0, 10**15))
+def test_dollars_are_read_as_they_are_written(units: int) -> None:
+    read = read_usd(usd(units))
+    assert read is not None
+    assert read * UNITS_PER_DOLLAR == units
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**6 - 1), st.sampled_from(["", "$", "$ "]))
+def test_dollars_with_signs_and_separators_are_exact(whole: int, rest: int, sign: str) -> None:
+    fraction = f".{rest:06}"
+    exact = Decimal(f"{whole}{fraction}")
+    assert read_usd(f" {sign}{whole:,}{fraction} ") == exact
+    assert read_usd(f"{sign}{whole}{fraction.rstrip('0')}") == exact
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "$", ".", "1,5", "1.5.0", "1e3", "-1", "+1", "NaN", "Infinity", "0x10", "1 000"),
+        *("1.0000001", "\u0661", "12,34", "1,234,5", "\N{EURO SIGN}5", "5 $", "1_000"),
+    ],
+)
+def test_what_is_no_amount_of_dollars_is_none(text: str) -> None:
+    assert read_usd(text) is None

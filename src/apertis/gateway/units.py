@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 from typing import Annotated
 
 from msgspec import Meta
@@ -57,6 +59,10 @@ def iso(seconds: float) -> str:
 
 
 _DIGITS = 6
+# A comma stands before three digits, so that `1,5` is not taken for fifteen.
+_WRITTEN = re.compile(
+    r"\$? ?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]{0,6})?|\.[0-9]{1,6})", re.ASCII
+)
 
 
 def usd(units: int) -> str:
@@ -66,3 +72,12 @@ def usd(units: int) -> str:
     millionths = rest * (10**_DIGITS // UNITS_PER_DOLLAR)
     fraction = f"{millionths:0{_DIGITS}d}".rstrip("0")
     return f"{sign}{dollars}.{fraction}" if fraction else f"{sign}{dollars}"
+
+
+def read_usd(text: str) -> Decimal | None:
+    """Read US dollars as people write them: `12.5`, `$1,234.50`, `.000002`; None if it is none.
+
+    Exactly, with six digits of a dollar at most.
+    """
+    found = _WRITTEN.fullmatch(text.strip())
+    return None if found is None else Decimal(found[1].replace(",", ""))

@@ -84,6 +84,7 @@ def test_a_limit_has_what_it_was_given(team: Asking) -> None:
         "store_loss_units": 500_000,
         "status": "enabled",
         "created_at": "2027-01-15T08:00:00Z",
+        "version": made["version"],
         "spent_units": 0,
         "spent_usd": "0",
         "leased_units": 0,
@@ -170,11 +171,13 @@ def test_only_what_is_no_other_limit_can_be_changed(team: Asking) -> None:
     }
     changed = team("PATCH", path, {"amount_usd": 3, **changes})
     expected = {**made, **changes, "amount_units": 1_500_000, "amount_usd": "3"}
-    assert changed == {**expected, "left_units": 1_500_005, "left_usd": "3.00001"}
+    left = {"left_units": 1_500_005, "left_usd": "3.00001"}
+    assert changed == {**expected, **left, "version": changed["version"]}
     cleared = team("PATCH", path, {"contact": None, "cheaper_model": None, "store_loss_usd": None})
     assert cleared == {
         **changed,
         **dict.fromkeys(("contact", "cheaper_model", "store_loss_units")),
+        "version": cleared["version"],
     }
     for name, value in (("period", "day"), ("zone", "UTC"), ("models", []), ("per_session", True)):
         status, param, message = team.refused("PATCH", path, {name: value})
@@ -188,11 +191,31 @@ def test_a_limit_that_is_removed_stays_so(team: Asking) -> None:
     made = limit(team, group="research")
     path = f"/limits/{made['id']}"
     removed = team("DELETE", path)
-    assert removed == {**made, "status": "removed"} == team("DELETE", path)
+    version = removed["version"]
+    assert removed == {**made, "status": "removed", "version": version} == team("DELETE", path)
     assert team("GET", "/limits")["data"] == []
     assert team("GET", "/limits", None, status="all")["data"] == [removed]
     assert team.refused("PATCH", path, {"amount_usd": 1})[0] == 409
     assert team.refused("DELETE", "/limits/x")[0] == 404
+
+
+def test_a_change_of_what_was_seen_does_not_overwrite_another(team: Asking) -> None:
+    made = limit(team, group="research")
+    path, seen = f"/limits/{made['id']}", made["version"]
+    first = team("PATCH", path, {"amount_usd": 20, "version": seen})
+    assert first["version"] > seen
+    for refused in (
+        team.refused("PATCH", path, {"amount_usd": 5, "version": seen}),
+        team.refused("DELETE", path, None, version=seen),
+    ):
+        assert refused[:2] == (409, "version")
+    assert team("GET", path) == first
+    # What changes nothing gives no new version, and whoever names none asks for no such care.
+    assert team("PATCH", path, {"amount_usd": 20, "version": first["version"]}) == first
+    assert team("PATCH", path, {"amount_usd": 30})["version"] > first["version"]
+    assert team.refused("DELETE", path, None, version="x")[0] == 400
+    removed = team("DELETE", path, None, version=team("GET", path)["version"])
+    assert removed["status"] == "removed"
 
 
 def test_lists_come_in_pages_and_filtered(team: Asking) -> None:

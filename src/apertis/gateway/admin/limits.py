@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from apertis.gateway.admin.key_fields import refusal_of, units_of
 from apertis.gateway.admin.keys import find_key, find_named
 from apertis.gateway.admin.reading import PageFields
-from apertis.gateway.budgets.limit import Level, Limit, LimitStatus
+from apertis.gateway.budgets.limit import QUOTA, Level, Limit, LimitStatus
 from apertis.gateway.budgets.periods import Period, span_of, time_zone
 from apertis.gateway.errors import (
     Refusal,
@@ -48,11 +48,12 @@ _Percents = Annotated[
 _Contact = Annotated[str, Meta(description="Whom to ask for more, as errors say it.")]
 _Cheaper = Annotated[str, Meta(description="The model that answers when this is used up.")]
 _Loss = Annotated[_Units, Meta(description="What may be spent while the store is away.")]
+_Version = Annotated[
+    int, Meta(description="The version that was seen: with another one by now it is a conflict.")
+]
 
 
-class LimitChanges(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The fields of a limit that can change; what is left out stays as it is."""
-
+class _LimitSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     amount_units: _Amount | UnsetType = UNSET
     amount_usd: _Usd | UnsetType = UNSET
     overdraft_units: _Amount | UnsetType = UNSET
@@ -64,7 +65,19 @@ class LimitChanges(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     store_loss_usd: _Usd | UnsetType | None = UNSET
 
 
-class LimitFields(LimitChanges, kw_only=True, frozen=True, forbid_unknown_fields=True):
+class LimitChanges(_LimitSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The fields of a limit that can change; what is left out stays as it is."""
+
+    version: _Version | UnsetType = UNSET
+
+
+class LimitRemoval(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The limit as it was seen by whoever removes it."""
+
+    version: _Version | None = None
+
+
+class LimitFields(_LimitSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """A new limit: of a key, a person, a group or the whole gateway, and how much it is."""
 
     key: Annotated[str, Meta(description="A key's name or id.")] | UnsetType = UNSET
@@ -116,6 +129,7 @@ class LimitView(Struct, kw_only=True, frozen=True):
     store_loss_units: int | None
     status: LimitStatus
     created_at: Time
+    version: Annotated[int, Meta(description="Grows with each change of the limit.")]
     spent_units: int
     spent_usd: Dollars
     leased_units: Annotated[int, Meta(description="Handed out to gateways, and not spent yet.")]
@@ -163,9 +177,11 @@ class LimitAdministration:
         """Set the fields that are given; all accounts of the limit follow at once."""
         return await self._do(lambda turn: _change(turn, limit_id, fields), actor)
 
-    async def remove(self, limit_id: str, actor: str) -> Limit | Refusal:
+    async def remove(
+        self, limit_id: str, actor: str, version: int | None = None
+    ) -> Limit | Refusal:
         """Remove a limit; what was spent of it is kept. Repeating it changes nothing."""
-        return await self._do(lambda turn: _remove(turn, limit_id), actor)
+        return await self._do(lambda turn: _remove(turn, limit_id, version), actor)
 
     async def _do(self, work: Callable[[Turn], _T | Refusal], actor: str) -> _T | Refusal:
         result = await self._organization.change(work, actor)
@@ -175,13 +191,22 @@ class LimitAdministration:
 
 
 def _create(turn: Turn, fields: LimitFields, now: int) -> Limit | Refusal:
+    known = Organization(turn.all())
+    keys = turn.read_keys() if isinstance(fields.key, str) else ()
+    limit = new_limit(fields, known, keys, now)
+    return limit if isinstance(limit, Refusal) else turn.insert(limit)
+
+
+def new_limit(
+    fields: LimitFields, known: Organization, keys: Sequence[KeyRecord], now: int
+) -> Limit | Refusal:
+    """Return the limit that fields make; `keys` are those that the key's name is looked up in."""
     values = _values(fields)
     if isinstance(values, Refusal):
         return values
     if "amount_units" not in values:
         return missing_parameter("amount_usd")
-    known = Organization(turn.all())
-    subject = _subject(fields, known, turn.read_keys() if isinstance(fields.key, str) else ())
+    subject = _subject(fields, known, keys)
     if isinstance(subject, Refusal):
         return subject
     level, subject_id = subject
@@ -196,51 +221,61 @@ def _create(turn: Turn, fields: LimitFields, now: int) -> Limit | Refusal:
         created_at=now,
         **values,
     )
-    return refuse_limit(known, limit) or turn.insert(limit)
+    return refuse_limit(known, limit) or limit
 
 
 def _change(turn: Turn, limit_id: str, fields: LimitChanges) -> Limit | Refusal:
+    known = Organization(turn.all())
+    changed = changed_limit(fields, known, limit_id)
+    if isinstance(changed, Refusal) or changed == known.limits[limit_id]:
+        return changed
+    return turn.update(changed)
+
+
+def changed_limit(fields: LimitChanges, known: Organization, limit_id: str) -> Limit | Refusal:
+    """Return a limit as fields change it, with the version that it has before."""
     values = _values(fields)
     if isinstance(values, Refusal):
         return values
-    known = Organization(turn.all())
-    limit = _living(known, limit_id)
+    version = None if isinstance(fields.version, UnsetType) else fields.version
+    limit = _living(known, limit_id, version)
     if isinstance(limit, Refusal):
         return limit
     changed = msgspec.structs.replace(limit, **values)
-    if changed == limit:
-        return limit
-    return refusal_of(list(_problems(changed))) or turn.update(changed)
+    return refusal_of(list(_problems(changed))) or changed
 
 
-def _remove(turn: Turn, limit_id: str) -> Limit | Refusal:
+def _remove(turn: Turn, limit_id: str, version: int | None) -> Limit | Refusal:
     known = Organization(turn.all())
     limit = known.limits.get(limit_id)
     if limit is not None and limit.status == "removed":
         return limit
-    found = _living(known, limit_id)
+    found = _living(known, limit_id, version)
     if isinstance(found, Refusal):
         return found
     return turn.update(msgspec.structs.replace(found, status="removed"))
 
 
-def _living(known: Organization, limit_id: str) -> Limit | Refusal:
+def _living(known: Organization, limit_id: str, version: int | None) -> Limit | Refusal:
     limit = known.limits.get(limit_id)
     if limit is None:
-        if limit_id.startswith("quota-"):
-            key_id = limit_id.removeprefix("quota-")
+        if limit_id.startswith(QUOTA):
+            key_id = limit_id.removeprefix(QUOTA)
             return conflict(f"That is the quota of the key '{key_id[:100]}': change the key")
         return not_found(f"There is no limit '{limit_id[:100]}'")
     if limit.status == "removed":
         return conflict(f"The limit '{limit_id}' is removed, and removal is final; make another")
+    if version not in (None, limit.version):
+        message = f"The limit was changed since it was seen (version {version}, now"
+        return conflict(f"{message} {limit.version}): look at it again", "version")
     return limit
 
 
-def _values(fields: LimitChanges) -> dict[str, Any] | Refusal:
-    """Turn what was given into values of a `Limit`, by its names."""
+def _values(fields: _LimitSettings) -> dict[str, Any] | Refusal:
+    """Turn the settings that were given into values of a `Limit`, by its names."""
     given = {
         name: value
-        for name in LimitChanges.__struct_fields__
+        for name in _LimitSettings.__struct_fields__
         if (value := getattr(fields, name)) is not UNSET
     }
     for name in ("amount", "overdraft", "store_loss"):
@@ -416,6 +451,7 @@ def _view(
         store_loss_units=limit.store_loss_units,
         status=limit.status,
         created_at=iso(limit.created_at),
+        version=limit.version,
         spent_units=spent,
         spent_usd=usd(spent),
         leased_units=0 if account is None else account.leased,

@@ -23,6 +23,7 @@ from apertis.gateway.admin.openapi_schemas import (
     COMPONENTS,
     GROUP_PARAMETERS,
     LIMIT_PARAMETERS,
+    LIMIT_REMOVAL_PARAMETERS,
     LIST_PARAMETERS,
     OWN_USAGE_PARAMETERS,
     PERSON_PARAMETERS,
@@ -269,7 +270,12 @@ _OPERATIONS: dict[str, _Operation] = {
     f"patch {_LIMIT}": _change(
         "changeLimit", "The limit with the fields that were given.", "LimitChanges", "LimitView"
     ),
-    f"delete {_LIMIT}": _change("removeLimit", "The removed limit.", answer="LimitView"),
+    f"delete {_LIMIT}": _change(
+        "removeLimit",
+        "The removed limit.",
+        answer="LimitView",
+        parameters=LIMIT_REMOVAL_PARAMETERS,
+    ),
     "get /admin/v1/audit": _read(
         "readAudit", "Changes, the newest first.", "AuditPage", query=AUDIT_PARAMETERS
     ),

@@ -10,7 +10,13 @@ from apertis.gateway.admin.alerts import AlertListFields, AlertPage
 from apertis.gateway.admin.audit import AuditFields, AuditPage
 from apertis.gateway.admin.cache_report import CacheReport, CacheReportFields
 from apertis.gateway.admin.key_fields import KeyFields, RotateFields
-from apertis.gateway.admin.limits import LimitChanges, LimitFields, LimitListFields, LimitPage
+from apertis.gateway.admin.limits import (
+    LimitChanges,
+    LimitFields,
+    LimitListFields,
+    LimitPage,
+    LimitRemoval,
+)
 from apertis.gateway.admin.people import (
     Adopted,
     AdoptFields,
@@ -297,6 +303,7 @@ CACHE_REPORT_PARAMETERS = _query_parameters(CacheReportFields)
 GROUP_PARAMETERS = _query_parameters(GroupListFields)
 PERSON_PARAMETERS = _query_parameters(PersonListFields)
 LIMIT_PARAMETERS = _query_parameters(LimitListFields)
+LIMIT_REMOVAL_PARAMETERS = _query_parameters(LimitRemoval)
 ALERT_PARAMETERS = _query_parameters(AlertListFields)
 AUDIT_PARAMETERS = _query_parameters(AuditFields)
 CACHE_PARAMETERS = _query_parameters(CacheFields)

@@ -22,6 +22,7 @@ from apertis.gateway.admin.limits import (
     LimitFields,
     LimitListFields,
     LimitPage,
+    LimitRemoval,
     LimitView,
     limit_views,
     limits_asked_for,
@@ -301,7 +302,10 @@ class Resources:
 
     async def remove_limit(self, call: Call) -> Answer:
         """Remove a limit."""
-        return await self._limit(await self._limits.remove(call.id, call.actor))
+        asked = read_query_as(call.query, LimitRemoval)
+        if isinstance(asked, Refusal):
+            return asked
+        return await self._limit(await self._limits.remove(call.id, call.actor, asked.version))
 
     async def read_audit(self, call: Call) -> Answer:
         """Read the audit trail in pages."""

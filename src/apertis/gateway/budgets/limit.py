@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 Level = Literal["key", "person", "group", "gateway"]
 LimitStatus = Literal["enabled", "removed"]
 DEFAULT_THRESHOLDS = (50, 75, 95, 100)
+# The beginning of the id of the limit that a key's quota is.
+QUOTA = "quota-"
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +64,7 @@ def quota_limit(record: KeyRecord) -> Limit | None:
     if record.quota_units is None:
         return None
     return Limit(
-        id=f"quota-{record.id}",
+        id=f"{QUOTA}{record.id}",
         level="key",
         subject_id=record.id,
         amount_units=record.quota_units,

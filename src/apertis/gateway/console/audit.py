@@ -16,7 +16,7 @@ from apertis.gateway.errors import Refusal
 from apertis.gateway.units import read_moment, usd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from apertis.gateway.console.pages import Asked, Parts
 
@@ -218,10 +218,10 @@ def _told(name: str, value: Any, parts: Parts, write: Callable[[float | None], s
     if isinstance(value, str):
         return named(value, parts).name if name.endswith("_id") else value or '""'
     if isinstance(value, list):
-        values = cast("list[Any]", value)
+        values = cast("Sequence[Any]", value)
         return ", ".join(_told("", one, parts, write) for one in values) or "none"
     if isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
+        fields = cast("Mapping[str, Any]", value)
         return ", ".join(
             f"{_words(field, parts)}: {_told(field, one, parts, write)}"
             for field, one in fields.items()

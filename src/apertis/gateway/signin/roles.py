@@ -168,6 +168,11 @@ def sees_person(viewer: Viewer, person: Person) -> bool:
     return viewer.sees_all or own or person.group_id in viewer.group_ids
 
 
+def sees_group(viewer: Viewer, group_id: str) -> bool:
+    """Return whether somebody may see a group."""
+    return viewer.sees_all or group_id in viewer.group_ids
+
+
 def sees_key(viewer: Viewer, key: KeyRecord, organization: Organization) -> bool:
     """Return whether somebody may see a key and what it used."""
     if viewer.sees_all:

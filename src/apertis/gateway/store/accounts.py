@@ -23,7 +23,7 @@ from apertis.gateway.budgets.accounts import (
     LeaseReport,
     Renewed,
 )
-from apertis.gateway.budgets.limit import Limit
+from apertis.gateway.budgets.limit import QUOTA, Limit
 from apertis.gateway.budgets.periods import TOTAL, span_of
 from apertis.gateway.keys.matching import compile_models
 from apertis.gateway.store.audit import GATEWAY, note
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from apertis.gateway.store.connections import Database
 
 EXPIRY_MS = 60_000
-QUOTA = "quota-"
 
 _IDS_AT_ONCE = 512
 _MAX_DIGITS = 18

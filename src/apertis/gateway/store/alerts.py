@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from apertis.gateway.budgets.limit import DEFAULT_THRESHOLDS, Limit
+from apertis.gateway.budgets.limit import DEFAULT_THRESHOLDS, QUOTA, Limit
 from apertis.gateway.store.clock import store_ms
 from apertis.gateway.store.schema import (
     accounts,
@@ -55,7 +55,6 @@ _HOUR_MS = 3_600_000
 _QUARTERS = 4
 # So many budgets are told of at a look, so that who writes beside it need not wait.
 _BUDGETS_AT_ONCE = 200
-_QUOTA = "quota-"
 _BUDGET = "budget:"
 
 
@@ -198,7 +197,7 @@ _QUOTAS = (
     select(accounts.c.id, accounts.c.spent, keys.c.id.label("key_id"), keys.c.name)
     .add_columns(keys.c.quota_units, keys.c.created_at)
     .select_from(keys)
-    .join(accounts, accounts.c.id == text(f"'{_QUOTA}' || keys.id || '@0'"))
+    .join(accounts, accounts.c.id == text(f"'{QUOTA}' || keys.id || '@0'"))
     .where(keys.c.quota_units.is_not(None), keys.c.status == "enabled")
 )
 
@@ -514,7 +513,7 @@ def _quotas(connection: Connection) -> Iterable[BudgetState]:
     assert untold is not None  # noqa: S101 - there are thresholds.
     for row in connection.execute(_QUOTAS.where(untold).limit(_BUDGETS_AT_ONCE)):
         limit = Limit(
-            id=f"{_QUOTA}{row.key_id}",
+            id=f"{QUOTA}{row.key_id}",
             level="key",
             subject_id=row.key_id,
             amount_units=row.quota_units,
