@@ -61,7 +61,7 @@ class Node:
 
 
 class Tree:
-    """What somebody sees of the organization."""
+    """The organization as somebody sees it."""
 
     def __init__(self, organization: Organization, directory: Directory, viewer: Viewer) -> None:
         self._viewer = viewer

@@ -1,4 +1,4 @@
-"""What a change of a limit would do, in words and exact numbers."""
+"""Previews of changes of limits, in words and exact numbers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Difference(NamedTuple):
 
 
 class Preview(NamedTuple):
-    """What a change of a limit would do."""
+    """The consequences of a change of a limit."""
 
     differences: tuple[Difference, ...]
     facts: tuple[str, ...]
@@ -124,7 +124,7 @@ async def preview_of(
 
 
 class Concerned(NamedTuple):
-    """Whom a limit concerns; of one per session the sessions that are over it, and all."""
+    """The people and keys that a limit concerns; of one per session the sessions that are over it, and all."""
 
     people: int
     keys: int
