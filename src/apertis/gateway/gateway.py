@@ -686,6 +686,7 @@ class Gateway:
             from apertis.gateway.console.application import create_console
             from apertis.gateway.console.pages import Parts
             from apertis.gateway.signin.console_sessions import ConsoleSessions
+            from apertis.gateway.signin.signing import Signing
 
             store, newer = self.store, self._key_watch.catch_up
             parts = Parts(
@@ -697,7 +698,7 @@ class Gateway:
                 resources=Resources(store, time.time, newer),
                 sessions=ConsoleSessions(
                     store.console_sessions,
-                    store.secrets,
+                    Signing(store.secrets, time.time),
                     self.directory,
                     lambda: self.budgets.organization,
                     time.time,

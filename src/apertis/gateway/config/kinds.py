@@ -196,6 +196,21 @@ def _show_url(given: object) -> str:
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
+_HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+
+
+def _host_name(given: str) -> str:
+    """Return the name in lower case; an address of IPv6 in brackets."""
+    try:
+        return f"[{ipaddress.IPv6Address(given)}]"
+    except ValueError:
+        pass
+    parts = _HOST_AND_PORT.fullmatch(given)
+    if parts is None or not 0 < int(parts[2] or 1) < 65536:
+        raise UnfitError
+    return given.lower()
+
+
 def _base_url(given: str) -> str:
     """Return the URL without a slash or the `/v1` of its paths at its end."""
     try:
@@ -215,6 +230,11 @@ def _base_url(given: str) -> str:
     path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
 
+
+HOST_NAME = of_text(
+    "a host name such as console.example.com, with a port where it goes with that port alone",
+    _host_name,
+)
 
 BASE_URL = of_text(
     "an http:// or https:// URL such as https://api.anthropic.com", _base_url, show=_show_url

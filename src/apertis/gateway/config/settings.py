@@ -18,6 +18,7 @@ from apertis.gateway.config.kinds import (
     BASE_URL,
     DATABASE_URL,
     FLAG,
+    HOST_NAME,
     MONEY,
     NETWORK,
     NUMBER,
@@ -348,10 +349,11 @@ class ConsoleSettings:
     reach the gateway, else off."""
     session_seconds: Annotated[int, whole(60, 30 * 86_400, "seconds")] = 12 * 3600
     """Time after which somebody who signed in has to do so again."""
-    allowed_hosts: Annotated[tuple[str, ...], names(text("a host name"), "host names")] = ()
+    allowed_hosts: Annotated[tuple[str, ...], names(HOST_NAME, "host names")] = ()
     """Names by which browsers may reach the console, besides that of `server.public_url`,
     `server.host` and, where only this machine can reach the gateway, `localhost`. A page of
-    somebody else whose name leads here (DNS rebinding) is rejected."""
+    somebody else whose name leads here (DNS rebinding) is rejected. Where others can reach the
+    gateway and none is set, its addresses are allowed as they are."""
     allowed_addresses: Annotated[tuple[str, ...], names(NETWORK, "addresses and networks")] = ()
     """Addresses and networks whose browsers may use the console; none: all of them."""
 

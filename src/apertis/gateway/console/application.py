@@ -2,25 +2,29 @@
 
 Theory of operation. In this order: the address and the host by which the browser came (`Host` is
 checked here, and never used for a link); static files, which are everybody's; the session of the
-cookie, without which only the pages of signing in answer; for a POST the origin and the token of
-the form; the role. Then the page's own work gives a `Page`, which is rendered in the frame, or
-alone where htmx asked for a part; or `Done`, which is a redirect within the console.
+cookie, without which only the pages of signing in answer; for a POST the origin, as the browser
+says it, and the token of the form; the role. Then the page's own work gives a `Page`, which is
+rendered in the frame, or alone where htmx asked for a part; or `Done`, which is a redirect within
+the console.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from apertis.gateway.budgets.periods import time_zone
 from apertis.gateway.console import (
+    account,
     alerts,
     audit,
     budgets,
@@ -53,10 +57,11 @@ from apertis.gateway.store.records import UnknownKeyError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from starlette.types import Scope
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from apertis.gateway.config import Settings
     from apertis.gateway.keys.directory import Key
+    from apertis.gateway.signin.console_sessions import SignedIn
     from apertis.gateway.signin.roles import Viewer
 
 NOT_SIGNED_IN = Refusal(401, "authentication_error", "not_signed_in", "You are not signed in")
@@ -75,9 +80,9 @@ PLACES: tuple[Place, ...] = (
     *managed.PLACES,
     *chat.PLACES,
     *me.PLACES,
+    *account.PLACES,
 )
 
-_MAX_FORM_BYTES = 2**20
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # Nothing from elsewhere, nothing inline; images that a viewer drops into a chat are data.
 POLICY = (
@@ -87,7 +92,8 @@ POLICY = (
 _HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # Without a referrer to its own pages a browser would say "Origin: null" to them, too.
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
@@ -97,6 +103,11 @@ _NOTICE = "apertis_notice"
 _NOTICE_SECONDS = 20
 _ZONE = "apertis_zone"
 _ZONE_SECONDS = 31_536_000
+# Whose conversations the browser may have kept; longer than any session.
+_LAST = "apertis_last"
+_LAST_SECONDS = 90 * 86_400
+# What a browser sends; nothing else that a URL can have before its path.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 _STATIC_HEADERS = {
     **_HEADERS,
     "cache-control": "public, max-age=31536000, immutable",
@@ -107,6 +118,7 @@ def create_console(parts: Parts, clock: Callable[[], float]) -> ServedConsole:
     """Build the application of `/console`. `clock` gives monotonic seconds."""
     console = Console(parts, clock)
     routes = [
+        Route("/console", console.first, methods=["GET"]),
         Route("/console/static/{name:path}", console.static, methods=["GET"]),
         Route("/console/", console.first, methods=["GET"]),
         Route("/console/sign-in", console.sign_in, methods=["GET", "POST"]),
@@ -118,7 +130,12 @@ def create_console(parts: Parts, clock: Callable[[], float]) -> ServedConsole:
     ]
     app = Starlette(
         routes=routes,
-        exception_handlers={HTTPException: console.missing, Exception: console.defect},
+        middleware=[Middleware(_Barrier, barred=console.barred)],
+        exception_handlers={
+            HTTPException: console.missing,
+            StoreUnavailableError: console.away,
+            Exception: console.defect,
+        },
     )
     app.router.redirect_slashes = False
     return ServedConsole(app, console.chat_key)
@@ -126,6 +143,18 @@ def create_console(parts: Parts, clock: Callable[[], float]) -> ServedConsole:
 
 def _methods(place: Place) -> list[str]:
     return ["GET"] * (place.see is not None) + ["POST"] * (place.change is not None)
+
+
+class _Barrier:
+    """What no request of the console gets past, whatever it asks for."""
+
+    def __init__(self, app: ASGIApp, barred: Callable[[Request], Response | None]) -> None:
+        self._app = app
+        self._barred = barred
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        barred = self._barred(Request(scope)) if scope["type"] == "http" else None
+        await (barred or self._app)(scope, receive, send)
 
 
 class Console:
@@ -142,11 +171,8 @@ class Console:
         """Return what answers the requests of a place."""
 
         async def answer(request: Request) -> Response:
-            barred = self._barred(request)
-            if barred is not None:
-                return barred
             cookie = request.cookies.get(self._cookie_name(request))
-            viewer = await self._parts.sessions.find(cookie)
+            viewer = await self._viewer(request)
             if viewer is None or cookie is None:
                 return self._to_sign_in(request)
             if not sees_page(viewer, place.page):
@@ -253,10 +279,7 @@ class Console:
 
     async def first(self, request: Request) -> Response:
         """Lead to the first page that somebody may see."""
-        barred = self._barred(request)
-        if barred is not None:
-            return barred
-        viewer = await self._parts.sessions.find(request.cookies.get(self._cookie_name(request)))
+        viewer = await self._viewer(request)
         if viewer is None:
             return self._to_sign_in(request)
         # What a member looks for is their own.
@@ -273,11 +296,11 @@ class Console:
     async def chat_key(self, scope: Scope) -> Key | Refusal:
         """Return the key that a request of the chat is booked on, as its session says."""
         request = Request(scope)
-        if self._barred(request) is not None:
+        if self.barred(request) is not None:
             return access_denied("This console is not served to your address, or under this name")
         cookie = request.cookies.get(self._cookie_name(request))
         try:
-            viewer = await self._parts.sessions.find(cookie)
+            viewer = await self._viewer(request)
             if viewer is None or cookie is None:
                 return NOT_SIGNED_IN
             if not sees_page(viewer, "chat"):
@@ -290,39 +313,28 @@ class Console:
 
     async def sign_in(self, request: Request) -> Response:
         """Show the page of signing in, or sign somebody in with a key."""
-        barred = self._barred(request)
-        if barred is not None:
-            return barred
-        settings = self._parts.settings()
-        if request.method == "GET":
-            return self._sign_in_page(request)
+        if request.method != "POST":
+            return self._sign_in_page(request, within(request.query_params.get("to", "")))
         form = await _form(request)
-        if form is None or _is_cross_site(request):
-            return self._sign_in_page(request, 403, "Load this page again, and sign in from it.")
-        to = within(_last(form, "to"))
-        entered = await sign_in.with_key(self._parts, _last(form, "key"), request.scope[ADDRESS])
-        if isinstance(entered, Refusal):
-            return self._sign_in_page(request, entered.status, entered.message)
-        redirect = RedirectResponse(to, 303, dict(_HEADERS))
-        redirect.set_cookie(
-            self._cookie_name(request),
-            entered.cookie,
-            settings.console.session_seconds,
-            path="/",
-            httponly=True,
-            samesite="lax",
-            secure=self._is_secure(request),
+        to = within("" if form is None else _last(form, "to"))
+        if form is None or self._is_cross_site(request):
+            again = access_denied("Load this page again, and sign in from it.")
+            return self._sign_in_page(request, to, again)
+        entered = await sign_in.with_key(
+            self._parts,
+            _last(form, "key"),
+            request.scope[ADDRESS],
+            request.cookies.get(self._cookie_name(request)),
         )
-        return redirect
+        if isinstance(entered, Refusal):
+            return self._sign_in_page(request, to, entered)
+        return await self._signed_in(request, entered, to)
 
     async def sign_out(self, request: Request) -> Response:
         """End this session, or all of whoever it is."""
-        barred = self._barred(request)
-        if barred is not None:
-            return barred
-        name = self._cookie_name(request)
+        name, address = self._cookie_name(request), request.scope[ADDRESS]
         cookie = request.cookies.get(name)
-        viewer = await self._parts.sessions.find(cookie)
+        viewer = await self._viewer(request)
         form = await _form(request)
         if _is_cross_site(request):
             # Other sites' forms come without the cookie: whoever has one must not lose it by them.
@@ -332,13 +344,38 @@ class Console:
             if form is None or not await self._is_own_form(request, cookie, form):
                 return await self._error(request, viewer, 403, "Sign out from a page of yours.")
             if _last(form, "everywhere"):
-                await self._parts.sessions.end_all(viewer)
+                await self._parts.sessions.end_all(viewer, address)
             else:
-                await self._parts.sessions.end(viewer)
+                await self._parts.sessions.end(viewer, viewer.session, address)
             # Conversations and all else that the browser kept.
             redirect.headers["clear-site-data"] = '"storage"'
-        redirect.delete_cookie(name, path="/")
+        secure = self._is_secure(request)
+        redirect.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
         return redirect
+
+    async def _viewer(self, request: Request) -> Viewer | None:
+        cookie = request.cookies.get(self._cookie_name(request))
+        return await self._parts.sessions.find(cookie, request.scope[ADDRESS])
+
+    async def _signed_in(self, request: Request, entered: SignedIn, to: str) -> Response:
+        redirect = RedirectResponse(to, 303, dict(_HEADERS))
+        own = await self._parts.sessions.signing.mac("last", entered.subject)
+        if request.cookies.get(_LAST) != own:
+            # Somebody else may have left conversations here without signing out.
+            redirect.headers["clear-site-data"] = '"storage"'
+        self._set_cookie(request, redirect, _LAST, own, _LAST_SECONDS)
+        self._set_cookie(
+            request, redirect, self._cookie_name(request), entered.cookie, entered.seconds
+        )
+        return redirect
+
+    def _set_cookie(
+        self, request: Request, response: Response, name: str, value: str, seconds: int
+    ) -> None:
+        secure = self._is_secure(request)
+        response.set_cookie(
+            name, value, seconds, path="/", httponly=True, samesite="lax", secure=secure
+        )
 
     async def missing(self, _: Request, error: Exception) -> Response:
         """Answer for a path that is not there."""
@@ -349,18 +386,25 @@ class Console:
         """Answer for a defect; its trace goes to the log."""
         return Response("Something broke; the log has it.", 500, dict(_HEADERS), "text/plain")
 
-    def _sign_in_page(self, request: Request, status: int = 200, error: str = "") -> Response:
+    async def away(self, _request: Request, _error: Exception) -> Response:
+        """Answer while the store does not."""
+        words = "The store does not answer right now. Try again in a moment."
+        return Response(words, 503, dict(_HEADERS), "text/plain")
+
+    def _sign_in_page(self, _: Request, to: str, refusal: Refusal | None = None) -> Response:
         settings = self._parts.settings()
         body = self._templates.get_template("sign_in.html").render(
-            error=error,
+            error="" if refusal is None else refusal.message,
             keys=settings.has_key_sign_in,
-            to=within(request.query_params.get("to", "")),
+            to=to,
         )
-        return Response(body, status, dict(_HEADERS), "text/html; charset=utf-8")
+        status, told = (200, ()) if refusal is None else (refusal.status, refusal.headers)
+        return Response(body, status, {**_HEADERS, **dict(told)}, "text/html; charset=utf-8")
 
     def _to_sign_in(self, request: Request) -> Response:
-        to = request.url.path if request.method == "GET" else "/console/"
-        where = f"/console/sign-in?to={quote(to)}"
+        query = f"?{request.url.query}" if request.url.query else ""
+        to = "/console/" if request.method == "POST" else f"{request.url.path}{query}"
+        where = f"/console/sign-in?to={quote(to, safe='/')}"
         if "hx-request" in request.headers:
             # A part of a page cannot show it: the whole page goes there.
             return Response("", 401, {**_HEADERS, "hx-redirect": where})
@@ -385,14 +429,16 @@ class Console:
             query={name: value for name, value in request.query_params.items() if name != "zone"},
         )
 
-    def _barred(self, request: Request) -> Response | None:
+    def barred(self, request: Request) -> Response | None:
+        """Reject who may not use the console at all: other addresses, and names of others."""
         settings = self._parts.settings()
         allowed = settings.console.allowed_addresses
         if allowed and request.scope[ADDRESS] not in compile_networks(allowed):
             return Response(
                 "Your address may not use the console.", 403, dict(_HEADERS), "text/plain"
             )
-        if not is_own_host(settings, request.headers.get("host", "")):
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or not is_own_host(settings, hosts[0]):
             words = (
                 "This console is not served under that name. Its administrator can allow the name "
                 "with console.allowed_hosts or server.public_url."
@@ -404,9 +450,24 @@ class Console:
         self, request: Request, cookie: str, form: Mapping[str, list[str]]
     ) -> bool:
         token = request.headers.get("x-form-token") or _last(form, "form_token")
-        return not _is_cross_site(request) and await self._parts.sessions.is_form_token(
+        return not self._is_cross_site(request) and await self._parts.sessions.is_form_token(
             cookie, token
         )
+
+    def _is_cross_site(self, request: Request) -> bool:
+        """Return whether a browser says that another site made it send this."""
+        site = request.headers.get("sec-fetch-site")
+        if site is not None and site not in ("same-origin", "none"):
+            return True
+        origin = request.headers.get("origin")
+        if origin is None:
+            return False
+        own = {f"{scheme}://{request.headers.get('host', '')}" for scheme in ("http", "https")}
+        public = self._parts.settings().server.public_url
+        if public is not None:
+            # A proxy in front may ask by another name than the browser did.
+            own.add("{0.scheme}://{0.netloc}".format(urlsplit(public)))
+        return origin.lower() not in {one.lower() for one in own}
 
     def _is_secure(self, request: Request) -> bool:
         return base_url(self._parts.settings(), request.scope).startswith("https:")
@@ -418,10 +479,14 @@ class Console:
 
 def within(path: str) -> str:
     """Return a path of this console: the one that is given, or its first page if it is none."""
-    parts = urlsplit(path)
-    plain = path.isascii() and path.isprintable() and "\\" not in path
-    here = path.startswith("/console/") or parts.path == "/device"
-    return path if plain and here and not (parts.scheme or parts.netloc) else "/console/"
+    plain = path.isascii() and path.isprintable() and "\\" not in path and " " not in path
+    place = re.split("[?#]", path, maxsplit=1)[0]
+    if place != "/device" and not place.startswith("/console/"):
+        return "/console/"
+    # What a browser would make another path of: `..`, written out or not, and empty parts.
+    folded = unquote(place).split("/")
+    leads_out = "." in folded or ".." in folded or "//" in place
+    return path if plain and not leads_out else "/console/"
 
 
 def base_url(settings: Settings, scope: Mapping[str, Any]) -> str:
@@ -434,8 +499,13 @@ def base_url(settings: Settings, scope: Mapping[str, Any]) -> str:
 
 
 def is_own_host(settings: Settings, host: str) -> bool:
-    """Return whether a browser came by a name that is this gateway's."""
-    name = urlsplit(f"//{host}").hostname or ""
+    """Return whether a browser came by a name that is this gateway's; `host` may have a port.
+
+    A name that is configured with a port goes with that port alone.
+    """
+    given = _name_and_port(host)
+    if given is None:
+        return False
     known = {*settings.console.allowed_hosts, settings.server.host}
     if settings.server.public_url is not None:
         known.add(urlsplit(settings.server.public_url).hostname or "")
@@ -444,20 +514,28 @@ def is_own_host(settings: Settings, host: str) -> bool:
     elif not settings.console.allowed_hosts:
         try:
             # An address is nobody's name: no page of another name comes by it.
-            ipaddress.ip_address(name)
+            ipaddress.ip_address(given[0])
         except ValueError:
             pass
         else:
             return True
-    return name in {one.lower() for one in known}
+    # The address that is listened on may be of IPv6, without brackets.
+    own = {_name_and_port(one) or _name_and_port(f"[{one}]") for one in known}
+    return given in own or (given[0], None) in own
 
 
-def _is_cross_site(request: Request) -> bool:
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+def _name_and_port(host: str) -> tuple[str, str | None] | None:
+    """Return a host in the one way it is compared: lower case, no brackets, no dot at its end."""
+    parts = _HOST.fullmatch(host)
+    if parts is None:
+        return None
+    name = parts[1].lower().removeprefix("[").removesuffix("]").removesuffix(".")
+    if ":" in name:
+        try:
+            name = str(ipaddress.IPv6Address(name))
+        except ValueError:
+            return None
+    return name, parts[2]
 
 
 def _zone(*names: str | None) -> str:

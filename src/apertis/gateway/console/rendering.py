@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from apertis.gateway.console.pages import Asked, Page
 
-# Where a form has the viewer's token: a rendering that is shared has none of its own.
-FORM_TOKEN: Final = "\N{INVISIBLE SEPARATOR}form-token\N{INVISIBLE SEPARATOR}"
+# Where a form has the viewer's token: a rendering that is shared has none of its own. Nobody can
+# know it, so no name that a caller chose can have it.
+FORM_TOKEN: Final = f"form-token-{secrets.token_hex(16)}"
 _SHARED_SECONDS = 5.0
 _MAX_RENDERINGS = 500
 _CENTS = UNITS_PER_DOLLAR // 100

@@ -311,6 +311,8 @@ class Application:
 
     def _limit(self, endpoint: Endpoint) -> int:
         limit = self.pipeline.settings.server.max_body_bytes
+        if endpoint is _CONSOLE:
+            return min(limit, _MAX_FORM_BYTES)
         return limit * _BATCH_FACTOR if endpoint is Endpoint.BATCHES else limit
 
     def _body_at_hand(
@@ -440,6 +442,10 @@ class Application:
             *(context.id, context.method, context.path, head.query, head.values, b""),
             *(head.headers, exchange.peer, facts.target),
         )
+        limit = self._limit(endpoint)
+        if exchange.length is not None and exchange.length > limit:
+            send_refusal(progress, request_too_large(limit), exchange)
+            return
         read = self._body_at_hand(request, facts, exchange)
         if read is None:
             read = await self._awaited_body(request, endpoint, exchange)
@@ -472,6 +478,8 @@ _EXPOSED = (
 _ALIVE = b'{"status":"ok"}'
 # The API's own limits: 32 MB for a message, 256 MB for a batch of them.
 _BATCH_FACTOR = 8
+# Anybody can send a form: a list of ten thousand people is the largest that is of use.
+_MAX_FORM_BYTES = 4 * 2**20
 _REQUEST_CLASSES = frozenset({"main", "subagent", "workflow", "compaction", "auxiliary"})
 _MAX_ID_LENGTH = 128
 _NO_PAGE: PageHeaders = ()

@@ -5,79 +5,109 @@ key of the store, so that what was made up costs no look into the store; the sto
 the id. Each request looks the session up, at most once a second on each gateway, and takes the role
 from the person or key as it is then, never more than at the sign-in. So somebody who is disabled is
 out within a second, and a sign-out holds on every replica. The token of forms is a MAC of the id:
-it lives as long as the session and is known to its pages alone.
+it lives as long as the session and is known to its pages alone. Who signs in gets an id that nobody
+had before, and whatever the browser was signed in with ends.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from apertis.gateway.errors import Refusal, rate_limit_exceeded
+from apertis.gateway.signin.attempts import Attempts
 from apertis.gateway.signin.roles import Viewer, groups_within, least, role_of
 from apertis.gateway.store.console_sessions import ConsoleSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Literal
 
     from apertis.gateway.keys.directory import Directory
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.people.organization import Organization
     from apertis.gateway.people.record import Person
+    from apertis.gateway.signin.signing import Signing
     from apertis.gateway.store.console_sessions import StoredConsoleSessions
-    from apertis.gateway.store.secrets import StoredSecrets
 
 _ID_BYTES = 32
-_SIGNING = "console sessions"
 # A sign-out or a disabled person counts within this time on every gateway.
 _LOOK_SECONDS = 1.0
 _MAX_KNOWN = 10_000
 
 
+Way = Literal["key", "oidc"]
+
+
 class SignedIn(NamedTuple):
-    """A new session: the value of its cookie, and for how long."""
+    """A new session: the value of its cookie, for how long, and whose it is."""
 
     cookie: str
     seconds: int
+    subject: str
 
 
 class ConsoleSessions:
-    """Sessions of one gateway, over those of the store."""
+    """Sessions of one gateway, over those of the store. `now` is Unix seconds."""
 
     def __init__(
         self,
         stored: StoredConsoleSessions,
-        secrets: StoredSecrets,
+        signing: Signing,
         directory: Directory,
         organization: Callable[[], Organization],
         now: Callable[[], float],
     ) -> None:
+        self.signing = signing
         self._stored = stored
-        self._secrets = secrets
         self._directory = directory
         self._organization = organization
         self._now = now
-        self._signing: bytes | None = None
+        self._attempts = Attempts()
         # By the hash of the id: when it was looked up, and what was found.
         self._known: dict[str, tuple[float, ConsoleSession | None]] = {}
+
+    def attempt(self, address: str) -> Refusal | None:
+        """Count an attempt to sign in, which `begin` or `failed` ends; refuse one too many."""
+        return _too_many(self._attempts.begin(address, self._now()))
+
+    async def failed(
+        self,
+        way: Way,
+        address: str,
+        person: Person | None = None,
+        key: KeyRecord | None = None,
+    ) -> None:
+        """Tell the audit trail that an attempt failed; whose it would have been, if that is known.
+
+        That is the same work for all of them, so that nobody learns from it what is known.
+        """
+        if self._attempts.is_audited(self._now()):
+            subject = subject_of(person, key)
+            await self._stored.failed(way, address, subject)
 
     async def begin(
         self,
         *,
-        way: Literal["key", "oidc"],
+        way: Way,
         person: Person | None,
         key: KeyRecord | None,
         address: str,
         seconds: int,
-    ) -> SignedIn:
-        """Sign somebody in; whoever was signed in with this browser before is not any more."""
+        earlier: str | None,
+    ) -> SignedIn | Refusal:
+        """Sign somebody in; the session of the `earlier` cookie of this browser ends."""
         now, session_id = int(self._now()), secrets.token_urlsafe(_ID_BYTES)
+        subject = subject_of(person, key)
+        refusal = _too_many(self._attempts.succeeded(address, subject, self._now()))
+        if refusal is not None:
+            return refusal
+        before = await self._id_of(earlier)
+        ends = None if before is None else _hash(before)
         await self._stored.begin(
             ConsoleSession(
                 id_sha256=_hash(session_id),
-                subject=_subject(person, key),
+                subject=subject,
                 person_id=None if person is None else person.id,
                 key_id=None if key is None else key.id,
                 role=role_of(person, key),
@@ -85,49 +115,49 @@ class ConsoleSessions:
                 address=address,
                 created_at=now,
                 expires_at=now + seconds,
-            )
+            ),
+            ends,
         )
-        return SignedIn(f"{session_id}.{await self._mac('cookie', session_id)}", seconds)
+        self._known.pop(ends or "", None)
+        cookie = f"{session_id}.{await self.signing.mac('cookie', session_id)}"
+        return SignedIn(cookie, seconds, subject)
 
-    async def find(self, cookie: str | None) -> Viewer | None:
+    async def find(self, cookie: str | None, address: str) -> Viewer | None:
         """Return who a cookie stands for; None for nobody."""
         session_id = await self._id_of(cookie)
         if session_id is None:
             return None
         session = await self._look_up(_hash(session_id))
-        return None if session is None else self._viewer(session)
+        return None if session is None else self._viewer(session, address)
 
-    async def end(self, viewer: Viewer) -> None:
-        """Sign out this session."""
-        self._known.pop(viewer.session, None)
-        await self._stored.end(viewer.session)
+    async def of(self, viewer: Viewer) -> tuple[ConsoleSession, ...]:
+        """List all sessions of whoever this is, the newest first."""
+        return await self._stored.of(subject_of(viewer.person, viewer.key), int(self._now()))
 
-    async def end_all(self, viewer: Viewer) -> None:
+    async def end(self, viewer: Viewer, session: str, address: str) -> None:
+        """Sign out one session of whoever this is, known by the hash of its id."""
+        self._known.pop(session, None)
+        await self._stored.end(subject_of(viewer.person, viewer.key), session, address)
+
+    async def end_all(self, viewer: Viewer, address: str) -> None:
         """Sign out all sessions of whoever this is, on every gateway."""
+        await self._stored.end_all(subject_of(viewer.person, viewer.key), address)
         self._known.clear()
-        await self._stored.end_all(_subject(viewer.person, viewer.key))
 
     async def form_token(self, cookie: str) -> str:
         """Return what the forms of a session carry."""
-        return await self._mac("form", cookie.partition(".")[0])
+        return await self.signing.mac("form", cookie.partition(".")[0])
 
     async def is_form_token(self, cookie: str, token: str | None) -> bool:
         """Return whether a form came from a page of this session."""
-        if token is None:
-            return False
-        return hmac.compare_digest((await self.form_token(cookie)).encode(), token.encode())
+        session_id = cookie.partition(".")[0]
+        return token is not None and await self.signing.is_mac("form", session_id, token)
 
     async def _id_of(self, cookie: str | None) -> str | None:
         session_id, _, mac = (cookie or "").partition(".")
         if not session_id or not mac:
             return None
-        wanted = await self._mac("cookie", session_id)
-        return session_id if hmac.compare_digest(wanted.encode(), mac.encode()) else None
-
-    async def _mac(self, what: str, text: str) -> str:
-        if self._signing is None:
-            self._signing = await self._secrets.get(_SIGNING)
-        return hmac.digest(self._signing, f"{what}:{text}".encode(), "sha256").hex()
+        return session_id if await self.signing.is_mac("cookie", session_id, mac) else None
 
     async def _look_up(self, id_sha256: str) -> ConsoleSession | None:
         now = self._now()
@@ -140,13 +170,15 @@ class ConsoleSessions:
         self._known[id_sha256] = now, session
         return session
 
-    def _viewer(self, session: ConsoleSession) -> Viewer | None:
+    def _viewer(self, session: ConsoleSession, address: str) -> Viewer | None:
         organization = self._organization()
         person = key = None
         if session.key_id is not None:
             found = self._directory.get(session.key_id)
             key = None if found is None else found.record
             if found is None or not _works(found.record, self._now()) or found.is_barred:
+                return None
+            if found.record.addresses is not None and not found.allows_address(address):
                 return None
         if session.person_id is not None:
             person = organization.people.get(session.person_id)
@@ -165,10 +197,17 @@ class ConsoleSessions:
         )
 
 
-def _subject(person: Person | None, key: KeyRecord | None) -> str:
+def subject_of(person: Person | None, key: KeyRecord | None) -> str:
+    """Return whose sessions end together: the person's, or those of a key that is nobody's."""
     if person is not None:
         return f"person:{person.id}"
     return "" if key is None else f"key:{key.id}"
+
+
+def _too_many(wait_seconds: int | None) -> Refusal | None:
+    if wait_seconds is None:
+        return None
+    return rate_limit_exceeded(wait_seconds, "attempts to sign in")
 
 
 def _works(record: KeyRecord, now: float) -> bool:

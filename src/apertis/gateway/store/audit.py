@@ -31,7 +31,7 @@ GATEWAY = "gateway"
 _LEFT_OUT = frozenset(
     ("id", "sha256", "hint", "previous_sha256", "used_units", "sequence", "version")
 )
-PERSONAL = frozenset(("name", "email", "external_id", "owner"))
+PERSONAL = frozenset(("name", "email", "external_id", "owner", "address"))
 _IDS_AT_ONCE = 1000
 _DAY_SECONDS = 86_400
 _SWEEP_SECONDS = 6 * 3600

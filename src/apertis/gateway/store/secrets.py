@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets as random_secrets
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
+from apertis.gateway.store.audit import note
 from apertis.gateway.store.schema import secrets
 
 if TYPE_CHECKING:
@@ -35,6 +36,18 @@ class StoredSecrets:
             made = random_secrets.token_hex(_BYTES)
             found = await self._database.write(lambda connection: _made(connection, name, made))
         return bytes.fromhex(found)
+
+    async def replace(self, name: str, actor: str) -> bytes:
+        """Make a secret anew; what was made with the one before is void."""
+        made = random_secrets.token_hex(_BYTES)
+
+        def work(connection: Connection) -> None:
+            _made(connection, name, made)
+            connection.execute(update(secrets).where(secrets.c.name == name).values(value=made))
+            note(connection, actor, "rotate", "secret", name)
+
+        await self._database.write(work)
+        return bytes.fromhex(made)
 
 
 def _value(connection: Connection, name: str) -> str | None:
