@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from apertis.gateway.signin.console_sessions import ConsoleSessions
+from apertis.gateway.signin.console_sessions import ConsoleSessions, SignedIn
+from apertis.gateway.signin.signing import Signing
 from tests.kit.http import Client, Response, question
 from tests.kit.waiting import until
 
@@ -70,7 +71,7 @@ def without_key(gateway: RunningGateway, person_id: str) -> Visitor:
     running = gateway.gateway
     sessions = ConsoleSessions(
         running.store.console_sessions,
-        running.store.secrets,
+        Signing(running.store.secrets, time.time),
         running.directory,
         lambda: running.budgets.organization,
         time.time,
@@ -78,6 +79,7 @@ def without_key(gateway: RunningGateway, person_id: str) -> Visitor:
     person = running.budgets.organization.people[person_id]
     begun = sessions.begin(way="oidc", person=person, key=None, address="127.0.0.1", seconds=600)
     session = asyncio.run_coroutine_threadsafe(begun, loop_of(gateway)).result(20)
+    assert isinstance(session, SignedIn)
     return Visitor(gateway, f"apertis={session.cookie}")
 
 

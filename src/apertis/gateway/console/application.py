@@ -336,7 +336,7 @@ class Console:
         cookie = request.cookies.get(name)
         viewer = await self._viewer(request)
         form = await _form(request)
-        if _is_cross_site(request):
+        if self._is_cross_site(request):
             # Other sites' forms come without the cookie: whoever has one must not lose it by them.
             return RedirectResponse("/console/", 303, dict(_HEADERS))
         redirect = RedirectResponse("/console/sign-in", 303, dict(_HEADERS))

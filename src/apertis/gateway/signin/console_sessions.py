@@ -94,7 +94,7 @@ class ConsoleSessions:
         key: KeyRecord | None,
         address: str,
         seconds: int,
-        earlier: str | None,
+        earlier: str | None = None,
     ) -> SignedIn | Refusal:
         """Sign somebody in; the session of the `earlier` cookie of this browser ends."""
         now, session_id = int(self._now()), secrets.token_urlsafe(_ID_BYTES)
