@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
+from apertis.gateway.admin.alerts import try_targets
+from apertis.gateway.config import AlertSettings
+from apertis.gateway.errors import Refusal
 from apertis.gateway.store.alerts import Alert
 
 if TYPE_CHECKING:
@@ -32,3 +38,33 @@ def test_alerts_are_read_in_pages_and_forget_who_is_removed(asking: Asking) -> N
     assert asking.refused("GET", "/alerts", None, limit=0)[1] == "limit"
     asking("DELETE", f"/people/{person}")
     assert "Ann" not in str(asking("GET", "/alerts"))
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ({"kind": "key"}, ["key:1"]),
+        ({"level": "error"}, ["budget:1"]),
+        ({"kind": "budget", "level": "info"}, ["budget:2"]),
+        ({"kind": "spike"}, []),
+    ],
+)
+def test_alerts_are_found_by_kind_and_level(
+    asking: Asking, query: dict[str, object], ids: list[str]
+) -> None:
+    for alert in (
+        Alert(id="budget:1", kind="budget", level="error", text="x", data={}),
+        Alert(id="budget:2", kind="budget", level="info", text="x", data={}),
+        Alert(id="key:1", kind="key", level="warning", text="x", data={}),
+    ):
+        asking.run(asking.store.alerts.claim([alert], {alert.id: []}))
+    found = asking("GET", "/alerts", None, **query)["data"]
+    assert [alert["id"] for alert in found] == ids
+    assert {alert["kind"] for alert in found} <= {"budget", "key"}
+    assert asking.refused("GET", "/alerts", None, kind="rumour")[:2] == (400, "kind")
+
+
+def test_without_targets_there_is_nothing_to_test() -> None:
+    refused = asyncio.run(try_targets(AlertSettings(), 0.0))
+    assert isinstance(refused, Refusal)
+    assert refused.status == 409

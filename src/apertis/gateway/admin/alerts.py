@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from apertis.errors import ConfigurationError
 from apertis.gateway.alerts.decide import EVENT_TYPES
+from apertis.gateway.alerts.delivery import build_targets
+from apertis.gateway.alerts.watch import send_test
+from apertis.gateway.errors import Refusal, conflict, not_found
+from apertis.gateway.store.alerts import Kind, Severity, new_message_id
 from apertis.gateway.units import Time, iso
 
 if TYPE_CHECKING:
+    from apertis.gateway.config import AlertSettings
     from apertis.gateway.store.alerts import Delivery, StoredAlerts, ToldAlert
 
 
@@ -19,6 +25,8 @@ class AlertListFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     after_id: Annotated[str, Meta(description="Alerts that come after this one.")] | None = None
     failed: Annotated[bool, Meta(description="Only those that a target did not take yet.")] = False
+    kind: Annotated[Kind, Meta(description="Only of this kind.")] | None = None
+    level: Annotated[Severity, Meta(description="Only of this level.")] | None = None
 
 
 class DeliveryView(Struct, kw_only=True, frozen=True):
@@ -38,7 +46,8 @@ class AlertView(Struct, kw_only=True, frozen=True):
     id: str
     message_id: Annotated[str, Meta(description="The `webhook-id` of its messages.")]
     type: str
-    level: Literal["info", "warning", "error"]
+    kind: Annotated[Kind, Meta(description="As the settings of targets name it.")]
+    level: Severity
     at: Time
     text: str
     data: dict[str, Any]
@@ -53,10 +62,42 @@ class AlertPage(Struct, kw_only=True, frozen=True):
     last_id: str | None
 
 
+class TriedTarget(Struct, kw_only=True, frozen=True):
+    """The outcome of a test at one target."""
+
+    target: str
+    delivered: bool
+    error: str | None
+
+
+async def try_targets(
+    settings: AlertSettings, now: float, name: str | None = None
+) -> tuple[TriedTarget, ...] | Refusal:
+    """Send a test through each target, or the one with this name, and say what became of it."""
+    known = [target.name for target in settings.targets]
+    if not known:
+        return conflict("There is no target: name one in [[alerts.targets]] of the settings")
+    if name is not None and name not in known:
+        return not_found(f"There is no target '{name[:100]}'; there are {', '.join(known)}")
+    try:
+        targets = build_targets(settings)
+    except ConfigurationError as error:
+        return conflict(str(error))
+    wanted = [target for target in targets if name in (None, target.name)]
+    return tuple(
+        TriedTarget(target=target, delivered=outcome.error is None, error=outcome.error)
+        for target, outcome in await send_test(wanted, new_message_id(), now)
+    )
+
+
 async def alert_page(stored: StoredAlerts, asked: AlertListFields) -> AlertPage:
     """Read the page that is asked for."""
     found = await stored.list(
-        limit=asked.limit + 1, after_id=asked.after_id, failed_only=asked.failed
+        limit=asked.limit + 1,
+        after_id=asked.after_id,
+        failed_only=asked.failed,
+        kind=asked.kind,
+        level=asked.level,
     )
     shown = found[: asked.limit]
     return AlertPage(
@@ -72,6 +113,7 @@ def _view(told: ToldAlert) -> AlertView:
         id=alert.id,
         message_id=told.message_id,
         type=EVENT_TYPES[alert.kind],
+        kind=alert.kind,
         level=alert.level,
         at=iso(told.at_ms / 1000),
         text=alert.text,

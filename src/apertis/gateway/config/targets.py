@@ -98,10 +98,10 @@ def _url(given: RawSetting, fields: dict[str, RawSetting], reader: Reader) -> Se
     if not isinstance(written, str) or not written.strip():
         reader.problem(fields["url"].place, "must be a URL")
         return None
-    return Secret(written.strip(), setting="url", source=_host_alone(written.strip()))
+    return Secret(written.strip(), setting="url", source=host_alone(written.strip()))
 
 
-def _host_alone(url: str) -> str:
+def host_alone(url: str) -> str:
     """Return the URL as far as it can be shown: tokens are behind the host, or before it."""
     try:
         parts = urlsplit(url)

@@ -334,7 +334,13 @@ class StoredAlerts:
         await self._database.write(work)
 
     async def list(
-        self, *, limit: int, after_id: str | None = None, failed_only: bool = False
+        self,
+        *,
+        limit: int,
+        after_id: str | None = None,
+        failed_only: bool = False,
+        kind: Kind | None = None,
+        level: Severity | None = None,
     ) -> tuple[ToldAlert, ...]:
         """Read alerts, the newest first; with `after_id` those that come after that one."""
         statement = select(alerts.c.id).order_by(alerts.c.at_ms.desc(), alerts.c.id).limit(limit)
@@ -343,6 +349,10 @@ class StoredAlerts:
             statement = statement.where(
                 or_(alerts.c.at_ms < then, and_(alerts.c.at_ms == then, alerts.c.id > after_id))
             )
+        if kind is not None:
+            statement = statement.where(alerts.c.kind == kind)
+        if level is not None:
+            statement = statement.where(alerts.c.level == level)
         if failed_only:
             failing = select(alert_deliveries.c.alert_id).where(
                 alert_deliveries.c.error.is_not(None)
