@@ -71,17 +71,20 @@ _CLICKABLE = """() => {
       && e.tabIndex >= 0 && one(e));
   document.activeElement?.blur();
   window.scrollTo(0, 0);
-  return window.clickable.length;
+  // Tab stops at each part of a date.
+  const dates = window.clickable.filter((e) => /date|time|month|week/.test(e.type ?? ""));
+  return window.clickable.length + 6 * dates.length;
 }"""
 _MARK_FOCUSED = """() => {
   const e = document.activeElement;
   const style = getComputedStyle(e);
-  e.wasFocused = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1)
-    || style.boxShadow !== "none" ? "seen" : "not shown";
+  const isOutlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1;
+  if (isOutlined || style.boxShadow !== "none") e.wasFocused = "seen";
+  e.wasFocused ??= "not shown";
 }"""
-_NOT_FOCUSED = """(most) => window.clickable.slice(0, most).filter((e) => e.wasFocused !== "seen")
-  .map((e) => `${e.wasFocused ?? "not reached"}: ${e.outerHTML.slice(0, 120)}`)"""
-_MAX_TABS = 120
+_NOT_FOCUSED = """(most) => window.clickable.slice(0, most - 20)
+  .filter((e) => e.wasFocused !== "seen").map((e) => `${e.wasFocused ?? "not reached"}: ${e.outerHTML.slice(0, 120)}`)"""
+_MAX_TABS = 140
 _AXE = """async () => (await axe.run({resultTypes: ["violations"]})).violations.map(
   (found) => `${found.id}: ${found.nodes.map((n) => n.html.slice(0, 150) + " " +
     n.any.map((a) => a.message).join("; ")).slice(0, 5).join(" | ")}`)"""
@@ -210,11 +213,11 @@ def sideways(page: Page) -> list[str]:
 
 def unreachable_by_keyboard(page: Page) -> list[str]:
     """What one can click and Tab does not lead to, or leads to without showing it."""
-    total: int = page.evaluate(_CLICKABLE)
-    for _ in range(min(total, _MAX_TABS)):
+    stops: int = page.evaluate(_CLICKABLE)
+    for _ in range(min(stops, _MAX_TABS)):
         page.keyboard.press("Tab")
         page.evaluate(_MARK_FOCUSED)
-    found: list[str] = page.evaluate(_NOT_FOCUSED, min(total, _MAX_TABS))
+    found: list[str] = page.evaluate(_NOT_FOCUSED, _MAX_TABS)
     return found
 
 

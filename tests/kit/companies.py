@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from apertis.gateway.store.database import Store
 from apertis.gateway.units import UNITS_PER_DOLLAR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Coroutine, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from apertis.gateway.people.record import Role
@@ -128,7 +129,7 @@ def furnish(
             for start in range(0, len(made.usage), 500):
                 await store.usage.add(made.usage[start : start + 500])
 
-    asyncio.run(keep())
+    _run(keep())
     (data / "secret").write_text(ADMIN_SECRET)
     return made
 
@@ -141,12 +142,18 @@ def add_keys(data: Path, count: int, now: int) -> None:
         async with await Store.open(data) as store:
             await store.organization.change(lambda turn: turn.insert_all(keys))
 
-    asyncio.run(keep())
+    _run(keep())
 
 
 def secret_of(number: int) -> str:
     """The secret of a made-up key."""
     return f"sk-{number:045}abc"
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    # In a thread of its own: that of a test with a browser has a loop that runs.
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(asyncio.run, work).result()
 
 
 def _keep(turn: Turn, made: Furnished) -> None:

@@ -48,10 +48,10 @@ class Crawled:
     places: dict[str, list[Found]] = field(default_factory=dict)
     elsewhere: list[Found] = field(default_factory=list)
 
-    def path_of(self, place: Place) -> str:
+    def last_of(self, place: Place) -> Found:
         """The last page of a place that a link led to; there must be one."""
         assert place.path in self.places, f"no link leads to /console{place.path}"
-        return self.places[place.path][-1].path
+        return self.places[place.path][-1]
 
 
 class _Links(HTMLParser):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,23 +12,24 @@ from apertis.gateway.signin.roles import PAGES
 from tests.kit.browsers import (
     NARROWEST,
     PHONE,
+    WIDE,
+    Browsing,
     accessibility_problems,
     needs_axe,
     sideways,
     signed_in,
     unreachable_by_keyboard,
 )
-from tests.kit.companies import ALARM, HOSTILE, MALLORY, furnish, secret_of
-from tests.kit.crawling import SEEN, crawl, get, sign_in
+from tests.kit.companies import HOSTILE, MALLORY, furnish, secret_of
+from tests.kit.crawling import SEEN, crawl, sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
     from apertis.gateway.console.pages import Place
-    from tests.kit.browsers import Browsing
     from tests.kit.crawling import Crawled
     from tests.kit.gateways import RunningGateway
 
@@ -54,8 +56,37 @@ _PARTS = """() => ({
 })"""
 # Pages that the frame leads to, and nobody has written yet.
 NOT_YET = {(f"/console/{page}", 404) for page in PAGES.keys() - {place.page for place in SEEN}}
+_LINKS = """() => [...document.querySelectorAll("[href], [action], [src]")].map(
+  (e) => e.getAttribute("href") ?? e.getAttribute("action") ?? e.getAttribute("src"))"""
 _HREFS = "all => all.map((link) => link.getAttribute('href'))"
 every_page = pytest.mark.parametrize("place", SEEN, ids=lambda place: place.path)
+
+
+@dataclass
+class Desk:
+    """Windows in which the administrator is signed in, each opened once."""
+
+    browsing: Browsing
+    gateway: RunningGateway
+    cookie: str
+    _windows: dict[str, Page] = field(default_factory=dict)
+
+    def window(self, kind: str = "usual") -> Page:
+        if kind not in self._windows:
+            how = {"plain": {"scripts": False}, "no policy": {"policy": False}}.get(kind, {})
+            page = signed_in_by(self.browsing, self.gateway, self.cookie, **how)
+            self._windows[kind] = page
+        self._windows[kind].set_viewport_size(WIDE)
+        self._windows[kind].emulate_media(color_scheme="light")
+        return self._windows[kind]
+
+
+def signed_in_by(browsing: Browsing, gateway: RunningGateway, cookie: str, **how: Any) -> Page:
+    """A window in which somebody is signed in."""
+    page = browsing.window(gateway, **how)
+    name, _, value = cookie.partition("=")
+    page.context.add_cookies([{"name": name, "value": value, "url": gateway.base_url}])
+    return page
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +111,19 @@ def crawled(mallory: RunningGateway, cookie: str) -> Crawled:
     return crawl(mallory, cookie)
 
 
-def window(browsing: Browsing, gateway: RunningGateway, cookie: str, **how: Any) -> Page:
-    """A window in which somebody is signed in."""
-    page = browsing.window(gateway, **how)
-    name, _, value = cookie.partition("=")
-    page.context.add_cookies([{"name": name, "value": value, "url": gateway.base_url}])
-    return page
+@pytest.fixture(scope="module")
+def desk(chromium: Browser, mallory: RunningGateway, cookie: str) -> Iterator[Desk]:
+    windows = Browsing(chromium)
+    yield Desk(windows, mallory, cookie)
+    windows.close()
+
+
+@pytest.fixture
+def on(desk: Desk) -> Iterator[Desk]:
+    """The administrator's windows; a test fails if anything goes wrong in one."""
+    yield desk
+    problems, desk.browsing.problems = desk.browsing.problems, []
+    assert problems == []
 
 
 def test_every_link_leads_somewhere(crawled: Crawled) -> None:
@@ -98,13 +136,13 @@ def test_every_link_leads_somewhere(crawled: Crawled) -> None:
 @every_page
 @needs_axe
 def test_a_page_is_in_order_in_light_and_dark_on_a_screen_and_a_phone(
-    browsing: Browsing, mallory: RunningGateway, cookie: str, crawled: Crawled, place: Place
+    on: Desk, crawled: Crawled, place: Place
 ) -> None:
-    path = crawled.path_of(place)
-    if not get(mallory, path, cookie).is_page:
+    found = crawled.last_of(place)
+    if not found.is_page:
         return
-    page = window(browsing, mallory, cookie)
-    response = page.goto(path)
+    page = on.window()
+    response = page.goto(found.path)
     assert response is not None
     assert response.status == 200
     assert accessibility_problems(page) == []
@@ -119,49 +157,45 @@ def test_a_page_is_in_order_in_light_and_dark_on_a_screen_and_a_phone(
 
 @every_page
 def test_a_page_has_its_tables_and_forms_without_scripts(
-    browsing: Browsing, mallory: RunningGateway, cookie: str, crawled: Crawled, place: Place
+    on: Desk, crawled: Crawled, place: Place
 ) -> None:
-    path = crawled.path_of(place)
-    if place.page == "chat" or not get(mallory, path, cookie).is_page:
+    found = crawled.last_of(place)
+    if place.page == "chat" or not found.is_page:
         return
-    plain = window(browsing, mallory, cookie, scripts=False)
-    plain.goto(path)
-    without = plain.evaluate(_PARTS)
-    scripted = window(browsing, mallory, cookie)
-    scripted.goto(path)
-    assert without == scripted.evaluate(_PARTS)
-    assert sideways(plain) == []
+    page = on.window()
+    page.goto(found.path)
+    with_scripts = page.evaluate(_PARTS)
+    page = on.window("plain")
+    page.goto(found.path)
+    assert page.evaluate(_PARTS) == with_scripts
+    page.set_viewport_size(PHONE)
+    assert sideways(page) == []
 
 
 @every_page
 def test_every_link_and_field_is_reached_by_tab_and_shows_it(
-    browsing: Browsing, mallory: RunningGateway, cookie: str, crawled: Crawled, place: Place
+    on: Desk, crawled: Crawled, place: Place
 ) -> None:
-    path = crawled.path_of(place)
-    if not get(mallory, path, cookie).is_page:
+    found = crawled.last_of(place)
+    if not found.is_page:
         return
-    page = window(browsing, mallory, cookie)
-    page.goto(path)
+    page = on.window()
+    page.goto(found.path)
     assert unreachable_by_keyboard(page) == []
 
 
 @every_page
 def test_no_name_becomes_a_script_even_where_the_policy_would_not_stop_it(
-    browsing: Browsing, mallory: RunningGateway, cookie: str, crawled: Crawled, place: Place
+    on: Desk, crawled: Crawled, place: Place
 ) -> None:
-    page = window(browsing, mallory, cookie, policy=False)
+    page = on.window("no policy")
     for found in crawled.places.get(place.path, []):
-        if not found.is_page:
-            continue
-        page.goto(found.path)
-        page.evaluate(_SETTLED)
-        links = page.evaluate(
-            "[...document.querySelectorAll('[href], [action], [src]')].map("
-            "(e) => e.getAttribute('href') ?? e.getAttribute('action') ?? e.getAttribute('src'))"
-        )
-        assert [link for link in links if link.strip().lower().startswith("javascript:")] == []
-        assert "49$49" not in page.content()
-    assert not any(ALARM in problem for problem in browsing.problems)
+        if found.is_page:
+            page.goto(found.path)
+            page.evaluate(_SETTLED)
+            links = page.evaluate(_LINKS)
+            assert [one for one in links if one.strip().lower().startswith("javascript:")] == []
+            assert "49$49" not in page.content()
 
 
 @pytest.mark.parametrize(
@@ -173,16 +207,10 @@ def test_no_name_becomes_a_script_even_where_the_policy_would_not_stop_it(
     ],
     ids=["keys", "people", "budgets"],
 )
-def test_a_name_is_shown_as_it_is(
-    browsing: Browsing,
-    mallory: RunningGateway,
-    cookie: str,
-    path: str,
-    names: list[str],
-) -> None:
+def test_a_name_is_shown_as_it_is(on: Desk, path: str, names: list[str]) -> None:
     if (path, 404) in NOT_YET:
         pytest.skip("not written yet")
-    page = window(browsing, mallory, cookie)
+    page = on.window()
     page.goto(path)
     text = page.evaluate("document.querySelector('main').textContent")
     assert [name for name in names if name not in text] == []
@@ -203,7 +231,7 @@ def test_pages_of_other_roles_are_in_order(
     for link in links:
         if (link, 404) in NOT_YET:
             continue
-        page.set_viewport_size({"width": 1280, "height": 800})
+        page.set_viewport_size(WIDE)
         page.goto(link)
         assert accessibility_problems(page) == [], link
         page.set_viewport_size(PHONE)
@@ -214,11 +242,12 @@ def test_pages_of_other_roles_are_in_order(
 def test_a_live_page_refreshes_itself_until_its_session_ends(
     browsing: Browsing, mallory: RunningGateway, crawled: Crawled, place: Place
 ) -> None:
-    if 'hx-trigger="every' not in crawled.places[place.path][-1].body:
+    found = crawled.last_of(place)
+    if 'hx-trigger="every' not in found.body:
         return
-    page = window(browsing, mallory, sign_in(mallory))
+    page = signed_in_by(browsing, mallory, sign_in(mallory))
     page.clock.install()
-    page.goto(crawled.path_of(place))
+    page.goto(found.path)
     with page.expect_response(lambda response: "hx-request" in response.request.headers) as live:
         page.clock.run_for(11_000)
     assert live.value.status == 200
