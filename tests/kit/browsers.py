@@ -83,7 +83,8 @@ _MARK_FOCUSED = """() => {
   e.wasFocused ??= "not shown";
 }"""
 _NOT_FOCUSED = """(most) => window.clickable.slice(0, most - 20)
-  .filter((e) => e.wasFocused !== "seen").map((e) => `${e.wasFocused ?? "not reached"}: ${e.outerHTML.slice(0, 120)}`)"""
+  .filter((e) => e.wasFocused !== "seen")
+  .map((e) => `${e.wasFocused ?? "not reached"}: ${e.outerHTML.slice(0, 120)}`)"""
 _MAX_TABS = 140
 _AXE = """async () => (await axe.run({resultTypes: ["violations"]})).violations.map(
   (found) => `${found.id}: ${found.nodes.map((n) => n.html.slice(0, 150) + " " +
