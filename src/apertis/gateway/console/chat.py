@@ -15,7 +15,6 @@ import msgspec
 from apertis.gateway.console.pages import Download, Page, Place
 from apertis.gateway.errors import not_found
 from apertis.gateway.keys.admission import UNKNOWN_KEY
-from apertis.gateway.units import usd
 
 if TYPE_CHECKING:
     from apertis.accounting.record import UsageRecord
@@ -59,7 +58,7 @@ class ChatKeys:
 async def see(parts: Parts, _: Asked) -> Page:
     """Show the page; all else is the script's."""
     limit = parts.settings().server.max_body_bytes
-    return Page("chat.html", "Chat", {"max_bytes": limit}, scripts=("chat.js",))
+    return Page("chat.html", "Chat", {"max_bytes": limit}, scripts=("markdown.js", "chat.js"))
 
 
 async def see_cost(parts: Parts, asked: Asked) -> Response:
@@ -75,8 +74,8 @@ async def see_cost(parts: Parts, asked: Asked) -> Response:
         record = None
     if record is None or not _is_own(asked.viewer, record):
         return not_found("Nothing is booked for this request")
-    told = {"usd": usd(record.cost_units), "units": record.cost_units}
-    return Download(msgspec.json.encode(told), "application/json", "cost.json")
+    told = msgspec.json.encode({"units": record.cost_units})
+    return Download(told, "application/json", "cost.json")
 
 
 def _is_own(viewer: Viewer, record: UsageRecord) -> bool:

@@ -89,4 +89,20 @@
     }
   };
   equip();
+
+  // Signing out takes along what the chat keeps in this browser.
+  let isCleared = false;
+  document.addEventListener("submit", (event) => {
+    const { target: form, submitter } = event;
+    if (isCleared || !window.indexedDB || !form.getAttribute("action")?.startsWith("/console/sign-out")) return;
+    event.preventDefault();
+    const goOn = () => {
+      if (isCleared) return;
+      isCleared = true;
+      form.requestSubmit(submitter);
+    };
+    const removal = indexedDB.deleteDatabase("apertis-chat");
+    removal.onsuccess = removal.onerror = goOn;
+    setTimeout(goOn, 1000);
+  });
 })();
