@@ -72,7 +72,7 @@
       transaction.oncomplete = () => resolve(asked?.result ?? null);
       transaction.onabort = () => {
         resolve(null);
-        say("This browser could not keep the conversation: its space is used up.");
+        problem("This browser could not keep the conversation: its space is used up.");
       };
     } catch {
       resolve(null);
@@ -372,6 +372,7 @@
     const isUser = turn.role === "user";
     const views = turn.content.map((block, index) => blockView(block, turn.names?.[index]));
     const made = make("li", isUser ? "user" : "assistant", make("strong", "who-says", isUser ? "You" : "Answer"), ...views);
+    if (running?.turn === turn) made.append(make("p", "aside pending", "Waiting for the answer…"));
     if (turn.cut) made.append(make("p", "aside", `Cut off: ${turn.cut}`));
     const calls = place === talk.turns.length - 1 && running?.turn !== turn ? waiting() : [];
     for (const call of calls) {
@@ -544,9 +545,10 @@
         const before = views.get(index);
         if (before?.tagName === "DETAILS") view.open = before.open;
         if (before) before.replaceWith(view);
-        else item?.insertBefore(view, item.querySelector(":scope > .meta"));
+        else item?.insertBefore(view, item.querySelector(":scope > .pending") ?? item.lastChild);
         views.set(index, view);
       }
+      if (state.changed.size) item?.querySelector(":scope > .pending")?.replaceChildren("…");
       state.changed.clear();
       if (isAtEnd) form.scrollIntoView({ block: "end" });
     };
