@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from apertis.gateway.admin.people_csv import People, Problem
-    from apertis.gateway.admin.people_import import Imported, ImportedChange, PersonRow
+    from apertis.gateway.admin.people_import import Imported, PersonRow
 
 _EPILOG = """\b
 Columns, in any order, with a line of their names on top:
@@ -80,19 +80,20 @@ def import_keys(
     place: GatewayOptions,
 ) -> None:
     """Import people with their groups, budgets and keys from a CSV file."""
-    from apertis.gateway.admin.people_csv import read_people
+    from apertis.gateway.admin.people_csv import problems_of_rows, read_people
+    from apertis.gateway.admin.people_import import is_new_key
 
     people = read_people(file.read())
     administration = administration_of(place, _OPTION_OF, may_make=not dry_run)
     planned = _ask(administration, people.rows, zone, dry_run=True)
-    problems = [*people.problems, *_problems(planned, people)]
+    problems = [*people.problems, *problems_of_rows(planned, people)]
     if problems:
         _tell(file.name, problems)
         click.get_current_context().exit(ExitCode.USAGE)
     if dry_run or not planned.changes:
         _show(planned, people, as_json=as_json)
         return
-    new_keys = sum(_is_new_key(change) for change in planned.changes)
+    new_keys = sum(is_new_key(change) for change in planned.changes)
     if new_keys and secrets is None and not print_secrets:
         raise ParameterError(
             f"--secrets FILE is for the secrets of {new_keys} new keys, which are shown only now; "
@@ -118,27 +119,11 @@ def _ask(
     return administration.ask("POST", _IMPORT, Imported, body=fields)
 
 
-def _problems(planned: Imported, people: People) -> list[Problem]:
-    from apertis.gateway.admin.people_csv import COLUMN_OF, Problem
-
-    found: list[Problem] = []
-    for problem in planned.problems:
-        field = problem.field or ""
-        column = COLUMN_OF.get(field, field)
-        message = problem.message.replace(f"'{field}'", f"'{column}'") if field else problem.message
-        found.append(Problem(people.lines[problem.row], None, message))
-    return found
-
-
 def _tell(name: str, problems: Sequence[Problem]) -> None:
     for line, column, message in sorted(problems, key=lambda problem: problem.line):
         said = message if column is None else f"'{column}' {message}"
         echo(f"apertis: {one_line(f'{name}, line {line}: {said}')}", err=True)
     echo("apertis: nothing was changed", err=True)
-
-
-def _is_new_key(change: ImportedChange) -> bool:
-    return change.subject == "key" and change.action == "create"
 
 
 def open_secrets(path: Path, undo: contextlib.ExitStack) -> int:
@@ -155,10 +140,9 @@ def open_secrets(path: Path, undo: contextlib.ExitStack) -> int:
 
 
 def _write(imported: Imported, path: Path, target: int) -> None:
-    from apertis.gateway.admin.csv_text import to_csv
+    from apertis.gateway.admin.people_import import is_new_key, secrets_table
 
-    keys = [change for change in imported.changes if _is_new_key(change)]
-    table = to_csv(("key", "id", "secret"), [(key.name, key.id, key.secret) for key in keys])
+    table, count = secrets_table(imported), sum(map(is_new_key, imported.changes))
     try:
         with os.fdopen(target, "w", encoding="utf-8", newline="") as file:
             file.write(table)
@@ -169,11 +153,13 @@ def _write(imported: Imported, path: Path, target: int) -> None:
             f"the keys are made, but {path} could not be written ({error.strerror}): give new "
             "secrets to them with 'apertis keys rotate'"
         ) from error
-    echo(f"apertis: the secrets of {len(keys)} new keys are in {path}", err=True)
+    echo(f"apertis: the secrets of {count} new keys are in {path}", err=True)
 
 
 def _show(imported: Imported, people: People, *, as_json: bool, with_secrets: bool = False) -> None:
     import msgspec
+
+    from apertis.gateway.admin.people_import import detail_of
 
     if as_json:
         changes = imported.changes
@@ -190,7 +176,7 @@ def _show(imported: Imported, people: People, *, as_json: bool, with_secrets: bo
             change.action,
             _SUBJECTS.get(change.subject, change.subject),
             change.name,
-            _detail(change, people.rows[change.row]),
+            detail_of(change, people.rows[change.row]),
         ]
         for change in imported.changes
     ]
@@ -202,23 +188,3 @@ def _show(imported: Imported, people: People, *, as_json: bool, with_secrets: bo
     count, same = len(imported.changes), f"{imported.unchanged} of {len(people.rows)} people"
     told = f"{count} changes {'would be' if imported.dry_run else 'are'} made; {same}"
     echo(f"apertis: {told if count else same} stay as they are", err=True)
-
-
-def _detail(change: ImportedChange, row: PersonRow) -> str:
-    """Say what becomes of it, of what the row says."""
-    if change.subject == "limit":
-        return f"${row.monthly_usd or 0:,f} a month"
-    said = {
-        "person": (("group_id", "group", row.group), ("email", "email", row.email)),
-        "key": (
-            ("person_id", "person", row.name),
-            ("models", "models", ", ".join(row.models or ())),
-            ("tags", "tags", ", ".join(row.tags or ())),
-        ),
-    }.get(change.subject, ())
-    is_new = change.action == "create"
-    return "; ".join(
-        f"{title} {value}"
-        for field, title, value in said
-        if value and (is_new or field in change.fields)
-    )

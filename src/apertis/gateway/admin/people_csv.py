@@ -15,6 +15,8 @@ from apertis.gateway.admin.people_import import MAX_ROWS, PersonRow
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from apertis.gateway.admin.people_import import Imported
+
 # The columns, and what else people call them; case, spaces and dashes make no difference.
 COLUMNS = {
     "name": ("person", "full_name"),
@@ -96,6 +98,17 @@ def read_people(content: bytes) -> People:
         else:
             problems += row
     return People(tuple(rows), tuple(lines), tuple(problems))
+
+
+def problems_of_rows(planned: Imported, people: People) -> list[Problem]:
+    """Say by lines of the file what is wrong with its rows, as a dry run found it."""
+    found: list[Problem] = []
+    for problem in planned.problems:
+        field = problem.field or ""
+        column = COLUMN_OF.get(field, field)
+        message = problem.message.replace(f"'{field}'", f"'{column}'") if field else problem.message
+        found.append(Problem(people.lines[problem.row], None, message))
+    return found
 
 
 def _decoded(content: bytes) -> str | Problem:

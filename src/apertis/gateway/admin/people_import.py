@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from apertis.gateway.admin.csv_text import to_csv
 from apertis.gateway.admin.key_fields import units_of
 from apertis.gateway.admin.limits import refuse_limit
 from apertis.gateway.admin.people import problems_of, refuse_group
@@ -389,3 +390,34 @@ def _unmade(change: ImportedChange) -> ImportedChange:
     if change.action == "change":
         return change
     return msgspec.structs.replace(change, id=UNSET, secret=UNSET)
+
+
+def is_new_key(change: ImportedChange) -> bool:
+    """Return whether a change makes a key."""
+    return change.subject == "key" and change.action == "create"
+
+
+def secrets_table(imported: Imported) -> str:
+    """Return the secrets of the keys that were made, as CSV."""
+    keys = [change for change in imported.changes if is_new_key(change)]
+    return to_csv(("key", "id", "secret"), [(key.name, key.id, key.secret) for key in keys])
+
+
+def detail_of(change: ImportedChange, row: PersonRow) -> str:
+    """Say what becomes of it, of what the row says."""
+    if change.subject == "limit":
+        return f"${row.monthly_usd or 0:,f} a month"
+    said = {
+        "person": (("group_id", "group", row.group), ("email", "email", row.email)),
+        "key": (
+            ("person_id", "person", row.name),
+            ("models", "models", ", ".join(row.models or ())),
+            ("tags", "tags", ", ".join(row.tags or ())),
+        ),
+    }.get(change.subject, ())
+    is_new = change.action == "create"
+    return "; ".join(
+        f"{title} {value}"
+        for field, title, value in said
+        if value and (is_new or field in change.fields)
+    )

@@ -270,16 +270,41 @@ async def days_of(
     people: tuple[str, ...] = (),
 ) -> tuple[UsageRow, ...]:
     """Add up the last days of keys or people, today included; a day without usage has its row."""
-    place = time_zone(zone)
-    first = datetime.fromtimestamp(now, place).date() - timedelta(days=days - 1)
     query = UsageQuery(
-        since_ms=first_second(first, place) * 1000,
+        since_ms=_days_ago(days, zone, now),
         group_by=("day",),
         zone=zone,
         keys=keys,
         people=people,
     )
     return with_empty_periods(tuple(await store.report(query)), "day", query, now, days)
+
+
+async def models_of(
+    store: StoredUsage,
+    days: int,
+    *,
+    zone: str,
+    now: float,
+    keys: tuple[str, ...] = (),
+    people: tuple[str, ...] = (),
+) -> tuple[UsageRow, ...]:
+    """Add up the last days of keys or people by model, the most expensive first."""
+    query = UsageQuery(
+        since_ms=_days_ago(days, zone, now),
+        group_by=("model",),
+        keys=keys,
+        people=people,
+        order="cost",
+    )
+    return tuple(await store.report(query))
+
+
+def _days_ago(days: int, zone: str, now: float) -> int:
+    """Return when the first of the last days began, in Unix milliseconds."""
+    place = time_zone(zone)
+    first = datetime.fromtimestamp(now, place).date() - timedelta(days=days - 1)
+    return first_second(first, place) * 1000
 
 
 def by_labels(

@@ -47,7 +47,7 @@ MAX_SUGGESTED = 300
 _NOT_YOURS = access_denied("Your role does not allow to change this key")
 _STATUS_WORDS = {"living": "all but deleted", "all": "all, deleted ones too"}
 _ORDER_WORDS = {"newest": "newest first", "name": "by name", "used": "most used first"}
-_GRACES = (
+GRACES = (
     (0, "at once"),
     (3600, "in an hour"),
     (DEFAULT_GRACE_SECONDS, "in a day"),
@@ -76,7 +76,7 @@ async def see(parts: Parts, asked: Asked) -> Page:
         parts.now(),
     )
     pages = max(-(-len(found) // PAGE_LENGTH), 1)
-    page = min(max(_number(asked.query.get("page", "")), 1), pages)
+    page = min(max(number_in(asked.query.get("page", "")), 1), pages)
     shown = found[(page - 1) * PAGE_LENGTH : page * PAGE_LENGTH]
     query = {name: value for name, value in asked.query.items() if name != "page" and value}
     person = organization.people.get(asked.query.get("person", ""))
@@ -131,7 +131,7 @@ async def change(parts: Parts, asked: Asked) -> Response:
         return await _one(parts, asked, key, fields)
     refusal = _may_give(viewer, fields, organization, record)
     if refusal is None:
-        version = _number(asked.form.get("version", ""))
+        version = number_in(asked.form.get("version", ""))
         kept = await parts.keys.change(record.id, fields, viewer.actor, version)
         refusal = kept if isinstance(kept, Refusal) else None
     if refusal is not None:
@@ -193,7 +193,7 @@ async def rotated(parts: Parts, asked: Asked, key: Key, address: str) -> Page | 
     record, viewer = key.record, asked.viewer
     if not rotates_key(viewer, record, parts.organization):
         return access_denied("Your role does not allow to rotate this key")
-    seconds = _number(asked.form.get("grace_seconds", str(DEFAULT_GRACE_SECONDS)))
+    seconds = number_in(asked.form.get("grace_seconds", str(DEFAULT_GRACE_SECONDS)))
     if not 0 <= seconds <= MAX_GRACE_SECONDS:
         return invalid_parameter("grace_seconds", "The old secret cannot work for so long")
     made = await parts.keys.rotate(record.id, seconds, viewer.actor)
@@ -214,7 +214,7 @@ def secret_page(
         "rotated": rotated,
     }
     title = f"New secret of {record.name}" if rotated else f"The key {record.name}"
-    return Page("key_secret.html", title, context, scripts=("copy.js",))
+    return Page("key_secret.html", title, context, scripts=("secret.js",))
 
 
 async def lines_of(parts: Parts, keys: list[Key]) -> list[KeyLine]:
@@ -273,7 +273,7 @@ async def _one(parts: Parts, asked: Asked, key: Key, refusal: Refusal | None = N
         "form": form,
         "rotates": rotates_key(viewer, record, organization),
         "now": parts.now(),
-        "graces": _GRACES,
+        "graces": GRACES,
         "default_grace": DEFAULT_GRACE_SECONDS,
         "limits": await limits_of_key(parts, record, person),
         "days": days,
@@ -281,7 +281,7 @@ async def _one(parts: Parts, asked: Asked, key: Key, refusal: Refusal | None = N
         "people": _suggested(viewer, organization),
     }
     status, error = (200, "") if refusal is None else (refusal.status, refusal.message)
-    return Page("key.html", record.name, context, status, error, scripts=("copy.js",))
+    return Page("key.html", record.name, context, status, error)
 
 
 def _suggested(viewer: Viewer, organization: Organization) -> list[str]:
@@ -355,7 +355,8 @@ def _filter(asked: Asked, organization: Organization) -> KeyFilter:
     )
 
 
-def _number(text: str) -> int:
+def number_in(text: str) -> int:
+    """Read a number of a form or query; -1 if it is none."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < len("1" * 18) else -1
 
 

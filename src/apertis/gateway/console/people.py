@@ -1,7 +1,350 @@
-"""People and groups, and their import."""
+"""People: found, made, changed, disabled and removed; with their limits, days and keys."""
 
 from __future__ import annotations
 
-from apertis.gateway.console.pages import Place
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
-PLACES: tuple[Place, ...] = ()
+from apertis.gateway.admin.keys import find_named
+from apertis.gateway.admin.resources import Call
+from apertis.gateway.admin.usage_report import days_of
+from apertis.gateway.console import groups, people_import
+from apertis.gateway.console.key_form import Field, groups_seen
+from apertis.gateway.console.keys import (
+    DAYS,
+    PAGE_LENGTH,
+    lines_of,
+    makes_keys,
+    number_in,
+)
+from apertis.gateway.console.limit_lines import limits_of_person
+from apertis.gateway.console.organization_form import body_of, rate_fields
+from apertis.gateway.console.pages import Done, Page, Place
+from apertis.gateway.errors import Refusal, access_denied, not_found
+from apertis.gateway.signin.roles import (
+    bars_person,
+    changes_person,
+    fills_group,
+    gives_role,
+    groups_within,
+    sees_key,
+    sees_person,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import msgspec
+
+    from apertis.gateway.console.pages import Asked, Parts, Response
+    from apertis.gateway.keys.directory import Key
+    from apertis.gateway.people.organization import Organization
+    from apertis.gateway.people.record import Group, Person, Role
+    from apertis.gateway.signin.roles import Viewer
+
+_ROLES: tuple[tuple[Role, str], ...] = (
+    ("member", "member: sees their own"),
+    ("group_administrator", "group administrator: runs their group"),
+    ("viewer", "viewer: sees everything"),
+    ("administrator", "administrator"),
+)
+_NOT_YOURS = access_denied("Your role does not allow to change this person")
+
+
+class PersonLine(NamedTuple):
+    """A person as the list shows them."""
+
+    person: Person
+    group: Group | None
+    keys: int
+
+
+async def see(parts: Parts, asked: Asked) -> Page:
+    """List the people that are asked for."""
+    viewer, organization = asked.viewer, parts.organization
+    found = _found(asked, organization)
+    pages = max(-(-len(found) // PAGE_LENGTH), 1)
+    page = min(max(number_in(asked.query.get("page", "")), 1), pages)
+    shown = found[(page - 1) * PAGE_LENGTH : page * PAGE_LENGTH]
+    keys = Counter(
+        key.record.person_id for key in parts.directory.all() if key.record.status != "deleted"
+    )
+    query = {name: value for name, value in asked.query.items() if name != "page" and value}
+    context = {
+        "lines": [
+            PersonLine(one, organization.groups.get(one.group_id or ""), keys[one.id])
+            for one in shown
+        ],
+        "total": len(found),
+        "page": page,
+        "pages": pages,
+        "address": f"/console/people?{urlencode(query)}{'&' if query else ''}",
+        "groups": [("", "all"), *((one.id, one.name) for one in groups_seen(viewer, organization))],
+        "makes": makes_keys(viewer),
+    }
+    return Page("people.html", "People", context)
+
+
+async def see_new(parts: Parts, asked: Asked) -> Page | Refusal:
+    """Show the form of a new person."""
+    return _new(parts, asked, asked.query)
+
+
+async def create(parts: Parts, asked: Asked) -> Response:
+    """Make a person."""
+    refusal = _may_give(asked, parts.organization)
+    if refusal is None:
+        body = body_of(asked.form, _texts(None, parts.organization), _settable(asked.viewer))
+        made = await parts.resources.create_person(Call(actor=asked.viewer.actor, body=body))
+        if not isinstance(made, Refusal):
+            return Done(f"/console/people/{_id(made)}", "The person was made; a key comes next.")
+        refusal = made
+    return _new(parts, asked, asked.form, refusal)
+
+
+async def see_one(parts: Parts, asked: Asked) -> Page | Refusal:
+    """Show one person."""
+    person = _seen(parts, asked)
+    return person if isinstance(person, Refusal) else await _one(parts, asked, person)
+
+
+async def change(parts: Parts, asked: Asked) -> Response:
+    """Set the fields that somebody changed in the form."""
+    person = _changeable(parts, asked)
+    if isinstance(person, Refusal):
+        return person
+    refusal = _may_give(asked, parts.organization, person)
+    if refusal is None:
+        texts = _texts(person, parts.organization)
+        call = Call(
+            actor=asked.viewer.actor,
+            id=person.id,
+            body=body_of(asked.form, texts, _settable(asked.viewer)),
+            version=number_in(asked.form.get("version", "")),
+        )
+        kept = await parts.resources.change_person(call)
+        if not isinstance(kept, Refusal):
+            return Done(f"/console/people/{person.id}", "The person was changed.")
+        refusal = kept
+    return await _one(parts, asked, person, refusal)
+
+
+async def set_status(parts: Parts, asked: Asked) -> Response:
+    """Disable a person, and with that all of their keys; or enable them again."""
+    person = _barrable(parts, asked)
+    if isinstance(person, Refusal):
+        return person
+    enable = asked.form.get("status") == "enabled"
+    work = parts.resources.enable_person if enable else parts.resources.disable_person
+    kept = await work(Call(actor=asked.viewer.actor, id=person.id))
+    if isinstance(kept, Refusal):
+        return await _one(parts, asked, person, kept)
+    words = "All of the person's keys work again" if enable else "No key of the person works now"
+    return Done(f"/console/people/{person.id}", f"{words}.")
+
+
+async def see_remove(parts: Parts, asked: Asked) -> Page | Refusal:
+    """Ask whether a person is to be removed, and say what that means."""
+    person = _barrable(parts, asked)
+    if isinstance(person, Refusal):
+        return person
+    context = {"person": person, "keys": len(_keys_of(parts, person))}
+    return Page("person_remove.html", f"Remove {person.name}?", context)
+
+
+async def remove(parts: Parts, asked: Asked) -> Response:
+    """Erase a person."""
+    person = _barrable(parts, asked)
+    if isinstance(person, Refusal):
+        return person
+    kept = await parts.resources.remove_person(Call(actor=asked.viewer.actor, id=person.id))
+    if isinstance(kept, Refusal):
+        return await _one(parts, asked, person, kept)
+    return Done("/console/people", "The person was removed.")
+
+
+def _found(asked: Asked, organization: Organization) -> list[Person]:
+    viewer, query = asked.viewer, asked.query
+    words = query.get("q", "").casefold().split()
+    status = query.get("status") or None
+    group_id = query.get("group") or None
+    inside = None if group_id is None else groups_within(organization, group_id)
+
+    def is_wanted(person: Person) -> bool:
+        if (person.status == "removed") if status is None else person.status != status:
+            return False
+        if inside is not None and person.group_id not in inside:
+            return False
+        if words:
+            group = organization.groups.get(person.group_id or "")
+            named = (person.name, person.email or "", "" if group is None else group.name)
+            text = "\n".join(named).casefold()
+            if not all(word in text for word in words):
+                return False
+        return sees_person(viewer, person)
+
+    return sorted(
+        filter(is_wanted, organization.people.values()), key=lambda one: one.name.casefold()
+    )
+
+
+def _new(
+    parts: Parts, asked: Asked, entered: Mapping[str, str], refusal: Refusal | None = None
+) -> Page | Refusal:
+    if not makes_keys(asked.viewer):
+        return access_denied("Your role does not allow to make people")
+    context = {"fields": _fields(asked.viewer, None, parts.organization, entered)}
+    status, error = (200, "") if refusal is None else (refusal.status, refusal.message)
+    return Page("person_new.html", "New person", context, status, error)
+
+
+async def _one(parts: Parts, asked: Asked, person: Person, refusal: Refusal | None = None) -> Page:
+    viewer, organization = asked.viewer, parts.organization
+    keys = _keys_of(parts, person)
+    seen = [key for key in keys if sees_key(viewer, key.record, organization)]
+    living = person.status != "removed"
+    context: dict[str, Any] = {
+        "person": person,
+        "group": organization.groups.get(person.group_id or ""),
+        "limits": await limits_of_person(parts, person),
+        "days": await days_of(
+            parts.store.usage, DAYS, zone=asked.zone, now=parts.now(), people=(person.id,)
+        ),
+        "lines": await lines_of(parts, seen[:PAGE_LENGTH]),
+        "more": max(len(seen) - PAGE_LENGTH, 0),
+        "fields": None,
+        "bars": living and bars_person(viewer, person, [key.record for key in keys]),
+    }
+    if living and changes_person(viewer, person):
+        entered = None if refusal is None else asked.form
+        context["fields"] = _fields(viewer, person, organization, entered)
+    status, error = (200, "") if refusal is None else (refusal.status, refusal.message)
+    return Page("person.html", person.name, context, status, error)
+
+
+def _fields(
+    viewer: Viewer,
+    person: Person | None,
+    organization: Organization,
+    entered: Mapping[str, str] | None,
+) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+    """Return the fields that most people need, and all others."""
+    shown = _texts(person, organization)
+    value = {name: (entered or {}).get(name, text) for name, text in shown.items()}
+    places = [one.name for one in groups_seen(viewer, organization) if fills_group(viewer, one.id)]
+    none = [("", "none")] if viewer.is_administrator else []
+    names = dict.fromkeys((*places, value["group"]) if value["group"] else places)
+    roles = tuple((role, words) for role, words in _ROLES if gives_role(viewer, role))
+    main = (
+        Field("name", "Name", "", value["name"]),
+        Field("email", "Email", "Such as ann@example.com.", value["email"]),
+        Field(
+            "group",
+            "Group",
+            "The person's keys count in its budgets.",
+            value["group"],
+            (*none, *((one, one) for one in names)),
+        ),
+        Field("role", "Role", "What they may see and do here.", value["role"], roles),
+    )
+    outer = Field(
+        "external_id", "External id", "As an identity provider calls them.", value["external_id"]
+    )
+    rates = rate_fields(value)
+    return main, (outer, *rates) if viewer.is_administrator else rates
+
+
+def _texts(person: Person | None, organization: Organization) -> dict[str, str]:
+    if person is None:
+        names = ("name", "email", "group", "external_id", "requests_limit", "tokens_per_minute")
+        return dict.fromkeys((*names, "in_flight"), "") | {"role": "member"}
+    group = organization.groups.get(person.group_id or "")
+    texts = {
+        name: "" if (value := getattr(person, name)) is None else str(value)
+        for name in ("name", "email", "external_id", "role")
+    }
+    rates = {
+        name: "" if (value := getattr(person, name)) is None else str(value)
+        for name in ("requests_limit", "tokens_per_minute", "in_flight")
+    }
+    return {**texts, **rates, "group": "" if group is None else group.name}
+
+
+def _settable(viewer: Viewer) -> frozenset[str]:
+    named = {"name", "email", "group", "role", "requests_limit", "tokens_per_minute", "in_flight"}
+    # By this an identity provider signs somebody in.
+    return frozenset({*named, "external_id"} if viewer.is_administrator else named)
+
+
+def _may_give(
+    asked: Asked, organization: Organization, person: Person | None = None
+) -> Refusal | None:
+    """Say why somebody may not give a person this role or group; None if they may."""
+    viewer, shown = asked.viewer, _texts(person, organization)
+    role = asked.form.get("role", shown["role"])
+    if role != shown["role"] and not any(
+        role == one and gives_role(viewer, one) for one, _ in _ROLES
+    ):
+        return access_denied("Your role does not allow to give this role")
+    name = asked.form.get("group", shown["group"]).strip()
+    if person is not None and name == shown["group"]:
+        return None
+    group_id = None
+    if name:
+        group = find_named(tuple(organization.groups.values()), name, "group", "group")
+        if isinstance(group, Refusal):
+            return group
+        group_id = group.id
+    if fills_group(viewer, group_id):
+        return None
+    return access_denied("The people that you make and change are in one of your groups")
+
+
+def _seen(parts: Parts, asked: Asked) -> Person | Refusal:
+    person_id = asked.params["id"]
+    person = parts.organization.people.get(person_id)
+    if person is None or not sees_person(asked.viewer, person):
+        return not_found(f"There is no person '{person_id[:100]}'")
+    return person
+
+
+def _changeable(parts: Parts, asked: Asked) -> Person | Refusal:
+    person = _seen(parts, asked)
+    if isinstance(person, Refusal) or changes_person(asked.viewer, person):
+        return person
+    return _NOT_YOURS
+
+
+def _barrable(parts: Parts, asked: Asked) -> Person | Refusal:
+    person = _seen(parts, asked)
+    if isinstance(person, Refusal):
+        return person
+    keys = [key.record for key in _keys_of(parts, person)]
+    return person if bars_person(asked.viewer, person, keys) else _NOT_YOURS
+
+
+def _keys_of(parts: Parts, person: Person) -> list[Key]:
+    found = [
+        key
+        for key in parts.directory.all()
+        if key.record.person_id == person.id and key.record.status != "deleted"
+    ]
+    found.reverse()
+    return found
+
+
+def _id(made: msgspec.Struct) -> str:
+    found: str = getattr(made, "id")  # noqa: B009 - answers of resources have it, not their type.
+    return found
+
+
+PLACES = (
+    Place("/people", "people", see),
+    Place("/people/new", "people", see_new, create),
+    *people_import.PLACES,
+    Place("/people/{id}", "people", see_one, change),
+    Place("/people/{id}/status", "people", None, set_status),
+    Place("/people/{id}/remove", "people", see_remove, remove),
+    *groups.PLACES,
+)

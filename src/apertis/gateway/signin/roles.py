@@ -15,7 +15,7 @@ from apertis.gateway.keys.record import KeyRecord  # noqa: TC001 - msgspec reads
 from apertis.gateway.people.record import Person, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from apertis.gateway.budgets.limit import Level
     from apertis.gateway.people.organization import Organization
@@ -272,6 +272,23 @@ def sets_key_field(viewer: Viewer, name: str) -> bool:
     return viewer.is_administrator or name not in _FIELDS_OF_ADMINISTRATORS
 
 
+def is_own_key(viewer: Viewer, key: KeyRecord) -> bool:
+    """Return whether a key is somebody's own: of their person, or the one that they came by."""
+    if viewer.person is not None and key.person_id == viewer.person.id:
+        return True
+    return viewer.key is not None and viewer.key.id == key.id
+
+
+def bars_person(viewer: Viewer, person: Person, keys: Iterable[KeyRecord]) -> bool:
+    """Return whether somebody may disable or remove a person, and with that these keys of theirs.
+
+    An administrator's key is an administrator's to take away, whoever has it.
+    """
+    if viewer.is_administrator:
+        return True
+    return changes_person(viewer, person) and not any(key.admin for key in keys)
+
+
 def rotates_key(viewer: Viewer, key: KeyRecord, organization: Organization) -> bool:
     """Return whether somebody may give a key another secret, which they get to see.
 
@@ -282,11 +299,8 @@ def rotates_key(viewer: Viewer, key: KeyRecord, organization: Organization) -> b
         return False
     if changes_key(viewer, key, organization):
         return True
-    person = organization.person_of(key)
-    of_person = viewer.person is not None and key.person_id == viewer.person.id
-    is_own = of_person or (viewer.key is not None and viewer.key.id == key.id)
-    role = role_of(person, key)
-    return is_own and least(viewer.role, role) == role
+    role = role_of(organization.person_of(key), key)
+    return is_own_key(viewer, key) and least(viewer.role, role) == role
 
 
 def changes_limits(

@@ -1,0 +1,17 @@
+// A file that is chosen goes into the text field, where it can be looked at.
+"use strict";
+
+(() => {
+  const field = document.getElementById("f-file");
+  const table = document.getElementById("f-table");
+  field.closest(".field").hidden = false;
+  field.addEventListener("change", async () => {
+    const [file] = field.files;
+    if (!file) return;
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    // Spreadsheets save UTF-16 with its mark in front.
+    const mark = bytes[0] * 256 + bytes[1];
+    const encoding = mark === 0xfffe ? "utf-16le" : mark === 0xfeff ? "utf-16be" : "utf-8";
+    table.value = new TextDecoder(encoding).decode(bytes);
+  });
+})();
