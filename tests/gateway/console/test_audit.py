@@ -134,3 +134,10 @@ def test_the_file_has_all_entries_and_runs_nothing_in_a_spreadsheet(office: Offi
     assert {row["subject"] for row in rows} == {"group"}
     assert rows[0]["subject_name"] == "'=1+1"
     assert rows[0]["after"].startswith('{"name":"=1+1"')
+
+
+def test_actions_are_filtered_as_they_are_written(office: Office) -> None:
+    page = see(office, action="sign in")
+    assert entries(page)
+    assert "sign in person Max" in words_of(page)
+    assert entries(see(office, action="sign_in")) == entries(page)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from apertis.gateway.console.limits import dollars
 from apertis.gateway.units import read_usd, usd
 from tests.kit.consoles import words_of
+from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,15 @@ def send(visitor: Visitor, limit: str, step: str, amount: str, **fields: str) ->
 
 
 def spend(office: Office, name: str) -> None:
+    """Spend something as somebody, and wait until the store has it."""
+
+    def requests() -> int:
+        number: int = office.gateway.usage(person=name)["totals"]["requests"]
+        return number
+
+    before = requests()
     assert office.keys[name].ask("claude-sonnet-4-5").status == 200
+    until(lambda: requests() > before)
 
 
 def rows(page: Response) -> dict[str, tuple[str, str]]:
@@ -118,8 +127,7 @@ def test_a_preview_has_the_exact_numbers_of_what_is_spent(office: Office) -> Non
     limit = office.make("limits", person="Max", amount_usd=100, period="month")
     spend(office, "Max")
     spent = read(office, limit)["spent_units"]
-    while not spent:
-        spent = read(office, limit)["spent_units"]
+    assert spent
     # Twice of what is spent, and then the half of it.
     page = send(office.administrator, limit, "preview", usd(2 * spent))
     words = words_of(page)

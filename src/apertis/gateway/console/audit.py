@@ -25,8 +25,12 @@ _PAGE = 50
 MAX_ROWS = 50_000
 _ROWS_AT_ONCE = 1000
 _FILTERS = ("from", "to", "actor", "action", "subject", "subject_id")
-SUBJECTS = ("key", "person", "group", "limit")
-_ACTIONS = ("create", "change", "rotate", "enable", "disable", "delete", "remove", "import")
+# Suggestions: there are others.
+_SUBJECTS = ("key", "person", "group", "limit", "people")
+_ACTIONS = (
+    *("create", "change", "rotate", "enable", "disable", "delete", "remove", "import"),
+    *("sign in", "sign out"),
+)
 _PAGES = {"key": "keys", "person": "people", "group": "groups", "limit": "budgets/limits"}
 _NOTHING = "\N{EN DASH}"
 
@@ -72,7 +76,7 @@ async def see(parts: Parts, asked: Asked) -> Page:
         {
             "entries": [_entry(view, parts, asked.zone) for view in page.data],
             "filters": {name: asked.query.get(name, "") for name in _FILTERS},
-            "subjects": [("", "all"), *((word, word) for word in SUBJECTS)],
+            "subjects": _SUBJECTS,
             "actions": _ACTIONS,
             "is_first": "after_id" not in query,
             "first": _link("/console/audit", filters),
@@ -116,6 +120,10 @@ async def download(parts: Parts, asked: Asked) -> Download | Refusal:
 
 async def _read(parts: Parts, asked: Asked, query: dict[str, str]) -> AuditPage | Refusal:
     given = {**query, "zone": asked.zone}
+    for name in ("action", "subject"):
+        if name in given:
+            # As the page writes them.
+            given[name] = given[name].replace(" ", "_")
     if "actor" in given:
         given["actor"] = _id_called(given["actor"], parts)
     if "subject_id" in given:
@@ -185,8 +193,8 @@ def _entry(view: AuditView, parts: Parts, zone: str) -> Entry:
         id=view.id,
         seconds=read_moment(view.at),
         actor=named(view.actor, parts),
-        action=view.action,
-        subject=view.subject,
+        action=view.action.replace("_", " "),
+        subject=view.subject.replace("_", " "),
         of=named(view.subject_id, parts),
         changes=tuple(
             Change(

@@ -30,7 +30,7 @@ _MAX_KEYS: Final = 5
 _MAX_MEMBERS_IN_ALL: Final = 300
 # Shown at once of one group or person, and of what was searched for.
 PAGE: Final = 50
-# So many groups at the top are open.
+# So many groups at the top are open, if there are limits in them.
 _MAX_OPEN: Final = 8
 NO_GROUP: Final = "none"
 
@@ -95,8 +95,8 @@ class Tree:
         if self._viewer.sees_all:
             nobody = self.no_group()
             nodes += [nobody] if nobody.members else []
-        for node in nodes:
-            node.is_open = len(nodes) <= _MAX_OPEN
+        for node in nodes[:_MAX_OPEN]:
+            _open(node)
         return nodes
 
     def group(self, group: Group, first: int = 0) -> Node:
@@ -105,6 +105,7 @@ class Tree:
         inner = _by_name(self._groups_in.get(group.id, []))
         node.groups = [self._inner(one) for one in inner]
         self._fill(node, group.id, first, PAGE)
+        _open(node)
         node.is_open = True
         return node
 
@@ -223,6 +224,14 @@ class Tree:
 
     def _is_limited(self, record: KeyRecord) -> bool:
         return record.quota_units is not None or bool(self._known.limits_of("key", record.id))
+
+
+def _open(node: Node) -> None:
+    """Open what has limits in it."""
+    inner = [*node.groups, *node.members]
+    node.is_open = any(True for _ in limits_in(inner))
+    for one in inner:
+        _open(one)
 
 
 def limits_in(nodes: Iterable[Node]) -> Iterator[Limit]:

@@ -34,6 +34,7 @@ async def see(parts: Parts, asked: Asked) -> Page | Refusal:
         node = _at(tree, parts, asked, at, first)
         if isinstance(node, Refusal):
             return node
+        node.is_open = True
         nodes, title = [node], f"Budgets: {node.name}"
     else:
         nodes = tree.roots()

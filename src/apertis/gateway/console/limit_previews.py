@@ -73,10 +73,11 @@ class Difference(NamedTuple):
 
 
 class Preview(NamedTuple):
-    """The consequences of a change of a limit."""
+    """The consequences of a change of a limit; `is_over`: requests are held back at once."""
 
     differences: tuple[Difference, ...]
     facts: tuple[str, ...]
+    is_over: bool
 
 
 def subject_of(parts: Parts, viewer: Viewer, level: str, id_: str) -> Subject | None:
@@ -119,7 +120,9 @@ async def preview_of(
     shown = new or old
     resets = None if shown is None or shown.resets is None else write(shown.resets)
     return Preview(
-        tuple(_differences(before, after)), tuple(facts(subject, old, new, concerned, resets))
+        tuple(_differences(before, after)),
+        tuple(facts(subject, old, new, concerned, resets)),
+        new is not None and new.is_used_up,
     )
 
 
