@@ -686,6 +686,7 @@ class Gateway:
             from apertis.gateway.console.application import create_console
             from apertis.gateway.console.pages import Parts
             from apertis.gateway.signin.console_sessions import ConsoleSessions
+            from apertis.gateway.signin.device_flow import DeviceFlow
             from apertis.gateway.signin.signing import Signing
 
             store, newer = self.store, self._key_watch.catch_up
@@ -701,6 +702,15 @@ class Gateway:
                     Signing(store.secrets, time.time),
                     self.directory,
                     lambda: self.budgets.organization,
+                    time.time,
+                ),
+                sign_ins=DeviceFlow(
+                    store.sign_ins,
+                    store.secrets,
+                    self.directory,
+                    lambda: self.budgets.organization,
+                    lambda: self.settings,
+                    newer,
                     time.time,
                 ),
                 settings=lambda: self.settings,

@@ -261,6 +261,8 @@ def _refuse_other_use(before: KeyRecord, after: KeyRecord) -> Refusal | None:
         return conflict(f"'{before.name}' stands for somebody who is signed in, never for an admin")
     if after.person_id != before.person_id:
         return conflict(f"'{before.name}' stands for the person who is signed in, and nobody else")
+    if after.sha256 != before.sha256:
+        return conflict(f"'{before.name}' stands for somebody who is signed in: nobody else has it")
     return None
 
 

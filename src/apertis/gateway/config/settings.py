@@ -358,6 +358,26 @@ class ConsoleSettings:
     """Addresses and networks whose browsers may use the console; none: all of them."""
 
 
+_NOTICE = r"\S(.{0,498}\S)?"
+
+
+@dataclass(frozen=True, slots=True)
+class SignInSettings:
+    """Signing in with Claude Code's `/login`, which somebody approves in the console."""
+
+    enabled: Annotated[bool, FLAG] = True
+    """Answer `/login` of Claude Code. Needs the console, and HTTPS where others than this machine
+    can reach the gateway."""
+    token_seconds: Annotated[int, whole(60, 86_400, "seconds")] = 3600
+    """Time that an access token works; Claude Code renews it by itself before."""
+    refresh_days: Annotated[int, whole(1, 365, "days")] = 30
+    """Days after which somebody has to sign in again."""
+    login_notice: Annotated[
+        str | None, text("a line of up to 500 characters", r"\S(.{0,498}\S)?")
+    ] = None
+    """A line that Claude Code shows beside the code while it waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """The log on stderr. It never has prompts, responses or secrets."""
@@ -565,6 +585,7 @@ class Settings:
     cache_report: CacheReportSettings = CacheReportSettings()
     valkey: ValkeySettings = ValkeySettings()
     console: ConsoleSettings = ConsoleSettings()
+    sign_in: SignInSettings = SignInSettings()
     log: LogSettings = LogSettings()
     alerts: AlertSettings = AlertSettings()
     sandbox: SandboxSettings = SandboxSettings()
@@ -585,6 +606,16 @@ class Settings:
         if self.server.is_loopback:
             return True
         return self.server.public_url is not None and self.has_key_sign_in
+
+    @property
+    def has_device_sign_in(self) -> bool:
+        """True if Claude Code can sign in: over HTTPS, or from this machine alone."""
+        if not (self.sign_in.enabled and self.has_console):
+            return False
+        url = self.server.public_url
+        if url is None:
+            return self.server.has_tls or self.server.is_loopback
+        return url.startswith("https:") or is_loopback(urlsplit(url).hostname or "")
 
 
 def kinds_of(section: type[Any]) -> Mapping[str, Kind]:

@@ -29,6 +29,7 @@ from apertis.gateway.console import (
     audit,
     budgets,
     chat,
+    device,
     doctor,
     keys,
     managed,
@@ -55,7 +56,7 @@ from apertis.gateway.signin.roles import pages_of, sees_page
 from apertis.gateway.store.records import UnknownKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -78,6 +79,7 @@ PLACES: tuple[Place, ...] = (
     *settings.PLACES,
     *doctor.PLACES,
     *managed.PLACES,
+    *device.PLACES,
     *chat.PLACES,
     *me.PLACES,
     *account.PLACES,
@@ -127,10 +129,15 @@ def create_console(parts: Parts, clock: Callable[[], float]) -> ServedConsole:
             Route(f"/console{place.path}", console.endpoint(place), methods=_methods(place))
             for place in PLACES
         ),
+        *(
+            Route(place.path, console.endpoint(place), methods=_methods(place))
+            for place in device.AT_ROOT
+        ),
+        *device.Endpoints(parts, base_url).routes(),
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(_Barrier, barred=console.barred)],
+        middleware=[Middleware(_Barrier, barred=console.barred, open_paths=device.OPEN_PATHS)],
         exception_handlers={
             HTTPException: console.missing,
             StoreUnavailableError: console.away,
@@ -146,14 +153,21 @@ def _methods(place: Place) -> list[str]:
 
 
 class _Barrier:
-    """What no request of the console gets past, whatever it asks for."""
+    """A gate that no request of a browser gets past; programs ask at the open paths."""
 
-    def __init__(self, app: ASGIApp, barred: Callable[[Request], Response | None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        barred: Callable[[Request], Response | None],
+        open_paths: Collection[str],
+    ) -> None:
         self._app = app
         self._barred = barred
+        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        barred = self._barred(Request(scope)) if scope["type"] == "http" else None
+        is_open = scope["type"] != "http" or scope["path"] in self._open_paths
+        barred = None if is_open else self._barred(Request(scope))
         await (barred or self._app)(scope, receive, send)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from apertis.gateway.people.organization import Organization
     from apertis.gateway.routing.router import UpstreamState
     from apertis.gateway.signin.console_sessions import ConsoleSessions
+    from apertis.gateway.signin.device_flow import DeviceFlow
     from apertis.gateway.signin.roles import PageName, Viewer
     from apertis.gateway.store.database import Store
     from apertis.gateway.upstreams.contract import Upstream
@@ -40,6 +41,7 @@ class Parts:
     key_search: KeySearch
     resources: Resources
     sessions: ConsoleSessions
+    sign_ins: DeviceFlow
     settings: Callable[[], Settings]
     origins: Callable[[], Mapping[str, str]]
     """Where each setting came from that is not at its default."""

@@ -77,7 +77,14 @@ PageHeaders = tuple[tuple[bytes, bytes], ...]
 
 _JSON = (b"content-type", b"application/json")
 _OPEN = frozenset(
-    {Endpoint.HEALTH, Endpoint.READY, Endpoint.HELLO, Endpoint.HOME, Endpoint.OPENAPI}
+    {
+        Endpoint.HEALTH,
+        Endpoint.READY,
+        Endpoint.HELLO,
+        Endpoint.HOME,
+        Endpoint.OPENAPI,
+        Endpoint.SIGN_IN,
+    }
 )
 _WITH_JSON = frozenset(
     {Endpoint.MESSAGES, Endpoint.COUNT_TOKENS, Endpoint.BATCHES, Endpoint.ADMIN, Endpoint.CHAT}
@@ -210,6 +217,13 @@ class Application:
             await self._console_page(progress, facts, endpoint, exchange)
             return
         if facts.is_open:
+            if endpoint is Endpoint.SIGN_IN:
+                refusal = pipeline.admit_address(progress)
+                if refusal is not None:
+                    send_refusal(progress, refusal, exchange)
+                    return
+                await self._console_page(progress, facts, endpoint, exchange)
+                return
             await self._open_to_all(progress, endpoint, exchange)
             return
         if facts.is_for_admins and _is_local(exchange):
@@ -297,7 +311,7 @@ class Application:
                 exchange.answer(answer.status, answer.headers, answer.body, own)
             elif isinstance(answer, Refusal):
                 answer = answer.told(
-                    to_claude_code=_is_claude_code(read),
+                    to_claude_code=record.kind == "sign_in" or _is_claude_code(read),
                     budgets=pipeline.settings.money.refusal,
                 )
                 send_refusal(progress, answer, exchange)

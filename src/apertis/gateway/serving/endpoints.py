@@ -25,6 +25,8 @@ class Endpoint(enum.Enum):
     """Keys and usage, for an administrator's key."""
     CONSOLE = "console"
     """The pages in the browser, and signing in."""
+    SIGN_IN = "sign_in"
+    """The endpoints of Claude Code's `/login`; open to everybody."""
     CHAT = "chat"
     """Requests of the console's chat, with the console's session in the place of a key."""
     HEALTH = "healthz"
@@ -58,6 +60,8 @@ _ROUTES: tuple[tuple[re.Pattern[str], tuple[str, ...], Endpoint], ...] = tuple(
         (r"/api/user/token", _GET, Endpoint.USER_TOKEN),
         (r"/api/oauth/usage", _GET, Endpoint.OAUTH_USAGE),
         (r"/api/hello", _GET, Endpoint.HELLO),
+        (r"/\.well-known/oauth-authorization-server", _GET, Endpoint.SIGN_IN),
+        (r"/oauth/(?:device_authorization|token|revoke)", ("POST",), Endpoint.SIGN_IN),
         (r"/healthz", _GET, Endpoint.HEALTH),
         (r"/readyz", _GET, Endpoint.READY),
         (r"/metrics", _GET, Endpoint.METRICS),

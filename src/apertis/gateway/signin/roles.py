@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.budgets.limit import Level
     from apertis.gateway.people.organization import Organization
+    from apertis.gateway.store.sign_ins import SignIn
 
 PageName = Literal[
     "overview",
@@ -303,6 +304,20 @@ def rotates_key(viewer: Viewer, key: KeyRecord, organization: Organization) -> b
     return is_own_key(viewer, key) and least(viewer.role, role) == role
 
 
+def sees_sign_in(
+    viewer: Viewer, sign_in: SignIn, key: KeyRecord, organization: Organization
+) -> bool:
+    """Return whether somebody may see a sign-in of Claude Code, by its key."""
+    return _is_own(viewer, sign_in) or sees_key(viewer, key, organization)
+
+
+def ends_sign_in(
+    viewer: Viewer, sign_in: SignIn, key: KeyRecord, organization: Organization
+) -> bool:
+    """Return whether somebody may end a sign-in: their own, and whose key they may change."""
+    return _is_own(viewer, sign_in) or changes_key(viewer, key, organization)
+
+
 def changes_limits(
     viewer: Viewer, level: Level, subject: KeyRecord | Person | str, organization: Organization
 ) -> bool:
@@ -316,3 +331,9 @@ def changes_limits(
     if isinstance(subject, Person):
         return changes_person(viewer, subject)
     return changes_key(viewer, subject, organization)
+
+
+def _is_own(viewer: Viewer, sign_in: SignIn) -> bool:
+    if viewer.person is not None:
+        return viewer.person.id == sign_in.person_id
+    return viewer.key is not None and viewer.key.id == sign_in.approved_by_key_id

@@ -537,7 +537,11 @@ def _quotas(connection: Connection) -> Iterable[BudgetState]:
 def _keys(connection: Connection, at: int, seconds: int) -> tuple[ExpiringKey, ...]:
     now = at // 1000
     statement = select(*(keys.c[name] for name in ExpiringKey.__struct_fields__)).where(
-        keys.c.status == "enabled", keys.c.expires_at > now, keys.c.expires_at <= now + seconds
+        keys.c.status == "enabled",
+        # Others get a new end by themselves.
+        keys.c.kind == "key",
+        keys.c.expires_at > now,
+        keys.c.expires_at <= now + seconds,
     )
     return tuple(ExpiringKey(**row) for row in connection.execute(statement).mappings())
 

@@ -21,6 +21,7 @@ from apertis.gateway.store.organization import StoredOrganization
 from apertis.gateway.store.replicas import StoredReplicas
 from apertis.gateway.store.secrets import StoredSecrets
 from apertis.gateway.store.shares import StoredShares
+from apertis.gateway.store.sign_ins import StoredSignIns
 from apertis.gateway.store.threads import StoredThreads
 from apertis.gateway.store.usage import StoredUsage
 
@@ -47,6 +48,7 @@ class Store:
         self.usage = StoredUsage(database)
         self.secrets = StoredSecrets(database)
         self.console_sessions = StoredConsoleSessions(database)
+        self.sign_ins = StoredSignIns(database)
         self.batches = StoredBatches(database)
         self.threads = StoredThreads(database)
         self.replicas = StoredReplicas(database)

@@ -183,6 +183,8 @@ device_codes = Table(
     metadata,
     Column("device_sha256", Text, primary_key=True),
     Column("user_sha256", Text, nullable=False, unique=True),
+    # What the sign-in's will be.
+    Column("id", Text, nullable=False),
     # "pending", "approved", "denied" or "used".
     Column("status", Text, nullable=False),
     Column("client", Text, nullable=False),
@@ -206,10 +208,12 @@ sign_ins = Table(
     Column("person_id", Text),
     Column("approved_by_key_id", Text),
     Column("client", Text, nullable=False),
+    Column("address", Text, nullable=False),
     Column("refresh_sha256", Text, nullable=False, unique=True),
     Column("previous_refresh_sha256", Text),
     Column("previous_until", BigInteger),
     Column("created_at", BigInteger, nullable=False),
+    Column("refreshed_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Index("sign_ins_by_previous", "previous_refresh_sha256"),
