@@ -144,7 +144,7 @@ class Endpoints:
             if not self._parts.settings().has_device_sign_in:
                 return _told(_NOT_OFFERED)
             # Programs send neither; a page in a browser has nothing to ask here, whatever its name.
-            if request.headers.keys() & {"origin", "sec-fetch-site"}:
+            if "origin" in request.headers or "sec-fetch-site" in request.headers:
                 return _told(_OF_A_PAGE)
             form = _form(await request.body(), request.headers.get("content-type", ""))
             if form is None:
