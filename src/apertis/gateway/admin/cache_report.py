@@ -144,7 +144,7 @@ class _Sums:
         if price is None:
             self.unpriced += row.requests
         else:
-            self.saved += row.cache_read_tokens * (price.input - price.cache_read)
+            self.saved += saved_by_reads(row.cache_read_tokens, price)
         if row.cause != HIT:
             missed = self.missed[row.cause]
             missed.requests += row.requests
@@ -173,6 +173,11 @@ class _Sums:
             lost_usd=usd(lost),
             misses=tuple(_miss(cause, missed) for cause, missed in misses),
         )
+
+
+def saved_by_reads(tokens: int, price: Price) -> int:
+    """Return what tokens from a cache cost less than plain input, in millionths of a unit."""
+    return tokens * (price.input - price.cache_read)
 
 
 def _lost(row: CacheRow, price: Price) -> int:

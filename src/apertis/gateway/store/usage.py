@@ -417,7 +417,7 @@ def _sums(
 
 def _records(query: UsageQuery, calendar: Calendar, since_ms: int, until_ms: int) -> Select[Any]:
     conditions = [usage.c.at_ms >= since_ms, usage.c.at_ms < until_ms]
-    conditions += [_column(usage, name).in_(values) for name, values in _filters(query).items()]
+    conditions += [_named(_column(usage, name), values) for name, values in _filters(query).items()]
     seconds = usage.c.at_ms // literal(1000, BigInteger)
     groups = [
         calendar.number(name, seconds) if name in TIMES else func.coalesce(_column(usage, name), "")
@@ -427,6 +427,11 @@ def _records(query: UsageQuery, calendar: Calendar, since_ms: int, until_ms: int
     if query.with_times:
         sums += [*counts_of_records(usage.c.first_byte_ms), *counts_of_records(usage.c.total_ms)]
     return _part(query, groups, sums, conditions)
+
+
+def _named(column: ColumnElement[Any], values: tuple[str, ...]) -> ColumnElement[bool]:
+    # What is an empty text in the sums is null here.
+    return (func.coalesce(column, "") if "" in values else column).in_(values)
 
 
 def _part(
