@@ -37,7 +37,7 @@ _FORECAST_DAYS, _FORECAST_LOOK_BACK = 7, 28
 
 
 class OverviewQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which range to add up, in Unix seconds, and how; `until` may be later than now.
+    """A range to add up, in Unix seconds, and its periods; `until` may be later than now.
 
     `before` is the range that it is compared with. `groups` are the only ones that count; None:
     all.
@@ -86,7 +86,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What one model, group or person used in each period, by metric; None: all others."""
+    """Usage of one model, group or person in each period, by metric; or of all others."""
 
     id: str | None
     values: Mapping[Metric, tuple[int, ...]]
@@ -100,7 +100,7 @@ class Forecast:
     spent_units: int
     expected_units: int
     days: int
-    """How many whole days the mean is of."""
+    """The number of whole days that the mean is of."""
     until: int
     """The end of the month in Unix seconds."""
 

@@ -41,7 +41,7 @@ _SHORTEST = {"hour": 3600, "day": 82_800, "week": 7 * 82_800, "month": 27 * _DAY
 
 
 class Choice(NamedTuple):
-    """What a viewer chose to look at; `problem` says what was chosen that cannot be."""
+    """The filters that a viewer chose; `problem` says what was chosen that cannot be."""
 
     span: str
     by: CalendarPeriod
@@ -69,8 +69,8 @@ def chosen(query: Mapping[str, str], zone: ZoneInfo, now: float) -> Choice:
         else:
             span, (since, until) = "", found
             by = "day" if until - since > 2 * _DAY_SECONDS else "hour"
-    wanted = next((one for one in _BY if one == query.get("by")), by)
-    by = next(one for one in _BY[_BY.index(wanted) :] if _fits(one, since, until))
+    wanted: CalendarPeriod = next((one for one in _BY if one == query.get("by")), by)
+    by = _shortest(wanted, since, until)
     if by != wanted and "by" in query:
         problem = f"That is too long to show by {wanted}: it is shown by {by}."
     elapsed = min(int(now), until)
@@ -129,6 +129,10 @@ def _dates(first: str, last: str, zone: ZoneInfo, now: float) -> tuple[int, int]
 def _month_before(since: int, elapsed: int, zone: ZoneInfo) -> tuple[int, int]:
     first = start_of("month", zone, since - 1)
     return first, min(first + elapsed - since, since)
+
+
+def _shortest(wanted: CalendarPeriod, since: int, until: int) -> CalendarPeriod:
+    return next(one for one in _BY[_BY.index(wanted) :] if _fits(one, since, until))
 
 
 def _fits(by: CalendarPeriod, since: int, until: int) -> bool:
