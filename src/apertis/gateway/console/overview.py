@@ -69,7 +69,8 @@ def chosen(query: Mapping[str, str], zone: ZoneInfo, now: float) -> Choice:
         else:
             span, (since, until) = "", found
             by = "day" if until - since > 2 * _DAY_SECONDS else "hour"
-    wanted: CalendarPeriod = next((one for one in _BY if one == query.get("by")), by)
+    asked = query.get("by", by)
+    wanted = cast("CalendarPeriod", asked) if asked in _BY else by
     by = _shortest(wanted, since, until)
     if by != wanted and "by" in query:
         problem = f"That is too long to show by {wanted}: it is shown by {by}."
