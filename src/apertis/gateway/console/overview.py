@@ -36,6 +36,7 @@ SPANS: Final[Mapping[str, tuple[str, CalendarPeriod]]] = {
 """The ranges to choose from, in words, and the periods that each is shown by at first."""
 _DEFAULT = "30d"
 _BY: Final[tuple[CalendarPeriod, ...]] = ("hour", "day", "week", "month")
+_NAMED: Final[Mapping[str, CalendarPeriod]] = {by: by for by in _BY}
 _OF: Final[Mapping[str, str]] = {"model": "Model", "group": "Group", "person": "Person"}
 _SHORTEST = {"hour": 3600, "day": 82_800, "week": 7 * 82_800, "month": 27 * _DAY_SECONDS}
 
@@ -69,8 +70,7 @@ def chosen(query: Mapping[str, str], zone: ZoneInfo, now: float) -> Choice:
         else:
             span, (since, until) = "", found
             by = "day" if until - since > 2 * _DAY_SECONDS else "hour"
-    asked = query.get("by", by)
-    wanted = cast("CalendarPeriod", asked) if asked in _BY else by
+    wanted = _NAMED.get(query.get("by", ""), by)
     by = _shortest(wanted, since, until)
     if by != wanted and "by" in query:
         problem = f"That is too long to show by {wanted}: it is shown by {by}."
