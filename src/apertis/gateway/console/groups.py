@@ -10,10 +10,10 @@ from apertis.gateway.admin.resources import Call
 from apertis.gateway.console.key_form import Field, groups_seen
 from apertis.gateway.console.keys import makes_keys, number_in
 from apertis.gateway.console.limit_lines import limits_of_group
-from apertis.gateway.console.organization_form import body_of, rate_fields
+from apertis.gateway.console.organization_form import body_of, id_of, rate_fields
 from apertis.gateway.console.pages import Done, Page, Place
 from apertis.gateway.errors import Refusal, access_denied, not_found
-from apertis.gateway.signin.roles import changes_group, fills_group, groups_within
+from apertis.gateway.signin.roles import changes_group, changes_limits, fills_group, groups_within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ async def create(parts: Parts, asked: Asked) -> Response:
         body = body_of(asked.form, _texts(None, parts.organization), _FIELDS)
         made = await parts.resources.create_group(Call(actor=asked.viewer.actor, body=body))
         if not isinstance(made, Refusal):
-            return Done("/console/groups", "The group was made.")
+            return Done(f"/console/groups/{id_of(made)}", "The group was made.")
         refusal = made
     return _new(parts, asked, asked.form, refusal)
 
@@ -153,6 +153,10 @@ async def _one(parts: Parts, asked: Asked, group: Group, refusal: Refusal | None
             for one in organization.people.values()
         ),
         "limits": await limits_of_group(parts, group.id),
+        "limits_of": f"group:{group.id}",
+        "adds_limit": (
+            group.status == "enabled" and changes_limits(viewer, "group", group.id, organization)
+        ),
         "fields": None,
         "fills": group.status == "enabled" and fills_group(viewer, group.id),
     }

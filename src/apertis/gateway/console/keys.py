@@ -21,6 +21,7 @@ from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
 from apertis.gateway.people.record import Group, Person
 from apertis.gateway.signin.roles import (
     changes_key,
+    changes_limits,
     fills_group,
     gives_key,
     groups_within,
@@ -276,6 +277,8 @@ async def _one(parts: Parts, asked: Asked, key: Key, refusal: Refusal | None = N
         "graces": GRACES,
         "default_grace": DEFAULT_GRACE_SECONDS,
         "limits": await limits_of_key(parts, record, person),
+        "limits_of": f"key:{record.id}",
+        "adds_limit": changes and changes_limits(viewer, "key", record, organization),
         "days": days,
         "programs": set_up(asked.base_url, models=record.models),
         "people": _suggested(viewer, organization),

@@ -50,3 +50,9 @@ def body_of(form: Mapping[str, str], shown: Mapping[str, str], settable: Collect
         value: Any = int(text) if is_count else text
         given[name] = None if text == "" and name not in _NEVER_EMPTY else value
     return msgspec.json.encode(given)
+
+
+def id_of(made: msgspec.Struct) -> str:
+    """Return the id of what a resource answers with."""
+    found: str = getattr(made, "id")  # noqa: B009 - each answer has it, the type of all has not.
+    return found

@@ -19,11 +19,12 @@ from apertis.gateway.console.keys import (
     number_in,
 )
 from apertis.gateway.console.limit_lines import limits_of_person
-from apertis.gateway.console.organization_form import body_of, rate_fields
+from apertis.gateway.console.organization_form import body_of, id_of, rate_fields
 from apertis.gateway.console.pages import Done, Page, Place
 from apertis.gateway.errors import Refusal, access_denied, not_found
 from apertis.gateway.signin.roles import (
     bars_person,
+    changes_limits,
     changes_person,
     fills_group,
     gives_role,
@@ -34,8 +35,6 @@ from apertis.gateway.signin.roles import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import msgspec
 
     from apertis.gateway.console.pages import Asked, Parts, Response
     from apertis.gateway.keys.directory import Key
@@ -98,7 +97,7 @@ async def create(parts: Parts, asked: Asked) -> Response:
         body = body_of(asked.form, _texts(None, parts.organization), _settable(asked.viewer))
         made = await parts.resources.create_person(Call(actor=asked.viewer.actor, body=body))
         if not isinstance(made, Refusal):
-            return Done(f"/console/people/{_id(made)}", "The person was made; a key comes next.")
+            return Done(f"/console/people/{id_of(made)}", "The person was made; a key comes next.")
         refusal = made
     return _new(parts, asked, asked.form, refusal)
 
@@ -208,6 +207,8 @@ async def _one(parts: Parts, asked: Asked, person: Person, refusal: Refusal | No
         "person": person,
         "group": organization.groups.get(person.group_id or ""),
         "limits": await limits_of_person(parts, person),
+        "limits_of": f"person:{person.id}",
+        "adds_limit": living and changes_limits(viewer, "person", person, organization),
         "days": await days_of(
             parts.store.usage, DAYS, zone=asked.zone, now=parts.now(), people=(person.id,)
         ),
@@ -331,11 +332,6 @@ def _keys_of(parts: Parts, person: Person) -> list[Key]:
         if key.record.person_id == person.id and key.record.status != "deleted"
     ]
     found.reverse()
-    return found
-
-
-def _id(made: msgspec.Struct) -> str:
-    found: str = getattr(made, "id")  # noqa: B009 - answers of resources have it, not their type.
     return found
 
 
