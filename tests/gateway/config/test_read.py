@@ -219,6 +219,38 @@ def test_another_url_of_valkey_is_rejected_and_not_shown(
     assert "xyzzy" not in str(caught.value)
 
 
+def test_the_url_of_the_database_may_stand_in_a_file(read_file: Read, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("postgres://u:xyzzy@h/d\n")
+    text = '[store]\nurl_file = "secret"\n'
+    reading = read_file(text)
+    assert reading.settings.store.url == "postgresql://u:xyzzy@h/d"
+    assert "xyzzy" not in repr(reading)
+    shown = render(reading)
+    assert "url_file = " in shown
+    assert "xyzzy" not in shown
+    assert read_file(shown).settings == reading.settings
+    (tmp_path / "apertis.toml").write_text(text)
+    store = read_store_settings({}, config=tmp_path / "apertis.toml")
+    assert store.url == reading.settings.store.url
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('url_file = "absent"', "which cannot be read"),
+        ('url_file = "secret"', "must be a URL such as postgresql://"),
+        ('url = "postgresql://h/d"\nurl_file = "secret"', "one of them is enough"),
+    ],
+)
+def test_a_file_without_a_database_is_rejected_and_not_shown(
+    read_file: Read, tmp_path: Path, text: str, reason: str
+) -> None:
+    (tmp_path / "secret").write_text("mysql://u:xyzzy@h/d")
+    with pytest.raises(ConfigurationError, match=re.escape(reason)) as caught:
+        read_file(f"[store]\n{text}\n")
+    assert "xyzzy" not in str(caught.value)
+
+
 def test_a_shared_cache_needs_a_valkey(read_file: Read) -> None:
     with pytest.raises(ConfigurationError, match=r"cache\.shared needs valkey\.url beside it"):
         read_file("[cache]\nshared = true\n")

@@ -215,7 +215,7 @@ def test_unknown_tables_and_settings_are_problems(problems_of: Problems) -> None
             "anthropic_version, body_timeout_seconds, body_total_timeout_seconds, host, "
             "max_body_bytes, ping_seconds, port, public_url, replica, stop_seconds, "
             "tls_certificate, tls_key, trusted_gateways, trusted_proxies, unknown_people, "
-                "workers"
+            "workers"
         ),
         "apertis.toml:7: log.zz is an unknown setting; there are format, requests",
     ]

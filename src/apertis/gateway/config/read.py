@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import platformdirs
 
-from apertis.gateway.config.kinds import UnfitError
+from apertis.gateway.config.kinds import DATABASE_URL, UnfitError
 from apertis.gateway.config.origin import Reader
 from apertis.gateway.config.settings import (
     VALKEY_URL,
@@ -36,17 +36,21 @@ from apertis.gateway.config.targets import read_targets
 from apertis.sansio.request import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from apertis.gateway.config.origin import Origin
+    from apertis.gateway.config.origin import Origin, RawSetting
     from apertis.gateway.config.settings import (
         PriceSettings,
+        Secret,
         ServerSettings,
         UpstreamSettings,
         ValkeySettings,
     )
     from apertis.gateway.config.sources import Layer
 
+_Url = TypeVar("_Url")
+
+_URL_SETTINGS = ("url", "url_env", "url_file")
 _PORTS = {"http": 80, "https": 443}
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on.
 
@@ -218,23 +222,36 @@ def read(
 
 def _with_url(valkey: ValkeySettings, given: Layer, reader: Reader) -> ValkeySettings:
     """Return the settings with the URL that stands in a variable or a file."""
-    named = {path[1]: value for path, value in given.items() if path[0] == "valkey"}
+    present = {path[1]: value for path, value in given.items() if path[0] == "valkey"}
+    url = _named_url(
+        present,
+        reader,
+        lambda found: valkey_url(found.reveal(), setting=found.setting, source=found.source),
+        VALKEY_URL.expected,
+    )
+    return valkey if url is None else replace(valkey, url=url)
+
+
+def _named_url(
+    present: Mapping[str, RawSetting], reader: Reader, make: Callable[[Secret], _Url], expected: str
+) -> _Url | None:
+    """Return the URL that stands in a variable or a file which a section names; None if none."""
+    named = {name: value for name, value in present.items() if name in _URL_SETTINGS}
     if not named or [*named] == ["url"]:
-        return valkey
+        return None
     *_, last = named.values()
     if len(named) > 1:
         reader.problem(last.place, f"is one of {', '.join(named)}: one of them is enough")
-        return valkey
+        return None
     found = credential(last, named, reader, of="url", noun="URL")
     if found is None:
-        return valkey
+        return None
     try:
-        url = valkey_url(found.reveal(), setting=found.setting, source=found.source)
+        return make(found)
     except UnfitError as error:
-        reason = str(error) or f"must be {VALKEY_URL.expected}"
+        reason = str(error) or f"must be {expected}"
         reader.problem(last.place, f"names {found.source}, whose URL {reason}")
-        return valkey
-    return replace(valkey, url=url)
+        return None
 
 
 def _file(environment: Mapping[str, str], config: Path | None) -> Path | None:
@@ -253,4 +270,12 @@ def _section(name: str, given: Layer, reader: Reader) -> Any:
     values = reader.values(present, kinds_of(section))
     if section is StoreSettings:
         values.setdefault("data", platformdirs.user_data_path("apertis", appauthor=False))
+        url = _named_url(
+            present,
+            reader,
+            lambda found: DATABASE_URL.read(found.reveal(), Path()),
+            DATABASE_URL.expected,
+        )
+        if url is not None:
+            values["url"] = url
     return section(**values)

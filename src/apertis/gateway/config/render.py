@@ -45,7 +45,8 @@ def _lines(reading: Reading) -> Iterator[str]:
         for key, kind in kinds_of(section).items():
             origin = origins.get(f"{name}.{key}", "default")
             value = getattr(values, key)
-            if isinstance(value, Secret) and value.setting != key:
+            in_file = key == "url" and getattr(values, "url_file", None) is not None
+            if in_file or (isinstance(value, Secret) and value.setting != key):
                 # The next lines name where it is.
                 value = None
             yield _commented(_pair(key, value, kind), origin)

@@ -215,8 +215,10 @@ class StoreSettings:
     platform's directory for the data of programs, such as `~/.local/share/apertis`."""
     url: Annotated[str | None, DATABASE_URL] = field(default=None, repr=False)
     """PostgreSQL database to use instead of SQLite. The usage journal stays below `data`. A
-    password belongs into the variable `APERTIS_STORE_URL`, or into PostgreSQL's own `PGPASSWORD`
-    and `~/.pgpass`, rather than into the file."""
+    password belongs into the variable `APERTIS_STORE_URL`, behind the next one, or into
+    PostgreSQL's own `PGPASSWORD` and `~/.pgpass`, rather than into the file."""
+    url_file: Annotated[Path | None, location("the path of a file")] = None
+    """File that has the URL and nothing else."""
     audit_days: Annotated[int, whole(note=" (0: for ever)")] = 400
     """Days for which the audit trail, of who changed what, is kept."""
     lease_seconds: Annotated[float, duration()] = 60.0
