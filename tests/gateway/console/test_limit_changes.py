@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -170,6 +171,21 @@ def test_of_two_who_change_at_once_the_second_is_told(office: Office, limit: str
     assert read(office, limit)["amount_usd"] == "50"
 
 
+def test_of_many_who_save_at_once_one_does(office: Office, limit: str) -> None:
+    version = version_in(office.administrator.see(f"/budgets/limits/{limit}"))
+    # Before it is several threads' to read.
+    office.administrator.form_token()
+
+    def save(amount: int) -> int:
+        page = send(office.administrator, limit, "save", str(amount), version=version)
+        return page.status
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(save, range(1, 9)))
+    assert sorted(statuses) == [303, *[409] * 7]
+    assert read(office, limit)["amount_usd"] == str(statuses.index(303) + 1)
+
+
 def test_a_form_without_its_version_changes_nothing(office: Office, limit: str) -> None:
     for version in ("", "x", "-1", "99999999999999999999", "\u0661"):
         path = f"/budgets/limits/{limit}"
@@ -232,6 +248,23 @@ def test_going_back_from_a_preview_keeps_what_was_entered(office: Office, limit:
     assert 'value="77.5"' in page.body.decode()
     assert EVIL not in page.body.decode()
     assert "&lt;script&gt;" in page.body.decode()
+
+
+def test_a_limit_above_that_is_less_is_named_to_whoever_sees_it(office: Office) -> None:
+    outer = office.make("limits", group="Engineering", amount_usd=7, period="month")
+    whole = office.make("limits", gateway=True, amount_usd=6, period="month")
+    limit = office.make("limits", person="Paul", amount_usd=1, period="month")
+    whole_words = "The whole gateway may spend $6.00 a month at most, which is less."
+    outer_words = "The group Engineering may spend $7.00 a month at most, which is less."
+    words = words_of(send(office.administrator, limit, "preview", "7"))
+    assert whole_words in words
+    assert outer_words not in words
+    words = words_of(send(office.group_administrator, limit, "preview", "7.01"))
+    assert outer_words in words
+    # The gateway's limit is not theirs to see.
+    assert whole_words not in words
+    for made in (outer, whole):
+        office.gateway.client.call("DELETE", f"/admin/v1/limits/{made}")
 
 
 def test_nothing_to_change_is_said(office: Office, limit: str) -> None:

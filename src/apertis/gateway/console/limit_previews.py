@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from apertis.gateway.budgets.periods import span_of
-from apertis.gateway.console.limits import dollars, percent_of, show_limits
+from apertis.gateway.console.limits import EACH, dollars, percent_of, show_limits
 from apertis.gateway.console.rendering import moment
 from apertis.gateway.signin.roles import (
     changes_limits,
@@ -119,15 +119,18 @@ async def preview_of(
     write = moment(asked.zone)
     shown = new or old
     resets = None if shown is None or shown.resets is None else write(shown.resets)
+    told = [*facts(subject, old, new, concerned, resets)]
+    if after is not None:
+        told += _narrower(parts, asked.viewer, after)
     return Preview(
         tuple(_differences(before, after)),
-        tuple(facts(subject, old, new, concerned, resets)),
+        tuple(told),
         new is not None and new.is_used_up,
     )
 
 
 class Concerned(NamedTuple):
-    """The people and keys that a limit concerns; of one per session the sessions that are over it, and all."""
+    """The people and keys that a limit concerns; of one per session also its sessions."""
 
     people: int
     keys: int
@@ -207,6 +210,37 @@ def _told_at_once(old: Shown | None, new: Shown) -> Iterator[str]:
         passed = [percent for percent in passed if percent not in old.view.thresholds]
     if passed:
         yield f"An alert tells at once that {passed[-1]} % is passed."
+
+
+def _narrower(parts: Parts, viewer: Viewer, limit: Limit) -> Iterator[str]:
+    """Name the limits of the same money that end before this one does, as far as they are seen."""
+    for other in _above(parts, limit):
+        same = (other.period, other.per_session) == (limit.period, limit.per_session)
+        counts_all = other.models is None or set(other.models) == set(limit.models or ())
+        if not (same and counts_all and other.amount_units < limit.amount_units):
+            continue
+        subject = subject_of(parts, viewer, other.level, other.subject_id)
+        if subject is not None:
+            amount = f"{dollars(other.amount_units)} {EACH[other.period]}"
+            yield f"{_capital(subject.words)} may spend {amount} at most, which is less."
+
+
+def _above(parts: Parts, limit: Limit) -> Iterator[Limit]:
+    """Give the limits of the person, groups and gateway that a limit's money counts in, too."""
+    organization = parts.organization
+    group_id = None
+    if limit.level == "key" and (key := parts.directory.get(limit.subject_id)) is not None:
+        on = organization.limits_on(key.record, organization.person_of(key.record))
+        yield from (other for other in on if other.level != "key")
+        return
+    if limit.level == "person" and (person := organization.people.get(limit.subject_id)):
+        group_id = person.group_id
+    if limit.level == "group" and (group := organization.groups.get(limit.subject_id)):
+        group_id = group.parent_id
+    for above in organization.groups_above(group_id):
+        yield from organization.limits_of("group", above.id)
+    if limit.level != "gateway":
+        yield from organization.limits_of("gateway")
 
 
 def _share(shown: Shown) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from apertis.gateway.admin.limits import limit_views
 from apertis.gateway.budgets.limit import QUOTA
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TENTHS = 1000
 _FULL = 100.0
-_EACH = {"day": "a day", "week": "a week", "month": "a month", "total": "in total"}
+EACH: Final = {"day": "a day", "week": "a week", "month": "a month", "total": "in total"}
 
 
 class Shown(NamedTuple):
@@ -42,7 +42,7 @@ class Shown(NamedTuple):
     @property
     def amount(self) -> str:
         """The amount and the period: `$100.00 a month`."""
-        return f"{dollars(self.view.amount_units)} {_EACH[self.view.period]}"
+        return f"{dollars(self.view.amount_units)} {EACH[self.view.period]}"
 
     @property
     def reserved_units(self) -> int:
