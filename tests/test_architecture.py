@@ -192,7 +192,7 @@ GATEWAY = {
     # The use cases of the administration in pages; it has no policy of its own.
     "console": VALUES
     | MONEY
-    | {"admin", "doctor", "keys", "routing", "serving", "signin", "store"},
+    | {"admin", "doctor", "finding", "keys", "routing", "serving", "signin", "store"},
 }
 MAX_ROOT_MODULES = 4
 

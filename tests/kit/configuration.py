@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from apertis.gateway.config.origin import SettingsError
-from apertis.gateway.config.read import Reading, read
+from apertis.gateway.config.read import read
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from apertis.gateway.config import Settings
+
 
 class Read(Protocol):
-    def __call__(self, text: str, **environment: str) -> Reading: ...
+    def __call__(self, text: str, **environment: str) -> Settings: ...
 
 
 class Problems(Protocol):
@@ -25,7 +27,7 @@ class Problems(Protocol):
 def read_file(tmp_path: Path) -> Read:
     """Read a text as the file apertis.toml, with variables."""
 
-    def read_text(text: str, **environment: str) -> Reading:
+    def read_text(text: str, **environment: str) -> Settings:
         path = tmp_path / "apertis.toml"
         path.write_text(text, encoding="utf-8", newline="")
         return read(environment, path)

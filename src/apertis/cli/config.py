@@ -12,7 +12,7 @@ from apertis.cli.exit_codes import ExitCode
 from apertis.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from apertis.gateway.config.read import Reading
+    from apertis.gateway.config import Settings
 
 _EPILOG = """\b
 Examples:
@@ -48,10 +48,9 @@ def check(*, config: Path | None) -> int:
     Exit code 3 if there is any. Nothing is started, and no upstream is asked: that is what
     'apertis doctor' does.
     """
-    reading = _read(config)
-    settings = reading.settings
+    settings = _read(config)
     upstreams = ", ".join(f"{upstream.name} ({upstream.kind})" for upstream in settings.upstreams)
-    where = f"{reading.file}: valid" if reading.file else "Valid, without a configuration file"
+    where = f"{settings.file}: valid" if settings.file else "Valid, without a configuration file"
     echo(f"{where}. Upstreams: {upstreams}.")
     return ExitCode.OK
 
@@ -70,7 +69,7 @@ def show(*, config: Path | None) -> int:
     return ExitCode.OK
 
 
-def _read(config: Path | None) -> Reading:
+def _read(config: Path | None) -> Settings:
     from apertis.gateway.config.read import read
 
     return read(os.environ, config)

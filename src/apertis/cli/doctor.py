@@ -80,10 +80,10 @@ def _findings(config: Path | None, data: Path | None) -> tuple[Finding, ...]:
 
     options = from_options({"--data": (("store", "data"), data)})
     try:
-        reading = read(os.environ, config, options)
+        settings = read(os.environ, config, options)
     except SettingsError as error:
         return configuration_findings(error)
-    return asyncio.run(diagnose(reading))
+    return asyncio.run(diagnose(settings))
 
 
 def _running(url: str, *, insecure: bool) -> tuple[Finding, ...]:

@@ -20,6 +20,7 @@ from apertis.gateway.batches.upstream import Wiring
 from apertis.gateway.budgets.budgets import Budgets, Seat, lease_times
 from apertis.gateway.cache import ResponseCache
 from apertis.gateway.catalogue.catalogue import ModelRoutes
+from apertis.gateway.config.settings import NEED_RESTART
 from apertis.gateway.errors import LockLostError, StoreUnavailableError
 from apertis.gateway.keys.admission import trusted_networks
 from apertis.gateway.keys.directory import Directory
@@ -204,7 +205,6 @@ class Gateway:
         self._log_descriptor = log_descriptor
         self._tasks: list[asyncio.Task[None]] = []
         self._prefixes: Prefixes | None = None
-        self._origins: Mapping[str, str] = {}
         # The closing of upstreams that a reload took out.
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -714,7 +714,6 @@ class Gateway:
                     time.time,
                 ),
                 settings=lambda: self.settings,
-                origins=lambda: self._origins,
                 upstreams=lambda: self._upstreams,
                 upstream_states=lambda: self._router.states(time.time()),
                 price=self._price,
@@ -861,22 +860,11 @@ _LOGGER = logging.getLogger("apertis.gateway")
 _BREAKER_NUMBERS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
 
-# All others act at once.
-_FIXED: dict[str, tuple[str, ...]] = {
-    "server": (
-        *("host", "port", "tls_certificate", "tls_key", "stop_seconds"),
-        *("workers", "replica"),
-    ),
-    "store": ("data", "url", "lease_seconds"),
-    "valkey": ("url",),
-}
-
-
 def _needs_restart(before: Settings, after: Settings) -> list[str]:
     """Name the settings that changed, and act at the next start only."""
     return [
         f"{section}.{name}"
-        for section, names in _FIXED.items()
+        for section, names in NEED_RESTART.items()
         for name in names
         if getattr(getattr(before, section), name) != getattr(getattr(after, section), name)
     ]

@@ -19,7 +19,7 @@ def test_the_example_can_be_read(read_file: Read, tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     for name in ("gateway.pem", "gateway.key", "reserve.key"):
         (tmp_path / name).write_text("something")
-    settings = read_file(example, ANTHROPIC_API_KEY="k").settings
+    settings = read_file(example, ANTHROPIC_API_KEY="k")
     assert [upstream.name for upstream in settings.upstreams] == ["anthropic", "anthropic-reserve"]
 
 

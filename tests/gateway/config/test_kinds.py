@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def value_of(read_file: Read, setting: str, written: str) -> Any:
     section, _, field = setting.partition(".")
     reading = read_file(f"[{section}]\n{field} = {written}\n")
-    return getattr(getattr(reading.settings, section), field)
+    return getattr(getattr(reading, section), field)
 
 
 @pytest.mark.parametrize(

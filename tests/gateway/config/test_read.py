@@ -115,7 +115,7 @@ def test_tls_needs_both_files_and_they_must_be_there(
     for name in ("c.pem", "k.pem"):
         (tmp_path / name).touch()
     text = "[server]\ntls_key = 'k.pem'\ntls_certificate = 'c.pem'\n"
-    server = read_file(text).settings.server
+    server = read_file(text).server
     assert (server.has_tls, server.tls_key) == (True, tmp_path / "k.pem")
     (problem,) = problems_of("", APERTIS_SERVER_TLS_CERTIFICATE=str(tmp_path / "c.pem"))
     assert problem == "APERTIS_SERVER_TLS_CERTIFICATE needs server.tls_key beside it"
@@ -190,7 +190,7 @@ def test_the_url_of_valkey_is_a_secret(
 ) -> None:
     (tmp_path / "secret").write_text("valkey://:xyzzy@h\n")
     reading = read_file(f"[valkey]\n{text}\n", **environment)
-    url = reading.settings.valkey.url
+    url = reading.valkey.url
     assert url is not None
     assert "xyzzy" in url.reveal()
     assert "xyzzy" not in repr(reading)
@@ -255,4 +255,4 @@ def test_a_shared_cache_needs_a_valkey(read_file: Read) -> None:
     with pytest.raises(ConfigurationError, match=r"cache\.shared needs valkey\.url beside it"):
         read_file("[cache]\nshared = true\n")
     text = '[cache]\nshared = true\n[valkey]\nurl = "valkey://h"\n'
-    assert read_file(text).settings.cache.shared
+    assert read_file(text).cache.shared

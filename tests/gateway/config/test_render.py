@@ -49,14 +49,14 @@ def test_what_is_shown_is_a_file_that_gives_the_same(read_file: Read, tmp_path: 
     other = tmp_path / "elsewhere" / "shown.toml"
     other.parent.mkdir()
     other.write_text(shown, encoding="utf-8")
-    assert read({"SECRET_OF_ONE": "key-of-one"}, other).settings == reading.settings
+    assert read({"SECRET_OF_ONE": "key-of-one"}, other) == reading
 
 
 def test_the_defaults_are_shown_as_such(tmp_path: Path) -> None:
     reading = read({"APERTIS_PORT": "81"})
     lines = render(reading).splitlines()
     (tmp_path / "shown.toml").write_text("\n".join(lines))
-    assert read({}, tmp_path / "shown.toml").settings == reading.settings
+    assert read({}, tmp_path / "shown.toml") == reading
     assert f"{'port = 81':44}  # APERTIS_PORT" in lines
     assert f"{'workers = 1':44}  # default" in lines
     assert f"{'# tls_key = (none)':44}  # default" in lines

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(read_file: Read) -> None:
     text = "[limits]\nper_key = '5/1m'\nin_flight = 3\n"
-    limits = read_file(text, APERTIS_LIMITS_PER_KEY="6/1m").settings.limits
+    limits = read_file(text, APERTIS_LIMITS_PER_KEY="6/1m").limits
     assert (limits.per_key, limits.in_flight, limits.per_address) == (
         Rate(6, 60),
         3,
@@ -52,7 +52,7 @@ def test_every_setting_has_a_variable() -> None:
 
 def test_an_empty_variable_is_one_that_is_not_set(read_file: Read) -> None:
     reading = read_file("[server]\nport = 81\n", APERTIS_PORT="", APERTIS_SERVER_WORKERS="")
-    assert reading.settings.server.port == 81
+    assert reading.server.port == 81
 
 
 def test_the_file_can_be_named_by_a_variable(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_the_file_can_be_named_by_a_variable(tmp_path: Path) -> None:
     named.write_text("[server]\nport = 81\n")
     given.write_text("[server]\nport = 82\n")
     environment = {"APERTIS_CONFIG": str(named)}
-    assert read(environment).settings.server.port == 81
-    assert read(environment, given).settings.server.port == 82
+    assert read(environment).server.port == 81
+    assert read(environment, given).server.port == 82
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_file_can_be_named_by_a_variable(tmp_path: Path) -> None:
     ],
 )
 def test_a_variable_is_read_as_its_setting_takes_it(name: str, text: str, value: object) -> None:
-    settings = read({f"APERTIS_{name}": text}).settings
+    settings = read({f"APERTIS_{name}": text})
     section, _, field = name.lower().partition("_")
     assert getattr(getattr(settings, section), field) == value
 
@@ -91,10 +91,10 @@ def test_upstreams_and_prices_come_as_json_in_place_of_those_of_the_file(read_fi
         APERTIS_UPSTREAMS='[{"name": "variable", "kind": "sandbox", "models": ["m"]}]',
         APERTIS_PRICES='{"b": {"input": 0.1, "output": "0.3"}}',
     )
-    assert [upstream.name for upstream in reading.settings.upstreams] == ["variable"]
+    assert [upstream.name for upstream in reading.upstreams] == ["variable"]
     # A tenth has no exact float: the digits are what counts.
-    assert {str(price.input) for price in reading.settings.prices.values()} == {"0.1"}
-    assert list(reading.settings.prices) == ["b"]
+    assert {str(price.input) for price in reading.prices.values()} == {"0.1"}
+    assert list(reading.prices) == ["b"]
 
 
 def test_what_is_wrong_inside_of_json_is_named(problems_of: Problems) -> None:
@@ -155,12 +155,12 @@ def test_what_kubernetes_says_of_a_service_named_apertis_is_no_setting() -> None
         "APERTIS_SERVER_PORT": "tcp://10.0.0.8:80",
         "APERTIS_SERVER_PORT_80_TCP_PROTO": "tcp",
     }
-    assert read(environment).settings == read({}).settings
+    assert read(environment) == read({})
 
 
 def test_two_variables_of_one_setting_must_agree() -> None:
     environment = {"APERTIS_PORT": "81", "APERTIS_SERVER_PORT": "81"}
-    assert read(environment).settings.server.port == 81
+    assert read(environment).server.port == 81
     with pytest.raises(
         SettingsError, match="APERTIS_PORT and APERTIS_SERVER_PORT are the same setting"
     ):
@@ -193,17 +193,17 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_mark_before_the_text_and_foreign_line_ends_do_not_matter(read_file: Read) -> None:
-    assert read_file("\ufeff[server]\r\nport = 81\r\n").settings.server.port == 81
+    assert read_file("\ufeff[server]\r\nport = 81\r\n").server.port == 81
 
 
 def test_relative_paths_of_a_file_are_relative_to_it(
     read_file: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
-    store = read_file("[store]\ndata = 'state'\n").settings.store
+    store = read_file("[store]\ndata = 'state'\n").store
     assert store.data == tmp_path / "state"
-    assert read_file("[store]\ndata = '~/s'\n").settings.store.data == Path("/home/ann/s")
-    assert read({"APERTIS_DATA": "state"}).settings.store.data == Path("state")
+    assert read_file("[store]\ndata = '~/s'\n").store.data == Path("/home/ann/s")
+    assert read({"APERTIS_DATA": "state"}).store.data == Path("state")
 
 
 def test_unknown_tables_and_settings_are_problems(problems_of: Problems) -> None:

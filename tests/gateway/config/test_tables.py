@@ -19,7 +19,7 @@ KEY = "sk-ant-0123456789"
 
 def test_without_a_key_the_upstream_is_the_sandbox() -> None:
     for environment in ({}, {"ANTHROPIC_API_KEY": ""}, {"ANTHROPIC_BASE_URL": "http://x"}):
-        assert read(environment).settings.upstreams == (UpstreamSettings("sandbox", "sandbox"),)
+        assert read(environment).upstreams == (UpstreamSettings("sandbox", "sandbox"),)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_key_in_the_environment_makes_anthropic_the_upstream(
     environment: dict[str, str], auth: str | None, base_url: str | None
 ) -> None:
     reading = read(environment)
-    (upstream,) = reading.settings.upstreams
+    (upstream,) = reading.upstreams
     assert (upstream.name, upstream.kind, upstream.api_key) == ("anthropic",) * 2 + (Secret(KEY),)
     assert auth is None or upstream.auth == auth
     assert base_url is None or upstream.base_url == base_url
@@ -45,9 +45,9 @@ def test_a_key_in_the_environment_makes_anthropic_the_upstream(
 
 def test_configured_upstreams_take_the_place_of_what_the_environment_has(read_file: Read) -> None:
     text = "[[upstreams]]\nname = 's'\nkind = 'sandbox'\n"
-    (upstream,) = read_file(text, ANTHROPIC_API_KEY=KEY).settings.upstreams
+    (upstream,) = read_file(text, ANTHROPIC_API_KEY=KEY).upstreams
     assert upstream.name == "s"
-    (found,) = read_file("upstreams = []\n", ANTHROPIC_API_KEY=KEY).settings.upstreams
+    (found,) = read_file("upstreams = []\n", ANTHROPIC_API_KEY=KEY).upstreams
     assert found.name == "anthropic"
 
 
@@ -63,7 +63,7 @@ weight = 3
 max_connections = 4
 models = ["a", { id = "b", aliases = ["c", "d"], upstream_model = "e", priority = 5, weight = 6 }]
 """
-    (upstream,) = read_file(text, MY_KEY=f" {KEY}\n").settings.upstreams
+    (upstream,) = read_file(text, MY_KEY=f" {KEY}\n").upstreams
     models = (ModelSettings("a"), ModelSettings("b", ("c", "d"), "e", 5, 6))
     assert upstream == UpstreamSettings(
         "one", "anthropic", "https://h.example/api", Secret(KEY), "bearer", models, 2, 3, 4
@@ -75,7 +75,8 @@ models = ["a", { id = "b", aliases = ["c", "d"], upstream_model = "e", priority 
 def test_a_key_can_be_in_a_file_beside_the_configuration(read_file: Read, tmp_path: Path) -> None:
     (tmp_path / "a.key").write_text(f"{KEY}\n")
     text = "[[upstreams]]\nname = 'a'\napi_key_file = 'a.key'\n"
-    (upstream,) = read_file(text).settings.upstreams
+    (upstream,) = read_file(text).upstreams
+    assert upstream.api_key is not None
     assert upstream.api_key == Secret(KEY)
     assert upstream.api_key.source == str(tmp_path / "a.key")
 
@@ -170,7 +171,7 @@ def test_a_base_url_ends_before_the_paths_of_the_api(
     read_file: Read, url: str, normal: str
 ) -> None:
     text = f'[[upstreams]]\nname = "a"\nbase_url = "{url}"\n'
-    assert read_file(text).settings.upstreams[0].base_url == normal
+    assert read_file(text).upstreams[0].base_url == normal
 
 
 def test_names_stand_once(problems_of: Problems) -> None:
@@ -237,7 +238,7 @@ cache_write_1h = 0.6
 web_search = 12
 batch_percent = 40
 """
-    assert read_file(text).settings.prices == {
+    assert read_file(text).prices == {
         "claude-sonnet-4.5": PriceSettings(
             input=Decimal("0.3"),
             output=Decimal(15),
@@ -251,7 +252,7 @@ batch_percent = 40
 
 
 def test_the_prompt_cache_costs_its_usual_part_of_the_input(read_file: Read) -> None:
-    price = read_file("[prices.a]\ninput = 3\noutput = 15\n").settings.prices["a"]
+    price = read_file("[prices.a]\ninput = 3\noutput = 15\n").prices["a"]
     assert (price.cache_read, price.cache_write_5m, price.cache_write_1h) == (
         Decimal("0.3"),
         Decimal("3.75"),
@@ -261,7 +262,7 @@ def test_the_prompt_cache_costs_its_usual_part_of_the_input(read_file: Read) -> 
 
 
 def test_a_part_that_is_no_whole_unit_of_money_is_rounded_up(read_file: Read) -> None:
-    price = read_file("[prices.a]\ninput = 0.000002\noutput = 0\n").settings.prices["a"]
+    price = read_file("[prices.a]\ninput = 0.000002\noutput = 0\n").prices["a"]
     assert (price.cache_read, price.cache_write_5m) == (Decimal("0.000002"), Decimal("0.000004"))
 
 

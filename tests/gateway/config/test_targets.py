@@ -32,17 +32,17 @@ def test_targets_are_read_with_their_secrets(read_file: Read, tmp_path: Path) ->
         "[[alerts.targets]]\nname = 'chat'\nurl_file = 'chat'\n"
     )
     reading = read_file(text, **ENVIRONMENT)
-    ops, chat = reading.settings.alerts.targets
+    ops, chat = reading.alerts.targets
     assert (ops.url.reveal(), ops.scheme) == (ENVIRONMENT["HOOK"], "https")
     assert ops.secret is not None
     assert (ops.secret.reveal(), ops.kinds, ops.level) == (SECRET, ("budget", "key"), "warning")
     assert (chat.url.reveal(), chat.secret, len(chat.kinds)) == (ENVIRONMENT["CHAT"], None, 5)
     shown = render(reading)
     assert 'url_env = "HOOK"' in shown
-    assert "token-" not in shown + repr(reading.settings)
-    assert SECRET not in shown + repr(reading.settings)
+    assert "token-" not in shown + repr(reading)
+    assert SECRET not in shown + repr(reading)
     again = read_file(shown, **ENVIRONMENT)
-    assert again.settings.alerts == reading.settings.alerts
+    assert again.alerts == reading.alerts
 
 
 def test_of_a_url_in_the_file_the_host_alone_is_shown(read_file: Read) -> None:
@@ -56,7 +56,7 @@ def test_of_a_url_in_the_file_the_host_alone_is_shown(read_file: Read) -> None:
 def test_targets_come_from_the_environment_too(read_file: Read) -> None:
     targets = json.dumps([{"name": "ops", "url_env": "HOOK", "secret_env": "SECRET"}])
     given: dict[str, Any] = {**ENVIRONMENT, "APERTIS_ALERTS_TARGETS": targets}
-    settings = read_file("", **given, APERTIS_ALERTS_KEY_DAYS="14,3").settings.alerts
+    settings = read_file("", **given, APERTIS_ALERTS_KEY_DAYS="14,3").alerts
     assert [target.name for target in settings.targets] == ["ops"]
     assert settings.key_days == (14, 3)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -118,19 +118,6 @@ def _is_ourselves(upstream: UpstreamSettings, server: ServerSettings) -> bool:
     return host == server.host or (own and is_loopback(host))
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The settings, the file they were read from, and where each came from.
-
-    `origins` has `server.port` -> `apertis.toml:3`, `APERTIS_PORT` or `--port`; what stands at its
-    default is not in it. `upstreams[0]` and `prices.<model>` stand for their tables.
-    """
-
-    settings: Settings
-    file: Path | None
-    origins: Mapping[str, str] = field(repr=False)
-
-
 def read_settings(
     environment: Mapping[str, str],
     *,
@@ -158,7 +145,7 @@ def read_settings(
         "--first-token-seconds": (("sandbox", "first_token_seconds"), first_token_seconds),
         "--tokens-per-second": (("sandbox", "tokens_per_second"), tokens_per_second),
     }
-    return read(environment, config, from_options(options)).settings
+    return read(environment, config, from_options(options))
 
 
 def read_store_settings(
@@ -191,8 +178,8 @@ def read_model_prices(
 
 def read(
     environment: Mapping[str, str], config: Path | None = None, options: Layer | None = None
-) -> Reading:
-    """Read the settings, with the origins of the values."""
+) -> Settings:
+    """Return the settings; `options` are those of the command line."""
     reader = Reader(environment)
     file = _file(environment, config)
     given = _gathered(file, options or {}, reader)
@@ -214,10 +201,10 @@ def read(
         origins |= {f"alerts.targets[{n}]": place.origin for n, (_, place) in enumerate(targets)}
         values["alerts"] = replace(values["alerts"], targets=tuple(each for each, _ in targets))
     values["valkey"] = _with_url(values["valkey"], given, reader)
-    settings = Settings(**values)
+    settings = Settings(**values, file=file, origins=origins)
     check(settings, given, upstreams, reader)
     reader.finish()
-    return Reading(settings, file, origins)
+    return settings
 
 
 def _with_url(valkey: ValkeySettings, given: Layer, reader: Reader) -> ValkeySettings:

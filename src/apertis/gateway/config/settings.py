@@ -576,7 +576,12 @@ _SANDBOX = UpstreamSettings("sandbox", "sandbox")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set. `read_settings` makes it; it never changes afterwards."""
+    """Everything that can be set. `read_settings` makes it; it never changes afterwards.
+
+    `file` is the one that was read, if any. `origins` has `server.port` -> `apertis.toml:3`,
+    `APERTIS_PORT` or `--port`; what stands at its default is not in it. `upstreams[0]` and
+    `prices.<model>` stand for their tables.
+    """
 
     store: StoreSettings
     server: ServerSettings = ServerSettings()
@@ -593,6 +598,10 @@ class Settings:
     sandbox: SandboxSettings = SandboxSettings()
     upstreams: tuple[UpstreamSettings, ...] = (_SANDBOX,)
     prices: Mapping[str, PriceSettings] = field(default_factory=lambda: MappingProxyType({}))
+    file: Path | None = field(default=None, compare=False)
+    origins: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
 
     @property
     def has_key_sign_in(self) -> bool:
@@ -618,6 +627,17 @@ class Settings:
         if url is None:
             return self.server.has_tls or self.server.is_loopback
         return url.startswith("https:") or is_loopback(urlsplit(url).hostname or "")
+
+
+NEED_RESTART: Mapping[str, tuple[str, ...]] = {
+    "server": (
+        *("host", "port", "tls_certificate", "tls_key", "stop_seconds"),
+        *("workers", "replica"),
+    ),
+    "store": ("data", "url", "lease_seconds"),
+    "valkey": ("url",),
+}
+"""Settings whose change acts at the next start only; that of all others does at a reload."""
 
 
 def kinds_of(section: type[Any]) -> Mapping[str, Kind]:

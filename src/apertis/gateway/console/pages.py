@@ -43,14 +43,14 @@ class Parts:
     sessions: ConsoleSessions
     sign_ins: DeviceFlow
     settings: Callable[[], Settings]
-    origins: Callable[[], Mapping[str, str]]
-    """Where each setting came from that is not at its default."""
     upstreams: Callable[[], Mapping[str, Upstream]]
     upstream_states: Callable[[], Sequence[UpstreamState]]
     price: Callable[[str], Price | None]
     newer: Callable[[], Awaitable[None]]
     """Returns when this gateway acts on what was changed before."""
     now: Callable[[], float]
+    kept: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    """Kept by a page for its next viewers, by its name; gone with the process."""
 
     @property
     def organization(self) -> Organization:

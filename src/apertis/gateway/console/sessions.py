@@ -12,6 +12,7 @@ from apertis.accounting.tokens import COLUMNS, PROMPT_CLASSES
 from apertis.gateway.admin.cache_report import add_up
 from apertis.gateway.console.meanings import MISSES, REQUEST_CLASSES
 from apertis.gateway.console.pages import Done, Page, Place
+from apertis.gateway.console.rendering import moment
 from apertis.gateway.console.requests import (
     PLACE,
     named_key,
@@ -20,7 +21,6 @@ from apertis.gateway.console.requests import (
     scoped,
     session_link,
 )
-from apertis.gateway.console.rendering import moment
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.signin.roles import sees_key
 from apertis.gateway.store.records import SessionQuery, UsageQuery

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from apertis.gateway.doctor.diagnosis import configuration_findings, diagnose
+from apertis.gateway.doctor.diagnosis import configuration_findings, diagnose, upstream_finding
 from apertis.gateway.doctor.running import gateway_findings
 from apertis.gateway.finding import Finding, State
 
-__all__ = ["Finding", "State", "configuration_findings", "diagnose", "gateway_findings"]
+__all__ = [
+    "Finding",
+    "State",
+    "configuration_findings",
+    "diagnose",
+    "gateway_findings",
+    "upstream_finding",
+]

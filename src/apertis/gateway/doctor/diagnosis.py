@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config import ServerSettings, Settings, UpstreamSettings
     from apertis.gateway.config.origin import SettingsError
-    from apertis.gateway.config.read import Reading
     from apertis.gateway.finding import Finding
 
 
@@ -32,14 +31,17 @@ async def upstream_findings(
 
     `clock` tells seconds, to measure how long a response takes.
     """
-    found = await asyncio.gather(*(_finding(each, settings, clock) for each in settings.upstreams))
+    found = await asyncio.gather(
+        *(upstream_finding(each, settings, clock) for each in settings.upstreams)
+    )
     exposed = [_exposed_key(each) for each in settings.upstreams]
     return (*found, *(finding for finding in exposed if finding))
 
 
-async def _finding(
-    own: UpstreamSettings, settings: Settings, clock: Callable[[], float]
+async def upstream_finding(
+    own: UpstreamSettings, settings: Settings, clock: Callable[[], float] = time.perf_counter
 ) -> Finding:
+    """Try one upstream, over a connection of its own."""
     upstream = build(replace(own, max_connections=1), settings)
     try:
         return await upstream.check(own, settings.routing.connect_timeout_seconds, clock)
@@ -122,14 +124,13 @@ def configuration_findings(error: SettingsError) -> tuple[Finding, ...]:
     return tuple(fail("configuration", problem, advice) for problem in error.problems)
 
 
-async def diagnose(reading: Reading) -> tuple[Finding, ...]:
+async def diagnose(settings: Settings) -> tuple[Finding, ...]:
     """Try out everything that the settings name.
 
     Reads the store without locking or changing it, and sends each upstream one real request, for
     its list of models.
     """
-    settings = reading.settings
-    where = str(reading.file) if reading.file else "no file; environment and defaults"
+    where = str(settings.file) if settings.file else "no file; environment and defaults"
     stored, asked = await asyncio.gather(
         store_findings(settings.store), upstream_findings(settings)
     )

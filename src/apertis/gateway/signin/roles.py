@@ -187,7 +187,7 @@ def sees_key(viewer: Viewer, key: KeyRecord, organization: Organization) -> bool
 
 
 class UsageScope(NamedTuple):
-    """Whose requests somebody sees: of these keys, these people or these groups; all if empty."""
+    """The requests that somebody sees: of these keys, people or groups; all if it is empty."""
 
     keys: tuple[str, ...] = ()
     people: tuple[str, ...] = ()

@@ -128,8 +128,9 @@ class StoredUsage:
         conditions += [of.key_id.in_(query.keys)] if query.keys else []
         conditions += [of.session.in_(query.sessions)] if query.sessions else []
         order = (last, cost) if query.order == "last" else (cost, last)
+        columns: list[ColumnElement[Any]] = [of.session, of.key_id, func.min(of.day), last, agents]
         statement = (
-            select(of.session, of.key_id, func.min(of.day), last, agents, *sums)
+            select(*columns, *sums)
             .where(*conditions)
             .group_by(of.session, of.key_id)
             .order_by(*(column.desc() for column in order), of.session, of.key_id)
@@ -138,17 +139,7 @@ class StoredUsage:
         )
         async with self._reports:
             rows = await self._database.read(lambda at: at.execute(statement).all())
-        return [
-            SessionRow(
-                session=session,
-                key=key,
-                first_day_ms=first * _DAY_MS,
-                last_day_ms=end * _DAY_MS,
-                agents=count,
-                **dict(zip(SUMS, of_session, strict=True)),
-            )
-            for session, key, first, end, count, *of_session in rows
-        ]
+        return [_session_of(tuple(row)) for row in rows]
 
     async def report(self, query: UsageQuery) -> list[UsageRow]:
         """Add up what the query asks for, exactly.
@@ -202,6 +193,18 @@ class StoredUsage:
         first = max(first, query.since_ms or 0) // 1000
         end = min(last + 1, _DUSK if query.until_ms is None else query.until_ms) // 1000 + 1
         return Calendar.of(query.zone, first, end)
+
+
+def _session_of(values: tuple[Any, ...]) -> SessionRow:
+    session, key, first, last, agents, *sums = values
+    return SessionRow(
+        session=session,
+        key=key,
+        first_day_ms=first * _DAY_MS,
+        last_day_ms=last * _DAY_MS,
+        agents=agents,
+        **dict(zip(SUMS, sums, strict=True)),
+    )
 
 
 _Place = tuple[int, str]
