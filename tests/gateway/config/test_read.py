@@ -223,15 +223,15 @@ def test_the_url_of_the_database_may_stand_in_a_file(read_file: Read, tmp_path: 
     (tmp_path / "secret").write_text("postgres://u:xyzzy@h/d\n")
     text = '[store]\nurl_file = "secret"\n'
     reading = read_file(text)
-    assert reading.settings.store.url == "postgresql://u:xyzzy@h/d"
+    assert reading.store.url == "postgresql://u:xyzzy@h/d"
     assert "xyzzy" not in repr(reading)
     shown = render(reading)
     assert "url_file = " in shown
     assert "xyzzy" not in shown
-    assert read_file(shown).settings == reading.settings
+    assert read_file(shown) == reading
     (tmp_path / "apertis.toml").write_text(text)
     store = read_store_settings({}, config=tmp_path / "apertis.toml")
-    assert store.url == reading.settings.store.url
+    assert store.url == reading.store.url
 
 
 @pytest.mark.parametrize(
