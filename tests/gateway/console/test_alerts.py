@@ -67,7 +67,7 @@ def test_they_are_shown_to_whoever_sees_the_whole_gateway(
 ) -> None:
     assert office.visitors[role].see("/alerts").status == status
     if role != "administrator":
-        assert office.visitors[role].send("/alerts/test").status == 403
+        assert office.visitors[role].send("/alerts").status == 403
 
 
 def test_what_became_of_each_delivery_is_said(office: Office) -> None:
@@ -116,7 +116,7 @@ def test_pages_follow_each_other_and_have_each_alert_once(office: Office) -> Non
 def test_without_targets_that_is_said(office: Office) -> None:
     page = office.administrator.see("/alerts?level=info")
     assert "No targets" in words_of(page)
-    refused = office.administrator.send("/alerts/test")
+    refused = office.administrator.send("/alerts")
     assert refused.status == 409
     assert "There is no target" in words_of(refused)
 
@@ -138,19 +138,19 @@ def test_a_test_shows_what_became_of_it_at_each_target(
     page = office.viewer.see("/alerts")
     assert "ops http://127.0.0.1/*** budget, key ends warning yes" in words_of(page)
     assert "Send a test" not in words_of(page)
-    sent = office.administrator.send("/alerts/test")
+    sent = office.administrator.send("/alerts")
     assert sent.status == 200
     words = words_of(sent)
     assert "delivered ops" in words
     assert "failed gone : cannot connect to 127.0.0.1:1" in words
     assert [message["type"] for message in receiver.messages] == ["alert.test"]
-    one = office.administrator.send("/alerts/test", {"target": "ops"})
+    one = office.administrator.send("/alerts", {"target": "ops"})
     assert "delivered ops" in words_of(one)
     assert "cannot connect" not in words_of(one)
     assert len(receiver.messages) == 2
-    assert office.administrator.send("/alerts/test", {"target": EVIL}).status == 404
+    assert office.administrator.send("/alerts", {"target": EVIL}).status == 404
     for role in ("viewer", "group_administrator", "member"):
-        assert office.visitors[role].send("/alerts/test").status == 403
+        assert office.visitors[role].send("/alerts").status == 403
     assert len(receiver.messages) == 2
     # Neither the path, which may have a token, nor the secret is on any page.
     for shown in (page, sent, one):

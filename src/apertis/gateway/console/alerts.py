@@ -172,7 +172,4 @@ def _subject(view: AlertView) -> str:
     return "/console/overview" if view.kind == "spike" else ""
 
 
-PLACES = (
-    Place("/alerts", "alerts", see, shared=True),
-    Place("/alerts/test", "alerts", change=send_test),
-)
+PLACES = (Place("/alerts", "alerts", see, send_test, shared=True),)

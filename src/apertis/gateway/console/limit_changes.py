@@ -31,7 +31,7 @@ from apertis.gateway.console.limit_previews import (
     preview_of,
     subject_of,
 )
-from apertis.gateway.console.limits import show_limits
+from apertis.gateway.console.limits import EACH, dollars, show_limits
 from apertis.gateway.console.pages import Done, Page, Place
 from apertis.gateway.errors import Refusal, access_denied, invalid_request, not_found
 from apertis.gateway.signin.roles import sees_group, sees_key, sees_person
@@ -358,11 +358,8 @@ def _preview_page(asked: Asked, title: str, preview: Preview, hidden: Mapping[st
 
 
 def _saved(view: LimitView, subject: Subject) -> Done:
-    amount = f"${view.amount_usd}"
-    each = "in total" if view.period == "total" else f"a {view.period}"
-    return Done(
-        f"/console/budgets/limits/{view.id}", f"The limit of {subject.words} is {amount} {each}."
-    )
+    amount = f"{dollars(view.amount_units)} {EACH[view.period]}"
+    return Done(f"/console/budgets/limits/{view.id}", f"The limit of {subject.words} is {amount}.")
 
 
 PLACES = (
