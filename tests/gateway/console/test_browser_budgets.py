@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.browsers import AXE, accessibility_problems, sideways, signed_in
+from tests.gateway.clients.installing import AXE
+from tests.kit.browsers import accessibility_problems, sideways, signed_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -357,7 +357,10 @@ def test_a_limit_for_each_session_and_some_models(office: Office) -> None:
         "per_session": "yes",
     }
     page = office.administrator.send("/budgets/new", {**form, "step": "preview"})
-    assert "Of each session counts what it has spent before, too." in words_of(page)
+    assert (
+        "Each session has the amount to itself; what it has spent before counts, too."
+        in words_of(page)
+    )
     made = office.administrator.send("/budgets/new", {**form, "step": "save"})
     limit = made.headers["location"].rpartition("/")[2]
     assert read(office, limit)["per_session"] is True

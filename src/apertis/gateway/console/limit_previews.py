@@ -147,7 +147,9 @@ def facts(
     view = shown.view
     who = "the fullest session" if view.per_session else subject.words
     spent = f"{_capital(who)} has spent {dollars(view.spent_units)} {_SO_FAR[view.period]}"
-    if old is not None and new is not None:
+    if view.per_session and old is None:
+        yield "Each session has the amount to itself; what it has spent before counts, too."
+    elif old is not None and new is not None:
         yield f"{spent}: {_share(old)} before, {_share(new)} after."
     else:
         yield f"{spent}: {_share(shown)}."
@@ -169,7 +171,7 @@ def _over(
     subject: Subject, old: Shown | None, new: Shown | None, concerned: Concerned, resets: str | None
 ) -> Iterator[str]:
     who = _capital(subject.words)
-    was_over = old is not None and old.is_used_up
+    was_over = old is not None and old.is_used_up and not old.view.per_session
     if new is None:
         if was_over:
             yield f"{who} is over it now, and is not held back by it any more."
@@ -178,9 +180,7 @@ def _over(
     then = "are refused" if model is None else f"are answered by {model}"
     until = "until it is raised" if resets is None else f"until {resets}, unless it is raised"
     if new.view.per_session:
-        if old is None:
-            yield "Of each session counts what it has spent before, too."
-        else:
+        if old is not None:
             yield (
                 f"{concerned.sessions_over:,} of {_counted(concerned.sessions, 'session')} "
                 f"{'is' if concerned.sessions_over == 1 else 'are'} over it at once."
