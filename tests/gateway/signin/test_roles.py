@@ -176,3 +176,103 @@ def test_the_lesser_of_two_roles_may_do_no_more_than_either() -> None:
             less = least(one, other)
             for page, seen_by in roles.PAGES.items():
                 assert (less in seen_by) <= (one in seen_by and other in seen_by), page
+
+
+@pytest.mark.parametrize(
+    ("id_", "group_id", "gives"),
+    [
+        ("person_own", None, True),
+        ("person_in", "group_deep", True),
+        # It would use up what another group may spend.
+        ("person_own", "group_other", False),
+        ("person_greeter", None, False),
+        ("person_second", None, False),
+        ("person_boss", None, False),
+        ("person_other", None, False),
+        (None, "group_own", True),
+        (None, "group_other", False),
+        (None, None, False),
+    ],
+)
+def test_a_group_administrator_gives_keys_to_members_and_groups_of_its_own(
+    id_: str | None, group_id: str | None, gives: bool
+) -> None:
+    one = None if id_ is None else person(id_)
+    assert roles.gives_key(OF_GREETER, one, group_id) is gives
+    assert roles.gives_key(viewer("administrator"), one, group_id)
+    for role in ("viewer", "member"):
+        assert not roles.gives_key(Viewer(session="", role=role, person=one), one, group_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "sets"),
+    [
+        ("name", True),
+        ("quota_usd", True),
+        ("models", True),
+        ("admin", False),
+        ("billing_policy", False),
+        ("requests_limit", False),
+        ("tokens_per_minute", False),
+        ("in_flight", False),
+    ],
+)
+def test_what_lifts_limits_of_all_keys_is_an_administrators_to_set(name: str, sets: bool) -> None:
+    assert roles.sets_key_field(OF_GREETER, name) is sets
+    assert roles.sets_key_field(viewer("administrator"), name)
+
+
+@pytest.mark.parametrize(
+    ("role", "person_role", "fields", "rotates"),
+    [
+        ("member", "member", {}, True),
+        ("viewer", "viewer", {}, True),
+        ("group_administrator", "group_administrator", {}, True),
+        # With these secrets they could do more than now.
+        ("member", "member", {"admin": True}, False),
+        ("viewer", "administrator", {"admin": True}, False),
+        ("member", "viewer", {}, False),
+        ("member", "group_administrator", {}, False),
+        # An administrator's other keys are members'.
+        ("member", "administrator", {}, True),
+        ("administrator", "administrator", {"admin": True}, True),
+        ("administrator", "member", {}, True),
+        # Their secrets change by themselves, or nobody has them.
+        ("administrator", "administrator", {"kind": "sign_in"}, False),
+        ("administrator", "administrator", {"kind": "chat"}, False),
+        ("member", "member", {"kind": "chat"}, False),
+        ("member", "member", {"status": "deleted"}, False),
+    ],
+)
+def test_somebody_rotates_their_own_keys_but_to_no_more_than_they_may(
+    role: Role,
+    person_role: Role,
+    fields: dict[str, object],
+    rotates: bool,
+    make_key: Callable[..., KeyRecord],
+) -> None:
+    owner = Person(id="person_a", name="A", role=person_role)
+    organization = Organization(Changes(people=(owner,)))
+    one = Viewer(session="", role=role, person=owner)
+    own = make_key(person_id="person_a", **fields)
+    assert roles.rotates_key(one, own, organization) is rotates
+    other = make_key(person_id="person_b", **fields)
+    if role != "administrator":
+        assert not roles.rotates_key(one, other, organization)
+
+
+def test_a_key_of_nobody_rotates_itself(make_key: Callable[..., KeyRecord]) -> None:
+    key = make_key()
+    one = Viewer(session="", role="member", key=key)
+    assert roles.rotates_key(one, key, ORGANIZATION)
+    assert not roles.rotates_key(one, make_key(), ORGANIZATION)
+
+
+def test_an_administrators_key_is_not_taken_away_with_its_owner(
+    make_key: Callable[..., KeyRecord],
+) -> None:
+    own, admin = make_key(person_id="person_own"), make_key(person_id="person_own", admin=True)
+    assert roles.bars_person(OF_GREETER, person("person_own"), [own])
+    assert not roles.bars_person(OF_GREETER, person("person_own"), [own, admin])
+    assert not roles.bars_person(OF_GREETER, person("person_boss"), [])
+    assert roles.bars_person(viewer("administrator"), person("person_boss"), [admin])
