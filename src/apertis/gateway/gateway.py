@@ -716,6 +716,7 @@ class Gateway:
                 settings=lambda: self.settings,
                 upstreams=lambda: self._upstreams,
                 upstream_states=lambda: self._router.states(time.time()),
+                upstream_headers=lambda: self._application.pipeline.forwarder.last_headers,
                 price=self._price,
                 newer=newer,
                 now=time.time,

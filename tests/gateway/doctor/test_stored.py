@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing

@@ -45,6 +45,8 @@ class Parts:
     settings: Callable[[], Settings]
     upstreams: Callable[[], Mapping[str, Upstream]]
     upstream_states: Callable[[], Sequence[UpstreamState]]
+    upstream_headers: Callable[[], Mapping[str, Sequence[tuple[bytes, bytes]]]]
+    """Of each upstream the headers of its last response."""
     price: Callable[[str], Price | None]
     newer: Callable[[], Awaitable[None]]
     """Returns when this gateway acts on what was changed before."""

@@ -22,7 +22,13 @@ from apertis.gateway.console.meanings import (
 from apertis.gateway.console.pages import Done, Page, Place
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.keys.matching import compile_models
-from apertis.gateway.signin.roles import groups_within, sees_key, sees_person, usage_scope
+from apertis.gateway.signin.roles import (
+    groups_within,
+    sees_key,
+    sees_page,
+    sees_person,
+    usage_scope,
+)
 from apertis.gateway.store.records import RecentQuery
 from apertis.gateway.units import read_moment
 
@@ -39,7 +45,7 @@ _PAGE = 50
 # From the end of a request to its place here: it is moved to the store (below a second), a
 # rendering serves all for five, and a page asks again every two.
 DELAY_SECONDS = 8
-_FILTERS = ("key", "who", "model", "status", "session", "until")
+_FILTERS = ("key", "who", "model", "status", "session", "upstream", "until")
 PLACE = re.compile(r"([0-9]{1,16})-(.{1,300})", re.DOTALL)
 _FIRST_FAILURE, _CLIENT_LEFT, _FIRST_FAULT, _END_STATUS = 400, 499, 500, 1000
 # Words for statuses: from which one on, and before which.
@@ -141,6 +147,8 @@ def query_of(parts: Parts, asked: Asked) -> RecentQuery | Refusal:
         changes |= who
     if of["model"]:
         changes["models"] = (of["model"],)
+    if of["upstream"]:
+        changes["upstreams"] = (of["upstream"],)
     if of["session"]:
         changes["sessions"] = (of["session"],)
     changes |= _status(of["status"])
@@ -246,6 +254,7 @@ async def see_one(parts: Parts, asked: Asked) -> Page:
             "priced": priced,
             "listed": listed,
             "is_list_price": listed is not None and abs(listed - record.cost_units) <= 1,
+            "sees_upstreams": sees_page(asked.viewer, "upstreams"),
             "limits": _limits(parts, record),
             "times": _times(record),
             "session": "" if record.session is None else session_link(record.session),

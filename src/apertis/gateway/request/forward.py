@@ -38,7 +38,7 @@ from apertis.sansio.outcome import retry_after
 from apertis.sansio.sse import begins_events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from apertis.accounting.readers import Reading
     from apertis.gateway.request.body import Body, Edits
@@ -234,6 +234,8 @@ class Forwarder:
         self._ping_seconds = ping_seconds
         self._wall_clock = wall_clock
         self._clock = clock
+        # Of each upstream those of its last response, where it says what is left of its limits.
+        self.last_headers: dict[str, Sequence[tuple[bytes, bytes]]] = {}
 
     async def send(
         self,
@@ -314,6 +316,7 @@ class Forwarder:
             answer.close()
             self._report(target, Outcome.MALFORMED)
             return Outcome.MALFORMED, None
+        self.last_headers[target.upstream] = answer.headers
         chain = progress.chain
         capped = answer.status == 200 and chain is not None and bool(chain.leases)
         headers = passed_down(progress, answer, capped=capped)

@@ -42,6 +42,8 @@ class UpstreamState:
     breaker: BreakerState
     cause: Cause | None
     failures: int
+    # Until it is tried again, where its breaker is open.
+    open_seconds: float = 0.0
 
     @property
     def usable(self) -> bool:
@@ -202,7 +204,13 @@ class Router:
     def states(self, now: float) -> tuple[UpstreamState, ...]:
         """Return the health of each upstream, in the order of the settings."""
         return tuple(
-            UpstreamState(name, breaker.state(now), breaker.cause, breaker.failures)
+            UpstreamState(
+                name,
+                breaker.state(now),
+                breaker.cause,
+                breaker.failures,
+                0.0 if breaker.cause is None else max(breaker.until - now, 0.0),
+            )
             for name, breaker in self._breakers.items()
         )
 
