@@ -245,14 +245,14 @@ def _made(company: Company, now: int, days: int, requests_a_day: int) -> Furnish
         ),
     )
     limits = (
-        _limit(0, "gateway", "", 6000, contact=company.contact),
+        _limit(0, "gateway", "", 1500, contact=company.contact),
         *(
-            _limit(1 + number, "group", group.id, (3000, 900, 500, 250)[number % 4])
+            _limit(1 + number, "group", group.id, (400, 500, 300, 250)[number % 4])
             for number, group in enumerate(groups[1:])
         ),
-        _limit(50, "person", people[3].id, 60, contact=company.contact, zone="Europe/Berlin"),
+        _limit(50, "person", people[3].id, 110, contact=company.contact, zone="Europe/Berlin"),
         _limit(51, "person", people[4].id, 25, period="day", thresholds=(80, 100)),
-        _limit(52, "group", groups[1].id, 5, per_session=True, period="total"),
+        _limit(52, "group", groups[1].id, 20, per_session=True, period="total"),
         _limit(
             53,
             "key",
