@@ -57,8 +57,10 @@ def test_a_change_is_a_table_of_its_fields_with_names_in_place_of_ids(office: Of
     newest, oldest = page.body.decode().split('<tr id="entry-')[1:]
     row = '<tr><th scope="row">amount</th><td class="wrap">{}</td><td class="wrap">{}</td></tr>'
     assert row.format("$12.5", "$20") in newest
-    assert row.format("", "$12.5") in oldest
-    assert "month limit of Platform" in words_of(page)
+    # What is new had nothing before.
+    assert '<tr><th scope="row">amount</th><td class="wrap">$12.5</td></tr>' in oldest
+    assert '<tr><th scope="row">subject</th><td class="wrap">Platform</td></tr>' in oldest
+    assert "monthly limit of Platform" in words_of(page)
     assert f'href="/console/budgets/limits/{limit}"' in newest
     # The one who did it, by the name of its key.
     assert re.search(r'href="/console/keys/key_\w+" title="key_\w+">\w+', newest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlencode
 
@@ -26,6 +27,7 @@ _PAGE = 50
 MAX_ROWS = 50_000
 _ROWS_AT_ONCE = 1000
 _FILTERS = ("from", "to", "actor", "action", "subject", "subject_id")
+_PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
 # Suggestions: there are others.
 _SUBJECTS = ("key", "person", "group", "limit", "people")
 _ACTIONS = (
@@ -33,6 +35,8 @@ _ACTIONS = (
     *("sign in", "sign out"),
 )
 _PAGES = {"key": "keys", "person": "people", "group": "groups", "limit": "budgets/limits"}
+# Of fields whose values are written otherwise than they are kept.
+_SUFFIX = re.compile("_(?:units|id)$")
 _NOTHING = "\N{EN DASH}"
 
 
@@ -62,6 +66,8 @@ class Entry(NamedTuple):
     subject: str
     of: Named
     changes: tuple[Change, ...]
+    has_before: bool
+    """False of what is new, and of what only happened."""
 
 
 async def see(parts: Parts, asked: Asked) -> Page:
@@ -185,7 +191,7 @@ def named(id_: str, parts: Parts) -> Named:
     limit = organization.limits.get(id_)
     if limit is not None:
         whose = "the gateway" if limit.level == "gateway" else named(limit.subject_id, parts).name
-        return Named(id_, f"{limit.period} limit of {whose}", link)
+        return Named(id_, f"{_PERIODS[limit.period]} limit of {whose}", link)
     return Named(id_, id_)
 
 
@@ -207,13 +213,14 @@ def _entry(view: AuditView, parts: Parts, zone: str) -> Entry:
             )
             for name in dict.fromkeys((*before, *after))
         ),
+        has_before=bool(before),
     )
 
 
 def _words(name: str, parts: Parts) -> str:
     # An import has the ids of what it changed in place of fields.
     known = named(name, parts).name
-    return known if known != name else name.removesuffix("_units").replace("_", " ")
+    return known if known != name else _SUFFIX.sub("", name).replace("_", " ")
 
 
 def _told(name: str, value: Any, parts: Parts, write: Callable[[float | None], str]) -> str:
