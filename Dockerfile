@@ -19,6 +19,7 @@ COPY --from=build /opt/apertis /opt/apertis
 RUN mkdir /data && chown 10001:10001 /data && chmod 700 /data
 ENV PATH=/opt/apertis/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/data \
     APERTIS_HOST=0.0.0.0 \
     APERTIS_PORT=8000 \
     APERTIS_DATA=/data

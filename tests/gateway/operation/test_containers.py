@@ -361,13 +361,14 @@ def test_the_gateway_runs_where_only_its_data_can_be_written(
     data.mkdir(mode=0o700)
     os.chown(data, 10001, 10001)
     variables = {
-        **{name: value for name, value in in_image().items() if name != "PATH"},
+        **{n: value for n, value in in_image().items() if n not in ("PATH", "HOME")},
         "APERTIS_PORT": str(port),
         "APERTIS_DATA": "/mnt",
         "DATA": str(data),
     }
     process = started(
-        *("env", *(f"{name}={value}" for name, value in variables.items())),
+        # The user of the image is in no list of users, and has no home.
+        *("env", "--unset=HOME", *(f"{name}={value}" for name, value in variables.items())),
         *("unshare", "--mount", "sh", "-c", UNPRIVILEGED, "-"),
         *(sys.executable, "-m", "apertis.cli", "serve", "--json"),
         stdout=subprocess.PIPE,

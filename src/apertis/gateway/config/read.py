@@ -256,7 +256,9 @@ def _section(name: str, given: Layer, reader: Reader) -> Any:
     present = {path[1]: value for path, value in given.items() if path[0] == name}
     values = reader.values(present, kinds_of(section))
     if section is StoreSettings:
-        values.setdefault("data", platformdirs.user_data_path("apertis", appauthor=False))
+        if "data" not in values:
+            # Not otherwise: a user without a home has none.
+            values["data"] = platformdirs.user_data_path("apertis", appauthor=False)
         url = _named_url(
             present,
             reader,

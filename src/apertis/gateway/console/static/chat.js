@@ -779,10 +779,9 @@
     await Promise.all(others.map(({ id }) => inDatabase("readwrite", (table) => table.delete(id))));
     talks = (found ?? []).filter(({ owner }) => owner === root.dataset.owner)
       .sort((one, other) => other.updated - one.updated);
-    if (talks.length) {
-      const { model } = talks[0].settings;
-      if (models.some(({ id }) => id === model)) options.elements.model.value = model;
-    }
+    // The model of the last conversation; at first one that is neither the dearest nor the smallest.
+    const model = models.find(({ id }) => id === talks[0]?.settings.model) ?? models.find(({ line }) => line === "sonnet");
+    if (model) options.elements.model.value = model.id;
     talk.settings = settings();
     follow();
     drawList();
