@@ -55,6 +55,9 @@ def test_alerts_are_listed_with_what_became_of_them(apertis: CommandLine) -> Non
     (one,) = page["data"]
     assert (one["type"], one["data"]) == ("budget.threshold_passed", {"threshold_percent": 50})
     assert one["deliveries"][0]["state"] == "failed"
+    assert len(apertis.json("alerts", "--kind", "budget", "--level", "info")["data"]) == 2
+    assert apertis.json("alerts", "--kind", "key")["data"] == []
+    assert "--level" in apertis("alerts", "--level", "loud", code=2)
     first = apertis.json("alerts", "--limit", "1")
     assert first["has_more"]
     (other,) = apertis.json("alerts", "--after", first["last_id"])["data"]

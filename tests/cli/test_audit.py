@@ -31,6 +31,8 @@ def test_changes_are_told_with_who_made_them(apertis: CommandLine) -> None:
     first = page["data"][0]["id"]
     assert len(apertis("audit", "--before", str(first)).splitlines()) == 2
     assert len(apertis("audit", "--from", "1h", "--actor", who).splitlines()) == 3
+    assert len(apertis("audit", "--from", "1d", "--zone", "Asia/Tokyo").splitlines()) == 3
+    assert apertis("audit", "--zone", "Nowhere", code=2).startswith("--zone: no time zone")
     assert apertis("audit", "--to", "soon", code=2).startswith("--to must be a date or time")
 
 

@@ -24,6 +24,7 @@ _EPILOG = """\b
 Examples:
   apertis alerts
   apertis alerts --failed
+  apertis alerts --kind budget --level error
   apertis alerts --limit 1000 --json
   apertis alerts test --config apertis.toml
 
@@ -39,12 +40,20 @@ Examples:
 \b
 Exit code 0 if every target took it, else 1.
 """
-_OPTIONS = {"limit": "--limit", "failed": "--failed", "after_id": "--after"}
+_OPTIONS = {
+    "limit": "--limit",
+    "failed": "--failed",
+    "after_id": "--after",
+    "kind": "--kind",
+    "level": "--level",
+}
 _COLORS = {"delivered": "green", "failed": "red"}
 
 
 @click.group("alerts", epilog=_EPILOG, invoke_without_command=True)
 @click.option("--failed", is_flag=True, help="Only those that a target did not take yet.")
+@click.option("--kind", metavar="KIND", help="Only these: budget, breaker, key, spike, journal.")
+@click.option("--level", metavar="LEVEL", help="Only these: info, warning, error.")
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many."
 )
@@ -56,6 +65,8 @@ def command(
     context: click.Context,
     *,
     failed: bool,
+    kind: str | None,
+    level: str | None,
     limit: int,
     after_id: str | None,
     as_json: bool,
@@ -72,6 +83,7 @@ def command(
         query["failed"] = "true"
     if after_id is not None:
         query["after_id"] = after_id
+    query |= {name: word for name, word in (("kind", kind), ("level", level)) if word is not None}
     page = administration_of(place, _OPTIONS).ask("GET", ALERTS, AlertPage, query=query)
     if as_json:
         echo_json(page)

@@ -32,6 +32,7 @@ _OPTIONS = {
     "limit": "--limit",
     "from": "--from",
     "to": "--to",
+    "zone": "--zone",
     "actor": "--actor",
     "action": "--action",
     "subject": "--subject",
@@ -43,6 +44,7 @@ _OPTIONS = {
 @click.command("audit", epilog=_EPILOG)
 @click.option("--from", "from_", metavar="WHEN", help="From a date or time on, or a span ago: 7d.")
 @click.option("--to", metavar="WHEN", help="Until then; a date alone is included.")
+@click.option("--zone", metavar="ZONE", help="Time zone of --from and --to.  [default: UTC]")
 @click.option("--actor", metavar="WHO", help="Only what this one did.")
 @click.option("--action", metavar="WORD", help="Only these: create, change, rotate, remove ...")
 @click.option("--subject", metavar="KIND", help="Only of: key, person, group, limit ...")

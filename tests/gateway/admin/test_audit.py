@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
@@ -147,3 +149,21 @@ def test_the_trail_is_read_in_pages_and_filtered(asking: Asking) -> None:
     assert asking.audit(**{"from": "1d"}) == []
     assert len(asking.audit(to="2999-01-01")) == 6
     assert asking.refused("GET", "/audit", None, to="soon")[1] == "to"
+
+
+def test_from_and_to_are_in_the_zone_that_is_asked_for(asking: Asking) -> None:
+    asking("POST", "/groups", {"name": "research"})
+    (entry,) = asking.audit()
+    at = datetime.fromisoformat(entry["at"]).astimezone(ZoneInfo("Asia/Tokyo"))
+    local = at.replace(tzinfo=None)
+    second = timedelta(seconds=1)
+    assert asking.audit(zone="Asia/Tokyo", **{"from": local.isoformat()}) == [entry]
+    assert asking.audit(zone="Asia/Tokyo", to=(local + second).isoformat()) == [entry]
+    assert asking.audit(zone="Asia/Tokyo", to=local.isoformat()) == []
+    # The whole day there, and none of the one before.
+    assert asking.audit(zone="Asia/Tokyo", to=local.date().isoformat()) == [entry]
+    before = (local - timedelta(days=1)).date().isoformat()
+    assert asking.audit(zone="Asia/Tokyo", to=before) == []
+    # The same time of day in UTC is nine hours later.
+    assert asking.audit(**{"from": local.isoformat()}) == []
+    assert asking.refused("GET", "/audit", None, zone="Nowhere/Land")[:2] == (400, "zone")
