@@ -682,6 +682,7 @@ class Gateway:
             # Its pages are loaded when somebody opens the first one: most processes do without.
             from apertis.gateway.admin.key_search import KeySearch
             from apertis.gateway.admin.keys import KeyAdministration
+            from apertis.gateway.admin.people_search import PeopleSearch
             from apertis.gateway.admin.resources import Resources
             from apertis.gateway.console.application import create_console
             from apertis.gateway.console.pages import Parts
@@ -696,6 +697,7 @@ class Gateway:
                 budgets=self.budgets,
                 keys=KeyAdministration(store.keys, store.organization, time.time, newer),
                 key_search=KeySearch(self.directory, lambda: self.budgets.organization),
+                people_search=PeopleSearch(lambda: self.budgets.organization),
                 resources=Resources(store, time.time, newer),
                 sessions=ConsoleSessions(
                     store.console_sessions,

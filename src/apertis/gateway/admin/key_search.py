@@ -29,31 +29,27 @@ class KeyFilter(NamedTuple):
     order: KeyOrder = "newest"
 
 
-class _Known(NamedTuple):
-    record: KeyRecord
-    generation: int
-    text: str
-
-
 class KeySearch:
     """Finds keys by words. What is known of each is put into one text, once for each change."""
 
     def __init__(self, directory: Directory, organization: Callable[[], Organization]) -> None:
         self._directory = directory
         self._organization = organization
-        self._known: dict[str, _Known] = {}
+        # By key: its record, and the text that was made of it.
+        self._texts: dict[Key, tuple[KeyRecord, str]] = {}
+        # What the texts were made of: versions of keys, and of people and groups.
+        self._made_of: tuple[Organization, int, int, int] | None = None
         self.texts_made = 0
 
     def find(self, asked: KeyFilter, sees: Callable[[KeyRecord], bool], now: float) -> list[Key]:
         """Return the keys that are asked for, of those that are seen."""
         organization = self._organization()
         words = asked.text.casefold().split()
+        keys = self._with(words, organization) if words else self._directory.all()
         found = [
             key
-            for key in self._directory.all()
-            if _is_wanted(key.record, asked, organization, now)
-            and (not words or self._has(words, key.record, organization))
-            and sees(key.record)
+            for key in keys
+            if _is_wanted(key.record, asked, organization, now) and sees(key.record)
         ]
         if asked.order == "name":
             found.sort(key=lambda key: key.record.name.casefold())
@@ -67,25 +63,40 @@ class KeySearch:
             found.sort(key=lambda key: _nearness(key.record.name.casefold(), text))
         return found
 
-    def _has(self, words: list[str], record: KeyRecord, organization: Organization) -> bool:
-        known = self._known.get(record.id)
-        generation = organization.generation
-        if known is None or known.record is not record or known.generation != generation:
-            self.texts_made += 1
-            known = _Known(record, generation, _text_of(record, organization))
-            self._known[record.id] = known
-        text = known.text
-        return all(word in text for word in words)
+    def _with(self, words: list[str], organization: Organization) -> list[Key]:
+        self._make_texts(organization)
+        first, *others = sorted(words, key=len, reverse=True)
+        return [
+            key
+            for key, (_, text) in self._texts.items()
+            if first in text and all(word in text for word in others)
+        ]
 
-
-def _nearness(name: str, text: str) -> int:
-    return 0 if name == text else 1 if name.startswith(text) else 2
+    def _make_texts(self, organization: Organization) -> None:
+        directory, generation = self._directory, organization.generation
+        made_of = organization, generation, directory.version, len(directory)
+        before = self._made_of
+        if made_of == before:
+            return
+        if before is None or before[:2] != made_of[:2]:
+            self._texts.clear()
+        for key in directory.all():
+            record = key.record
+            known = self._texts.get(key)
+            if known is None or known[0] is not record:
+                self.texts_made += 1
+                self._texts[key] = record, _text_of(record, organization)
+        self._made_of = made_of
 
 
 def key_status(record: KeyRecord, now: float) -> KeyStatus:
     """Return how a key is: an expired one is `expired`, though enabled."""
     expired = record.expires_at is not None and record.expires_at <= now
     return "expired" if expired and record.status == "enabled" else record.status
+
+
+def _nearness(name: str, text: str) -> int:
+    return 0 if name == text else 1 if name.startswith(text) else 2
 
 
 def _is_wanted(record: KeyRecord, asked: KeyFilter, organization: Organization, now: float) -> bool:

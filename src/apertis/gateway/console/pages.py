@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from apertis.accounting.prices import Price
     from apertis.gateway.admin.key_search import KeySearch
     from apertis.gateway.admin.keys import KeyAdministration
+    from apertis.gateway.admin.people_search import PeopleSearch
     from apertis.gateway.admin.resources import Resources
     from apertis.gateway.budgets.budgets import Budgets
     from apertis.gateway.config import Settings
@@ -39,6 +40,7 @@ class Parts:
     budgets: Budgets
     keys: KeyAdministration
     key_search: KeySearch
+    people_search: PeopleSearch
     resources: Resources
     sessions: ConsoleSessions
     sign_ins: DeviceFlow

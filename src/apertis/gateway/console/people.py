@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from apertis.gateway.admin.keys import find_named
+from apertis.gateway.admin.people_search import PersonFilter
 from apertis.gateway.admin.resources import Call
 from apertis.gateway.admin.usage_report import days_of
 from apertis.gateway.console import groups, people_import
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from apertis.gateway.console.pages import Asked, Parts, Response
     from apertis.gateway.keys.directory import Key
     from apertis.gateway.people.organization import Organization
-    from apertis.gateway.people.record import Group, Person, Role
+    from apertis.gateway.people.record import Group, Person, PersonStatus, Role
     from apertis.gateway.signin.roles import Viewer
 
 _ROLES: tuple[tuple[Role, str], ...] = (
@@ -48,6 +49,7 @@ _ROLES: tuple[tuple[Role, str], ...] = (
     ("viewer", "viewer: sees everything"),
     ("administrator", "administrator"),
 )
+_STATUSES: tuple[PersonStatus, ...] = ("enabled", "disabled", "removed")
 _NOT_YOURS = access_denied("Your role does not allow to change this person")
 
 
@@ -62,7 +64,9 @@ class PersonLine(NamedTuple):
 async def see(parts: Parts, asked: Asked) -> Page:
     """List the people that are asked for."""
     viewer, organization = asked.viewer, parts.organization
-    found = _found(asked, organization)
+    found = parts.people_search.find(
+        _filter(asked, organization), lambda person: sees_person(viewer, person)
+    )
     pages = max(-(-len(found) // PAGE_LENGTH), 1)
     page = min(max(number_in(asked.query.get("page", "")), 1), pages)
     shown = found[(page - 1) * PAGE_LENGTH : page * PAGE_LENGTH]
@@ -163,28 +167,12 @@ async def remove(parts: Parts, asked: Asked) -> Response:
     return Done("/console/people", "The person was removed.")
 
 
-def _found(asked: Asked, organization: Organization) -> list[Person]:
-    viewer, query = asked.viewer, asked.query
-    words = query.get("q", "").casefold().split()
-    status = query.get("status") or None
-    group_id = query.get("group") or None
-    inside = None if group_id is None else groups_within(organization, group_id)
-
-    def is_wanted(person: Person) -> bool:
-        if (person.status == "removed") if status is None else person.status != status:
-            return False
-        if inside is not None and person.group_id not in inside:
-            return False
-        if words:
-            group = organization.groups.get(person.group_id or "")
-            named = (person.name, person.email or "", "" if group is None else group.name)
-            text = "\n".join(named).casefold()
-            if not all(word in text for word in words):
-                return False
-        return sees_person(viewer, person)
-
-    return sorted(
-        filter(is_wanted, organization.people.values()), key=lambda one: one.name.casefold()
+def _filter(asked: Asked, organization: Organization) -> PersonFilter:
+    group_id = asked.query.get("group")
+    return PersonFilter(
+        text=asked.query.get("q", ""),
+        status=next((one for one in _STATUSES if one == asked.query.get("status")), None),
+        group_ids=groups_within(organization, group_id) if group_id else None,
     )
 
 
