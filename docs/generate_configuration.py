@@ -123,6 +123,9 @@ def _section(section: type[Any], name: str | None) -> Iterator[str]:
         if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name)
     }
     for item in fields(section):
+        if f"{item.name}_env" in words and item.name not in kinds_of(section):
+            # The next ones say where it is.
+            continue
         yield _setting(section, item.name, words[item.name], name)
     yield ""
 
@@ -136,7 +139,8 @@ def _setting(section: type[Any], name: str, words: str, table: str | None) -> st
     facts = []
     if kind is not None:
         facts.append(f"Takes {kind.expected}.")
-    default = next(item.default for item in fields(section) if item.name == name)
+    item = next(item for item in fields(section) if item.name == name)
+    default = item.default if item.default_factory is MISSING else item.default_factory()
     if "Default" not in words and kind is not None:
         if default is MISSING:
             facts.append("Required.")

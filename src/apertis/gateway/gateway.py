@@ -144,6 +144,13 @@ def known_models(settings: Settings) -> frozenset[str]:
     return frozenset((*LIST_PRICES, *settings.prices, *names))
 
 
+def _require_libraries(settings: Settings) -> None:
+    if settings.has_oidc:
+        from apertis.gateway.signin.oidc import require_libraries
+
+        require_libraries()
+
+
 def _timeouts(settings: Settings) -> UpstreamTimeouts:
     routing = settings.routing
     return UpstreamTimeouts(
@@ -224,6 +231,7 @@ class Gateway:
         `ConfigurationError` says in one line why that cannot be done.
         """
         settings = self.settings
+        _require_libraries(settings)
         self._loop = loop = asyncio.get_running_loop()
         worker = self._worker
         self.log = Log(
@@ -749,6 +757,7 @@ class Gateway:
             return
         try:
             settings = self._reread()
+            _require_libraries(settings)
             upstreams = build_upstreams(settings, self._upstreams, self.settings)
             self._alerts.reconfigure(settings.alerts)
         except ConfigurationError as error:

@@ -256,3 +256,63 @@ def test_a_shared_cache_needs_a_valkey(read_file: Read) -> None:
         read_file("[cache]\nshared = true\n")
     text = '[cache]\nshared = true\n[valkey]\nurl = "valkey://h"\n'
     assert read_file(text).cache.shared
+
+    assert read_file(text).settings.cache.shared
+
+
+OIDC = '[oidc]\nissuer = "https://login.example.com"\nclient_id = "a"\n'
+PUBLIC = '[server]\nhost = "0.0.0.0"\npublic_url = "https://claude.example.com"\n'
+
+
+def test_an_identity_provider_is_a_way_to_sign_in(read_file: Read, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("xyzzy-of-the-client\n")
+    text = f'{PUBLIC}{OIDC}client_secret_file = "secret"\n[oidc.roles]\n"a b" = "viewer"\n'
+    reading = read_file(text)
+    settings = reading.settings
+    assert settings.has_oidc
+    assert settings.has_console
+    assert not settings.has_key_sign_in
+    assert dict(settings.oidc.roles) == {"a b": "viewer"}
+    secret = settings.oidc.client_secret
+    assert secret is not None
+    assert secret.reveal() == "xyzzy-of-the-client"
+    shown = render(reading)
+    assert "xyzzy" not in shown
+    assert 'roles = { "a b" = "viewer" }' in shown
+    # What is shown gives the same settings, but for the places that are written out.
+    again = read_file(shown.replace("client_secret_file", "client_secret_file"))
+    assert again.settings.oidc == settings.oidc
+    assert not read_file(PUBLIC).settings.has_console
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[oidc]\nclient_id = "a"\n', r"needs oidc\.issuer beside it"),
+        ('[oidc]\nissuer = "https://a.example"\n', r"needs oidc\.client_id beside it"),
+        ('[oidc]\nissuer = "http://a.example"\n', "must be https://, where it is not on this"),
+        (f'{OIDC}scopes = ["email"]\n', "must have openid among them"),
+        (f'{OIDC}client_secret = "xyzzy"\n', "did you mean client_secret_"),
+        (f'{OIDC}client_secret_env = "NOT_THERE"\n', "NOT_THERE, which is not set"),
+        (f'{OIDC}client_secret_env = "X"\nclient_secret_file = "y"\n', "one of them is enough"),
+        (f'{OIDC}roles = {{ a = "boss" }}\n', "'boss' is not"),
+        (f"{OIDC}groups = 7\n", "must be a table of groups, not 7"),
+        (f'[server]\nhost = "0.0.0.0"\n{OIDC}', r"needs server\.public_url beside it"),
+        (f"{PUBLIC}[console]\nenabled = true\n", r"oidc\.issuer, or console\.keys = true"),
+        ('[console]\nallowed_hosts = ["https://a.example"]\n', "is not a host name"),
+        ('[console]\nallowed_hosts = ["a.example:99999"]\n', "is not a host name"),
+    ],
+)
+def test_settings_of_signing_in_that_do_not_fit_are_told(
+    read_file: Read, text: str, problem: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as raised:
+        read_file(text)
+    assert "xyzzy" not in str(raised.value)
+
+
+def test_tables_of_a_provider_come_from_a_variable_as_json(read_file: Read) -> None:
+    reading = read_file(OIDC, APERTIS_OIDC_GROUPS='{"eng": "Engineering"}')
+    assert dict(reading.settings.oidc.groups) == {"eng": "Engineering"}
+    with pytest.raises(ConfigurationError, match="must be a table of groups"):
+        read_file(OIDC, APERTIS_OIDC_GROUPS="eng=Engineering")

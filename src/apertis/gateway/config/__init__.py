@@ -11,6 +11,7 @@ from apertis.gateway.config.settings import LimitSettings as LimitSettings
 from apertis.gateway.config.settings import LogSettings as LogSettings
 from apertis.gateway.config.settings import ModelSettings as ModelSettings
 from apertis.gateway.config.settings import MoneySettings as MoneySettings
+from apertis.gateway.config.settings import OidcSettings as OidcSettings
 from apertis.gateway.config.settings import PriceSettings as PriceSettings
 from apertis.gateway.config.settings import RoutingSettings as RoutingSettings
 from apertis.gateway.config.settings import SandboxSettings as SandboxSettings

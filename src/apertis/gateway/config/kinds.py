@@ -10,13 +10,15 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from apertis.limiting.rates import Rate, parse_rate
+from apertis.sansio.request import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _MAX_SHOWN_LENGTH = 80
 _WORDS: dict[str, bool] = {
@@ -139,6 +141,34 @@ def names(item: Kind, noun: str = "texts") -> Kind:
     )
 
 
+def mapping(item: Kind, noun: str) -> Kind:
+    """Make the kind of a table whose names are chosen freely; in a variable a JSON object."""
+
+    def read(given: object, base: Path) -> Mapping[str, Any]:
+        if not isinstance(given, dict):
+            raise UnfitError
+        found: dict[str, Any] = {}
+        for name, each in cast("dict[str, object]", given).items():
+            try:
+                found[name] = item.read(each, base)
+            except UnfitError as error:
+                reason = str(error) or f"is not {item.expected}"
+                raise UnfitError(f"{shown(each)} {reason}") from None
+        return MappingProxyType(found)
+
+    def write(value: Mapping[str, Any]) -> str:
+        pairs = ", ".join(f"{quoted(name)} = {item.write(each)}" for name, each in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+
+    def parse(text: str) -> object:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    return Kind(f"a table of {noun}", read, write, parse)
+
+
 def wholes(least: int, most: int, noun: str) -> Kind:
     """Make the kind of a list of whole numbers; in a variable a JSON array, or with commas."""
     parse = names(FLAG, noun).parse
@@ -235,6 +265,18 @@ HOST_NAME = of_text(
     "a host name such as console.example.com, with a port where it goes with that port alone",
     _host_name,
 )
+
+
+def _issuer(given: str) -> str:
+    """Return the issuer as it is: whether it ends in a slash is a part of its name."""
+    _base_url(given)
+    parts = urlsplit(given)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise UnfitError("must be https://, where it is not on this machine")
+    return given
+
+
+ISSUER = of_text("an https:// URL such as https://login.example.com", _issuer, show=_show_url)
 
 BASE_URL = of_text(
     "an http:// or https:// URL such as https://api.anthropic.com", _base_url, show=_show_url

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.config.origin import Origin, RawSetting
     from apertis.gateway.config.settings import (
+        OidcSettings,
         PriceSettings,
         Secret,
         ServerSettings,
@@ -86,14 +87,29 @@ def check(
             reader.problem(place / "base_url", sentence)
 
 
+_OF_A_CLIENT = ("issuer", "client_id", "client_secret_env", "client_secret_file")
+
+
 def _check_console(settings: Settings, given: Layer, reader: Reader) -> None:
-    if not settings.console.enabled or settings.server.is_loopback:
+    oidc, is_loopback = settings.oidc, settings.server.is_loopback
+    named = [given[("oidc", name)] for name in _OF_A_CLIENT if ("oidc", name) in given]
+    for name in ("issuer", "client_id") if named else ():
+        if ("oidc", name) not in given:
+            reader.problem(named[0].place, f"needs oidc.{name} beside it")
+    if "openid" not in oidc.scopes and ("oidc", "scopes") in given:
+        reader.problem(given[("oidc", "scopes")].place, "must have openid among them")
+    if settings.has_oidc and settings.server.public_url is None and not is_loopback:
+        place = given[("oidc", "issuer")].place
+        reader.problem(place, "needs server.public_url beside it: people are sent back to that")
+    if not settings.console.enabled or is_loopback:
         return
     place = given[("console", "enabled")].place
     if settings.server.public_url is None:
         reader.problem(place, "needs server.public_url beside it: others can reach this gateway")
-    if not settings.has_key_sign_in:
-        reader.problem(place, "needs a way to sign in beside it: console.keys = true")
+    if not settings.has_key_sign_in and not settings.has_oidc:
+        reader.problem(
+            place, "needs a way to sign in beside it: oidc.issuer, or console.keys = true"
+        )
 
 
 def _check_tls(server: ServerSettings, given: Layer, reader: Reader) -> None:
@@ -200,11 +216,22 @@ def read(
         targets = read_targets(given[("alerts", "targets")], values["alerts"].schemes, reader)
         origins |= {f"alerts.targets[{n}]": place.origin for n, (_, place) in enumerate(targets)}
         values["alerts"] = replace(values["alerts"], targets=tuple(each for each, _ in targets))
+    values["oidc"] = _with_client_secret(values["oidc"], given, reader)
     values["valkey"] = _with_url(values["valkey"], given, reader)
     settings = Settings(**values, file=file, origins=origins)
     check(settings, given, upstreams, reader)
     reader.finish()
     return settings
+
+
+def _with_client_secret(oidc: OidcSettings, given: Layer, reader: Reader) -> OidcSettings:
+    """Return the settings with the client's secret, which stands in a variable or a file."""
+    named = {path[1]: value for path, value in given.items() if path[0] == "oidc"}
+    secrets = [named[name] for name in ("client_secret_env", "client_secret_file") if name in named]
+    if not secrets:
+        return oidc
+    found = credential(secrets[-1], named, reader, of="client_secret", noun="secret")
+    return replace(oidc, client_secret=found)
 
 
 def _with_url(valkey: ValkeySettings, given: Layer, reader: Reader) -> ValkeySettings:

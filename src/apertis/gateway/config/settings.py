@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Mapping  # noqa: TC003 - as for the paths.
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - the types are read at run time, by `kinds_of`.
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_type_hints
 from urllib.parse import urlsplit
 
 from apertis.gateway.config.kinds import (
@@ -19,6 +20,7 @@ from apertis.gateway.config.kinds import (
     DATABASE_URL,
     FLAG,
     HOST_NAME,
+    ISSUER,
     MONEY,
     NETWORK,
     NUMBER,
@@ -29,6 +31,7 @@ from apertis.gateway.config.kinds import (
     choice,
     duration,
     location,
+    mapping,
     names,
     of_text,
     quoted,
@@ -41,9 +44,6 @@ from apertis.gateway.config.kinds import (
 )
 from apertis.limiting.rates import Rate
 from apertis.sansio.request import is_loopback
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Secret:
@@ -380,6 +380,72 @@ class SignInSettings:
     """A line that Claude Code shows beside the code while it waits."""
 
 
+RoleName = Literal["administrator", "group_administrator", "viewer", "member"]
+ROLES: Final[tuple[RoleName, ...]] = ("administrator", "group_administrator", "viewer", "member")
+"""From the one that may do most to the one that may do least."""
+
+
+def _no_table() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """Signing in to the console with an identity provider that speaks OpenID Connect.
+
+    Any issuer will do that can be discovered. It needs the extra `oidc`; the redirect URI to
+    register there is `<server.public_url>/console/sign-in/oidc/callback`.
+    """
+
+    issuer: Annotated[str | None, ISSUER] = None
+    """URL of the provider, as its tokens name it; its `/.well-known/openid-configuration` says all
+    else."""
+    client_id: Annotated[str | None, text("the id of a client")] = None
+    """Id of this gateway at the provider."""
+    client_secret: Secret | None = None
+    """Secret of this gateway at the provider."""
+    client_secret_env: Annotated[
+        str | None, text("the name of a variable of the environment", r"[A-Za-z_][A-Za-z0-9_]*")
+    ] = None
+    """Variable of the environment that has the client's secret. Without one, and without a file of
+    it, the gateway is a public client: PKCE alone protects its codes."""
+    client_secret_file: Annotated[Path | None, location("the path of a file")] = None
+    """File that has the client's secret and nothing else."""
+    name: Annotated[str, text()] = "single sign-on"
+    """Words of the button: Sign in with ..."""
+    scopes: Annotated[tuple[str, ...], names(text("a scope", r"[!-~]+"), "scopes")] = (
+        "openid",
+        "profile",
+        "email",
+    )
+    """Scopes to ask for. Some providers tell groups only to those who ask for a scope `groups`."""
+    groups_claim: Annotated[str, text("the name of a claim")] = "groups"
+    """Claim that lists somebody's groups at the provider."""
+    allowed_domains: Annotated[
+        tuple[str, ...], names(text("a domain", r"[A-Za-z0-9.-]+"), "domains")
+    ] = ()
+    """Domains of the verified email addresses that may sign in; none: all of them, and addresses
+    that are not verified, too."""
+    allowed_groups: Annotated[tuple[str, ...], names(text("a group"), "groups")] = ()
+    """Groups of the provider that may sign in; none: everybody whom the provider signs in."""
+    unknown_people: Annotated[Literal["refuse", "create"], choice("refuse", "create")] = "refuse"
+    """Somebody who signs in and is nobody here, by the provider's id or a verified email address:
+    `refuse` sends them away, `create` makes a person of them."""
+    default_role: Annotated[RoleName, choice(*ROLES)] = "member"
+    """Role of people who are made, and of those that none of `roles` is for."""
+    roles: Annotated[Mapping[str, RoleName], mapping(choice(*ROLES), "roles")] = field(
+        default_factory=_no_table
+    )
+    """Roles by the provider's groups, as `[oidc.roles]`; of several the one that may do most.
+    With any, everybody's role follows the provider at each sign-in; else it is changed here."""
+    groups: Annotated[Mapping[str, str], mapping(text("the name of a group"), "groups")] = field(
+        default_factory=_no_table
+    )
+    """Groups of this gateway, by name or id, by the provider's groups, as `[oidc.groups]`; of
+    several the first that is listed here. With any, everybody's group follows the
+    provider at each sign-in, and who is in none of them is in no group; else it is changed here."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """The log on stderr. It never has prompts, responses or secrets."""
@@ -593,6 +659,7 @@ class Settings:
     valkey: ValkeySettings = ValkeySettings()
     console: ConsoleSettings = ConsoleSettings()
     sign_in: SignInSettings = SignInSettings()
+    oidc: OidcSettings = OidcSettings()
     log: LogSettings = LogSettings()
     alerts: AlertSettings = AlertSettings()
     sandbox: SandboxSettings = SandboxSettings()
@@ -610,13 +677,18 @@ class Settings:
         return self.server.is_loopback if keys is None else keys
 
     @property
+    def has_oidc(self) -> bool:
+        """True if people can sign in to the console with an identity provider."""
+        return self.oidc.issuer is not None and self.oidc.client_id is not None
+
+    @property
     def has_console(self) -> bool:
         """True if the console is served."""
         if self.console.enabled is not None:
             return self.console.enabled
         if self.server.is_loopback:
             return True
-        return self.server.public_url is not None and self.has_key_sign_in
+        return self.server.public_url is not None and (self.has_key_sign_in or self.has_oidc)
 
     @property
     def has_device_sign_in(self) -> bool:

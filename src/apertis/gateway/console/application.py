@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -52,6 +52,7 @@ from apertis.gateway.errors import (
 )
 from apertis.gateway.keys.matching import compile_networks
 from apertis.gateway.serving.asgi import ADDRESS, ServedConsole
+from apertis.gateway.signin.oidc import ATTEMPT_SECONDS, CALLBACK, Provider
 from apertis.gateway.signin.roles import pages_of, sees_page
 from apertis.gateway.store.records import UnknownKeyError
 
@@ -124,6 +125,8 @@ def create_console(parts: Parts, clock: Callable[[], float]) -> ServedConsole:
         Route("/console/static/{name:path}", console.static, methods=["GET"]),
         Route("/console/", console.first, methods=["GET"]),
         Route("/console/sign-in", console.sign_in, methods=["GET", "POST"]),
+        Route("/console/sign-in/oidc", console.begin_oidc, methods=["GET"]),
+        Route(CALLBACK, console.end_oidc, methods=["GET"]),
         Route("/console/sign-out", console.sign_out, methods=["POST"]),
         *(
             Route(f"/console{place.path}", console.endpoint(place), methods=_methods(place))
@@ -179,6 +182,7 @@ class Console:
         self._files = Static()
         self._templates = environment(self._files)
         self._renderings = Renderings(clock)
+        self._provider: Provider | None = None
         self._chat_keys = chat.ChatKeys(parts)
 
     def endpoint(self, place: Place) -> Callable[[Request], Awaitable[Response]]:
@@ -344,6 +348,62 @@ class Console:
             return self._sign_in_page(request, to, entered)
         return await self._signed_in(request, entered, to)
 
+    async def begin_oidc(self, request: Request) -> Response:
+        """Lead to the identity provider."""
+        to = within(request.query_params.get("to", ""))
+        provider = self._oidc()
+        if provider is None:
+            return self._sign_in_page(request, to, access_denied("No identity provider is set up."))
+        own = urlsplit(base_url(self._parts.settings(), request.scope))
+        came_by = _name_and_port(request.headers.get("host", ""))
+        if came_by != _name_and_port(own.netloc) and "again" not in request.query_params:
+            # The cookie of the attempt has to be there when the provider sends the browser back. A
+            # proxy may ask by a name of its own all the same.
+            here = f"{own.scheme}://{own.netloc}/console/sign-in/oidc"
+            query = urlencode({"to": to, "again": "1"})
+            return RedirectResponse(f"{here}?{query}", 303, dict(_HEADERS))
+        begun = await provider.begin(self._callback(request), to)
+        if isinstance(begun, Refusal):
+            return self._sign_in_page(request, to, begun)
+        redirect = RedirectResponse(begun.url, 303, dict(_HEADERS))
+        name = f"{self._cookie_name(request)}-oidc"
+        self._set_cookie(request, redirect, name, begun.cookie, ATTEMPT_SECONDS)
+        return redirect
+
+    async def end_oidc(self, request: Request) -> Response:
+        """Sign in whom the identity provider sends back."""
+        provider = self._oidc()
+        if provider is None:
+            return self._sign_in_page(request, "/console/")
+        name = self._cookie_name(request)
+        entered = await sign_in.with_provider(
+            self._parts,
+            provider,
+            dict(request.query_params),
+            request.cookies.get(f"{name}-oidc"),
+            self._callback(request),
+            request.scope[ADDRESS],
+            request.cookies.get(name),
+        )
+        if isinstance(entered, Refusal):
+            response = self._sign_in_page(request, "/console/", entered)
+        else:
+            response = await self._signed_in(request, entered[0], within(entered[1]))
+        secure = self._is_secure(request)
+        response.delete_cookie(f"{name}-oidc", path="/", secure=secure, httponly=True)
+        return response
+
+    def _callback(self, request: Request) -> str:
+        return f"{base_url(self._parts.settings(), request.scope)}{CALLBACK}"
+
+    def _oidc(self) -> Provider | None:
+        settings = self._parts.settings()
+        if not settings.has_oidc:
+            return None
+        if self._provider is None or self._provider.settings != settings.oidc:
+            self._provider = Provider(settings.oidc, self._parts.sessions.signing, self._parts.now)
+        return self._provider
+
     async def sign_out(self, request: Request) -> Response:
         """End this session, or all of whoever it is."""
         name, address = self._cookie_name(request), request.scope[ADDRESS]
@@ -410,6 +470,7 @@ class Console:
         body = self._templates.get_template("sign_in.html").render(
             error="" if refusal is None else refusal.message,
             keys=settings.has_key_sign_in,
+            oidc=settings.oidc.name if settings.has_oidc else "",
             to=to,
         )
         status, told = (200, ()) if refusal is None else (refusal.status, refusal.headers)

@@ -1,4 +1,4 @@
-"""What a page of the console is given, and what it gives back; all are values."""
+"""The values that a page of the console is given, and those that it gives back."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Asked:
     zone: str
     """The viewer's time zone."""
     base_url: str
-    """Where this gateway is reached; never read from the request's `Host`."""
+    """The URL at which this gateway is reached; never read from the request's `Host`."""
     address: str
     path: str
     params: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -91,7 +91,7 @@ class Page:
     context: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     status: int = 200
     error: str = ""
-    """Why what was asked for was not done; shown above the page."""
+    """The reason that it was not done; shown above the page."""
     scripts: tuple[str, ...] = ()
     """Its own files of `static/`, besides those of all pages."""
 

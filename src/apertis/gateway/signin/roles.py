@@ -56,7 +56,7 @@ PAGES: Mapping[PageName, tuple[Role, ...]] = {
     "chat": _ALL,
     "me": _ALL,
 }
-"""Who sees which page, in the order in which they are listed."""
+"""The roles that see each page, in the order in which pages are listed."""
 _FIELDS_OF_ADMINISTRATORS = frozenset(
     ("admin", "billing_policy", "requests_limit", "tokens_per_minute", "in_flight")
 )
@@ -80,7 +80,7 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def actor(self) -> str:
-        """Who makes a change, as the audit trail says it."""
+        """The one who makes a change, as the audit trail says it."""
         if self.person is not None:
             return self.person.id
         return "" if self.key is None else self.key.id
@@ -104,7 +104,7 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def scope(self) -> tuple[str, ...]:
-        """What two viewers have in common who are shown the same pages."""
+        """The same for all viewers who are shown the same pages."""
         if self.sees_all:
             return (self.role,)
         if self.role == "group_administrator":

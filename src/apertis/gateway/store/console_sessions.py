@@ -47,7 +47,7 @@ _COLUMNS = tuple(console_sessions.c[name] for name in _FIELDS)
 
 
 class StoredConsoleSessions:
-    """Who is signed in, for all gateways of the store."""
+    """Those who are signed in, for all gateways of the store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,40 +1,41 @@
-// An identity provider with the `oidc-provider` package of a folder, and its own page of signing in.
+// Serves the certified provider of a folder on a free port, with accounts of tests.
 //
-//     node oidc_provider.mjs FOLDER < SETTINGS
+//     node oidc_provider.mjs FOLDER
 //
-// SETTINGS is JSON: `client` as the package takes it, and `accounts`, the claims by the name that
-// somebody enters at the provider. A line `{"issuer": ...}` says where it is; it ends with its input.
+// It says its port on the first line; then it reads one line of JSON: `client` is the metadata of the
+// one client, `accounts` has the claims of each by the name that one signs in with. It says "ready".
 
+import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
 const folder = path.resolve(process.argv[2]);
-const require = createRequire(path.join(folder, 'node_modules', 'driver.js'));
-const { Provider } = await import(pathToFileURL(require.resolve('oidc-provider')).href);
+const entry = path.join(folder, 'node_modules', 'oidc-provider', 'lib', 'index.js');
+const { default: Provider } = await import(pathToFileURL(entry));
+let answer;
+const server = createServer((request, response) => answer(request, response));
+server.listen(0, '127.0.0.1');
+await once(server, 'listening');
+const { port } = server.address();
+console.log(port);
 
-const lines = createInterface({ input: process.stdin });
-const { client, accounts } = JSON.parse((await lines[Symbol.asyncIterator]().next()).value);
-const server = createServer();
-await new Promise((done) => server.listen(0, '127.0.0.1', done));
-const issuer = `http://127.0.0.1:${server.address().port}`;
-const provider = new Provider(issuer, {
+const [line] = await once(createInterface({ input: process.stdin }), 'line');
+const { client, accounts } = JSON.parse(line);
+const provider = new Provider(`http://127.0.0.1:${port}`, {
   clients: [client],
+  findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub, ...accounts[sub] }) }),
   claims: {
     openid: ['sub'],
     email: ['email', 'email_verified'],
-    profile: ['name'],
+    profile: ['name', 'preferred_username'],
     groups: ['groups'],
   },
   scopes: ['openid', 'email', 'profile', 'groups'],
-  // Claims are in the ID token too, as most providers have it.
-  conformIdTokenClaims: false,
-  findAccount: (_, id) =>
-    accounts[id] && { accountId: id, claims: async () => ({ sub: id, ...accounts[id] }) },
+  pkce: { required: () => true },
+  cookies: { keys: ['of tests'] },
+  ttl: { Session: 600, Grant: 600, Interaction: 600, AccessToken: 600, IdToken: 600 },
 });
-server.on('request', provider.callback());
-process.stdin.on('end', () => process.exit(0));
-process.stdin.resume();
-console.log(JSON.stringify({ issuer }));
+answer = provider.callback();
+console.log('ready');
