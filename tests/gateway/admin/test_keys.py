@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apertis.gateway.admin.keys import KeyAdministration, Made
 from apertis.gateway.errors import Refusal
+from apertis.gateway.people.record import Person
 from apertis.gateway.store.database import Store
 
 if TYPE_CHECKING:
@@ -63,6 +64,27 @@ def test_of_two_rotations_at_once_neither_is_lost(
             kept.sha256,
             kept.previous_sha256,
         }
+        for store in stores:
+            await store.close()
+
+    asyncio.run(run())
+
+
+def test_two_gateways_make_one_key_for_the_chat_of_a_person(location: Path | str) -> None:
+    async def run() -> None:
+        stores = [await Store.open(location) for _ in range(2)]
+        keys = [KeyAdministration(store.keys, store.organization, lambda: NOW) for store in stores]
+        for name in ("Ada", "Grace"):
+            person = await stores[0].organization.insert(
+                Person(id=f"person_{name}", name=name, created_at=int(NOW))
+            )
+            one, other = await asyncio.gather(*(each.of_chat(person) for each in keys))
+            assert one.id == other.id
+            assert (one.kind, one.person_id, one.admin, one.hint) == ("chat", person.id, False, "")
+            assert (await keys[0].of_chat(person)).id == one.id
+            await keys[0].delete(one.id, "test")
+            assert (await keys[1].of_chat(person)).id != one.id
+        assert len(await stores[0].keys.list()) == 4
         for store in stores:
             await store.close()
 

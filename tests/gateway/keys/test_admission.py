@@ -74,6 +74,27 @@ def test_a_key_with_a_list_is_good_from_its_addresses_only(
         assert (answer.status, answer.code) == (403, "ip_not_allowed")
 
 
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, None),
+        ({"status": "disabled"}, "invalid_api_key"),
+        ({"status": "deleted"}, "invalid_api_key"),
+        ({"expires_at": int(NOW)}, "expired_api_key"),
+        ({"addresses": ("10.1.0.0/16",)}, "ip_not_allowed"),
+    ],
+)
+def test_a_key_without_its_secret_is_held_to_the_same(
+    make_record: MakeRecord, fields: dict[str, object], code: str | None
+) -> None:
+    key = Directory([make_record(**fields)]).get("key_first")
+    assert key is not None
+    answer = admit(Directory(), key, "10.0.0.1", NOW)
+    assert answer is key if code is None else isinstance(answer, Refusal) and answer.code == code
+    key.is_barred = True
+    assert isinstance(admit(Directory(), key, "10.0.0.1", NOW), Refusal)
+
+
 def test_a_disabled_key_is_refused_for_that_whatever_else_is_wrong(make_record: MakeRecord) -> None:
     record = make_record(status="disabled", expires_at=1, addresses=("192.0.2.1",))
     assert "disabled" in refused(Directory([record]), "sk-first").message

@@ -24,6 +24,8 @@ import pytest
 from apertis.gateway.config import read_settings
 from tests.kit.environment import clean_environment
 from tests.kit.http import Client
+from tests.kit.postgresql import postgresql_server
+from tests.kit.valkey import valkey_server
 from tests.kit.waiting import until
 
 if TYPE_CHECKING:
@@ -317,6 +319,41 @@ def test_valkey_is_started_with_a_password_and_checked(
     assert "xyzzy" not in Path(f"/proc/{process.pid}/cmdline").read_text()
     process.terminate()
     assert process.wait(10) == 0
+
+
+def test_the_gateways_service_works_with_its_neighbours(
+    services: dict[str, dict[str, Any]],
+    started: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+) -> None:
+    given = in_image() | services["gateway"]["environment"]
+    with postgresql_server() as database, valkey_server() as cache:
+        (tmp_path / "store_url").write_text(f"{database.url}\n")
+        (tmp_path / "valkey_url").write_text(f"{cache.url}\n")
+        (tmp_path / "anthropic_api_key").write_text("sk-ant-xyzzy\n")
+        port = free_port()
+        variables = {
+            name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value).replace("/run/secrets", str(tmp_path))
+            for name, value in given.items()
+            if name.startswith("APERTIS_")
+        } | {"APERTIS_PORT": str(port), "APERTIS_DATA": str(tmp_path / "data")}
+        process = started(
+            *("env", *(f"{name}={value}" for name, value in variables.items())),
+            *(sys.executable, "-m", "apertis.cli", "serve", "--json"),
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert told["console_url"] == "http://localhost:8000/console/"
+        client = Client(port, told["api_key"])
+        assert client.call("GET", "/readyz").status == 200
+        # The browser comes by the name that Compose publishes.
+        page = client.call("GET", "/console/sign-in", headers={"host": "localhost:8000"})
+        assert page.status == 200
+        process.terminate()
+        assert process.wait(SECONDS) == 0
+    # The tables are in the database.
+    assert not list((tmp_path / "data").glob("*.sqlite3"))
 
 
 # In mounts of its own, where only the data and what a container has as tmpfs can be written. An
