@@ -137,10 +137,12 @@ def test_a_session_is_told_by_agent_class_and_model(office: Office, books: Books
     assert "subagent an agent that Claude Code started 1 400" in words
     assert "opus 1 400 50 out" in words
     assert page.body.decode().count('<tr id="r-') == 3
-    # All of its requests are here, so its times are known.
     first = office.administrator.see("/requests?session=told")
     times = re.findall(r">(20\d\d-\d\d-\d\d \d\d:\d\d:\d\d)</a>", first.body.decode())
-    assert f"First request {times[-1]} Last request {times[0]}" in words
+    (first_day, first_time), (last_day, last_time) = (times[at].split() for at in (-1, 0))
+    assert f"First request {first_time} {first_day} Last request {last_time} {last_day}" in words
+    listing = words_of(ask(office.administrator, key="Max's key", days="90"))
+    assert f"{times[0]} since {times[-1]} 3 1 failed 1" in listing
 
 
 def test_causes_of_misses_are_found_when_asked_for(office: Office, books: Books) -> None:

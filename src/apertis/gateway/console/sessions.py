@@ -12,7 +12,6 @@ from apertis.accounting.tokens import COLUMNS, PROMPT_CLASSES
 from apertis.gateway.admin.cache_report import add_up
 from apertis.gateway.console.meanings import MISSES, REQUEST_CLASSES
 from apertis.gateway.console.pages import Done, Page, Place
-from apertis.gateway.console.rendering import moment
 from apertis.gateway.console.requests import (
     PLACE,
     named_key,
@@ -52,8 +51,8 @@ class Session(NamedTuple):
     id: str
     link: str
     key: Named
-    first_day: float
-    last_day: float
+    first: float
+    last: float
     row: SessionRow
     prompt: int
     read: float | None
@@ -106,7 +105,6 @@ async def see(parts: Parts, asked: Asked) -> Page | Done:
             },
             "spans": [(str(days), words) for days, words in SPANS.items()],
             "orders": list(ORDERS.items()),
-            "utc_day": utc_day,
             "newest": _with(filters) if offset else "",
             "older": _with({**filters, "after": str(offset + _PAGE)}) if len(rows) > _PAGE else "",
         },
@@ -132,8 +130,9 @@ async def see_one(parts: Parts, asked: Asked) -> Page:
             status=404,
             error="There is no such session here.",
         )
-    since_ms = min(row.first_day_ms for row in rows)
-    until_ms = max(row.last_day_ms for row in rows) + _DAY_MS
+    first_ms, last_ms = min(row.first_ms for row in rows), max(row.last_ms for row in rows)
+    # Whole days are added up already.
+    since_ms, until_ms = first_ms // _DAY_MS * _DAY_MS, (last_ms // _DAY_MS + 1) * _DAY_MS
     usage = UsageQuery(
         since_ms=since_ms,
         until_ms=until_ms,
@@ -171,24 +170,15 @@ async def see_one(parts: Parts, asked: Asked) -> Page:
             "agents": _agents(found),
             "classes": _by(found, "request_class", REQUEST_CLASSES),
             "models": _by(found, "model", {}),
-            "first_day": since_ms / 1000,
-            "last": records[0].at_ms / 1000 if records and place is None else None,
-            # Known where all of its requests are on this page.
-            "first": records[-1].at_ms / 1000 if records and recent.next is None else None,
-            "last_day": (until_ms - _DAY_MS) / 1000,
+            "first": first_ms / 1000,
+            "last": last_ms / 1000,
             "rows": rows_of(parts, asked, records),
             "older": "" if recent.next is None else place_of(recent.next),
             "is_first": place is None,
             "causes": causes,
             "misses": MISSES,
-            "utc_day": utc_day,
         },
     )
-
-
-def utc_day(seconds: float) -> str:
-    """Write the day of a moment in UTC."""
-    return moment("UTC")(seconds)[:10]
 
 
 def _query(parts: Parts, asked: Asked) -> SessionQuery | Refusal | None:
@@ -246,8 +236,8 @@ def _session(row: SessionRow, parts: Parts, asked: Asked) -> Session:
         id=row.session,
         link=session_link(row.session),
         key=named_key(row.key, parts, asked),
-        first_day=row.first_day_ms / 1000,
-        last_day=row.last_day_ms / 1000,
+        first=row.first_ms / 1000,
+        last=row.last_ms / 1000,
         row=row,
         prompt=prompt,
         read=row.cache_read_tokens / prompt if prompt else None,

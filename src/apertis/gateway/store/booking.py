@@ -43,7 +43,7 @@ _LONGEST = 200
 _RECORDS = BulkInsert(usage)
 _QUARTERS = BulkInsert(usage_quarters, (*SUMS, *TIMES))
 _HOURS = BulkInsert(usage_hours, (*SUMS, *TIMES))
-_SESSIONS = BulkInsert(usage_sessions, SUMS)
+_SESSIONS = BulkInsert(usage_sessions, SUMS, latest=("last_ms",), earliest=("first_ms",))
 _KEYS = BulkInsert(key_usage, ("used_units",), latest=("last_used_ms",))
 
 _Row = tuple[Any, ...]
@@ -75,6 +75,7 @@ _group = _pick(
 # what `usage_sessions` does, but for the day.
 _QUARTERS_WIDTH = len(usage_quarters.primary_key)
 _KIND = _QUARTERS_WIDTH - 3
+_SESSIONS_WIDTH = len(usage_sessions.primary_key)
 # What `usage_hours` does, but for the hour.
 _hour = operator.itemgetter(3, 4)
 _session = operator.itemgetter(1, *range(4, _QUARTERS_WIDTH + 2))
@@ -196,13 +197,16 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     sessions: dict[_Row, list[int]] = {}
     spent: dict[_Row, list[int]] = {}
     last: dict[_Row, int] = {}
+    spans: dict[_Row, tuple[int, int]] = {}
     for group, members in _by_group(rows).items():
         # A dimension that is not there is kept as an empty text.
         named: _Row = tuple(["" if value is nothing else value for value in group])
         sums = _sums(members)
         quarter = named[:_QUARTERS_WIDTH]
         key = quarter[1:2]
-        last[key] = max(last.get(key, 0), *map(_at, members))
+        moments = [*map(_at, members)]
+        begins, ends = min(moments), max(moments)
+        last[key] = max(last.get(key, 0), ends)
         known = quarters.get(quarter)
         if known is None:
             known = quarters[quarter] = [*sums, *_NO_TIMES]
@@ -210,14 +214,19 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
             known[: len(sums)] = map(operator.add, known, sums)
         if named[_KIND] == TIMED:
             _count_times(known, members, nothing)
-        _add(sessions, (named[0] // QUARTERS_A_DAY, *_session(named)), sums)
+        session = (named[0] // QUARTERS_A_DAY, *_session(named))
+        _add(sessions, session, sums)
+        span = spans.get(session)
+        if span is not None:
+            begins, ends = min(span[0], begins), max(span[1], ends)
+        spans[session] = begins, ends
     for quarter, sums in quarters.items():
         _add(hours, (quarter[0] // QUARTERS_AN_HOUR, *_hour(quarter)), sums)
         _add(spent, quarter[1:2], sums[_COST : _COST + 1])
     # Always in one order, so that two transactions never wait for each other.
     _QUARTERS.run(connection, _rows_of(quarters))
     _HOURS.run(connection, _rows_of(hours))
-    _SESSIONS.run(connection, _rows_of(sessions))
+    _SESSIONS.run(connection, [(*row, *spans[row[:_SESSIONS_WIDTH]]) for row in _rows_of(sessions)])
     _KEYS.run(connection, [(*row, last[row[:1]]) for row in _rows_of(spent)])
 
 

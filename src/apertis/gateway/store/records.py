@@ -166,15 +166,16 @@ class UsageRow(_TokenSums, frozen=True, kw_only=True):
 
 
 class SessionRow(_TokenSums, frozen=True, kw_only=True):
-    """The exact sums of one session with one key, and its days (the first moment of each, in UTC).
+    """The exact sums of one session with one key, and when it was first and last used.
 
-    `agents` is how many there were besides the session itself.
+    Of what an earlier version booked these are the first moments of days in UTC. `agents` is how
+    many there were besides the session itself.
     """
 
     session: str
     key: str
-    first_day_ms: int
-    last_day_ms: int
+    first_ms: int
+    last_ms: int
     agents: int
     requests: int = 0
     failed: int = 0

@@ -476,6 +476,9 @@ usage_sessions = Table(
         for name in ("key_id", "model", "kind", "request_class", "upstream", "session", "agent")
     ),
     *_sums(SUMS),
+    # The arrival of the first and the last one; null for what an earlier version added up.
+    Column("first_ms", BigInteger),
+    Column("last_ms", BigInteger),
     sqlite_with_rowid=False,
 )
 

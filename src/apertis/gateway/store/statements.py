@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
 
@@ -51,8 +51,8 @@ class BulkInsert:
 
     A row whose primary key is there already is an error; or, with `sums`, its columns of these
     names are added to those of the row that is there, with `changed` they take their place, with
-    `latest` they do so where they are greater, and with `unless_there` it stays as it is. No
-    primary key may come twice in one run.
+    `latest` they do so where they are greater, with `earliest` where they are less, and with
+    `unless_there` it stays as it is. No primary key may come twice in one run.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class BulkInsert:
         changed: Sequence[str] = (),
         *,
         latest: Sequence[str] = (),
+        earliest: Sequence[str] = (),
         unless_there: bool = False,
     ) -> None:
         columns = [column.name for column in table.columns]
@@ -69,8 +70,9 @@ class BulkInsert:
         # Names of tables and columns are ours; the values are never part of the text.
         self._head = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "  # noqa: S608
         self._tail = " ON CONFLICT DO NOTHING" if unless_there else ""
-        if sums or changed or latest:
-            self._tail = _on_conflict(table, sums, changed, latest)
+        if sums or changed or latest or earliest:
+            kept = dict.fromkeys(latest, ">") | dict.fromkeys(earliest, "<")
+            self._tail = _on_conflict(table, sums, changed, kept)
         row = f"({', '.join(f'${number}' for number in range(1, self._width + 1))})"
         self._numbered = self._head + row + self._tail
         marks = (f"nullif(?, {NOTHING})" if column.nullable else "?" for column in table.columns)
@@ -101,15 +103,15 @@ class BulkInsert:
 
 
 def _on_conflict(
-    table: Table, sums: Sequence[str], changed: Sequence[str], latest: Sequence[str]
+    table: Table, sums: Sequence[str], changed: Sequence[str], kept: Mapping[str, str]
 ) -> str:
     identity = ", ".join(column.name for column in table.primary_key)
     values = [f"{name} = {table.name}.{name} + excluded.{name}" for name in sums]
     values += [f"{name} = excluded.{name}" for name in changed]
-    # Neither database has the other's word for the greater of two, and null is never greater.
+    # Neither database has the other's word for the greater of two, and null is never kept.
     values += [
-        f"{name} = CASE WHEN {table.name}.{name} > excluded.{name} THEN {table.name}.{name} "
+        f"{name} = CASE WHEN {table.name}.{name} {sign} excluded.{name} THEN {table.name}.{name} "
         f"ELSE excluded.{name} END"
-        for name in latest
+        for name, sign in kept.items()
     ]
     return f" ON CONFLICT ({identity}) DO UPDATE SET {', '.join(values)}"

@@ -120,7 +120,10 @@ class StoredUsage:
     async def sessions(self, query: SessionQuery) -> list[SessionRow]:
         """Read the sums of sessions, from those by days."""
         of = usage_sessions.c
-        last, cost = func.max(of.day), func.sum(of.cost_units)
+        day_ms = cast(of.day, BigInteger) * literal(_DAY_MS, BigInteger)
+        first = cast(func.min(func.coalesce(of.first_ms, day_ms)), BigInteger)
+        last = cast(func.max(func.coalesce(of.last_ms, day_ms)), BigInteger)
+        cost = func.sum(of.cost_units)
         sums = [cast(func.sum(of[name]), BigInteger) for name in SUMS]
         # The session itself has no agent.
         agents = func.count(func.distinct(func.nullif(of.agent, "")))
@@ -128,7 +131,7 @@ class StoredUsage:
         conditions += [of.key_id.in_(query.keys)] if query.keys else []
         conditions += [of.session.in_(query.sessions)] if query.sessions else []
         order = (last, cost) if query.order == "last" else (cost, last)
-        columns: list[ColumnElement[Any]] = [of.session, of.key_id, func.min(of.day), last, agents]
+        columns: list[ColumnElement[Any]] = [of.session, of.key_id, first, last, agents]
         statement = (
             select(*columns, *sums)
             .where(*conditions)
@@ -200,8 +203,8 @@ def _session_of(values: tuple[Any, ...]) -> SessionRow:
     return SessionRow(
         session=session,
         key=key,
-        first_day_ms=first * _DAY_MS,
-        last_day_ms=last * _DAY_MS,
+        first_ms=first,
+        last_ms=last,
         agents=agents,
         **dict(zip(SUMS, sums, strict=True)),
     )

@@ -32,6 +32,8 @@ def upgrade() -> None:
     op.add_column("usage", sa.Column("fallback_reason", sa.Text()))
     op.add_column("usage", sa.Column("reserved_units", sa.BigInteger()))
     _add_up_hours()
+    op.add_column("usage_sessions", sa.Column("first_ms", sa.BigInteger()))
+    op.add_column("usage_sessions", sa.Column("last_ms", sa.BigInteger()))
     op.add_column("key_usage", sa.Column("last_used_ms", sa.BigInteger()))
     op.execute("""
         UPDATE key_usage SET last_used_ms = found.last * 900000
