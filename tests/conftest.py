@@ -22,6 +22,7 @@ pytest_plugins = [
         "administration",
         "asking",
         "browsers",
+        "collectors",
         "command_line",
         "commands",
         "configuration",

@@ -141,7 +141,9 @@ def test_the_sdk_knows_nothing_of_the_server(name: str) -> None:
 
 
 # What calls others: upstreams, the targets of alerts, an identity provider.
-CALLERS = ("apertis.gateway.upstreams", "apertis.gateway.alerts", "apertis.gateway.signin.oidc")
+CALLERS = tuple(
+    f"apertis.gateway.{name}" for name in ("upstreams", "alerts", "otlp", "signin.oidc")
+)
 
 
 def test_the_gateway_uses_the_core_and_not_the_clients() -> None:
@@ -189,6 +191,7 @@ GATEWAY = {
     # It asks upstreams, and knows of the gateway what it is asked.
     "catalogue": VALUES | {"request"},
     "serving": VALUES | FEATURES | MONEY | {"request", "observe"},
+    "otlp": VALUES | {"keys", "people", "request"},
     "batches": VALUES | FEATURES | MONEY | {"request", "serving", "store"},
     "admin": VALUES | FEATURES | MONEY | {"alerts", "serving", "store"},
     "doctor": VALUES | {"finding", "serving", "store"},

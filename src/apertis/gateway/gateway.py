@@ -27,6 +27,7 @@ from apertis.gateway.keys.directory import Directory
 from apertis.gateway.limits.limiter import Limiter
 from apertis.gateway.observe.log import EventHandler, Log
 from apertis.gateway.observe.metrics import Metrics
+from apertis.gateway.otlp.route import TelemetryRoute
 from apertis.gateway.people.organization import Organization
 from apertis.gateway.replicas.breakers import SharedBreakers
 from apertis.gateway.replicas.presence import Presence, State, encode_state, replica_name
@@ -46,6 +47,7 @@ from apertis.gateway.serving.account import Account
 from apertis.gateway.serving.answers import Pings
 from apertis.gateway.serving.application import Application, Readiness
 from apertis.gateway.serving.endpoints import Endpoint
+from apertis.gateway.serving.managed import ManagedSettingsRoute
 from apertis.gateway.store.audit import sweep
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.held_directory import directory_trouble, identity
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 
     from apertis.gateway.cache import SharedCache
     from apertis.gateway.config import Settings
+    from apertis.gateway.otlp.relay import Relay
     from apertis.gateway.replicas.signals import Signal, Signals
     from apertis.gateway.replicas.worker import Worker
     from apertis.gateway.serving.asgi import ASGIApp, ServedConsole
@@ -399,6 +402,8 @@ class Gateway:
             pick=random.random,
         )
         self._models = ModelRoutes(settings, self._upstreams, self._router, time.monotonic)
+        self._telemetry = TelemetryRoute(settings.otlp, self.budgets)
+        self.metrics.telemetry = self._telemetry.outcomes
         account = Account(self.budgets, OwnUsage(self.store.usage), self.store.keys.get)
         self._application = Application(
             pipeline,
@@ -412,6 +417,10 @@ class Gateway:
                 Endpoint.USER_TOKEN: account.token,
                 Endpoint.OAUTH_USAGE: account.oauth_usage,
                 Endpoint.OWN_USAGE: account.own_usage,
+                Endpoint.MANAGED: ManagedSettingsRoute(
+                    self.budgets, self.store.managed_settings.of
+                ),
+                Endpoint.TELEMETRY: self._telemetry,
                 Endpoint.BATCHES: self._batches,
                 Endpoint.MODELS: self._models,
             },
@@ -769,6 +778,9 @@ class Gateway:
             if id(upstream) not in kept:
                 self._loop.call_soon_threadsafe(self._close_behind, upstream)
         self._upstreams = upstreams
+        relay = self._telemetry.reconfigure(settings.otlp)
+        if relay is not None:
+            self._loop.call_soon_threadsafe(self._close_behind, relay)
         self._limiter.reconfigure(settings.limits)
         if settings.cache != self.settings.cache:
             self._cache = ResponseCache(settings.cache)
@@ -794,7 +806,7 @@ class Gateway:
         except StoreUnavailableError as error:
             self.log.event("warning", "leases could not be given back", reason=str(error))
 
-    def _close_behind(self, upstream: Upstream) -> None:
+    def _close_behind(self, upstream: Upstream | Relay) -> None:
         """Close an upstream's connections; those in use are closed behind their answers."""
         task = self._loop.create_task(upstream.close())
         self._closing.add(task)
@@ -811,6 +823,8 @@ class Gateway:
         await self._batches.finish(_FINISH_SECONDS)
         self._models.close()
         await self._alerts.close()
+        if self._telemetry.relay is not None:
+            await self._telemetry.relay.close()
         await asyncio.gather(*self._closing)
         for upstream in self._upstreams.values():
             await upstream.close()

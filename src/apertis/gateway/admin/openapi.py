@@ -109,6 +109,7 @@ _KEY = "/admin/v1/keys/{key_id}"
 _GROUP = "/admin/v1/groups/{group_id}"
 _PERSON = "/admin/v1/people/{person_id}"
 _LIMIT = "/admin/v1/limits/{limit_id}"
+_MANAGED = "/admin/v1/managed-settings/{managed_id}"
 
 
 def _message(
@@ -287,6 +288,26 @@ _OPERATIONS: dict[str, _Operation] = {
         "Alerts with what became of each, the newest first.",
         "AlertPage",
         query=ALERT_PARAMETERS,
+    ),
+    "get /admin/v1/managed-settings": _read(
+        "listManagedSettings",
+        "Managed settings of Claude Code, of all groups that have any.",
+        "ManagedPage",
+    ),
+    "post /admin/v1/managed-settings": _change(
+        "saveManagedSettings",
+        "The managed settings as they are now, or as they would be.",
+        "ManagedFields",
+        "ManagedView",
+    ),
+    f"get {_MANAGED}": _read(
+        "getManagedSettings",
+        "Managed settings of a group, by its id, or of `everybody`.",
+        "ManagedView",
+        404,
+    ),
+    f"delete {_MANAGED}": _change(
+        "removeManagedSettings", "The removed managed settings.", answer="ManagedView"
     ),
     "get /admin/v1/usage": _read(
         "reportUsage",

@@ -17,6 +17,7 @@ from apertis.gateway.admin.limits import (
     LimitPage,
     LimitRemoval,
 )
+from apertis.gateway.admin.managed import ManagedFields, ManagedPage
 from apertis.gateway.admin.people import (
     Adopted,
     AdoptFields,
@@ -39,7 +40,7 @@ _BODIES = (
     *(KeyFields, RotateFields, KeyView, KeyPage, UsageReport, CacheReport, UpstreamList, Purged),
     *(GroupFields, GroupPage, PersonFields, PersonPage, AdoptFields, Adopted),
     *(ImportFields, Imported, LimitFields, LimitChanges, LimitPage, AuditPage, ReplicaPage),
-    *(AlertPage,),
+    *(AlertPage, ManagedFields, ManagedPage),
 )
 # Fields that a new one of these needs, which a change may leave out.
 _NEEDED = {"KeyFields": "name", "GroupFields": "name", "PersonFields": "name"}

@@ -27,6 +27,15 @@ from apertis.gateway.admin.limits import (
     limit_views,
     limits_asked_for,
 )
+from apertis.gateway.admin.managed import (
+    ManagedAdministration,
+    ManagedFields,
+    group_of,
+    list_managed,
+    read_managed,
+    save_managed,
+    view,
+)
 from apertis.gateway.admin.people import (
     AdoptFields,
     GroupFields,
@@ -74,6 +83,7 @@ LIMITS = "/admin/v1/limits"
 AUDIT = "/admin/v1/audit"
 REPLICAS = "/admin/v1/replicas"
 ALERTS = "/admin/v1/alerts"
+MANAGED = "/admin/v1/managed-settings"
 
 _STATUS_CANNOT_BE_SET = {"status": "POST to its /enable or /disable, or DELETE it"}
 _KEPT = dict.fromkeys(("id", "created_at"), "the gateway keeps it itself")
@@ -102,6 +112,7 @@ class Resources:
         self._now = now
         self._catch_up = catch_up
         self._people = PeopleAdministration(store.organization, now, catch_up)
+        self.managed = ManagedAdministration(store.managed_settings, now)
         self._limits = LimitAdministration(store.organization, now, catch_up)
 
     def routes(self) -> tuple[tuple[str, str, Work], ...]:
@@ -130,6 +141,10 @@ class Resources:
             ("GET", AUDIT, self.read_audit),
             ("GET", REPLICAS, self.list_replicas),
             ("GET", ALERTS, self.list_alerts),
+            ("GET", MANAGED, self.list_managed),
+            ("POST", MANAGED, self.save_managed),
+            ("GET", MANAGED + "/{id}", self.read_managed),
+            ("DELETE", MANAGED + "/{id}", self.remove_managed),
         )
 
     async def answer(self, method: str, path: str, call: Call) -> Answer:
@@ -322,6 +337,26 @@ class Resources:
         """List alerts in pages, with what became of each."""
         asked = read_query_as(call.query, AlertListFields)
         return asked if isinstance(asked, Refusal) else await alert_page(self._store.alerts, asked)
+
+    async def list_managed(self, _: Call) -> Answer:
+        """List the managed settings of all groups."""
+        return await list_managed(self.managed, await self._known())
+
+    async def read_managed(self, call: Call) -> Answer:
+        """Show the managed settings of a group, or of everybody."""
+        return await read_managed(self.managed, await self._known(), call.id)
+
+    async def save_managed(self, call: Call) -> Answer:
+        """Keep managed settings, or only check them."""
+        fields = read_body_as(call.body, ManagedFields)
+        if isinstance(fields, Refusal):
+            return fields
+        return await save_managed(self.managed, await self._known(), fields, call.actor)
+
+    async def remove_managed(self, call: Call) -> Answer:
+        """Remove the managed settings of a group, or of everybody."""
+        removed = await self.managed.remove(group_of(call.id), None, call.actor)
+        return removed if isinstance(removed, Refusal) else view(removed, await self._known())
 
     async def _known(self) -> Organization:
         return Organization(await self._store.organization.all())

@@ -12,6 +12,7 @@ from apertis.gateway.config.settings import LogSettings as LogSettings
 from apertis.gateway.config.settings import ModelSettings as ModelSettings
 from apertis.gateway.config.settings import MoneySettings as MoneySettings
 from apertis.gateway.config.settings import OidcSettings as OidcSettings
+from apertis.gateway.config.settings import OtlpSettings as OtlpSettings
 from apertis.gateway.config.settings import PriceSettings as PriceSettings
 from apertis.gateway.config.settings import RoutingSettings as RoutingSettings
 from apertis.gateway.config.settings import SandboxSettings as SandboxSettings

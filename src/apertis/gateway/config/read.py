@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from apertis.gateway.config.origin import Origin, RawSetting
     from apertis.gateway.config.settings import (
         OidcSettings,
+        OtlpSettings,
         PriceSettings,
         Secret,
         ServerSettings,
@@ -218,6 +219,7 @@ def read(
         values["alerts"] = replace(values["alerts"], targets=tuple(each for each, _ in targets))
     values["oidc"] = _with_client_secret(values["oidc"], given, reader)
     values["valkey"] = _with_url(values["valkey"], given, reader)
+    values["otlp"] = _with_authorization(values["otlp"], given, reader)
     settings = Settings(**values, file=file, origins=origins)
     check(settings, given, upstreams, reader)
     reader.finish()
@@ -266,6 +268,20 @@ def _named_url(
         reason = str(error) or f"must be {expected}"
         reader.problem(last.place, f"names {found.source}, whose URL {reason}")
         return None
+
+
+def _with_authorization(otlp: OtlpSettings, given: Layer, reader: Reader) -> OtlpSettings:
+    """Return the settings with the header that stands in a variable or a file."""
+    known = {path[1]: value for path, value in given.items() if path[0] == "otlp"}
+    named = {name: value for name, value in known.items() if name.startswith("authorization_")}
+    if not named:
+        return otlp
+    *_, last = named.values()
+    found = credential(last, named, reader, of="authorization", noun="header")
+    if found is not None and not (found.reveal().isascii() and found.reveal().isprintable()):
+        reader.problem(last.place, f"names {found.source}, which is no header's text")
+        return otlp
+    return replace(otlp, authorization=found)
 
 
 def _file(environment: Mapping[str, str], config: Path | None) -> Path | None:

@@ -446,6 +446,43 @@ class OidcSettings:
     provider at each sign-in, and who is in none of them is in no group; else it is changed here."""
 
 
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpSettings:
+    """Telemetry of Claude Code (OpenTelemetry), which comes to the gateway with each `/login`.
+
+    Metrics, logs and traces are accepted from whoever has a key, and dropped, unless there is a
+    collector to send them on to. Nothing of them is kept or logged.
+    """
+
+    endpoint: Annotated[str | None, BASE_URL] = None
+    """URL of a collector that speaks OTLP over HTTP, such as `http://127.0.0.1:4318`; `/v1/metrics`
+    and so on are added."""
+    identity: Annotated[
+        Literal["none", "headers", "attributes"], choice("none", "headers", "attributes")
+    ] = "attributes"
+    """Way in which the collector learns whose it is: key, person, email and group as `attributes`
+    of each resource (`apertis.person.email`), as `headers` (`x-apertis-person-email`,
+    percent-encoded), or not at all (`none`)."""
+    authorization_env: Annotated[
+        str | None, text("the name of a variable of the environment", _VARIABLE)
+    ] = None
+    """Variable of the environment that has what the collector wants as `authorization`, such as
+    `Bearer ...`."""
+    authorization_file: Annotated[Path | None, location("the path of a file")] = None
+    """File that has it and nothing else."""
+    timeout_seconds: Annotated[float, duration()] = 10.0
+    """Longest time that sending one request on may take."""
+    max_body_bytes: Annotated[int, size()] = 4 * 2**20
+    """Largest request that is sent on; larger ones are dropped."""
+    max_queue_bytes: Annotated[int, size()] = 16 * 2**20
+    """Size of what may wait for the collector; what comes beyond is dropped."""
+    authorization: Secret | None = None
+    """What the collector wants as `authorization`, from one of those two; never written here."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """The log on stderr. It never has prompts, responses or secrets."""
@@ -660,6 +697,7 @@ class Settings:
     console: ConsoleSettings = ConsoleSettings()
     sign_in: SignInSettings = SignInSettings()
     oidc: OidcSettings = OidcSettings()
+    otlp: OtlpSettings = OtlpSettings()
     log: LogSettings = LogSettings()
     alerts: AlertSettings = AlertSettings()
     sandbox: SandboxSettings = SandboxSettings()

@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 1000
 _FILTERS = ("from", "to", "actor", "action", "subject", "subject_id")
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
 # Suggestions: there are others.
-_SUBJECTS = ("key", "person", "group", "limit", "people")
+_SUBJECTS = ("key", "person", "group", "limit", "people", "sign_in", "managed_settings")
 _ACTIONS = (
     *("create", "change", "rotate", "enable", "disable", "delete", "remove", "import"),
     *("sign in", "sign out"),

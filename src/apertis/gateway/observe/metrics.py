@@ -80,6 +80,8 @@ class Metrics:
         self.journal_unwritten: Callable[[], int] = lambda: 0
         # Attempts to send alerts, by target and what became of them.
         self.alerts: Callable[[], Mapping[tuple[str, str], int]] = dict
+        # Exports of telemetry, by what became of them.
+        self.telemetry: Callable[[], Mapping[str, int]] = dict
         # Gateways of the store, seconds and units that are left without it; None of one alone.
         self.replicas: Callable[[], tuple[int, float, int] | None] = lambda: None
         # How many tasks the event loop has.
@@ -181,6 +183,12 @@ class Metrics:
             ("apertis_cost_units", "Cost, 500,000 units to the dollar.", "model", self._cost_units),
             ("apertis_web_searches", "Web searches paid for.", "model", searches),
             ("apertis_fallbacks", "Requests that fell back.", "reason", self._fallbacks),
+            (
+                "apertis_telemetry_exports",
+                "Requests with telemetry, by what became of them.",
+                "outcome",
+                self.telemetry(),
+            ),
         ):
             family = CounterMetricFamily(name, text, labels=[label])
             for value, number in single.items():

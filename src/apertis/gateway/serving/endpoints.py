@@ -27,6 +27,10 @@ class Endpoint(enum.Enum):
     """The pages in the browser, and signing in."""
     SIGN_IN = "sign_in"
     """The endpoints of Claude Code's `/login`; open to everybody."""
+    MANAGED = "managed_settings"
+    """Settings of Claude Code that the caller's group has."""
+    TELEMETRY = "telemetry"
+    """Metrics, logs and traces of Claude Code, as OpenTelemetry."""
     CHAT = "chat"
     """Requests of the console's chat, with the console's session in the place of a key."""
     HEALTH = "healthz"
@@ -62,6 +66,8 @@ _ROUTES: tuple[tuple[re.Pattern[str], tuple[str, ...], Endpoint], ...] = tuple(
         (r"/api/hello", _GET, Endpoint.HELLO),
         (r"/\.well-known/oauth-authorization-server", _GET, Endpoint.SIGN_IN),
         (r"/oauth/(?:device_authorization|token|revoke)", ("POST",), Endpoint.SIGN_IN),
+        (r"/managed/settings", _GET, Endpoint.MANAGED),
+        (r"/v1/(metrics|logs|traces)", ("POST",), Endpoint.TELEMETRY),
         (r"/healthz", _GET, Endpoint.HEALTH),
         (r"/readyz", _GET, Endpoint.READY),
         (r"/metrics", _GET, Endpoint.METRICS),

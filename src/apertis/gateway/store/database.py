@@ -16,6 +16,7 @@ from apertis.gateway.store.console_sessions import StoredConsoleSessions
 from apertis.gateway.store.keys import StoredKeys
 from apertis.gateway.store.location import location_of
 from apertis.gateway.store.lock import FileLock
+from apertis.gateway.store.managed_settings import StoredManagedSettings
 from apertis.gateway.store.migration import is_at_head, upgrade
 from apertis.gateway.store.organization import StoredOrganization
 from apertis.gateway.store.replicas import StoredReplicas
@@ -49,6 +50,7 @@ class Store:
         self.secrets = StoredSecrets(database)
         self.console_sessions = StoredConsoleSessions(database)
         self.sign_ins = StoredSignIns(database)
+        self.managed_settings = StoredManagedSettings(database)
         self.batches = StoredBatches(database)
         self.threads = StoredThreads(database)
         self.replicas = StoredReplicas(database)
