@@ -194,7 +194,7 @@ GATEWAY = {
     "otlp": VALUES | {"keys", "people", "request"},
     "batches": VALUES | FEATURES | MONEY | {"request", "serving", "store"},
     "admin": VALUES | FEATURES | MONEY | {"alerts", "serving", "store"},
-    "doctor": VALUES | {"finding", "serving", "store"},
+    "doctor": VALUES | {"finding", "serving", "signin", "store"},
     "signin": VALUES | {"budgets", "keys", "people", "serving", "store"},
     # The use cases of the administration in pages; it has no policy of its own.
     "console": VALUES

@@ -649,10 +649,16 @@ class Gateway:
             is_first=lambda: presence is None or presence.is_first,
             breakers=self._open_breakers,
             journal_lag=self._journal.lag,
+            console_url=lambda: (
+                self.settings.server.public_url if self.settings.has_console else None
+            ),
             wall_clock=time.time,
             log=self.log.event,
         )
         return Alerts(self.store.alerts, settings.alerts, conditions, look_seconds=_ALERT_SECONDS)
+
+    def _console_url(self) -> str | None:
+        return self.settings.server.public_url if self.settings.has_console else None
 
     def _open_breakers(self) -> tuple[OpenBreaker, ...]:
         return tuple(

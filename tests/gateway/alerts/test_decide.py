@@ -17,6 +17,7 @@ from apertis.gateway.alerts.decide import (
     ending_keys,
     event_of,
     lagging_journal,
+    linked,
     open_breakers,
     passed_budgets,
     retry_seconds,
@@ -24,7 +25,7 @@ from apertis.gateway.alerts.decide import (
 )
 from apertis.gateway.budgets.limit import Limit
 from apertis.gateway.budgets.periods import span_of
-from apertis.gateway.store.alerts import BudgetState, ExpiringKey, HourlySpending
+from apertis.gateway.store.alerts import Alert, BudgetState, ExpiringKey, HourlySpending
 from apertis.gateway.units import UNITS_PER_DOLLAR
 
 NOW = 1_795_000_000
@@ -286,3 +287,26 @@ def test_attempts_are_spread_over_hours_and_end() -> None:
 )
 def test_money_is_written_for_people(units: int, text: str) -> None:
     assert dollars(units) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "page"),
+    [
+        ("budget", {}, "budgets"),
+        ("key", {}, "keys/key_a"),
+        ("breaker", {"upstream": "a/b"}, "upstreams/a%2Fb"),
+        ("spike", {}, "overview"),
+        ("journal", {}, "doctor"),
+        ("test", {}, "alerts"),
+    ],
+)
+def test_an_alert_leads_to_the_page_of_the_console_that_shows_more(
+    kind: Any, data: dict[str, str], page: str
+) -> None:
+    alert = Alert(id="a", kind=kind, level="info", text="Told.", subject_id="key_a", data=data)
+    url = f"https://claude.example.com/console/{page}"
+    found = linked(alert, "https://claude.example.com")
+    assert found.text == f"Told. {url}"
+    assert event_of(found, 0)["data"]["console_url"] == url
+    assert (found.id, found.level) == (alert.id, alert.level)
+    assert linked(alert, None) is alert

@@ -37,6 +37,7 @@ class Place:
         self.now = NOW
         self.breakers: tuple[OpenBreaker, ...] = ()
         self.lag = (0, 0.0)
+        self.console_url: str | None = None
         self.lines: list[tuple[Any, ...]] = []
 
     def conditions(self) -> Conditions:
@@ -45,6 +46,7 @@ class Place:
             is_first=lambda: self.is_first,
             breakers=lambda: self.breakers,
             journal_lag=lambda: self.lag,
+            console_url=lambda: self.console_url,
             wall_clock=lambda: self.now,
             log=lambda *line, **facts: self.lines.append((*line, facts)),
         )
@@ -86,6 +88,7 @@ def test_three_replicas_tell_each_thing_once(
         await spend(stores[0], make_key(name="ci", quota_units=100), 80)
         place = Place()
         place.breakers = (OpenBreaker("anthropic", "bad host", 5),)
+        place.console_url = "https://claude.example.com"
         gateways = [
             Alerts(store.alerts, settings(receiver), place.conditions(), look_seconds=1)
             for store in stores
@@ -106,6 +109,9 @@ def test_three_replicas_tell_each_thing_once(
         "breaker.opened",
         "budget.threshold_passed",
     ]
+    for message in receiver.messages:
+        assert message["data"]["text"].endswith(f" {message['data']['console_url']}")
+        assert message["data"]["console_url"].startswith("https://claude.example.com/console/")
     assert len({headers["webhook-id"] for headers in receiver.headers}) == 2
 
 

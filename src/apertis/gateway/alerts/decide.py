@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -237,6 +238,31 @@ def lagging_journal(
         forget_ms=now_ms + _KEPT_MS,
         data={"replica": replica, "records": lag.records, "seconds": round(lag.seconds)},
     )
+
+
+def linked(alert: Alert, public_url: str | None) -> Alert:
+    """Return the alert with the page of the console that shows more, where there is a console."""
+    if public_url is None:
+        return alert
+    page = _PAGES[alert.kind]
+    if alert.kind == "key":
+        page = f"keys/{alert.subject_id}"
+    elif alert.kind == "breaker":
+        page = f"upstreams/{quote(str(alert.data['upstream']), safe='')}"
+    url = f"{public_url}/console/{page}"
+    return msgspec.structs.replace(
+        alert, text=f"{alert.text} {url}", data={**alert.data, "console_url": url}
+    )
+
+
+_PAGES: Final = {
+    "budget": "budgets",
+    "breaker": "upstreams",
+    "key": "keys",
+    "spike": "overview",
+    "journal": "doctor",
+    "test": "alerts",
+}
 
 
 def event_of(alert: Alert, at_ms: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from apertis.gateway.alerts.decide import (
     OpenBreaker,
     ending_keys,
     lagging_journal,
+    linked,
     open_breakers,
     passed_budgets,
     retry_seconds,
@@ -64,6 +65,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     is_first: Callable[[], bool]
     breakers: Callable[[], Sequence[OpenBreaker]]
     journal_lag: Callable[[], tuple[int, float]]
+    # The public URL, where a console is served at it.
+    console_url: Callable[[], str | None]
     wall_clock: Callable[[], float]
     log: Callable[..., None]
 
@@ -179,6 +182,8 @@ class Alerts:
         )
 
     async def _claim(self, found: Sequence[Alert], *, quiet_ms: int = 0) -> None:
+        public_url = self._conditions.console_url()
+        found = [linked(alert, public_url) for alert in found]
         targets = {alert.id: targets_of(alert, self._settings.targets) for alert in found}
         for told in await self._store.claim(found, targets, quiet_ms=quiet_ms):
             self._note(told.alert)
@@ -189,6 +194,7 @@ class Alerts:
         self._conditions.log(alert.level, "alert", kind=alert.kind, alert=alert.id)
 
     async def _tell_without_claim(self, alert: Alert) -> None:
+        alert = linked(alert, self._conditions.console_url())
         self._note(alert)
         now_ms = int(self._conditions.wall_clock() * 1000)
         told = ToldAlert(alert=alert, message_id=new_message_id(), at_ms=now_ms)

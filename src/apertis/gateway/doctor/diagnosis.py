@@ -10,11 +10,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from apertis.errors import ConfigurationError
 from apertis.gateway.doctor.stored import store_findings
 from apertis.gateway.finding import fail, ok, warn
 from apertis.gateway.serving.certificate import CertificateError, read_certificate
+from apertis.gateway.signin.oidc import provider_trouble, require_libraries
 from apertis.gateway.upstreams.registry import build
+from apertis.sansio.request import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +122,70 @@ def proxies_finding(server: ServerSettings) -> Finding:
     )
 
 
+def console_finding(settings: Settings) -> Finding:
+    """Report how people reach the console and sign in to it, and whether that is safe."""
+    server, console, oidc = settings.server, settings.console, settings.oidc
+    if not settings.has_console:
+        return ok(
+            "console",
+            "not served; it is on this machine, or with server.public_url and a way to sign in",
+        )
+    url = server.public_url
+    ways = (("API keys", settings.has_key_sign_in), (f"{oidc.issuer}", settings.has_oidc))
+    where = url or f"http{'s' if server.has_tls else ''}://{server.host}:{server.port}"
+    by = " and ".join(way for way, is_on in ways if is_on)
+    if not by:
+        return warn(
+            "console",
+            f"{where}: nobody can sign in",
+            "set oidc.issuer and oidc.client_id, or console.keys = true",
+        )
+    message = f"{where}, signing in with {by}"
+    host = urlsplit(where).hostname or ""
+    if where.startswith("http:") and not is_loopback(host):
+        return warn(
+            "console",
+            f"{message}: without TLS, keys and cookies of the console travel in the clear",
+            "let server.public_url begin with https://",
+        )
+    if url is None and not server.is_loopback:
+        return warn(
+            "console",
+            f"{message}: links of alerts and set-up lines have no address to begin with",
+            "set server.public_url",
+        )
+    is_bounded = oidc.allowed_domains or oidc.allowed_groups
+    if settings.has_oidc and oidc.unknown_people == "create" and not is_bounded:
+        return warn(
+            "console",
+            f"{message}: everybody whom {oidc.issuer} signs in becomes a person here",
+            "set oidc.allowed_domains or oidc.allowed_groups, unless only colleagues have "
+            "accounts there",
+        )
+    if settings.has_key_sign_in and not server.is_loopback and not console.allowed_addresses:
+        return warn(
+            "console",
+            f"{message}: whoever finds an administrator's key administers from anywhere",
+            "restrict the addresses of these keys, or set console.allowed_addresses",
+        )
+    return ok("console", message)
+
+
+async def provider_findings(settings: Settings) -> tuple[Finding, ...]:
+    """Ask the identity provider what it says of itself."""
+    if not settings.has_oidc:
+        return ()
+    try:
+        require_libraries()
+    except ConfigurationError as error:
+        return (fail("identity provider", str(error), "install it, and start the gateway again"),)
+    trouble = await provider_trouble(settings.oidc)
+    if trouble is not None:
+        advice = "see that oidc.issuer is what the provider calls itself, and can be reached"
+        return (fail("identity provider", f"{settings.oidc.issuer}: {trouble}", advice),)
+    return (ok("identity provider", f"{settings.oidc.issuer} tells of itself and its keys"),)
+
+
 def configuration_findings(error: SettingsError) -> tuple[Finding, ...]:
     """Return the findings for unreadable settings: nothing else can be checked then."""
     advice = "correct it; `apertis config check` says whether that is done"
@@ -131,8 +199,8 @@ async def diagnose(settings: Settings) -> tuple[Finding, ...]:
     its list of models.
     """
     where = str(settings.file) if settings.file else "no file; environment and defaults"
-    stored, asked = await asyncio.gather(
-        store_findings(settings.store), upstream_findings(settings)
+    stored, asked, provider = await asyncio.gather(
+        store_findings(settings.store), upstream_findings(settings), provider_findings(settings)
     )
     return (
         ok("configuration", where),
@@ -141,4 +209,6 @@ async def diagnose(settings: Settings) -> tuple[Finding, ...]:
         tls_finding(settings.server, time.time()),
         address_finding(settings.server),
         proxies_finding(settings.server),
+        console_finding(settings),
+        *provider,
     )

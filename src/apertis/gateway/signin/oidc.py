@@ -196,38 +196,56 @@ class Provider:
             return self._client[1]
 
     async def _discovered(self) -> Any:
-        # To load them takes longer than others should wait.
-        made: Any = await asyncio.to_thread(
-            importlib.import_module, "authlib.integrations.starlette_client"
-        )
-        settings, secret = self.settings, self.settings.client_secret
-        issuer = settings.issuer or ""
-        options: dict[str, Any] = {
-            "scope": " ".join(settings.scopes),
-            "code_challenge_method": "S256",
-            "timeout": _TIMEOUT_SECONDS,
-            "verify": default_context(),
-            "follow_redirects": False,
-        }
-        client = made.StarletteOAuth2App(
-            None,
-            name="provider",
-            client_id=settings.client_id,
-            client_secret=secret and secret.reveal(),
-            client_kwargs=options,
-            server_metadata_url=f"{issuer.rstrip('/')}/.well-known/openid-configuration",
-        )
-        found = await client.load_server_metadata()
-        if str(found.get("issuer", "")).rstrip("/") != issuer.rstrip("/"):
-            raise ValueError(f"the provider calls itself {str(found.get('issuer'))[:200]!r}")
-        named = found.get("id_token_signing_alg_values_supported") or ["RS256"]
-        found["id_token_signing_alg_values_supported"] = [
-            one for one in named if one in _ALGORITHMS
-        ] or ["RS256"]
-        ways = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-        if secret is not None and "client_secret_basic" not in ways:
-            options["token_endpoint_auth_method"] = "client_secret_post"
-        return client
+        return await _discovered(self.settings)
+
+
+async def provider_trouble(settings: OidcSettings) -> str | None:
+    """Ask a provider what it says of itself, and for its keys; the reason that it does not work."""
+    try:
+        client = await _discovered(settings)
+        for name in ("authorization_endpoint", "token_endpoint"):
+            if not client.server_metadata.get(name):
+                return f"it names no {name}"
+        await client.fetch_jwk_set()
+    except _failures() as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+async def _discovered(settings: OidcSettings) -> Any:
+    """Return the client for what a provider says of itself."""
+    # To load them takes longer than others should wait.
+    made: Any = await asyncio.to_thread(
+        importlib.import_module, "authlib.integrations.starlette_client"
+    )
+    secret = settings.client_secret
+    issuer = settings.issuer or ""
+    options: dict[str, Any] = {
+        "scope": " ".join(settings.scopes),
+        "code_challenge_method": "S256",
+        "timeout": _TIMEOUT_SECONDS,
+        "verify": default_context(),
+        "follow_redirects": False,
+    }
+    client = made.StarletteOAuth2App(
+        None,
+        name="provider",
+        client_id=settings.client_id,
+        client_secret=secret and secret.reveal(),
+        client_kwargs=options,
+        server_metadata_url=f"{issuer.rstrip('/')}/.well-known/openid-configuration",
+    )
+    found = await client.load_server_metadata()
+    if str(found.get("issuer", "")).rstrip("/") != issuer.rstrip("/"):
+        raise ValueError(f"the provider calls itself {str(found.get('issuer'))[:200]!r}")
+    named = found.get("id_token_signing_alg_values_supported") or ["RS256"]
+    found["id_token_signing_alg_values_supported"] = [
+        one for one in named if one in _ALGORITHMS
+    ] or ["RS256"]
+    ways = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    if secret is not None and "client_secret_basic" not in ways:
+        options["token_endpoint_auth_method"] = "client_secret_post"
+    return client
 
 
 def _failures() -> tuple[type[Exception], ...]:
