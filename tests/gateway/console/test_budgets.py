@@ -13,6 +13,7 @@ from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.keys.secrets import hash_secret, new_key_id
 from apertis.gateway.store.database import Store
 from tests.kit.consoles import words_of
+from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,49 @@ def test_a_search_finds_groups_people_and_keys_by_a_part_of_the_name(office: Off
     assert names(office.administrator.see("/budgets?q=paul")) == ["Paul", "Paul&#39;s key"]
     assert names(office.administrator.see(f"/budgets?q={office.ids['Max']}")) == ["Max"]
     assert "Nothing is called like that" in words_of(office.administrator.see("/budgets?q=zzz"))
+
+
+def test_what_is_nearest_to_its_end_is_found(open_office: Callable[..., Office]) -> None:
+    office = open_office()
+    for name in ("Max", "Paul", "Sam"):
+        assert office.keys[name].ask("claude-sonnet-4-5").status == 200
+    until(lambda: office.gateway.usage()["totals"]["requests"] == 3)
+    spent = office.gateway.usage(person="Max")["totals"]["cost_units"]
+    subjects = {"Max": 1, "Paul": 2, "Sam": 3}
+    for name, part in subjects.items():
+        amount = spent * part
+        office.make("limits", person=name, amount_units=amount, period="month")
+    office.make("limits", group="Sales", amount_usd=1, period="month")
+    key = office.ids["Paul's key"]
+    office.gateway.client.call(
+        "PATCH",
+        f"/admin/v1/keys/{key}",
+        b'{"quota_units":%d}' % (spent * 100 // 80),
+    )
+    office.administrator.send("/budgets/new", {"of": "gateway:"})
+    # Each with the one limit that it is about, the fullest first.
+    page = office.administrator.see("/budgets?spent=50")
+    assert names(page) == ["Max", "Paul&#39;s key", "Paul"]
+    assert "100.0 %" in words_of(page)
+    assert "used up" in words_of(page)
+    assert names(office.administrator.see("/budgets?spent=90")) == ["Max"]
+    assert names(office.administrator.see("/budgets?spent=50&q=paul")) == ["Paul&#39;s key", "Paul"]
+    assert names(office.group_administrator.see("/budgets?spent=50"))[0] == "Max"
+    # Sam is in another group.
+    office.gateway.client.call(
+        "PATCH",
+        f"/admin/v1/limits/{_limit_of(office, 'Sam')}",
+        b'{"amount_units":%d}' % spent,
+    )
+    assert "Sam" in names(office.administrator.see("/budgets?spent=75"))
+    assert "Sam" not in names(office.group_administrator.see("/budgets?spent=75"))
+    assert "No limit is spent so far." in words_of(office.viewer.see("/budgets?spent=50&q=zzz"))
+
+
+def _limit_of(office: Office, person: str) -> str:
+    found = office.gateway.client.call("GET", f"/admin/v1/limits?person={person}").json["data"]
+    limit: str = found[0]["id"]
+    return limit
 
 
 def test_names_and_searches_are_text(office: Office) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from apertis.gateway.budgets.limit import Limit
 from apertis.gateway.errors import StoreUnavailableError
@@ -214,3 +214,40 @@ def test_the_account_of_a_key_follows_its_quota(
         ).scalar_one()
 
     assert opened.run(opened.store._database.read(spent)) == 70
+
+
+def test_the_limits_that_are_nearest_to_their_end_are_found(opened: Any) -> None:
+    organization = opened.store.organization
+    limits = {
+        # Of each 50 are spent; the last one's period is over.
+        "sessions": 60,
+        "double": 25,
+        "half": 100,
+        "nothing": 0,
+        "removed": 50,
+        "before": 50,
+    }
+    for name, amount in limits.items():
+        status = "removed" if name == "removed" else "enabled"
+        limit = msgspec.structs.replace(
+            LIMIT, id=name, amount_units=amount, per_session=True, status=status
+        )
+        opened.run(organization.insert(limit))
+    _accounts(
+        opened,
+        ("sessions@0/a", "sessions", 60),
+        ("sessions@0/b", "sessions", 60),
+        *((f"{name}@0", name, amount) for name, amount in limits.items() if name != "sessions"),
+    )
+    over = update(accounts).where(accounts.c.limit_id == "before").values(period_end=1000)
+    opened.run(opened.store._database.write(lambda at: at.execute(over)))
+
+    def fullest(percent: int, most: int = 10) -> tuple[str, ...]:
+        found: tuple[str, ...] = opened.run(organization.fullest(percent, 1000, most))
+        return found
+
+    assert fullest(50) == ("double", "sessions", "half")
+    assert fullest(51) == ("double", "sessions")
+    assert fullest(84) == ("double",)
+    assert fullest(201) == ()
+    assert fullest(50, 1) == ("double",)

@@ -65,6 +65,7 @@ class Tree:
 
     def __init__(self, organization: Organization, directory: Directory, viewer: Viewer) -> None:
         self._viewer = viewer
+        self._directory = directory
         self._known = organization
         self._groups_in: dict[str | None, list[Group]] = {}
         self._people_in: dict[str | None, list[Person]] = {}
@@ -170,6 +171,38 @@ class Tree:
             for keys in owned.values():
                 add(keys, self.key)
         return nodes
+
+    def of_gateway(self) -> Node:
+        """Return the whole gateway, with its limits."""
+        may_change = changes_limits(self._viewer, "gateway", "", self._known)
+        limits = self._known.limits_of("gateway")
+        return Node("gateway", "", "The whole gateway", may_add=may_change, limits=limits)
+
+    def of_limit(self, limit: Limit) -> Node | None:
+        """Return what a limit is of, with this limit alone; None if it is not to be seen."""
+        viewer, known, node = self._viewer, self._known, None
+        person, group = known.people.get(limit.subject_id), known.groups.get(limit.subject_id)
+        key = self._directory.get(limit.subject_id)
+        if limit.level == "gateway" and viewer.sees_all:
+            node = self.of_gateway()
+        elif limit.level == "group" and group is not None and sees_group(viewer, group.id):
+            node = self._group(group)
+        elif limit.level == "person" and person is not None and sees_person(viewer, person):
+            node = self.person(person, most=0)
+        elif limit.level == "key" and key is not None and sees_key(viewer, key.record, known):
+            node = self.key(key.record)
+        if node is not None:
+            node.limits, node.more = (limit,), 0
+        return node
+
+    def full_quotas(self, percent: int) -> list[Limit]:
+        """Return the quotas of keys of which so much is spent, as this gateway knows it."""
+        found: list[Limit] = []
+        for key in self._directory.all():
+            quota = None if key.record.status == "deleted" else quota_limit(key.record)
+            if quota and key.used_units * 100 >= quota.amount_units * percent > 0:
+                found.append(quota)
+        return found
 
     def _inner(self, group: Group) -> Node:
         """Return a group with all that is in it, as far as there is room in the tree."""

@@ -7,65 +7,88 @@ from urllib.parse import urlencode
 
 from apertis.gateway.console import limit_changes
 from apertis.gateway.console.budget_tree import NO_GROUP, PAGE, Node, Tree, limits_in, names_in
-from apertis.gateway.console.limits import dollars, show_limits
+from apertis.gateway.console.limits import Shown, show_limits
 from apertis.gateway.console.pages import Page, Place
 from apertis.gateway.errors import Refusal, not_found
-from apertis.gateway.signin.roles import changes_limits, sees_group, sees_person
+from apertis.gateway.signin.roles import sees_group, sees_person
 
 if TYPE_CHECKING:
     from apertis.gateway.console.pages import Asked, Parts
 
 _PATH = "/console/budgets"
+_SHARES = ("50", "75", "90", "100")
+# Looked at to find those that somebody sees.
+_MAX_FULL = 500
 
 
 async def see(parts: Parts, asked: Asked) -> Page | Refusal:
     """Show the whole tree, one group or person of it, or what was searched for."""
     tree = Tree(parts.organization, parts.directory, asked.viewer)
     text, at = asked.query.get("q", "").strip(), asked.query.get("at", "")
-    number = asked.query.get("page", "1")
-    first = PAGE * (int(number[:6]) - 1) if number.isascii() and number.isdecimal() else 0
-    first = max(first, 0)
-    nodes: list[Node] = []
-    title = "Budgets"
-    if text:
+    spent = asked.query.get("spent", "")
+    first = _first(asked)
+    title, limits = "Budgets", None
+    paged: Node | None = None
+    if spent in _SHARES:
+        nodes, limits = await _full(parts, tree, int(spent), text)
+        title = f"Budgets that are {spent} % spent"
+    elif text:
         nodes = tree.found(text)
         title = f"Budgets of '{text}'"
     elif at:
-        node = _at(tree, parts, asked, at, first)
-        if isinstance(node, Refusal):
-            return node
-        node.is_open = True
-        nodes, title = [node], f"Budgets: {node.name}"
+        found = _at(tree, parts, asked, at, first)
+        if isinstance(found, Refusal):
+            return found
+        paged = found
+        paged.is_open = True
+        nodes, title = [paged], f"Budgets: {paged.name}"
     else:
-        nodes = tree.roots()
-    gateway = parts.organization.limits_of("gateway") if asked.viewer.sees_all else ()
-    top = Node(
-        "gateway",
-        "",
-        "The whole gateway",
-        may_add=changes_limits(asked.viewer, "gateway", "", parts.organization),
-        limits=gateway,
-    )
-    shown = [top, *nodes] if asked.viewer.sees_all and not (text or at) else nodes
-    has_more = bool(text) and len(nodes) > PAGE
-    paged = nodes[0] if at and nodes else None
+        top = tree.of_gateway() if asked.viewer.sees_all else None
+        nodes = [*([] if top is None else [top]), *tree.roots()]
+    is_list = bool(text or spent)
+    has_more = is_list and len(nodes) > PAGE
+    nodes = nodes[:PAGE] if is_list else nodes
+    if limits is None:
+        limits = await show_limits(parts, limits_in(nodes), names_in(nodes))
     return Page(
         "budgets.html",
         title,
         {
-            "nodes": shown[:PAGE] if has_more else shown,
-            "limits": await show_limits(parts, limits_in(shown), names_in(shown)),
+            "nodes": nodes,
+            "limits": limits,
             "q": text,
             "at": at,
+            "spent": spent,
+            "shares": [("", "any part"), *((share, f"{share} % or more") for share in _SHARES)],
             "has_more": has_more,
-            "first": first,
             "page_size": PAGE,
             "earlier": _page(at, first - PAGE) if paged is not None and first else "",
             "later": _page(at, first + PAGE) if paged is not None and paged.more else "",
-            "dollars": dollars,
             "may_add": asked.viewer.role in ("administrator", "group_administrator"),
         },
     )
+
+
+def _first(asked: Asked) -> int:
+    number = asked.query.get("page", "")[:6]
+    return max(0, PAGE * (int(number) - 1)) if number.isascii() and number.isdecimal() else 0
+
+
+async def _full(
+    parts: Parts, tree: Tree, percent: int, text: str
+) -> tuple[list[Node], dict[str, Shown]]:
+    """Find the limits of which so much is spent, the fullest first, each with what it is of."""
+    ids = await parts.store.organization.fullest(percent, int(parts.now()), _MAX_FULL)
+    known = parts.organization.limits
+    found = [known[id_] for id_ in ids if id_ in known]
+    nodes = [
+        node
+        for limit in (*found, *tree.full_quotas(percent)[:_MAX_FULL])
+        if (node := tree.of_limit(limit)) is not None and text.casefold() in node.name.casefold()
+    ]
+    limits = await show_limits(parts, limits_in(nodes), names_in(nodes))
+    nodes.sort(key=lambda node: -(limits[node.limits[0].id].percent or 0.0))
+    return nodes, limits
 
 
 def _at(tree: Tree, parts: Parts, asked: Asked, at: str, first: int) -> Node | Refusal:

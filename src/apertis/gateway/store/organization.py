@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, or_, select, update
 
 from apertis.gateway.budgets.accounts import AccountSpec
 from apertis.gateway.budgets.limit import Limit, account_id
@@ -84,6 +84,29 @@ class StoredOrganization:
         One that nothing was booked in yet is shown as it will begin.
         """
         return await self._database.read(lambda connection: _accounts(connection, wanted))
+
+    async def fullest(self, percent: int, now: int, most: int) -> tuple[str, ...]:
+        """Return the ids of limits of whose amount so much is spent now, the fullest first.
+
+        Of a limit per session one session with that much is enough.
+        """
+        share = func.max(accounts.c.spent * 1.0 / limits.c.amount_units)
+        statement = (
+            select(limits.c.id)
+            .join(accounts, accounts.c.limit_id == limits.c.id)
+            .where(
+                limits.c.status == "enabled",
+                limits.c.amount_units > 0,
+                accounts.c.period_start <= now,
+                or_(accounts.c.period_end.is_(None), accounts.c.period_end > now),
+                accounts.c.spent * 100 >= limits.c.amount_units * percent,
+            )
+            .group_by(limits.c.id)
+            .order_by(share.desc(), limits.c.id)
+            .limit(most)
+        )
+        found = await self._database.read(lambda connection: connection.scalars(statement).all())
+        return tuple(found)
 
     async def insert(self, record: _T, actor: str = GATEWAY) -> _T:
         """Keep a new one; what comes back has its version."""
