@@ -288,6 +288,39 @@ def test_what_cannot_be_sent_is_told_at_once(chat: Page) -> None:
     expect(chat.locator("#chat-files")).to_be_hidden()
 
 
+def test_what_is_too_much_with_earlier_messages_stays_where_it_was_written(
+    browsing: Browsing, start_gateway: Callable[..., RunningGateway]
+) -> None:
+    gateway = start_gateway(f"[server]\nmax_body_bytes = 300000\n{QUIET}")
+    page = opened(browsing.window(gateway), gateway)
+    noise = PIXEL + bytes(120_000)
+    drop(page, ("one.png", "image/png", noise))
+    ask(page, "First")
+    drop(page, ("two.png", "image/png", noise))
+    page.get_by_label("Message", exact=True).fill("Second")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("This would send 0.3 MB, earlier messages")
+    expect(page.locator("#chat-files li")).to_contain_text("two.png")
+    expect(page.get_by_label("Message", exact=True)).to_have_value("Second")
+    expect(page.locator("#chat-turns > li")).to_have_count(2)
+    page.get_by_role("button", name="New conversation").click()
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-turns > .assistant")).to_contain_text("Second")
+
+
+def test_a_question_is_kept_while_its_answer_comes(chat: Page) -> None:
+    chat.route(MESSAGES, lambda _: None)
+    chat.get_by_label("Message", exact=True).fill("Not to be lost")
+    chat.keyboard.press("Enter")
+    expect(chat.get_by_text("Waiting for the answer…")).to_be_visible()
+    chat.unroute(MESSAGES)
+    chat.reload()
+    chat.locator("#chat[data-ready]").wait_for()
+    chat.locator("#chat-list button").first.click()
+    chat.get_by_role("button", name="Retry").click()
+    expect(chat.locator("#chat-turns > .assistant")).to_contain_text("“Not to be lost”")
+
+
 def test_a_stopped_answer_is_kept_and_goes_on(
     browsing: Browsing, start_gateway: Callable[..., RunningGateway]
 ) -> None:

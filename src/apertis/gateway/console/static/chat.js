@@ -307,7 +307,7 @@
 
   const blockView = (block, name = "") => {
     const type = String(block.type);
-    if (type === "text") return make("div", "prose", ...nodes(block.text ?? ""), ...citations(block));
+    if (type === "text") return make("div", "prose", ...nodes(String(block.text ?? "")), ...citations(block));
     if (type === "thinking") return folded("Thinking", "thinking", make("p", "plain", block.thinking || "It is not shown."));
     if (type === "redacted_thinking") return folded("Thinking", "thinking", make("p", "plain", "It is encrypted."));
     if (type === "image" && block.source?.type === "base64" && IMAGES.includes(block.source.media_type)) {
@@ -343,7 +343,11 @@
     if (turn.seconds) words.push(`${turn.seconds.toFixed(1)} s`);
     if (turn.stopped) words.push("stopped by you");
     const line = make("small", "meta", words.filter(Boolean).join(" · "));
-    if (turn.requestId) line.title = `Request ${turn.requestId}`;
+    if (turn.requestId && document.querySelector("nav a[href='/console/requests']")) {
+      const anchor = make("a", "", "request");
+      anchor.href = `/console/requests/${encodeURIComponent(turn.requestId)}`;
+      line.append(" · ", anchor);
+    }
     return line;
   };
 
@@ -403,6 +407,15 @@
   };
 
   const drawTurns = () => turns.replaceChildren(...talk.turns.map(drawTurn));
+  // What is above the change stays: its images are not decoded again.
+  const drawNewTurns = () => {
+    talk.turns.slice(turns.children.length).forEach((turn) => turns.append(drawTurn(turn, talk.turns.indexOf(turn))));
+    talk.turns.slice(-3, -1).filter(({ role }) => role === "assistant").forEach(redraw);
+  };
+  const cutAt = (place) => {
+    talk.turns.length = place;
+    while (turns.children.length > place) turns.lastChild.remove();
+  };
   const redraw = (turn) => {
     const place = talk.turns.indexOf(turn);
     if (place >= 0) turns.children[place]?.replaceWith(drawTurn(turn, place));
@@ -438,6 +451,7 @@
         turn.usage = { ...event.message?.usage };
         break;
       case "content_block_start":
+        if (!event.content_block?.type) break;
         state.blocks.set(index, event.content_block);
         state.open.set(index, "");
         state.changed.add(index);
@@ -563,28 +577,38 @@
     .filter(({ content }) => content.length)
     .map(({ role, content }) => ({ role, content }));
 
-  const ask = async () => {
+  // The body of a request for the next answer; null where there can be none, which the page says.
+  const bodyOf = () => {
     const wanted = request();
     if (typeof wanted === "string") {
       problem(wanted);
-      return;
+      return null;
     }
-    const last = talk.turns.at(-1);
-    if (last?.role === "assistant" && !last.content.length) talk.turns.pop();
     const body = new Blob([JSON.stringify({ ...wanted, messages: messages() })]);
-    if (body.size > Number(root.dataset.maxBytes)) {
-      problem(`This would send ${megabytes(body.size)}, earlier messages and files included; the limit is ${megabytes(Number(root.dataset.maxBytes))}. Begin a new conversation, or leave files out.`);
-      return;
+    const most = Number(root.dataset.maxBytes);
+    if (body.size > most) {
+      problem(`This would send ${megabytes(body.size)}, earlier messages and files included; the limit is ${megabytes(most)}. Begin a new conversation, or leave files out.`);
+      return null;
     }
     problem("");
+    return body;
+  };
+
+  const ask = async (given = null) => {
+    const body = given ?? bodyOf();
+    if (!body) {
+      drawNewTurns();
+      return;
+    }
     const own = talk;
-    const turn = { role: "assistant", content: [], model: wanted.model };
+    const turn = { role: "assistant", content: [], model: settings().model };
     const abort = new AbortController();
     const state = begin();
     own.settings = settings();
     own.turns.push(turn);
     running = { turn, abort };
-    drawTurns();
+    drawNewTurns();
+    keep(own);
     const drawn = drawing(state, turn);
     toggle();
     say("Waiting for the answer.");
@@ -664,26 +688,27 @@
     const said = text.value.trim();
     const content = [...results, ...files.map(({ block }) => block), ...(said ? [{ type: "text", text: said }] : [])];
     if (!content.length) return;
-    const wanted = request();
-    if (typeof wanted === "string") {
-      problem(wanted);
-      return;
-    }
     const names = Object.fromEntries(files.map(({ name }, place) => [results.length + place, name]));
     const turn = { role: "user", content, names };
-    if (!talk.turns.length) talk.title = titleOf(turn);
     talk.turns.push(turn);
+    const body = bodyOf();
+    if (!body) {
+      // It stays where it was written.
+      talk.turns.pop();
+      return;
+    }
+    if (talk.turns.length === 1) talk.title = titleOf(turn);
     files = [];
     text.value = "";
     drawFiles();
     drawList();
-    ask();
+    ask(body);
     form.scrollIntoView({ block: "end" });
   };
 
   const retry = (place) => {
     if (running) return;
-    talk.turns.length = place;
+    cutAt(place);
     ask();
   };
 
@@ -696,7 +721,7 @@
       const said = field.value.trim();
       const others = turn.content.filter(({ type }) => type !== "text");
       if (running || !(said || others.length)) return;
-      talk.turns.length = place;
+      cutAt(place);
       talk.turns.push({ ...turn, content: [...others, ...(said ? [{ type: "text", text: said }] : [])] });
       if (!place) talk.title = titleOf(talk.turns[0]);
       ask();
