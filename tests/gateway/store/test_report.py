@@ -270,6 +270,17 @@ def test_a_month_is_reported_from_sums_alone(zone: str, by: Dimension) -> None:
     assert read == [f"SEARCH usage_{unit}s USING PRIMARY KEY ({unit}>? AND {unit}<?)"]
 
 
+def test_groups_are_reported_from_hours_of_their_own() -> None:
+    query = UsageQuery(since_ms=MONDAY, until_ms=MONDAY + DAY, groups=("red",), group_by=("model",))
+    with create_engine("sqlite://").connect() as connection:
+        metadata.create_all(connection)
+        text = report_statement(query).compile(connection, compile_kwargs={"literal_binds": True})
+        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+    assert [step for step in plan if "usage" in step] == [
+        "SEARCH usage_group_hours USING PRIMARY KEY (group_id=? AND hour>? AND hour<?)"
+    ]
+
+
 def test_what_tells_keys_apart_is_reported_from_quarter_hours() -> None:
     query = UsageQuery(since_ms=MONDAY, until_ms=MONDAY + DAY, group_by=("key",))
     with create_engine("sqlite://").connect() as connection:

@@ -32,17 +32,21 @@ BY = UsageQuery(group_by=("key", "model", "hour"), with_times=True, zone="Asia/K
 BY_HOUR = UsageQuery(group_by=("model", "hour"), with_times=True, zone="Europe/Berlin")
 
 QUARTERS = text("SELECT * FROM usage_quarters ORDER BY 1, 2, 3, 4, 5, 6, 7, 8")
-HOURS = text("SELECT * FROM usage_hours ORDER BY 1, 2, 3")
+HOURS = text("SELECT * FROM usage_hours ORDER BY 1, 2")
+GROUP_HOURS = text("SELECT * FROM usage_group_hours ORDER BY 1, 2, 3")
 
 
 def all_sums(connection: Connection) -> list[list[Any]]:
-    return [list(connection.execute(statement).all()) for statement in (QUARTERS, HOURS)]
+    return [
+        list(connection.execute(statement).all()) for statement in (QUARTERS, HOURS, GROUP_HOURS)
+    ]
 
 
 def forget(connection: Connection) -> None:
     """Make the tables as they are after an upgrade: with usage, and without its sums."""
     connection.execute(text("DELETE FROM usage_quarters"))
     connection.execute(text("DELETE FROM usage_hours"))
+    connection.execute(text("DELETE FROM usage_group_hours"))
     newest = "SELECT coalesce((max(at_ms) / 900000 + 1) * 900000, 0) FROM usage"
     connection.execute(text(f"UPDATE usage_rollup SET complete_since_ms = ({newest})"))
 

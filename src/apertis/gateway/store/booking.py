@@ -14,6 +14,7 @@ from apertis.gateway.store.schema import (
     SUMS,
     key_usage,
     usage,
+    usage_group_hours,
     usage_hours,
     usage_quarters,
     usage_sessions,
@@ -43,6 +44,7 @@ _LONGEST = 200
 _RECORDS = BulkInsert(usage)
 _QUARTERS = BulkInsert(usage_quarters, (*SUMS, *TIMES))
 _HOURS = BulkInsert(usage_hours, (*SUMS, *TIMES))
+_GROUP_HOURS = BulkInsert(usage_group_hours, (*SUMS, *TIMES))
 _SESSIONS = BulkInsert(usage_sessions, SUMS, latest=("last_ms",), earliest=("first_ms",))
 _KEYS = BulkInsert(key_usage, ("used_units",), latest=("last_used_ms",))
 
@@ -76,8 +78,7 @@ _group = _pick(
 _QUARTERS_WIDTH = len(usage_quarters.primary_key)
 _KIND = _QUARTERS_WIDTH - 3
 _SESSIONS_WIDTH = len(usage_sessions.primary_key)
-# What `usage_hours` does, but for the hour.
-_hour = operator.itemgetter(3, 4)
+_GROUP, _MODEL = 3, 4
 _session = operator.itemgetter(1, *range(4, _QUARTERS_WIDTH + 2))
 _times = _pick("status", "first_byte_ms", "total_ms")
 # The only ones whose times are counted.
@@ -194,6 +195,7 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     nothing = NOTHING if connection.dialect.name == "sqlite" else None
     quarters: dict[_Row, list[int]] = {}
     hours: dict[_Row, list[int]] = {}
+    group_hours: dict[_Row, list[int]] = {}
     sessions: dict[_Row, list[int]] = {}
     spent: dict[_Row, list[int]] = {}
     last: dict[_Row, int] = {}
@@ -221,11 +223,14 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
             begins, ends = min(span[0], begins), max(span[1], ends)
         spans[session] = begins, ends
     for quarter, sums in quarters.items():
-        _add(hours, (quarter[0] // QUARTERS_AN_HOUR, *_hour(quarter)), sums)
+        hour = quarter[0] // QUARTERS_AN_HOUR
+        _add(hours, (hour, quarter[_MODEL]), sums)
+        _add(group_hours, (quarter[_GROUP], hour, quarter[_MODEL]), sums)
         _add(spent, quarter[1:2], sums[_COST : _COST + 1])
     # Always in one order, so that two transactions never wait for each other.
     _QUARTERS.run(connection, _rows_of(quarters))
     _HOURS.run(connection, _rows_of(hours))
+    _GROUP_HOURS.run(connection, _rows_of(group_hours))
     _SESSIONS.run(connection, [(*row, *spans[row[:_SESSIONS_WIDTH]]) for row in _rows_of(sessions)])
     _KEYS.run(connection, [(*row, last[row[:1]]) for row in _rows_of(spent)])
 

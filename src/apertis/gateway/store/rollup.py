@@ -35,7 +35,14 @@ from apertis.gateway.store.booking import (
 )
 from apertis.gateway.store.histogram import BOUNDS_MS, SHIFT
 from apertis.gateway.store.histogram import COLUMNS as TIMES
-from apertis.gateway.store.schema import SUMS, usage, usage_hours, usage_quarters, usage_rollup
+from apertis.gateway.store.schema import (
+    SUMS,
+    usage,
+    usage_group_hours,
+    usage_hours,
+    usage_quarters,
+    usage_rollup,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -127,16 +134,17 @@ def _add_up_hours(connection: Connection, since_ms: int, until_ms: int) -> None:
     The hour that a step ends in the middle of is the next one's.
     """
     first, end = (-(-ms // (QUARTER_MS * QUARTERS_AN_HOUR)) for ms in (since_ms, until_ms))
-    hour, of = usage_hours.c.hour, usage_quarters.c
-    connection.execute(delete(usage_hours).where(hour >= first, hour < end))
-    groups = [of.quarter // QUARTERS_AN_HOUR, of.group_id, of.model]
+    of = usage_quarters.c
+    within = of.quarter >= first * QUARTERS_AN_HOUR, of.quarter < end * QUARTERS_AN_HOUR
     sums = [cast(func.sum(of[name]), BigInteger) for name in (*SUMS, *TIMES)]
-    added = (
-        select(*groups, *sums)
-        .where(of.quarter >= first * QUARTERS_AN_HOUR, of.quarter < end * QUARTERS_AN_HOUR)
-        .group_by(*groups)
-    )
-    connection.execute(insert(usage_hours).from_select(usage_hours.columns.keys(), added))
+    hour = of.quarter // QUARTERS_AN_HOUR
+    for table, groups in (
+        (usage_hours, [hour, of.model]),
+        (usage_group_hours, [of.group_id, hour, of.model]),
+    ):
+        connection.execute(delete(table).where(table.c.hour >= first, table.c.hour < end))
+        added = select(*groups, *sums).where(*within).group_by(*groups)
+        connection.execute(insert(table).from_select(table.columns.keys(), added))
 
 
 def sums_of_records() -> list[ColumnElement[Any]]:

@@ -442,20 +442,30 @@ usage_quarters = Table(
     sqlite_with_rowid=False,
 )
 
-# `usage_quarters` added up by hour (since 1970), group and model: a year of it is read at a glance,
-# however many keys there are.
+# `usage_quarters` added up by hour (since 1970) and model, and the same for each group: a year is
+# read at a glance, however many keys and people there are.
 usage_hours = Table(
     "usage_hours",
     metadata,
     Column("hour", Integer, primary_key=True, autoincrement=False),
-    *(Column(name, Text, primary_key=True) for name in ("group_id", "model")),
+    Column("model", Text, primary_key=True),
+    *_sums(SUMS),
+    *_sums(TIMES),
+    sqlite_with_rowid=False,
+)
+usage_group_hours = Table(
+    "usage_group_hours",
+    metadata,
+    Column("group_id", Text, primary_key=True),
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("model", Text, primary_key=True),
     *_sums(SUMS),
     *_sums(TIMES),
     sqlite_with_rowid=False,
 )
 
-# One row: from when on `usage_quarters` and `usage_hours` are complete. What is older is added up
-# in the background.
+# One row: from when on quarter hours and hours are complete. What is older is added up in the
+# background.
 usage_rollup = Table(
     "usage_rollup",
     metadata,

@@ -33,7 +33,14 @@ from apertis.gateway.store.rollup import (
     roll_up,
     sums_of_records,
 )
-from apertis.gateway.store.schema import SUMS, usage, usage_hours, usage_quarters, usage_sessions
+from apertis.gateway.store.schema import (
+    SUMS,
+    usage,
+    usage_group_hours,
+    usage_hours,
+    usage_quarters,
+    usage_sessions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -291,7 +298,7 @@ def _kept(query: RecentQuery) -> list[ColumnElement[bool]]:
 
 _COLUMNS: dict[Dimension, str] = {"key": "key_id", "person": "person_id", "group": "group_id"}
 _ONLY_BY_SESSION: frozenset[str] = frozenset(("session", "agent"))
-_BY_HOUR: frozenset[str] = frozenset(("group", "model", *TIMES))
+_BY_HOUR: frozenset[str] = frozenset(("model", *TIMES))
 _NEVER_BY_SESSION: frozenset[str] = frozenset(("person", "group", "hour"))
 _QUARTER_SECONDS = QUARTER_MS // 1000
 _HOUR_SECONDS = 3600
@@ -358,6 +365,7 @@ class _Rollup(NamedTuple):
 
 _QUARTERS = _Rollup(usage_quarters, usage_quarters.c.quarter, _QUARTER_SECONDS)
 _HOURS = _Rollup(usage_hours, usage_hours.c.hour, _HOUR_SECONDS)
+_GROUP_HOURS = _Rollup(usage_group_hours, usage_group_hours.c.hour, _HOUR_SECONDS)
 _SESSIONS = _Rollup(usage_sessions, usage_sessions.c.day, _DAY_SECONDS)
 
 
@@ -365,7 +373,9 @@ def _rollups(query: UsageQuery, calendar: Calendar) -> list[_Rollup]:
     """Choose the sums that answer the query, the finest first; none where only records do."""
     dimensions = {*query.group_by, *_filters(query)}
     if _ONLY_BY_SESSION.isdisjoint(dimensions):
-        able = (_QUARTERS, _HOURS) if dimensions <= _BY_HOUR else (_QUARTERS,)
+        able: tuple[_Rollup, ...] = (_QUARTERS,)
+        if dimensions - {"group"} <= _BY_HOUR:
+            able = (_QUARTERS, _GROUP_HOURS if "group" in dimensions else _HOURS)
     elif query.with_times or not _NEVER_BY_SESSION.isdisjoint(dimensions):
         able = ()
     else:

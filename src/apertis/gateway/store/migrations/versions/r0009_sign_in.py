@@ -113,20 +113,32 @@ def upgrade() -> None:
 
 
 def _add_up_hours() -> None:
-    op.create_table(
-        "usage_hours",
-        sa.Column("hour", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("group_id", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
-        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in _SUMS),
-        sa.PrimaryKeyConstraint("hour", "group_id", "model"),
-        sqlite_with_rowid=False,
-    )
     sums = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in _SUMS)
-    # The names are ours. Division of integers gives one in both databases.
-    op.execute(
-        f"""
-        INSERT INTO usage_hours (hour, group_id, model, {", ".join(_SUMS)})
-        SELECT quarter / 4, group_id, model, {sums} FROM usage_quarters GROUP BY 1, 2, 3
-        """  # noqa: S608
-    )
+    for table, names in (
+        ("usage_hours", ("hour", "model")),
+        ("usage_group_hours", ("group_id", "hour", "model")),
+    ):
+        op.create_table(
+            table,
+            *(
+                sa.Column(
+                    name,
+                    sa.Integer() if name == "hour" else sa.Text(),
+                    autoincrement=False,
+                    nullable=False,
+                )
+                for name in names
+            ),
+            *(sa.Column(name, sa.BigInteger(), nullable=False) for name in _SUMS),
+            sa.PrimaryKeyConstraint(*names),
+            sqlite_with_rowid=False,
+        )
+        # The names are ours. Division of integers gives one in both databases.
+        read = ", ".join("quarter / 4" if name == "hour" else name for name in names)
+        order = ", ".join(str(place) for place in range(1, len(names) + 1))
+        op.execute(
+            f"""
+            INSERT INTO {table} ({", ".join((*names, *_SUMS))})
+            SELECT {read}, {sums} FROM usage_quarters GROUP BY {order}
+            """  # noqa: S608
+        )
