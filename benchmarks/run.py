@@ -34,7 +34,7 @@ SMOKE_ROUNDS_DIVISOR = 6
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    suites = ("sdk", "gateway", "budgets", "all")
+    suites = ("sdk", "gateway", "budgets", "console", "all")
     parser.add_argument("suite", nargs="?", choices=suites, default="all", help="[default: all]")
     parser.add_argument("--quick", action="store_true", help="few rounds; writes no RESULTS.md")
     parser.add_argument(
@@ -105,6 +105,19 @@ def run_budgets(quick: bool, only: list[str] | None) -> str:
     return measured.page
 
 
+def run_console(quick: bool, only: list[str] | None) -> str:
+    check_machine()
+    from gateway.console import PARTS as CONSOLE_PARTS
+    from gateway.console import run
+
+    names = chosen_parts(only, CONSOLE_PARTS)
+    tell = Progress()
+    measured = run(quick, names, tell)
+    tell("")
+    print(measured.printed)
+    return measured.page
+
+
 def check_machine() -> None:
     if sys.platform != "linux" or cores() is None:
         raise UnsupportedMachineError("the gateways' suites need Linux and two cores")
@@ -135,17 +148,19 @@ def publish(suite: str, part: str) -> None:
 def main() -> int:
     chosen = arguments()
     if chosen.only and chosen.suite == "all":
-        raise SystemExit("--only needs a suite: sdk, gateway or budgets")
+        raise SystemExit("--only needs a suite: sdk, gateway, budgets or console")
     if chosen.side and chosen.suite != "gateway":
         raise SystemExit("--side is for the suite gateway")
     try:
-        for name in ("sdk", "gateway", "budgets"):
+        for name in ("sdk", "gateway", "budgets", "console"):
             if chosen.suite not in {name, "all"}:
                 continue
             if name == "sdk":
                 part = run_sdk(chosen.quick, chosen.only)
             elif name == "budgets":
                 part = run_budgets(chosen.quick, chosen.only)
+            elif name == "console":
+                part = run_console(chosen.quick, chosen.only)
             else:
                 part = run_gateway(chosen.quick, chosen.only, chosen.side)
             if not (chosen.quick or chosen.only or chosen.side):

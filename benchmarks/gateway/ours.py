@@ -61,6 +61,8 @@ class Ours:
     commands: tuple[tuple[str, ...], ...] = _ONE_KEY
     serve_options: tuple[str, ...] = ()
     store_url: str = ""
+    # What its configuration has besides.
+    settings: str = ""
 
     def prepare(self) -> None:
         self.environment.prepare()
@@ -78,7 +80,7 @@ class Ours:
         data = json.dumps(str(data_folder(folder)))
         store = f"url = {json.dumps(self.store_url)}\n" if self.store_url else ""
         text = _CONFIG.format(data=data, store=store, port=upstream_port, variable=_UPSTREAM_KEY)
-        config.write_text(text, encoding="utf-8")
+        config.write_text(text + self.settings, encoding="utf-8")
         told = [self.told(folder, *command) for command in self.commands]
         port = free_port()
         options = ("--config", str(config), "--port", str(port), *self.serve_options)

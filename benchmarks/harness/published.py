@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import re
 
-TITLES = {"sdk": "The SDK", "gateway": "The gateway", "budgets": "Budgets"}
+TITLES = {
+    "sdk": "The SDK",
+    "gateway": "The gateway",
+    "budgets": "Budgets",
+    "console": "The console",
+}
 # What stands before the date, in the README, in the sentence that leads to a suite's table.
-DATED = {"sdk": "in turns, on", "gateway": "on one core, on", "budgets": "with budgets, on"}
+DATED = {
+    "sdk": "in turns, on",
+    "gateway": "on one core, on",
+    "budgets": "with budgets, on",
+    "console": "with the console, on",
+}
 # In the part of the results on the SDK, among the packages of the peer's environment.
 PEER = re.compile(r"\banthropic (\d+\.\d+)")
 _TITLE = "# Benchmarks"
