@@ -22,6 +22,7 @@ _FILE = "apertis.sqlite3"
 Changed: TypeAlias = dict[str, object]
 
 _DAYS_MS = 90 * 86_400_000
+_KEYS = 200
 
 
 def database(folder: Path) -> Path:
@@ -87,3 +88,67 @@ def _template(connection: sqlite3.Connection, table: str, select: str) -> Change
     if row is None:
         raise ProcessFailedError(f"the gateway wrote no row into {table} that could be copied")
     return dict(zip((column[0] for column in cursor.description), row, strict=True))
+
+
+def add_up_usage(folder: Path, count: int) -> None:
+    """Add so many requests of 200 keys over the last 90 days, with their sums by quarter and hour.
+
+    Of the keys, ten belong to a group and two to a person; each has one of four models.
+    """
+    with closing(sqlite3.connect(database(folder))) as connection, connection:
+        for pragma in ("synchronous = OFF", "cache_size = -400000", "temp_store = MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+        template = _template(connection, "usage", "SELECT * FROM usage LIMIT 1")
+        (newest,) = connection.execute("SELECT max(at_ms) FROM usage").fetchone()
+        changed = {
+            "request_id": "printf('req_%012x%020x', at, n)",
+            "at_ms": "at",
+            "key_id": f"printf('key_%020d', n % {_KEYS})",
+            "person_id": f"printf('person_%d', n % {_KEYS} / 2)",
+            "group_id": f"printf('group_%d', n % {_KEYS} / 10)",
+            "model": f"printf('claude-%d', n % {_KEYS} % 4)",
+        }
+        values = ", ".join(changed.get(name, f":{name}") for name in template)
+        connection.execute(
+            f"""WITH RECURSIVE numbers(n) AS (
+                  SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count),
+                times(n, at) AS (SELECT n, :first + n * :days / :count FROM numbers)
+                INSERT INTO usage ({", ".join(template)}) SELECT {values} FROM times""",
+            template | {"count": count, "first": newest - _DAYS_MS, "days": _DAYS_MS},
+        )
+        for table in ("usage_quarters", "usage_hours", "usage_group_hours"):
+            connection.execute(f"DELETE FROM {table}")
+        names = _columns(connection, "usage_quarters")
+        summed = {
+            "quarter": "at_ms / 900000",
+            "requests": "count(*)",
+            "failed": "0",
+            # How long they took: half a second to the first byte, four to the end.
+            "times_05": "count(*)",
+            "times_11": "count(*) << 31",
+        }
+        sums = names[names.index("requests") :]
+        kept = names[: names.index("requests")]
+        read = [summed.get(name) or f"coalesce({name}, '')" for name in kept]
+        read += [
+            summed.get(name) or ("0" if name.startswith("times_") else f"sum({name})")
+            for name in sums
+        ]
+        groups = ", ".join(str(place + 1) for place in range(len(kept)))
+        connection.execute(
+            f"INSERT INTO usage_quarters SELECT {', '.join(read)} FROM usage GROUP BY {groups}"
+        )
+        added = ", ".join(f"sum({name})" for name in sums)
+        for table, columns in (
+            ("usage_hours", "quarter / 4, model"),
+            ("usage_group_hours", "group_id, quarter / 4, model"),
+        ):
+            connection.execute(
+                f"INSERT INTO {table} SELECT {columns}, {added} FROM usage_quarters "
+                f"GROUP BY {columns}"
+            )
+        connection.execute("UPDATE usage_rollup SET complete_since_ms = 0")
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]

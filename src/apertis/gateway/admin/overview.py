@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Of = Literal["model", "group", "person"]
 Metric = Literal["cost_units", "requests", "tokens", "failed"]
 METRICS: Final[tuple[Metric, ...]] = ("cost_units", "requests", "tokens", "failed")
-MAX_PERIODS = 750
-"""Periods of one overview: a month of hours."""
+MAX_PERIODS = 400
+"""Periods of one overview: a year of days, or two weeks of hours."""
 MAX_SERIES = 7
 """Those that used most are told apart, and the others are one."""
 
@@ -161,7 +161,7 @@ async def overview(
         msgspec.structs.replace(
             asked,
             since_ms=start_of("day", zone, since) * 1000,
-            until_ms=None,
+            until_ms=(month.end or today) * 1000,
             group_by=("day",),
             with_times=False,
         )

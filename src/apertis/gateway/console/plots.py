@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Final, Literal, NamedTuple
 
@@ -39,7 +40,7 @@ class Rect(NamedTuple):
     colour: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plot:
     """Values over periods: stacked bars, or lines. Money is in units."""
 
@@ -73,14 +74,14 @@ class Plot:
             }
         ).decode()
 
-    @property
+    @cached_property
     def totals(self) -> tuple[int | float, ...]:
         """All series of a period together."""
         return tuple(
             sum(line.values[at] or 0 for line in self.lines) for at in range(len(self.periods))
         )
 
-    @property
+    @cached_property
     def top(self) -> float:
         """The value at the top of the axis: a round one."""
         if self.kind == "bars":

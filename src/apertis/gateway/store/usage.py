@@ -20,7 +20,8 @@ from sqlalchemy import (
 
 from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import COLUMNS, Tokens
-from apertis.gateway.store.booking import QUARTER_MS, book
+from apertis.gateway.budgets.periods import following, start_of
+from apertis.gateway.store.booking import QUARTER_MS, QUARTERS_AN_HOUR, book
 from apertis.gateway.store.cache_report import CacheRow, cache_statement
 from apertis.gateway.store.calendar import UTC_ALWAYS, Calendar
 from apertis.gateway.store.histogram import COLUMNS as TIME_COLUMNS
@@ -302,6 +303,8 @@ _BY_HOUR: frozenset[str] = frozenset(("model", *TIMES))
 _NEVER_BY_SESSION: frozenset[str] = frozenset(("person", "group", "hour"))
 _QUARTER_SECONDS = QUARTER_MS // 1000
 _HOUR_SECONDS = 3600
+# Each is a value of the statement, four times; a year has 365 of them.
+_MAX_SHARED_HOURS = 1000
 _DAY_SECONDS = 86_400
 _DAY_MS = _DAY_SECONDS * 1000
 # A range without a limit, as whole days.
@@ -380,7 +383,33 @@ def _rollups(query: UsageQuery, calendar: Calendar) -> list[_Rollup]:
         able = ()
     else:
         able = (_SESSIONS,)
-    return [rollup for rollup in able if calendar.is_made_of(rollup.seconds)]
+    if not calendar.is_made_of(able[0].seconds if able else _QUARTER_SECONDS):
+        return []
+    return [
+        rollup
+        for rollup in able
+        if calendar.is_made_of(rollup.seconds) or _has_few_shared_hours(query)
+    ]
+
+
+def _has_few_shared_hours(query: UsageQuery) -> bool:
+    """Return whether days of a zone of half hours can be made of hours but for one a day."""
+    if query.since_ms is None or query.until_ms is None or "hour" in query.group_by:
+        return False
+    return query.until_ms - query.since_ms <= _MAX_SHARED_HOURS * _DAY_SECONDS * 1000
+
+
+def _shared_hours(query: UsageQuery, calendar: Calendar, first: int, end: int) -> list[int]:
+    """List the hours in which a day, week or month ends and the next one begins."""
+    found: set[int] = set()
+    for name in TIMES:
+        if name in query.group_by:
+            begins = start_of(name, calendar.zone, first * _HOUR_SECONDS)
+            while begins < end * _HOUR_SECONDS:
+                if begins % _HOUR_SECONDS and begins > first * _HOUR_SECONDS:
+                    found.add(begins // _HOUR_SECONDS)
+                begins = following(name, calendar.zone, begins)
+    return sorted(found)
 
 
 def _parts(query: UsageQuery, calendar: Calendar, complete_since_ms: int) -> list[Select[Any]]:
@@ -401,6 +430,16 @@ def _parts(query: UsageQuery, calendar: Calendar, complete_since_ms: int) -> lis
             split(since, until, finer)
             return
         parts.append(_sums(query, calendar, rollup, first, end))
+        if not calendar.is_made_of(rollup.seconds):
+            shared = _shared_hours(query, calendar, first, end)
+            parts[-1] = parts[-1].where(rollup.unit.not_in(shared))
+            quarters = [
+                hour * QUARTERS_AN_HOUR + at for hour in shared for at in range(QUARTERS_AN_HOUR)
+            ]
+            of_quarters = _sums(
+                query, calendar, _QUARTERS, first * QUARTERS_AN_HOUR, end * QUARTERS_AN_HOUR
+            )
+            parts.append(of_quarters.where(_QUARTERS.unit.in_(quarters)))
         if since < first * unit_ms:
             split(since, first * unit_ms, finer)
         if end * unit_ms < until:
