@@ -265,9 +265,16 @@ def test_a_month_is_reported_from_sums_alone(zone: str, by: Dimension) -> None:
         text = statement.compile(connection, compile_kwargs={"literal_binds": True})
         plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
     read = [step for step in plan if step.startswith(("SEARCH", "SCAN")) and "usage" in step]
-    # Days of Kathmandu begin with the third quarter of an hour.
-    unit = "quarter" if zone == "Asia/Kathmandu" else "hour"
-    assert read == [f"SEARCH usage_{unit}s USING PRIMARY KEY ({unit}>? AND {unit}<?)"]
+    hours = "SEARCH usage_hours USING PRIMARY KEY (hour>? AND hour<?)"
+    quarters = "SEARCH usage_quarters USING PRIMARY KEY (quarter>? AND quarter<?)"
+    if zone != "Asia/Kathmandu":
+        assert read == [hours]
+    elif by == "hour":
+        assert read == [quarters]
+    else:
+        # Its days begin within an hour: the quarters of that one, and those at both ends.
+        of_one = "SEARCH usage_quarters USING PRIMARY KEY (quarter=?)"
+        assert read == [hours, of_one, quarters, quarters]
 
 
 def test_groups_are_reported_from_hours_of_their_own() -> None:
