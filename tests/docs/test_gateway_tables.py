@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,10 +15,12 @@ from apertis.gateway.admin.openapi import document
 from apertis.gateway.errors import Refusal
 from apertis.gateway.observe.log import _Line
 from apertis.gateway.observe.metrics import Metrics
+from apertis.gateway.people.record import Role
 from apertis.gateway.request.body import declared_edits, peek
 from apertis.gateway.routing.attempts import may_change_model, may_move
 from apertis.gateway.routing.fallback import FallbackReason
 from apertis.gateway.serving.endpoints import resolve
+from apertis.gateway.signin.roles import PAGES
 from apertis.gateway.upstreams.outcome import outcome_of_status
 from tests.kit.naming import own_names
 
@@ -150,3 +153,25 @@ def test_the_endpoints_of_the_admin_api_are_named() -> None:
 def test_the_options_of_keys_are_named() -> None:
     shown = set().union(*(words(row[0]) for row in rows("keys", "Keys and limits")))
     assert shown | {"--name"} == set(OPTION_OF.values())
+
+
+WHO_SEES = {
+    "everybody": set(get_args(Role)),
+    "all but members": set(get_args(Role)) - {"member"},
+    "administrators, viewers": {"administrator", "viewer"},
+    "administrators": {"administrator"},
+}
+CALLED = {"Audit trail": "audit", "Managed settings": "managed", "My usage": "me"}
+
+
+def test_the_table_of_the_consoles_pages_has_each_with_the_roles_that_see_it() -> None:
+    shown = {}
+    for name, _, who in rows("console", "The pages"):
+        plain = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", name)
+        shown[CALLED.get(plain, plain.lower())] = WHO_SEES[who]
+    assert shown == {page: set(seen_by) for page, seen_by in PAGES.items()}
+
+
+def test_the_table_of_roles_has_each() -> None:
+    told = {row[0].replace(" ", "_") for row in rows("console", "Roles")}
+    assert told == set(get_args(Role))

@@ -110,6 +110,23 @@ def test_what_was_entered_stays_in_a_form_that_is_refused(office: Office) -> Non
     assert office.administrator.send("/keys/new", {"name": ""}).status == 400
 
 
+def test_a_form_that_is_sent_twice_makes_one_key(office: Office) -> None:
+    fields = {"name": "sent twice"}
+    assert office.administrator.send("/keys/new", fields).status == 200
+    again = office.administrator.send("/keys/new", fields)
+    assert (again.status, SECRET.findall(again.body.decode())) == (409, [])
+    assert "There is a key 'sent twice' already" in words_of(again)
+    key_id = make_key(office, name="to be renamed")
+    sent = {"version": version_in(office.administrator, key_id), "name": "sent twice"}
+    assert office.administrator.send(f"/keys/{key_id}", sent).status == 409
+
+
+def test_a_key_that_would_never_work_is_not_made(office: Office) -> None:
+    page = office.administrator.send("/keys/new", {"name": "late", "expires_at": "2020-01-01"})
+    assert page.status == 400
+    assert "the key would never work" in words_of(page)
+
+
 def test_a_key_that_was_changed_meanwhile_is_not_changed_over_it(office: Office) -> None:
     key_id = make_key(office, name="two editors")
     seen = version_in(office.administrator, key_id)

@@ -16,7 +16,7 @@ from apertis.gateway.console.key_form import fields_of, groups_seen, key_form
 from apertis.gateway.console.limit_lines import limits_of_key
 from apertis.gateway.console.pages import Done, Page, Place
 from apertis.gateway.console.set_up import set_up
-from apertis.gateway.errors import Refusal, access_denied, invalid_parameter, not_found
+from apertis.gateway.errors import Refusal, access_denied, conflict, invalid_parameter, not_found
 from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
 from apertis.gateway.people.record import Group, Person
 from apertis.gateway.signin.roles import (
@@ -29,6 +29,7 @@ from apertis.gateway.signin.roles import (
     sees_key,
     sees_person,
 )
+from apertis.gateway.units import read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +109,7 @@ async def create(parts: Parts, asked: Asked) -> Response:
     fields = fields_of(viewer, asked.form, None, organization, asked.zone)
     if isinstance(fields, Refusal):
         return _new(parts, asked, asked.form, fields)
-    refusal = _may_give(viewer, fields, organization)
+    refusal = _may_give(viewer, fields, organization) or _refuse_useless(parts, fields)
     made = refusal or await parts.keys.create(fields, viewer.actor)
     if isinstance(made, Refusal):
         return _new(parts, asked, asked.form, made)
@@ -130,7 +131,7 @@ async def change(parts: Parts, asked: Asked) -> Response:
     fields = fields_of(viewer, asked.form, record, organization, asked.zone)
     if isinstance(fields, Refusal):
         return await _one(parts, asked, key, fields)
-    refusal = _may_give(viewer, fields, organization, record)
+    refusal = _may_give(viewer, fields, organization, record) or _refuse_taken(parts, fields)
     if refusal is None:
         version = number_in(asked.form.get("version", ""))
         kept = await parts.keys.change(record.id, fields, viewer.actor, version)
@@ -334,6 +335,25 @@ def _may_give(
     return access_denied(
         "Keys that you make are for the members of your groups, or in one of these groups"
     )
+
+
+def _refuse_useless(parts: Parts, fields: KeyFields) -> Refusal | None:
+    """Refuse a new key that nobody could use, or that could not be told from another.
+
+    Whoever sends the form a second time, by loading the page again, gets no second key either.
+    """
+    expires_at = read_moment(fields.expires_at) if isinstance(fields.expires_at, str) else None
+    if expires_at is not None and expires_at <= parts.now():
+        return invalid_parameter("expires_at", "'Last day' is over: the key would never work")
+    return _refuse_taken(parts, fields)
+
+
+def _refuse_taken(parts: Parts, fields: KeyFields) -> Refusal | None:
+    for key in parts.directory.all():
+        if key.record.name == fields.name and key.record.status != "deleted":
+            message = f"There is a key '{key.record.name}' already: choose another name"
+            return conflict(message, "name")
+    return None
 
 
 def _named(
