@@ -76,6 +76,7 @@ def test_a_configuration_is_one_that_the_gateway_takes(text: str, tmp_path: Path
     variables = re.findall(r'api_key_env = "(\w+)"', text)
     environment = dict.fromkeys(variables, "sk-ant-of-nobody")
     environment |= {"WEBHOOK_SECRET": SECRET, "SLACK_URL": "slack://T1/A1/of-nobody"}
+    environment["OIDC_CLIENT_SECRET"] = "of-nobody"
     environment |= {"VALKEY_URL": "valkey://:of-nobody@cache.example.com:6379/0"}
     read_settings(environment, config=file)
 
