@@ -72,4 +72,4 @@ def test_two_windows_change_one_limit_and_the_second_is_told(
     first.get_by_text("is $200.00 a month").wait_for()
     second.get_by_role("alert").get_by_text("Somebody else changed this limit").wait_for()
     assert second.get_by_label("Amount in US dollars").input_value() == "50"
-    second.get_by_text("by now: 200").wait_for()
+    second.get_by_text("now: 200").wait_for()

@@ -163,7 +163,7 @@ def test_of_two_who_change_at_once_the_second_is_told(office: Office, limit: str
         assert "Somebody else changed this limit" in words
         # Both values: what was entered, and what it is by now.
         assert 'value="50"' in page.body.decode()
-        assert "by now: 200" in words
+        assert "now: 200" in words
         assert read(office, limit)["amount_usd"] == "200"
     # With what is on that page it can be decided again.
     again = send(office.group_administrator, limit, "save", "50", version=version_in(page))

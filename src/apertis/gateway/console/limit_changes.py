@@ -295,7 +295,7 @@ async def _limit_page(
             "shown": shown,
             "subject": subject,
             "entered": entered,
-            # Besides what was entered, what it is by now.
+            # Besides what was entered, what it is now.
             "now": {
                 name: text
                 for name, text in now.items()
@@ -315,7 +315,7 @@ def _told(refusal: Refusal) -> str:
         return refusal.message
     return (
         "Somebody else changed this limit after you opened it, so nothing was changed now. Below "
-        "is what you entered, and beside it what the limit is by now."
+        "is what you entered, and below each field what it is now."
     )
 
 
