@@ -480,7 +480,7 @@ class OtlpSettings:
     max_queue_bytes: Annotated[int, size()] = 16 * 2**20
     """Size of what may wait for the collector; what comes beyond is dropped."""
     authorization: Secret | None = None
-    """What the collector wants as `authorization`, from one of those two; never written here."""
+    """The collector's `authorization`, from one of those two; never written here."""
 
 
 @dataclass(frozen=True, slots=True)
