@@ -296,6 +296,13 @@ def test_names_that_callers_choose_are_text(office: Office, books: Books) -> Non
         assert EVIL in words_of(page)
 
 
+def test_a_name_with_a_nul_is_found_as_the_store_keeps_it(office: Office, books: Books) -> None:
+    record = books.add(session="a\0b")
+    assert listed(ask(office.administrator, session="a\0b")) == [record.request_id]
+    assert office.administrator.see("/sessions/a%00b").status == 200
+    assert office.administrator.see("/requests/req%00").status == 404
+
+
 def test_a_real_request_arrives_with_its_reservation(office: Office) -> None:
     key_id, client = office.gateway.make_key(name="real", quota_usd="1")
     body = (

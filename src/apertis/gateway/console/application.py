@@ -500,8 +500,10 @@ class Console:
             base_url=base_url(self._parts.settings(), request.scope),
             address=request.scope[ADDRESS],
             path=request.url.path,
-            params=dict(request.path_params),
-            query={name: value for name, value in request.query_params.items() if name != "zone"},
+            params={name: _kept(value) for name, value in request.path_params.items()},
+            query={
+                name: _kept(value) for name, value in request.query_params.items() if name != "zone"
+            },
         )
 
     def barred(self, request: Request) -> Response | None:
@@ -635,6 +637,11 @@ async def _form(request: Request) -> dict[str, list[str]] | None:
         return parse_qs(text, keep_blank_values=True, max_num_fields=10_000)
     except ValueError:
         return None
+
+
+def _kept(text: str) -> str:
+    # As the store keeps what callers call things: PostgreSQL has no NUL.
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _last(form: Mapping[str, list[str]], name: str) -> str:
