@@ -77,7 +77,7 @@ ACME = Company(
         "Farid Haddad",
         "Greta Sommer",
         "Hugo Martin",
-        "Ines Carvalho",
+        "Inga Carvalho",
         "Jonas Berg",
         "Kavya Rao",
         "Liam Murphy",

@@ -82,12 +82,12 @@ def answering(page: Page, *given: dict[str, Any], body: str | None = None) -> li
     """Let a page be answered with these events; give what it asks."""
     asked: list[Any] = []
 
-    def fulfil(route: Route) -> None:
+    def answer(route: Route) -> None:
         asked.append(json.loads(route.request.post_data or "null"))
         content = events(*given) if body is None else body
         route.fulfill(status=200, content_type="text/event-stream", body=content)
 
-    page.route(MESSAGES, fulfil)
+    page.route(MESSAGES, answer)
     return asked
 
 

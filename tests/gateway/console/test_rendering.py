@@ -1,4 +1,4 @@
-"""Renderings that many share, static files, forms of numbers, and colours that can be read."""
+"""Renderings that many share, static files, forms of numbers, and colors that can be read."""
 
 from __future__ import annotations
 
@@ -210,15 +210,15 @@ _SERIES = ("one", "two", "three", "four", "five", "six", "seven", "eight")
 _READABLE, _VISIBLE = 4.5, 3.0
 
 
-def _colours(scheme: int) -> dict[str, str]:
+def _colors(scheme: int) -> dict[str, str]:
     found = Static().find("console.css")
     assert found is not None
     pairs = re.findall(r"--([\w-]+): light-dark\((#\w+), (#\w+)\)", found[0].decode())
     return {name: pair[scheme] for name, *pair in pairs}
 
 
-def _luminance(colour: str) -> float:
-    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+def _luminance(color: str) -> float:
+    digits = color[1:] if len(color) == 7 else "".join(digit * 2 for digit in color[1:])
     parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
     linear = [
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
@@ -233,7 +233,7 @@ def _contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_texts_controls_and_plots_stand_out_from_their_grounds(scheme: int) -> None:
-    colours = _colours(scheme)
+    colors = _colors(scheme)
     wanted = [
         *((text, ground, _READABLE) for text, ground in product(_TEXTS, _GROUNDS)),
         ("on-accent", "accent", _READABLE),
@@ -242,8 +242,8 @@ def test_texts_controls_and_plots_stand_out_from_their_grounds(scheme: int) -> N
         *((one, "card", _VISIBLE) for one in _SERIES),
     ]
     low = {
-        f"{text} on {ground}": round(_contrast(colours[text], colours[ground]), 2)
+        f"{text} on {ground}": round(_contrast(colors[text], colors[ground]), 2)
         for text, ground, least in wanted
-        if _contrast(colours[text], colours[ground]) < least
+        if _contrast(colors[text], colors[ground]) < least
     }
     assert low == {}

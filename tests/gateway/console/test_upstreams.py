@@ -35,7 +35,7 @@ base_url = "http://127.0.0.1:9"
 api_key_env = "GONE_KEY"
 priority = 7
 """
-MESSAGE = {
+MESSAGE: dict[str, Any] = {
     "id": "msg_1",
     "type": "message",
     "role": "assistant",

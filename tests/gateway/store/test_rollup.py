@@ -75,7 +75,8 @@ def some(make_usage: Callable[..., UsageRecord]) -> Callable[[int, int], list[Us
 
 
 def rows(location: Path | str) -> list[Any]:
-    return on_database(location, all_sums)
+    found: list[Any] = on_database(location, all_sums)
+    return found
 
 
 def test_an_upgraded_store_is_rolled_up_in_steps_and_reports_are_exact_all_along(
@@ -156,7 +157,8 @@ def test_what_is_booked_meanwhile_counts_once(
     def rolled_up() -> list[Any]:
         while opened.run(store.usage.roll_up(100)):
             pass
-        return opened.run(database.read(all_sums))
+        found: list[Any] = opened.run(database.read(all_sums))
+        return found
 
     @settings(max_examples=8, deadline=None)
     @given(st.lists(st.sampled_from(["roll", "roll", "add", "again"]), max_size=12))

@@ -11,7 +11,7 @@ from apertis.gateway.admin.overview import MAX_PERIODS, OverviewQuery
 from apertis.gateway.admin.overview import overview as add_up
 from apertis.gateway.budgets.periods import first_second, following, start_of, time_zone
 from apertis.gateway.console.pages import Download, Page, Place
-from apertis.gateway.console.plots import COLOURS, Line, Plot
+from apertis.gateway.console.plots import COLORS, Line, Plot
 from apertis.gateway.errors import not_found
 from apertis.gateway.units import usd
 
@@ -211,14 +211,14 @@ def _plots(parts: Parts, found: Overview, choice: Choice) -> tuple[Plot, ...]:
 
     def stacked(plot: str, title: str, metric: Metric) -> Plot:
         lines = tuple(
-            Line(name, "eight" if one.is_rest else COLOURS[at], one.values[metric])
+            Line(name, "eight" if one.is_rest else COLORS[at], one.values[metric])
             for at, (name, one) in enumerate(zip(names, found.series, strict=True))
         )
         unit: Literal["money", "count"] = "money" if metric == "cost_units" else "count"
         return Plot(plot, title, unit, "bars", periods, ticks, lines)
 
-    def line(name: str, colour: str, value: Callable[[Sums], float | None]) -> Line:
-        return Line(name, colour, tuple(value(sums) for sums in found.sums))
+    def line(name: str, color: str, value: Callable[[Sums], float | None]) -> Line:
+        return Line(name, color, tuple(value(sums) for sums in found.sums))
 
     times = (
         line("First token, p50", "one", lambda sums: sums.first_byte_p50_ms),

@@ -13,8 +13,8 @@ from apertis.gateway.units import UNITS_PER_DOLLAR
 
 Unit = Literal["money", "count", "ms", "percent"]
 Kind = Literal["bars", "lines"]
-COLOURS: Final = ("one", "two", "three", "four", "five", "six", "seven", "eight")
-"""Classes of colours in the style sheet."""
+COLORS: Final = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+"""Classes of colors in the style sheet."""
 
 WIDTH, HEIGHT = 720, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 8, 8, 24
@@ -23,10 +23,10 @@ _GAP = 0.2
 
 
 class Line(NamedTuple):
-    """One series: its name, the class of its colour, and a value for each period."""
+    """One series: its name, the class of its color, and a value for each period."""
 
     name: str
-    colour: str
+    color: str
     values: tuple[int | float | None, ...]
 
 
@@ -37,7 +37,7 @@ class Rect(NamedTuple):
     y: float
     width: float
     height: float
-    colour: str
+    color: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Plot:
                 "series": [
                     {
                         "name": line.name,
-                        "colour": line.colour,
+                        "color": line.color,
                         "values": [self._shown(value) for value in line.values],
                     }
                     for line in self.lines
@@ -107,13 +107,13 @@ class Plot:
                     height = max(self._y(top - value) - y, 0.4)
                     x = _LEFT + self._step * (at + _GAP / 2)
                     found.append(
-                        Rect(round(x, 2), y, round(width, 2), round(height, 2), line.colour)
+                        Rect(round(x, 2), y, round(width, 2), round(height, 2), line.color)
                     )
         return tuple(found)
 
     @property
     def paths(self) -> tuple[tuple[str, str], ...]:
-        """The lines as path data with their colours; without a value there is a gap."""
+        """The lines as path data with their colors; without a value there is a gap."""
         found: list[tuple[str, str]] = []
         for line in self.lines:
             path, is_drawn = "", False
@@ -123,7 +123,7 @@ class Plot:
                     # A value alone is a dot, as the line's ends are round.
                     path += f"{'L' if is_drawn else 'M'}{x} {self._y(value)}h0"
                 is_drawn = value is not None
-            found.append((path, line.colour))
+            found.append((path, line.color))
         return tuple(found)
 
     @property

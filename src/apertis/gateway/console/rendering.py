@@ -74,11 +74,11 @@ def environment(static: Static) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {
-        "static": static.url,
-        "version": __version__,
-        "form_token": Markup('<input type="hidden" name="form_token" value="%s">') % FORM_TOKEN,
-    }
+    made.globals.update(
+        static=static.url,
+        version=__version__,
+        form_token=Markup('<input type="hidden" name="form_token" value="%s">') % FORM_TOKEN,
+    )
     made.filters |= {
         "money": money,
         "exact_money": usd,

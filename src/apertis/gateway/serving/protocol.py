@@ -849,5 +849,9 @@ _kept_target = lru_cache(maxsize=256)(_target)
 
 def _address_of(transport: asyncio.Transport) -> tuple[str, int] | None:
     """Return where a connection came in; None where that has no address."""
-    name = transport.get_extra_info("sockname")
-    return name[:2] if isinstance(name, tuple) else None
+    name: object = transport.get_extra_info("sockname")
+    match name:
+        case (str(host), int(port), *_):
+            return host, port
+        case _:
+            return None
