@@ -141,7 +141,7 @@ def add_up_usage(folder: Path, count: int) -> None:
         added = ", ".join(f"sum({name})" for name in sums)
         for table, columns in (
             ("usage_hours", "quarter / 4, model"),
-            ("usage_group_hours", "group_id, quarter / 4, model"),
+            ("usage_group_hours", "quarter / 4, group_id, model"),
         ):
             connection.execute(
                 f"INSERT INTO {table} SELECT {columns}, {added} FROM usage_quarters "

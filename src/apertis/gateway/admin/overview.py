@@ -151,8 +151,10 @@ async def overview(
         by_period.setdefault(getattr(row, query.by), []).append(row)
     names = tuple(name for name in by_period if name is not None)
     sums = tuple(_add_up(by_period[name], prices) for name in names)
-    if query.of != "model":
-        plain = msgspec.structs.replace(asked, with_times=False)
+    plain = msgspec.structs.replace(asked, with_times=False, group_by=(query.by, query.of))
+    if query.of == "group":
+        rows = await usage.report(plain)
+    elif query.of == "person":
         rows = await _of_most(query, plain, usage)
     month = span_of("month", query.zone, now)
     today = start_of("day", zone, int(now))
@@ -181,20 +183,12 @@ def _flat(rows: Iterable[list[UsageRow]]) -> list[UsageRow]:
 
 
 async def _of_most(query: OverviewQuery, asked: UsageQuery, usage: StoredUsage) -> list[UsageRow]:
-    """Return the rows of those that spent most: there may be many others."""
-    ranked = msgspec.structs.replace(
-        asked, group_by=(query.of,), order="cost", limit=MAX_SERIES + 1
-    )
+    """Return the rows of those that spent most: of thousands of people, most are not shown."""
+    ranked = msgspec.structs.replace(asked, group_by=(query.of,), order="cost", limit=MAX_SERIES)
     ids = [getattr(row, query.of) for row in await usage.report(ranked)]
     # Those who belong nowhere are kept as an empty text.
-    kept = tuple(one or "" for one in ids[:MAX_SERIES])
-    if not kept:
-        return []
-    if query.of == "person":
-        narrowed = msgspec.structs.replace(asked, people=kept)
-    else:
-        narrowed = msgspec.structs.replace(asked, groups=kept)
-    return await usage.report(msgspec.structs.replace(narrowed, group_by=(query.by, query.of)))
+    kept = tuple(one or "" for one in ids)
+    return await usage.report(msgspec.structs.replace(asked, people=kept)) if kept else []
 
 
 def _periods(query: OverviewQuery, now: float) -> list[str]:

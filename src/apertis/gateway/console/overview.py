@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from apertis.gateway.errors import Refusal
     from apertis.gateway.people.record import Group, Person
 
-_DAY_SECONDS = 86_400
+_DAY_SECONDS, _QUARTER_SECONDS = 86_400, 900
 SPANS: Final[Mapping[str, tuple[str, CalendarPeriod]]] = {
     "24h": ("24 hours", "hour"),
     "7d": ("7 days", "day"),
@@ -74,7 +74,8 @@ def chosen(query: Mapping[str, str], zone: ZoneInfo, now: float) -> Choice:
     by = _shortest(wanted, since, until)
     if by != wanted and "by" in query:
         problem = f"That is too long to show by {wanted}: it is shown by {by}."
-    elapsed = min(int(now), until)
+    # To a quarter of an hour, as the sums are kept: what is within one is not read to compare.
+    elapsed = min(int(now) - int(now) % _QUARTER_SECONDS, until)
     before = (
         _month_before(since, elapsed, zone) if span == "month" else (2 * since - elapsed, since)
     )
@@ -87,7 +88,7 @@ def chosen(query: Mapping[str, str], zone: ZoneInfo, now: float) -> Choice:
         before=(max(before[0], 0), before[1]),
         dates=(
             datetime.fromtimestamp(since, zone).date().isoformat(),
-            datetime.fromtimestamp(elapsed - 1, zone).date().isoformat(),
+            datetime.fromtimestamp(min(int(now), until - 1), zone).date().isoformat(),
         ),
         problem=problem,
     )

@@ -225,7 +225,7 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     for quarter, sums in quarters.items():
         hour = quarter[0] // QUARTERS_AN_HOUR
         _add(hours, (hour, quarter[_MODEL]), sums)
-        _add(group_hours, (quarter[_GROUP], hour, quarter[_MODEL]), sums)
+        _add(group_hours, (hour, quarter[_GROUP], quarter[_MODEL]), sums)
         _add(spent, quarter[1:2], sums[_COST : _COST + 1])
     # Always in one order, so that two transactions never wait for each other.
     _QUARTERS.run(connection, _rows_of(quarters))

@@ -140,7 +140,7 @@ def _add_up_hours(connection: Connection, since_ms: int, until_ms: int) -> None:
     hour = of.quarter // QUARTERS_AN_HOUR
     for table, groups in (
         (usage_hours, [hour, of.model]),
-        (usage_group_hours, [of.group_id, hour, of.model]),
+        (usage_group_hours, [hour, of.group_id, of.model]),
     ):
         connection.execute(delete(table).where(table.c.hour >= first, table.c.hour < end))
         added = select(*groups, *sums).where(*within).group_by(*groups)

@@ -456,8 +456,8 @@ usage_hours = Table(
 usage_group_hours = Table(
     "usage_group_hours",
     metadata,
-    Column("group_id", Text, primary_key=True),
     Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("group_id", Text, primary_key=True),
     Column("model", Text, primary_key=True),
     *_sums(SUMS),
     *_sums(TIMES),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
@@ -319,7 +319,7 @@ def report_statement(
     groups = [found.c[name] for name in query.group_by]
     sums = {
         name: cast(func.coalesce(func.sum(found.c[name]), 0), BigInteger).label(name)
-        for name in _summed(query)
+        for name in _summed(with_times=query.with_times)
     }
     statement = select(*groups, *sums.values()).group_by(*groups)
     # Without groups there is always a row; it says nothing when no request was found.
@@ -354,8 +354,8 @@ _FIRST_BYTE_NAMES = tuple(f"first_byte_{name}" for name in TIME_COLUMNS)
 _TOTAL_NAMES = tuple(f"total_{name}" for name in TIME_COLUMNS)
 
 
-def _summed(query: UsageQuery) -> tuple[str, ...]:
-    return (*SUMS, *_FIRST_BYTE_NAMES, *_TOTAL_NAMES) if query.with_times else SUMS
+def _summed(*, with_times: bool) -> tuple[str, ...]:
+    return (*SUMS, *_FIRST_BYTE_NAMES, *_TOTAL_NAMES) if with_times else SUMS
 
 
 class _Rollup(NamedTuple):
@@ -462,12 +462,35 @@ def _sums(
         calendar.number(name, seconds) if name in TIMES else _column(table, name)
         for name in query.group_by
     ]
+    return _part(query, groups, _sums_of(table, with_times=query.with_times), conditions)
+
+
+# Expressions are many, cost more to make than to use, and are the same each time.
+@cache
+def _sums_of(table: Table, *, with_times: bool) -> tuple[ColumnElement[Any], ...]:
     sums: list[ColumnElement[Any]] = [table.c[name] for name in SUMS]
-    if query.with_times:
+    if with_times:
         # Both counts of a column: see `histogram`.
         sums += [table.c[name] % literal(1 << SHIFT, BigInteger) for name in TIME_COLUMNS]
         sums += [table.c[name] // literal(1 << SHIFT, BigInteger) for name in TIME_COLUMNS]
-    return _part(query, groups, sums, conditions)
+    return _added(sums, with_times=with_times)
+
+
+@cache
+def _records_added(*, with_times: bool) -> tuple[ColumnElement[Any], ...]:
+    sums = sums_of_records()
+    if with_times:
+        sums += [*counts_of_records(usage.c.first_byte_ms), *counts_of_records(usage.c.total_ms)]
+    return _added(sums, with_times=with_times)
+
+
+def _added(
+    sums: Sequence[ColumnElement[Any]], *, with_times: bool
+) -> tuple[ColumnElement[Any], ...]:
+    return tuple(
+        cast(func.sum(column), BigInteger).label(name)
+        for name, column in zip(_summed(with_times=with_times), sums, strict=True)
+    )
 
 
 def _records(query: UsageQuery, calendar: Calendar, since_ms: int, until_ms: int) -> Select[Any]:
@@ -478,10 +501,7 @@ def _records(query: UsageQuery, calendar: Calendar, since_ms: int, until_ms: int
         calendar.number(name, seconds) if name in TIMES else func.coalesce(_column(usage, name), "")
         for name in query.group_by
     ]
-    sums = sums_of_records()
-    if query.with_times:
-        sums += [*counts_of_records(usage.c.first_byte_ms), *counts_of_records(usage.c.total_ms)]
-    return _part(query, groups, sums, conditions)
+    return _part(query, groups, _records_added(with_times=query.with_times), conditions)
 
 
 def _named(column: ColumnElement[Any], values: tuple[str, ...]) -> ColumnElement[bool]:
@@ -492,15 +512,11 @@ def _named(column: ColumnElement[Any], values: tuple[str, ...]) -> ColumnElement
 def _part(
     query: UsageQuery,
     groups: Sequence[ColumnElement[Any]],
-    sums: Sequence[ColumnElement[Any]],
+    added: Sequence[ColumnElement[Any]],
     conditions: Sequence[ColumnElement[bool]],
 ) -> Select[Any]:
     """Add up one part, so that only its groups have to be put together with other parts."""
     named = [column.label(name) for name, column in zip(query.group_by, groups, strict=True)]
-    added = [
-        cast(func.sum(column), BigInteger).label(name)
-        for name, column in zip(_summed(query), sums, strict=True)
-    ]
     return select(*named, *added).where(*conditions).group_by(*groups)
 
 

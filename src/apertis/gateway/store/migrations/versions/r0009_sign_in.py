@@ -116,7 +116,7 @@ def _add_up_hours() -> None:
     sums = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in _SUMS)
     for table, names in (
         ("usage_hours", ("hour", "model")),
-        ("usage_group_hours", ("group_id", "hour", "model")),
+        ("usage_group_hours", ("hour", "group_id", "model")),
     ):
         op.create_table(
             table,
