@@ -29,8 +29,9 @@ QUIET = '[limits]\nper_address = "0"\nper_key = "0"\n'
 class Visitor:
     """Somebody who is signed in to the console, by HTTP alone."""
 
-    def __init__(self, gateway: RunningGateway, cookie: str) -> None:
+    def __init__(self, gateway: RunningGateway, cookie: str, **headers: str) -> None:
         self._port = gateway.client.port
+        self._headers = headers
         self.cookie = cookie
         page = self.call("GET", "/console/chat").body.decode()
         found = re.search(r'name="form_token" value="([0-9a-f]+)"', page)
@@ -40,7 +41,7 @@ class Visitor:
     def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Response:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body, {"cookie": self.cookie, **given})
+        connection.request(method, path, body, {"cookie": self.cookie, **self._headers, **given})
         response = Response.read_from(connection)
         connection.close()
         return response
@@ -342,3 +343,32 @@ def test_a_gateway_without_a_console_has_no_chat(
     gateway = start_gateway("[console]\nenabled = false\n")
     answer = gateway.client.call("POST", "/console/chat/messages", question())
     assert answer.status == 404
+
+
+def test_an_address_that_may_not_use_the_console_has_no_chat(
+    start_gateway: Callable[..., RunningGateway],
+) -> None:
+    gateway = start_gateway('[console]\nallowed_addresses = ["10.0.0.0/8"]\n')
+    person = made(gateway, "people", name="Ada")
+    visitor = without_key(gateway, person["id"])
+    assert visitor.call("GET", "/console/chat/models").status == 403
+    assert visitor.chat().status == 403
+
+
+def test_the_chat_is_there_under_the_public_name(
+    start_gateway: Callable[..., RunningGateway],
+) -> None:
+    gateway = start_gateway('[server]\npublic_url = "https://apertis.example"\n')
+    body = urlencode({"key": gateway.admin_key, "to": "/console/chat"}).encode()
+    headers = {
+        "host": "apertis.example",
+        "origin": "https://apertis.example",
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    entered = gateway.client.call("POST", "/console/sign-in", body, headers)
+    cookie = entered.headers["set-cookie"].partition(";")[0]
+    assert cookie.startswith("__Host-apertis=")
+    visitor = Visitor(gateway, cookie, host="apertis.example")
+    assert visitor.chat(origin="https://apertis.example").status == 200
+    assert visitor.chat(origin="http://apertis.example:8000").status == 403
+    assert visitor.chat(host="elsewhere.example").status == 403
