@@ -849,9 +849,5 @@ _kept_target = lru_cache(maxsize=256)(_target)
 
 def _address_of(transport: asyncio.Transport) -> tuple[str, int] | None:
     """Return where a connection came in; None where that has no address."""
-    name: object = transport.get_extra_info("sockname")
-    match name:
-        case (str(host), int(port), *_):
-            return host, port
-        case _:
-            return None
+    name: tuple[Any, ...] | str | None = transport.get_extra_info("sockname")
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None

@@ -11,22 +11,22 @@
     percent: (value) => `${value.toFixed(1)} %`,
   };
 
-  // Colours are those of the style sheet, light or dark as it is now.
-  const colourOf = (name, box) => {
+  // Colors are those of the style sheet, light or dark as it is now.
+  const colorOf = (name, box) => {
     const mark = document.createElement("i");
     mark.className = name;
     box.append(mark);
-    const colour = getComputedStyle(mark).fill;
+    const color = getComputedStyle(mark).fill;
     mark.remove();
-    return colour;
+    return color;
   };
   const tokenOf = (name) => {
     const mark = document.createElement("i");
     mark.className = name;
     document.body.append(mark);
-    const colour = getComputedStyle(mark).color;
+    const color = getComputedStyle(mark).color;
     mark.remove();
-    return colour;
+    return color;
   };
 
   const stacked = (series) => {
@@ -83,8 +83,8 @@
         { ...axis, size: 26, gap: 4, grid: { show: false }, values: (_, splits) => splits.map((one) => data.ticks[one] ?? ""), incrs: [1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 100, 200] },
         { ...axis, size: 62, ...(data.unit === "count" && { incrs: [1, 2, 5].flatMap((one) => Array.from({ length: 13 }, (_, zeros) => one * 10 ** zeros)).sort((a, b) => a - b) }), values: (_, splits) => splits.map((one) => shownAs[data.unit](one)) },
       ],
-      series: [{}, ...inOrder.map(({ name, colour }) => {
-        const stroke = colourOf(colour, box);
+      series: [{}, ...inOrder.map(({ name, color }) => {
+        const stroke = colorOf(color, box);
         return isBars
           ? { label: name, fill: stroke, stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8, 60] }) }
           : { label: name, stroke, width: 2, points: { size: 4, fill: stroke } };
