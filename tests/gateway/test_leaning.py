@@ -1,4 +1,4 @@
-"""What the gateway takes from httptools beyond what it documents."""
+"""What the gateway takes from libraries beyond what they document."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ def test_the_parser_says_where_an_offer_to_upgrade_ends_and_what_stopped_it() ->
     assert isinstance(stopped.value.__context__, LookupError)
 
 
-def test_what_is_leaned_on_has_an_upper_bound_that_holds_here() -> None:
+# Of Authlib the client without a web framework of its own: `signin/oidc` keeps what it would keep.
+@pytest.mark.parametrize("name", ["httptools", "authlib"])
+def test_what_is_leaned_on_has_an_upper_bound_that_holds_here(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"]
-    (line,) = [line for line in lines if line.startswith("httptools>=")]
-    lowest, _, beyond = line.removeprefix("httptools>=").partition(",<")
-    assert beyond, "httptools has no upper bound"
-    here = [int(part) for part in version("httptools").split(".")[:2]]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["oidc"]]
+    (line,) = [line for line in lines if line.startswith(f"{name}>=")]
+    lowest, _, beyond = line.removeprefix(f"{name}>=").partition(",<")
+    assert beyond, f"{name} has no upper bound"
+    here = [int(part) for part in version(name).split(".")[:2]]
     assert [int(part) for part in lowest.split(".")] <= here
     assert here < [int(part) for part in beyond.split(".")]

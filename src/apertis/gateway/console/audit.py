@@ -29,10 +29,13 @@ _ROWS_AT_ONCE = 1000
 _FILTERS = ("from", "to", "actor", "action", "subject", "subject_id")
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
 # Suggestions: there are others.
-_SUBJECTS = ("key", "person", "group", "limit", "people", "sign_in", "managed_settings")
+_SUBJECTS = (
+    *("key", "person", "group", "limit", "people", "sign_in", "managed_settings"),
+    *("console", "secret"),
+)
 _ACTIONS = (
     *("create", "change", "rotate", "enable", "disable", "delete", "remove", "import"),
-    *("sign in", "sign out"),
+    *("sign_in", "sign_out", "sign_out_everywhere", "fail_sign_in"),
 )
 _PAGES = {"key": "keys", "person": "people", "group": "groups", "limit": "budgets/limits"}
 # Of fields whose values are written otherwise than they are kept.
