@@ -172,6 +172,21 @@ def test_a_console_is_announced_at_the_url_by_which_people_reach_it(tmp_path: Pa
     assert lines[0] == "Console: https://claude.example.com/console/"
 
 
+def test_every_way_to_sign_in_is_announced(tmp_path: Path) -> None:
+    config = tmp_path / "apertis.toml"
+    config.write_text(
+        '[oidc]\nissuer = "https://login.example.com"\nclient_id = "a"\nname = "Example"\n'
+    )
+    arguments = ("--config", str(config), "--data", str(tmp_path / "data"))
+    with serving(*arguments) as process:
+        lines = console_lines(announced_by(process))
+    assert lines[1] == "Sign in to it with Example or this key."
+    config.write_text(f"{config.read_text()}[console]\nkeys = false\n")
+    with serving(*arguments) as process:
+        lines = console_lines(announced_by(process))
+    assert lines[1] == "Sign in to it with Example."
+
+
 def test_a_console_that_is_off_is_not_announced(tmp_path: Path) -> None:
     config = tmp_path / "apertis.toml"
     config.write_text("[console]\nenabled = false\n")

@@ -144,10 +144,7 @@ def _announcement(url: str, settings: Settings, secret: str | None) -> str:
         lines.append("The administrator's key was shown when it was made; another: --new-key")
     console = _console_url(url, settings)
     if console is not None:
-        lines.append(f"Console: {console}")
-        if settings.has_key_sign_in:
-            which = "this key" if secret is not None else "an administrator's key, or your own"
-            lines.append(f"Sign in to it with {which}.")
+        lines += [f"Console: {console}", *_ways_to_sign_in(settings, secret)]
     lines += [
         "",
         "  # Apertis's SDK",
@@ -167,6 +164,13 @@ def _console_url(url: str, settings: Settings) -> str | None:
     if not settings.has_console:
         return None
     return f"{settings.server.public_url or url}/console/"
+
+
+def _ways_to_sign_in(settings: Settings, secret: str | None) -> list[str]:
+    ways: list[str] = [settings.oidc.name] if settings.has_oidc else []
+    if settings.has_key_sign_in:
+        ways.append("this key" if secret is not None else "an administrator's key, or your own")
+    return [f"Sign in to it with {' or '.join(ways)}."] if ways else []
 
 
 def _exposed(server: ServerSettings) -> str | None:

@@ -66,6 +66,21 @@ def test_a_key_that_belongs_to_nobody_has_its_page_too(office: Office) -> None:
     assert f"/console/me/keys/{key_id}/rotate" in page.body.decode()
 
 
+def test_models_of_the_configuration_are_named_as_far_as_the_key_may_use_them(
+    open_office: Callable[..., Office],
+) -> None:
+    office = open_office(
+        '[[upstreams]]\nname = "one"\nkind = "sandbox"\n'
+        'models = [{ id = "claude-haiku-4-5" }, { id = "claude-opus-4-5", aliases = ["big"] }]\n'
+    )
+    assert "of this gateway: claude-haiku-4-5, claude-opus-4-5." in words_of(
+        office.member.see("/me")
+    )
+    client = office.gateway.make_key(name="alias", models=["big"])[1]
+    page = sign_in(office.gateway.client.port, client.api_key).see("/me")
+    assert "You may use big: claude-opus-4-5." in words_of(page)
+
+
 @pytest.mark.parametrize("role", ["administrator", "viewer", "group_administrator", "member"])
 def test_every_role_has_its_own_page(office: Office, role: str) -> None:
     assert office.visitors[role].see("/me").status == 200

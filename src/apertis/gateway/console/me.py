@@ -59,6 +59,7 @@ async def _page(parts: Parts, asked: Asked, refusal: Refusal | None = None) -> P
         },
         "graces": GRACES,
         "allowed": None if record is None else record.models,
+        "configured": _configured(parts, viewer),
         "programs": set_up(asked.base_url, models=None if record is None else record.models),
         "spent": sum(row.cost_units for row in days),
         "requests": sum(row.requests for row in days),
@@ -76,6 +77,14 @@ async def _limits(parts: Parts, viewer: Viewer) -> Sequence[LimitLine]:
     if viewer.person is not None:
         return await limits_of_person(parts, viewer.person)
     return ()
+
+
+def _configured(parts: Parts, viewer: Viewer) -> list[str]:
+    """Return the models of the configuration that somebody may use; others are not listed."""
+    key = None if viewer.key is None else parts.directory.get(viewer.key.id)
+    models = [model for upstream in parts.settings().upstreams for model in upstream.models]
+    allowed = [one for one in models if key is None or key.allows(one.id, one.aliases)]
+    return list(dict.fromkeys(model.id for model in allowed))
 
 
 def _keys(parts: Parts, viewer: Viewer) -> list[Key]:
