@@ -38,6 +38,7 @@ def test_all_is_well_without_any_configuration(capsys: pytest.CaptureFixture[str
         "ok    tls",
         "ok    address",
         "ok    proxies",
+        "ok    console",
     ]
 
 
