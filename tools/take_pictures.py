@@ -8,8 +8,10 @@ and amounts are the same each time; the days are those before today.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -36,7 +38,7 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "gateway" / "pictures"
 ALSO_DARK = ("overview", "budgets")
 WIDTH, HEIGHT = 1280, 860
 MAX_HEIGHT = 1100
-_COLORS = 96
+_COLORS = 255
 _ADA, _COLLEAGUE = 0, 5
 # A typeface that most machines resemble, where it is installed (in Debian: fonts-inter).
 _FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
@@ -70,13 +72,16 @@ def main() -> int:
     if CHROMIUM is None:
         print(NO_CHROMIUM, file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        data.mkdir()
+    with tempfile.TemporaryDirectory() as own, contextlib.ExitStack() as stack:
+        # Pages name it: it is the same each time.
+        folder = Path(tempfile.gettempdir()) / "acme"
+        data = folder / "data"
+        data.mkdir(parents=True)
+        stack.callback(shutil.rmtree, folder)
         furnish(data, ACME, int(time.time()))
-        fonts = Path(folder) / "fonts.conf"
+        fonts = Path(own) / "fonts.conf"
         fonts.write_text(_FONTS)
-        with running_gateway(Path(folder), _CONFIG) as gateway, sync_playwright() as playwright:
+        with running_gateway(folder, _CONFIG) as gateway, sync_playwright() as playwright:
             _use(gateway)
             browser = playwright.chromium.launch(
                 executable_path=CHROMIUM,
@@ -102,7 +107,11 @@ def _use(gateway: RunningGateway) -> None:
             "x-claude-code-session-id": ACME.sessions[number % 3],
             "x-claude-code-request-class": "main",
         }
-        client.call("POST", "/v1/messages", question(model), headers)
+        words = "Read the whole of it, and say what is missing. " * (400 + number * 1733 % 5600)
+        messages = [{"role": "user", "content": words}]
+        client.call(
+            "POST", "/v1/messages", question(model, messages=messages, stream=True), headers
+        )
 
 
 def _pictures(browser: Browser, gateway: RunningGateway) -> Iterator[tuple[str, bytes]]:
@@ -114,6 +123,9 @@ def _pictures(browser: Browser, gateway: RunningGateway) -> Iterator[tuple[str, 
         page.goto(f"/console/{name}")
         if name == "chat":
             _talk(page)
+        elif name == "doctor":
+            page.get_by_role("button", name="Look now").click()
+            page.locator("main table, main dl, main ul").first.wait_for()
         yield name, _shot(page)
         if name in ALSO_DARK:
             page.emulate_media(color_scheme="dark")
@@ -146,6 +158,9 @@ def _window(browser: Browser, gateway: RunningGateway, key: str) -> Page:
 
 def _talk(page: Page) -> None:
     """Ask something in the chat."""
+    page.get_by_label("Message", exact=True).fill("Why is the sky blue?")
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.locator("#chat-turns").get_by_text("$").first.wait_for()
 
 
 def _shot(page: Page) -> bytes:

@@ -235,7 +235,7 @@ def _made(company: Company, now: int, days: int, requests_a_day: int) -> Furnish
                 100 + number,
                 name,
                 now,
-                owner=company.contact,
+                owner="Platform team" if company is ACME else company.contact,
                 group_id=groups[1 + number % (len(groups) - 1)].id,
                 tags=(company.tags[number % len(company.tags)],),
                 quota_units=200 * UNITS_PER_DOLLAR if number % 2 else None,
