@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
 from tests.kit.browsers import accessibility_problems, needs_axe, sideways, signed_in
-from tests.kit.identity import identity_provider, needs_provider, sign_in_at_provider
 
 if TYPE_CHECKING:
     from tests.kit.browsers import Browsing
@@ -68,23 +66,3 @@ def test_what_is_wider_than_a_phone_is_found(
     assert sideways(page) == []
     page.evaluate("document.querySelector('h1').style.width = '200vw'")
     assert sideways(page)
-
-
-@needs_provider
-def test_a_browser_signs_in_at_an_identity_provider(browsing: Browsing) -> None:
-    back = "http://127.0.0.1:9/back"
-    with identity_provider([back], {"ada": {"email": "ada@acme.example"}}) as provider:
-        page = browsing.window(provider.issuer)
-        browsing.others |= {urlsplit(provider.issuer).netloc, "127.0.0.1:9"}
-        asked = {
-            "client_id": provider.client_id,
-            "response_type": "code",
-            "scope": "openid email",
-            "redirect_uri": back,
-            "code_challenge": "a" * 43,
-            "code_challenge_method": "S256",
-        }
-        page.goto(f"/auth?{urlencode(asked)}")
-        with page.expect_request(lambda request: request.url.startswith(back)) as returned:
-            sign_in_at_provider(page, "ada")
-        assert parse_qs(urlsplit(returned.value.url).query)["code"]
