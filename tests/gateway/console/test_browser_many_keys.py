@@ -10,7 +10,6 @@ from playwright.sync_api import expect
 
 from tests.kit.browsers import PHONE, sideways, signed_in
 from tests.kit.companies import ACME, add_keys, furnish
-from tests.kit.crawling import LISTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from tests.kit.browsers import Browsing
     from tests.kit.gateways import RunningGateway
 
-pytestmark = pytest.mark.skipif(not {"keys"} <= set(LISTED), reason="not written yet")
 # More would be slow to draw, and nobody reads it.
 MAX_ELEMENTS = 6000
 _ELEMENTS = "document.querySelectorAll('*').length"
