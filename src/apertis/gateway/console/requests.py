@@ -254,7 +254,8 @@ async def see_one(parts: Parts, asked: Asked) -> Page:
             "priced": priced,
             "listed": listed,
             "is_list_price": listed is not None and abs(listed - record.cost_units) <= 1,
-            "sees_upstreams": sees_page(asked.viewer, "upstreams"),
+            # One that is gone from the settings has no page.
+            "upstreams": parts.upstreams() if sees_page(asked.viewer, "upstreams") else (),
             "limits": _limits(parts, record),
             "times": _times(record),
             "session": "" if record.session is None else session_link(record.session),
