@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import html
 import json
 import re
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
 
+from apertis.gateway.signin.console_sessions import ConsoleSessions, SignedIn
+from apertis.gateway.signin.signing import Signing
 from tests.kit.gateways import running_gateway
 from tests.kit.http import Client, Response
 
@@ -63,6 +67,25 @@ def sign_in(port: int, secret: str) -> Visitor:
     response = client.call("POST", "/console/sign-in", body, _FORM)
     assert response.status == 303, response.body
     return Visitor(client, response.headers["set-cookie"].partition(";")[0])
+
+
+def cookie_of_person(gateway: RunningGateway, person_id: str) -> str:
+    """Sign a person in as an identity provider does, without any key; the cookie."""
+    running = gateway.gateway
+    sessions = ConsoleSessions(
+        running.store.console_sessions,
+        Signing(running.store.secrets, time.time),
+        running.directory,
+        lambda: running.budgets.organization,
+        time.time,
+    )
+    person = running.budgets.organization.people[person_id]
+    begun = sessions.begin(way="oidc", person=person, key=None, address="127.0.0.1", seconds=600)
+    # The loop that the gateway's store belongs to.
+    loop = running._loop  # pyright: ignore[reportPrivateUsage] - nobody else needs it.
+    session = asyncio.run_coroutine_threadsafe(begun, loop).result(20)
+    assert isinstance(session, SignedIn)
+    return f"apertis={session.cookie}"
 
 
 def words_of(page: Response) -> str:

@@ -6,14 +6,12 @@ import asyncio
 import http.client
 import json
 import re
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
 
-from apertis.gateway.signin.console_sessions import ConsoleSessions, SignedIn
-from apertis.gateway.signin.signing import Signing
+from tests.kit.consoles import cookie_of_person
 from tests.kit.http import Client, Response, question
 from tests.kit.waiting import until
 
@@ -69,19 +67,7 @@ def with_key(gateway: RunningGateway, secret: str) -> Visitor:
 
 def without_key(gateway: RunningGateway, person_id: str) -> Visitor:
     """Sign a person in as an identity provider does: no key has to do with it."""
-    running = gateway.gateway
-    sessions = ConsoleSessions(
-        running.store.console_sessions,
-        Signing(running.store.secrets, time.time),
-        running.directory,
-        lambda: running.budgets.organization,
-        time.time,
-    )
-    person = running.budgets.organization.people[person_id]
-    begun = sessions.begin(way="oidc", person=person, key=None, address="127.0.0.1", seconds=600)
-    session = asyncio.run_coroutine_threadsafe(begun, loop_of(gateway)).result(20)
-    assert isinstance(session, SignedIn)
-    return Visitor(gateway, f"apertis={session.cookie}")
+    return Visitor(gateway, cookie_of_person(gateway, person_id))
 
 
 def made(gateway: RunningGateway, path: str, **fields: Any) -> dict[str, Any]:

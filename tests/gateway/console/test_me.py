@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.consoles import sign_in, words_of
+from tests.kit.consoles import Visitor, cookie_of_person, sign_in, words_of
 from tests.kit.http import Client, question
 from tests.kit.waiting import until
 
@@ -64,6 +64,18 @@ def test_a_key_that_belongs_to_nobody_has_its_page_too(office: Office) -> None:
     assert "You may use claude-haiku-*" in words
     assert "Spent in 30 days $0" in words
     assert f"/console/me/keys/{key_id}/rotate" in page.body.decode()
+
+
+def test_a_person_without_a_key_sees_budgets_and_days_of_their_own(office: Office) -> None:
+    person_id = office.make("people", name="Olga", group="Engineering")
+    visitor = Visitor(office.gateway.client, cookie_of_person(office.gateway, person_id))
+    words = words_of(visitor.see("/me"))
+    assert "Olga; in Engineering" in words
+    assert "The monthly limit of the group 'Engineering'" in words
+    assert "You have no key" in words
+    assert "Spent in 30 days $0 Requests 0" in words
+    for others in ("Sales", "Max's key", "claude-haiku-4-5"):
+        assert others not in words
 
 
 def test_models_of_the_configuration_are_named_as_far_as_the_key_may_use_them(
