@@ -114,6 +114,7 @@ def test_every_option_sets_its_field(keys: Keys) -> None:
         "hint": f"sk-...{secret[-4:]}",
         "admin": True,
         "status": "enabled",
+        "kind": "key",
         "quota_units": 1000,
         "used_units": 0,
         "remaining_units": 1000,
