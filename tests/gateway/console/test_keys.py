@@ -110,6 +110,25 @@ def test_what_was_entered_stays_in_a_form_that_is_refused(office: Office) -> Non
     assert office.administrator.send("/keys/new", {"name": ""}).status == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "kept", "given"),
+    [
+        ("/keys/new?person=Max&admin=yes&quota_usd=7", 'value="Max"', 'value="7"'),
+        ("/people/new?group=Sales&role=administrator&name=Eve", 'value="Sales" selected', "Eve"),
+        ("/groups/new?parent=Sales&name=Eve", 'value="Sales" selected', "Eve"),
+    ],
+)
+def test_a_link_enters_nothing_into_a_form_but_a_place(
+    office: Office, path: str, kept: str, given: str
+) -> None:
+    text = office.administrator.see(path).body.decode()
+    assert kept in text
+    main = text.partition("<main")[2]
+    assert given not in main
+    assert '<option value="yes" selected>' not in main
+    assert '<option value="administrator" selected>' not in main
+
+
 def test_a_form_that_is_sent_twice_makes_one_key(office: Office) -> None:
     fields = {"name": "sent twice"}
     assert office.administrator.send("/keys/new", fields).status == 200

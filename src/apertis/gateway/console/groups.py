@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from apertis.gateway.admin.keys import find_named
 from apertis.gateway.admin.resources import Call
 from apertis.gateway.console.key_form import Field, groups_seen
-from apertis.gateway.console.keys import makes_keys, number_in
+from apertis.gateway.console.keys import makes_keys, number_in, prefilled
 from apertis.gateway.console.limit_lines import limits_of_group
 from apertis.gateway.console.organization_form import body_of, id_of, rate_fields
 from apertis.gateway.console.pages import Done, Page, Place
@@ -44,7 +44,7 @@ async def see(parts: Parts, asked: Asked) -> Page:
 
 async def see_new(parts: Parts, asked: Asked) -> Page | Refusal:
     """Show the form of a new group."""
-    return _new(parts, asked, asked.query)
+    return _new(parts, asked, prefilled(asked, "parent"))
 
 
 async def create(parts: Parts, asked: Asked) -> Response:

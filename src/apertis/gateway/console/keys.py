@@ -100,7 +100,7 @@ async def see(parts: Parts, asked: Asked) -> Page:
 
 async def see_new(parts: Parts, asked: Asked) -> Page | Refusal:
     """Show the form of a new key."""
-    return _new(parts, asked, dict(asked.query))
+    return _new(parts, asked, prefilled(asked, "person", "group"))
 
 
 async def create(parts: Parts, asked: Asked) -> Response:
@@ -234,6 +234,11 @@ async def lines_of(parts: Parts, keys: list[Key]) -> list[KeyLine]:
         group = organization.groups.get(group_id or "")
         lines.append(KeyLine(record, person, group, key_status(record, now), used, last))
     return lines
+
+
+def prefilled(asked: Asked, *names: str) -> dict[str, str]:
+    """Return what a link may enter into a form: no link leads somebody to give rights."""
+    return {name: asked.query[name] for name in names if name in asked.query}
 
 
 def makes_keys(viewer: Viewer) -> bool:

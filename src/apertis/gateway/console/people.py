@@ -18,6 +18,7 @@ from apertis.gateway.console.keys import (
     lines_of,
     makes_keys,
     number_in,
+    prefilled,
 )
 from apertis.gateway.console.limit_lines import limits_of_person
 from apertis.gateway.console.organization_form import body_of, id_of, rate_fields
@@ -91,7 +92,7 @@ async def see(parts: Parts, asked: Asked) -> Page:
 
 async def see_new(parts: Parts, asked: Asked) -> Page | Refusal:
     """Show the form of a new person."""
-    return _new(parts, asked, asked.query)
+    return _new(parts, asked, prefilled(asked, "group"))
 
 
 async def create(parts: Parts, asked: Asked) -> Response:
