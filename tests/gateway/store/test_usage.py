@@ -384,12 +384,7 @@ def test_sessions_are_what_adding_up_their_records_gives(
         for (session, key), of in groups.items()
     ]
     expected.sort(key=lambda row: (row.session, row.key))
-    expected.sort(
-        key=lambda row: (
-            (row.last_ms, row.cost_units) if order == "last" else (row.cost_units, row.last_ms)
-        ),
-        reverse=True,
-    )
+    expected.sort(key=lambda row: row.last_ms if order == "last" else row.cost_units, reverse=True)
     query = SessionQuery(since_ms=first + since * day, keys=keys, sessions=sessions, order=order)
     assert opened.run(opened.store.usage.sessions(query)) == expected
     page = msgspec.structs.replace(query, offset=1, limit=2)

@@ -133,6 +133,8 @@ async def see_one(parts: Parts, asked: Asked) -> Page:
     first_ms, last_ms = min(row.first_ms for row in rows), max(row.last_ms for row in rows)
     # Whole days are added up already.
     since_ms, until_ms = first_ms // _DAY_MS * _DAY_MS, (last_ms // _DAY_MS + 1) * _DAY_MS
+    # A whole day where its last request is not known.
+    end_ms = last_ms + 1 if last_ms % _DAY_MS else until_ms
     usage = UsageQuery(
         since_ms=since_ms,
         until_ms=until_ms,
@@ -148,14 +150,15 @@ async def see_one(parts: Parts, asked: Asked) -> Page:
             asked,
             before=None if place is None else (int(place[1]), place[2]),
             sessions=(session,),
-            since_ms=since_ms,
-            until_ms=until_ms,
+            since_ms=first_ms,
+            until_ms=end_ms,
             limit=_PAGE,
         )
     )
     causes = None
     if asked.query.get("causes") == "1":
-        totals, _ = add_up(await parts.store.usage.cache_report(usage), parts.price)
+        own = msgspec.structs.replace(usage, since_ms=first_ms, until_ms=end_ms)
+        totals, _ = add_up(await parts.store.usage.cache_report(own), parts.price)
         causes = totals.view()
     records = recent.records
     whole = _part("", "", found)
