@@ -39,6 +39,7 @@ def test_all_is_well_without_any_configuration(capsys: pytest.CaptureFixture[str
         "ok    address",
         "ok    proxies",
         "ok    console",
+        "ok    /login",
     ]
 
 

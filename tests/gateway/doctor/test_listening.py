@@ -3,19 +3,26 @@ from __future__ import annotations
 import datetime as dt
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
-from apertis.gateway.config import ServerSettings
+from apertis.gateway.config import ServerSettings, Settings, StoreSettings
+from apertis.gateway.config.settings import ConsoleSettings, SignInSettings
 from apertis.gateway.doctor import State
-from apertis.gateway.doctor.diagnosis import address_finding, proxies_finding, tls_finding
+from apertis.gateway.doctor.diagnosis import (
+    address_finding,
+    proxies_finding,
+    sign_in_finding,
+    tls_finding,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from apertis.gateway.doctor import Finding
 
@@ -59,6 +66,44 @@ def test_a_good_certificate_is_told_with_its_names_and_its_days(issue: Issue) ->
     assert finding.state is State.OK
     assert "gateway.example.com, 10.0.0.7" in finding.message
     assert "valid for 89 more days" in finding.message
+
+
+def test_the_certificate_that_clients_pin_is_told_as_they_show_it(issue: Issue) -> None:
+    server = replace(issue(ends_days=90), host="0.0.0.0", public_url="https://claude.example.com")
+    assert server.tls_certificate is not None
+    settings = Settings(
+        StoreSettings(Path("data")), server, console=ConsoleSettings(enabled=True, keys=True)
+    )
+    told = sign_in_finding(settings)
+    shown = x509.load_pem_x509_certificate(server.tls_certificate.read_bytes())
+    pinned = shown.fingerprint(hashes.SHA256()).hex().upper()
+    assert told.state is State.OK
+    assert "pins the certificate" in told.message
+    assert pinned in told.message
+
+
+@pytest.mark.parametrize(
+    ("url", "enabled", "state", "words"),
+    [
+        (None, True, State.OK, "without a certificate"),
+        (None, False, State.OK, "sign_in.enabled is false"),
+        ("https://claude.example.com", True, State.OK, "is your proxy's"),
+        ("http://claude.example.com", True, State.WARN, "plain HTTP"),
+        ("http://localhost:8000", True, State.OK, "without a certificate"),
+    ],
+)
+def test_it_is_told_whether_claude_code_can_sign_in(
+    url: str | None, enabled: bool, state: State, words: str
+) -> None:
+    settings = Settings(
+        StoreSettings(Path("data")),
+        ServerSettings(public_url=url),
+        sign_in=SignInSettings(enabled=enabled),
+    )
+    finding = sign_in_finding(settings)
+    assert finding.state is state
+    assert words in finding.message
+    assert (finding.advice is not None) == (state is State.WARN)
 
 
 def test_a_certificate_that_ends_soon_is_a_warning(issue: Issue) -> None:

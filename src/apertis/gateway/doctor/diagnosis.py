@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from apertis.errors import ConfigurationError
 from apertis.gateway.doctor.stored import store_findings
 from apertis.gateway.finding import fail, ok, warn
-from apertis.gateway.serving.certificate import CertificateError, read_certificate
+from apertis.gateway.serving.certificate import CertificateError, fingerprint, read_certificate
 from apertis.gateway.signin.oidc import provider_trouble, require_libraries
 from apertis.gateway.upstreams.registry import build
 from apertis.sansio.request import is_loopback
@@ -171,6 +171,34 @@ def console_finding(settings: Settings) -> Finding:
     return ok("console", message)
 
 
+def sign_in_finding(settings: Settings) -> Finding:
+    """Report how Claude Code signs in here, and which certificate it holds on to."""
+    server, name = settings.server, "/login"
+    if not settings.sign_in.enabled or not settings.has_console:
+        what = "sign_in.enabled is false" if settings.has_console else "it needs the console"
+        return ok(name, f"Claude Code cannot sign in here: {what}")
+    if not settings.has_device_sign_in:
+        return warn(
+            name,
+            "Claude Code cannot sign in here: it takes plain HTTP from its own machine only",
+            "let server.public_url begin with https://, or set sign_in.enabled = false",
+        )
+    pins = (
+        "Claude Code pins the certificate of the server that it signs in to: after a change of it "
+        "everybody signs in again, and all gateways behind one name need the same"
+    )
+    if server.tls_certificate is None:
+        url = server.public_url
+        if url is None or url.startswith("http:"):
+            return ok(name, "Claude Code on this machine can sign in, without a certificate")
+        return ok(name, f"{pins}; that of {url} is your proxy's")
+    try:
+        pinned = fingerprint(server.tls_certificate)
+    except (OSError, ValueError) as error:
+        return fail(name, f"{server.tls_certificate} has no certificate: {error}", "correct it")
+    return ok(name, f"{pins}; SHA-256 {pinned}")
+
+
 async def provider_findings(settings: Settings) -> tuple[Finding, ...]:
     """Ask the identity provider what it says of itself."""
     if not settings.has_oidc:
@@ -210,5 +238,6 @@ async def diagnose(settings: Settings) -> tuple[Finding, ...]:
         address_finding(settings.server),
         proxies_finding(settings.server),
         console_finding(settings),
+        sign_in_finding(settings),
         *provider,
     )

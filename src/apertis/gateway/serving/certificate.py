@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,14 @@ def read_certificate(certificate: Path, key: Path) -> Certificate:
     names = found.get("subjectAltName", ())
     expires_at = ssl.cert_time_to_seconds(found["notAfter"])
     return Certificate(tuple(name for _, name in names), expires_at)
+
+
+def fingerprint(certificate: Path) -> str:
+    """Return the SHA-256 of the first certificate of a PEM file, as clients show it."""
+    pem, end, _ = certificate.read_text("ascii", "replace").partition("-----END CERTIFICATE-----")
+    begin = pem.rindex("-----BEGIN CERTIFICATE-----")
+    der = ssl.PEM_cert_to_DER_cert(pem[begin:] + end)
+    return hashlib.sha256(der).hexdigest().upper()
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
