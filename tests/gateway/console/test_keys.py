@@ -261,6 +261,8 @@ def test_use_is_shown_to_the_moment_and_with_the_limits_that_it_counts_in(
         ("group={Platform}", {"Paul's key"}),
         ("group={Engineering}", {"Greta's key", "Max's key", "Paul's key"}),
         ("person={Sam}", {"Sam's key"}),
+        ("person=Sam", {"Sam's key"}),
+        ("person=sa", set[str]()),
         ("person=x", set[str]()),
     ],
 )

@@ -81,7 +81,8 @@ async def see(parts: Parts, asked: Asked) -> Page:
     page = min(max(number_in(asked.query.get("page", "")), 1), pages)
     shown = found[(page - 1) * PAGE_LENGTH : page * PAGE_LENGTH]
     query = {name: value for name, value in asked.query.items() if name != "page" and value}
-    person = organization.people.get(asked.query.get("person", ""))
+    named = asked.query.get("person", "").strip()
+    person = organization.people.get(named)
     context = {
         "lines": await lines_of(parts, shown),
         "total": len(found),
@@ -91,7 +92,9 @@ async def see(parts: Parts, asked: Asked) -> Page:
         "statuses": [(one, _STATUS_WORDS.get(one, one)) for one in STATUSES],
         "orders": [(one, _ORDER_WORDS[one]) for one in ORDERS],
         "groups": [("", "all"), *((one.id, one.name) for one in groups_seen(viewer, organization))],
-        "person": None if person is None or not sees_person(viewer, person) else person,
+        # By their id where a link leads here, and by their name where somebody enters it.
+        "person": named if person is None or not sees_person(viewer, person) else person.name,
+        "people": _suggested(viewer, organization),
         "makes": makes_keys(viewer),
         "now": parts.now(),
     }
@@ -376,11 +379,17 @@ def _filter(asked: Asked, organization: Organization) -> KeyFilter:
     return KeyFilter(
         text=query.get("q", ""),
         status=status if status in STATUSES else "living",
-        person_id=query.get("person") or None,
+        person_id=_person_id(query.get("person", "").strip(), organization),
         group_ids=None if group_id is None else groups_within(organization, group_id),
         tag=query.get("tag", "").strip() or None,
         order=order if order in ORDERS else "newest",
     )
+
+
+def _person_id(named: str, organization: Organization) -> str | None:
+    """Return the id of who is named; what names nobody is nobody's id, and None is for all."""
+    found = (one.id for one in organization.people.values() if one.name == named)
+    return next(found, named) if named else None
 
 
 def number_in(text: str) -> int:
