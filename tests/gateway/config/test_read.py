@@ -311,3 +311,64 @@ def test_tables_of_a_provider_come_from_a_variable_as_json(read_file: Read) -> N
     assert dict(settings.oidc.groups) == {"eng": "Engineering"}
     with pytest.raises(ConfigurationError, match="must be a table of groups"):
         read_file(OIDC, APERTIS_OIDC_GROUPS="eng=Engineering")
+
+
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    [
+        ('authorization_env = "X"', {"X": "Bearer xyzzy"}),
+        ('authorization_file = "secret"', {}),
+    ],
+)
+def test_what_a_collector_wants_is_a_secret(
+    read_file: Read, tmp_path: Path, text: str, environment: dict[str, str]
+) -> None:
+    (tmp_path / "secret").write_text("Bearer xyzzy\n")
+    settings = read_file(f'[otlp]\nendpoint = "http://127.0.0.1:4318"\n{text}\n', **environment)
+    assert settings.otlp.authorization is not None
+    assert settings.otlp.authorization.reveal() == "Bearer xyzzy"
+    shown = render(settings)
+    assert "xyzzy" not in shown + repr(settings)
+    assert text.partition(" ")[0] + " = " in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[otlp]\nauthorization = "xyzzy"\n', "unknown setting"),
+        ('[otlp]\nauthorization_env = "Y"\n', "Y, which is not set"),
+        ('[otlp]\nauthorization_env = "X"\nauthorization_file = "y"\n', "one of them is enough"),
+        ('[otlp]\nendpoint = "grpc://h"\n', "must be an http"),
+        ('[otlp]\nidentity = "all"\n', "must be"),
+        ("[sign_in]\ntoken_seconds = 5\n", "token_seconds"),
+        ("[sign_in]\nrefresh_days = 0\n", "refresh_days"),
+        (f'[sign_in]\nlogin_notice = "{"x" * 501}"\n', "up to 500 characters"),
+    ],
+)
+def test_settings_of_sign_ins_and_telemetry_that_do_not_fit_are_told(
+    read_file: Read, text: str, problem: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as raised:
+        read_file(text)
+    assert "xyzzy" not in str(raised.value)
+    assert read_file(f'[sign_in]\nlogin_notice = "{"x" * 500}"\n').has_device_sign_in
+
+
+@pytest.mark.parametrize(
+    ("server", "offered"),
+    [
+        ("", True),
+        ('public_url = "https://a.example"', True),
+        ('public_url = "http://a.example"', False),
+        ('public_url = "http://127.0.0.1:8000"', True),
+        ('host = "0.0.0.0"\npublic_url = "https://a.example"', True),
+        ('host = "0.0.0.0"\npublic_url = "http://a.example"', False),
+    ],
+)
+def test_claude_code_signs_in_over_https_or_from_this_machine(
+    read_file: Read, server: str, offered: bool
+) -> None:
+    settings = read_file(f"[console]\nkeys = true\n[server]\n{server}\n")
+    assert settings.has_device_sign_in == offered
+    without = read_file(f"[sign_in]\nenabled = false\n[server]\n{server}\n")
+    assert not without.has_device_sign_in

@@ -298,6 +298,13 @@ def test_keys_that_end_soon_are_seen(opened: Opened, make_key: Callable[..., Key
     assert not opened.run(opened.store.alerts.look()).keys
 
 
+def test_keys_of_sign_ins_get_a_new_end_by_themselves_and_are_not_told_of(
+    opened: Opened, make_key: Callable[..., KeyRecord]
+) -> None:
+    opened.run(opened.store.keys.insert(make_key(kind="sign_in", expires_at=NOW + 500)))
+    assert not opened.run(opened.store.alerts.look(key_seconds=1000)).keys
+
+
 def test_an_hours_spending_is_seen_beside_that_of_the_same_hour_of_days_before(
     opened: Opened, make_usage: Callable[..., UsageRecord]
 ) -> None:

@@ -278,9 +278,6 @@ def _with_authorization(otlp: OtlpSettings, given: Layer, reader: Reader) -> Otl
         return otlp
     *_, last = named.values()
     found = credential(last, named, reader, of="authorization", noun="header")
-    if found is not None and not (found.reveal().isascii() and found.reveal().isprintable()):
-        reader.problem(last.place, f"names {found.source}, which is no header's text")
-        return otlp
     return replace(otlp, authorization=found)
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 KEY_SETTINGS = ("api_key_env", "api_key_file")
 _KEY = re.compile(r"[!-~]+")
+# A scheme, and then the credential.
+_HEADER = re.compile(r"[!-~]+( [!-~]+)*")
 
 
 def read_upstreams(
@@ -152,6 +154,8 @@ def _flaw(text: str, noun: str = "key") -> str | None:
     """Return the reason that a text cannot be sent as a credential; nothing of it is shown."""
     if not text:
         return "is empty"
+    if noun == "header" and _HEADER.fullmatch(text):
+        return None
     if not _KEY.fullmatch(text):
         return f"has no {noun} in it: there are spaces, several lines or characters beyond ASCII"
     return None
