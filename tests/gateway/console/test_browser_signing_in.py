@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
-from apertis.gateway.signin.oidc import CALLBACK
 from tests.kit.browsers import signed_in
-from tests.kit.providers import CLIENT_SECRET, certified_provider, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from playwright.sync_api import Page
 
@@ -176,32 +171,3 @@ def test_no_other_site_can_show_the_console_in_a_frame(
     page.goto(f"{ELSEWHERE}/")
     page.wait_for_load_state("networkidle")
     assert "chrome-error" in page.frames[1].url
-
-
-def test_somebody_signs_in_at_an_identity_provider_and_comes_back_to_what_they_wanted(
-    browsing: Browsing,
-    run_gateways: Callable[..., AbstractContextManager[RunningGateway]],
-    tmp_path: Path,
-) -> None:
-    with contextlib.ExitStack() as stack:
-        provider = stack.enter_context(certified_provider())
-        config = settings_for(provider.issuer, 'unknown_people = "create"')
-        gateway = stack.enter_context(
-            run_gateways(tmp_path, config, {"OIDC_SECRET": CLIENT_SECRET})
-        )
-        ann = {"name": "Ann", "email": "ann@example.com", "email_verified": True}
-        provider.serve(f"{gateway.base_url}{CALLBACK}", {"ann": ann})
-        page = browsing.window(gateway)
-        browsing.others.add(urlsplit(provider.issuer).netloc)
-        page.goto("/console/account")
-        page.get_by_role("link", name="Sign in with").click()
-        page.locator("[name=login]").fill("ann")
-        page.locator("[name=password]").fill("any")
-        page.locator("[type=submit]").click()
-        page.get_by_role("button", name="Continue").click()
-        page.wait_for_url("**/console/account")
-        expect(page.locator(".who")).to_contain_text("Ann")
-        assert cookie(page)["httpOnly"]
-        page.get_by_role("button", name="Sign out", exact=True).click()
-        page.wait_for_url("**/console/sign-in**")
-        assert not is_signed_in(page)
