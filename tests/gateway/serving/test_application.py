@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apertis.gateway.errors import Refusal, access_denied
+from apertis.gateway.serving.asgi import ServedConsole
 from apertis.testing import ScriptedServer, json_response
 from tests.kit.waiting import until
 
@@ -370,3 +372,23 @@ def test_the_log_says_where_a_redirect_leads_without_secrets(start_gateway: Star
 
     until(lines)
     assert lines()[0]["reason"] == "it redirects to https://new.example/path (308)"
+
+
+async def _no_chat(_scope: Any) -> Refusal:
+    return access_denied()
+
+
+def test_a_defect_of_a_page_is_answered_as_the_page_answers_it(start_gateway: Start) -> None:
+    running = start_gateway()
+
+    async def broken(_scope: Any, _receive: Any, send: Any) -> None:
+        # As Starlette does it: the answer first, and then the exception, for the log.
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"Something broke."})
+        raise RuntimeError
+
+    # No page of ours is known to break.
+    running.gateway._console = ServedConsole(broken, _no_chat)
+    for _ in range(2):
+        response = running.client.call("GET", "/console/overview")
+        assert (response.status, response.body) == (500, b"Something broke.")

@@ -188,7 +188,9 @@ class Application:
             # A defect: the log has its trace, and the client learns as much as it may.
             progress.ends(500, "internal_error", interrupted=False)
             if progress.head_sent:
-                exchange.drop()
+                # Starlette answers for a defect of its pages, and raises it again.
+                if not exchange.ended:
+                    exchange.drop()
             else:
                 send_refusal(progress, internal_error(), exchange)
             raise
