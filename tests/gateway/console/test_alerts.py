@@ -49,6 +49,17 @@ async def _tell(data: Path) -> None:
             for number in range(60)
         ]
         await store.alerts.claim(keys, {alert.id: [] for alert in keys})
+        breakers = [
+            Alert(
+                id=f"breaker:{name}",
+                kind="breaker",
+                level="info",
+                text=f"The upstream {name} is left alone.",
+                data={"upstream": name},
+            )
+            for name in ("sandbox", "gone")
+        ]
+        await store.alerts.claim(breakers, {alert.id: [] for alert in breakers})
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +89,13 @@ def test_what_became_of_each_delivery_is_said(office: Office) -> None:
     assert f'href="/console/budgets/limits/{LIMIT}"' in page.body.decode()
     assert EVIL not in page.body.decode()
     assert "&lt;script&gt;" in page.body.decode()
+
+
+def test_an_upstream_that_is_gone_from_the_settings_is_named_without_a_link(office: Office) -> None:
+    page = office.administrator.see("/alerts?kind=breaker").body.decode()
+    assert "The upstream gone is left alone." in page
+    assert 'href="/console/upstreams/sandbox"' in page
+    assert 'href="/console/upstreams/gone"' not in page
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from apertis.gateway.store.alerts import Kind, Severity
 from apertis.gateway.units import read_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from apertis.gateway.admin.alerts import AlertView, TriedTarget
     from apertis.gateway.console.pages import Asked, Parts
@@ -103,11 +103,12 @@ async def _page(
     elif isinstance(found, Refusal):
         refusal = found
     older = {**filters, "after_id": page.last_id or ""}
+    upstreams = parts.upstreams()
     return Page(
         "alerts.html",
         "Alerts",
         {
-            "alerts": [_told(view) for view in page.data],
+            "alerts": [_told(view, upstreams) for view in page.data],
             "targets": [
                 Target(
                     target.name,
@@ -136,7 +137,7 @@ def _link(query: Mapping[str, str]) -> str:
     return f"/console/alerts?{urlencode(query, errors='replace')}" if query else "/console/alerts"
 
 
-def _told(view: AlertView) -> Told:
+def _told(view: AlertView, upstreams: Container[str]) -> Told:
     return Told(
         id=view.id,
         seconds=read_moment(view.at),
@@ -144,7 +145,7 @@ def _told(view: AlertView) -> Told:
         level=view.level,
         level_kind=_LEVELS[view.level],
         text=view.text,
-        link=_subject(view),
+        link=_subject(view, upstreams),
         ways=tuple(
             Way(
                 way.target,
@@ -160,13 +161,14 @@ def _told(view: AlertView) -> Told:
     )
 
 
-def _subject(view: AlertView) -> str:
+def _subject(view: AlertView, upstreams: Container[str]) -> str:
     """Return the page of what an alert is about; none if there is no such page."""
     subject: Mapping[str, object] = view.data.get("subject") or {}
     if isinstance(limit := view.data.get("limit_id"), str):
         return f"/console/budgets/limits/{quote(limit)}"
     if isinstance(upstream := view.data.get("upstream"), str):
-        return f"/console/upstreams/{quote(upstream, safe='')}"
+        # One that is gone from the settings has no page.
+        return f"/console/upstreams/{quote(upstream, safe='')}" if upstream in upstreams else ""
     if view.kind == "key" and isinstance(key := subject.get("id"), str):
         return f"/console/keys/{quote(key)}"
     return "/console/overview" if view.kind == "spike" else ""
