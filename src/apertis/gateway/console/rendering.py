@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from datetime import datetime
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -75,7 +75,7 @@ def environment(static: Static) -> Environment:
         lstrip_blocks=True,
     )
     # Jinja's own type of it has the functions alone that it begins with.
-    known = cast("dict[str, object]", made.globals)
+    known: Any = made.globals
     known |= {
         "static": static.url,
         "version": __version__,
