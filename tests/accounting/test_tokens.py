@@ -61,10 +61,10 @@ CHANGES = {
     ],
     "apertis.gateway.config.settings": [
         (
-            "    cache_write_1h: Annotated[Decimal, Money()]\n",
+            "    cache_write_1h: Annotated[Decimal, MONEY]\n",
             (
-                "    cache_write_1h: Annotated[Decimal, Money()]\n"
-                "    audio: Annotated[Decimal, Money()]\n"
+                "    cache_write_1h: Annotated[Decimal, MONEY]\n"
+                "    audio: Annotated[Decimal, MONEY]\n"
             ),
         )
     ],

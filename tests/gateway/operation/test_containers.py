@@ -362,7 +362,12 @@ UNPRIVILEGED = """
 set -e
 mount --make-rprivate /
 mount --bind "$DATA" /mnt
+# What is tested may itself be below /tmp.
+mount --bind "$SOURCE" /media
 mount -t tmpfs none /tmp
+mkdir -p "$SOURCE"
+mount --bind /media "$SOURCE"
+mount -o remount,bind,ro "$SOURCE"
 mount -o remount,bind,ro /
 cd /mnt
 exec setpriv --reuid 10001 --regid 10001 --clear-groups --no-new-privs \
@@ -402,6 +407,7 @@ def test_the_gateway_runs_where_only_its_data_can_be_written(
         "APERTIS_PORT": str(port),
         "APERTIS_DATA": "/mnt",
         "DATA": str(data),
+        "SOURCE": str(ROOT),
     }
     process = started(
         # The user of the image is in no list of users, and has no home.

@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apertis.version import __version__
+from tests.kit.gateways import running_gateway
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.kit.gateways import RunningGateway
     from tests.kit.http import Client, Response
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.fixture(scope="module")
+def without_console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    with running_gateway(tmp_path_factory.mktemp("gateway"), "[console]\nenabled = false\n") as own:
+        yield own
 
 
 def home(client: Client, accept: str, method: str = "GET") -> Response:
@@ -30,22 +39,22 @@ def home(client: Client, accept: str, method: str = "GET") -> Response:
     ],
 )
 def test_it_says_what_it_is_in_the_form_that_is_asked_for(
-    sandbox_gateway: RunningGateway, accept: str, kind: str
+    without_console: RunningGateway, accept: str, kind: str
 ) -> None:
-    client = sandbox_gateway.client
+    client = without_console.client
     answer = home(client, accept)
     assert (answer.status, answer.headers["content-type"]) == (200, kind)
     for said in (__version__, "/v1/messages", "/openapi.json", "/readyz"):
         assert said in answer.body.decode()
-    assert sandbox_gateway.admin_key not in answer.body.decode()
-    assert str(sandbox_gateway.data) not in answer.body.decode()
+    assert without_console.admin_key not in answer.body.decode()
+    assert str(without_console.data) not in answer.body.decode()
     head = home(client, accept, "HEAD")
     assert (head.status, head.body, head.headers["content-type"]) == (200, b"", kind)
     assert head.headers["content-length"] == answer.headers["content-length"]
 
 
-def test_its_page_needs_nothing_and_may_do_nothing(sandbox_gateway: RunningGateway) -> None:
-    answer = home(sandbox_gateway.client, BROWSER)
+def test_its_page_needs_nothing_and_may_do_nothing(without_console: RunningGateway) -> None:
+    answer = home(without_console.client, BROWSER)
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["vary"] == "accept"
@@ -64,3 +73,14 @@ def test_its_page_needs_nothing_and_may_do_nothing(sandbox_gateway: RunningGatew
 def test_a_program_reads_its_name_and_version(sandbox_gateway: RunningGateway) -> None:
     said = json.loads(home(sandbox_gateway.client, "application/json").body)
     assert (said["name"], said["version"]) == ("apertis", __version__)
+
+
+def test_a_browser_is_led_to_the_console_and_programs_are_not(
+    sandbox_gateway: RunningGateway,
+) -> None:
+    client = sandbox_gateway.client
+    answer = home(client, BROWSER)
+    assert (answer.status, answer.headers["location"]) == (303, "/console/")
+    assert home(client, "*/*").status == 200
+    # Older versions of Claude Code ask by HEAD whether anybody is there.
+    assert home(client, BROWSER, "HEAD").status == 200

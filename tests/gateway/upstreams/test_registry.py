@@ -86,14 +86,14 @@ from apertis.cli.serve import _upstream_line
 
 file = Path(sys.argv[1])
 file.write_text("[[upstreams]]\\nname = 'polly'\\nkind = 'parrot'\\n")
-reading = read({}, file)
-(own,) = reading.settings.upstreams
-upstreams = build_upstreams(reading.settings)
+settings = read({}, file)
+(own,) = settings.upstreams
+upstreams = build_upstreams(settings)
 print(type(upstreams["polly"]).__name__, own.base_url)
 print(_upstream_line(own))
-print([line for line in render(reading).splitlines() if line.startswith(("kind", "auth"))])
-print([found.message for found in asyncio.run(upstream_findings(reading.settings))])
-catalogue = Catalogue(reading.settings.upstreams, upstreams)
+print([line for line in render(settings).splitlines() if line.startswith(("kind", "auth"))])
+print([found.message for found in asyncio.run(upstream_findings(settings))])
+catalogue = Catalogue(settings.upstreams, upstreams)
 print(b"parrot-1" in asyncio.run(catalogue.list("", lambda name: True, 0.0)))
 file.write_text("[[upstreams]]\\nname = 'polly'\\nkind = 'parrot'\\nauth = 'bearer'\\n")
 try:
