@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
@@ -210,7 +211,8 @@ class Console:
                 return await self._error(
                     request, viewer, 403, "The form is not from this session: load the page again."
                 )
-            asked = _with_form(asked, form)
+            last = {name: values[-1] for name, values in form.items()}
+            asked = replace(asked, form=last, values=form)
             work = place.change
         if work is None:
             raise HTTPException(405)
@@ -646,17 +648,3 @@ def _kept(text: str) -> str:
 
 def _last(form: Mapping[str, list[str]], name: str) -> str:
     return form.get(name, [""])[-1]
-
-
-def _with_form(asked: Asked, form: Mapping[str, list[str]]) -> Asked:
-    return Asked(
-        viewer=asked.viewer,
-        zone=asked.zone,
-        base_url=asked.base_url,
-        address=asked.address,
-        path=asked.path,
-        params=asked.params,
-        query=asked.query,
-        form={name: values[-1] for name, values in form.items()},
-        values=form,
-    )
