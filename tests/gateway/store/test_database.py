@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,14 @@ import pytest
 from apertis.errors import ConfigurationError
 from apertis.gateway.config.settings import FILE_NAME, sqlite_file
 from apertis.gateway.errors import StoreUnavailableError
+from apertis.gateway.store.connections import open_postgres
 from apertis.gateway.store.database import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
 
 def open_and_close(location: Path | str, **options: Any) -> None:
@@ -251,3 +255,44 @@ def test_connections_that_the_server_dropped_are_made_again(
             await store.ping()
 
     asyncio.run(work())
+
+
+def test_a_process_that_stands_still_while_it_writes_keeps_nobody_waiting(
+    postgres_schema: str, make_key: Callable[..., Any]
+) -> None:
+    """As one does on a machine that is paused, whose sessions the server has no reason to end."""
+    has_locked, may_go_on = threading.Event(), threading.Event()
+
+    def stand_still(connection: Connection) -> None:
+        connection.exec_driver_sql("UPDATE keys SET name = 'other'")
+        has_locked.set()
+        may_go_on.wait()
+
+    async def sleeper() -> None:
+        database = open_postgres(postgres_schema)
+        try:
+            with pytest.raises(StoreUnavailableError):
+                await database.write(stand_still)
+            # It works again at once.
+            assert await database.read(name_of_all) == ["ci"]
+        finally:
+            await database.close()
+
+    async def work() -> None:
+        async with await Store.open(postgres_schema) as store:
+            key = await store.keys.insert(make_key())
+            asleep = asyncio.create_task(asyncio.to_thread(asyncio.run, sleeper()))
+            try:
+                await asyncio.to_thread(has_locked.wait)
+                async with asyncio.timeout(30):
+                    changed = await store.keys.update(key.id, name="ci")
+                assert changed.name == "ci"
+            finally:
+                may_go_on.set()
+                await asleep
+
+    asyncio.run(work())
+
+
+def name_of_all(connection: Connection) -> list[str]:
+    return list(connection.exec_driver_sql("SELECT name FROM keys").scalars())

@@ -26,12 +26,22 @@ if TYPE_CHECKING:
 
 # How long one process waits while another one (the command line beside the gateway) writes.
 _BUSY_SECONDS = 5.0
+# A process that stands still within a transaction, on a paused machine or behind a lost network,
+# keeps others from the rows that it has locked. PostgreSQL ends its session after so long.
+_IDLE_SECONDS = 5
+# Others wait longer than that for a row, and then fail rather than hang.
+_LOCK_SECONDS = 10
 _CONNECT_SECONDS = 10.0
 _READERS = 4
 # Those that insert many rows at once are large, and come in a few sizes: all of them are kept.
 _PREPARED = 64
 _BEGIN = "apertis_begin"
 _WRITES = "BEGIN IMMEDIATE"
+# For one transaction: poolers reject such settings when a session begins, or mix them up.
+_BOUNDS = (
+    f"SELECT set_config('idle_in_transaction_session_timeout', '{_IDLE_SECONDS}s', true), "
+    f"set_config('lock_timeout', '{_LOCK_SECONDS}s', true)"
+)
 
 _Result = TypeVar("_Result")
 
@@ -183,19 +193,25 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def open_postgres(url: str) -> Database:
     """Prepare connections to a PostgreSQL database; the first use opens one."""
+    writer = _postgres_engine(url, 1, "READ COMMITTED")
+    event.listen(writer.sync_engine, "begin", _bound_postgres)
     return Database(
-        _postgres_engine(url, _READERS, "AUTOCOMMIT"), _postgres_engine(url, 1, "READ COMMITTED")
+        _AsyncioEngine(_postgres_engine(url, _READERS, "AUTOCOMMIT")), _AsyncioEngine(writer)
     )
 
 
-def _postgres_engine(url: str, connections: int, isolation: str) -> _AsyncioEngine:
+def _bound_postgres(connection: Connection) -> None:
+    connection.exec_driver_sql(_BOUNDS)
+
+
+def _postgres_engine(url: str, connections: int, isolation: str) -> AsyncEngine:
     # It loads SQLAlchemy's ORM, which needs 8 MB.
     from sqlalchemy.ext.asyncio import create_async_engine
 
     async def connect() -> asyncpg.Connection[asyncpg.Record]:
         return await connect_postgres(url)
 
-    engine = create_async_engine(
+    return create_async_engine(
         "postgresql+asyncpg://",
         # The driver reads the URL itself: it knows all of libpq's parameters, such as sslmode.
         async_creator=connect,
@@ -205,7 +221,6 @@ def _postgres_engine(url: str, connections: int, isolation: str) -> _AsyncioEngi
         pool_pre_ping=True,
         hide_parameters=True,
     )
-    return _AsyncioEngine(engine)
 
 
 async def connect_postgres(url: str) -> asyncpg.Connection[asyncpg.Record]:
