@@ -48,7 +48,7 @@ async def budgets_of(store: Store, directory: Directory) -> Budgets:
         wall_clock=lambda: 1_790_000_000.0,
         steady_clock=lambda: 1.0,
     )
-    await budgets.start(directory.all())
+    await budgets.start()
     return budgets
 
 

@@ -325,7 +325,7 @@ class Gateway:
         if self.presence is not None:
             # What earlier starts had is booked by now.
             self._journal.name_owner(self.budgets.lease_name)
-        await self.budgets.start(self.directory.all())
+        await self.budgets.start()
         self._key_watch = KeyWatch(
             self.store.keys, self.store.organization, self.directory, self.budgets, self.log
         )

@@ -89,9 +89,7 @@ class Place:
     gateways: dict[str, Gateway] = field(default_factory=dict)
     booked: int = 0
 
-    async def gateway(
-        self, name: str = "", *changes: Any, now: float = NOON, keys: tuple[Key, ...] = ()
-    ) -> Gateway:
+    async def gateway(self, name: str = "", *changes: Any, now: float = NOON) -> Gateway:
         """Start one; without a name it has the store to itself."""
         wall, steady, unreliable = Clock(now), Clock(1000.0), Unreliable(self.store.accounts)
         seat = None
@@ -109,7 +107,7 @@ class Place:
             times=TIMES,
             on_restored=lambda: restored.append(True),
         )
-        await budgets.start(keys)
+        await budgets.start()
         made = self.gateways[name] = Gateway(budgets, unreliable, wall, steady, restored)
         return made
 
@@ -179,8 +177,9 @@ def test_a_gateway_that_is_alone_has_the_whole_of_each_budget(
     opened: Opened, place: Place, make_record: MakeRecord
 ) -> None:
     async def run() -> None:
-        key = Key(make_record(quota_units=500))
-        gateway = await place.gateway("", monthly(1_000))
+        key = Key(await place.store.keys.insert(make_record(quota_units=500)))
+        limit = await place.store.organization.insert(monthly(1_000))
+        gateway = await place.gateway("", limit)
         chain = gateway.budgets.chain(key)
         assert not chain.reserve(10)
         assert await gateway.budgets.refill(chain, 10) is None
@@ -199,7 +198,7 @@ def test_a_gateway_that_is_alone_has_the_whole_of_each_budget(
         assert (quota.spent, quota.set_aside, quota.left) == (300, 0, 200)
         assert (gateway.budgets.seconds_left(), gateway.budgets.lease_name) == (None, "")
         # After a restart it is what it was.
-        again = await place.gateway("", monthly(1_000), keys=(Key(make_record(quota_units=500)),))
+        again = await place.gateway("", limit)
         standing = await again.budgets.standings(again.budgets.chain(Key(key.record)))
         assert [one.left for one in standing] == [200, 700]
 
@@ -212,8 +211,9 @@ def test_a_new_month_begins_without_the_store_and_without_what_was_spent(
     async def run() -> None:
         key = Key(make_record())
         limit = await place.store.organization.insert(monthly(100))
-        gateway = await place.gateway("", limit, keys=(key,))
+        gateway = await place.gateway("", limit)
         chain = gateway.budgets.chain(key)
+        await gateway.budgets.refill(chain, 90)
         assert chain.reserve(90)
         gateway.wall.now = MIDNIGHT
         gateway.store.fails = "before"
@@ -260,8 +260,9 @@ def test_limits_change_in_place_and_a_removed_one_limits_nothing(
 ) -> None:
     async def run() -> None:
         key = Key(make_record())
-        gateway = await place.gateway("", monthly(100), keys=(key,))
+        gateway = await place.gateway("", monthly(100))
         budgets = gateway.budgets
+        await budgets.refill(budgets.chain(key), 80)
         assert budgets.chain(key).reserve(80)
         budgets.organization.apply(_changes((monthly(70, version=5),)))
         budgets.changed()
@@ -599,7 +600,7 @@ def test_a_batch_made_before_midnight_is_held_and_booked_in_its_own_month(
 ) -> None:
     async def run() -> None:
         limit = await place.store.organization.insert(monthly(1_000))
-        gateway = await place.gateway("", limit, keys=(Key(make_record()),))
+        gateway = await place.gateway("", limit)
         chain = gateway.budgets.chain(Key(make_record()))
         assert await gateway.budgets.refill(chain, 300) is None
         assert chain.reserve(300)
@@ -634,9 +635,10 @@ def test_a_key_that_moves_pays_what_is_under_way_where_it_was(
         ]
         key = Key(make_record(group_id="grp_a"))
         gateway = await place.gateway(
-            "", Group(id="grp_a", name="a"), Group(id="grp_b", name="b"), *limits, keys=(key,)
+            "", Group(id="grp_a", name="a"), Group(id="grp_b", name="b"), *limits
         )
         before = gateway.budgets.chain(key)
+        await gateway.budgets.refill(before, 60)
         assert before.reserve(60)
         key.change(msgspec.structs.replace(key.record, group_id="grp_b", version=9))
         after = gateway.budgets.chain(key)

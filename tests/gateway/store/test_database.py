@@ -274,25 +274,26 @@ def test_a_process_that_stands_still_while_it_writes_keeps_nobody_waiting(
             with pytest.raises(StoreUnavailableError):
                 await database.write(stand_still)
             # It works again at once.
-            assert await database.read(name_of_all) == ["ci"]
+            assert await database.read(names) == ["ci"]
         finally:
             await database.close()
 
     async def work() -> None:
         async with await Store.open(postgres_schema) as store:
             key = await store.keys.insert(make_key())
-            asleep = asyncio.create_task(asyncio.to_thread(asyncio.run, sleeper()))
-            try:
-                await asyncio.to_thread(has_locked.wait)
-                async with asyncio.timeout(30):
-                    changed = await store.keys.update(key.id, name="ci")
-                assert changed.name == "ci"
-            finally:
-                may_go_on.set()
-                await asleep
+
+            async def change() -> None:
+                try:
+                    await asyncio.to_thread(has_locked.wait)
+                    async with asyncio.timeout(30):
+                        await store.keys.update(key.id, name="ci")
+                finally:
+                    may_go_on.set()
+
+            await asyncio.gather(asyncio.to_thread(asyncio.run, sleeper()), change())
 
     asyncio.run(work())
 
 
-def name_of_all(connection: Connection) -> list[str]:
+def names(connection: Connection) -> list[str]:
     return list(connection.exec_driver_sql("SELECT name FROM keys").scalars())

@@ -68,7 +68,7 @@ def spent(
         )
         if not scope:
             shown = opened.run(organization.accounts({limit: span}))
-        (row,) = opened.run(opened.store.accounts.open_whole([spec]))
+        (row,) = opened.run(opened.store.accounts.whole([spec]))
         if not scope:
             # It is shown as it is made.
             assert [one.spent for one in shown] == [row.spent]
@@ -141,6 +141,6 @@ def test_a_limit_that_is_older_than_its_period_has_missed_nothing(
     )
     span = span_of("month", "UTC", NOW)
     spec = AccountSpec(account_id=account_id(limit, span.start), limit=limit, span=span)
-    (row,) = opened.run(opened.store.accounts.open_whole([spec]))
+    (row,) = opened.run(opened.store.accounts.whole([spec]))
     assert row.spent == 0
     assert spent(level="gateway", period="month") == 62

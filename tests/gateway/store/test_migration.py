@@ -194,7 +194,7 @@ def test_a_store_of_the_first_version_has_the_same_money_left(
                 AccountSpec(account_id=account_id(quota, 0), limit=quota, span=TOTAL)
                 for quota in quotas
             ]
-            first, second = await store.accounts.open_whole(specs)
+            first, second = await store.accounts.whole(specs)
             assert (first.limit_units, first.spent, first.held) == (1000, 325, 150)
             assert (second.limit_units, second.spent, second.held) == (500, 0, 0)
             assert {key.id: key.used_units for key in records} == {
@@ -205,7 +205,7 @@ def test_a_store_of_the_first_version_has_the_same_money_left(
             changes = await store.batches.delete("msgbatch_0")
             assert [change.released_units for change in changes] == [150]
             assert await store.batches.delete("msgbatch_2") == ()
-            assert (await store.accounts.open_whole(specs))[0].held == 0
+            assert (await store.accounts.whole(specs))[0].held == 0
 
     asyncio.run(work())
 

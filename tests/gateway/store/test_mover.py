@@ -264,7 +264,7 @@ def test_what_processes_left_that_are_no_more_is_booked_and_their_leases_are_clo
         opened.run(store.accounts.acquire(replica, 1, [want], 1, 60_000))
 
     def leased() -> int:
-        (row,) = opened.run(store.accounts.open_whole([want.spec]))
+        (row,) = opened.run(store.accounts.whole([want.spec]))
         return int(row.leased)
 
     async def left(slots_from: int, *, alone: bool) -> None:

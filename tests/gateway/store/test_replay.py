@@ -40,7 +40,7 @@ def leased(opened: Any) -> Any:
 def sums(opened: Any) -> tuple[int, int]:
     of = Limit(id="lim_a", level="gateway", subject_id="", amount_units=100)
     spec = AccountSpec(account_id=ACCOUNT, limit=of, span=TOTAL)
-    (row,) = opened.run(opened.store.accounts.open_whole([spec]))
+    (row,) = opened.run(opened.store.accounts.whole([spec]))
     return row.spent, row.leased
 
 

@@ -6,7 +6,8 @@ what a request may cost, `refill` asks the store. How much the store gives depen
 there:
 
     alone       The gateway has the store to itself (`seat` is None). Each lease is the whole
-                account, opened once; nothing is renewed. Accounts follow by the records of usage.
+                account, read once, when it is first needed; nothing is renewed. Accounts follow by
+                the records of usage.
     replicas    The store grants a part, so that others find some. `run` tells it each second what
                 is open and what was given back, and gets more in advance. A lease can be used for
                 as long as the last word of the store allows, by a clock that goes on while the
@@ -150,6 +151,8 @@ class Budgets:
         # Keys that have their chain at hand.
         self._cached: dict[str, Key] = {}
         self._asking = asyncio.Lock()
+        # Accounts of a gateway alone that requests wait for.
+        self._unopened: set[Lease] = set()
         self._wake = asyncio.Event()
         # The chains that have headers to be made anew.
         self._told: list[Chain] = []
@@ -189,22 +192,13 @@ class Budgets:
         """Return what can be spent without the store, over all leases that are used now."""
         return sum(max(lease.free, 0) for lease in self._leases.values())
 
-    async def start(self, keys: Iterable[Key] = ()) -> None:
-        """Take a seat among the replicas, or open the accounts that these keys may need."""
+    async def start(self) -> None:
+        """Take a seat among the replicas, where there may be some."""
         self._started = self.now()
         if self._seat is not None:
             # What its earlier process left is in the store: its journal was booked before.
             await self._store.close_earlier(self._seat.name, self._seat.epoch)
             self._usable_until = self._steady_clock() + self._times.expiry - self._times.margin
-            return
-        missing = [
-            lease
-            for key in keys
-            if key.record.status == "enabled"
-            for lease in self.chain(key).leases
-            if not lease.is_open
-        ]
-        await self._open(missing)
 
     def chain(self, key: Key, person: Person | None = None, session: str | None = None) -> Chain:
         """Return the chain of a request with this key.
@@ -311,7 +305,7 @@ class Budgets:
                 Standing(lease.limit, lease.span, lease.spent, lease.open + lease.returned)
                 for lease in chain.leases
             )
-        rows = await self._store.open_whole([_spec(lease) for lease in chain.leases])
+        rows = await self._store.whole([_spec(lease) for lease in chain.leases])
         by_id = {row.account_id: row for row in rows}
         return tuple(
             Standing(
@@ -366,8 +360,7 @@ class Budgets:
         """
         seat = self._seat
         if seat is None:
-            async with self._asking:
-                await self._open([lease for lease in chain.leases if not lease.is_open])
+            await self._open(chain)
             return chain.lacking(units)
         lacking = [lease for lease in chain.leases if lease.free < units]
         if any(self._is_known_empty(lease, units) for lease in lacking):
@@ -443,9 +436,15 @@ class Budgets:
             for lease in self._leases.values():
                 lease.freeze()
 
-    async def _open(self, leases: Sequence[Lease]) -> None:
-        """Open the whole accounts of these."""
-        rows = await self._store.open_whole([_spec(lease) for lease in leases]) if leases else ()
+    async def _open(self, chain: Chain) -> None:
+        """Open the whole accounts of a chain, and of others that wait for theirs, at once."""
+        own = [lease for lease in chain.leases if not lease.is_open]
+        self._unopened.update(own)
+        async with self._asking:
+            # Whoever was there before may have opened them, or failed.
+            leases = [lease for lease in {*self._unopened, *own} if not lease.is_open]
+            self._unopened.clear()
+            rows = await self._store.whole([_spec(lease) for lease in leases]) if leases else ()
         for row in rows:
             lease = self._leases.get(row.account_id)
             if lease is not None and not lease.is_open:

@@ -92,14 +92,33 @@ class StoredAccounts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def open_whole(self, specs: Sequence[AccountSpec]) -> tuple[AccountRow, ...]:
-        """Read these accounts, made where there are none."""
+    async def whole(self, specs: Sequence[AccountSpec]) -> tuple[AccountRow, ...]:
+        """Return these accounts; one that is not there yet, as it will be made when it is booked.
+
+        Only those of sessions are made: their names do not say of which session they are.
+        """
         by_id = {spec.account_id: spec for spec in specs}
         if not by_id:
             return ()
-        found = await self._database.read(lambda at: read_accounts(at, by_id))
-        if len(found) < len(by_id):
-            found = await self._database.write(lambda at: _open_accounts(at, by_id))
+
+        def read(connection: Connection) -> dict[str, AccountRow]:
+            found = read_accounts(connection, by_id)
+            for id_, spec in by_id.items():
+                if id_ not in found and not spec.scope:
+                    spent = spent_before(connection, spec.limit, spec)
+                    found[id_] = AccountRow(
+                        account_id=id_,
+                        limit_units=spec.limit.most_units,
+                        spent=spent,
+                        leased=0,
+                        held=0,
+                    )
+            return found
+
+        found = await self._database.read(read)
+        sessions = {id_: spec for id_, spec in by_id.items() if id_ not in found}
+        if sessions:
+            found |= await self._database.write(lambda at: _open_accounts(at, sessions))
         return tuple(found[id_] for id_ in by_id)
 
     async def acquire(
