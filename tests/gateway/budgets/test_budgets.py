@@ -54,11 +54,13 @@ class Unreliable:
     def __init__(self, store: Any) -> None:
         self._store = store
         self.fails: str | None = None
+        self.asked: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         work = getattr(self._store, name)
 
         async def run(*arguments: Any) -> Any:
+            self.asked.append(name)
             if self.fails == "before":
                 raise StoreUnavailableError("no route to the store")
             result = await work(*arguments)
@@ -124,14 +126,13 @@ class Place:
         )
         await self.store.usage.add([kept])
 
-    async def account(self, account_id: str) -> tuple[int, int, int, int]:
-        """What there is, and what is spent, leased and held."""
+    async def account(self, account_id: str) -> tuple[int, int, int, int] | None:
+        """What there is, and what is spent, leased and held; None where nothing is kept."""
         from apertis.gateway.store.accounts import read_accounts
 
-        (row,) = (
-            await self.store.accounts._database.read(lambda at: read_accounts(at, [account_id]))
-        ).values()
-        return row.limit_units, row.spent, row.leased, row.held
+        found = await self.store.accounts._database.read(lambda at: read_accounts(at, [account_id]))
+        row = found.get(account_id)
+        return None if row is None else (row.limit_units, row.spent, row.leased, row.held)
 
 
 def _changes(given: tuple[Any, ...]) -> Changes:
@@ -201,6 +202,32 @@ def test_a_gateway_that_is_alone_has_the_whole_of_each_budget(
         again = await place.gateway("", limit)
         standing = await again.budgets.standings(again.budgets.chain(Key(key.record)))
         assert [one.left for one in standing] == [200, 700]
+
+    opened.run(run())
+
+
+def test_accounts_that_many_wait_for_are_read_at_once_and_nothing_is_written(
+    opened: Opened, place: Place, make_record: MakeRecord
+) -> None:
+    async def run() -> None:
+        gateway = await place.gateway()
+        budgets, store = gateway.budgets, gateway.store
+        chains = [
+            budgets.chain(Key(make_record(id=f"key_{number}", quota_units=number)))
+            for number in range(50)
+        ]
+        store.fails = "before"
+        outcomes = await asyncio.gather(
+            *(budgets.refill(chain, 20) for chain in chains), return_exceptions=True
+        )
+        assert {type(outcome) for outcome in outcomes} == {StoreUnavailableError}
+        store.fails = None
+        store.asked.clear()
+        lacking = await asyncio.gather(*(budgets.refill(chain, 20) for chain in chains))
+        assert [lease is None for lease in lacking] == [number >= 20 for number in range(50)]
+        # The first one asks for its own, and the next one for all that came meanwhile.
+        assert store.asked == ["whole", "whole"]
+        assert await place.account("quota-key_49@0") is None
 
     opened.run(run())
 
