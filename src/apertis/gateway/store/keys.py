@@ -222,8 +222,12 @@ def action_of(before: KeyRecord, after: KeyRecord) -> str:
 
 
 async def _read(database: Database, statement: Select[Any]) -> list[KeyRecord]:
-    rows = await database.read(lambda connection: connection.execute(statement).all())
-    return [_record(row) for row in rows]
+    def work(connection: Connection) -> list[KeyRecord]:
+        # Not all rows at once beside all records.
+        parts = connection.execute(statement).partitions(_ROWS_AT_ONCE)
+        return [_record(row) for rows in parts for row in rows]
+
+    return await database.read(work)
 
 
 def _current_version(connection: Connection) -> int:
@@ -252,6 +256,7 @@ def _record(row: Row[Any]) -> KeyRecord:
     return KeyRecord(**dict(zip(_NAMES, values, strict=True)))
 
 
+_ROWS_AT_ONCE = 1000
 # A change of a key that another process makes acts within a second.
 _WATCH_SECONDS = 0.25
 # However many unknown keys are tried, the store is not asked more often.
