@@ -41,7 +41,7 @@ def no_budgets(time: float = 1.0) -> Budgets:
 
 
 async def budgets_of(store: Store, directory: Directory) -> Budgets:
-    """The budgets of a gateway that has this store to itself."""
+    """The budgets of a gateway that has this store to itself, where each key was used once."""
     budgets = Budgets(
         Organization(await store.organization.all()),
         store.accounts,
@@ -49,6 +49,8 @@ async def budgets_of(store: Store, directory: Directory) -> Budgets:
         steady_clock=lambda: 1.0,
     )
     await budgets.start()
+    for key in directory.all():
+        await budgets.refill(budgets.chain(key), 0)
     return budgets
 
 

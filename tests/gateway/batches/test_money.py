@@ -237,6 +237,37 @@ def test_a_key_that_is_read_anew_while_its_batch_is_booked_is_not_charged_twice(
     asyncio.run(run())
 
 
+def test_an_account_that_is_first_needed_while_its_batch_is_booked_has_its_cost_once(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            place = await opened(stack, tmp_path)
+            restarted = await budgets_of(place.store, Directory())
+            place = Place(place.store, place.directory, restarted)
+            asking: list[asyncio.Task[object]] = []
+
+            class Meanwhile(FlakyStore):
+                async def settle(self, batch_id: str, results: Iterable[BatchResult]) -> Settlement:
+                    settlement = await super().settle(batch_id, results)
+                    chain = restarted.chain(place.key)
+                    asking.append(
+                        asyncio.get_running_loop().create_task(restarted.refill(chain, 0))
+                    )
+                    # Time enough for what must not happen.
+                    for _ in range(50):
+                        await place.store.batches.get(batch_id)
+                    return settlement
+
+            await place.books(Meanwhile(place.store.batches)).settle(
+                BATCH, [answered("a"), answered("b")], PRICES
+            )
+            await asyncio.gather(*asking)
+            assert place.money == (2 * COST, 100)
+
+    asyncio.run(run())
+
+
 def test_a_caller_who_leaves_does_not_stop_the_booking(tmp_path: Path) -> None:
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:

@@ -194,8 +194,7 @@ def test_a_gateway_that_is_alone_has_the_whole_of_each_budget(
         await place.book(gateway, charges, 300)
         assert await place.account(NOVEMBER) == (1_000, 300, 0, 0)
         assert await place.account("quota-key_first@0") == (500, 300, 0, 0)
-        quota = await gateway.budgets.quota(key)
-        assert quota is not None
+        quota, _ = await gateway.budgets.standings(chain)
         assert (quota.spent, quota.set_aside, quota.left) == (300, 0, 200)
         assert (gateway.budgets.seconds_left(), gateway.budgets.lease_name) == (None, "")
         # After a restart it is what it was.

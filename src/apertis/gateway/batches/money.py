@@ -138,12 +138,13 @@ class BatchBooks:
         most = sum(result.record.cost_units for result in fresh if result.record is not None)
         self._count(batch.key_id, most)
         booked = 0
-        try:
-            settlement = await self.store.settle(batch.id, fresh)
-            booked = settlement.cost_units
-        finally:
-            self._count(batch.key_id, booked - most)
-        self._follow(settlement.accounts)
+        async with self.budgets.settling():
+            try:
+                settlement = await self.store.settle(batch.id, fresh)
+                booked = settlement.cost_units
+            finally:
+                self._count(batch.key_id, booked - most)
+            self._follow(settlement.accounts)
         ids = set(settlement.custom_ids)
         records = [r.record for r in fresh if r.record is not None and r.custom_id in ids]
         return Booked(records, settlement.cost_units)
@@ -179,7 +180,8 @@ class BatchBooks:
         await self.through(self._free(self.store.delete(batch.id)))
 
     async def _free(self, work: Coroutine[object, object, Iterable[AccountChange]]) -> None:
-        self._follow(await work)
+        async with self.budgets.settling():
+            self._follow(await work)
 
 
 def hold_units(

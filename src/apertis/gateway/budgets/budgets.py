@@ -319,13 +319,6 @@ class Budgets:
             for lease in chain.leases
         )
 
-    async def quota(self, key: Key) -> Standing | None:
-        """Return how the key's own quota stands; None when it has none."""
-        quota = quota_limit(key.record)
-        if quota is None:
-            return None
-        return (await self.standings(Chain([self._lease(quota, self.now())])))[0]
-
     def headers(self, chain: Chain) -> list[tuple[bytes, bytes]]:
         """Return what responses say of a chain, until the next settlement."""
         headers = chain.headers
@@ -435,6 +428,10 @@ class Budgets:
             self._frozen = True
             for lease in self._leases.values():
                 lease.freeze()
+
+    def settling(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """No account is read within: the store books in it, and its lease follows, as one."""
+        return self._asking if self._seat is None else contextlib.nullcontext()
 
     async def _open(self, chain: Chain) -> None:
         """Open the whole accounts of a chain, and of others that wait for theirs, at once."""
