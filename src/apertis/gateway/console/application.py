@@ -10,6 +10,7 @@ the console.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 from dataclasses import replace
@@ -232,8 +233,10 @@ class Console:
 
     async def _made(self, work: Any, asked: Asked) -> tuple[Any, str]:
         response = await work(self._parts, asked)
-        body = render(self._templates, response, asked) if isinstance(response, Page) else ""
-        return response, body
+        if not isinstance(response, Page):
+            return response, ""
+        # Large pages take tens of milliseconds, in which messages must not wait.
+        return response, await asyncio.to_thread(render, self._templates, response, asked)
 
     async def _response(
         self, request: Request, asked: Asked, response: Any, body: str, cookie: str
