@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import tempfile
@@ -37,6 +38,25 @@ class PostgreSQL:
         process = self._server.get_postmaster_info().process
         process.send_signal(signal.SIGINT)
         process.wait(_STOP_SECONDS)
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Let it answer nobody for a while, as on a machine that is paused."""
+        server = self._server.get_postmaster_info().process.pid
+        children = Path(f"/proc/{server}/task/{server}/children")
+        if not children.exists():
+            pytest.skip("only Linux tells the processes of a server")
+        # The first one makes no others any more.
+        processes = [server]
+        os.kill(server, signal.SIGSTOP)
+        processes += map(int, children.read_text().split())
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,10 @@ class StoreUnavailableError(ApertisError):
     """The database did not do it: nothing was changed, and the same call may succeed later."""
 
 
+class StoreSilentError(StoreUnavailableError):
+    """The database did not answer in time, and whoever asks next may wait as long."""
+
+
 class LockLostError(StoreUnavailableError):
     """The store belongs to another gateway now: what this one counts, it counts alone."""
 

@@ -16,15 +16,18 @@ import pytest
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.config.settings import FILE_NAME, sqlite_file
-from apertis.gateway.errors import StoreUnavailableError
+from apertis.gateway.errors import StoreSilentError, StoreUnavailableError
 from apertis.gateway.store.connections import open_postgres
 from apertis.gateway.store.database import Store
+from tests.kit.databases import new_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from sqlalchemy import Connection
+
+    from tests.kit.postgresql import PostgreSQL
 
 
 def open_and_close(location: Path | str, **options: Any) -> None:
@@ -297,3 +300,20 @@ def test_a_process_that_stands_still_while_it_writes_keeps_nobody_waiting(
 
 def names(connection: Connection) -> list[str]:
     return list(connection.exec_driver_sql("SELECT name FROM keys").scalars())
+
+
+def test_a_database_that_stands_still_is_told_and_works_on_when_it_answers(
+    own_postgres: PostgreSQL, request: pytest.FixtureRequest, make_key: Callable[..., Any]
+) -> None:
+    url = new_database(own_postgres, request.node.name)
+
+    async def work() -> None:
+        async with await Store.open(url) as store:
+            silent = pytest.raises(StoreSilentError, match="did not answer in time")
+            with own_postgres.standing_still(), silent:
+                await store.ping()
+            key = await store.keys.insert(make_key())
+            assert await store.keys.get(key.id) == key
+            await store.ping()
+
+    asyncio.run(work())

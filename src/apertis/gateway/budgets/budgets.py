@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from hashlib import blake2s
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from apertis.gateway.budgets.accounts import AccountSpec, LeaseReport, Want
 from apertis.gateway.budgets.lease import Chain, Lease
@@ -36,10 +36,10 @@ from apertis.gateway.budgets.telling import (
     subject,
     usage_headers,
 )
-from apertis.gateway.errors import StoreUnavailableError
+from apertis.gateway.errors import StoreSilentError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from apertis.gateway.budgets.accounts import LeaseRow
     from apertis.gateway.budgets.limit import Limit
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from apertis.gateway.people.record import Person
     from apertis.gateway.store.accounts import StoredAccounts
 
-_T = TypeVar("_T")
-
 MAX_SESSIONS = 1000
 """Sessions of a key and day with an account of their own; all others share one."""
 
@@ -63,7 +61,8 @@ MAX_CHAINS = 100_000
 _RECALL_SECONDS = (0.05, 0.1, 0.1)
 # How long it is remembered that others have nothing left.
 _EMPTY_SECONDS = 1.0
-_PATIENCE_SECONDS = 5.0
+# How long nobody waits again for a store that did not answer in time: `run` asks it all the same.
+_SILENCE_SECONDS = 15.0
 # Half of the time whose spending says how much is asked for in advance.
 _RECENT_SECONDS = 15.0
 
@@ -163,6 +162,7 @@ class Budgets:
         self._started = 0.0
         self._marked = 0.0
         self._failing = False
+        self._silent_until = 0.0
         self._frozen = False
         # Of replicas alone.
         self._sequence = 0
@@ -399,6 +399,7 @@ class Budgets:
             for lease in lacking
         ]
         try:
+            self._check_silence()
             await self._ask(seat, wants)
         except StoreUnavailableError as error:
             self._tell(error)
@@ -412,12 +413,14 @@ class Budgets:
 
     async def _ask(self, seat: Seat, wants: Sequence[Want]) -> None:
         ttl_ms = int(self._times.expiry * 1000)
-        acquired = await in_time(
-            self._store.acquire(seat.name, seat.epoch, wants, seat.replicas(), ttl_ms)
-        )
+        acquired = await self._store.acquire(seat.name, seat.epoch, wants, seat.replicas(), ttl_ms)
         self._heard(acquired.now_ms)
         for row in acquired.rows:
             self._take(row)
+
+    def _check_silence(self) -> None:
+        if self._steady_clock() < self._silent_until:
+            raise StoreUnavailableError("the store does not answer")
 
     def _is_usable(self) -> bool:
         return self._steady_clock() < self._usable_until
@@ -469,6 +472,10 @@ class Budgets:
         lease.grant(max(row.granted, lease.granted))
 
     def _tell(self, error: Exception | None) -> None:
+        if error is None:
+            self._silent_until = 0.0
+        elif isinstance(error, StoreSilentError):
+            self._silent_until = self._steady_clock() + _SILENCE_SECONDS
         if (error is not None) != self._failing:
             self._failing = error is not None
             self._on_change(error)
@@ -531,9 +538,7 @@ class Budgets:
         sequence = self._sequence + 1
         ttl_ms = int(self._times.expiry * 1000)
         try:
-            renewed = await in_time(
-                self._store.renew(seat.name, seat.epoch, sequence, reports, ttl_ms)
-            )
+            renewed = await self._store.renew(seat.name, seat.epoch, sequence, reports, ttl_ms)
         except StoreUnavailableError:
             # Nobody knows whether they arrived: they are said again.
             self._say_again([self._leases[report.account_id] for report in reports])
@@ -594,15 +599,6 @@ class Budgets:
         """Give all leases back. No request may be under way any more."""
         if self._seat is not None:
             await self._store.leave(self._seat.name, self._seat.epoch)
-
-
-async def in_time(work: Coroutine[object, object, _T], seconds: float = _PATIENCE_SECONDS) -> _T:
-    """Wait for the store, but not for one that has gone silent."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await work
-    except TimeoutError as error:
-        raise StoreUnavailableError("the store did not answer in time") from error
 
 
 def _may_lend(lease: Lease) -> bool:

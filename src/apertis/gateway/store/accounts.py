@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 EXPIRY_MS = 60_000
 
 _IDS_AT_ONCE = 512
+# Requests wait for their lease.
+_LEASE_SECONDS = 5.0
 _MAX_DIGITS = 18
 _QUARTER_MS = 900_000
 _LEASE_FIELDS = HeldLease.__struct_fields__
@@ -148,7 +150,7 @@ class StoredAccounts:
             rows = tuple(money.row_of(found[id_], held[id_]) for id_ in by_id)
             return Acquired(now_ms=now_ms, rows=rows)
 
-        return await self._database.write(work)
+        return await self._database.write(work, seconds=_LEASE_SECONDS)
 
     async def renew(
         self,
@@ -200,7 +202,7 @@ class StoredAccounts:
                 ),
             )
 
-        return await self._database.write(work)
+        return await self._database.write(work, seconds=_LEASE_SECONDS)
 
     async def leave(self, replica: str, epoch: int) -> None:
         """Give back all that a replica has not spent.

@@ -11,7 +11,7 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.errors import StoreUnavailableError
+from apertis.gateway.errors import StoreSilentError, StoreUnavailableError
 from apertis.gateway.store.held_directory import identity, leads_elsewhere
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ _BUSY_SECONDS = 5.0
 # A process that stands still within a transaction, on a paused machine or behind a lost network,
 # keeps others from the rows that it has locked. PostgreSQL ends its session after so long.
 _IDLE_SECONDS = 5
-# Others wait longer than that for a row, and then fail rather than hang.
-_LOCK_SECONDS = 10
+# A database may stand still as well. Nothing that the gateway asks takes this long by itself.
+_PATIENCE_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 _READERS = 4
 # Those that insert many rows at once are large, and come in a few sizes: all of them are kept.
@@ -38,10 +38,7 @@ _PREPARED = 64
 _BEGIN = "apertis_begin"
 _WRITES = "BEGIN IMMEDIATE"
 # For one transaction: poolers reject such settings when a session begins, or mix them up.
-_BOUNDS = (
-    f"SELECT set_config('idle_in_transaction_session_timeout', '{_IDLE_SECONDS}s', true), "
-    f"set_config('lock_timeout', '{_LOCK_SECONDS}s', true)"
-)
+_BOUND = f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'"
 
 _Result = TypeVar("_Result")
 
@@ -50,7 +47,8 @@ class Database:
     """An open database. Readers never wait for the writer; writers take turns.
 
     Work is a function of a connection, done in one transaction: all of it is kept, or after an
-    error nothing. `StoreUnavailableError` when the database fails.
+    error nothing. `StoreUnavailableError` when the database fails, `StoreSilentError` when it does
+    not answer within `seconds`; None: it may take any time. Then nobody knows what it has kept.
     """
 
     def __init__(
@@ -62,15 +60,20 @@ class Database:
         # Whether what is open is not what a new connection would open.
         self._is_lost = is_lost
 
-    async def read(self, work: Callable[[Connection], _Result]) -> _Result:
+    async def read(
+        self, work: Callable[[Connection], _Result], *, seconds: float | None = _PATIENCE_SECONDS
+    ) -> _Result:
         """Do work that only reads."""
         with self._failures():
-            return await self._readers.run(work)
+            async with asyncio.timeout(seconds):
+                return await self._readers.run(work)
 
-    async def write(self, work: Callable[[Connection], _Result]) -> _Result:
+    async def write(
+        self, work: Callable[[Connection], _Result], *, seconds: float | None = _PATIENCE_SECONDS
+    ) -> _Result:
         """Do work that may write."""
         with self._failures():
-            async with self._turn:
+            async with asyncio.timeout(seconds), self._turn:
                 return await self._writer.run(work)
 
     @contextlib.contextmanager
@@ -81,6 +84,8 @@ class Database:
             )
         try:
             yield
+        except TimeoutError as error:
+            raise StoreSilentError("the store did not answer in time") from error
         except (SQLAlchemyError, OSError) as error:
             raise StoreUnavailableError(f"the store failed: {reason(error)}") from error
 
@@ -201,7 +206,7 @@ def open_postgres(url: str) -> Database:
 
 
 def _bound_postgres(connection: Connection) -> None:
-    connection.exec_driver_sql(_BOUNDS)
+    connection.exec_driver_sql(_BOUND)
 
 
 def _postgres_engine(url: str, connections: int, isolation: str) -> AsyncEngine:

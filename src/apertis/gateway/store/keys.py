@@ -62,7 +62,7 @@ class StoredKeys:
 
     async def current_version(self) -> int:
         """Return the version of the newest change, for a cheap look whether there was one."""
-        return await self._database.read(_current_version)
+        return await self._database.read(_current_version, seconds=_LOOK_SECONDS)
 
     async def changes_since(self, version: int) -> list[KeyRecord]:
         """Return all keys created or changed after this version, in the order of changes.
@@ -257,6 +257,8 @@ def _record(row: Row[Any]) -> KeyRecord:
 
 
 _ROWS_AT_ONCE = 1000
+# A look is short: whoever asks for the store's health is soon told that it is silent.
+_LOOK_SECONDS = 2.0
 # A change of a key that another process makes acts within a second.
 _WATCH_SECONDS = 0.25
 # However many unknown keys are tried, the store is not asked more often.

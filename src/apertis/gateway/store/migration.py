@@ -44,7 +44,7 @@ async def upgrade(database: Database, place: StoreLocation) -> None:
     revision = await _revision(database, place)
     if revision is not None:
         await asyncio.to_thread(place.copy, revision)
-    await database.write(_create if revision is None else _run_migrations)
+    await database.write(_create if revision is None else _run_migrations, seconds=None)
 
 
 async def _revision(database: Database, place: StoreLocation) -> str | None:
