@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.accounting.prices import LIST_PRICES
+from apertis.accounting.record import UsageRecord
 from apertis.accounting.tokens import Tokens
 from apertis.gateway.admin.overview import (
     MAX_SERIES,
@@ -26,9 +29,7 @@ from apertis.gateway.store.database import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from apertis.accounting.record import UsageRecord
     from apertis.gateway.admin.overview import Overview
 
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "America/New_York")
@@ -117,6 +118,83 @@ def check(sums: Sums, records: list[UsageRecord]) -> None:
         for one in records
     )
     assert sums.saved_units == round(saved / 1_000_000)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 4 * DAY),
+            st.sampled_from([None, *(f"p{number}" for number in range(12))]),
+            st.sampled_from([None, *(f"red{number}" for number in range(9)), "blue"]),
+            st.sampled_from([200, 529]),
+            # Many cost the same.
+            st.integers(0, 3),
+        ),
+        max_size=60,
+    ),
+    st.sampled_from(["person", "group"]),
+    st.sampled_from([None, ("red1", "red2", "blue")]),
+    st.sampled_from(ZONES),
+)
+def test_series_are_of_those_whose_records_cost_most(
+    said: list[tuple[int, str | None, str | None, int, int]],
+    of: Any,
+    groups: tuple[str, ...] | None,
+    zone: str,
+) -> None:
+    since = at(zone, 2026, 10, 24)
+    records = [
+        UsageRecord(
+            request_id=f"req_{number}", at_ms=(since + after) * 1000 + 1, key_id="k", model=MODEL,
+            requested_model=MODEL, status=status, cost_units=cost, person_id=person,
+            group_id=group, tokens=Tokens(input=number, output=2),
+        )
+        for number, (after, person, group, status, cost) in enumerate(said)
+    ]  # fmt: skip
+    until = since + 3 * DAY + 1000
+    query = OverviewQuery(
+        since=since, until=until, before=(since - DAY, since), by="day", zone=zone, of=of,
+        groups=groups,
+    )  # fmt: skip
+    with TemporaryDirectory() as folder:
+        found = looked_at(Path(folder), records, query, until)
+
+    kept = [one for one in records if one.at_ms < until * 1000]
+    if groups is not None:
+        kept = [one for one in kept if one.group_id in groups]
+    whose: dict[str | None, dict[str, list[UsageRecord]]] = {}
+    for one in kept:
+        day = name_of("day", ZoneInfo(zone), one.at_ms // 1000)
+        whose.setdefault(getattr(one, f"{of}_id"), {}).setdefault(day, []).append(one)
+
+    def values(days: dict[str, list[UsageRecord]]) -> dict[Any, tuple[int, ...]]:
+        within = [days.get(name, []) for name in found.periods]
+        return {
+            "cost_units": tuple(sum(one.cost_units for one in ones) for ones in within),
+            "requests": tuple(map(len, within)),
+            "tokens": tuple(
+                sum(one.tokens.input + one.tokens.output for one in ones) for ones in within
+            ),
+            "failed": tuple(sum(one.status >= 400 for one in ones) for ones in within),
+        }
+
+    expected = sorted(
+        ((one, values(days)) for one, days in whose.items()),
+        key=lambda of_one: (
+            -sum(of_one[1]["cost_units"]), -sum(of_one[1]["requests"]), of_one[0] or "",
+        ),
+    )  # fmt: skip
+    shown = [one for one in found.series if not one.is_rest]
+    assert [(one.id, one.values) for one in shown] == expected[:MAX_SERIES]
+    rest = [one.values for one in found.series if one.is_rest]
+    summed = {
+        metric: tuple(
+            map(sum, zip(*(of_one[metric] for _, of_one in expected[MAX_SERIES:]), strict=True))
+        )
+        for metric in METRICS
+    }
+    assert rest == ([summed] if any(map(any, summed.values())) else [])
 
 
 def test_groups_that_are_not_the_viewers_do_not_count(

@@ -26,7 +26,7 @@ from apertis.gateway.store.database import Store
 from apertis.gateway.store.journal import Journal
 from apertis.gateway.store.location import location_of
 from apertis.gateway.store.mover import Mover
-from apertis.gateway.store.schema import HEAD, metadata
+from apertis.gateway.store.schema import HEAD, HOURS, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +143,37 @@ def test_the_last_use_of_before_is_known_to_the_quarter_hour(location: Path | st
     open_and_close(location)
     query = text("SELECT last_used_ms FROM key_usage ORDER BY key_id")
     assert on_database(location, lambda at: list(at.scalars(query))) == [1_800_000_000_000, None]
+
+
+def test_quarter_hours_of_before_are_added_up_by_hour(location: Path | str) -> None:
+    make_earlier(location, "0008")
+    quarters = metadata.tables["usage_quarters"]
+    names = [column.name for column in quarters.columns if isinstance(column.type, Text)]
+
+    def fill(connection: Connection) -> None:
+        for number in range(60):
+            row: dict[str, object] = {column.name: number for column in quarters.columns}
+            row |= {name: f"{name}_{number % place}" for place, name in enumerate(names, 2)}
+            connection.execute(quarters.insert().values(row | {"quarter": 2_000_000 + number // 3}))
+
+    def compare(connection: Connection) -> None:
+        for table in HOURS:
+            expected: dict[tuple[object, ...], list[int]] = {}
+            by = [column.name for column in table.primary_key][1:]
+            sums = table.columns.keys()[1 + len(by) :]
+            for row in connection.execute(quarters.select()).mappings():
+                group = (row["quarter"] // 4, *(row[name] for name in by))
+                added = expected.setdefault(group, [0] * len(sums))
+                expected[group] = [one + row[name] for one, name in zip(added, sums, strict=True)]
+            found = {
+                tuple(row[: len(by) + 1]): [*row[len(by) + 1 :]]
+                for row in connection.execute(table.select())
+            }
+            assert found == expected
+
+    on_database(location, fill)
+    open_and_close(location)
+    on_database(location, compare)
 
 
 def test_a_store_of_the_first_version_has_the_same_money_left(

@@ -94,7 +94,8 @@ def add_up(records: Iterable[UsageRecord], query: UsageQuery) -> list[UsageRow]:
     for record in records:
         after = query.since_ms is None or query.since_ms <= record.at_ms
         before = query.until_ms is None or record.at_ms < query.until_ms
-        kept = all(not names or value(record, by) in names for by, names in filters.items())
+        # An empty text keeps those that have none.
+        kept = all(not names or (value(record, by) or "") in names for by, names in filters.items())
         if after and before and kept:
             groups[tuple(value(record, by, query.zone) for by in query.group_by)].append(record)
     return [
@@ -191,16 +192,19 @@ def test_any_question_is_answered_as_if_each_record_were_read(
     def some(*names: str) -> st.SearchStrategy[tuple[str, ...]]:
         return st.one_of(st.just(()), st.lists(st.sampled_from(names), max_size=2).map(tuple))
 
-    queries = st.builds(
-        UsageQuery,
-        since_ms=moment,
-        until_ms=moment,
-        group_by=st.lists(st.sampled_from(DIMENSIONS), unique=True, max_size=4).map(tuple),
-        zone=st.sampled_from(ZONES),
+    def queries(*dimensions: Dimension, **filters: Any) -> st.SearchStrategy[UsageQuery]:
+        by = st.lists(st.sampled_from(dimensions), unique=True, max_size=4).map(tuple)
+        zone = st.sampled_from(ZONES)
+        return st.builds(
+            UsageQuery, since_ms=moment, until_ms=moment, group_by=by, zone=zone, **filters
+        )
+
+    whose = {"people": some("ann", ""), "groups": some("team", "")}
+    every = queries(
+        *DIMENSIONS,
+        **whose,
         with_times=st.booleans(),
         keys=some("key_a", "key_c"),
-        people=some("ann"),
-        groups=some("team"),
         models=some("opus", "haiku"),
         sessions=some("s1"),
         request_classes=some("main"),
@@ -208,12 +212,23 @@ def test_any_question_is_answered_as_if_each_record_were_read(
         upstreams=some("anthropic"),
         kinds=some("messages", "batch"),
     )
+    # What hours of any kind may answer: few of all questions are.
+    by_hour = queries("person", "group", "model", *TIMES, **whose, with_times=st.booleans())
+    of_people = queries("person", "group", *TIMES, **whose)
 
-    @settings(max_examples=100, deadline=None)
-    @given(queries)
+    @settings(max_examples=150, deadline=None)
+    @given(st.one_of(every, by_hour, of_people))
     def check(query: UsageQuery) -> None:
         rows = opened.run(opened.store.usage.report(query))
         assert in_order(rows) == in_order(add_up(week, query))
+        if len(query.group_by) == 1 and not set(TIMES).intersection(query.group_by):
+            (name,) = query.group_by
+            most = sorted(
+                rows, key=lambda row: (-row.cost_units, -row.requests, getattr(row, name) or "")
+            )
+            cut = msgspec.structs.replace(query, limit=2)
+            ids = opened.run(opened.store.usage.most_expensive(cut))
+            assert ids == [getattr(row, name) for row in most[:2]]
 
     check()
 
@@ -277,19 +292,35 @@ def test_a_month_is_reported_from_sums_alone(zone: str, by: Dimension) -> None:
         assert read == [hours, of_one, quarters, quarters]
 
 
-def test_groups_are_reported_from_hours_of_their_own() -> None:
-    query = UsageQuery(since_ms=MONDAY, until_ms=MONDAY + DAY, groups=("red",), group_by=("model",))
+@pytest.mark.parametrize(
+    ("by", "filters", "table"),
+    [
+        (("model",), {"groups": ("red",)}, "usage_group_hours"),
+        (("group", "day"), {}, "usage_group_hours"),
+        (("person", "day"), {}, "usage_person_hours"),
+        (("day",), {"people": ("ann",), "groups": ("red",)}, "usage_person_hours"),
+    ],
+)
+def test_groups_and_people_are_reported_from_hours_of_their_own(
+    by: tuple[Dimension, ...], filters: dict[str, Any], table: str
+) -> None:
+    query = UsageQuery(since_ms=MONDAY, until_ms=MONDAY + DAY, group_by=by, **filters)
     with create_engine("sqlite://").connect() as connection:
         metadata.create_all(connection)
         text = report_statement(query).compile(connection, compile_kwargs={"literal_binds": True})
         plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
     assert [step for step in plan if "usage" in step] == [
-        "SEARCH usage_group_hours USING PRIMARY KEY (hour>? AND hour<?)"
+        f"SEARCH {table} USING PRIMARY KEY (hour>? AND hour<?)"
     ]
 
 
-def test_what_tells_keys_apart_is_reported_from_quarter_hours() -> None:
-    query = UsageQuery(since_ms=MONDAY, until_ms=MONDAY + DAY, group_by=("key",))
+@pytest.mark.parametrize(
+    ("by", "with_times"), [(("key",), False), (("person", "model"), False), (("person",), True)]
+)
+def test_what_no_hours_tell_apart_is_reported_from_quarter_hours(
+    by: tuple[Dimension, ...], with_times: bool
+) -> None:
+    query = UsageQuery(since_ms=MONDAY, until_ms=MONDAY + DAY, group_by=by, with_times=with_times)
     with create_engine("sqlite://").connect() as connection:
         metadata.create_all(connection)
         text = report_statement(query).compile(connection, compile_kwargs={"literal_binds": True})

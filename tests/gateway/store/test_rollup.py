@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import delete, select, text
 
 from apertis.gateway.store.booking import book
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.location import location_of
 from apertis.gateway.store.records import UsageQuery
+from apertis.gateway.store.schema import HOURS, metadata
 from tests.gateway.store.test_migration import make_earlier, on_database
 
 if TYPE_CHECKING:
@@ -30,23 +31,20 @@ QUARTER_MS = 900_000
 NOW_MS = 1_790_000_100_000
 BY = UsageQuery(group_by=("key", "model", "hour"), with_times=True, zone="Asia/Kolkata")
 BY_HOUR = UsageQuery(group_by=("model", "hour"), with_times=True, zone="Europe/Berlin")
-
-QUARTERS = text("SELECT * FROM usage_quarters ORDER BY 1, 2, 3, 4, 5, 6, 7, 8")
-HOURS = text("SELECT * FROM usage_hours ORDER BY 1, 2")
-GROUP_HOURS = text("SELECT * FROM usage_group_hours ORDER BY 1, 2, 3")
+BY_PERSON = UsageQuery(group_by=("person", "hour"), zone="Europe/Berlin")
 
 
 def all_sums(connection: Connection) -> list[list[Any]]:
-    return [
-        list(connection.execute(statement).all()) for statement in (QUARTERS, HOURS, GROUP_HOURS)
-    ]
+    tables = (metadata.tables["usage_quarters"], *HOURS)
+    statements = [select(table).order_by(*table.primary_key) for table in tables]
+    return [list(connection.execute(statement).all()) for statement in statements]
 
 
 def forget(connection: Connection) -> None:
     """Make the tables as they are after an upgrade: with usage, and without its sums."""
     connection.execute(text("DELETE FROM usage_quarters"))
-    connection.execute(text("DELETE FROM usage_hours"))
-    connection.execute(text("DELETE FROM usage_group_hours"))
+    for table in HOURS:
+        connection.execute(delete(table))
     newest = "SELECT coalesce((max(at_ms) / 900000 + 1) * 900000, 0) FROM usage"
     connection.execute(text(f"UPDATE usage_rollup SET complete_since_ms = ({newest})"))
 
@@ -90,8 +88,8 @@ def test_an_upgraded_store_is_rolled_up_in_steps_and_reports_are_exact_all_along
         async with await Store.open(location) as store:
             usage = store.usage
             assert await usage.complete_since() == NOW_MS + QUARTER_MS
-            exact, exact_by_hour = await usage.report(BY), await usage.report(BY_HOUR)
-            assert sum(row.requests for row in exact) == 200
+            exact = [await usage.report(query) for query in (BY, BY_HOUR, BY_PERSON)]
+            assert [sum(row.requests for row in rows) for rows in exact] == [200] * 3
             assert rows_of(await usage.report(UsageQuery())) == (200, cost(before))
             steps = 0
             since = await usage.complete_since()
@@ -100,8 +98,7 @@ def test_an_upgraded_store_is_rolled_up_in_steps_and_reports_are_exact_all_along
                 reached = await usage.complete_since()
                 assert reached < since
                 since = reached
-                assert await usage.report(BY) == exact
-                assert await usage.report(BY_HOUR) == exact_by_hour
+                assert [await usage.report(query) for query in (BY, BY_HOUR, BY_PERSON)] == exact
             assert steps > 3
             assert since == 0
 

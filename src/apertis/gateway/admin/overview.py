@@ -123,7 +123,7 @@ async def overview(
     prices: Callable[[str], Price | None],
     now: float,
 ) -> Overview:
-    """Add up a range. It is read from sums by hour but for people, and zones of half hours."""
+    """Add up a range. It is read from sums by hour, but for zones of half hours."""
     if query.groups == ():
         return Overview((), (), Sums(), Sums(), (), None)
     zone = time_zone(query.zone)
@@ -152,9 +152,7 @@ async def overview(
     names = tuple(name for name in by_period if name is not None)
     sums = tuple(_add_up(by_period[name], prices) for name in names)
     plain = msgspec.structs.replace(asked, with_times=False, group_by=(query.by, query.of))
-    if query.of == "group":
-        rows = await usage.report(plain)
-    elif query.of == "person":
+    if query.of != "model":
         rows = await _of_most(query, plain, usage)
     month = span_of("month", query.zone, now)
     today = start_of("day", zone, int(now))
@@ -184,11 +182,13 @@ def _flat(rows: Iterable[list[UsageRow]]) -> list[UsageRow]:
 
 async def _of_most(query: OverviewQuery, asked: UsageQuery, usage: StoredUsage) -> list[UsageRow]:
     """Return the rows of those that spent most: of thousands of people, most are not shown."""
-    ranked = msgspec.structs.replace(asked, group_by=(query.of,), order="cost", limit=MAX_SERIES)
-    ids = [getattr(row, query.of) for row in await usage.report(ranked)]
+    ranked = msgspec.structs.replace(asked, group_by=(query.of,), limit=MAX_SERIES)
     # Those who belong nowhere are kept as an empty text.
-    kept = tuple(one or "" for one in ids)
-    return await usage.report(msgspec.structs.replace(asked, people=kept)) if kept else []
+    kept = tuple(one or "" for one in await usage.most_expensive(ranked))
+    if not kept:
+        return []
+    of_kept = {"people": kept} if query.of == "person" else {"groups": kept}
+    return await usage.report(msgspec.structs.replace(asked, **of_kept))
 
 
 def _periods(query: OverviewQuery, now: float) -> list[str]:

@@ -11,11 +11,10 @@ from apertis.gateway.store.accounts import book_costs, is_number
 from apertis.gateway.store.histogram import BUCKETS, SHIFT, bucket_of
 from apertis.gateway.store.histogram import COLUMNS as TIMES
 from apertis.gateway.store.schema import (
+    HOURS,
     SUMS,
     key_usage,
     usage,
-    usage_group_hours,
-    usage_hours,
     usage_quarters,
     usage_sessions,
 )
@@ -24,7 +23,7 @@ from apertis.gateway.store.statements import NOTHING, BulkInsert, powers_of_two
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
     from apertis.accounting.record import UsageRecord
 
@@ -43,8 +42,6 @@ _LONGEST = 200
 
 _RECORDS = BulkInsert(usage)
 _QUARTERS = BulkInsert(usage_quarters, (*SUMS, *TIMES))
-_HOURS = BulkInsert(usage_hours, (*SUMS, *TIMES))
-_GROUP_HOURS = BulkInsert(usage_group_hours, (*SUMS, *TIMES))
 _SESSIONS = BulkInsert(usage_sessions, SUMS, latest=("last_ms",), earliest=("first_ms",))
 _KEYS = BulkInsert(key_usage, ("used_units",), latest=("last_used_ms",))
 
@@ -78,8 +75,18 @@ _group = _pick(
 _QUARTERS_WIDTH = len(usage_quarters.primary_key)
 _KIND = _QUARTERS_WIDTH - 3
 _SESSIONS_WIDTH = len(usage_sessions.primary_key)
-_GROUP, _MODEL = 3, 4
 _session = operator.itemgetter(1, *range(4, _QUARTERS_WIDTH + 2))
+
+
+def _hours_of(table: Table) -> tuple[BulkInsert, Callable[[_Row], _Row], int]:
+    """Return what inserts into a table of hours, and what of a quarter's row and sums is in it."""
+    names = [column.name for column in table.columns]
+    by = len(table.primary_key)
+    places = [list(usage_quarters.columns.keys()).index(name) for name in names[1:by]]
+    return BulkInsert(table, names[by:]), operator.itemgetter(0, *places), len(names) - by
+
+
+_HOURS = [_hours_of(table) for table in HOURS]
 _times = _pick("status", "first_byte_ms", "total_ms")
 # The only ones whose times are counted.
 TIMED = "messages"
@@ -194,8 +201,7 @@ def _text(text: str) -> str:
 def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     nothing = NOTHING if connection.dialect.name == "sqlite" else None
     quarters: dict[_Row, list[int]] = {}
-    hours: dict[_Row, list[int]] = {}
-    group_hours: dict[_Row, list[int]] = {}
+    hours: list[dict[_Row, list[int]]] = [{} for _ in _HOURS]
     sessions: dict[_Row, list[int]] = {}
     spent: dict[_Row, list[int]] = {}
     last: dict[_Row, int] = {}
@@ -223,14 +229,14 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
             begins, ends = min(span[0], begins), max(span[1], ends)
         spans[session] = begins, ends
     for quarter, sums in quarters.items():
-        hour = quarter[0] // QUARTERS_AN_HOUR
-        _add(hours, (hour, quarter[_MODEL]), sums)
-        _add(group_hours, (hour, quarter[_GROUP], quarter[_MODEL]), sums)
+        hour = (quarter[0] // QUARTERS_AN_HOUR, *quarter[1:])
+        for (_, named_of, width), added in zip(_HOURS, hours, strict=True):
+            _add(added, named_of(hour), sums[:width])
         _add(spent, quarter[1:2], sums[_COST : _COST + 1])
     # Always in one order, so that two transactions never wait for each other.
     _QUARTERS.run(connection, _rows_of(quarters))
-    _HOURS.run(connection, _rows_of(hours))
-    _GROUP_HOURS.run(connection, _rows_of(group_hours))
+    for (insert, _, _), added in zip(_HOURS, hours, strict=True):
+        insert.run(connection, _rows_of(added))
     _SESSIONS.run(connection, [(*row, *spans[row[:_SESSIONS_WIDTH]]) for row in _rows_of(sessions)])
     _KEYS.run(connection, [(*row, last[row[:1]]) for row in _rows_of(spent)])
 

@@ -34,12 +34,10 @@ from apertis.gateway.store.booking import (
     insert_quarters,
 )
 from apertis.gateway.store.histogram import BOUNDS_MS, SHIFT
-from apertis.gateway.store.histogram import COLUMNS as TIMES
 from apertis.gateway.store.schema import (
+    HOURS,
     SUMS,
     usage,
-    usage_group_hours,
-    usage_hours,
     usage_quarters,
     usage_rollup,
 )
@@ -136,15 +134,14 @@ def _add_up_hours(connection: Connection, since_ms: int, until_ms: int) -> None:
     first, end = (-(-ms // (QUARTER_MS * QUARTERS_AN_HOUR)) for ms in (since_ms, until_ms))
     of = usage_quarters.c
     within = of.quarter >= first * QUARTERS_AN_HOUR, of.quarter < end * QUARTERS_AN_HOUR
-    sums = [cast(func.sum(of[name]), BigInteger) for name in (*SUMS, *TIMES)]
-    hour = of.quarter // QUARTERS_AN_HOUR
-    for table, groups in (
-        (usage_hours, [hour, of.model]),
-        (usage_group_hours, [hour, of.group_id, of.model]),
-    ):
+    for table in HOURS:
         connection.execute(delete(table).where(table.c.hour >= first, table.c.hour < end))
+        hour, *names = table.columns.keys()
+        by = len(table.primary_key) - 1
+        groups = [of.quarter // QUARTERS_AN_HOUR, *(of[name] for name in names[:by])]
+        sums = [cast(func.sum(of[name]), BigInteger) for name in names[by:]]
         added = select(*groups, *sums).where(*within).group_by(*groups)
-        connection.execute(insert(table).from_select(table.columns.keys(), added))
+        connection.execute(insert(table).from_select([hour, *names], added))
 
 
 def sums_of_records() -> list[ColumnElement[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -442,26 +442,25 @@ usage_quarters = Table(
     sqlite_with_rowid=False,
 )
 
-# `usage_quarters` added up by hour (since 1970) and model, and the same for each group: a year is
-# read at a glance, however many keys and people there are.
-usage_hours = Table(
-    "usage_hours",
-    metadata,
-    Column("hour", Integer, primary_key=True, autoincrement=False),
-    Column("model", Text, primary_key=True),
-    *_sums(SUMS),
-    *_sums(TIMES),
-    sqlite_with_rowid=False,
-)
-usage_group_hours = Table(
-    "usage_group_hours",
-    metadata,
-    Column("hour", Integer, primary_key=True, autoincrement=False),
-    Column("group_id", Text, primary_key=True),
-    Column("model", Text, primary_key=True),
-    *_sums(SUMS),
-    *_sums(TIMES),
-    sqlite_with_rowid=False,
+
+def _hours(name: str, by: Iterable[str], sums: Iterable[str]) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("hour", Integer, primary_key=True, autoincrement=False),
+        *(Column(dimension, Text, primary_key=True) for dimension in by),
+        *_sums(sums),
+        sqlite_with_rowid=False,
+    )
+
+
+# `usage_quarters` added up by hour (since 1970), by less than it tells apart: a year is read at a
+# glance, however many keys and people there are. The table with the fewest rows comes first. People
+# are many, so what is kept of theirs is little.
+HOURS: Final = (
+    _hours("usage_hours", ("model",), (*SUMS, *TIMES)),
+    _hours("usage_group_hours", ("group_id", "model"), (*SUMS, *TIMES)),
+    _hours("usage_person_hours", ("person_id", "group_id"), SUMS),
 )
 
 # One row: from when on quarter hours and hours are complete. What is older is added up in the

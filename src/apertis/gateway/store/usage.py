@@ -6,6 +6,7 @@ import asyncio
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -34,14 +35,7 @@ from apertis.gateway.store.rollup import (
     roll_up,
     sums_of_records,
 )
-from apertis.gateway.store.schema import (
-    SUMS,
-    usage,
-    usage_group_hours,
-    usage_hours,
-    usage_quarters,
-    usage_sessions,
-)
+from apertis.gateway.store.schema import HOURS, SUMS, usage, usage_quarters, usage_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -137,15 +131,18 @@ class StoredUsage:
         up from its single records, and so are times that are not rolled up yet (`complete_since`),
         and questions of sessions and agents for more than their sums by days in UTC.
         """
-        async with self._reports:
-            # What is rolled up by then only grows.
-            complete_since_ms = await self.complete_since()
-            calendar = await self._calendar(query)
-            if calendar is None:
-                return []
-            statement = report_statement(query, calendar, complete_since_ms)
-            rows = await self._database.read(lambda at: at.execute(statement).all())
+        calendar, rows = await self._added_up(query)
         return rows_of(query, calendar, rows)
+
+    async def most_expensive(self, query: UsageQuery) -> list[str | None]:
+        """Name what cost most, most first, of the one dimension that the query groups by.
+
+        That is no time. Of two that cost the same the one with more requests comes first. Nothing
+        but these two sums is read.
+        """
+        ranked = msgspec.structs.replace(query, order="cost", with_times=False)
+        _, rows = await self._added_up(ranked, _RANKED)
+        return [name or None for name, *_ in rows]
 
     async def cache_report(self, query: UsageQuery) -> list[CacheRow]:
         """Add up what was read from prompt caches and what was missed, by group, model and cause.
@@ -168,6 +165,18 @@ class StoredUsage:
     async def roll_up(self, records: int = RECORDS_A_STEP) -> bool:
         """Roll up about so many records of before; False when all are."""
         return await roll_up(self._database, records)
+
+    async def _added_up(
+        self, query: UsageQuery, summed: tuple[str, ...] | None = None
+    ) -> tuple[Calendar, Sequence[Row[Any]]]:
+        async with self._reports:
+            # What is rolled up by then only grows.
+            complete_since_ms = await self.complete_since()
+            calendar = await self._calendar(query)
+            if calendar is None:
+                return UTC_ALWAYS, ()
+            statement = report_statement(query, calendar, complete_since_ms, summed)
+            return calendar, await self._database.read(lambda at: at.execute(statement).all())
 
     async def _calendar(self, query: UsageQuery) -> Calendar | None:
         if set(TIMES).isdisjoint(query.group_by):
@@ -346,9 +355,8 @@ def _kept(query: RecentQuery) -> list[ColumnElement[bool]]:
     return conditions
 
 
-_COLUMNS: dict[Dimension, str] = {"key": "key_id", "person": "person_id", "group": "group_id"}
+_COLUMNS: dict[str, str] = {"key": "key_id", "person": "person_id", "group": "group_id"}
 _ONLY_BY_SESSION: frozenset[str] = frozenset(("session", "agent"))
-_BY_HOUR: frozenset[str] = frozenset(("model", *TIMES))
 _NEVER_BY_SESSION: frozenset[str] = frozenset(("person", "group", "hour"))
 _QUARTER_SECONDS = QUARTER_MS // 1000
 _HOUR_SECONDS = 3600
@@ -361,20 +369,28 @@ _DAWN, _DUSK = 0, 10**6 * _DAY_SECONDS * 1000
 
 
 def report_statement(
-    query: UsageQuery, calendar: Calendar = UTC_ALWAYS, complete_since_ms: int = 0
+    query: UsageQuery,
+    calendar: Calendar = UTC_ALWAYS,
+    complete_since_ms: int = 0,
+    summed: tuple[str, ...] | None = None,
 ) -> Select[Any]:
-    """Build the statement that answers the query: the dimensions asked for, then all sums."""
-    found = union_all(*_parts(query, calendar, complete_since_ms)).subquery()
+    """Build the statement that answers the query: the dimensions asked for, then these sums.
+
+    None: all those that the query asks for.
+    """
+    if summed is None:
+        summed = (*SUMS, *_TIME_NAMES) if query.with_times else SUMS
+    found = union_all(*_parts(query, calendar, complete_since_ms, summed)).subquery()
     groups = [found.c[name] for name in query.group_by]
     sums = {
         name: cast(func.coalesce(func.sum(found.c[name]), 0), BigInteger).label(name)
-        for name in _summed(with_times=query.with_times)
+        for name in summed
     }
     statement = select(*groups, *sums.values()).group_by(*groups)
     # Without groups there is always a row; it says nothing when no request was found.
     statement = statement.having(func.sum(found.c.requests) > 0)
     if query.order == "cost":
-        statement = statement.order_by(sums["cost_units"].desc())
+        statement = statement.order_by(sums["cost_units"].desc(), sums["requests"].desc())
     return statement.order_by(*groups).limit(query.limit)
 
 
@@ -399,12 +415,9 @@ def rows_of(query: UsageQuery, calendar: Calendar, rows: Iterable[Row[Any]]) -> 
     return found
 
 
-_FIRST_BYTE_NAMES = tuple(f"first_byte_{name}" for name in TIME_COLUMNS)
-_TOTAL_NAMES = tuple(f"total_{name}" for name in TIME_COLUMNS)
-
-
-def _summed(*, with_times: bool) -> tuple[str, ...]:
-    return (*SUMS, *_FIRST_BYTE_NAMES, *_TOTAL_NAMES) if with_times else SUMS
+_TIME_NAMES = tuple(f"{of}_{name}" for of in ("first_byte", "total") for name in TIME_COLUMNS)
+# What tells which of two is more.
+_RANKED = ("requests", "cost_units")
 
 
 class _Rollup(NamedTuple):
@@ -416,22 +429,19 @@ class _Rollup(NamedTuple):
 
 
 _QUARTERS = _Rollup(usage_quarters, usage_quarters.c.quarter, _QUARTER_SECONDS)
-_HOURS = _Rollup(usage_hours, usage_hours.c.hour, _HOUR_SECONDS)
-_GROUP_HOURS = _Rollup(usage_group_hours, usage_group_hours.c.hour, _HOUR_SECONDS)
+_HOURS = [_Rollup(table, table.c.hour, _HOUR_SECONDS) for table in HOURS]
 _SESSIONS = _Rollup(usage_sessions, usage_sessions.c.day, _DAY_SECONDS)
 
 
 def _rollups(query: UsageQuery, calendar: Calendar) -> list[_Rollup]:
     """Choose the sums that answer the query, the finest first; none where only records do."""
-    dimensions = {*query.group_by, *_filters(query)}
+    dimensions: set[str] = {*query.group_by, *_filters(query)}
     if _ONLY_BY_SESSION.isdisjoint(dimensions):
-        able: tuple[_Rollup, ...] = (_QUARTERS,)
-        if dimensions - {"group"} <= _BY_HOUR:
-            able = (_QUARTERS, _GROUP_HOURS if "group" in dimensions else _HOURS)
+        able = [_QUARTERS, *_hours_of(query, dimensions)]
     elif query.with_times or not _NEVER_BY_SESSION.isdisjoint(dimensions):
-        able = ()
+        able = []
     else:
-        able = (_SESSIONS,)
+        able = [_SESSIONS]
     if not calendar.is_made_of(able[0].seconds if able else _QUARTER_SECONDS):
         return []
     return [
@@ -439,6 +449,13 @@ def _rollups(query: UsageQuery, calendar: Calendar) -> list[_Rollup]:
         for rollup in able
         if calendar.is_made_of(rollup.seconds) or _has_few_shared_hours(query)
     ]
+
+
+def _hours_of(query: UsageQuery, dimensions: set[str]) -> list[_Rollup]:
+    """Choose the hours with the fewest rows that tell apart what the query does."""
+    needed = {_COLUMNS.get(name, name) for name in dimensions.difference(TIMES)}
+    needed.update(TIME_COLUMNS if query.with_times else ())
+    return [rollup for rollup in _HOURS if needed.issubset(rollup.table.columns.keys())][:1]
 
 
 def _has_few_shared_hours(query: UsageQuery) -> bool:
@@ -461,7 +478,9 @@ def _shared_hours(query: UsageQuery, calendar: Calendar, first: int, end: int) -
     return sorted(found)
 
 
-def _parts(query: UsageQuery, calendar: Calendar, complete_since_ms: int) -> list[Select[Any]]:
+def _parts(
+    query: UsageQuery, calendar: Calendar, complete_since_ms: int, summed: tuple[str, ...]
+) -> list[Select[Any]]:
     """Split the range into what is summed up and what is left at its two ends."""
     since = _DAWN if query.since_ms is None else query.since_ms
     until = _DUSK if query.until_ms is None else query.until_ms
@@ -469,7 +488,7 @@ def _parts(query: UsageQuery, calendar: Calendar, complete_since_ms: int) -> lis
 
     def split(since: int, until: int, rollups: Sequence[_Rollup]) -> None:
         if not rollups:
-            parts.append(_records(query, calendar, since, until))
+            parts.append(_records(query, calendar, range(since, until), summed))
             return
         *finer, rollup = rollups
         unit_ms = rollup.seconds * 1000
@@ -478,16 +497,15 @@ def _parts(query: UsageQuery, calendar: Calendar, complete_since_ms: int) -> lis
         if first > end:
             split(since, until, finer)
             return
-        parts.append(_sums(query, calendar, rollup, first, end))
+        parts.append(_sums(query, calendar, rollup, range(first, end), summed))
         if not calendar.is_made_of(rollup.seconds):
             shared = _shared_hours(query, calendar, first, end)
             parts[-1] = parts[-1].where(rollup.unit.not_in(shared))
             quarters = [
                 hour * QUARTERS_AN_HOUR + at for hour in shared for at in range(QUARTERS_AN_HOUR)
             ]
-            of_quarters = _sums(
-                query, calendar, _QUARTERS, first * QUARTERS_AN_HOUR, end * QUARTERS_AN_HOUR
-            )
+            within = range(first * QUARTERS_AN_HOUR, end * QUARTERS_AN_HOUR)
+            of_quarters = _sums(query, calendar, _QUARTERS, within, summed)
             parts.append(of_quarters.where(_QUARTERS.unit.in_(quarters)))
         if since < first * unit_ms:
             split(since, first * unit_ms, finer)
@@ -499,58 +517,53 @@ def _parts(query: UsageQuery, calendar: Calendar, complete_since_ms: int) -> lis
 
 
 def _sums(
-    query: UsageQuery, calendar: Calendar, rollup: _Rollup, first: int, end: int
+    query: UsageQuery,
+    calendar: Calendar,
+    rollup: _Rollup,
+    units: range,
+    summed: tuple[str, ...],
 ) -> Select[Any]:
     table = rollup.table
     conditions: list[ColumnElement[bool]] = [
         _column(table, name).in_(values) for name, values in _filters(query).items()
     ]
-    conditions += [rollup.unit >= first, rollup.unit < end]
+    conditions += [rollup.unit >= units.start, rollup.unit < units.stop]
     seconds = cast(rollup.unit, BigInteger) * literal(rollup.seconds, BigInteger)
     groups = [
         calendar.number(name, seconds) if name in TIMES else _column(table, name)
         for name in query.group_by
     ]
-    return _part(query, groups, _sums_of(table, with_times=query.with_times), conditions)
+    return _part(query, groups, _added_of(table, summed), conditions)
 
 
 # Expressions are many, cost more to make than to use, and are the same each time.
 @cache
-def _sums_of(table: Table, *, with_times: bool) -> tuple[ColumnElement[Any], ...]:
-    sums: list[ColumnElement[Any]] = [table.c[name] for name in SUMS]
-    if with_times:
+def _added_of(table: Table, summed: tuple[str, ...]) -> tuple[ColumnElement[Any], ...]:
+    """Return the sums of these names, of a table's rows."""
+    if table is usage:
+        sums = sums_of_records()
+        first_byte, total = map(counts_of_records, (usage.c.first_byte_ms, usage.c.total_ms))
+    else:
+        sums = [table.c[name] for name in SUMS]
         # Both counts of a column: see `histogram`.
-        sums += [table.c[name] % literal(1 << SHIFT, BigInteger) for name in TIME_COLUMNS]
-        sums += [table.c[name] // literal(1 << SHIFT, BigInteger) for name in TIME_COLUMNS]
-    return _added(sums, with_times=with_times)
+        times = [table.c[name] for name in TIME_COLUMNS if name in table.c]
+        first_byte = [column % literal(1 << SHIFT, BigInteger) for column in times]
+        total = [column // literal(1 << SHIFT, BigInteger) for column in times]
+    columns = dict(zip((*SUMS, *_TIME_NAMES), (*sums, *first_byte, *total), strict=False))
+    return tuple(cast(func.sum(columns[name]), BigInteger).label(name) for name in summed)
 
 
-@cache
-def _records_added(*, with_times: bool) -> tuple[ColumnElement[Any], ...]:
-    sums = sums_of_records()
-    if with_times:
-        sums += [*counts_of_records(usage.c.first_byte_ms), *counts_of_records(usage.c.total_ms)]
-    return _added(sums, with_times=with_times)
-
-
-def _added(
-    sums: Sequence[ColumnElement[Any]], *, with_times: bool
-) -> tuple[ColumnElement[Any], ...]:
-    return tuple(
-        cast(func.sum(column), BigInteger).label(name)
-        for name, column in zip(_summed(with_times=with_times), sums, strict=True)
-    )
-
-
-def _records(query: UsageQuery, calendar: Calendar, since_ms: int, until_ms: int) -> Select[Any]:
-    conditions = [usage.c.at_ms >= since_ms, usage.c.at_ms < until_ms]
+def _records(
+    query: UsageQuery, calendar: Calendar, moments_ms: range, summed: tuple[str, ...]
+) -> Select[Any]:
+    conditions = [usage.c.at_ms >= moments_ms.start, usage.c.at_ms < moments_ms.stop]
     conditions += [_named(_column(usage, name), values) for name, values in _filters(query).items()]
     seconds = usage.c.at_ms // literal(1000, BigInteger)
     groups = [
         calendar.number(name, seconds) if name in TIMES else func.coalesce(_column(usage, name), "")
         for name in query.group_by
     ]
-    return _part(query, groups, _records_added(with_times=query.with_times), conditions)
+    return _part(query, groups, _added_of(usage, summed), conditions)
 
 
 def _named(column: ColumnElement[Any], values: tuple[str, ...]) -> ColumnElement[bool]:

@@ -21,8 +21,8 @@ _SUMS = (
     "cache_write_1h_tokens",
     "web_search_requests",
     "cost_units",
-    *(f"times_{place:02}" for place in range(29)),
 )
+_TIMES = tuple(f"times_{place:02}" for place in range(29))
 
 
 def upgrade() -> None:
@@ -113,10 +113,10 @@ def upgrade() -> None:
 
 
 def _add_up_hours() -> None:
-    sums = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in _SUMS)
-    for table, names in (
-        ("usage_hours", ("hour", "model")),
-        ("usage_group_hours", ("hour", "group_id", "model")),
+    for table, names, summed in (
+        ("usage_hours", ("hour", "model"), (*_SUMS, *_TIMES)),
+        ("usage_group_hours", ("hour", "group_id", "model"), (*_SUMS, *_TIMES)),
+        ("usage_person_hours", ("hour", "person_id", "group_id"), _SUMS),
     ):
         op.create_table(
             table,
@@ -129,16 +129,17 @@ def _add_up_hours() -> None:
                 )
                 for name in names
             ),
-            *(sa.Column(name, sa.BigInteger(), nullable=False) for name in _SUMS),
+            *(sa.Column(name, sa.BigInteger(), nullable=False) for name in summed),
             sa.PrimaryKeyConstraint(*names),
             sqlite_with_rowid=False,
         )
         # The names are ours. Division of integers gives one in both databases.
         read = ", ".join("quarter / 4" if name == "hour" else name for name in names)
+        sums = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in summed)
         order = ", ".join(str(place) for place in range(1, len(names) + 1))
         op.execute(
             f"""
-            INSERT INTO {table} ({", ".join((*names, *_SUMS))})
+            INSERT INTO {table} ({", ".join((*names, *summed))})
             SELECT {read}, {sums} FROM usage_quarters GROUP BY {order}
             """  # noqa: S608
         )
