@@ -13,7 +13,7 @@ from apertis.gateway.keys.directory import Directory
 from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.people.organization import Changes, Organization
 from apertis.gateway.people.record import Group, Person
-from apertis.gateway.signin.roles import Viewer, groups_within
+from apertis.gateway.signin.roles import Viewer
 
 if TYPE_CHECKING:
     from apertis.gateway.budgets.limit import Level
@@ -118,7 +118,7 @@ def test_a_group_administrator_has_the_own_group_at_the_top() -> None:
         session="",
         role="group_administrator",
         person=greta,
-        group_ids=groups_within(organization, "group_1"),
+        group_ids=organization.groups_within("group_1"),
     )
     (root,) = Tree(organization, directory, viewer).roots()
     assert (root.id, root.may_add) == ("group_1", False)

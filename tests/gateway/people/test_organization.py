@@ -127,6 +127,16 @@ def test_groups_that_are_in_a_circle_come_to_an_end(parents: list[int]) -> None:
         assert len(above) == len({one.id for one in above}) <= MAX_DEPTH
         for inner, outer in itertools.pairwise(above):
             assert inner.parent_id == outer.id
+        within = organization.groups_within(group.id)
+        assert within[0] == group.id
+        assert sorted(within) == [
+            one.id for one in groups if group in organization.groups_above(one.id)
+        ]
+
+
+def test_no_group_has_nothing_in_it() -> None:
+    assert drawn().groups_within("grp_s") == ("grp_s", "grp_t")
+    assert drawn().groups_within(None) == drawn().groups_within("grp_x") == ()
 
 
 def test_others_call_people_by_ids_and_addresses() -> None:

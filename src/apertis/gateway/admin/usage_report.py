@@ -15,6 +15,7 @@ from apertis.gateway.admin.keys import find_key
 from apertis.gateway.admin.reading import moment_ms, nearest, zone_of
 from apertis.gateway.budgets.periods import first_second, following, name_of, start_of, time_zone
 from apertis.gateway.errors import Refusal, invalid_parameter, not_found
+from apertis.gateway.people.organization import Organization
 from apertis.gateway.people.record import Group, Person
 from apertis.gateway.store.histogram import BUCKETS, percentile
 from apertis.gateway.store.records import TIMES, UsageQuery, UsageRow
@@ -442,7 +443,7 @@ def query_of(
         group_by=_dimensions(groups),
         keys=of_keys,
         people=() if person is None else (person.id,),
-        groups=() if group is None else _with_inner(group, organization.groups),
+        groups=() if group is None else Organization(organization).groups_within(group.id),
         models=() if isinstance(asked.model, UnsetType) else (asked.model,),
         sessions=() if isinstance(asked.session, UnsetType) else (asked.session,),
         order="cost" if set(TIMES).isdisjoint(groups) else "group",
@@ -487,16 +488,6 @@ def _named(kind: str, named: str | UnsetType, records: Sequence[_Named]) -> _Nam
     shown = named[:100]
     known = nearest(shown, [record.name for record in records]) if records else ""
     return not_found(f"There is no {kind} '{shown}'{known}")
-
-
-def _with_inner(group: Group, groups: Sequence[Group]) -> tuple[str, ...]:
-    """Return the ids of a group and of those in it, as they are today."""
-    found = {group.id: None}
-    while True:
-        inner = {one.id: None for one in groups if one.parent_id in found}
-        if inner.keys() <= found.keys():
-            return tuple(found)
-        found |= inner
 
 
 def _groups(text: str) -> tuple[str, ...] | Refusal:

@@ -13,7 +13,7 @@ from apertis.gateway.console.limit_lines import limits_of_group
 from apertis.gateway.console.organization_form import body_of, id_of, rate_fields
 from apertis.gateway.console.pages import Done, Page, Place
 from apertis.gateway.errors import Refusal, access_denied, not_found
-from apertis.gateway.signin.roles import changes_group, changes_limits, fills_group, groups_within
+from apertis.gateway.signin.roles import changes_group, changes_limits, fills_group, sees_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,13 +139,11 @@ def _new(
 
 async def _one(parts: Parts, asked: Asked, group: Group, refusal: Refusal | None = None) -> Page:
     viewer, organization = asked.viewer, parts.organization
-    within = groups_within(organization, group.id)
+    within = organization.groups_within(group.id)
     context: dict[str, Any] = {
         "group": group,
         "above": [
-            one
-            for one in organization.groups_above(group.parent_id)
-            if viewer.sees_all or one.id in viewer.group_ids
+            one for one in organization.groups_above(group.parent_id) if sees_group(viewer, one.id)
         ],
         "inner": [one for one in groups_seen(viewer, organization) if one.parent_id == group.id],
         "people": sum(
@@ -175,7 +173,7 @@ def _fields(
 ) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     shown = _texts(group, organization)
     value = {name: (entered or {}).get(name, text) for name, text in shown.items()}
-    below = () if group is None else groups_within(organization, group.id)
+    below = () if group is None else organization.groups_within(group.id)
     places = [
         one.name
         for one in groups_seen(viewer, organization)
@@ -229,9 +227,9 @@ def _may_place(
 
 
 def _seen(parts: Parts, asked: Asked) -> Group | Refusal:
-    viewer, group_id = asked.viewer, asked.params["id"]
+    group_id = asked.params["id"]
     group = parts.organization.groups.get(group_id)
-    if group is None or not (viewer.sees_all or group.id in viewer.group_ids):
+    if group is None or not sees_group(asked.viewer, group_id):
         return not_found(f"There is no group '{group_id[:100]}'")
     return group
 

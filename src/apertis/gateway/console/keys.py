@@ -24,7 +24,6 @@ from apertis.gateway.signin.roles import (
     changes_limits,
     fills_group,
     gives_key,
-    groups_within,
     rotates_key,
     sees_key,
     sees_person,
@@ -380,7 +379,7 @@ def _filter(asked: Asked, organization: Organization) -> KeyFilter:
         text=query.get("q", ""),
         status=status if status in STATUSES else "living",
         person_id=_person_id(query.get("person", "").strip(), organization),
-        group_ids=None if group_id is None else groups_within(organization, group_id),
+        group_ids=None if group_id is None else organization.groups_within(group_id),
         tag=query.get("tag", "").strip() or None,
         order=order if order in ORDERS else "newest",
     )

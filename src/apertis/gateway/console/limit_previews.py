@@ -9,7 +9,6 @@ from apertis.gateway.console.limits import EACH, dollars, percent_of, show_limit
 from apertis.gateway.console.rendering import moment
 from apertis.gateway.signin.roles import (
     changes_limits,
-    groups_within,
     sees_group,
     sees_key,
     sees_person,
@@ -286,7 +285,7 @@ def _count(parts: Parts, subject: Subject) -> tuple[int, int]:
         owners = {record.person_id for record in keys}
         return sum(one.id in owners for one in people), len(keys)
     if subject.level == "group":
-        within = set(groups_within(organization, subject.id))
+        within = set(organization.groups_within(subject.id))
         people = [one for one in people if one.group_id in within]
         members = {one.id for one in people}
         keys = [

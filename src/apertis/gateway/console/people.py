@@ -30,7 +30,6 @@ from apertis.gateway.signin.roles import (
     changes_person,
     fills_group,
     gives_role,
-    groups_within,
     sees_key,
     sees_person,
 )
@@ -173,7 +172,7 @@ def _filter(asked: Asked, organization: Organization) -> PersonFilter:
     return PersonFilter(
         text=asked.query.get("q", ""),
         status=next((one for one in _STATUSES if one == asked.query.get("status")), None),
-        group_ids=groups_within(organization, group_id) if group_id else None,
+        group_ids=organization.groups_within(group_id) if group_id else None,
     )
 
 

@@ -23,7 +23,7 @@ from apertis.gateway.console.pages import Done, Page, Place
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.keys.matching import compile_models
 from apertis.gateway.signin.roles import (
-    groups_within,
+    sees_group,
     sees_key,
     sees_page,
     sees_person,
@@ -301,10 +301,8 @@ def _who_is_called(text: str, parts: Parts, asked: Asked) -> dict[str, object] |
         if text in (person.id, person.name) and sees_person(asked.viewer, person):
             return {"people": (person.id,)}
     for group in organization.groups.values():
-        if text in (group.id, group.name) and (
-            asked.viewer.sees_all or group.id in asked.viewer.group_ids
-        ):
-            return {"groups": groups_within(organization, group.id)}
+        if text in (group.id, group.name) and sees_group(asked.viewer, group.id):
+            return {"groups": organization.groups_within(group.id)}
     return None
 
 

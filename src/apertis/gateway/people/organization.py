@@ -118,6 +118,20 @@ class Organization:
             group_id = group.parent_id
         return tuple(found)
 
+    def groups_within(self, group_id: str | None) -> tuple[str, ...]:
+        """Return a group's id and those of the groups in it, itself first; nothing for no group.
+
+        A group that was removed is in no other.
+        """
+        if group_id is None or group_id not in self.groups:
+            return ()
+        found = {group_id: None}
+        while True:
+            inner = {one.id: None for one in self.groups.values() if one.parent_id in found}
+            if inner.keys() <= found.keys():
+                return tuple(found)
+            found |= inner
+
     def groups_of(self, record: KeyRecord, person: Person | None) -> tuple[Group, ...]:
         """Return the groups that a request counts in: its person's, and the key's own."""
         of_person = () if person is None else self.groups_above(person.group_id)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from apertis.gateway.errors import Refusal, rate_limit_exceeded
 from apertis.gateway.signin.attempts import Attempts
-from apertis.gateway.signin.roles import Viewer, groups_within, least, role_of
+from apertis.gateway.signin.roles import Viewer, least, role_of
 from apertis.gateway.store.console_sessions import ConsoleSession
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class ConsoleSessions:
             person=person,
             key=key,
             group_ids=(
-                groups_within(organization, group_id) if role == "group_administrator" else ()
+                organization.groups_within(group_id) if role == "group_administrator" else ()
             ),
         )
 

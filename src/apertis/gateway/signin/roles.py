@@ -147,22 +147,6 @@ def sees_page(viewer: Viewer, page: PageName) -> bool:
     return viewer.role in PAGES[page]
 
 
-def groups_within(organization: Organization, group_id: str | None) -> tuple[str, ...]:
-    """Return a group's id and those of the groups in it, itself first; nothing for no group."""
-    if group_id is None or group_id not in organization.groups:
-        return ()
-    found = {group_id: None}
-    while True:
-        inner = {
-            one.id: None
-            for one in organization.groups.values()
-            if one.parent_id in found and one.status != "removed"
-        }
-        if inner.keys() <= found.keys():
-            return tuple(found)
-        found |= inner
-
-
 def sees_person(viewer: Viewer, person: Person) -> bool:
     """Return whether somebody may see a person."""
     own = viewer.person is not None and viewer.person.id == person.id
