@@ -157,7 +157,7 @@ async def overview(
     month = span_of("month", query.zone, now)
     today = start_of("day", zone, int(now))
     since = min(month.start, today - _FORECAST_LOOK_BACK * _DAY_SECONDS)
-    days = await usage.report(
+    days = await usage.costs(
         msgspec.structs.replace(
             asked,
             since_ms=start_of("day", zone, since) * 1000,
@@ -172,7 +172,7 @@ async def overview(
         totals=_add_up(rows if query.of == "model" else _flat(by_period.values()), prices),
         before=_add_up(before, prices),
         series=_series(rows, query, names, sums),
-        forecast=forecast({row.day or "": row.cost_units for row in days}, query.zone, now),
+        forecast=forecast({day or "": cost for (day,), cost in days}, query.zone, now),
     )
 
 
@@ -182,9 +182,9 @@ def _flat(rows: Iterable[list[UsageRow]]) -> list[UsageRow]:
 
 async def _of_most(query: OverviewQuery, asked: UsageQuery, usage: StoredUsage) -> list[UsageRow]:
     """Return the rows of those that spent most: of thousands of people, most are not shown."""
-    ranked = msgspec.structs.replace(asked, group_by=(query.of,), limit=MAX_SERIES)
+    ranked = msgspec.structs.replace(asked, group_by=(query.of,), order="cost", limit=MAX_SERIES)
     # Those who belong nowhere are kept as an empty text.
-    kept = tuple(one or "" for one in await usage.most_expensive(ranked))
+    kept = tuple(one or "" for (one,), _ in await usage.costs(ranked))
     if not kept:
         return []
     of_kept = {"people": kept} if query.of == "person" else {"groups": kept}

@@ -6,7 +6,6 @@ import asyncio
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -134,15 +133,10 @@ class StoredUsage:
         calendar, rows = await self._added_up(query)
         return rows_of(query, calendar, rows)
 
-    async def most_expensive(self, query: UsageQuery) -> list[str | None]:
-        """Name what cost most, most first, of the one dimension that the query groups by.
-
-        That is no time. Of two that cost the same the one with more requests comes first. Nothing
-        but these two sums is read.
-        """
-        ranked = msgspec.structs.replace(query, order="cost", with_times=False)
-        _, rows = await self._added_up(ranked, _RANKED)
-        return [name or None for name, *_ in rows]
+    async def costs(self, query: UsageQuery) -> list[tuple[tuple[str | None, ...], int]]:
+        """Read what each row of a report costs, and nothing else of it: a fraction of the work."""
+        calendar, rows = await self._added_up(query, _COSTS)
+        return [(_group_of(query, calendar, row), row.cost_units) for row in rows]
 
     async def cache_report(self, query: UsageQuery) -> list[CacheRow]:
         """Add up what was read from prompt caches and what was missed, by group, model and cause.
@@ -396,17 +390,14 @@ def report_statement(
 
 def rows_of(query: UsageQuery, calendar: Calendar, rows: Iterable[Row[Any]]) -> list[UsageRow]:
     """Give names to what the statement answered."""
-    width = len(query.group_by) + len(SUMS)
-    names = (*query.group_by, *SUMS)
+    first = len(query.group_by)
+    width = first + len(SUMS)
     found: list[UsageRow] = []
     for row in rows:
-        values = dict(zip(names, row[:width], strict=True))
-        for name in query.group_by:
-            if name in TIMES:
-                values[name] = calendar.label(name, values[name])
-            elif values[name] == "":
-                # No session, no class: empty in the tables, None outside.
-                values[name] = None
+        values: dict[str, Any] = dict(
+            zip(query.group_by, _group_of(query, calendar, row), strict=True)
+        )
+        values |= zip(SUMS, row[first:width], strict=True)
         if query.with_times:
             counts = tuple(row[width:])
             values["first_byte_times"] = counts[: len(counts) // 2]
@@ -415,9 +406,17 @@ def rows_of(query: UsageQuery, calendar: Calendar, rows: Iterable[Row[Any]]) -> 
     return found
 
 
+def _group_of(query: UsageQuery, calendar: Calendar, row: Row[Any]) -> tuple[str | None, ...]:
+    # No session, no class: empty in the tables, None outside.
+    return tuple(
+        calendar.label(name, value) if name in TIMES else value or None
+        for name, value in zip(query.group_by, row, strict=False)
+    )
+
+
 _TIME_NAMES = tuple(f"{of}_{name}" for of in ("first_byte", "total") for name in TIME_COLUMNS)
-# What tells which of two is more.
-_RANKED = ("requests", "cost_units")
+# Of those that cost the same, requests say which comes first.
+_COSTS = ("requests", "cost_units")
 
 
 class _Rollup(NamedTuple):
