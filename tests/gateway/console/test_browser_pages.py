@@ -247,7 +247,7 @@ def test_a_live_page_refreshes_itself_until_its_session_ends(
     page.clock.install()
     page.goto(found.path)
     with page.expect_response(lambda response: "hx-request" in response.request.headers) as live:
-        page.clock.fast_forward(11_000)
+        page.clock.fast_forward(16_000)
     assert live.value.status == 200
     page.evaluate("() => new Promise(requestAnimationFrame)")
     assert len(page.query_selector_all("h1")) == 1
@@ -257,5 +257,5 @@ def test_a_live_page_refreshes_itself_until_its_session_ends(
     other.get_by_role("button", name="Sign out", exact=True).click()
     other.wait_for_url("**/sign-in")
     # One refresh, however many are due: each would lead there, and end the one before.
-    page.clock.fast_forward(11_000)
+    page.clock.fast_forward(16_000)
     expect(page).to_have_url(re.compile(r"/console/sign-in\?to="))

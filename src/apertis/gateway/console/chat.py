@@ -8,6 +8,7 @@ finds here. Conversations stay in the browser.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +28,8 @@ _MAX_PEOPLE = 10_000
 # What a request used is in the store a moment after its response.
 _LOOKS = 20
 _LOOK_SECONDS = 0.25
+# Nobody waits for what can be the id of no request.
+_REQUEST_ID = re.compile(r"req_[0-9a-f]{28}")
 
 
 class ChatKeys:
@@ -64,6 +67,8 @@ async def see(parts: Parts, _: Asked) -> Page:
 async def see_cost(parts: Parts, asked: Asked) -> Response:
     """Say what one response of the viewer's own cost, as soon as that is booked."""
     request_id = asked.params["request_id"]
+    if _REQUEST_ID.fullmatch(request_id) is None:
+        return not_found("There is no such request")
     for look in range(_LOOKS):
         if look:
             await asyncio.sleep(_LOOK_SECONDS)
