@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from apertis.gateway.admin.alerts import AlertPage, try_targets
 from apertis.gateway.admin.resources import Call
 from apertis.gateway.config.targets import host_alone
-from apertis.gateway.console.pages import Page, Place
+from apertis.gateway.console.pages import Page, Place, link
 from apertis.gateway.errors import Refusal, access_denied
 from apertis.gateway.store.alerts import Kind, Severity
 from apertis.gateway.units import read_moment
@@ -91,10 +91,8 @@ async def _page(
     outcomes: tuple[TriedTarget, ...] = (),
     refusal: Refusal | None = None,
 ) -> Page:
-    filters = {name: text for name in _FILTERS if (text := asked.query.get(name, "").strip())}
-    query = {**filters, "limit": str(_PAGE)}
-    if after := asked.query.get("after_id"):
-        query["after_id"] = after
+    filters = asked.given(*_FILTERS)
+    query = {**filters, "limit": str(_PAGE), **asked.given("after_id")}
     call = Call(actor=asked.viewer.actor, query=urlencode(query, errors="replace"))
     found = await parts.resources.list_alerts(call)
     page = AlertPage(data=(), has_more=False, last_id=None)
@@ -125,16 +123,10 @@ async def _page(
             "levels": [("", "all"), *((level, level) for level in get_args(Severity))],
             "words": KIND_WORDS,
             "is_first": "after_id" not in query,
-            "first": _link(filters),
-            "older": _link(older) if page.has_more else "",
+            "first": link(asked.path, filters),
+            "older": link(asked.path, older) if page.has_more else "",
         },
-        status=200 if refusal is None else refusal.status,
-        error="" if refusal is None else refusal.message,
-    )
-
-
-def _link(query: Mapping[str, str]) -> str:
-    return f"/console/alerts?{urlencode(query, errors='replace')}" if query else "/console/alerts"
+    ).refused(refusal)
 
 
 def _told(view: AlertView, upstreams: Container[str]) -> Told:

@@ -12,7 +12,7 @@ import msgspec
 from apertis.gateway.admin.audit import AuditPage, AuditView
 from apertis.gateway.admin.csv_text import to_csv
 from apertis.gateway.admin.resources import Call
-from apertis.gateway.console.pages import Download, Page, Place
+from apertis.gateway.console.pages import Download, Page, Place, link
 from apertis.gateway.console.rendering import moment
 from apertis.gateway.errors import Refusal
 from apertis.gateway.units import read_moment, usd
@@ -75,8 +75,8 @@ class Entry(NamedTuple):
 
 async def see(parts: Parts, asked: Asked) -> Page:
     """Show a page of the trail."""
-    filters = _filters(asked)
-    query = {**filters, "limit": str(_PAGE), **_given(asked, "after_id")}
+    filters = asked.given(*_FILTERS)
+    query = {**filters, "limit": str(_PAGE), **asked.given("after_id")}
     found = await _read(parts, asked, query)
     refusal = found if isinstance(found, Refusal) else None
     page = AuditPage(data=(), has_more=False, last_id=None) if isinstance(found, Refusal) else found
@@ -89,21 +89,19 @@ async def see(parts: Parts, asked: Asked) -> Page:
             "subjects": _SUBJECTS,
             "actions": _ACTIONS,
             "is_first": "after_id" not in query,
-            "first": _link("/console/audit", filters),
-            "older": _link("/console/audit", {**filters, "after_id": str(page.last_id)})
+            "first": link(asked.path, filters),
+            "older": link(asked.path, {**filters, "after_id": str(page.last_id)})
             if page.has_more
             else "",
-            "download": _link("/console/audit/audit.csv", filters),
+            "download": link("/console/audit/audit.csv", filters),
             "max_rows": MAX_ROWS,
         },
-        status=200 if refusal is None else refusal.status,
-        error="" if refusal is None else refusal.message,
-    )
+    ).refused(refusal)
 
 
 async def download(parts: Parts, asked: Asked) -> Download | Refusal:
     """Give what the filters find as a file."""
-    query = {**_filters(asked), "limit": str(_ROWS_AT_ONCE)}
+    query = {**asked.given(*_FILTERS), "limit": str(_ROWS_AT_ONCE)}
     rows: list[tuple[object, ...]] = []
     while len(rows) < MAX_ROWS:
         page = await _read(parts, asked, query)
@@ -145,18 +143,6 @@ async def _read(parts: Parts, asked: Asked, query: dict[str, str]) -> AuditPage 
     )
     assert isinstance(found, AuditPage | Refusal)  # noqa: S101 - it gives nothing else.
     return found
-
-
-def _given(asked: Asked, *names: str) -> dict[str, str]:
-    return {name: text for name in names if (text := asked.query.get(name, "").strip())}
-
-
-def _filters(asked: Asked) -> dict[str, str]:
-    return _given(asked, *_FILTERS)
-
-
-def _link(path: str, query: dict[str, str]) -> str:
-    return f"{path}?{urlencode(query, errors='replace')}" if query else path
 
 
 def _id_called(text: str, parts: Parts) -> str:

@@ -133,8 +133,7 @@ def _new(
     if not makes_keys(asked.viewer):
         return access_denied("Your role does not allow to make groups")
     context = {"fields": _fields(asked.viewer, None, parts.organization, entered)}
-    status, error = (200, "") if refusal is None else (refusal.status, refusal.message)
-    return Page("group_new.html", "New group", context, status, error)
+    return Page("group_new.html", "New group", context).refused(refusal)
 
 
 async def _one(parts: Parts, asked: Asked, group: Group, refusal: Refusal | None = None) -> Page:
@@ -161,8 +160,7 @@ async def _one(parts: Parts, asked: Asked, group: Group, refusal: Refusal | None
     if group.status == "enabled" and changes_group(viewer, group.id):
         entered = None if refusal is None else asked.form
         context["fields"] = _fields(viewer, group, organization, entered)
-    status, error = (200, "") if refusal is None else (refusal.status, refusal.message)
-    return Page("group.html", group.name, context, status, error)
+    return Page("group.html", group.name, context).refused(refusal)
 
 
 def _fields(

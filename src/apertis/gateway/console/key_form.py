@@ -12,7 +12,7 @@ from apertis.gateway.admin.key_fields import GIVEN, KeyFields, read_fields
 from apertis.gateway.admin.people_csv import read_dollars
 from apertis.gateway.budgets.periods import time_zone
 from apertis.gateway.errors import Refusal, invalid_parameter
-from apertis.gateway.signin.roles import fills_group, sets_key_field
+from apertis.gateway.signin.roles import fills_group, sees_group, sets_key_field
 from apertis.gateway.units import iso, read_moment, usd
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def groups_seen(viewer: Viewer, organization: Organization) -> list[Group]:
         (
             group
             for group in organization.groups.values()
-            if group.status == "enabled" and (viewer.sees_all or group.id in viewer.group_ids)
+            if group.status == "enabled" and sees_group(viewer, group.id)
         ),
         key=lambda group: group.name.casefold(),
     )

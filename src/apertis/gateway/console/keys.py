@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
-from urllib.parse import urlencode
 
 from msgspec import UNSET, UnsetType
 
@@ -14,7 +13,7 @@ from apertis.gateway.admin.keys import find_named
 from apertis.gateway.admin.usage_report import days_of
 from apertis.gateway.console.key_form import fields_of, groups_seen, key_form
 from apertis.gateway.console.limit_lines import limits_of_key
-from apertis.gateway.console.pages import Done, Page, Place
+from apertis.gateway.console.pages import Done, Page, Place, link
 from apertis.gateway.console.set_up import set_up
 from apertis.gateway.errors import Refusal, access_denied, conflict, invalid_parameter, not_found
 from apertis.gateway.keys.secrets import MAX_GRACE_SECONDS
@@ -31,7 +30,7 @@ from apertis.gateway.signin.roles import (
 from apertis.gateway.units import read_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from apertis.gateway.admin.key_fields import KeyFields
     from apertis.gateway.admin.key_search import KeyStatus
@@ -55,6 +54,7 @@ GRACES = (
     (7 * DEFAULT_GRACE_SECONDS, "in a week"),
 )
 _Named = TypeVar("_Named", Person, Group)
+_T = TypeVar("_T")
 
 
 class KeyLine(NamedTuple):
@@ -76,18 +76,12 @@ async def see(parts: Parts, asked: Asked) -> Page:
         lambda record: sees_key(viewer, record, organization),
         parts.now(),
     )
-    pages = max(-(-len(found) // PAGE_LENGTH), 1)
-    page = min(max(number_in(asked.query.get("page", "")), 1), pages)
-    shown = found[(page - 1) * PAGE_LENGTH : page * PAGE_LENGTH]
-    query = {name: value for name, value in asked.query.items() if name != "page" and value}
+    shown, pager = page_of(asked, found)
     named = asked.query.get("person", "").strip()
     person = organization.people.get(named)
     context = {
         "lines": await lines_of(parts, shown),
-        "total": len(found),
-        "page": page,
-        "pages": pages,
-        "address": f"/console/keys?{urlencode(query)}{'&' if query else ''}",
+        **pager,
         "statuses": [(one, _STATUS_WORDS.get(one, one)) for one in STATUSES],
         "orders": [(one, _ORDER_WORDS[one]) for one in ORDERS],
         "groups": [("", "all"), *((one.id, one.name) for one in groups_seen(viewer, organization))],
@@ -221,7 +215,7 @@ def secret_page(
     return Page("key_secret.html", title, context, scripts=("secret.js",))
 
 
-async def lines_of(parts: Parts, keys: list[Key]) -> list[KeyLine]:
+async def lines_of(parts: Parts, keys: Sequence[Key]) -> list[KeyLine]:
     """Return what a list shows of keys: with what is used, and when it was used last."""
     organization, now = parts.organization, parts.now()
     uses = await parts.store.keys.uses([key.record.id for key in keys])
@@ -236,6 +230,20 @@ async def lines_of(parts: Parts, keys: list[Key]) -> list[KeyLine]:
         group = organization.groups.get(group_id or "")
         lines.append(KeyLine(record, person, group, key_status(record, now), used, last))
     return lines
+
+
+def page_of(asked: Asked, found: Sequence[_T]) -> tuple[Sequence[_T], dict[str, int | str]]:
+    """Return the page of a list that is asked for, and what its template shows of the others."""
+    pages = max(-(-len(found) // PAGE_LENGTH), 1)
+    page = min(max(number_in(asked.query.get("page", "")), 1), pages)
+    query = {name: value for name, value in asked.query.items() if value}
+    pager = {
+        "total": len(found),
+        "page": f"Page {page} of {pages}",
+        "previous": link(asked.path, {**query, "page": page - 1}) if page > 1 else "",
+        "next": link(asked.path, {**query, "page": page + 1}) if page < pages else "",
+    }
+    return found[(page - 1) * PAGE_LENGTH : page * PAGE_LENGTH], pager
 
 
 def prefilled(asked: Asked, *names: str) -> dict[str, str]:
@@ -261,8 +269,7 @@ def _new(
         return access_denied("Your role does not allow to make keys")
     form = key_form(viewer, None, organization, asked.zone, entered)
     context = {"form": form, "people": _suggested(viewer, organization)}
-    status, error = (200, "") if refusal is None else (refusal.status, refusal.message)
-    return Page("key_new.html", "New key", context, status, error)
+    return Page("key_new.html", "New key", context).refused(refusal)
 
 
 async def _one(parts: Parts, asked: Asked, key: Key, refusal: Refusal | None = None) -> Page:
@@ -291,8 +298,7 @@ async def _one(parts: Parts, asked: Asked, key: Key, refusal: Refusal | None = N
         "programs": set_up(asked.base_url, models=record.models),
         "people": _suggested(viewer, organization),
     }
-    status, error = (200, "") if refusal is None else (refusal.status, refusal.message)
-    return Page("key.html", record.name, context, status, error)
+    return Page("key.html", record.name, context).refused(refusal)
 
 
 def _suggested(viewer: Viewer, organization: Organization) -> list[str]:

@@ -7,6 +7,7 @@ the second is told, and nothing is overwritten.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -305,9 +306,7 @@ async def _limit_page(
             "version": limit.version,
             "has_form": subject.may_change and limit.status == "enabled",
         },
-        status=200 if refusal is None else refusal.status,
-        error="" if refusal is None else _told(refusal),
-    )
+    ).refused(refusal and replace(refusal, message=_told(refusal)))
 
 
 def _told(refusal: Refusal) -> str:
@@ -329,9 +328,7 @@ def _new_page(subject: Subject, entered: Mapping[str, str], refusal: Refusal | N
             "names": NAMES,
             "periods": [(period, period) for period in PERIODS],
         },
-        status=200 if refusal is None else refusal.status,
-        error="" if refusal is None else refusal.message,
-    )
+    ).refused(refusal)
 
 
 def _whose(asked: Asked, refusal: Refusal | None = None) -> Page:
@@ -344,9 +341,7 @@ def _whose(asked: Asked, refusal: Refusal | None = None) -> Page:
             "level": asked.query.get("level", "group"),
             "name": asked.query.get("name", ""),
         },
-        status=200 if refusal is None else refusal.status,
-        error="" if refusal is None else refusal.message,
-    )
+    ).refused(refusal)
 
 
 def _preview_page(asked: Asked, title: str, preview: Preview, hidden: Mapping[str, str]) -> Page:

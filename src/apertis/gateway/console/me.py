@@ -67,8 +67,7 @@ async def _page(parts: Parts, asked: Asked, refusal: Refusal | None = None) -> P
             None if viewer.person is None else viewer.person.group_id
         ),
     }
-    status, error = (200, "") if refusal is None else (refusal.status, refusal.message)
-    return Page("me.html", "My usage", context, status, error)
+    return Page("me.html", "My usage", context).refused(refusal)
 
 
 async def _limits(parts: Parts, viewer: Viewer) -> Sequence[LimitLine]:

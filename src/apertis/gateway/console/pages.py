@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 from apertis.gateway.errors import Refusal
 
@@ -81,6 +82,10 @@ class Asked:
     )
     """All values of each name in the form."""
 
+    def given(self, *names: str) -> dict[str, str]:
+        """Return what the query has for these names, without what is empty."""
+        return {name: text for name in names if (text := self.query.get(name, "").strip())}
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -94,6 +99,12 @@ class Page:
     """The reason that it was not done; shown above the page."""
     scripts: tuple[str, ...] = ()
     """Its own files of `static/`, besides those of all pages."""
+
+    def refused(self, refusal: Refusal | None) -> Page:
+        """Return the page with the reason that something was not done, if there is one."""
+        if refusal is None:
+            return self
+        return replace(self, status=refusal.status, error=refusal.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,11 @@ class Download:
     body: bytes = field(repr=False)
     media_type: str
     filename: str
+
+
+def link(path: str, query: Mapping[str, object]) -> str:
+    """Return the URL of a page with a query."""
+    return f"{path}?{urlencode(query, errors='replace')}" if query else path
 
 
 Response = Page | Done | Download | Refusal

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlencode
 
 from apertis.gateway.admin.keys import find_named
 from apertis.gateway.admin.people_search import PersonFilter
@@ -18,6 +17,7 @@ from apertis.gateway.console.keys import (
     lines_of,
     makes_keys,
     number_in,
+    page_of,
     prefilled,
 )
 from apertis.gateway.console.limit_lines import limits_of_person
@@ -67,22 +67,16 @@ async def see(parts: Parts, asked: Asked) -> Page:
     found = parts.people_search.find(
         _filter(asked, organization), lambda person: sees_person(viewer, person)
     )
-    pages = max(-(-len(found) // PAGE_LENGTH), 1)
-    page = min(max(number_in(asked.query.get("page", "")), 1), pages)
-    shown = found[(page - 1) * PAGE_LENGTH : page * PAGE_LENGTH]
+    shown, pager = page_of(asked, found)
     keys = Counter(
         key.record.person_id for key in parts.directory.all() if key.record.status != "deleted"
     )
-    query = {name: value for name, value in asked.query.items() if name != "page" and value}
     context = {
         "lines": [
             PersonLine(one, organization.groups.get(one.group_id or ""), keys[one.id])
             for one in shown
         ],
-        "total": len(found),
-        "page": page,
-        "pages": pages,
-        "address": f"/console/people?{urlencode(query)}{'&' if query else ''}",
+        **pager,
         "groups": [("", "all"), *((one.id, one.name) for one in groups_seen(viewer, organization))],
         "makes": makes_keys(viewer),
     }
@@ -182,8 +176,7 @@ def _new(
     if not makes_keys(asked.viewer):
         return access_denied("Your role does not allow to make people")
     context = {"fields": _fields(asked.viewer, None, parts.organization, entered)}
-    status, error = (200, "") if refusal is None else (refusal.status, refusal.message)
-    return Page("person_new.html", "New person", context, status, error)
+    return Page("person_new.html", "New person", context).refused(refusal)
 
 
 async def _one(parts: Parts, asked: Asked, person: Person, refusal: Refusal | None = None) -> Page:
@@ -208,8 +201,7 @@ async def _one(parts: Parts, asked: Asked, person: Person, refusal: Refusal | No
     if living and changes_person(viewer, person):
         entered = None if refusal is None else asked.form
         context["fields"] = _fields(viewer, person, organization, entered)
-    status, error = (200, "") if refusal is None else (refusal.status, refusal.message)
-    return Page("person.html", person.name, context, status, error)
+    return Page("person.html", person.name, context).refused(refusal)
 
 
 def _fields(

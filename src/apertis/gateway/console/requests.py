@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import msgspec
 
@@ -19,7 +19,7 @@ from apertis.gateway.console.meanings import (
     Meaning,
     meaning_of,
 )
-from apertis.gateway.console.pages import Done, Page, Place
+from apertis.gateway.console.pages import Done, Page, Place, link
 from apertis.gateway.errors import Refusal, invalid_parameter
 from apertis.gateway.keys.matching import compile_models
 from apertis.gateway.signin.roles import (
@@ -100,12 +100,12 @@ async def see(parts: Parts, asked: Asked) -> Page | Done:
     found: Recent | None = None
     if not isinstance(query, Refusal):
         found = await parts.store.usage.recent(query)
-    filters = {name: text for name in _FILTERS if (text := asked.query.get(name, "").strip())}
+    filters = asked.given(*_FILTERS)
     is_first = "before" not in asked.query
     is_paused = asked.query.get("paused") == "1"
     older = ""
     if found is not None and found.next is not None:
-        older = _with(filters, before=place_of(found.next))
+        older = link(asked.path, {**filters, "before": place_of(found.next)})
     return Page(
         "requests.html",
         "Requests",
@@ -120,14 +120,12 @@ async def see(parts: Parts, asked: Asked) -> Page | Done:
             "is_first": is_first,
             "is_live": is_first and not is_paused and refusal is None,
             "is_paused": is_paused,
-            "here": _with(filters),
-            "paused": _with(filters, paused="1"),
+            "here": link(asked.path, filters),
+            "paused": link(asked.path, {**filters, "paused": "1"}),
             "older": older,
             "delay": DELAY_SECONDS,
         },
-        status=200 if refusal is None else refusal.status,
-        error="" if refusal is None else refusal.message,
-    )
+    ).refused(refusal)
 
 
 def query_of(parts: Parts, asked: Asked) -> RecentQuery | Refusal:
@@ -262,13 +260,6 @@ async def see_one(parts: Parts, asked: Asked) -> Page:
             "request_class": REQUEST_CLASSES.get(record.request_class or "", ""),
         },
     )
-
-
-def _with(filters: Mapping[str, str], **more: str) -> str:
-    query = {**filters, **more}
-    if not query:
-        return "/console/requests"
-    return f"/console/requests?{urlencode(query, errors='replace')}"
 
 
 def _status(text: str) -> dict[str, object]:

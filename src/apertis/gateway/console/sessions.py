@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import operator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlencode
 
 import msgspec
 
 from apertis.accounting.tokens import COLUMNS, PROMPT_CLASSES
 from apertis.gateway.admin.cache_report import add_up
 from apertis.gateway.console.meanings import MISSES, REQUEST_CLASSES
-from apertis.gateway.console.pages import Done, Page, Place
+from apertis.gateway.console.pages import Done, Page, Place, link
 from apertis.gateway.console.requests import (
     PLACE,
     named_key,
@@ -90,9 +89,7 @@ async def see(parts: Parts, asked: Asked) -> Page | Done:
     if isinstance(query, SessionQuery):
         rows = await parts.store.usage.sessions(msgspec.structs.replace(query, limit=_PAGE + 1))
     offset = query.offset if isinstance(query, SessionQuery) else 0
-    filters = {
-        name: text for name in ("key", "days", "order") if (text := asked.query.get(name, ""))
-    }
+    filters = asked.given("key", "days", "order")
     return Page(
         "sessions.html",
         "Sessions",
@@ -105,12 +102,12 @@ async def see(parts: Parts, asked: Asked) -> Page | Done:
             },
             "spans": [(str(days), words) for days, words in SPANS.items()],
             "orders": list(ORDERS.items()),
-            "newest": _with(filters) if offset else "",
-            "older": _with({**filters, "after": str(offset + _PAGE)}) if len(rows) > _PAGE else "",
+            "newest": link(asked.path, filters) if offset else "",
+            "older": link(asked.path, {**filters, "after": str(offset + _PAGE)})
+            if len(rows) > _PAGE
+            else "",
         },
-        status=200 if refusal is None else refusal.status,
-        error="" if refusal is None else refusal.message,
-    )
+    ).refused(refusal)
 
 
 async def see_one(parts: Parts, asked: Asked) -> Page:
@@ -176,7 +173,7 @@ async def see_one(parts: Parts, asked: Asked) -> Page:
             "first": first_ms / 1000,
             "last": last_ms / 1000,
             "rows": rows_of(parts, asked, records),
-            "older": "" if recent.next is None else place_of(recent.next),
+            "older": link(asked.path, {"before": place_of(recent.next)}) if recent.next else "",
             "is_first": place is None,
             "causes": causes,
             "misses": MISSES,
@@ -227,10 +224,6 @@ def _keys(parts: Parts, asked: Asked) -> tuple[str, ...] | None:
         if sees_key(asked.viewer, key.record, parts.organization)
     )
     return keys or None
-
-
-def _with(query: Mapping[str, str]) -> str:
-    return f"/console/sessions?{urlencode(query, errors='replace')}"
 
 
 def _session(row: SessionRow, parts: Parts, asked: Asked) -> Session:
