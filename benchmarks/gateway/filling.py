@@ -23,7 +23,7 @@ Changed: TypeAlias = dict[str, object]
 
 _DAYS_MS = 90 * 86_400_000
 _KEYS = 200
-_HOURS = ("usage_hours", "usage_group_hours", "usage_person_hours")
+_ROLLUPS = ("usage_model_quarters", "usage_hours", "usage_group_hours", "usage_person_hours")
 
 
 def database(folder: Path) -> Path:
@@ -117,7 +117,7 @@ def add_up_usage(folder: Path, count: int) -> None:
                 INSERT INTO usage ({", ".join(template)}) SELECT {values} FROM times""",
             template | {"count": count, "first": newest - _DAYS_MS, "days": _DAYS_MS},
         )
-        for table in ("usage_quarters", *_HOURS):
+        for table in ("usage_quarters", *_ROLLUPS):
             connection.execute(f"DELETE FROM {table}")
         names = _columns(connection, "usage_quarters")
         summed = {
@@ -139,11 +139,11 @@ def add_up_usage(folder: Path, count: int) -> None:
         connection.execute(
             f"INSERT INTO usage_quarters SELECT {', '.join(read)} FROM usage GROUP BY {groups}"
         )
-        for table in _HOURS:
-            names = _columns(connection, table)
-            by = names[1 : names.index("requests")]
-            groups = ", ".join(("quarter / 4", *by))
-            added = ", ".join(f"sum({name})" for name in names[len(by) + 1 :])
+        for table in _ROLLUPS:
+            unit, *names = _columns(connection, table)
+            by = names[: names.index("requests")]
+            groups = ", ".join(("quarter / 4" if unit == "hour" else unit, *by))
+            added = ", ".join(f"sum({name})" for name in names[len(by) :])
             connection.execute(
                 f"INSERT INTO {table} SELECT {groups}, {added} FROM usage_quarters "
                 f"GROUP BY {groups}"

@@ -281,14 +281,14 @@ def test_a_month_is_reported_from_sums_alone(zone: str, by: Dimension) -> None:
         plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
     read = [step for step in plan if step.startswith(("SEARCH", "SCAN")) and "usage" in step]
     hours = "SEARCH usage_hours USING PRIMARY KEY (hour>? AND hour<?)"
-    quarters = "SEARCH usage_quarters USING PRIMARY KEY (quarter>? AND quarter<?)"
+    quarters = "SEARCH usage_model_quarters USING PRIMARY KEY (quarter>? AND quarter<?)"
     if zone != "Asia/Kathmandu":
         assert read == [hours]
     elif by == "hour":
         assert read == [quarters]
     else:
         # Its days begin within an hour: the quarters of that one, and those at both ends.
-        of_one = "SEARCH usage_quarters USING PRIMARY KEY (quarter=?)"
+        of_one = "SEARCH usage_model_quarters USING PRIMARY KEY (quarter=?)"
         assert read == [hours, of_one, quarters, quarters]
 
 
@@ -340,7 +340,7 @@ def test_the_ends_of_a_range_are_found_by_their_time() -> None:
     assert [step for step in plan if "usage" in step] == [
         "SEARCH usage_hours USING PRIMARY KEY (hour>? AND hour<?)",
         *(
-            "SEARCH usage_quarters USING PRIMARY KEY (quarter>? AND quarter<?)",
+            "SEARCH usage_model_quarters USING PRIMARY KEY (quarter>? AND quarter<?)",
             "SEARCH usage USING INDEX usage_by_time (at_ms>? AND at_ms<?)",
         )
         * 2,

@@ -15,7 +15,7 @@ from apertis.gateway.store.booking import book
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.location import location_of
 from apertis.gateway.store.records import UsageQuery
-from apertis.gateway.store.schema import HOURS, metadata
+from apertis.gateway.store.schema import ROLLUPS, metadata
 from tests.gateway.store.test_migration import make_earlier, on_database
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ BY_PERSON = UsageQuery(group_by=("person", "hour"), zone="Europe/Berlin")
 
 
 def all_sums(connection: Connection) -> list[list[Any]]:
-    tables = (metadata.tables["usage_quarters"], *HOURS)
+    tables = (metadata.tables["usage_quarters"], *ROLLUPS)
     statements = [select(table).order_by(*table.primary_key) for table in tables]
     return [list(connection.execute(statement).all()) for statement in statements]
 
@@ -43,7 +43,7 @@ def all_sums(connection: Connection) -> list[list[Any]]:
 def forget(connection: Connection) -> None:
     """Make the tables as they are after an upgrade: with usage, and without its sums."""
     connection.execute(text("DELETE FROM usage_quarters"))
-    for table in HOURS:
+    for table in ROLLUPS:
         connection.execute(delete(table))
     newest = "SELECT coalesce((max(at_ms) / 900000 + 1) * 900000, 0) FROM usage"
     connection.execute(text(f"UPDATE usage_rollup SET complete_since_ms = ({newest})"))

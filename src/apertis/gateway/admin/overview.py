@@ -123,7 +123,7 @@ async def overview(
     prices: Callable[[str], Price | None],
     now: float,
 ) -> Overview:
-    """Add up a range. It is read from sums by hour, but for zones of half hours."""
+    """Add up a range, from sums by hour; of days that share one also from those of its quarters."""
     if query.groups == ():
         return Overview((), (), Sums(), Sums(), (), None)
     zone = time_zone(query.zone)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import operator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apertis.accounting.tokens import COLUMNS, counts_of
 from apertis.gateway.store.accounts import book_costs, is_number
 from apertis.gateway.store.histogram import BUCKETS, SHIFT, bucket_of
 from apertis.gateway.store.histogram import COLUMNS as TIMES
 from apertis.gateway.store.schema import (
-    HOURS,
+    ROLLUPS,
     SUMS,
     key_usage,
     usage,
@@ -78,15 +78,32 @@ _SESSIONS_WIDTH = len(usage_sessions.primary_key)
 _session = operator.itemgetter(1, *range(4, _QUARTERS_WIDTH + 2))
 
 
-def _hours_of(table: Table) -> tuple[BulkInsert, Callable[[_Row], _Row], int]:
-    """Return what inserts into a table of hours, and what of a quarter's row and sums is in it."""
-    names = [column.name for column in table.columns]
-    by = len(table.primary_key)
-    places = [list(usage_quarters.columns.keys()).index(name) for name in names[1:by]]
-    return BulkInsert(table, names[by:]), operator.itemgetter(0, *places), len(names) - by
+class _Rollup(NamedTuple):
+    """A table that quarter hours are added up in."""
+
+    insert: BulkInsert
+    quarters: int
+    """How many of them are in one of its units."""
+    group: Callable[[_Row], _Row]
+    """What tells its rows apart, of what tells those of the quarters apart."""
+    width: int
+    """How many of the quarters' sums it has, from the first."""
+
+    @classmethod
+    def of(cls, table: Table) -> _Rollup:
+        names = table.columns.keys()
+        by = len(table.primary_key)
+        places = [usage_quarters.columns.keys().index(name) for name in names[1:by]]
+        group = operator.itemgetter(0, *places)
+        return cls(BulkInsert(table, names[by:]), quarters_of(table), group, len(names) - by)
 
 
-_HOURS = [_hours_of(table) for table in HOURS]
+def quarters_of(table: Table) -> int:
+    """Return how many quarter hours are in each row of a table of `ROLLUPS`."""
+    return QUARTERS_AN_HOUR if "hour" in table.columns else 1
+
+
+_ROLLUPS = [_Rollup.of(table) for table in ROLLUPS]
 _times = _pick("status", "first_byte_ms", "total_ms")
 # The only ones whose times are counted.
 TIMED = "messages"
@@ -201,7 +218,7 @@ def _text(text: str) -> str:
 def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
     nothing = NOTHING if connection.dialect.name == "sqlite" else None
     quarters: dict[_Row, list[int]] = {}
-    hours: list[dict[_Row, list[int]]] = [{} for _ in _HOURS]
+    rolled_up: list[dict[_Row, list[int]]] = [{} for _ in _ROLLUPS]
     sessions: dict[_Row, list[int]] = {}
     spent: dict[_Row, list[int]] = {}
     last: dict[_Row, int] = {}
@@ -229,14 +246,14 @@ def _add_up(connection: Connection, rows: Iterable[_Row]) -> None:
             begins, ends = min(span[0], begins), max(span[1], ends)
         spans[session] = begins, ends
     for quarter, sums in quarters.items():
-        hour = (quarter[0] // QUARTERS_AN_HOUR, *quarter[1:])
-        for (_, named_of, width), added in zip(_HOURS, hours, strict=True):
-            _add(added, named_of(hour), sums[:width])
+        for rollup, added in zip(_ROLLUPS, rolled_up, strict=True):
+            group = rollup.group((quarter[0] // rollup.quarters, *quarter[1:]))
+            _add(added, group, sums[: rollup.width])
         _add(spent, quarter[1:2], sums[_COST : _COST + 1])
     # Always in one order, so that two transactions never wait for each other.
     _QUARTERS.run(connection, _rows_of(quarters))
-    for (insert, _, _), added in zip(_HOURS, hours, strict=True):
-        insert.run(connection, _rows_of(added))
+    for rollup, added in zip(_ROLLUPS, rolled_up, strict=True):
+        rollup.insert.run(connection, _rows_of(added))
     _SESSIONS.run(connection, [(*row, *spans[row[:_SESSIONS_WIDTH]]) for row in _rows_of(sessions)])
     _KEYS.run(connection, [(*row, last[row[:1]]) for row in _rows_of(spent)])
 

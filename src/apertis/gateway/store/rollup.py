@@ -29,13 +29,13 @@ from sqlalchemy import (
 from apertis.gateway.store.booking import (
     FIRST_FAILURE,
     QUARTER_MS,
-    QUARTERS_AN_HOUR,
     TIMED,
     insert_quarters,
+    quarters_of,
 )
 from apertis.gateway.store.histogram import BOUNDS_MS, SHIFT
 from apertis.gateway.store.schema import (
-    HOURS,
+    ROLLUPS,
     SUMS,
     usage,
     usage_quarters,
@@ -43,7 +43,7 @@ from apertis.gateway.store.schema import (
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Table
 
     from apertis.gateway.store.connections import Database
 
@@ -123,25 +123,26 @@ def _keep(connection: Connection, until_ms: int, found: _Found) -> None:
         )
     )
     insert_quarters(connection, sorted(found.rows))
-    _add_up_hours(connection, found.since_ms, until_ms)
+    for table in ROLLUPS:
+        _add_up_quarters(connection, table, found.since_ms, until_ms)
 
 
-def _add_up_hours(connection: Connection, since_ms: int, until_ms: int) -> None:
+def _add_up_quarters(connection: Connection, table: Table, since_ms: int, until_ms: int) -> None:
     """Add up the hours whose last quarter is among those that were added up.
 
     The hour that a step ends in the middle of is the next one's.
     """
-    first, end = (-(-ms // (QUARTER_MS * QUARTERS_AN_HOUR)) for ms in (since_ms, until_ms))
+    quarters = quarters_of(table)
+    first, end = (-(-ms // (QUARTER_MS * quarters)) for ms in (since_ms, until_ms))
     of = usage_quarters.c
-    within = of.quarter >= first * QUARTERS_AN_HOUR, of.quarter < end * QUARTERS_AN_HOUR
-    for table in HOURS:
-        connection.execute(delete(table).where(table.c.hour >= first, table.c.hour < end))
-        hour, *names = table.columns.keys()
-        by = len(table.primary_key) - 1
-        groups = [of.quarter // QUARTERS_AN_HOUR, *(of[name] for name in names[:by])]
-        sums = [cast(func.sum(of[name]), BigInteger) for name in names[by:]]
-        added = select(*groups, *sums).where(*within).group_by(*groups)
-        connection.execute(insert(table).from_select([hour, *names], added))
+    unit, *names = table.columns.keys()
+    by = len(table.primary_key) - 1
+    groups = [of.quarter // quarters, *(of[name] for name in names[:by])]
+    sums = [cast(func.sum(of[name]), BigInteger) for name in names[by:]]
+    within = of.quarter >= first * quarters, of.quarter < end * quarters
+    connection.execute(delete(table).where(table.c[unit] >= first, table.c[unit] < end))
+    added = select(*groups, *sums).where(*within).group_by(*groups)
+    connection.execute(insert(table).from_select([unit, *names], added))
 
 
 def sums_of_records() -> list[ColumnElement[Any]]:

@@ -443,24 +443,26 @@ usage_quarters = Table(
 )
 
 
-def _hours(name: str, by: Iterable[str], sums: Iterable[str]) -> Table:
+def _rollup(name: str, unit: str, by: Iterable[str], sums: Iterable[str]) -> Table:
     return Table(
         name,
         metadata,
-        Column("hour", Integer, primary_key=True, autoincrement=False),
+        Column(unit, Integer, primary_key=True, autoincrement=False),
         *(Column(dimension, Text, primary_key=True) for dimension in by),
         *_sums(sums),
         sqlite_with_rowid=False,
     )
 
 
-# `usage_quarters` added up by hour (since 1970), by less than it tells apart: a year is read at a
-# glance, however many keys and people there are. The table with the fewest rows comes first. People
-# are many, so what is kept of theirs is little.
-HOURS: Final = (
-    _hours("usage_hours", ("model",), (*SUMS, *TIMES)),
-    _hours("usage_group_hours", ("group_id", "model"), (*SUMS, *TIMES)),
-    _hours("usage_person_hours", ("person_id", "group_id"), SUMS),
+# `usage_quarters` added up by less than it tells apart, and by hour (since 1970): a year is read at
+# a glance, however many keys and people there are. The quarters are for the hours that two days
+# share in zones of half hours. People are many, so what is kept of theirs is little. Of tables with
+# one unit, that with the fewest rows comes first.
+ROLLUPS: Final = (
+    _rollup("usage_model_quarters", "quarter", ("model",), (*SUMS, *TIMES)),
+    _rollup("usage_hours", "hour", ("model",), (*SUMS, *TIMES)),
+    _rollup("usage_group_hours", "hour", ("group_id", "model"), (*SUMS, *TIMES)),
+    _rollup("usage_person_hours", "hour", ("person_id", "group_id"), SUMS),
 )
 
 # One row: from when on quarter hours and hours are complete. What is older is added up in the

@@ -34,7 +34,7 @@ from apertis.gateway.store.rollup import (
     roll_up,
     sums_of_records,
 )
-from apertis.gateway.store.schema import HOURS, SUMS, usage, usage_quarters, usage_sessions
+from apertis.gateway.store.schema import ROLLUPS, SUMS, usage, usage_quarters, usage_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -427,8 +427,12 @@ class _Rollup(NamedTuple):
     seconds: int
 
 
-_QUARTERS = _Rollup(usage_quarters, usage_quarters.c.quarter, _QUARTER_SECONDS)
-_HOURS = [_Rollup(table, table.c.hour, _HOUR_SECONDS) for table in HOURS]
+_QUARTERS = [
+    _Rollup(table, table.c.quarter, _QUARTER_SECONDS)
+    for table in (*ROLLUPS, usage_quarters)
+    if "quarter" in table.c
+]
+_HOURS = [_Rollup(table, table.c.hour, _HOUR_SECONDS) for table in ROLLUPS if "hour" in table.c]
 _SESSIONS = _Rollup(usage_sessions, usage_sessions.c.day, _DAY_SECONDS)
 
 
@@ -436,7 +440,9 @@ def _rollups(query: UsageQuery, calendar: Calendar) -> list[_Rollup]:
     """Choose the sums that answer the query, the finest first; none where only records do."""
     dimensions: set[str] = {*query.group_by, *_filters(query)}
     if _ONLY_BY_SESSION.isdisjoint(dimensions):
-        able = [_QUARTERS, *_hours_of(query, dimensions)]
+        needed = {_COLUMNS.get(name, name) for name in dimensions.difference(TIMES)}
+        needed.update(TIME_COLUMNS if query.with_times else ())
+        able = [*_able(_QUARTERS, needed), *_able(_HOURS, needed)]
     elif query.with_times or not _NEVER_BY_SESSION.isdisjoint(dimensions):
         able = []
     else:
@@ -450,11 +456,9 @@ def _rollups(query: UsageQuery, calendar: Calendar) -> list[_Rollup]:
     ]
 
 
-def _hours_of(query: UsageQuery, dimensions: set[str]) -> list[_Rollup]:
-    """Choose the hours with the fewest rows that tell apart what the query does."""
-    needed = {_COLUMNS.get(name, name) for name in dimensions.difference(TIMES)}
-    needed.update(TIME_COLUMNS if query.with_times else ())
-    return [rollup for rollup in _HOURS if needed.issubset(rollup.table.columns.keys())][:1]
+def _able(rollups: Iterable[_Rollup], needed: set[str]) -> list[_Rollup]:
+    """Choose the one with the fewest rows that has these columns, if any has."""
+    return [rollup for rollup in rollups if needed.issubset(rollup.table.columns.keys())][:1]
 
 
 def _has_few_shared_hours(query: UsageQuery) -> bool:
@@ -504,8 +508,8 @@ def _parts(
                 hour * QUARTERS_AN_HOUR + at for hour in shared for at in range(QUARTERS_AN_HOUR)
             ]
             within = range(first * QUARTERS_AN_HOUR, end * QUARTERS_AN_HOUR)
-            of_quarters = _sums(query, calendar, _QUARTERS, within, summed)
-            parts.append(of_quarters.where(_QUARTERS.unit.in_(quarters)))
+            of_quarters = _sums(query, calendar, finer[-1], within, summed)
+            parts.append(of_quarters.where(finer[-1].unit.in_(quarters)))
         if since < first * unit_ms:
             split(since, first * unit_ms, finer)
         if end * unit_ms < until:

@@ -31,7 +31,7 @@ def upgrade() -> None:
     op.add_column("usage", sa.Column("attempts", sa.Integer()))
     op.add_column("usage", sa.Column("fallback_reason", sa.Text()))
     op.add_column("usage", sa.Column("reserved_units", sa.BigInteger()))
-    _add_up_hours()
+    _add_up_quarters()
     op.add_column("usage_sessions", sa.Column("first_ms", sa.BigInteger()))
     op.add_column("usage_sessions", sa.Column("last_ms", sa.BigInteger()))
     op.add_column("key_usage", sa.Column("last_used_ms", sa.BigInteger()))
@@ -112,8 +112,9 @@ def upgrade() -> None:
     )
 
 
-def _add_up_hours() -> None:
+def _add_up_quarters() -> None:
     for table, names, summed in (
+        ("usage_model_quarters", ("quarter", "model"), (*_SUMS, *_TIMES)),
         ("usage_hours", ("hour", "model"), (*_SUMS, *_TIMES)),
         ("usage_group_hours", ("hour", "group_id", "model"), (*_SUMS, *_TIMES)),
         ("usage_person_hours", ("hour", "person_id", "group_id"), _SUMS),
@@ -123,7 +124,7 @@ def _add_up_hours() -> None:
             *(
                 sa.Column(
                     name,
-                    sa.Integer() if name == "hour" else sa.Text(),
+                    sa.Integer() if name in {"hour", "quarter"} else sa.Text(),
                     autoincrement=False,
                     nullable=False,
                 )
