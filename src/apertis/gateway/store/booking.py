@@ -83,11 +83,11 @@ class _Rollup(NamedTuple):
 
     insert: BulkInsert
     quarters: int
-    """How many of them are in one of its units."""
+    """The number of them in one of its units."""
     group: Callable[[_Row], _Row]
-    """What tells its rows apart, of what tells those of the quarters apart."""
+    """Takes what tells its rows apart out of what tells those of the quarters apart."""
     width: int
-    """How many of the quarters' sums it has, from the first."""
+    """The number of the quarters' sums that it has, from the first."""
 
     @classmethod
     def of(cls, table: Table) -> _Rollup:
