@@ -180,8 +180,8 @@ _ALERT_SECONDS = 5.0
 _PREFIXES = "prompt prefixes"
 # How often batches are looked for whose results nobody has read.
 _COLLECT_SECONDS = 600.0
-# Budgets of sessions are forgotten so long after their last use.
-_SESSION_SECONDS = 30 * 86_400
+# Budgets of sessions are forgotten so long after their last use, and leases after their end.
+_KEPT_SECONDS = 30 * 86_400
 # How long a stop waits for what was begun with batches after their callers left.
 _FINISH_SECONDS = 5.0
 # And for a slow reader of the log.
@@ -499,7 +499,9 @@ class Gateway:
                 continue
             try:
                 await self._batches.collect_left_behind()
-                await self.store.accounts.drop_sessions(int(time.time()) - _SESSION_SECONDS)
+                before = int(time.time()) - _KEPT_SECONDS
+                await self.store.accounts.drop_sessions(before)
+                await self.store.accounts.drop_leases(before * 1000)
             except StoreUnavailableError as error:
                 self.log.event("error", "batches cannot be looked after", reason=str(error))
 

@@ -325,6 +325,35 @@ def test_what_was_open_when_one_died_counts_as_spent_when_it_starts_again(
     assert sums(opened) == (35, 0, 0)
 
 
+def test_leases_that_ended_long_ago_are_forgotten_and_no_money_with_them(
+    opened: Any, make_usage: Callable[..., UsageRecord]
+) -> None:
+    def record(lease: str, units: int) -> UsageRecord:
+        return make_usage(accounts="lim_a@0", lease=lease, cost_units=units)
+
+    of = keep(opened, limit(100))
+    store = opened.store.accounts
+    for name in ("gone", "lost", "here"):
+        opened.run(store.acquire(name, 1, [want(of, 20)], 1, TTL_MS))
+        opened.run(opened.store.usage.add([record(f"{name}#1", 3)]))
+    said = LeaseReport(account_id="lim_a@0", granted=20, returned=0, open=10)
+    opened.run(store.renew("lost", 1, 1, [said], TTL_MS))
+    opened.run(store.leave("gone", 1))
+    opened.run(store.close_earlier("lost", 2))
+    assert sums(opened) == (19, 17, 0)
+    assert opened.run(store.drop_leases(1)) == 0
+    far = 10**15
+    assert opened.run(store.drop_leases(far)) == 1
+    assert opened.run(store.drop_leases(far)) == 0
+    assert sums(opened) == (19, 17, 0)
+    assert opened.run(store.overview()).lost_units == 10
+    # What turns up after all is booked once, and holds nothing of what is left.
+    opened.run(opened.store.usage.add([record("gone#1", 2)]))
+    assert sums(opened) == (21, 17, 0)
+    opened.run(store.leave("here", 1))
+    assert sums(opened) == (21, 0, 0)
+
+
 def test_only_one_that_is_gone_can_be_forgotten_and_that_is_audited(opened: Any) -> None:
     of = keep(opened, limit(100))
     store = opened.store.accounts

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 EXPIRY_MS = 60_000
 
 _IDS_AT_ONCE = 512
+_LEASES_AT_ONCE = 500
 # Requests wait for their lease.
 _LEASE_SECONDS = 5.0
 _MAX_DIGITS = 18
@@ -315,6 +316,26 @@ class StoredAccounts:
             return len(old)
 
         return await self._database.write(work)
+
+    async def drop_leases(self, before_ms: int) -> int:
+        """Forget leases that were closed before this moment, but for those that lost something.
+
+        Where one is reported or booked all the same, it is as if it had just begun: the account
+        has all that was booked, and at most sets more aside than it must.
+        """
+        of = leases.c
+        closed = (of.closed_ms < before_ms) & (of.lost == 0)
+        some = select(of.account_id, of.replica, of.epoch).where(closed).limit(_LEASES_AT_ONCE)
+        found = await self._database.read(lambda at: at.execute(some).all())
+
+        def work(connection: Connection) -> None:
+            for id_, replica, epoch in found:
+                own = (of.account_id == id_) & (of.replica == replica) & (of.epoch == epoch)
+                connection.execute(delete(leases).where(own, closed))
+
+        if found:
+            await self._database.write(work)
+        return len(found)
 
 
 class _Changes:
