@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from apertis.gateway.admin.keys import find_named
 from apertis.gateway.admin.resources import Call
 from apertis.gateway.console.key_form import Field, groups_seen
 from apertis.gateway.console.keys import makes_keys, number_in, prefilled
 from apertis.gateway.console.limit_lines import limits_of_group
-from apertis.gateway.console.organization_form import body_of, id_of, rate_fields
+from apertis.gateway.console.organization_form import (
+    RATES,
+    body_of,
+    group_field,
+    id_of,
+    rate_fields,
+    refuse_group,
+    texts_of,
+)
 from apertis.gateway.console.pages import Done, Page, Place
 from apertis.gateway.errors import Refusal, access_denied, not_found
 from apertis.gateway.signin.roles import changes_group, changes_limits, fills_group, sees_group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from apertis.gateway.console.pages import Asked, Parts, Response
     from apertis.gateway.people.organization import Organization
     from apertis.gateway.people.record import Group
     from apertis.gateway.signin.roles import Viewer
 
-_FIELDS = frozenset(("name", "parent", "requests_limit", "tokens_per_minute", "in_flight"))
+_FIELDS = frozenset(("name", "parent", *RATES))
 _NOT_YOURS = access_denied("Your role does not allow to change this group")
 
 
@@ -49,14 +56,13 @@ async def see_new(parts: Parts, asked: Asked) -> Page | Refusal:
 
 async def create(parts: Parts, asked: Asked) -> Response:
     """Make a group."""
-    refusal = _may_place(asked, parts.organization)
-    if refusal is None:
-        body = body_of(asked.form, _texts(None, parts.organization), _FIELDS)
-        made = await parts.resources.create_group(Call(actor=asked.viewer.actor, body=body))
-        if not isinstance(made, Refusal):
-            return Done(f"/console/groups/{id_of(made)}", "The group was made.")
-        refusal = made
-    return _new(parts, asked, asked.form, refusal)
+    body = body_of(asked.form, _texts(None, parts.organization), _FIELDS)
+    made = _refuse_place(asked, parts.organization) or await parts.resources.create_group(
+        Call(actor=asked.viewer.actor, body=body)
+    )
+    if isinstance(made, Refusal):
+        return _new(parts, asked, asked.form, made)
+    return Done(f"/console/groups/{id_of(made)}", "The group was made.")
 
 
 async def see_one(parts: Parts, asked: Asked) -> Page | Refusal:
@@ -70,19 +76,20 @@ async def change(parts: Parts, asked: Asked) -> Response:
     group = _changeable(parts, asked)
     if isinstance(group, Refusal):
         return group
-    refusal = _may_place(asked, parts.organization, group)
-    if refusal is None:
-        call = Call(
-            actor=asked.viewer.actor,
-            id=group.id,
-            body=body_of(asked.form, _texts(group, parts.organization), _FIELDS),
-            version=number_in(asked.form.get("version", "")),
+    shown = _texts(group, parts.organization)
+    kept = _refuse_place(asked, parts.organization, shown["parent"]) or (
+        await parts.resources.change_group(
+            Call(
+                actor=asked.viewer.actor,
+                id=group.id,
+                body=body_of(asked.form, shown, _FIELDS),
+                version=number_in(asked.form.get("version", "")),
+            )
         )
-        kept = await parts.resources.change_group(call)
-        if not isinstance(kept, Refusal):
-            return Done(f"/console/groups/{group.id}", "The group was changed.")
-        refusal = kept
-    return await _one(parts, asked, group, refusal)
+    )
+    if isinstance(kept, Refusal):
+        return await _one(parts, asked, group, kept)
+    return Done(f"/console/groups/{group.id}", "The group was changed.")
 
 
 async def see_remove(parts: Parts, asked: Asked) -> Page | Refusal:
@@ -172,24 +179,10 @@ def _fields(
     shown = _texts(group, organization)
     value = {name: (entered or {}).get(name, text) for name, text in shown.items()}
     below = () if group is None else organization.groups_within(group.id)
-    places = [
-        one.name
-        for one in groups_seen(viewer, organization)
-        if one.id not in below and fills_group(viewer, one.id)
-    ]
-    none = [("", "none")] if viewer.is_administrator else []
-    names: Sequence[str] = list(
-        dict.fromkeys((*places, value["parent"]) if value["parent"] else places)
-    )
+    hint = "What it spends counts in the budgets of this group, too."
     main = (
         Field("name", "Name", "", value["name"]),
-        Field(
-            "parent",
-            "In group",
-            "What it spends counts in the budgets of this group, too.",
-            value["parent"],
-            (*none, *((one, one) for one in names)),
-        ),
+        group_field("parent", "In group", hint, value["parent"], viewer, organization, below),
     )
     return main, rate_fields(value)
 
@@ -198,30 +191,14 @@ def _texts(group: Group | None, organization: Organization) -> dict[str, str]:
     if group is None:
         return dict.fromkeys(_FIELDS, "")
     parent = organization.groups.get(group.parent_id or "")
-    texts = {
-        name: "" if (value := getattr(group, name)) is None else str(value)
-        for name in _FIELDS - {"parent"}
-    }
-    return texts | {"parent": "" if parent is None else parent.name}
+    return texts_of(group, _FIELDS - {"parent"}) | {"parent": "" if parent is None else parent.name}
 
 
-def _may_place(
-    asked: Asked, organization: Organization, group: Group | None = None
+def _refuse_place(
+    asked: Asked, organization: Organization, shown: str | None = None
 ) -> Refusal | None:
-    """Say why somebody may not put a group where they want it; None if they may."""
-    shown = _texts(group, organization)["parent"]
-    name = asked.form.get("parent", shown).strip()
-    if group is not None and name == shown:
-        return None
-    parent_id = None
-    if name:
-        parent = find_named(tuple(organization.groups.values()), name, "group", "parent")
-        if isinstance(parent, Refusal):
-            return parent
-        parent_id = parent.id
-    if fills_group(asked.viewer, parent_id):
-        return None
-    return access_denied("The groups that you make and move are in one of your groups")
+    words = "The groups that you make and move are in one of your groups"
+    return refuse_group(asked, organization, "parent", shown, words)
 
 
 def _seen(parts: Parts, asked: Asked) -> Group | Refusal:

@@ -237,7 +237,7 @@ def page_of(asked: Asked, found: Sequence[_T]) -> tuple[Sequence[_T], dict[str, 
     pages = max(-(-len(found) // PAGE_LENGTH), 1)
     page = min(max(number_in(asked.query.get("page", "")), 1), pages)
     query = {name: value for name, value in asked.query.items() if value}
-    pager = {
+    pager: dict[str, int | str] = {
         "total": len(found),
         "page": f"Page {page} of {pages}",
         "previous": link(asked.path, {**query, "page": page - 1}) if page > 1 else "",

@@ -6,13 +6,67 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from apertis.gateway.console.key_form import Field
+from apertis.gateway.admin.keys import find_named
+from apertis.gateway.console.key_form import Field, groups_seen
+from apertis.gateway.errors import Refusal, access_denied
+from apertis.gateway.signin.roles import fills_group
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
+    from apertis.gateway.console.pages import Asked
+    from apertis.gateway.people.organization import Organization
+    from apertis.gateway.people.record import Group, Person
+    from apertis.gateway.signin.roles import Viewer
+
+RATES = ("requests_limit", "tokens_per_minute", "in_flight")
 _COUNTS = ("tokens_per_minute", "in_flight")
 _NEVER_EMPTY = ("name", "role")
+
+
+def group_field(
+    name: str,
+    label: str,
+    hint: str,
+    value: str,
+    viewer: Viewer,
+    organization: Organization,
+    without: Collection[str] = (),
+) -> Field:
+    """Return the field of the group that something is in: one of those that somebody may fill."""
+    names = [
+        one.name
+        for one in groups_seen(viewer, organization)
+        if one.id not in without and fills_group(viewer, one.id)
+    ]
+    if value and value not in names:
+        names.append(value)
+    none = [("", "none")] if viewer.is_administrator else []
+    return Field(name, label, hint, value, (*none, *((one, one) for one in names)))
+
+
+def refuse_group(
+    asked: Asked, organization: Organization, field: str, shown: str | None, words: str
+) -> Refusal | None:
+    """Say why somebody may not put something into the group of a form; None if they may.
+
+    `shown` is the group that it is in, None for what is new; `words` are for who may not.
+    """
+    name = asked.form.get(field, shown or "").strip()
+    if name == shown:
+        return None
+    group_id = None
+    if name:
+        group = find_named(tuple(organization.groups.values()), name, "group", field)
+        if isinstance(group, Refusal):
+            return group
+        group_id = group.id
+    return None if fills_group(asked.viewer, group_id) else access_denied(words)
+
+
+def texts_of(one: Person | Group, names: Iterable[str]) -> dict[str, str]:
+    """Return fields as a form shows them; what is none is empty."""
+    return {name: "" if (value := getattr(one, name)) is None else str(value) for name in names}
 
 
 def rate_fields(value: Mapping[str, str]) -> tuple[Field, ...]:

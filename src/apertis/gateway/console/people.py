@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from apertis.gateway.admin.keys import find_named
 from apertis.gateway.admin.people_search import PersonFilter
 from apertis.gateway.admin.resources import Call
 from apertis.gateway.admin.usage_report import days_of
@@ -21,14 +20,21 @@ from apertis.gateway.console.keys import (
     prefilled,
 )
 from apertis.gateway.console.limit_lines import limits_of_person
-from apertis.gateway.console.organization_form import body_of, id_of, rate_fields
+from apertis.gateway.console.organization_form import (
+    RATES,
+    body_of,
+    group_field,
+    id_of,
+    rate_fields,
+    refuse_group,
+    texts_of,
+)
 from apertis.gateway.console.pages import Done, Page, Place
 from apertis.gateway.errors import Refusal, access_denied, not_found
 from apertis.gateway.signin.roles import (
     bars_person,
     changes_limits,
     changes_person,
-    fills_group,
     gives_role,
     sees_key,
     sees_person,
@@ -50,6 +56,7 @@ _ROLES: tuple[tuple[Role, str], ...] = (
     ("administrator", "administrator"),
 )
 _STATUSES: tuple[PersonStatus, ...] = ("enabled", "disabled", "removed")
+_OWN = ("name", "email", "external_id", "role")
 _NOT_YOURS = access_denied("Your role does not allow to change this person")
 
 
@@ -90,14 +97,13 @@ async def see_new(parts: Parts, asked: Asked) -> Page | Refusal:
 
 async def create(parts: Parts, asked: Asked) -> Response:
     """Make a person."""
-    refusal = _may_give(asked, parts.organization)
-    if refusal is None:
-        body = body_of(asked.form, _texts(None, parts.organization), _settable(asked.viewer))
-        made = await parts.resources.create_person(Call(actor=asked.viewer.actor, body=body))
-        if not isinstance(made, Refusal):
-            return Done(f"/console/people/{id_of(made)}", "The person was made; a key comes next.")
-        refusal = made
-    return _new(parts, asked, asked.form, refusal)
+    body = body_of(asked.form, _texts(None, parts.organization), _settable(asked.viewer))
+    made = _refuse_rights(asked, parts.organization) or await parts.resources.create_person(
+        Call(actor=asked.viewer.actor, body=body)
+    )
+    if isinstance(made, Refusal):
+        return _new(parts, asked, asked.form, made)
+    return Done(f"/console/people/{id_of(made)}", "The person was made; a key comes next.")
 
 
 async def see_one(parts: Parts, asked: Asked) -> Page | Refusal:
@@ -111,20 +117,18 @@ async def change(parts: Parts, asked: Asked) -> Response:
     person = _changeable(parts, asked)
     if isinstance(person, Refusal):
         return person
-    refusal = _may_give(asked, parts.organization, person)
-    if refusal is None:
-        texts = _texts(person, parts.organization)
-        call = Call(
+    texts = _texts(person, parts.organization)
+    kept = _refuse_rights(asked, parts.organization, person) or await parts.resources.change_person(
+        Call(
             actor=asked.viewer.actor,
             id=person.id,
             body=body_of(asked.form, texts, _settable(asked.viewer)),
             version=number_in(asked.form.get("version", "")),
         )
-        kept = await parts.resources.change_person(call)
-        if not isinstance(kept, Refusal):
-            return Done(f"/console/people/{person.id}", "The person was changed.")
-        refusal = kept
-    return await _one(parts, asked, person, refusal)
+    )
+    if isinstance(kept, Refusal):
+        return await _one(parts, asked, person, kept)
+    return Done(f"/console/people/{person.id}", "The person was changed.")
 
 
 async def set_status(parts: Parts, asked: Asked) -> Response:
@@ -213,20 +217,12 @@ def _fields(
     """Return the fields that most people need, and all others."""
     shown = _texts(person, organization)
     value = {name: (entered or {}).get(name, text) for name, text in shown.items()}
-    places = [one.name for one in groups_seen(viewer, organization) if fills_group(viewer, one.id)]
-    none = [("", "none")] if viewer.is_administrator else []
-    names = dict.fromkeys((*places, value["group"]) if value["group"] else places)
     roles = tuple((role, words) for role, words in _ROLES if gives_role(viewer, role))
+    hint = "The person's keys count in its budgets."
     main = (
         Field("name", "Name", "", value["name"]),
         Field("email", "Email", "Such as ann@example.com.", value["email"]),
-        Field(
-            "group",
-            "Group",
-            "The person's keys count in its budgets.",
-            value["group"],
-            (*none, *((one, one) for one in names)),
-        ),
+        group_field("group", "Group", hint, value["group"], viewer, organization),
         Field("role", "Role", "What they may see and do here.", value["role"], roles),
     )
     outer = Field(
@@ -238,27 +234,18 @@ def _fields(
 
 def _texts(person: Person | None, organization: Organization) -> dict[str, str]:
     if person is None:
-        names = ("name", "email", "group", "external_id", "requests_limit", "tokens_per_minute")
-        return dict.fromkeys((*names, "in_flight"), "") | {"role": "member"}
+        return dict.fromkeys((*_OWN, *RATES, "group"), "") | {"role": "member"}
     group = organization.groups.get(person.group_id or "")
-    texts = {
-        name: "" if (value := getattr(person, name)) is None else str(value)
-        for name in ("name", "email", "external_id", "role")
-    }
-    rates = {
-        name: "" if (value := getattr(person, name)) is None else str(value)
-        for name in ("requests_limit", "tokens_per_minute", "in_flight")
-    }
-    return {**texts, **rates, "group": "" if group is None else group.name}
+    return texts_of(person, (*_OWN, *RATES)) | {"group": "" if group is None else group.name}
 
 
 def _settable(viewer: Viewer) -> frozenset[str]:
-    named = {"name", "email", "group", "role", "requests_limit", "tokens_per_minute", "in_flight"}
+    fields = frozenset((*_OWN, *RATES, "group"))
     # By this an identity provider signs somebody in.
-    return frozenset({*named, "external_id"} if viewer.is_administrator else named)
+    return fields if viewer.is_administrator else fields - {"external_id"}
 
 
-def _may_give(
+def _refuse_rights(
     asked: Asked, organization: Organization, person: Person | None = None
 ) -> Refusal | None:
     """Say why somebody may not give a person this role or group; None if they may."""
@@ -268,18 +255,9 @@ def _may_give(
         role == one and gives_role(viewer, one) for one, _ in _ROLES
     ):
         return access_denied("Your role does not allow to give this role")
-    name = asked.form.get("group", shown["group"]).strip()
-    if person is not None and name == shown["group"]:
-        return None
-    group_id = None
-    if name:
-        group = find_named(tuple(organization.groups.values()), name, "group", "group")
-        if isinstance(group, Refusal):
-            return group
-        group_id = group.id
-    if fills_group(viewer, group_id):
-        return None
-    return access_denied("The people that you make and change are in one of your groups")
+    before = None if person is None else shown["group"]
+    words = "The people that you make and change are in one of your groups"
+    return refuse_group(asked, organization, "group", before, words)
 
 
 def _seen(parts: Parts, asked: Asked) -> Person | Refusal:

@@ -38,7 +38,6 @@
   });
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     if (ctx?.response?.status < 400) trouble("");
-    texts = new WeakMap();
     equip();
   });
 
@@ -58,35 +57,9 @@
     setTimeout(() => { button.textContent = words; }, 2000);
   });
 
-  // A table is read once; then each letter only shows and hides rows.
-  let texts = new WeakMap();
-  const textOf = (row) => {
-    if (!texts.has(row)) texts.set(row, row.textContent.toLowerCase());
-    return texts.get(row);
-  };
-  const filter = (input) => {
-    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const rows = document.getElementById(input.dataset.filter)?.tBodies[0]?.rows ?? [];
-    let shown = 0;
-    for (const row of rows) {
-      const isShown = words.every((word) => textOf(row).includes(word));
-      if (row.hidden === isShown) row.hidden = !isShown;
-      shown += isShown;
-    }
-    const status = input.parentElement.querySelector("[role=status]");
-    if (status) status.textContent = words.length ? `${shown} of ${rows.length}` : "";
-  };
-  document.addEventListener("input", ({ target }) => {
-    if (target.dataset?.filter) filter(target);
-  });
-
   // Controls that only work with this script are hidden until it is there.
   const equip = () => {
     for (const button of document.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
-    for (const input of document.querySelectorAll("[data-filter]")) {
-      input.closest(".filter")?.removeAttribute("hidden");
-      if (input.value) filter(input);
-    }
   };
   equip();
 
