@@ -197,6 +197,26 @@ def test_series_are_of_those_whose_records_cost_most(
     assert rest == ([summed] if any(map(any, summed.values())) else [])
 
 
+@pytest.mark.parametrize("of", ["person", "group"])
+def test_of_those_that_cost_the_same_those_with_the_most_requests_are_told_apart(
+    tmp_path: Path, make_usage: Callable[..., UsageRecord], of: Any
+) -> None:
+    now = DAY * 20_000
+    names = [f"{of}_{number}" for number in (*range(10), 9, 8, 9)]
+    records = [
+        make_usage(at_ms=now * 1000, cost_units=5, person_id=name, group_id=name)
+        for name in names[:10]
+    ]
+    records += [
+        make_usage(at_ms=now * 1000, cost_units=0, person_id=name, group_id=name)
+        for name in names[10:]
+    ]
+    query = OverviewQuery(since=now, until=now + DAY, before=(0, now), by="day", zone="UTC", of=of)
+    found = looked_at(tmp_path, records, query, now + 60)
+    expected = [f"{of}_{number}" for number in (9, 8, 0, 1, 2, 3, 4)]
+    assert [one.id for one in found.series] == [*expected, None]
+
+
 def test_groups_that_are_not_the_viewers_do_not_count(
     tmp_path: Path, make_usage: Callable[..., UsageRecord]
 ) -> None:
