@@ -236,14 +236,13 @@ class _Local:
         return self._made(lambda keys: keys.create(fields, actor()))
 
     def all_keys(self) -> list[KeyView]:
-        from apertis.gateway.admin.people import names_of
         from apertis.gateway.admin.views import key_view
 
         async def work(store: Store) -> tuple[tuple[KeyRecord, ...], Changes]:
             return await store.keys.list(), await store.organization.all()
 
         records, known = self._store.do(work)
-        names = names_of(known)
+        names = known.names()
         return [key_view(record, names) for record in records]
 
     def find(self, key: str) -> KeyView:
@@ -325,12 +324,11 @@ class _Local:
         self, change: Callable[[KeyAdministration], Awaitable[_T | Refusal]]
     ) -> tuple[_T, dict[str, str]]:
         from apertis.gateway.admin.keys import KeyAdministration
-        from apertis.gateway.admin.people import names_of
 
         async def work(store: Store) -> tuple[_T | Refusal, dict[str, str]]:
             keys = KeyAdministration(store.keys, store.organization, time.time)
             result = await change(keys)
-            return result, names_of(await store.organization.all())
+            return result, (await store.organization.all()).names()
 
         result, names = self._store.do(work)
         return self._value(result), names

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from apertis.gateway.admin.reading import moment_ms, zone_of
+from apertis.gateway.admin.reading import read_times
 from apertis.gateway.errors import Refusal
 from apertis.gateway.store.audit import AuditQuery
 from apertis.gateway.units import Time, iso
@@ -59,20 +59,14 @@ class AuditPage(Struct, kw_only=True, frozen=True):
 
 async def audit_page(stored: StoredAudit, asked: AuditFields, now: float) -> AuditPage | Refusal:
     """Read the page that is asked for."""
-    zone = zone_of(asked.zone)
-    if isinstance(zone, Refusal):
-        return zone
-    since = moment_ms("from", asked.from_, now, zone)
-    if isinstance(since, Refusal):
-        return since
-    until = moment_ms("to", asked.to, now, zone, whole_day=True)
-    if isinstance(until, Refusal):
-        return until
+    times = read_times(asked.from_, asked.to, asked.zone, now)
+    if isinstance(times, Refusal):
+        return times
     query = AuditQuery(
         limit=asked.limit + 1,
         before_id=asked.after_id,
-        since_ms=since,
-        until_ms=until,
+        since_ms=times[0],
+        until_ms=times[1],
         actor=asked.actor,
         action=asked.action,
         subject=asked.subject,

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from apertis.gateway.admin.reading import nearest
-from apertis.gateway.admin.usage_report import UsageFields, names_of_all, query_of
-from apertis.gateway.errors import Refusal, invalid_parameter
+from apertis.gateway.admin.usage_report import (
+    UsageFields,
+    labels_of,
+    names_of_all,
+    query_of,
+    read_groups,
+)
+from apertis.gateway.errors import Refusal
 from apertis.gateway.store.cache_report import HIT, PREFIX, TTL_1H, TTL_5M, UPSTREAM
 from apertis.gateway.units import Dollars, Time, iso, usd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from apertis.accounting.prices import Price
     from apertis.gateway.store.cache_report import CacheRow
@@ -204,7 +209,7 @@ async def cache_report(
     asked: CacheReportFields, store: Store, prices: Callable[[str], Price | None], now: float
 ) -> CacheReport | Refusal:
     """Answer a question of prompt caching, at today's prices."""
-    groups = _groups(asked.by)
+    groups = read_groups(asked.by, CACHE_GROUPS)
     if isinstance(groups, Refusal):
         return groups
     keys, organization = await store.keys.list(), await store.organization.all()
@@ -218,7 +223,7 @@ async def cache_report(
     names = names_of_all(keys, organization)
     return CacheReport(
         data=tuple(
-            one.view(**_labels(groups, group, names)) for group, one in found[: asked.limit]
+            one.view(**labels_of(groups, group, names)) for group, one in found[: asked.limit]
         ),
         totals=totals.view(),
         from_=None if query.since_ms is None else iso(query.since_ms / 1000),
@@ -238,24 +243,3 @@ def add_up(
         totals.add(row, price)
         sums[row.group].add(row, price)
     return totals, sums
-
-
-def _labels(
-    groups: Sequence[str], group: Sequence[str | None], names: Mapping[str, str]
-) -> dict[str, str | None]:
-    labels: dict[str, str | None] = {}
-    for word, label in zip(groups, group, strict=True):
-        labels["class_" if word == "class" else word] = label
-        if word in ("key", "person", "group"):
-            labels[f"{word}_name"] = names.get(label or "")
-    return labels
-
-
-def _groups(text: str) -> tuple[str, ...] | Refusal:
-    words = tuple(dict.fromkeys(map(str.strip, text.split(","))))
-    for word in words:
-        if word not in CACHE_GROUPS:
-            shown = word[:100]
-            known = nearest(shown, CACHE_GROUPS)
-            return invalid_parameter("by", f"'by': no group '{shown}'{known}")
-    return words

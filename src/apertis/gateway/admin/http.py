@@ -22,7 +22,6 @@ from apertis.accounting.prices import PriceTable
 from apertis.gateway.admin.cache_report import CacheReportFields, cache_report
 from apertis.gateway.admin.key_fields import RotateFields, read_fields
 from apertis.gateway.admin.keys import KeyAdministration, Made, find_key
-from apertis.gateway.admin.people import names_of
 from apertis.gateway.admin.reading import (
     CacheFields,
     ListFields,
@@ -192,7 +191,7 @@ class AdminApi:
         """Read the names of the people and groups whose keys these are."""
         if not any(record.person_id or record.group_id for record in records):
             return {}
-        return names_of(await self._store.organization.all())
+        return (await self._store.organization.all()).names()
 
     async def _shown(self, result: KeyRecord | Made | Refusal) -> KeyView:
         if isinstance(result, Made):

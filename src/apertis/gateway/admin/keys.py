@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _Key = TypeVar("_Key", "KeyRecord", "KeyView")
 _Named = TypeVar("_Named", Group, Person)
+_T = TypeVar("_T")
 _ROTATED = ("sha256", "hint", "previous_sha256", "previous_until")
 
 
@@ -47,13 +48,33 @@ class Made:
         return f"Made({self.record.id})"
 
 
-class KeyAdministration:
-    """Every change that an administrator can make to keys.
+class Administration:
+    """Changes, each in a transaction in which nobody else makes another.
 
-    Answers are values: the changed `KeyRecord`, or the `Refusal` that says why not. `catch_up` is
-    called after each change, so that a process that serves requests acts on it at once; others
-    read it from the store.
+    Answers are values: the changed record, or the `Refusal` that says why not. `catch_up` is called
+    after each change, so that a process that serves requests acts on it at once; others read it
+    from the store.
     """
+
+    def __init__(
+        self,
+        organization: StoredOrganization,
+        now: Callable[[], float],
+        catch_up: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._organization = organization
+        self._now = now
+        self._catch_up = catch_up or _nothing_to_do
+
+    async def _do(self, work: Callable[[Turn], _T], actor: str) -> _T:
+        result = await self._organization.change(work, actor)
+        if not isinstance(result, Refusal):
+            await self._catch_up()
+        return result
+
+
+class KeyAdministration(Administration):
+    """Every change that an administrator can make to keys."""
 
     def __init__(
         self,
@@ -62,10 +83,8 @@ class KeyAdministration:
         now: Callable[[], float],
         catch_up: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        super().__init__(organization, now, catch_up)
         self._store = store
-        self._organization = organization
-        self._now = now
-        self._catch_up = catch_up or _nothing_to_do
 
     async def create(self, fields: KeyFields, actor: str) -> Made | Refusal:
         """Make a key with these fields; `name` is required."""
@@ -110,9 +129,7 @@ class KeyAdministration:
             )
             return turn.insert_key(made)
 
-        kept = await self._organization.change(work, person.id)
-        await self._catch_up()
-        return kept
+        return await self._do(work, person.id)
 
     async def change(
         self, key_id: str, fields: KeyFields, actor: str, version: int | None = None
@@ -228,10 +245,7 @@ class KeyAdministration:
                 remove_limits(turn, Organization(turn.all()), {("key", key_id)})
             return turn.change_key(key_id, **changes)
 
-        kept = await self._organization.change(work, actor)
-        if not isinstance(kept, Refusal):
-            await self._catch_up()
-        return kept
+        return await self._do(work, actor)
 
 
 def refuse_stale(name: str, version: int, seen: int | None) -> Refusal | None:

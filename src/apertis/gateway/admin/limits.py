@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from apertis.gateway.admin.key_fields import refusal_of, units_of
-from apertis.gateway.admin.keys import find_key, find_named
+from apertis.gateway.admin.keys import Administration, find_key, find_named
 from apertis.gateway.admin.reading import PageFields
 from apertis.gateway.budgets.limit import QUOTA, Level, Limit, LimitStatus
 from apertis.gateway.budgets.periods import Period, span_of, time_zone
@@ -27,12 +27,10 @@ from apertis.gateway.people.organization import Organization
 from apertis.gateway.units import Dollars, Time, iso, usd
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.store.organization import LimitAccount, StoredOrganization, Turn
-
-_T = TypeVar("_T")
 
 MAX_THRESHOLDS = 20
 MAX_THRESHOLD = 1000
@@ -156,18 +154,8 @@ LIMIT_FORBIDDEN = dict.fromkeys(
 )
 
 
-class LimitAdministration:
-    """Every change that an administrator can make to limits, as `PeopleAdministration` does."""
-
-    def __init__(
-        self,
-        organization: StoredOrganization,
-        now: Callable[[], float],
-        catch_up: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        self._organization = organization
-        self._now = now
-        self._catch_up = catch_up
+class LimitAdministration(Administration):
+    """Every change that an administrator can make to limits."""
 
     async def create(self, fields: LimitFields, actor: str) -> Limit | Refusal:
         """Make a limit."""
@@ -182,12 +170,6 @@ class LimitAdministration:
     ) -> Limit | Refusal:
         """Remove a limit; what was spent of it is kept. Repeating it changes nothing."""
         return await self._do(lambda turn: _remove(turn, limit_id, version), actor)
-
-    async def _do(self, work: Callable[[Turn], _T | Refusal], actor: str) -> _T | Refusal:
-        result = await self._organization.change(work, actor)
-        if self._catch_up is not None and not isinstance(result, Refusal):
-            await self._catch_up()
-        return result
 
 
 def _create(turn: Turn, fields: LimitFields, now: int) -> Limit | Refusal:

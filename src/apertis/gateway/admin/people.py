@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from apertis.gateway.admin.key_fields import refusal_of
 from apertis.gateway.admin.keys import (
+    Administration,
     administers,
     find_named,
     last_administrator,
@@ -30,13 +31,11 @@ from apertis.gateway.people.record import Group, Person, PersonStatus, Role
 from apertis.gateway.units import Time, iso
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
 
     from apertis.gateway.keys.record import KeyRecord
-    from apertis.gateway.people.organization import Changes
-    from apertis.gateway.store.organization import StoredOrganization, Turn
+    from apertis.gateway.store.organization import Turn
 
-_T = TypeVar("_T")
 _Named = TypeVar("_Named", Group, Person)
 
 _ID = re.compile(r"(?:key|group|person|limit)_[A-Za-z0-9]{20}")
@@ -173,12 +172,6 @@ class Adopted(Struct, kw_only=True, frozen=True):
     dry_run: bool
 
 
-def names_of(known: Changes) -> dict[str, str]:
-    """Return the names of groups and people by their ids."""
-    names = {group.id: group.name for group in known.groups}
-    return names | {person.id: person.name for person in known.people}
-
-
 def group_view(group: Group, organization: Organization, people: int) -> GroupView:
     """Show a group."""
     parent = organization.groups.get(group.parent_id or "")
@@ -215,23 +208,8 @@ def person_view(person: Person, organization: Organization) -> PersonView:
     )
 
 
-class PeopleAdministration:
-    """Every change that an administrator can make to groups and people.
-
-    Answers are values: the changed record, or the `Refusal` that says why not. Each change is one
-    transaction, in which nobody else makes another. `catch_up` is called after it, so that a
-    process that serves requests acts on it at once.
-    """
-
-    def __init__(
-        self,
-        organization: StoredOrganization,
-        now: Callable[[], float],
-        catch_up: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        self._organization = organization
-        self._now = now
-        self._catch_up = catch_up
+class PeopleAdministration(Administration):
+    """Every change that an administrator can make to groups and people."""
 
     async def create_group(self, fields: GroupFields, actor: str) -> Group | Refusal:
         """Make a group; `name` is required."""
@@ -278,12 +256,6 @@ class PeopleAdministration:
         """Make people of the owners that keys name. Repeating it changes nothing."""
         now = int(self._now())
         return await self._do(lambda turn: _adopt(turn, now, dry_run=dry_run), actor)
-
-    async def _do(self, work: Callable[[Turn], _T | Refusal], actor: str) -> _T | Refusal:
-        result = await self._organization.change(work, actor)
-        if self._catch_up is not None and not isinstance(result, Refusal):
-            await self._catch_up()
-        return result
 
 
 def _create_group(turn: Turn, fields: GroupFields, now: int) -> Group | Refusal:

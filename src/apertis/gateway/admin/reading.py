@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Generic, Literal, Protocol, TypeVar
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfoNotFoundError
@@ -21,7 +20,6 @@ from apertis.models.json import UNREADABLE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import tzinfo
-    from zoneinfo import ZoneInfo
 
     from apertis.gateway.keys.record import KeyRecord
 
@@ -95,23 +93,27 @@ def _in_words(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def zone_of(name: str) -> ZoneInfo | Refusal:
-    """Read the name of a time zone."""
+def read_times(
+    first: str | UnsetType | None, last: str | UnsetType | None, zone: str, now: float
+) -> tuple[int | None, int | None] | Refusal:
+    """Read the parameters `from` and `to` as Unix milliseconds; None: no limit.
+
+    Each is a date, a time or a span ago; `zone` is that of a local time.
+    """
     try:
-        return time_zone(name)
+        place = time_zone(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return invalid_parameter("zone", f"'zone': no time zone '{name[:100]}'")
+        return invalid_parameter("zone", f"'zone': no time zone '{zone[:100]}'")
+    since = _moment_ms("from", first, now, place)
+    if isinstance(since, Refusal):
+        return since
+    until = _moment_ms("to", last, now, place, whole_day=True)
+    return until if isinstance(until, Refusal) else (since, until)
 
 
-def moment_ms(
-    param: str,
-    text: str | UnsetType | None,
-    now: float,
-    zone: tzinfo = UTC,
-    *,
-    whole_day: bool = False,
+def _moment_ms(
+    param: str, text: str | UnsetType | None, now: float, zone: tzinfo, *, whole_day: bool = False
 ) -> int | Refusal | None:
-    """Read a date, a time or a span ago as Unix milliseconds; `zone` is that of a local time."""
     if not isinstance(text, str):
         return None
     span = read_span(text)

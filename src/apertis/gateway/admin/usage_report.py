@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from apertis.accounting.tokens import COLUMNS
 from apertis.gateway.admin.keys import find_key
-from apertis.gateway.admin.reading import moment_ms, nearest, zone_of
+from apertis.gateway.admin.reading import nearest, read_times
 from apertis.gateway.budgets.periods import first_second, following, name_of, start_of, time_zone
 from apertis.gateway.errors import Refusal, invalid_parameter, not_found
 from apertis.gateway.people.organization import Organization
@@ -22,7 +22,7 @@ from apertis.gateway.store.records import TIMES, UsageQuery, UsageRow
 from apertis.gateway.units import Dollars, Time, iso, usd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     from apertis.gateway.budgets.periods import CalendarPeriod
@@ -203,7 +203,7 @@ class Report:
 async def report(asked: UsageFields, store: Store, now: float) -> Report | Refusal:
     """Answer a question of usage."""
     keys, organization = await store.keys.list(), await store.organization.all()
-    groups = _groups(asked.by)
+    groups = read_groups(asked.by, GROUPS)
     if isinstance(groups, Refusal):
         return groups
     query = query_of(asked, groups, keys, organization, now)
@@ -232,11 +232,7 @@ async def report(asked: UsageFields, store: Store, now: float) -> Report | Refus
 
 def names_of_all(keys: Iterable[KeyRecord], organization: Changes) -> dict[str, str]:
     """Return the names of keys, people and groups by their ids."""
-    return {
-        **{record.id: record.name for record in keys},
-        **{person.id: person.name for person in organization.people},
-        **{group.id: group.name for group in organization.groups},
-    }
+    return {record.id: record.name for record in keys} | organization.names()
 
 
 class OwnUsage:
@@ -417,15 +413,9 @@ def query_of(
     now: float,
 ) -> UsageQuery | Refusal:
     """Turn what is asked into what the store understands."""
-    zone = zone_of(asked.zone)
-    if isinstance(zone, Refusal):
-        return zone
-    since = moment_ms("from", asked.from_, now, zone)
-    if isinstance(since, Refusal):
-        return since
-    until = moment_ms("to", asked.to, now, zone, whole_day=True)
-    if isinstance(until, Refusal):
-        return until
+    times = read_times(asked.from_, asked.to, asked.zone, now)
+    if isinstance(times, Refusal):
+        return times
     of_keys = _keys(asked, keys)
     if isinstance(of_keys, Refusal):
         return of_keys
@@ -437,8 +427,8 @@ def query_of(
         return group
     by_label = not set(_OF_KEYS).isdisjoint(groups)
     return UsageQuery(
-        since_ms=since,
-        until_ms=until,
+        since_ms=times[0],
+        until_ms=times[1],
         zone=asked.zone,
         group_by=_dimensions(groups),
         keys=of_keys,
@@ -490,15 +480,26 @@ def _named(kind: str, named: str | UnsetType, records: Sequence[_Named]) -> _Nam
     return not_found(f"There is no {kind} '{shown}'{known}")
 
 
-def _groups(text: str) -> tuple[str, ...] | Refusal:
-    found: list[str] = []
-    for word in map(str.strip, text.split(",")):
-        if word not in GROUPS:
+def read_groups(text: str, known: Collection[str]) -> tuple[str, ...] | Refusal:
+    """Read the words to group by."""
+    words = tuple(dict.fromkeys(map(str.strip, text.split(","))))
+    for word in words:
+        if word not in known:
             shown = word[:100]
-            return invalid_parameter("by", f"'by': no group '{shown}'{nearest(shown, GROUPS)}")
-        if word not in found:
-            found.append(word)
-    return tuple(found)
+            return invalid_parameter("by", f"'by': no group '{shown}'{nearest(shown, known)}")
+    return words
+
+
+def labels_of(
+    groups: Sequence[str], labels: Iterable[str | None], names: Mapping[str, str]
+) -> dict[str, str | None]:
+    """Return the fields that say which group it is: its labels, with names beside ids."""
+    shown: dict[str, str | None] = {}
+    for word, label in zip(groups, labels, strict=True):
+        shown["class_" if word == "class" else word] = label
+        if word in ("key", "person", "group"):
+            shown[f"{word}_name"] = names.get(label or "")
+    return shown
 
 
 def _label(row: UsageRow, word: str) -> str | None:
@@ -507,12 +508,7 @@ def _label(row: UsageRow, word: str) -> str | None:
 
 
 def _sums(row: UsageRow, groups: Sequence[str], names: Mapping[str, str]) -> UsageSums:
-    shown: dict[str, Any] = {}
-    for word in groups:
-        label = _label(row, word)
-        shown["class_" if word == "class" else word] = label
-        if word in ("key", "person", "group"):
-            shown[f"{word}_name"] = names.get(label or "")
+    shown: dict[str, Any] = {**labels_of(groups, (_label(row, word) for word in groups), names)}
     shown |= {column: getattr(row, column) for column in COLUMNS.values()}
     shown |= _percentiles(row)
     return UsageSums(

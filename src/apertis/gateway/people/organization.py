@@ -28,6 +28,11 @@ class Changes(msgspec.Struct, frozen=True):
     people: tuple[Person, ...] = ()
     limits: tuple[Limit, ...] = ()
 
+    def names(self) -> dict[str, str]:
+        """Return the names of groups and people by their ids."""
+        names = {group.id: group.name for group in self.groups}
+        return names | {person.id: person.name for person in self.people}
+
 
 class Organization:
     """All of them by id. `generation` grows with every change, and what was made of one is old."""

@@ -32,53 +32,51 @@ DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 TIMES: tuple[CalendarPeriod, ...] = get_args(CalendarPeriod)
 
 
-class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A usage query: which records to add up, and how to group them.
+class _Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests that are asked for.
 
-    From `since_ms` until before `until_ms` (Unix milliseconds; None: no limit). One row for each
-    combination of `group_by` that occurs; one row in all when that is empty. Hours, days, weeks and
-    months are those of `zone`. Each filter names the values to keep (`keys`, `people` and `groups`
-    are ids); an empty one keeps all. Rows come in the order of their group, or the most expensive
-    first; `limit` cuts them. `with_times` asks for histograms of durations too.
+    From `since_ms` until before `until_ms` (Unix milliseconds; None: no limit). Each filter names
+    the values to keep (`keys`, `people` and `groups` are ids); an empty one keeps all.
     """
 
     since_ms: int | None = None
     until_ms: int | None = None
-    group_by: tuple[Dimension, ...] = ()
-    zone: str = "UTC"
     keys: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
+    upstreams: tuple[str, ...] = ()
+
+
+class UsageQuery(_Filters, frozen=True, kw_only=True):
+    """A usage query: which records to add up, and how to group them.
+
+    One row for each combination of `group_by` that occurs; one row in all when that is empty.
+    Hours, days, weeks and months are those of `zone`. Rows come in the order of their group, or the
+    most expensive first; `limit` cuts them. `with_times` asks for histograms of durations too.
+    """
+
+    group_by: tuple[Dimension, ...] = ()
+    zone: str = "UTC"
     request_classes: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
-    upstreams: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     order: Literal["group", "cost"] = "group"
     limit: int | None = None
     with_times: bool = False
 
 
-class RecentQuery(msgspec.Struct, frozen=True, kw_only=True):
+class RecentQuery(_Filters, frozen=True, kw_only=True):
     """A question for the last requests, newest first, at most `limit` of them.
 
-    Only those before the place `before`, which is the `next` of an answer, and from `since_ms`
-    until before `until_ms`. Each filter names the values to keep; an empty one keeps all. `models`
-    are those that were asked for or answered, `codes` the codes of errors. A status is kept from
-    `min_status` until before `end_status`. Of `of_keys`, `of_people` and `of_groups` a request
-    needs one alone: they say whose requests there are for who asks.
+    Only those before the place `before`, which is the `next` of an answer. `models` are those that
+    were asked for or answered, `codes` the codes of errors. A status is kept from `min_status`
+    until before `end_status`. Of `of_keys`, `of_people` and `of_groups` a request needs one alone:
+    they say whose requests there are for who asks.
     """
 
     before: tuple[int, str] | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    keys: tuple[str, ...] = ()
-    people: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    sessions: tuple[str, ...] = ()
-    upstreams: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     min_status: int | None = None
     end_status: int | None = None
@@ -123,15 +121,34 @@ else:
     )
 
 
-class UsageRow(_TokenSums, frozen=True, kw_only=True):
-    """The exact sums of one group: of its requests, their tokens by class, and their cost.
+class _Sums(_TokenSums, frozen=True, kw_only=True):
+    """The sums of requests, their tokens by class, and their cost.
+
+    `failed` counts the requests that ended with status 400 or above, `cached` those that the
+    response cache answered, `estimated` those whose tokens are not the upstream's final count,
+    `interrupted` those whose answer did not reach its end.
+    """
+
+    requests: int = 0
+    failed: int = 0
+    cached: int = 0
+    estimated: int = 0
+    interrupted: int = 0
+    cost_units: int = 0
+
+    if TYPE_CHECKING:
+        # The sums of tokens have no line of their own: they are those of `COLUMNS`.
+        def __init__(self, **values: Any) -> None: ...
+        def __getattr__(self, column: str) -> int: ...
+
+
+class UsageRow(_Sums, frozen=True, kw_only=True):
+    """The exact sums of one group.
 
     A dimension that was not asked for is None; so is one that its records do not have. `key`,
     `person` and `group` are ids, `hour` its first moment and `day`, `week` and `month` their first
-    day, as ISO 8601 writes them in the query's zone; a month is `2026-09`. `failed` counts the
-    requests that ended with status 400 or above, `cached` those that the response cache answered,
-    `estimated` those whose tokens are not the upstream's final count, `interrupted` those whose
-    answer did not reach its end. `first_byte_times` and `total_times` are the counts of
+    day, as ISO 8601 writes them in the query's zone; a month is `2026-09`.
+    `first_byte_times` and `total_times` are the counts of
     `histogram`, if they were asked for: of messages that were no errors.
     """
 
@@ -150,22 +167,11 @@ class UsageRow(_TokenSums, frozen=True, kw_only=True):
     kind: str | None = None
     owner: str | None = None
     tag: str | None = None
-    requests: int = 0
-    failed: int = 0
-    cached: int = 0
-    estimated: int = 0
-    interrupted: int = 0
-    cost_units: int = 0
     first_byte_times: tuple[int, ...] = ()
     total_times: tuple[int, ...] = ()
 
-    if TYPE_CHECKING:
-        # The sums of tokens have no line of their own: they are those of `COLUMNS`.
-        def __init__(self, **values: Any) -> None: ...
-        def __getattr__(self, column: str) -> int: ...
 
-
-class SessionRow(_TokenSums, frozen=True, kw_only=True):
+class SessionRow(_Sums, frozen=True, kw_only=True):
     """The exact sums of one session with one key, and when it was first and last used.
 
     Of what an earlier version booked these are the first moments of days in UTC. `agents` is how
@@ -177,17 +183,6 @@ class SessionRow(_TokenSums, frozen=True, kw_only=True):
     first_ms: int
     last_ms: int
     agents: int
-    requests: int = 0
-    failed: int = 0
-    cached: int = 0
-    estimated: int = 0
-    interrupted: int = 0
-    cost_units: int = 0
-
-    if TYPE_CHECKING:
-        # As in `UsageRow`.
-        def __init__(self, **values: Any) -> None: ...
-        def __getattr__(self, column: str) -> int: ...
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
