@@ -113,6 +113,7 @@ def test_no_cell_is_run_and_no_number_is_changed(rows: list[list[str | int]]) ->
 
 @given(st.lists(texts, max_size=4), st.sampled_from(";\t"))
 @example(['x";=1', "a\n-b"], ";")
+@example(["\r\t", "a;\tb"], ";")
 def test_no_cell_is_run_where_the_sheet_is_read_with_another_separator(
     names: list[str], separator: str
 ) -> None:

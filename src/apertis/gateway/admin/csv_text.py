@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 _SPACES = ("\t", "\r", "\n")
+# Some take a tab at the beginning for that of a formula.
+_TABS = re.compile(r"(?<=[;\r\n])\t")
 _SEPARATORS = re.compile(r"([;\t\r\n])")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 
@@ -41,7 +43,7 @@ def harmless(value: object) -> object:
     first, *others = _SEPARATORS.split(value)
     # Separators and what follows each of them, by turns.
     parts = [part if at % 2 == 0 else _escaped(part) for at, part in enumerate(others)]
-    text = _escaped(first) + "".join(parts)
+    text = _TABS.sub("'\t", _escaped(first) + "".join(parts))
     return f"'{text}" if value[:1] in _SPACES else text
 
 
