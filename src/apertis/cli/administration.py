@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from apertis.gateway.store.database import Store
     from apertis.sansio.request import Origin
 
+_F = TypeVar("_F", bound="Callable[..., object]")
 _T = TypeVar("_T")
 _KEYS = "/admin/v1/keys"
 _PAGE = "1000"
@@ -63,6 +64,23 @@ class GatewayOptions:
     config: Path | None
     url: str | None
     insecure: bool
+
+
+def settings_options(command: _F) -> _F:
+    """Add the options that say where a gateway's settings and its data are."""
+    config = click.option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="The gateway's configuration file.  "
+        "[default: the one that APERTIS_CONFIG names, if any]",
+    )
+    data = click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        help="The gateway's data: a directory, or its SQLite file.  [default: as for 'serve']",
+    )
+    return config(data(command))
 
 
 def place_options(command: Callable[..., object]) -> Callable[..., object]:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from apertis.cli.administration import GatewayOptions, administration_of, place_options
+from apertis.cli.administration import (
+    GatewayOptions,
+    administration_of,
+    place_options,
+    settings_options,
+)
 from apertis.cli.exit_codes import ExitCode
-from apertis.cli.organization import json_option
 from apertis.cli.tables import show_table
-from apertis.cli.terminal import echo, echo_json, one_line
+from apertis.cli.terminal import echo, echo_json, json_option, one_line
 from apertis.errors import ConfigurationError, ParameterError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from apertis.gateway.admin.alerts import AlertView
 
 _EPILOG = """\b
@@ -103,17 +108,7 @@ def _ways(alert: AlertView) -> str:
 
 
 @command.command("test", epilog=_TEST_EPILOG)
-@click.option(
-    "--config",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The gateway's configuration file.  [default: the one that APERTIS_CONFIG names, if any]",
-)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="The gateway's data: a directory, or its SQLite file.  [default: as for 'serve']",
-)
+@settings_options
 @click.option("--target", "name", metavar="NAME", help="Only this target.")
 @json_option
 def test(*, config: Path | None, data: Path | None, name: str | None, as_json: bool) -> int:

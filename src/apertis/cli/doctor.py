@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from apertis.cli.administration import INSECURE_HELP, is_private
+from apertis.cli.administration import INSECURE_HELP, is_private, settings_options
 from apertis.cli.exit_codes import ExitCode
-from apertis.cli.terminal import echo, echo_json, one_line
+from apertis.cli.terminal import echo, echo_json, json_option, one_line
 from apertis.sansio.request import parse_base_url
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from apertis.gateway.doctor import Finding
 
 _EPILOG = """\b
@@ -31,22 +32,12 @@ _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command("doctor", epilog=_EPILOG)
-@click.option(
-    "--config",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The gateway's configuration file.  [default: the one that APERTIS_CONFIG names, if any]",
-)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="The gateway's data: a directory, or its SQLite file.  [default: as for 'serve']",
-)
+@settings_options
 @click.option(
     "--url", help="Check the gateway running there too.  [default: APERTIS_BASE_URL, if it is set]"
 )
 @click.option("--insecure", is_flag=True, help=INSECURE_HELP)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def command(
     *, config: Path | None, data: Path | None, url: str | None, insecure: bool, as_json: bool
 ) -> int:

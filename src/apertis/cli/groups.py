@@ -19,12 +19,10 @@ from apertis.cli.organization import (
     called,
     fields_of,
     find_group,
-    json_option,
     rate_options,
-    yes_option,
 )
 from apertis.cli.tables import show_sheet, show_table
-from apertis.cli.terminal import echo, echo_json
+from apertis.cli.terminal import echo, echo_json, json_option, yes_option
 
 if TYPE_CHECKING:
     from apertis.gateway.admin.people import GroupView

@@ -10,7 +10,7 @@ import msgspec
 
 from apertis.cli.administration import actor
 from apertis.cli.store import CommandStore, StoreFiles, store_of
-from apertis.cli.terminal import echo, echo_json
+from apertis.cli.terminal import echo, echo_json, json_option
 from apertis.gateway.units import usd
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def _files(command: Callable[..., object]) -> Callable[..., object]:
         type=click.Path(path_type=Path),
         help="The gateway's data: a directory, or its SQLite file.",
     )
-    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-    return data(config(as_json(command)))
+    return data(config(json_option(command)))
 
 
 @command.command("replay")

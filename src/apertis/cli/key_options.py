@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin
 
 import click
-import msgspec
 
+from apertis.cli.organization import converted
 from apertis.errors import ParameterError
 from apertis.gateway.admin.key_fields import GIVEN, KeyFields
 from apertis.gateway.keys.validation import moment
@@ -59,13 +59,7 @@ def fields_of(options: dict[str, object]) -> KeyFields:
     }
     if {"quota_units", "quota_usd"} <= given.keys():
         raise ParameterError("--quota and --quota-usd exclude each other", param="quota_usd")
-    try:
-        return msgspec.convert(given, KeyFields)
-    except msgspec.ValidationError as error:
-        what, _, place = str(error).partition(" - at `$.")
-        name = place.strip("`").partition("[")[0]
-        message = f"{OPTION_OF.get(name, 'a field')}: {what[:1].lower()}{what[1:]}"
-        raise ParameterError(message.replace("`", ""), param=name) from None
+    return converted(given, KeyFields, OPTION_OF)
 
 
 def _read(setting: Setting, value: object) -> object:

@@ -17,7 +17,7 @@ from apertis.cli.administration import (
 from apertis.cli.key_options import OPTION_OF, fields_of, key_options
 from apertis.cli.key_tables import key_sheet, key_table
 from apertis.cli.keys_import import import_keys
-from apertis.cli.terminal import echo, echo_json, printable
+from apertis.cli.terminal import echo, echo_json, json_option, printable, yes_option
 from apertis.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -50,15 +50,13 @@ def command() -> None:
 
 
 command.add_command(import_keys)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 _key = click.argument("key")
 
 
 @command.command("create")
 @click.option("--name", required=True, metavar="NAME", help="Name of the key.")
 @key_options
-@_json
+@json_option
 @place_options
 def create(*, as_json: bool, place: GatewayOptions, **options: object) -> None:
     """Create a key and show its secret, once: only its hash is stored.
@@ -74,7 +72,7 @@ def create(*, as_json: bool, place: GatewayOptions, **options: object) -> None:
 
 @command.command("list")
 @click.option("--all", "with_deleted", is_flag=True, help="Include deleted keys.")
-@_json
+@json_option
 @place_options
 def list_keys(*, with_deleted: bool, as_json: bool, place: GatewayOptions) -> None:
     """List the keys."""
@@ -87,7 +85,7 @@ def list_keys(*, with_deleted: bool, as_json: bool, place: GatewayOptions) -> No
 
 @command.command("show")
 @_key
-@_json
+@json_option
 @place_options
 def show(*, key: str, as_json: bool, place: GatewayOptions) -> None:
     """Show one key."""
@@ -98,7 +96,7 @@ def show(*, key: str, as_json: bool, place: GatewayOptions) -> None:
 @_key
 @click.option("--name", metavar="NAME", help="New name.")
 @key_options
-@_json
+@json_option
 @place_options
 def update(*, key: str, as_json: bool, place: GatewayOptions, **options: object) -> None:
     """Change the given options of a key."""
@@ -119,8 +117,8 @@ def update(*, key: str, as_json: bool, place: GatewayOptions, **options: object)
     metavar="SPAN",
     help="Time that the old secret still works; 0 for none.",
 )
-@_yes
-@_json
+@yes_option
+@json_option
 @place_options
 def rotate(*, key: str, grace: str, yes: bool, as_json: bool, place: GatewayOptions) -> None:
     """Give a key a new secret, and show it once."""
@@ -139,8 +137,8 @@ def rotate(*, key: str, grace: str, yes: bool, as_json: bool, place: GatewayOpti
 
 @command.command("disable")
 @_key
-@_yes
-@_json
+@yes_option
+@json_option
 @place_options
 def disable(*, key: str, yes: bool, as_json: bool, place: GatewayOptions) -> None:
     """Disable a key; 'enable' reverses it."""
@@ -152,7 +150,7 @@ def disable(*, key: str, yes: bool, as_json: bool, place: GatewayOptions) -> Non
 
 @command.command("enable")
 @_key
-@_json
+@json_option
 @place_options
 def enable(*, key: str, as_json: bool, place: GatewayOptions) -> None:
     """Enable a disabled key."""
@@ -163,8 +161,8 @@ def enable(*, key: str, as_json: bool, place: GatewayOptions) -> None:
 
 @command.command("delete")
 @_key
-@_yes
-@_json
+@yes_option
+@json_option
 @place_options
 def delete(*, key: str, yes: bool, as_json: bool, place: GatewayOptions) -> None:
     """Delete a key for good; its usage is kept. Asks first on a terminal."""

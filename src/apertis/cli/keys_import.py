@@ -18,7 +18,7 @@ from apertis.cli.administration import (
 )
 from apertis.cli.exit_codes import ExitCode
 from apertis.cli.tables import show_table
-from apertis.cli.terminal import echo, echo_json, one_line
+from apertis.cli.terminal import echo, echo_json, json_option, one_line, yes_option
 from apertis.errors import ApertisError, ParameterError
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ _SUBJECTS = {"limit": "budget"}
 @click.option(
     "--zone", default="UTC", show_default=True, help="Time zone of the months of new budgets."
 )
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@yes_option
+@json_option
 @place_options
 def import_keys(
     *,

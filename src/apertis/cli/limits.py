@@ -13,9 +13,17 @@ from apertis.cli.administration import (
     confirm,
     place_options,
 )
-from apertis.cli.organization import all_limits, fields_of, json_option, yes_option
+from apertis.cli.organization import all_limits, fields_of
 from apertis.cli.tables import show_sheet, show_table
-from apertis.cli.terminal import cents, echo, echo_json, is_terminal, printable
+from apertis.cli.terminal import (
+    cents,
+    echo,
+    echo_json,
+    is_terminal,
+    json_option,
+    printable,
+    yes_option,
+)
 from apertis.errors import ParameterError
 
 if TYPE_CHECKING:

@@ -35,9 +35,6 @@ class _Named(Protocol):
 
 _Found = TypeVar("_Found", bound=_Named)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-
 
 def all_groups(
     administration: Administration, query: Mapping[str, object] | None = None
@@ -155,6 +152,11 @@ def fields_of(type: type[_T], given: Mapping[str, object], options: Mapping[str,
             values[name] = text
         else:
             values[name] = value
+    return converted(values, type, options)
+
+
+def converted(values: Mapping[str, object], type: type[_T], options: Mapping[str, str]) -> _T:
+    """Make fields of their values; `ParameterError` names the option of the one that is wrong."""
     try:
         return msgspec.convert(values, type)
     except msgspec.ValidationError as error:

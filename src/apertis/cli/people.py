@@ -19,12 +19,10 @@ from apertis.cli.organization import (
     called,
     fields_of,
     find_person,
-    json_option,
     rate_options,
-    yes_option,
 )
 from apertis.cli.tables import show_sheet, show_table
-from apertis.cli.terminal import echo, echo_json, printable
+from apertis.cli.terminal import echo, echo_json, json_option, printable, yes_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable

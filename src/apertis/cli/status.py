@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from apertis.cli.administration import GatewayOptions, administration_of, place_options
-from apertis.cli.organization import json_option
 from apertis.cli.tables import show_table
-from apertis.cli.terminal import echo_json
+from apertis.cli.terminal import echo_json, json_option
 
 if TYPE_CHECKING:
     from apertis.gateway.admin.status import ReplicaView

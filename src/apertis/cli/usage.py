@@ -17,7 +17,7 @@ from apertis.cli.administration import (
     usage_source,
 )
 from apertis.cli.organization import all_limits
-from apertis.cli.terminal import echo, echo_json, is_terminal, printable
+from apertis.cli.terminal import echo, echo_json, is_terminal, json_option, printable
 from apertis.cli.usage_cache import report_caching
 from apertis.cli.usage_own import is_own, show_own
 from apertis.cli.usage_plot import check, plot_of, save
@@ -127,7 +127,7 @@ _OPTION_OF = {name: f"--{name}" for name in ("by", "from", "to", "zone", *_FILTE
     help="Report prompt caching instead, of the last week: shares read, money saved and lost, and "
     "the causes of misses; by key, person, group, model, session, class, agent or upstream.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @click.option(
     "--plot",

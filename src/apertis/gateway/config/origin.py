@@ -7,15 +7,18 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from apertis.errors import ConfigurationError
 from apertis.gateway.config.kinds import UnfitError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from apertis.gateway.config.kinds import Kind
+    from apertis.gateway.config.settings import AlertTargetSettings, UpstreamSettings
+
+_Named = TypeVar("_Named", "UpstreamSettings", "AlertTargetSettings")
 
 
 @dataclass(frozen=True)
@@ -328,6 +331,23 @@ class Reader:
             self.problem(given.place, f"must be an array, not {shown(given.value)}")
             return []
         return [RawSetting(element, given / index) for index, element in enumerate(elements)]
+
+    def named(
+        self, given: RawSetting, read: Callable[[RawSetting], _Named | None]
+    ) -> tuple[tuple[_Named, Origin], ...]:
+        """Read an array of tables with a name each; those that cannot be are left out."""
+        found: list[tuple[_Named, Origin]] = []
+        names: dict[str, Origin] = {}
+        for element in self.array(given):
+            one = read(element)
+            if one is None:
+                continue
+            first = names.setdefault(one.name, element.place)
+            if first is not element.place:
+                sentence = f"is {one.name!r} again: {first.label} has that name"
+                self.problem(element / "name", sentence)
+            found.append((one, element.place))
+        return tuple(found)
 
     def unknown(self, place: Origin, name: str, known: Collection[str]) -> None:
         """Keep that a name is not known, with the one that may be meant."""

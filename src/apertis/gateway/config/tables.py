@@ -36,19 +36,7 @@ def read_upstreams(
     given: RawSetting, reader: Reader
 ) -> tuple[tuple[UpstreamSettings, Origin], ...]:
     """Return the upstreams, each with the place of its table; those that cannot be are left out."""
-    found: list[tuple[UpstreamSettings, Origin]] = []
-    names: dict[str, Origin] = {}
-    for element in reader.array(given):
-        upstream = _upstream(element, reader)
-        if upstream is None:
-            continue
-        first = names.setdefault(upstream.name, element.place)
-        if first is not element.place:
-            reader.problem(
-                element / "name", f"is {upstream.name!r} again: {first.label} has that name"
-            )
-        found.append((upstream, element.place))
-    return tuple(found)
+    return reader.named(given, lambda element: _upstream(element, reader))
 
 
 def _upstream(given: RawSetting, reader: Reader) -> UpstreamSettings | None:

@@ -35,19 +35,7 @@ def read_targets(
     given: RawSetting, schemes: Collection[str], reader: Reader
 ) -> tuple[tuple[AlertTargetSettings, Origin], ...]:
     """Return the targets, each with the place of its table; those that cannot be are left out."""
-    found: list[tuple[AlertTargetSettings, Origin]] = []
-    names: dict[str, Origin] = {}
-    for element in reader.array(given):
-        target = _target(element, schemes, reader)
-        if target is None:
-            continue
-        first = names.setdefault(target.name, element.place)
-        if first is not element.place:
-            reader.problem(
-                element / "name", f"is {target.name!r} again: {first.label} has that name"
-            )
-        found.append((target, element.place))
-    return tuple(found)
+    return reader.named(given, lambda element: _target(element, schemes, reader))
 
 
 def _target(
