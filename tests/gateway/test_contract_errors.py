@@ -6,14 +6,13 @@ import contextlib
 import http.client
 import json
 import socket
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from apertis.gateway.serving.protocol import HttpProtocol
-from apertis.gateway.serving.server import Server, bind
 from apertis.testing import AwaitDisconnect, Exchange, Gate, ScriptedServer, json_response
+from tests.kit.gateways import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -396,18 +395,8 @@ class Nothing:
 @pytest.fixture
 def hasty() -> Iterator[int]:
     """The port of a server without patience, and without an application: no head is whole."""
-
-    listener = bind("127.0.0.1", 0)
-    server = Server(Nothing(), listener)
-    server.protocol = Hasty
-    ready = threading.Event()
-    thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
-    thread.start()
-    assert ready.wait(60)
-    yield listener.getsockname()[1]
-    server.stop(drop_connections=True)
-    thread.join(60)
-    assert not thread.is_alive()
+    with serving(Nothing(), Hasty) as port:
+        yield port
 
 
 def test_a_head_that_does_not_come(hasty: int) -> None:

@@ -1,4 +1,4 @@
-"""The budgets of a key, as tests make and read them."""
+"""The budgets and books of a key, as tests make and read them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,29 @@ from apertis.gateway.budgets.periods import TOTAL
 from apertis.gateway.people.organization import Organization
 
 if TYPE_CHECKING:
+    from apertis.accounting.record import UsageRecord
     from apertis.gateway.keys.directory import Directory, Key
     from apertis.gateway.store.database import Store
+
+
+class Books:
+    """A journal in memory: keeps what is booked."""
+
+    def __init__(self) -> None:
+        self.records: list[UsageRecord] = []
+        self.trouble: str | None = None
+        self.begun: list[UsageRecord] = []
+
+    def begin(self, record: UsageRecord) -> None:
+        self.begun.append(record)
+
+    def append(self, record: UsageRecord) -> None:
+        self.records.append(record)
+
+    add = append
+
+    def standstill(self, *, limited: bool) -> str | None:  # noqa: ARG002
+        return self.trouble
 
 
 def quota_chain(key: Key) -> Chain:

@@ -52,7 +52,35 @@ api_key_env = "SECOND_KEY"
 models = ["pair", "other"]
 priority = 1
 """
+START: dict[str, Any] = {
+    "type": "message_start",
+    "message": {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 3, "output_tokens": 1},
+    },
+}
+BLOCK = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+END: list[dict[str, Any]] = [
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+    {"type": "message_stop"},
+]
 ENVIRONMENT = {"FIRST_KEY": "sk-upstream-first", "SECOND_KEY": "sk-upstream-second"}
+
+
+def delta(text: str) -> dict[str, Any]:
+    """The event of a piece of text."""
+    return {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "text_delta", "text": text},
+    }
 
 
 class Faulty(Gateway):

@@ -13,6 +13,7 @@ import pytest
 
 from apertis.gateway.config import read_settings
 from apertis.gateway.gateway import Gateway
+from apertis.gateway.serving.protocol import HttpProtocol
 from apertis.gateway.serving.server import Server, bind
 from apertis.testing import RunningServer, sandbox_server
 from tests.kit.http import Client
@@ -27,12 +28,13 @@ _WAIT_SECONDS = 60
 
 
 @contextlib.contextmanager
-def serving(app: Handler | Gateway) -> Iterator[int]:
+def serving(app: Handler | Gateway, protocol: type[HttpProtocol] = HttpProtocol) -> Iterator[int]:
     """Serve an application, or a gateway, from a thread; give the port."""
     service, own = (app, None) if isinstance(app, Gateway) else (None, app)
     with bind("127.0.0.1", 0) as listener:
         port: int = listener.getsockname()[1]
         server = Server(own, listener, service=service, stop_seconds=5)
+        server.protocol = protocol
         ready = threading.Event()
         thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
         thread.start()

@@ -17,30 +17,13 @@ from apertis.testing import (
     sse_event,
     sse_head,
 )
+from tests.kit.faulty import BLOCK, START, delta
 
 if TYPE_CHECKING:
     from apertis.testing import Step
     from tests.kit.faulty import Bench, Play
 
-START: dict[str, Any] = {
-    "type": "message_start",
-    "message": {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "m",
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": {"input_tokens": 3, "output_tokens": 1},
-    },
-}
-BLOCK = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-DELTA = {
-    "type": "content_block_delta",
-    "index": 0,
-    "delta": {"type": "text_delta", "text": "Hello"},
-}
+DELTA = delta("Hello")
 CONTENT = [START, BLOCK, DELTA]
 STALL = AwaitDisconnect(5)
 SHORT = "first_byte_timeout_seconds = 0.15\nidle_timeout_seconds = 0.15"

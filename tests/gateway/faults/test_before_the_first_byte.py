@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +21,7 @@ from apertis.testing import (
     sse_head,
     sse_response,
 )
+from tests.kit.faulty import BLOCK, END, START, delta
 
 if TYPE_CHECKING:
     from apertis.testing import Step
@@ -36,18 +37,7 @@ MESSAGE = {
     "stop_sequence": None,
     "usage": {"input_tokens": 3, "output_tokens": 2},
 }
-START: dict[str, Any] = {
-    "type": "message_start",
-    "message": MESSAGE | {"content": [], "stop_reason": None},
-}
-EVENTS: list[dict[str, Any]] = [
-    START,
-    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}},
-    {"type": "content_block_stop", "index": 0},
-    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
-    {"type": "message_stop"},
-]
+EVENTS = [START, BLOCK, delta("Hello"), *END]
 WHOLE = b"".join(map(sse_event, EVENTS))
 OPENING = http_chunk(sse_event(START))
 SHORT = "first_byte_timeout_seconds = 0.15\nidle_timeout_seconds = 0.15"

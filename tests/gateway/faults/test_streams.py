@@ -17,42 +17,16 @@ from apertis.testing import (
     sse_event,
     sse_head,
 )
+from tests.kit.faulty import BLOCK, END, START, delta
 
 if TYPE_CHECKING:
     from apertis.testing import Step
     from tests.kit.faulty import Bench, Play
 
-START: dict[str, Any] = {
-    "type": "message_start",
-    "message": {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "m",
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": {"input_tokens": 3, "output_tokens": 1},
-    },
-}
-BLOCK = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-END: list[dict[str, Any]] = [
-    {"type": "content_block_stop", "index": 0},
-    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
-    {"type": "message_stop"},
-]
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 # How soon an upstream must see that nobody waits any more.
 AT_ONCE = AwaitDisconnect(1.0)
 FALLBACK: dict[str, Any] = {"fallback_models": ["other"], "fallback_enabled": True}
-
-
-def delta(text: str) -> dict[str, Any]:
-    return {
-        "type": "content_block_delta",
-        "index": 0,
-        "delta": {"type": "text_delta", "text": text},
-    }
 
 
 @pytest.mark.parametrize("fields", [{}, FALLBACK])

@@ -17,33 +17,13 @@ from apertis.gateway.keys.record import KeyRecord
 from apertis.gateway.request.body import Body, peek
 from apertis.gateway.request.charge import Charge, Hop, Ledger, Prices, Shortage
 from apertis.gateway.request.context import Progress, RequestContext
-from tests.kit.chains import money_of, quota_chain
+from tests.kit.chains import Books, money_of, quota_chain
 
 if TYPE_CHECKING:
     from apertis.accounting.record import UsageRecord
 
 OPUS, HAIKU = "claude-opus-4-5", "claude-haiku-4-5"
 PLENTY = 10**9
-
-
-class Books:
-    """Keeps what is booked."""
-
-    def __init__(self) -> None:
-        self.records: list[UsageRecord] = []
-        self.trouble: str | None = None
-        self.begun: list[UsageRecord] = []
-
-    def begin(self, record: UsageRecord) -> None:
-        self.begun.append(record)
-
-    def append(self, record: UsageRecord) -> None:
-        self.records.append(record)
-
-    add = append
-
-    def standstill(self, *, limited: bool) -> str | None:  # noqa: ARG002
-        return self.trouble
 
 
 class Desk:

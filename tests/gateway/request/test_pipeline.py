@@ -22,13 +22,12 @@ from apertis.gateway.request.threads import Threads
 from apertis.gateway.upstreams.contract import Request
 from apertis.gateway.upstreams.sandbox import SandboxUpstream
 from tests.kit.asking import relayed
-from tests.kit.chains import money_of, no_budgets, quota_chain
+from tests.kit.chains import Books, money_of, no_budgets, quota_chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from apertis.accounting.record import UsageRecord
     from apertis.gateway.request.pipeline import Pipeline
 
 SECRET = "sk-caller"
@@ -44,24 +43,6 @@ name = "sandbox"
 kind = "sandbox"
 models = ["claude-sonnet-4-5"]
 """
-
-
-class Books:
-    """A journal in memory."""
-
-    def __init__(self) -> None:
-        self.records: list[UsageRecord] = []
-        self.trouble: str | None = None
-
-    def begin(self, record: UsageRecord) -> None: ...
-
-    def append(self, record: UsageRecord) -> None:
-        self.records.append(record)
-
-    add = append
-
-    def standstill(self, *, limited: bool) -> str | None:  # noqa: ARG002
-        return self.trouble
 
 
 class Desk:

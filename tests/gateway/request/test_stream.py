@@ -20,7 +20,7 @@ from apertis.gateway.request.context import Progress, RequestContext
 from apertis.gateway.request.stream import Relay
 from apertis.gateway.upstreams.outcome import Outcome, outcome_of_error
 from tests.kit.asking import relayed
-from tests.kit.chains import quota_chain
+from tests.kit.chains import Books, quota_chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -88,26 +88,6 @@ class Pieces:
 
     def close(self) -> None:
         return None
-
-
-class Books:
-    """Keeps what is booked."""
-
-    def __init__(self) -> None:
-        self.records: list[UsageRecord] = []
-        self.trouble: str | None = None
-        self.begun: list[UsageRecord] = []
-
-    def begin(self, record: UsageRecord) -> None:
-        self.begun.append(record)
-
-    def append(self, record: UsageRecord) -> None:
-        self.records.append(record)
-
-    add = append
-
-    def standstill(self, *, limited: bool) -> str | None:  # noqa: ARG002
-        return self.trouble
 
 
 KEY = KeyRecord(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apertis.gateway.serving.protocol import HttpProtocol
-from apertis.gateway.serving.server import Server, bind
 from apertis.testing import ScriptedServer, json_response
+from tests.kit.gateways import serving
 from tests.kit.waiting import keep_apart
 
 if TYPE_CHECKING:
@@ -363,17 +363,8 @@ async def answering_at_once(exchange: ClientExchange) -> None:
 
 @pytest.fixture
 def impatient() -> Iterator[int]:
-    listener = bind("127.0.0.1", 0)
-    server = Server(answering_at_once, listener)
-    server.protocol = Impatient
-    ready = threading.Event()
-    thread = threading.Thread(target=server.serve_until_stopped, args=(ready.set,))
-    thread.start()
-    assert ready.wait(60)
-    yield listener.getsockname()[1]
-    server.stop(drop_connections=True)
-    thread.join(60)
-    assert not thread.is_alive()
+    with serving(answering_at_once, Impatient) as port:
+        yield port
 
 
 def test_the_rest_of_an_answered_request_does_not_come_for_ever(impatient: int) -> None:
