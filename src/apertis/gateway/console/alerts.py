@@ -122,8 +122,7 @@ async def _page(
             "kinds": [("", "all"), *KIND_WORDS.items()],
             "levels": [("", "all"), *((level, level) for level in get_args(Severity))],
             "words": KIND_WORDS,
-            "is_first": "after_id" not in query,
-            "first": link(asked.path, filters),
+            "newest": link(asked.path, filters) if "after_id" in query else "",
             "older": link(asked.path, older) if page.has_more else "",
         },
     ).refused(refusal)

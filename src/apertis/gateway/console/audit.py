@@ -88,8 +88,7 @@ async def see(parts: Parts, asked: Asked) -> Page:
             "filters": {name: asked.query.get(name, "") for name in _FILTERS},
             "subjects": _SUBJECTS,
             "actions": _ACTIONS,
-            "is_first": "after_id" not in query,
-            "first": link(asked.path, filters),
+            "newest": link(asked.path, filters) if "after_id" in query else "",
             "older": link(asked.path, {**filters, "after_id": str(page.last_id)})
             if page.has_more
             else "",

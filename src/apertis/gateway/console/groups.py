@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apertis.gateway.admin.resources import Call
 from apertis.gateway.console.key_form import Field, groups_seen
-from apertis.gateway.console.keys import makes_keys, number_in, prefilled
+from apertis.gateway.console.keys import makes_keys, number_in
 from apertis.gateway.console.limit_lines import limits_of_group
 from apertis.gateway.console.organization_form import (
     RATES,
@@ -51,7 +51,7 @@ async def see(parts: Parts, asked: Asked) -> Page:
 
 async def see_new(parts: Parts, asked: Asked) -> Page | Refusal:
     """Show the form of a new group."""
-    return _new(parts, asked, prefilled(asked, "parent"))
+    return _new(parts, asked, asked.given("parent"))
 
 
 async def create(parts: Parts, asked: Asked) -> Response:

@@ -96,7 +96,8 @@ async def see(parts: Parts, asked: Asked) -> Page:
 
 async def see_new(parts: Parts, asked: Asked) -> Page | Refusal:
     """Show the form of a new key."""
-    return _new(parts, asked, prefilled(asked, "person", "group"))
+    # A link may enter no more: none leads somebody to give rights.
+    return _new(parts, asked, asked.given("person", "group"))
 
 
 async def create(parts: Parts, asked: Asked) -> Response:
@@ -244,11 +245,6 @@ def page_of(asked: Asked, found: Sequence[_T]) -> tuple[Sequence[_T], dict[str, 
         "next": link(asked.path, {**query, "page": page + 1}) if page < pages else "",
     }
     return found[(page - 1) * PAGE_LENGTH : page * PAGE_LENGTH], pager
-
-
-def prefilled(asked: Asked, *names: str) -> dict[str, str]:
-    """Return what a link may enter into a form: no link leads somebody to give rights."""
-    return {name: asked.query[name] for name in names if name in asked.query}
 
 
 def makes_keys(viewer: Viewer) -> bool:

@@ -17,7 +17,6 @@ from apertis.gateway.console.keys import (
     makes_keys,
     number_in,
     page_of,
-    prefilled,
 )
 from apertis.gateway.console.limit_lines import limits_of_person
 from apertis.gateway.console.organization_form import (
@@ -92,7 +91,7 @@ async def see(parts: Parts, asked: Asked) -> Page:
 
 async def see_new(parts: Parts, asked: Asked) -> Page | Refusal:
     """Show the form of a new person."""
-    return _new(parts, asked, prefilled(asked, "group"))
+    return _new(parts, asked, asked.given("group"))
 
 
 async def create(parts: Parts, asked: Asked) -> Response:
