@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
 _TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
+_VERSION = re.compile(r'name="version" value="([0-9]+)"')
+_LISTS = {"key": "keys", "person": "people", "group": "groups"}
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -118,6 +120,21 @@ class Office:
     def make(self, kind: str, /, **fields: Any) -> str:
         """Make a group, person, key or limit over the admin API; the id."""
         return make(self.gateway, kind, **fields)
+
+
+def stored(office: Office, id_: str) -> dict[str, Any]:
+    """A key, a person or a group as the admin API shows it."""
+    place = f"/admin/v1/{_LISTS[id_.partition('_')[0]]}/{id_}"
+    found: dict[str, Any] = office.gateway.client.call("GET", place).json
+    return found
+
+
+def version_in(visitor: Visitor, id_: str) -> str:
+    """The version that the page of a key, a person or a group sends along."""
+    page = visitor.see(f"/{_LISTS[id_.partition('_')[0]]}/{id_}")
+    found = _VERSION.search(page.body.decode())
+    assert found is not None
+    return found[1]
 
 
 def make(running: RunningGateway, kind: str, /, **fields: Any) -> str:

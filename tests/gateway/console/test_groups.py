@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.consoles import words_of
+from tests.kit.consoles import stored, version_in, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.kit.consoles import Office, Visitor
+    from tests.kit.consoles import Office
 
 
 @pytest.fixture(scope="module")
 def office(open_office: Callable[..., Office]) -> Office:
     return open_office()
-
-
-def stored(office: Office, group_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = office.gateway.client.call("GET", f"/admin/v1/groups/{group_id}").json
-    return found
-
-
-def version_in(visitor: Visitor, group_id: str) -> str:
-    text = visitor.see(f"/groups/{group_id}").body.decode()
-    found = re.search(r'name="version" value="(\d+)"', text)
-    assert found is not None
-    return found[1]
 
 
 def test_the_tree_shows_what_is_in_what_with_how_many(office: Office) -> None:

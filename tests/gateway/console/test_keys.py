@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apertis.gateway.console.keys import PAGE_LENGTH
-from tests.kit.consoles import words_of
+from tests.kit.consoles import stored, version_in, words_of
 from tests.kit.http import Client, question
 from tests.kit.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.kit.consoles import Office, Visitor
+    from tests.kit.consoles import Office
 
 SECRET = re.compile(r"sk-[A-Za-z0-9]{48}")
 ROW = re.compile(r'<th scope="row"')
@@ -34,22 +34,10 @@ def names_in(page: Any) -> list[str]:
     return [html.unescape(name) for name in found]
 
 
-def stored(office: Office, key_id: str) -> dict[str, Any]:
-    response = office.gateway.client.call("GET", f"/admin/v1/keys/{key_id}")
-    found: dict[str, Any] = response.json
-    return found
-
-
 def id_called(office: Office, name: str) -> str:
     (found,) = office.gateway.client.call("GET", f"/admin/v1/keys?name={name}").json["data"]
     key_id: str = found["id"]
     return key_id
-
-
-def version_in(visitor: Visitor, key_id: str) -> str:
-    found = re.search(r'name="version" value="(\d+)"', visitor.see(f"/keys/{key_id}").body.decode())
-    assert found is not None
-    return found[1]
 
 
 def key_of(office: Office, name: str) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.consoles import words_of
+from tests.kit.consoles import stored, version_in, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.kit.consoles import Office, Visitor
+    from tests.kit.consoles import Office
     from tests.kit.http import Response
 
 SCRIPT = "<script>alert(1)</script>"
@@ -32,18 +32,6 @@ def untouched(open_office: Callable[..., Office]) -> Office:
 def names_in(page: Response) -> list[str]:
     found = re.findall(r'<a href="/console/people/person_\w+">(.*?)</a>', page.body.decode())
     return [html.unescape(name) for name in found]
-
-
-def stored(office: Office, person_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = office.gateway.client.call("GET", f"/admin/v1/people/{person_id}").json
-    return found
-
-
-def version_in(visitor: Visitor, person_id: str) -> str:
-    text = visitor.see(f"/people/{person_id}").body.decode()
-    found = re.search(r'name="version" value="(\d+)"', text)
-    assert found is not None
-    return found[1]
 
 
 def test_a_person_is_made_changed_and_shown(office: Office) -> None:
