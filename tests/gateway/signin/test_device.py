@@ -241,26 +241,3 @@ def test_a_key_with_a_budget_of_its_own_and_one_of_a_sign_in_approve_nothing() -
     for kind in ("sign_in", "chat"):
         other = msgspec.structs.replace(KEY, kind=kind)
         assert device.refuse_approver(other, has_budget=False) is not None
-
-
-@given(st.lists(st.integers(0, 300), min_size=1, max_size=60))
-def test_an_address_enters_ten_wrong_codes_in_ten_minutes(gaps: list[int]) -> None:
-    tries, now, wrong = device.Tries(), 0, list[int]()
-    for gap in gaps:
-        now += gap
-        recent = [at for at in wrong if at > now - device.TRIES_SECONDS]
-        wait = tries.wait("192.0.2.1", now)
-        assert (wait > 0) == (len(recent) >= device.MAX_TRIES)
-        if wait:
-            assert tries.wait("192.0.2.1", now + wait) == 0
-            continue
-        tries.add("192.0.2.1", now)
-        wrong.append(now)
-    assert tries.wait("192.0.2.2", now) == 0
-
-
-def test_addresses_that_try_are_bounded() -> None:
-    tries = device.Tries()
-    for number in range(20_000):
-        tries.add(str(number), number / 1000)
-    assert len(tries) <= 10_000

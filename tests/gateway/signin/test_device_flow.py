@@ -340,6 +340,15 @@ def test_an_address_that_enters_wrong_codes_has_to_wait(world: World, ann: Perso
     assert not isinstance(world.run(world.flow.look_up(begun.user_code, "203.0.113.5")), Refusal)
 
 
+def test_wrong_codes_that_come_at_once_or_from_one_network_are_counted_alike(world: World) -> None:
+    async def enter() -> list[int]:
+        addresses = [f"2001:db8::{number:x}" for number in range(30)]
+        answers = await asyncio.gather(*(world.flow.look_up("BCDF-GHJK", at) for at in addresses))
+        return sorted(answer.status for answer in answers if isinstance(answer, Refusal))
+
+    assert world.run(enter()) == [404] * device.MAX_TRIES + [429] * (30 - device.MAX_TRIES)
+
+
 def test_an_address_has_thirty_codes_that_wait(world: World) -> None:
     for _ in range(device.MAX_WAITING_OF_ADDRESS):
         world.begin()

@@ -40,7 +40,6 @@ MAX_WAITING_OF_ADDRESS = 30
 # Wrong codes that one address may enter in a while.
 MAX_TRIES = 10
 TRIES_SECONDS = 600
-_MAX_ADDRESSES = 10_000
 _MAX_TOKEN_LENGTH = 200
 _MAX_CLIENT_LENGTH = 100
 _MAX_NAME_LENGTH = 100
@@ -227,33 +226,6 @@ def sign_in_of(signing: bytes, refresh: str) -> str | None:
 def hash_code(code: str) -> str:
     """Return what is kept of a code or a token."""
     return hashlib.sha256(code.encode()).hexdigest()
-
-
-class Tries:
-    """Counts wrong codes by address, over a window that moves on."""
-
-    def __init__(self) -> None:
-        # Bounded, the oldest first out.
-        self._wrong: dict[str, list[float]] = {}
-
-    def __len__(self) -> int:
-        return len(self._wrong)
-
-    def wait(self, address: str, now: float) -> int:
-        """Return for how many seconds an address may enter no code; 0: it may."""
-        recent = [at for at in self._wrong.get(address, ()) if at > now - TRIES_SECONDS]
-        if len(recent) < MAX_TRIES:
-            return 0
-        return max(1, int(recent[-MAX_TRIES] + TRIES_SECONDS - now) + 1)
-
-    def add(self, address: str, now: float) -> None:
-        """Count a wrong one."""
-        if len(self._wrong) >= _MAX_ADDRESSES and address not in self._wrong:
-            begin = now - TRIES_SECONDS
-            self._wrong = {one: at for one, at in self._wrong.items() if at[-1] > begin}
-            if len(self._wrong) >= _MAX_ADDRESSES:
-                self._wrong.pop(next(iter(self._wrong)))
-        self._wrong[address] = [*self._wrong.get(address, ())[-MAX_TRIES + 1 :], now]
 
 
 def _tokens(signing: bytes, sign_in_id: str, random: str) -> Tokens:

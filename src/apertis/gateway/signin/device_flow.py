@@ -10,8 +10,11 @@ import msgspec
 from apertis.gateway.errors import Refusal, access_denied, conflict, not_found, rate_limit_exceeded
 from apertis.gateway.keys.secrets import hash_secret, hint_of, new_id, new_key_id
 from apertis.gateway.signin import device
+from apertis.gateway.signin.attempts import party
 from apertis.gateway.signin.roles import ends_sign_in, sees_sign_in
 from apertis.gateway.store.sign_ins import Change, DeviceCode, SignIn
+from apertis.limiting.rates import Rate
+from apertis.limiting.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -99,7 +102,8 @@ class DeviceFlow:
         self._newer = newer
         self._now = now
         self._signing: bytes | None = None
-        self._tries = device.Tries()
+        # Codes that were entered and are none.
+        self._wrong = Windows(Rate(device.MAX_TRIES, device.TRIES_SECONDS))
 
     async def begin(self, client: str, address: str) -> Begun | Denied:
         """Make the codes of a client that wants to sign in."""
@@ -205,16 +209,20 @@ class DeviceFlow:
     async def look_up(self, entered: str, address: str) -> DeviceCode | Refusal:
         """Find the sign-in that waits with a code that a person entered."""
         now = self._now()
-        wait = self._tries.wait(address, now)
-        if wait:
-            return rate_limit_exceeded(wait, "wrong codes entered from your address")
+        who = party(address)
+        # Counted before it is looked up, so that many at once are no more than one after another.
+        tried = self._wrong.take(who, now)
+        if not tried.allowed:
+            return rate_limit_exceeded(
+                tried.retry_after_seconds, "wrong codes entered from your address"
+            )
         user_code = device.read_user_code(entered)
         code = None
         if user_code is not None:
             code = await self._stored.find_code(device.hash_code(user_code), int(now))
         if code is None:
-            self._tries.add(address, now)
             return _UNKNOWN_CODE
+        self._wrong.give_back(who)
         return code
 
     async def decide(
