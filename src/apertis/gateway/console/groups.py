@@ -15,7 +15,7 @@ from apertis.gateway.console.organization_form import (
     group_field,
     id_of,
     rate_fields,
-    refuse_group,
+    refuse_place,
     texts_of,
 )
 from apertis.gateway.console.pages import Done, Page, Place
@@ -198,7 +198,7 @@ def _refuse_place(
     asked: Asked, organization: Organization, shown: str | None = None
 ) -> Refusal | None:
     words = "The groups that you make and move are in one of your groups"
-    return refuse_group(asked, organization, "parent", shown, words)
+    return refuse_place(asked, organization, "parent", shown, words)
 
 
 def _seen(parts: Parts, asked: Asked) -> Group | Refusal:

@@ -45,7 +45,7 @@ def group_field(
     return Field(name, label, hint, value, (*none, *((one, one) for one in names)))
 
 
-def refuse_group(
+def refuse_place(
     asked: Asked, organization: Organization, field: str, shown: str | None, words: str
 ) -> Refusal | None:
     """Say why somebody may not put something into the group of a form; None if they may.

@@ -25,7 +25,7 @@ from apertis.gateway.console.organization_form import (
     group_field,
     id_of,
     rate_fields,
-    refuse_group,
+    refuse_place,
     texts_of,
 )
 from apertis.gateway.console.pages import Done, Page, Place
@@ -256,7 +256,7 @@ def _refuse_rights(
         return access_denied("Your role does not allow to give this role")
     before = None if person is None else shown["group"]
     words = "The people that you make and change are in one of your groups"
-    return refuse_group(asked, organization, "group", before, words)
+    return refuse_place(asked, organization, "group", before, words)
 
 
 def _seen(parts: Parts, asked: Asked) -> Person | Refusal:
