@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apertis.limiting.rates import Rate
-from apertis.limiting.windows import MonotonicMicroseconds, Windows
+from apertis.limiting.windows import MonotonicMicroseconds, Windows, party_of
 
 START = 1_798_761_600.0
 
@@ -257,3 +257,19 @@ def test_a_part_of_a_limit_that_is_used_up_may_be_another_one_in_a_second() -> N
     windows.share(1)
     assert sum(windows.take("a", 1000.0).allowed for _ in range(9)) == 4
     assert windows.take("a", 1000.0).retry_after_seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("address", "party"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "20010db800000000/64"),
+        ("2001:db8::ffff:1", "20010db800000000/64"),
+        ("2001:db8:0:1::1", "20010db800000001/64"),
+        ("a:strange:peer", "a:strange:peer"),
+        ("", ""),
+    ],
+)
+def test_one_client_is_one_party_however_many_addresses_it_has(address: str, party: str) -> None:
+    assert party_of(address) == party

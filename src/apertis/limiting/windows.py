@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
+from ipaddress import AddressValueError, IPv6Address
 from typing import TYPE_CHECKING
 
 from apertis.limiting.status import LimitStatus
@@ -215,3 +216,19 @@ class Windows:
             if ends and ends[-1] > edge:
                 return
             del logs[who]
+
+
+def party_of(address: str) -> str:
+    """Return who is counted for a client's address.
+
+    A client of IPv6 has a /64 at least (RFC 6177), so that is one; what is no address counts as it
+    is written.
+    """
+    if ":" not in address:
+        return address
+    try:
+        parsed = IPv6Address(address)
+    except AddressValueError:
+        return address
+    mapped = parsed.ipv4_mapped
+    return f"{int(parsed) >> 64:x}/64" if mapped is None else str(mapped)

@@ -28,6 +28,7 @@ def waiting(**fields: object) -> DeviceCode:
         id="sign_in_1",
         client="claude-code/2.1",
         address="192.0.2.1",
+        party="192.0.2.1",
         created_at=NOW,
         expires_at=NOW + device.CODE_SECONDS,
         interval_seconds=device.INTERVAL_SECONDS,

@@ -352,8 +352,9 @@ def test_wrong_codes_that_come_at_once_or_from_one_network_are_counted_alike(wor
 def test_an_address_has_thirty_codes_that_wait(world: World) -> None:
     for _ in range(device.MAX_WAITING_OF_ADDRESS):
         world.begin()
-    refused = world.run(world.flow.begin("claude-code/2.1", ADDRESS))
-    assert (refused.error, refused.status) == ("slow_down", 429)
+    for of_all in (ADDRESS, f"::ffff:{ADDRESS}"):
+        refused = world.run(world.flow.begin("claude-code/2.1", of_all))
+        assert (refused.error, refused.status) == ("slow_down", 429)
     assert isinstance(world.run(world.flow.begin("claude-code/2.1", "192.0.2.2")), Begun)
     world.time += device.CODE_SECONDS
     world.begin()

@@ -25,6 +25,7 @@ def code(number: int, **fields: Any) -> DeviceCode:
         id=f"sign_in_{number}",
         client="claude-code/2.1",
         address="192.0.2.1",
+        party="192.0.2.1",
         created_at=NOW,
         expires_at=NOW + 600,
         interval_seconds=5,
@@ -48,8 +49,8 @@ def signed_in(number: int, key: KeyRecord, **fields: Any) -> SignIn:
     return msgspec.structs.replace(made, **fields)
 
 
-def begin(opened: Opened, one: DeviceCode, most: int = 3, of_address: int = 2) -> bool:
-    kept: bool = opened.run(opened.store.sign_ins.begin(one, most=most, most_of_address=of_address))
+def begin(opened: Opened, one: DeviceCode, most: int = 3, of_party: int = 2) -> bool:
+    kept: bool = opened.run(opened.store.sign_ins.begin(one, most=most, most_of_party=of_party))
     return kept
 
 
@@ -57,8 +58,8 @@ def test_codes_that_wait_are_bounded_for_all_and_for_each_address(opened: Opened
     assert begin(opened, code(1))
     assert begin(opened, code(2))
     assert not begin(opened, code(3))
-    assert begin(opened, code(3, address="192.0.2.2"))
-    assert not begin(opened, code(4, address="192.0.2.3"))
+    assert begin(opened, code(3, party="192.0.2.2"))
+    assert not begin(opened, code(4, party="192.0.2.3"))
     # Those of before wait no more.
     later = {"created_at": NOW + 600, "expires_at": NOW + 1200}
     assert begin(opened, code(4, **later))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv6Address
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -11,7 +10,7 @@ from apertis.gateway.limits.shares import Shares
 from apertis.limiting.rates import parse_rate
 from apertis.limiting.status import stricter
 from apertis.limiting.tokens import Reservation, TokenWindow
-from apertis.limiting.windows import Windows
+from apertis.limiting.windows import Windows, party_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -188,7 +187,7 @@ class Limiter:
         """
         standing, windows = None, self._per_address
         if address is not None and windows is not None:
-            standing = windows.take(_party(address) if ":" in address else address, now)
+            standing = windows.take(party_of(address) if ":" in address else address, now)
             if not standing.allowed:
                 return standing, None
         if key_id is None:
@@ -394,13 +393,3 @@ class JointReservation:
 
 def _windows(rate: Rate | None) -> Windows | None:
     return None if rate is None else Windows(rate)
-
-
-def _party(address: str) -> str:
-    """Return who is counted where the address is of IPv6."""
-    try:
-        parsed = IPv6Address(address)
-    except AddressValueError:
-        return address
-    mapped = parsed.ipv4_mapped
-    return f"{int(parsed) >> 64:x}/64" if mapped is None else str(mapped)

@@ -6,11 +6,10 @@ guessed at this rate is accepted anywhere: the bounds save work, and keep the au
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final
 
 from apertis.limiting.rates import Rate
-from apertis.limiting.windows import Windows
+from apertis.limiting.windows import Windows, party_of
 
 if TYPE_CHECKING:
     from apertis.limiting.status import LimitStatus
@@ -37,18 +36,18 @@ class Attempts:
 
         Counted before it is tried, so that many at once are no more than one after another.
         """
-        by_address = self._by_address.take(party(address), now)
+        by_address = self._by_address.take(party_of(address), now)
         if not by_address.allowed:
             return by_address.retry_after_seconds
         in_all = self._in_all.take(_ALL, now)
         if in_all.allowed:
             return None
-        self._by_address.give_back(party(address))
+        self._by_address.give_back(party_of(address))
         return in_all.retry_after_seconds
 
     def succeeded(self, address: str, subject: str, now: float) -> int | None:
         """Take the count of a failure back; the seconds to wait if this one comes too often."""
-        self._by_address.give_back(party(address))
+        self._by_address.give_back(party_of(address))
         self._in_all.give_back(_ALL)
         standing: LimitStatus = self._by_subject.take(subject, now)
         return None if standing.allowed else standing.retry_after_seconds
@@ -56,11 +55,3 @@ class Attempts:
     def is_audited(self, now: float) -> bool:
         """Return whether the audit trail is told of this failure, too."""
         return self._audited.take(_ALL, now).allowed
-
-
-def party(address: str) -> str:
-    """Return who is counted: of IPv6 the /64, which one client has at least (RFC 6177)."""
-    try:
-        return f"{int(IPv6Address(address)) >> 64:x}/64"
-    except ValueError:
-        return address

@@ -10,11 +10,10 @@ import msgspec
 from apertis.gateway.errors import Refusal, access_denied, conflict, not_found, rate_limit_exceeded
 from apertis.gateway.keys.secrets import hash_secret, hint_of, new_id, new_key_id
 from apertis.gateway.signin import device
-from apertis.gateway.signin.attempts import party
 from apertis.gateway.signin.roles import ends_sign_in, sees_sign_in
 from apertis.gateway.store.sign_ins import Change, DeviceCode, SignIn
 from apertis.limiting.rates import Rate
-from apertis.limiting.windows import Windows
+from apertis.limiting.windows import Windows, party_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -119,12 +118,13 @@ class DeviceFlow:
                 id=new_id("sign_in"),
                 client=client,
                 address=address,
+                party=party_of(address),
                 created_at=now,
                 expires_at=now + device.CODE_SECONDS,
                 interval_seconds=device.INTERVAL_SECONDS,
             )
             kept = await self._stored.begin(
-                code, most=device.MAX_WAITING, most_of_address=device.MAX_WAITING_OF_ADDRESS
+                code, most=device.MAX_WAITING, most_of_party=device.MAX_WAITING_OF_ADDRESS
             )
             if kept:
                 return made
@@ -209,7 +209,7 @@ class DeviceFlow:
     async def look_up(self, entered: str, address: str) -> DeviceCode | Refusal:
         """Find the sign-in that waits with a code that a person entered."""
         now = self._now()
-        who = party(address)
+        who = party_of(address)
         # Counted before it is looked up, so that many at once are no more than one after another.
         tried = self._wrong.take(who, now)
         if not tried.allowed:

@@ -189,6 +189,8 @@ device_codes = Table(
     Column("status", Text, nullable=False),
     Column("client", Text, nullable=False),
     Column("address", Text, nullable=False),
+    # Its network, where one client has many addresses.
+    Column("party", Text, nullable=False),
     # Who approved it.
     Column("person_id", Text),
     Column("key_id", Text),

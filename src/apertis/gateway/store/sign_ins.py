@@ -43,6 +43,8 @@ class DeviceCode(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["pending", "approved", "denied", "used"] = "pending"
     client: str
     address: str
+    # Who of all that have an address is counted for it.
+    party: str
     # Who approved it, and with which key.
     person_id: str | None = None
     key_id: str | None = None
@@ -90,7 +92,7 @@ class StoredSignIns:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, code: DeviceCode, *, most: int, most_of_address: int) -> bool:
+    async def begin(self, code: DeviceCode, *, most: int, most_of_party: int) -> bool:
         """Keep a new code; False where too many wait already, or another one has it."""
 
         def work(connection: Connection) -> bool:
@@ -99,11 +101,11 @@ class StoredSignIns:
             waiting = select(func.count()).where(
                 table.c.expires_at > now, table.c.status == "pending"
             )
-            of_address = waiting.where(table.c.address == code.address)
+            of_party = waiting.where(table.c.party == code.party)
             taken = select(func.count()).where(table.c.user_sha256 == code.user_sha256)
             if (
                 int(connection.scalar(waiting) or 0) >= most
-                or int(connection.scalar(of_address) or 0) >= most_of_address
+                or int(connection.scalar(of_party) or 0) >= most_of_party
                 or connection.scalar(taken)
             ):
                 return False

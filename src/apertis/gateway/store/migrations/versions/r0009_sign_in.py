@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("client", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("party", sa.Text(), nullable=False),
         sa.Column("person_id", sa.Text()),
         sa.Column("key_id", sa.Text()),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
