@@ -62,9 +62,9 @@ class Visitor:
         return self.token
 
 
-def sign_in(port: int, secret: str) -> Visitor:
-    """Sign in with the secret of a key."""
-    client = Client(port)
+def sign_in(at: int | Client, secret: str) -> Visitor:
+    """Sign in with the secret of a key, at a port or as a client goes."""
+    client = Client(at) if isinstance(at, int) else at
     body = urlencode({"key": secret, "to": "/console/"}).encode()
     response = client.call("POST", "/console/sign-in", body, _FORM)
     assert response.status == 303, response.body

@@ -76,7 +76,7 @@ def test_the_certificate_that_clients_pin_is_told_as_they_show_it(issue: Issue) 
     )
     told = sign_in_finding(settings)
     shown = x509.load_pem_x509_certificate(server.tls_certificate.read_bytes())
-    pinned = shown.fingerprint(hashes.SHA256()).hex().upper()
+    pinned = shown.fingerprint(hashes.SHA256()).hex()
     assert told.state is State.OK
     assert "pins the certificate" in told.message
     assert pinned in told.message

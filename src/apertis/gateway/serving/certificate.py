@@ -43,11 +43,11 @@ def read_certificate(certificate: Path, key: Path) -> Certificate:
 
 
 def fingerprint(certificate: Path) -> str:
-    """Return the SHA-256 of the first certificate of a PEM file, as clients show it."""
+    """Return the SHA-256 of the first certificate of a PEM file, as Claude Code shows it."""
     pem, end, _ = certificate.read_text("ascii", "replace").partition("-----END CERTIFICATE-----")
     begin = pem.rindex("-----BEGIN CERTIFICATE-----")
     der = ssl.PEM_cert_to_DER_cert(pem[begin:] + end)
-    return hashlib.sha256(der).hexdigest().upper()
+    return hashlib.sha256(der).hexdigest()
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
