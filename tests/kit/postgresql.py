@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _STOP_SECONDS = 20
 
@@ -48,15 +48,20 @@ class PostgreSQL:
             pytest.skip("only Linux tells the processes of a server")
         # The first one makes no others any more.
         processes = [server]
-        os.kill(server, signal.SIGSTOP)
-        processes += map(int, children.read_text().split())
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
         try:
+            os.kill(server, signal.SIGSTOP)
+            processes += map(int, children.read_text().split())
+            _send(processes, signal.SIGSTOP)
             yield
         finally:
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
+            _send(processes, signal.SIGCONT)
+
+
+def _send(processes: Iterable[int], number: int) -> None:
+    for process in processes:
+        # That of a connection may just have ended.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 @contextlib.contextmanager

@@ -138,7 +138,6 @@ class _Sums(_TokenSums, frozen=True, kw_only=True):
 
     if TYPE_CHECKING:
         # The sums of tokens have no line of their own: they are those of `COLUMNS`.
-        def __init__(self, **values: Any) -> None: ...
         def __getattr__(self, column: str) -> int: ...
 
 
@@ -170,6 +169,10 @@ class UsageRow(_Sums, frozen=True, kw_only=True):
     first_byte_times: tuple[int, ...] = ()
     total_times: tuple[int, ...] = ()
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None: ...
+
 
 class SessionRow(_Sums, frozen=True, kw_only=True):
     """The exact sums of one session with one key, and when it was first and last used.
@@ -183,6 +186,10 @@ class SessionRow(_Sums, frozen=True, kw_only=True):
     first_ms: int
     last_ms: int
     agents: int
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None: ...
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
