@@ -371,7 +371,8 @@ class SignInSettings:
     """Answer `/login` of Claude Code. Needs the console, and HTTPS where others than this machine
     can reach the gateway."""
     token_seconds: Annotated[int, whole(60, 86_400, "seconds")] = 3600
-    """Time that an access token works; Claude Code renews it by itself before."""
+    """Time that an access token works. Claude Code renews it by itself in the last five minutes: at
+    300 or less it does so before each request."""
     refresh_days: Annotated[int, whole(1, 365, "days")] = 30
     """Days after which somebody has to sign in again."""
     login_notice: Annotated[
