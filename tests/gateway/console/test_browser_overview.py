@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 UNITS = 500_000
 ALL = "All: $3.00"
+_COLORED = """(selector) => {
+  const canvas = document.querySelector(selector);
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let found = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    const [red, green, blue, alpha] = data.slice(at, at + 4);
+    if (alpha > 100 && Math.max(red, green, blue) - Math.min(red, green, blue) > 60) found += 1;
+  }
+  return found;
+}"""
 
 
 @pytest.fixture
@@ -72,6 +82,27 @@ def test_a_plot_tells_of_the_bar_below_the_pointer_and_its_legend_filters(
     assert told_at_the_end(page).splitlines()[1:] == ["first: $1.00"]
     button.click()
     assert ALL in told_at_the_end(page)
+
+
+def test_the_first_day_with_usage_is_a_dot_in_plots_of_lines(
+    browsing: Browsing, gateway: RunningGateway
+) -> None:
+    page = signed_in(browsing.window(gateway), gateway)
+    page.goto("/console/overview?span=30d")
+    page.locator("#plot-times canvas").wait_for()
+    # Ink beside the colors of texts and rules, which are nearly gray.
+    colored = page.evaluate(_COLORED, "#plot-times canvas")
+    assert colored > 5
+
+
+def test_before_the_first_request_the_way_to_send_one_is_shown(
+    browsing: Browsing, start_gateway: Callable[..., RunningGateway]
+) -> None:
+    running = start_gateway()
+    page = signed_in(browsing.window(running), running)
+    assert page.locator("[data-plot]").count() == 0
+    page.get_by_role("link", name="Set up a program").click()
+    assert page.locator("#page h2", has_text="Use it").count() == 1
 
 
 def test_a_refresh_keeps_the_filter_the_open_table_and_the_focus(

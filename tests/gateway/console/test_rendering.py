@@ -17,7 +17,9 @@ from apertis.gateway.console.rendering import (
     moment,
     money,
     percent,
+    percentile,
 )
+from apertis.gateway.store.histogram import BOUNDS_MS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -184,6 +186,13 @@ def test_numbers_shares_and_times_are_written_short() -> None:
     ]
     assert [percent(share) for share in (None, 0.0, 0.1234)] == ["\N{EN DASH}", "0.0 %", "12.3 %"]
     assert [milliseconds(ms) for ms in (None, 350, 1234)] == ["\N{EN DASH}", "350 ms", "1.2 s"]
+
+
+def test_a_percentile_below_or_above_its_histogram_is_said_to_be_so() -> None:
+    assert percentile(100) == "under 100 ms"
+    assert percentile(119) == "119 ms"
+    assert percentile(BOUNDS_MS[-1]) == "over 1,158.5 s"
+    assert percentile(None) == "\N{EN DASH}"
 
 
 def test_moments_are_those_of_the_viewers_zone() -> None:

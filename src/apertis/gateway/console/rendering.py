@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from apertis.gateway.budgets.periods import time_zone
+from apertis.gateway.store.histogram import BOUNDS_MS
 from apertis.gateway.units import UNITS_PER_DOLLAR, usd
 from apertis.version import __version__
 
@@ -87,6 +88,7 @@ def environment(static: Static) -> Environment:
         "count": count,
         "percent": percent,
         "milliseconds": milliseconds,
+        "percentile": percentile,
         "urldecode": unquote,
     }
     return made
@@ -122,6 +124,15 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return "\N{EN DASH}"
     return f"{value:,.0f} ms" if value < _THOUSAND else f"{value / _THOUSAND:,.1f} s"
+
+
+def percentile(value: int | None) -> str:
+    """Write milliseconds that are read from a histogram, which has bounds on both sides."""
+    if value == BOUNDS_MS[0]:
+        return f"under {milliseconds(value)}"
+    if value == BOUNDS_MS[-1]:
+        return f"over {milliseconds(value)}"
+    return milliseconds(value)
 
 
 def moment(zone: str) -> Callable[[float | None], str]:

@@ -34,6 +34,10 @@
     return series.map(({ values }) => values.map((value, at) => (sums[at] += value ?? 0)));
   };
 
+  // Days with a value, and none beside them: no line leads through these.
+  const alone = (values) => values.flatMap((value, at) =>
+    value != null && values[at - 1] == null && values[at + 1] == null ? [at] : []);
+
   const tip = (plot, series) => {
     const box = document.createElement("div");
     box.className = "tip";
@@ -81,13 +85,13 @@
       scales: { x: { time: false, range: [-0.5, at.length - 0.5] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
       axes: [
         { ...axis, size: 26, gap: 4, grid: { show: false }, values: (_, splits) => splits.map((one) => data.ticks[one] ?? ""), incrs: [1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 100, 200] },
-        { ...axis, size: 62, ...(data.unit === "count" && { incrs: [1, 2, 5].flatMap((one) => Array.from({ length: 13 }, (_, zeros) => one * 10 ** zeros)).sort((a, b) => a - b) }), values: (_, splits) => splits.map((one) => shownAs[data.unit](one)) },
+        { ...axis, size: 62, ...(data.unit !== "money" && { incrs: [1, 2, 5].flatMap((one) => Array.from({ length: 13 }, (_, zeros) => one * 10 ** zeros)).sort((a, b) => a - b) }), values: (_, splits) => splits.map((one) => shownAs[data.unit](one)) },
       ],
-      series: [{}, ...inOrder.map(({ name, color }) => {
+      series: [{}, ...inOrder.map(({ name, color, values: own }) => {
         const stroke = colorOf(color, box);
         return isBars
           ? { label: name, fill: stroke, stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8, 60] }) }
-          : { label: name, stroke, width: 2, points: { size: 4, fill: stroke } };
+          : { label: name, stroke, width: 2, points: { size: 4, fill: stroke, filter: (_, __, isShown) => isShown ? null : alone(own) } };
       })],
       hooks: { setCursor: [(one) => told(one)] },
     }, [at, ...values], box);
