@@ -11,6 +11,7 @@ from apertis.gateway.admin.identities import person_of
 from apertis.gateway.config import OidcSettings
 from apertis.gateway.errors import Refusal
 from apertis.gateway.people.identity import Identity
+from apertis.gateway.people.organization import Organization
 from apertis.gateway.people.record import Group, Person
 from apertis.gateway.store.audit import AuditQuery
 
@@ -67,6 +68,27 @@ def test_without_a_verified_address_nobody_is_linked(opened: Opened) -> None:
     made = sign_in(opened, msgspec.structs.replace(ANN, email=None))
     assert made.id != "person_a"
     assert made.email is None
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ("mark@example.com", "mar\u212a@example.com"),
+        ("boss@example.com", "bo\u017fs@example.com"),
+        ("strasse@example.com", "stra\u00dfe@example.com"),
+    ],
+)
+def test_an_address_that_only_looks_alike_without_its_case_links_nobody(
+    opened: Opened, known: str, told: str
+) -> None:
+    boss = keep(opened, email=known, role="administrator")
+    stranger = Identity(external_id="i#9", subject="9", name="Eve", email=told)
+    assert "You are not known here" in refused(opened, stranger, OidcSettings())
+    made = sign_in(opened, stranger)
+    assert (made.id != boss.id, made.role) == (True, "member")
+    # Nor does a gateway in front mean one of them by the address of the other.
+    organization = Organization(opened.run(opened.store.organization.all()))
+    assert organization.person_called(None, known.upper()) == boss
 
 
 def test_the_address_of_another_account_links_nobody(opened: Opened) -> None:

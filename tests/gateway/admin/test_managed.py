@@ -165,6 +165,24 @@ def test_a_preview_says_what_changes() -> None:
     assert same.diff == ()
 
 
+HIDING = ("\u2028", "\u2029", "\x85", "\x7f", "\u200b", "\u202e", "\u2066", "\ufeff", "\U000e0041")
+
+
+@pytest.mark.parametrize("sign", HIDING, ids=ascii)
+def test_nothing_that_is_saved_is_hidden_from_whoever_saves_it(sign: str) -> None:
+    words = f"be kind{sign}++ run this{sign}-- and this{sign}@ too"
+    shown = preview(
+        json.dumps({"claudeMd": words, f"a{sign}": {"hooks": 1, "env": {sign: 1}}}), "{}"
+    )
+    assert isinstance(shown, Preview)
+    added = [line[1:] for line in shown.diff if line.startswith("+")]
+    # All of it, each setting on a line of its own, in letters that are seen.
+    assert json.loads("".join(added)) == json.loads(shown.text)
+    assert added == pretty(shown.text).split("\n")
+    assert all(line.isprintable() for line in shown.diff)
+    assert all(one.path.isprintable() and one.does.isprintable() for one in shown.dangers)
+
+
 def call(gateway: RunningGateway, method: str, path: str = "", **fields: Any) -> Response:
     body = json.dumps(fields).encode() if fields else b""
     return gateway.client.call(method, f"{PATH}{path}", body)

@@ -350,6 +350,13 @@ def test_a_form_of_too_many_fields_is_none(office: Office) -> None:
     assert office.administrator.client.call("POST", "/console/sign-in", body, FORM).status == 403
 
 
+def test_nobody_makes_others_wait_with_a_large_form_before_they_are_known(office: Office) -> None:
+    client = Client(office.gateway.client.port)
+    form = urlencode({"key": office.gateway.admin_key}).encode()
+    for filling, status in ((b"", 303), (b"&filling=" + b"%41" * 22_000, 403)):
+        assert client.call("POST", "/console/sign-in", form + filling, FORM).status == status
+
+
 def cookies_of(answer: Response) -> dict[str, str]:
     pairs = [value for name, value in answer.raw_headers if name == "set-cookie"]
     return {pair.partition("=")[0]: pair.partition("=")[2] for pair in pairs}

@@ -140,6 +140,43 @@ def test_what_is_no_export_is_told_as_none(body: bytes, is_json: bool) -> None:
     assert with_attributes(body, OURS, is_json=is_json) is None
 
 
+def in_tag(number: int, body: bytes) -> bytes:
+    """Write a field with a length whose number has more bits than a number of a field has."""
+    return varint(number << 3 | 2) + varint(len(body)) + body
+
+
+THEIRS: dict[str, Any] = {
+    "key": "apertis.person.email",
+    "value": {"stringValue": "eve@example.com"},
+}
+
+
+@pytest.mark.parametrize(
+    "export",
+    [
+        {"resource_spans": [{"resource": {"attributes": [THEIRS]}}]},
+        {"resourceLogs": [], "ResourceLogs": [{"resource": {"attributes": [THEIRS]}}]},
+        {"resourceMetrics": [{"Resource": {"attributes": [THEIRS]}}]},
+        {"resourceMetrics": [{"resource": {"Attributes": [THEIRS]}}]},
+        {"resourceLogs": [{"resource": {"attributes": [{"key": "a", "Key": THEIRS["key"]}]}}]},
+    ],
+)
+def test_nobody_is_somebody_else_by_a_name_that_some_collectors_read(export: object) -> None:
+    assert with_attributes(json.dumps(export).encode(), OURS, is_json=True) is None
+
+
+@pytest.mark.parametrize("number", [2**32 + 1, 2**61 + 1, 2**29 + 1])
+def test_nobody_is_somebody_else_by_a_number_that_some_collectors_cut(number: int) -> None:
+    resource = write([(1, 2, attribute("apertis.person.email", "eve@example.com"))])
+    within = write([(1, 2, resource)])
+    for body in (
+        in_tag(number, within),
+        write([(1, 2, in_tag(number, resource))]),
+        write([(1, 2, write([(1, 2, in_tag(number, attribute("apertis.key.id", "x")))]))]),
+    ):
+        assert with_attributes(body, OURS, is_json=False) is None
+
+
 def test_a_caller_is_a_key_a_person_and_a_group() -> None:
     key = KeyRecord(id="key_1", name="Ann's key", sha256="", hint="", created_at=0)
     person = Person(id="person_1", name="Ann", email="ann@example.com")

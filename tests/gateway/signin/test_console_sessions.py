@@ -159,6 +159,21 @@ def test_a_key_with_a_list_of_addresses_is_signed_in_from_these_alone(
     assert house.who(cookie, "198.51.100.7") is None
 
 
+@pytest.mark.parametrize("owner", ["person_b", None])
+def test_a_key_that_is_given_to_somebody_else_signs_out_who_had_it(
+    opened: Opened, make_key: Callable[..., KeyRecord], owner: str | None
+) -> None:
+    key = make_key(id="key_a", person_id="person_a")
+    house = House(opened, (key,))
+    ann = house.person()
+    house.person(id="person_b", name="Bob")
+    cookie = house.enter(ann, key=key, way="key")
+    assert house.who(cookie) is not None
+    given = msgspec.structs.replace(key, person_id=owner, version=key.version + 1)
+    house.directory.apply((given,))
+    assert house.who(cookie) is None
+
+
 def test_signing_out_ends_one_session_and_everywhere_all_of_them(house: House) -> None:
     person = house.person()
     one, two, three = (house.enter(person) for _ in range(3))

@@ -186,6 +186,19 @@ def test_what_is_signed_wins_over_the_user_info(scene_of_all: Scene) -> None:
     assert [one["name"] for one in people if one["email"] == "eve@example.com"] == ["Eve"]
 
 
+def test_an_address_is_verified_where_the_same_source_says_so_alone(scene_of_all: Scene) -> None:
+    scene_of_all.provider.sub = "mal-4"
+    scene_of_all.provider.claims = {
+        "email": "boss@example.com",
+        "email_verified": None,
+        "name": "Mal",
+    }
+    scene_of_all.provider.told = {"email": "mal@example.com", "email_verified": True}
+    assert scene_of_all.sign_in().status == 303
+    people = scene_of_all.gateway.client.call("GET", "/admin/v1/people").json["data"]
+    assert [one["email"] for one in people if one["name"] == "Mal"] == [None]
+
+
 def test_an_attempt_ends_in_the_browser_that_began_it_and_nowhere_else(scene_of_all: Scene) -> None:
     victim, attacker = Browser(), Browser()
     code, state = scene_of_all.provider.code_for(scene_of_all.begin(attacker))

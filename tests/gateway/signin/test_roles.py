@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
+import msgspec
 import pytest
 
 from apertis.gateway.people.organization import Changes, Organization
@@ -108,6 +109,25 @@ def test_a_group_administrator_has_the_keys_of_members_and_none_that_administers
         assert roles.sees_key(OF_GREETER, key, ORGANIZATION) is sees, fields
         assert roles.changes_key(OF_GREETER, key, ORGANIZATION) is changes, fields
         assert roles.changes_limits(OF_GREETER, "key", key, ORGANIZATION) is changes, fields
+
+
+def test_a_rendering_is_shared_by_those_alone_who_see_the_same(
+    make_key: Callable[..., KeyRecord],
+) -> None:
+    key = make_key(person_id="person_greeter", group_id="group_other")
+    other = msgspec.structs.replace(GREETER, id="person_third")
+    seen: dict[object, object] = {}
+    for one in (
+        OF_GREETER,
+        msgspec.structs.replace(OF_GREETER, person=other),
+        msgspec.structs.replace(OF_GREETER, key=key),
+        Viewer(session="", role="member", person=GREETER),
+        Viewer(session="", role="member", person=GREETER, key=key),
+        Viewer(session="", role="member", key=key),
+        *(Viewer(session="", role="viewer", person=who) for who in (GREETER, other)),
+    ):
+        assert seen.setdefault(one.scope, roles.usage_scope(one)) == roles.usage_scope(one)
+    assert len(seen) == 7
 
 
 @pytest.mark.parametrize("role", ["viewer", "member"])

@@ -12,7 +12,7 @@ from apertis.gateway.errors import Refusal, access_denied
 from apertis.gateway.keys.secrets import new_id
 from apertis.gateway.people.identity import group_by, refuse, role_by
 from apertis.gateway.people.organization import Organization
-from apertis.gateway.people.record import Person
+from apertis.gateway.people.record import Person, folded_email
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,10 +83,11 @@ def _follow(turn: Turn, identity: Identity, settings: OidcSettings, now: int) ->
 
 def _found(people: Iterable[Person], identity: Identity) -> Person | Refusal | None:
     by_email = None
+    email = folded_email(identity.email or "")
     for one in people:
         if one.external_id is not None and one.external_id == identity.external_id:
             return one
-        if one.email is not None and one.email.casefold() == (identity.email or "").casefold():
+        if one.email is not None and folded_email(one.email) == email:
             by_email = one
     if by_email is not None and by_email.external_id not in (None, identity.subject):
         return _ELSEWHERE

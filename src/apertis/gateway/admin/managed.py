@@ -167,13 +167,15 @@ def preview(text: str, before: str | None) -> Preview | Refusal:
     old = [] if before is None else pretty(before).splitlines()
     lines = difflib.unified_diff(old, pretty(kept).splitlines(), lineterm="", n=3)
     # Without the names of files, of which there are none.
-    diff = tuple(line for line in lines if not line.startswith(("---", "+++")))
-    return Preview(kept, checksum_of(kept), dangers_of(settings), diff)
+    return Preview(kept, checksum_of(kept), dangers_of(settings), tuple(lines)[2:])
 
 
 def pretty(text: str) -> str:
-    """Write canonical settings for people to read and edit."""
-    return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    """Write canonical settings for people to read and edit: as they are, and all of them.
+
+    What would not be seen, would begin a line or would turn the order of others is escaped.
+    """
+    return _seen(json.dumps(json.loads(text), indent=2, ensure_ascii=False))
 
 
 class ManagedAdministration:
@@ -358,12 +360,18 @@ def _inner(value: object) -> list[object]:
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
+def _seen(text: str) -> str:
+    return "".join(
+        one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text
+    )
+
+
 def _dangers(value: object, path: str) -> Iterator[Danger]:
     if isinstance(value, dict):
         for name, inner in cast("dict[str, object]", value).items():
-            where = f"{path}.{name}" if path else name
+            where = f"{path}.{_seen(name)}" if path else _seen(name)
             if name == "env" and isinstance(inner, dict):
-                names = ", ".join(cast("dict[str, object]", inner)) or "none"
+                names = ", ".join(map(_seen, cast("dict[str, object]", inner))) or "none"
                 yield Danger(where, f"{DANGERS[name]} ({names})")
             elif name in DANGERS:
                 yield Danger(where, DANGERS[name])

@@ -111,6 +111,8 @@ _ZONE_SECONDS = 31_536_000
 # Whose conversations the browser may have kept; longer than any session.
 _LAST = "apertis_last"
 _LAST_SECONDS = 90 * 86_400
+# Of forms that are read before it is known who sends them: the larger, the longer others wait.
+_MAX_OPEN_FORM_BYTES = 2**16
 # What a browser sends; nothing else that a URL can have before its path.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 _STATIC_HEADERS = {
@@ -338,7 +340,7 @@ class Console:
         """Show the page of signing in, or sign somebody in with a key."""
         if request.method != "POST":
             return self._sign_in_page(request, within(request.query_params.get("to", "")))
-        form = await _form(request)
+        form = await _form(request, _MAX_OPEN_FORM_BYTES)
         to = within("" if form is None else _last(form, "to"))
         if form is None or self._is_cross_site(request):
             again = access_denied("Load this page again, and sign in from it.")
@@ -414,7 +416,7 @@ class Console:
         name, address = self._cookie_name(request), request.scope[ADDRESS]
         cookie = request.cookies.get(name)
         viewer = await self._viewer(request)
-        form = await _form(request)
+        form = await _form(request, _MAX_OPEN_FORM_BYTES)
         if self._is_cross_site(request):
             # Other sites' forms come without the cookie: whoever has one must not lose it by them.
             return RedirectResponse("/console/", 303, dict(_HEADERS))
@@ -633,12 +635,15 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-async def _form(request: Request) -> dict[str, list[str]] | None:
+async def _form(request: Request, max_bytes: int | None = None) -> dict[str, list[str]] | None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         return None
     try:
-        text = (await request.body()).decode()
+        body = await request.body()
+        if max_bytes is not None and len(body) > max_bytes:
+            return None
+        text = body.decode()
         return parse_qs(text, keep_blank_values=True, max_num_fields=10_000)
     except ValueError:
         return None

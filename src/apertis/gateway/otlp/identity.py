@@ -2,7 +2,9 @@
 
 All three signals have the same shape so far: a list of resources with what came of each. Protobuf
 is cut into fields and put together again, so that nothing else of it has to be understood; what a
-client says itself under the same names is dropped.
+client says itself under the same names is dropped. Collectors differ in what they take for a field:
+some read JSON names in snake case or any case, some cut a field's number to 32 bits. So what only
+some would read as a resource is no export.
 https://protobuf.dev/programming-guides/encoding/
 """
 
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 
 _PREFIX = "apertis."
 _LISTS = ("resourceMetrics", "resourceLogs", "resourceSpans")
+_NAMES = {name.lower(): name for name in (*_LISTS, "resource", "attributes", "key")}
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _WIDTHS = {_FIXED64: 8, _FIXED32: 4}
 _MAX_VARINT_BYTES = 10
+_MAX_TAG = 2**32 - 1
 # The first field that has a length: lists of resources, the resource, its attributes, their names.
 _FIRST = b"\x0a"
 
@@ -54,12 +58,20 @@ def _json(body: bytes, attributes: Mapping[str, str]) -> bytes | None:
     if export is None:
         return None
     for name in _LISTS:
-        for one in cast("list[dict[str, Any]]", export.get(name) or []):
-            resource = one.setdefault("resource", {})
-            known = [own for own in resource.get("attributes", []) if not _is_ours(own["key"])]
+        for one in cast("list[dict[str, Any]]", _exact(export).get(name) or []):
+            resource = _exact(one).setdefault("resource", {})
+            listed = _exact(resource).get("attributes", [])
+            known = [own for own in listed if not _is_ours(_exact(own)["key"])]
             own = [{"key": key, "value": {"stringValue": v}} for key, v in attributes.items()]
             resource["attributes"] = known + own
     return msgspec.json.encode(export)
+
+
+def _exact(message: dict[str, Any]) -> dict[str, Any]:
+    for name in message:
+        if _NAMES.get(name.replace("_", "").lower(), name) != name:
+            raise ValueError("a name that some read as another one")
+    return message
 
 
 def _protobuf(body: bytes, attributes: Mapping[str, str]) -> bytes:
@@ -123,8 +135,8 @@ def _fields(message: bytes) -> Iterator[tuple[bytes, bytes | None]]:
             at += _WIDTHS[kind]
         else:
             raise ValueError("a field of an unknown kind")
-        if at > len(message) or not tag >> 3:
-            raise ValueError("a field that ends beyond its message")
+        if at > len(message) or not tag >> 3 or tag > _MAX_TAG:
+            raise ValueError("a field that ends beyond its message, or has no number")
         yield message[begin:at], value
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from apertis.gateway.config.settings import ROLES
 from apertis.gateway.errors import Refusal, access_denied
+from apertis.gateway.people.record import folded_email
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,8 +86,8 @@ def refuse(identity: Identity, settings: OidcSettings) -> Refusal | None:
                 "The identity provider has no verified email address for you, and this gateway "
                 "asks for one."
             )
-        domain = identity.email.rpartition("@")[2].lower()
-        if domain not in {one.lower() for one in settings.allowed_domains}:
+        domain = folded_email(identity.email.rpartition("@")[2])
+        if domain not in {folded_email(one) for one in settings.allowed_domains}:
             return _NOT_ALLOWED
     if settings.allowed_groups and not set(settings.allowed_groups) & set(identity.groups):
         return _NOT_ALLOWED

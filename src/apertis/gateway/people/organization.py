@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from apertis.gateway.budgets.limit import Limit
-from apertis.gateway.people.record import Group, Person
+from apertis.gateway.people.record import Group, Person, folded_email
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,11 +101,11 @@ class Organization:
             names = {person.external_id: person for person in there if person.external_id}
             # Nobody takes an id of this gateway by having it elsewhere.
             names |= {person.id: person for person in there}
-            emails = {_folded(person.email): person for person in there if person.email}
+            emails = {folded_email(person.email): person for person in there if person.email}
             self._known_as = self.generation, names, emails
         _, names, emails = self._known_as
         found = names.get(name) if name else None
-        return emails.get(_folded(email)) if found is None and email else found
+        return emails.get(folded_email(email)) if found is None and email else found
 
     def is_barred(self, record: KeyRecord) -> bool:
         """Return whether the person behind a key may not use it any more."""
@@ -165,10 +165,6 @@ class Organization:
 
 def _limits_rates(rates: Rates) -> bool:
     return bool(rates.requests_limit or rates.tokens_per_minute or rates.in_flight)
-
-
-def _folded(email: str) -> str:
-    return email.strip().casefold()
 
 
 def _take(known: dict[str, _T], found: Iterable[_T]) -> None:

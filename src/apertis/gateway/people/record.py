@@ -49,3 +49,11 @@ class Person(Rates, frozen=True, kw_only=True):
 
     # Names and addresses of people are in no representation.
     __repr__ = object.__repr__
+
+
+def folded_email(email: str) -> str:
+    """Return an address as it is compared: without the case of ASCII, in which alone none differ.
+
+    Other letters that are the same without their case can be two accounts of an identity provider.
+    """
+    return email.strip().encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")

@@ -178,6 +178,9 @@ class ConsoleSessions:
             key = None if found is None else found.record
             if found is None or not _works(found.record, self._now()) or found.is_barred:
                 return None
+            if found.record.person_id != session.person_id:
+                # Given to somebody else, or taken from who has signed in with it.
+                return None
             if found.record.addresses is not None and not found.allows_address(address):
                 return None
         if session.person_id is not None:

@@ -180,6 +180,9 @@ class Provider:
         told = await client.userinfo(token=token)
         if told.get("sub") != claims["sub"]:
             raise ValueError("the provider's user info is somebody else's")
+        if "email" in claims:
+            # That another address is verified says nothing of this one.
+            told.pop("email_verified", None)
         # What was signed wins.
         return {**told, **claims}
 

@@ -107,9 +107,9 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
         """The same for all viewers who are shown the same pages."""
         if self.sees_all:
             return (self.role,)
-        if self.role == "group_administrator":
-            return (self.role, *self.group_ids)
-        return (self.role, self.actor)
+        # Whoever sees less than all sees their own besides: of their person, and of their key.
+        own = "" if self.key is None else self.key.id
+        return (self.role, *self.group_ids, self.actor, own)
 
 
 def role_of(person: Person | None, key: KeyRecord | None) -> Role:
