@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from apertis.gateway.config import read_settings
 from apertis.gateway.console.application import PLACES, base_url, is_own_host, within
-from tests.kit.consoles import Office, sign_in
+from tests.kit.consoles import Office, sign_in, words_of
 from tests.kit.http import Client, Response
 from tests.kit.waiting import until
 
@@ -115,6 +115,15 @@ def test_without_a_session_each_page_leads_to_signing_in(office: Office) -> None
         assert answer.headers["location"] == "/console/sign-in?to=" + (
             to.replace("?", "%3F").replace("=", "%3D").replace("%26b", "%2526b")
         )
+
+
+def test_a_page_that_is_not_there_is_said_to_be_so_among_the_others(office: Office) -> None:
+    page = office.administrator.see("/nowhere/<b>")
+    assert page.status == 404
+    words = words_of(page)
+    assert "Not found There is no page /console/nowhere/<b>" in words
+    assert "Go to the first page" in words
+    assert office.administrator.client.call("GET", "/console/nowhere", b"", {}).status == 404
 
 
 def test_a_part_of_a_page_without_a_session_sends_the_whole_page_to_signing_in(

@@ -9,6 +9,8 @@ import pytest
 from tests.kit.browsers import accessibility_problems, needs_axe, sideways, signed_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.kit.browsers import Browsing
     from tests.kit.gateways import RunningGateway
 
@@ -66,3 +68,26 @@ def test_what_is_wider_than_a_phone_is_found(
     assert sideways(page) == []
     page.evaluate("document.querySelector('h1').style.width = '200vw'")
     assert sideways(page)
+
+
+@pytest.mark.parametrize(
+    ("page", "asked", "empty"),
+    [
+        ("requests", "?model=none", "No requests yet."),
+        ("people", "?q=none", "There is nobody yet."),
+        ("alerts", "?kind=budget", "No alerts yet."),
+    ],
+)
+def test_a_list_without_anything_says_so_and_no_filter_is_blamed(
+    browsing: Browsing,
+    start_gateway: Callable[..., RunningGateway],
+    page: str,
+    asked: str,
+    empty: str,
+) -> None:
+    running = start_gateway()
+    window = signed_in(browsing.window(running), running)
+    window.goto(f"/console/{page}")
+    assert empty in window.locator(".empty").last.inner_text()
+    window.goto(f"/console/{page}{asked}")
+    assert "like that" in window.locator(".empty").last.inner_text()

@@ -79,6 +79,9 @@ def test_a_file_is_looked_at_imported_and_answered_with_the_secrets(
     with page.expect_download() as download:
         page.get_by_role("button", name="Import").click()
     assert download.value.suggested_filename == "new-keys.csv"
+    # The page is still there: it says that it is done, and does nothing twice.
+    expect(page.locator("#saving")).to_contain_text("new-keys.csv")
+    expect(page.get_by_role("button", name="Import")).to_be_disabled()
     rows = list(csv.DictReader(Path(download.value.path()).read_text("utf-8").splitlines()))
     assert [row["key"] for row in rows] == ["zoe-laptop"]
     secret = rows[0]["secret"]

@@ -29,6 +29,13 @@ def test_the_tree_shows_what_is_in_what_with_how_many(office: Office) -> None:
     assert "Engineering 2 people Platform 1 person Sales 1 person, 1 key of its own" in words
 
 
+def test_groups_are_below_people_in_the_menu(office: Office) -> None:
+    for path in ("/people", "/groups", f"/groups/{office.ids['Platform']}"):
+        page = office.administrator.see(path).body.decode()
+        assert page.count('aria-current="page"') == 1
+        assert 'href="/console/people" aria-current="page"' in page
+
+
 def test_a_group_is_made_renamed_moved_and_removed(office: Office) -> None:
     send = office.administrator.send
     assert send("/groups/new", {"name": "Lab", "parent": "Sales"}).status == 303

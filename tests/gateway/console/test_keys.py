@@ -230,7 +230,7 @@ def test_use_is_shown_to_the_moment_and_with_the_limits_that_it_counts_in(
     assert "Last used never" not in page
     assert "The quota of the API key 'used once'" in page
     assert "The monthly limit of the group 'Platform'" in page
-    assert "More: Vera" in page
+    assert "For more, ask Vera" in page
     assert "<rect" in office.administrator.see(f"/keys/{key_id}").body.decode()
 
 

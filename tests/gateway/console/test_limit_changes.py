@@ -225,7 +225,7 @@ def test_a_removal_is_shown_before_and_is_not_done_over_a_change(
         ({"amount": "0.000001"}, "in steps of 0.000002"),
         ({"amount": "99999999999999"}, "'amount_usd'"),
         ({"amount": "1", "overdraft": "-1"}, "Overdraft: write US dollars"),
-        ({"amount": "1", "thresholds": "a lot"}, "Told at: write percents"),
+        ({"amount": "1", "thresholds": "a lot"}, "Alert at: write percents"),
         ({"amount": "1", "thresholds": "5000"}, "1 to 1000 percent"),
         ({"amount": "1", "cheaper_model": "two words"}, "cheaper_model"),
         ({"amount": "1", "contact": "x" * 2000}, "contact"),
@@ -335,7 +335,7 @@ def test_a_new_limit_counts_what_was_spent_already_and_says_so(office: Office) -
     assert page.status == 200, words_of(page)
     assert rows(page)["Amount"] == ("", "$0.0002")
     assert rows(page)["Time zone"] == ("", "Asia/Tokyo")
-    assert "The key Paul's key is over it at once: requests of 1 key are refused" in words_of(page)
+    assert "The key Paul's key is over it at once: requests of 1 key are rejected" in words_of(page)
     made = visitor.send("/budgets/new", {**form, "step": "save"})
     assert made.status == 303
     limit = made.headers["location"].rpartition("/")[2]

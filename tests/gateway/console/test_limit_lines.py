@@ -40,7 +40,7 @@ def test_a_key_shows_its_quota_and_the_limits_of_all_levels(office: Office) -> N
         "The weekly limit of the group 'Engineering'",
         "The monthly limit of the whole gateway",
         "of $100.00",
-        "More: Greta",
+        "For more, ask Greta",
     ):
         assert line in words
     assert "'Platform'" not in words

@@ -70,7 +70,7 @@ def test_a_lower_amount_that_is_spent_already() -> None:
     )
     assert concerned == "It concerns 2 people and 3 keys."
     assert over == (
-        f"The group Team is over it at once: requests of 3 keys are refused until {RESETS}, "
+        f"The group Team is over it at once: requests of 3 keys are rejected until {RESETS}, "
         "unless it is raised."
     )
     assert alert == "An alert tells at once that 100 % is passed."

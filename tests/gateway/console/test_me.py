@@ -41,7 +41,7 @@ def test_a_member_sees_budgets_days_models_keys_and_lines_of_their_own(office: O
         "The daily limit of the person 'Max'",
         "The monthly limit of the group 'Engineering'",
         "of $100.00",
-        "More: Greta",
+        "For more, ask Greta",
         "claude-haiku-4-5",
         "Max's key",
         f"export ANTHROPIC_BASE_URL={office.gateway.base_url}",

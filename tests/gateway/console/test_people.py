@@ -63,6 +63,11 @@ def test_what_was_entered_stays_in_a_form_that_is_refused(office: Office) -> Non
     assert SCRIPT not in text
 
 
+def test_a_form_calls_what_is_left_empty_nothing(office: Office) -> None:
+    page = office.administrator.send("/people/new", {"name": "Ola", "email": "no address"})
+    assert "expected an address such as ann@example.com, or nothing" in words_of(page)
+
+
 def test_a_person_that_was_changed_meanwhile_is_not_changed_over_it(office: Office) -> None:
     person_id = office.make("people", name="Two Editors")
     seen = version_in(office.administrator, person_id)

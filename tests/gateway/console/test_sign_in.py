@@ -53,7 +53,7 @@ def test_whatever_is_wrong_with_a_key_is_told_in_the_same_words(office: Office) 
     told = {name: enter(port, key, address="203.0.113.9") for name, key in keys.items()}
     assert {answer.status for answer in told.values()} == {403}
     assert len({answer.body for answer in told.values()}) == 1
-    assert "No key that works is like this one." in words_of(told["unknown"])
+    assert "This is no key that works here." in words_of(told["unknown"])
     assert {tuple(answer.headers) for answer in told.values()} == {tuple(told["empty"].headers)}
 
 

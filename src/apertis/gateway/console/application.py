@@ -115,6 +115,7 @@ _LAST_SECONDS = 90 * 86_400
 _MAX_OPEN_FORM_BYTES = 2**16
 # What a browser sends; nothing else that a URL can have before its path.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+_TITLES = {403: "Not allowed", 404: "Not found"}
 _STATIC_HEADERS = {
     **_HEADERS,
     "cache-control": "public, max-age=31536000, immutable",
@@ -458,9 +459,17 @@ class Console:
             name, value, seconds, path="/", httponly=True, samesite="lax", secure=secure
         )
 
-    async def missing(self, _: Request, error: Exception) -> Response:
-        """Answer for a path that is not there."""
+    async def missing(self, request: Request, error: Exception) -> Response:
+        """Answer for a path that is not there, with the other pages for whoever is signed in."""
         status = error.status_code if isinstance(error, HTTPException) else 404
+        if status == 404:
+            try:
+                viewer = await self._viewer(request)
+                if viewer is not None:
+                    words = f"There is no page {request.url.path[:200]}"
+                    return await self._error(request, viewer, status, words)
+            except StoreUnavailableError as away:
+                return await self.away(request, away)
         return Response("There is nothing here.", status, dict(_HEADERS), "text/plain")
 
     async def defect(self, _request: Request, _error: Exception) -> Response:
@@ -494,7 +503,8 @@ class Console:
 
     async def _error(self, request: Request, viewer: Viewer, status: int, message: str) -> Response:
         asked = self._asked(request, viewer)
-        page = Page("error.html", "Not done", {"status": status}, status, message)
+        title = _TITLES.get(status, "Not done")
+        page = Page("error.html", title, {"status": status}, status, message)
         cookie = request.cookies.get(self._cookie_name(request))
         return await self._framed(
             request, asked, page, render(self._templates, page, asked), cookie

@@ -29,7 +29,7 @@ NAMES: Final = {
     "models": "Models",
     "per_session": "Each session by itself",
     "overdraft": "Overdraft",
-    "thresholds": "Told at",
+    "thresholds": "Alert at",
     "contact": "Contact",
     "cheaper_model": "Cheaper model",
     "store_loss": "While the store is away",
@@ -176,7 +176,7 @@ def _over(
             yield f"{who} is over it now, and is not held back by it any more."
         return
     model = new.view.cheaper_model
-    then = "are refused" if model is None else f"are answered by {model}"
+    then = "are rejected" if model is None else f"are answered by {model}"
     until = "until it is raised" if resets is None else f"until {resets}, unless it is raised"
     if new.view.per_session:
         if old is not None:
@@ -270,7 +270,7 @@ def _told(limit: Limit) -> dict[str, str]:
         "overdraft": dollars(limit.overdraft_units),
         "thresholds": ", ".join(f"{percent} %" for percent in limit.thresholds) or "never",
         "contact": limit.contact or "nobody",
-        "cheaper_model": limit.cheaper_model or "none: requests are refused",
+        "cheaper_model": limit.cheaper_model or "none: requests are rejected",
         "store_loss": "as configured" if loss is None else dollars(loss),
     }
 

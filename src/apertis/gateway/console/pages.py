@@ -104,7 +104,9 @@ class Page:
         """Return the page with the reason that something was not done, if there is one."""
         if refusal is None:
             return self
-        return replace(self, status=refusal.status, error=refusal.message)
+        # What the API calls null is an empty field.
+        words = refusal.message.replace(", or null", ", or nothing")
+        return replace(self, status=refusal.status, error=words)
 
 
 @dataclass(frozen=True, slots=True)

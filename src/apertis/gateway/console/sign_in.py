@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from apertis.gateway.signin.oidc import Provider
 
 # One sentence for all that can be wrong with a key: nobody learns which keys there are.
-_NOT_KNOWN = access_denied("No key that works is like this one. Check it, and try again.")
+_NOT_KNOWN = access_denied("This is no key that works here. Check it, and try again.")
 
 
 async def with_key(

@@ -161,7 +161,7 @@ async def try_one(parts: Parts, asked: Asked) -> Response:
     tried = Tried(at, (time.perf_counter() - began) * 1000, finding)
     kept: dict[str, Tried] = parts.kept.setdefault(_PAGE, {})
     kept[own.name] = tried
-    return Done(_link(own.name), f"Tried it, for {tried.milliseconds:,.0f} ms.")
+    return Done(_link(own.name), f"Tried it: {tried.milliseconds:,.0f} ms.")
 
 
 def health_of(state: UpstreamState | None) -> Health:

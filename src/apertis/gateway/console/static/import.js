@@ -1,10 +1,18 @@
 // A file that is chosen goes into the text field, where it can be looked at.
+// The response of an import is a file to save: the page stays, and says so.
 "use strict";
 
 (() => {
   const field = document.getElementById("f-file");
   const table = document.getElementById("f-table");
   field.closest(".field").hidden = false;
+  table.form.addEventListener("submit", ({ submitter }) => {
+    const saving = document.getElementById("saving");
+    if (submitter?.value !== "import" || !saving) return;
+    saving.hidden = false;
+    // Not before it was sent, as a disabled button is not part of its form.
+    setTimeout(() => { submitter.disabled = true; });
+  });
   field.addEventListener("change", async () => {
     const [file] = field.files;
     if (!file) return;
