@@ -59,7 +59,7 @@ from apertis.gateway.upstreams.registry import build_upstreams
 from apertis.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from apertis.gateway.cache import SharedCache
     from apertis.gateway.config import Settings
@@ -807,13 +807,6 @@ class Gateway:
         self._models.reconfigure(settings, upstreams, self._router)
         self.log.event("info", "the configuration was read again", needs_restart=needs_restart)
 
-    async def _give_leases_back(self) -> None:
-        """Give back what this gateway might have spent; what it cannot say now it says later."""
-        try:
-            await self.budgets.stop()
-        except StoreUnavailableError as error:
-            self.log.event("warning", "leases could not be given back", reason=str(error))
-
     def _close_behind(self, upstream: Upstream | Relay) -> None:
         """Close an upstream's connections; those in use are closed behind their answers."""
         task = self._loop.create_task(upstream.close())
@@ -844,11 +837,15 @@ class Gateway:
                 "warning",
                 "usage could not be booked: what the journal has is booked at the next start",
             )
-        await self._threads.flush()
+        # A store that could not book just now is hardly waited for.
+        seconds = _STOP_SECONDS if booked else _CANCEL_SECONDS
+        await self._end(self._threads.flush(), seconds, "conversations could not be kept")
         if booked:
-            await self._give_leases_back()
+            # What it cannot say now it says later.
+            await self._end(self.budgets.stop(), seconds, "leases could not be given back")
         if self.presence is not None:
-            await self._leave(self.presence)
+            failure = "the others were not told of the stop"
+            await self._end(self.presence.leave(), seconds, failure)
         records, units = self._journal.close()
         if records:
             self.lost_records = records
@@ -868,13 +865,14 @@ class Gateway:
         logging.getLogger().removeHandler(self._handler)
         await self.log.close(_LOG_SECONDS)
 
-    async def _leave(self, presence: Presence) -> None:
+    async def _end(self, work: Awaitable[object], seconds: float, failure: str) -> None:
+        """Say a last word to the store, which may take so long."""
         try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await presence.leave()
+            async with asyncio.timeout(seconds):
+                await work
         except (StoreUnavailableError, TimeoutError) as error:
             reason = str(error) or "it took too long"
-            self.log.event("warning", "the others were not told of the stop", reason=reason)
+            self.log.event("warning", failure, reason=reason)
 
 
 def steady_clock() -> float:

@@ -53,6 +53,7 @@ class Unreliable:
     def __init__(self, store: Any) -> None:
         self._store = store
         self.fails: str | None = None
+        self.is_waiting, self.gives_up = asyncio.Event(), asyncio.Event()
         self.asked: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -60,6 +61,10 @@ class Unreliable:
 
         async def run(*arguments: Any) -> Any:
             self.asked.append(name)
+            if self.fails == "waiting":
+                self.is_waiting.set()
+                await self.gives_up.wait()
+                raise StoreSilentError("no answer in time")
             if self.fails == "silent":
                 raise StoreSilentError("no answer in time")
             if self.fails == "before":
@@ -609,7 +614,18 @@ def test_a_store_that_is_silent_is_waited_for_once(
         assert store.asked.count("acquire") == 1
         await budgets.settle()
         assert store.asked.count("renew") == 1
-        # Whoever keeps leases asks on, and finds that it answers.
+        # Whoever keeps leases asks on, and nobody waits for that.
+        store.fails = "waiting"
+
+        async def ask() -> None:
+            await store.is_waiting.wait()
+            with pytest.raises(StoreUnavailableError):
+                await budgets.refill(chain, 10)
+            store.gives_up.set()
+
+        async with asyncio.timeout(5):
+            await asyncio.gather(budgets.settle(), ask())
+        # It finds that the store answers.
         store.fails = None
         await budgets.settle()
         assert await budgets.refill(chain, 10) is None

@@ -17,8 +17,9 @@ import pytest
 from apertis.errors import ConfigurationError
 from apertis.gateway.config.settings import FILE_NAME, sqlite_file
 from apertis.gateway.errors import StoreSilentError, StoreUnavailableError
-from apertis.gateway.store.connections import open_postgres
+from apertis.gateway.store.connections import connect_postgres, open_postgres
 from apertis.gateway.store.database import Store
+from apertis.gateway.store.lock import AdvisoryLock
 from tests.kit.databases import new_database
 
 if TYPE_CHECKING:
@@ -317,3 +318,33 @@ def test_a_database_that_stands_still_is_told_and_works_on_when_it_answers(
             await store.ping()
 
     asyncio.run(work())
+
+
+def test_a_database_that_stands_still_keeps_nobody_from_closing_it(
+    own_postgres: PostgreSQL, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = new_database(own_postgres, request.node.name)
+
+    async def work() -> None:
+        store = await Store.open(url)
+        await store.ping()
+        lock = AdvisoryLock(url)
+        assert await lock.take()
+        with own_postgres.standing_still():
+            async with asyncio.timeout(10):
+                await asyncio.gather(store.close(), lock.release())
+
+    asyncio.run(work())
+    assert not caplog.records
+
+
+def test_a_database_that_stands_still_lets_nobody_in(
+    own_postgres: PostgreSQL,
+) -> None:
+    async def work() -> None:
+        message = "no connection to PostgreSQL: it did not answer in time"
+        with pytest.raises(StoreSilentError, match=message):
+            await connect_postgres(own_postgres.url, seconds=0.5)
+
+    with own_postgres.standing_still():
+        asyncio.run(work())

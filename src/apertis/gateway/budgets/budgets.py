@@ -365,7 +365,8 @@ class Budgets:
             for pause in (0.0, *_RECALL_SECONDS):
                 if pause:
                     await asyncio.sleep(pause)
-                async with self._asking:
+                # Whoever asks a silent store meanwhile is not waited for either.
+                async with contextlib.nullcontext() if self._is_silent() else self._asking:
                     lacking = [lease for lease in chain.leases if lease.free < units]
                     if not lacking or not await self._acquire(seat, lacking, units):
                         return chain.lacking(units)
@@ -399,7 +400,8 @@ class Budgets:
             for lease in lacking
         ]
         try:
-            self._check_silence()
+            if self._is_silent():
+                raise StoreUnavailableError("the store does not answer")
             await self._ask(seat, wants)
         except StoreUnavailableError as error:
             self._tell(error)
@@ -418,9 +420,8 @@ class Budgets:
         for row in acquired.rows:
             self._take(row)
 
-    def _check_silence(self) -> None:
-        if self._steady_clock() < self._silent_until:
-            raise StoreUnavailableError("the store does not answer")
+    def _is_silent(self) -> bool:
+        return self._steady_clock() < self._silent_until
 
     def _is_usable(self) -> bool:
         return self._steady_clock() < self._usable_until

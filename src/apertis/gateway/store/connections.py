@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import asyncpg
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.connectors.asyncio import AsyncAdapt_terminate
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.pool import ConnectionPoolEntry
@@ -91,8 +92,7 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._readers.close()
-        await self._writer.close()
+        await asyncio.gather(self._readers.close(), self._writer.close())
 
 
 class _ThreadedEngine:
@@ -127,6 +127,8 @@ class _AsyncioEngine:
             return await connection.run_sync(work)
 
     async def close(self) -> None:
+        # The driver waits for the server to say goodbye, for ever where that stands still.
+        event.listen(self._engine.sync_engine, "close", _close_soon)
         await self._engine.dispose()
 
 
@@ -135,6 +137,8 @@ _Engine = _ThreadedEngine | _AsyncioEngine
 
 def reason(error: Exception) -> str:
     """Return the database's message on one line, without the statement and its values."""
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
     told: BaseException = error
     if isinstance(error, DBAPIError) and error.orig is not None:
         told = error.orig
@@ -205,6 +209,10 @@ def open_postgres(url: str) -> Database:
     )
 
 
+def _close_soon(connection: AsyncAdapt_terminate, _: ConnectionPoolEntry) -> None:
+    connection.terminate()
+
+
 def _bound_postgres(connection: Connection) -> None:
     connection.exec_driver_sql(_BOUND)
 
@@ -228,11 +236,13 @@ def _postgres_engine(url: str, connections: int, isolation: str) -> AsyncEngine:
     )
 
 
-async def connect_postgres(url: str) -> asyncpg.Connection[asyncpg.Record]:
+async def connect_postgres(
+    url: str, *, seconds: float = _CONNECT_SECONDS
+) -> asyncpg.Connection[asyncpg.Record]:
     """Open one connection.
 
     `ConfigurationError` when the driver is not installed, `StoreUnavailableError` when the server
-    cannot be reached or does not let us in.
+    cannot be reached or does not let us in, `StoreSilentError` when it does not answer.
     """
     try:
         # Only those who keep their data in PostgreSQL have the driver.
@@ -247,8 +257,10 @@ async def connect_postgres(url: str) -> asyncpg.Connection[asyncpg.Record]:
     try:
         return await asyncpg.connect(
             f"postgresql://{rest}",
-            timeout=_CONNECT_SECONDS,
+            timeout=seconds,
             server_settings={"application_name": "apertis"},
         )
+    except TimeoutError as error:
+        raise StoreSilentError(f"no connection to PostgreSQL: {reason(error)}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
         raise StoreUnavailableError(f"no connection to PostgreSQL: {reason(error)}") from error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from apertis.errors import ConfigurationError
+from apertis.gateway.errors import StoreSilentError
 from apertis.gateway.store.connections import connect_postgres
 from apertis.gateway.store.held_directory import HeldDirectory
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+_ANSWER_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
 _TAKE = "SELECT pg_try_advisory_xact_lock(hashtext('apertis gateway'), hashtext(current_schema()))"
 
 
@@ -118,18 +123,25 @@ class AdvisoryLock:
 
     async def take(self) -> bool:
         """Take it."""
-        session = await connect_postgres(self._url)
-        await session.execute("BEGIN")
-        if not await session.fetchval(_TAKE):
-            await session.close()
-            return False
-        self._session = session
-        return True
+        self._session = session = await connect_postgres(self._url)
+        taken = False
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await session.execute("BEGIN")
+                taken = bool(await session.fetchval(_TAKE))
+        except TimeoutError as error:
+            raise StoreSilentError("the store did not answer in time") from error
+        finally:
+            if not taken:
+                await self.release()
+        return taken
 
     async def release(self) -> None:
         """Let it go."""
         if self._session is not None:
-            await self._session.close()
+            # What does not close in time is cut off.
+            with contextlib.suppress(TimeoutError):
+                await self._session.close(timeout=_CLOSE_SECONDS)
             self._session = None
 
     def holder(self) -> str:

@@ -88,8 +88,9 @@ class PostgresSignals:
         session = await connect_postgres(self._url)
         try:
             session.add_termination_listener(lambda _: self._wake.set())
-            channel = await session.fetchval(f"SELECT {_CHANNEL}", timeout=_ANSWER_SECONDS)
-            await session.add_listener(channel, self._heard)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                channel = await session.fetchval(f"SELECT {_CHANNEL}")
+                await session.add_listener(channel, self._heard)
             self._session = session
             if self._failing:
                 self._tell(None)
@@ -144,8 +145,9 @@ async def carries_signals(url: str, patience_seconds: float = 2.0) -> bool:
     channel = f"apertis_doctor_{secrets.token_hex(8)}"
     listener, speaker = await connect_postgres(url), await connect_postgres(url)
     try:
-        await listener.add_listener(channel, hear)
-        await speaker.execute("SELECT pg_notify($1, '')", channel, timeout=_ANSWER_SECONDS)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await listener.add_listener(channel, hear)
+            await speaker.execute("SELECT pg_notify($1, '')", channel)
         async with asyncio.timeout(patience_seconds):
             await heard.wait()
     except TimeoutError:
