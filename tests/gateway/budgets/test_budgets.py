@@ -599,6 +599,29 @@ def test_headers_are_made_anew_with_each_settlement(
     opened.run(run())
 
 
+def test_only_what_others_have_is_waited_for(
+    opened: Opened, place: Place, make_record: MakeRecord
+) -> None:
+    async def run() -> None:
+        limit = await place.store.organization.insert(monthly(100))
+        key = Key(make_record())
+        first = await place.gateway("a", limit)
+        chain = first.budgets.chain(key)
+        assert await first.budgets.refill(chain, 60) is None
+        assert chain.reserve(60)
+        first.store.asked.clear()
+        # Nobody else has anything of it.
+        assert await first.budgets.refill(chain, 50) is not None
+        assert first.store.asked == ["acquire"]
+        second = await place.gateway("b", limit)
+        other = second.budgets.chain(key)
+        assert await second.budgets.refill(other, 50) is not None
+        # The first one has more, and may not need it.
+        assert second.store.asked.count("acquire") > 1
+
+    opened.run(run())
+
+
 def test_a_store_that_is_silent_is_waited_for_once(
     opened: Opened, place: Place, make_record: MakeRecord
 ) -> None:

@@ -57,8 +57,8 @@ MAX_SESSIONS = 1000
 OTHER_SESSIONS = "(other)"
 MAX_CHAINS = 100_000
 
-# How often a request that the store refused asks again, while others give back what they need not.
-_RECALL_SECONDS = (0.05, 0.1, 0.1)
+# When a request that the store refused asks again, while others give back what they need not.
+_RECALL_SECONDS = (0.05, 0.1, 0.2, 0.4)
 # How long it is remembered that others have nothing left.
 _EMPTY_SECONDS = 1.0
 # How long nobody waits again for a store that did not answer in time: `run` asks it all the same.
@@ -373,6 +373,9 @@ class Budgets:
                     short = [lease for lease in lacking if lease.free < units]
                     if not short:
                         return chain.lacking(units)
+                if any(lease.free + lease.left + lease.others < units for lease in short):
+                    # All that others have would not be enough.
+                    break
                 if not pause:
                     for lease in short:
                         seat.recall(lease.account_id)
@@ -469,6 +472,7 @@ class Budgets:
         # A batch that was kept without our knowing has its part already.
         lease.returned = max(lease.returned, row.returned)
         lease.left = row.limit_units - row.account_spent - row.leased - row.held
+        lease.others = row.leased - max(0, row.granted - row.returned - row.spent)
         # An answer that was overtaken says less than is known.
         lease.grant(max(row.granted, lease.granted))
 

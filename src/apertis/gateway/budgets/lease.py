@@ -53,6 +53,7 @@ class Lease:
         "models",
         "older_mark",
         "open",
+        "others",
         "recalled_until",
         "reported",
         "returned",
@@ -86,8 +87,10 @@ class Lease:
         self.lent = 0
         self.account_spent = 0
         self.settled = 0
-        # What the store last said it could still hand out, and until when that is believed.
+        # What the store last said it could still hand out, and had handed out to others; and until
+        # when it is believed that there is no more.
         self.left = 0
+        self.others = 0
         self.empty_until = 0.0
         # What requests are waiting for.
         self.wanted = 0
