@@ -10,6 +10,7 @@ import pytest
 
 from apertis.gateway.errors import Refusal
 from apertis.gateway.keys.directory import Directory
+from apertis.gateway.keys.secrets import hash_secret
 from apertis.gateway.people.organization import Changes, Organization
 from apertis.gateway.people.record import Group, Person
 from apertis.gateway.signin.console_sessions import ConsoleSessions, SignedIn
@@ -52,7 +53,15 @@ class House:
         return made
 
     def enter(self, person: Person | None = None, earlier: str | None = None, **more: Any) -> str:
-        given = {"way": "oidc", "key": None, "address": HERE, "seconds": 600, **more}
+        secret = "sk-a" if more.get("key") is not None else None
+        given = {
+            "way": "oidc",
+            "key": None,
+            "secret": secret,
+            "address": HERE,
+            "seconds": 600,
+            **more,
+        }
         entered = self.opened.run(self.sessions.begin(person=person, earlier=earlier, **given))
         assert isinstance(entered, SignedIn)
         return entered.cookie
@@ -152,18 +161,40 @@ def test_a_session_never_gets_more_than_at_its_sign_in_and_gets_less_at_once(hou
 def test_a_key_with_a_list_of_addresses_is_signed_in_from_these_alone(
     opened: Opened, make_key: Callable[..., KeyRecord]
 ) -> None:
-    key = make_key(addresses=("192.0.2.0/28",))
+    key = make_key(sha256=hash_secret("sk-a"), addresses=("192.0.2.0/28",))
     house = House(opened, (key,))
     cookie = house.enter(None, way="key", key=key)
     assert house.who(cookie) is not None
     assert house.who(cookie, "198.51.100.7") is None
 
 
+def test_another_secret_of_the_key_signs_out_who_came_by_the_one_before(
+    opened: Opened, make_key: Callable[..., KeyRecord]
+) -> None:
+    key = make_key(id="key_a", sha256=hash_secret("sk-a"))
+    house = House(opened, (key,))
+    early = house.enter(None, key=key, way="key")
+    rotated = msgspec.structs.replace(
+        key,
+        sha256=hash_secret("sk-b"),
+        previous_sha256=key.sha256,
+        previous_until=int(house.now) + 60,
+        version=key.version + 1,
+    )
+    house.directory.apply((rotated,))
+    # In the grace of the old secret one still comes by it, for as long as it works.
+    late = house.enter(None, key=rotated, way="key")
+    new = house.enter(None, key=rotated, way="key", secret="sk-b")
+    assert [house.who(one) is not None for one in (early, late, new)] == [True, True, True]
+    house.now += 60
+    assert [house.who(one) is not None for one in (early, late, new)] == [False, False, True]
+
+
 @pytest.mark.parametrize("owner", ["person_b", None])
 def test_a_key_that_is_given_to_somebody_else_signs_out_who_had_it(
     opened: Opened, make_key: Callable[..., KeyRecord], owner: str | None
 ) -> None:
-    key = make_key(id="key_a", person_id="person_a")
+    key = make_key(sha256=hash_secret("sk-a"), id="key_a", person_id="person_a")
     house = House(opened, (key,))
     ann = house.person()
     house.person(id="person_b", name="Bob")

@@ -45,6 +45,7 @@ async def with_key(
         way="key",
         person=parts.organization.person_of(key.record),
         key=key.record,
+        secret=secret.strip(),
         address=address,
         seconds=settings.console.session_seconds,
         earlier=earlier,

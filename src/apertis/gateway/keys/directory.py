@@ -47,6 +47,17 @@ class Key:
         self._models = None
         self._networks = None
 
+    def is_secret(self, sha256: str, now: float) -> bool:
+        """Return whether this is the hash of its secret, or of the one before in its grace."""
+        record = self.record
+        # How long a look-up in a dict takes tells at most about the hash; this tells nothing.
+        if hmac.compare_digest(record.sha256, sha256):
+            return True
+        previous, until = record.previous_sha256, record.previous_until
+        if previous is None or until is None or now >= until:
+            return False
+        return hmac.compare_digest(previous, sha256)
+
     def allows(self, model: str, aliases: Iterable[str] = ()) -> bool:
         """Return whether the key may use a model, by this name or by one of its other names.
 
@@ -134,16 +145,7 @@ class Directory:
         """
         presented = hash_secret(secret)
         key = self._by_hash.get(presented)
-        if key is None:
-            return None
-        record = key.record
-        # How long a look-up in a dict takes tells at most about the hash; this tells nothing.
-        if hmac.compare_digest(record.sha256, presented):
-            return key
-        previous, until = record.previous_sha256, record.previous_until
-        if previous is None or until is None or now >= until:
-            return None
-        return key if hmac.compare_digest(previous, presented) else None
+        return key if key is not None and key.is_secret(presented, now) else None
 
     def get(self, key_id: str) -> Key | None:
         """Give a key by its id, a deleted one too."""

@@ -4,7 +4,8 @@ Theory of operation. A sign-in makes a random id. The cookie carries `id.mac`, w
 key of the store, so that what was made up costs no look into the store; the store knows the hash of
 the id. Each request looks the session up, at most once a second on each gateway, and takes the role
 from the person or key as it is then, never more than at the sign-in. So somebody who is disabled is
-out within a second, and a sign-out holds on every replica. The token of forms is a MAC of the id:
+out within a second, as is who came by a secret that works no more, and a sign-out holds on every
+replica. The token of forms is a MAC of the id:
 it lives as long as the session and is known to its pages alone. Who signs in gets an id that nobody
 had before, and whatever the browser was signed in with ends.
 """
@@ -16,6 +17,7 @@ import secrets
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from apertis.gateway.errors import Refusal, rate_limit_exceeded
+from apertis.gateway.keys.secrets import hash_secret
 from apertis.gateway.signin.attempts import Attempts
 from apertis.gateway.signin.roles import Viewer, least, role_of
 from apertis.gateway.store.console_sessions import ConsoleSession
@@ -94,9 +96,13 @@ class ConsoleSessions:
         key: KeyRecord | None,
         address: str,
         seconds: int,
+        secret: str | None = None,
         earlier: str | None = None,
     ) -> SignedIn | Refusal:
-        """Sign somebody in; the session of the `earlier` cookie of this browser ends."""
+        """Sign somebody in; the session of the `earlier` cookie of this browser ends.
+
+        `secret` is the key's that was entered: with it the session ends.
+        """
         now, session_id = int(self._now()), secrets.token_urlsafe(_ID_BYTES)
         subject = subject_of(person, key)
         refusal = _too_many(self._attempts.succeeded(address, subject, self._now()))
@@ -110,6 +116,7 @@ class ConsoleSessions:
                 subject=subject,
                 person_id=None if person is None else person.id,
                 key_id=None if key is None else key.id,
+                key_sha256=None if secret is None else hash_secret(secret),
                 role=role_of(person, key),
                 way=way,
                 address=address,
@@ -177,6 +184,8 @@ class ConsoleSessions:
             found = self._directory.get(session.key_id)
             key = None if found is None else found.record
             if found is None or not _works(found.record, self._now()) or found.is_barred:
+                return None
+            if not found.is_secret(session.key_sha256 or "", self._now()):
                 return None
             if found.record.person_id != session.person_id:
                 # Given to somebody else, or taken from who has signed in with it.

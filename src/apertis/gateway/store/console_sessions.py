@@ -35,6 +35,8 @@ class ConsoleSession(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     person_id: str | None = None
     key_id: str | None = None
+    # The hash of the secret that was entered.
+    key_sha256: str | None = None
     role: Role
     way: Literal["key", "oidc"]
     address: str

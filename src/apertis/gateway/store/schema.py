@@ -160,6 +160,8 @@ console_sessions = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("person_id", Text),
     Column("key_id", Text),
+    # The hash of the secret that it was begun with.
+    Column("key_sha256", Text),
     # The most that it may do; what the person or key may do today can be less.
     Column("role", Text, nullable=False),
     # "key" or "oidc".

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("person_id", sa.Text()),
         sa.Column("key_id", sa.Text()),
+        sa.Column("key_sha256", sa.Text()),
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("way", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
