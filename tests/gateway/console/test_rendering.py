@@ -13,6 +13,7 @@ from apertis.gateway.console.rendering import (
     Renderings,
     Static,
     count,
+    exact_money,
     milliseconds,
     moment,
     money,
@@ -177,6 +178,14 @@ def test_money_is_written_as_people_read_it(units: int, shown: str) -> None:
     assert money(units) == shown
 
 
+@pytest.mark.parametrize(
+    ("units", "shown"),
+    [(0, "$0"), (1, "$0.000002"), (617_250_001, "$1234.500002"), (-1, "-$0.000002")],
+)
+def test_the_exact_sum_has_its_unit_and_all_digits(units: int, shown: str) -> None:
+    assert exact_money(units) == shown
+
+
 def test_numbers_shares_and_times_are_written_short() -> None:
     assert [count(n) for n in (0, 999_999, 1_230_000, 4_560_000_000)] == [
         "0",
@@ -189,9 +198,9 @@ def test_numbers_shares_and_times_are_written_short() -> None:
 
 
 def test_a_percentile_below_or_above_its_histogram_is_said_to_be_so() -> None:
-    assert percentile(100) == "under 100 ms"
+    assert percentile(100) == "< 100 ms"
     assert percentile(119) == "119 ms"
-    assert percentile(BOUNDS_MS[-1]) == "over 1,158.5 s"
+    assert percentile(BOUNDS_MS[-1]) == "> 1,158.5 s"
     assert percentile(None) == "\N{EN DASH}"
 
 

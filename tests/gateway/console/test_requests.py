@@ -142,6 +142,15 @@ def test_a_filter_that_cannot_be_is_told_and_kept(
     assert "<script>alert" not in page.body.decode()
 
 
+@pytest.mark.parametrize("path", ["/requests?key=none", "/sessions?key=none", "/audit?from=none"])
+def test_a_filter_that_cannot_be_finds_neither_something_nor_nothing(
+    office: Office, path: str
+) -> None:
+    page = office.administrator.see(path).body.decode()
+    assert 'class="problem"' in page
+    assert 'class="empty"' not in page
+
+
 def test_older_requests_are_pages_away(office: Office, books: Books) -> None:
     session = "many"
     made = books.add_all([{"session": session}] * 120)

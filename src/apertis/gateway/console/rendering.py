@@ -84,7 +84,7 @@ def environment(static: Static) -> Environment:
     }
     made.filters |= {
         "money": money,
-        "exact_money": usd,
+        "exact_money": exact_money,
         "count": count,
         "percent": percent,
         "milliseconds": milliseconds,
@@ -126,12 +126,17 @@ def milliseconds(value: float | None) -> str:
     return f"{value:,.0f} ms" if value < _THOUSAND else f"{value / _THOUSAND:,.1f} s"
 
 
+def exact_money(units: int) -> str:
+    """Write units as dollars with all of their digits: `$1234.500001`."""
+    return f"{'-' if units < 0 else ''}${usd(abs(units))}"
+
+
 def percentile(value: int | None) -> str:
     """Write milliseconds that are read from a histogram, which has bounds on both sides."""
     if value == BOUNDS_MS[0]:
-        return f"under {milliseconds(value)}"
+        return f"< {milliseconds(value)}"
     if value == BOUNDS_MS[-1]:
-        return f"over {milliseconds(value)}"
+        return f"> {milliseconds(value)}"
     return milliseconds(value)
 
 

@@ -91,7 +91,7 @@
         const stroke = colorOf(color, box);
         return isBars
           ? { label: name, fill: stroke, stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8, 60] }) }
-          : { label: name, stroke, width: 2, points: { size: 4, fill: stroke, filter: (_, __, isShown) => isShown ? null : alone(own) } };
+          : { label: name, stroke, width: 2, points: { size: 6, fill: stroke, filter: (_, __, isShown) => isShown ? null : alone(own) } };
       })],
       hooks: { setCursor: [(one) => told(one)] },
     }, [at, ...values], box);
