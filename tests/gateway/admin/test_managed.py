@@ -140,7 +140,13 @@ def test_what_acts_on_a_machine_is_named_wherever_it_stands(name: str) -> None:
     assert [one.path for one in dangers_of({"a": [{"b": {name: "x"}}]})] == [f"a.b.{name}"]
 
 
-@pytest.mark.parametrize("name", ["hooks", "apiKeyHelper", "env", "permissions"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("hooks", "apiKeyHelper", "env", "permissions", "skipWebFetchPreflight", "agent"),
+        *("httpHookAllowedEnvVars", "autoMemoryDirectory", "allowedChannelPlugins", "sshConfigs"),
+    ],
+)
 def test_the_best_known_ones_are_among_them(name: str) -> None:
     assert name in DANGERS
 

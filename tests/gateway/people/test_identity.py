@@ -47,6 +47,33 @@ def test_groups_are_texts_in_whatever_form_they_come(
     assert read(groups=claim).groups == groups
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://x"}}},
+        {"hasgroups": True},
+        {"hasgroups": "true"},
+    ],
+)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        OidcSettings(groups={"a": "A"}),
+        OidcSettings(roles={"a": "viewer"}),
+        OidcSettings(allowed_groups=("a",)),
+    ],
+)
+def test_nobody_leaves_their_group_because_the_provider_tells_no_groups(
+    claims: dict[str, object], settings: OidcSettings
+) -> None:
+    told = refuse(read(**claims), settings)
+    assert told is not None
+    assert "more groups" in told.message
+    assert refuse(read(**claims), OidcSettings()) is None
+    assert refuse(read(**claims, groups=["a"]), settings) is None
+    assert refuse(read(_claim_names={"address": "src1"}, groups=["a"]), settings) is None
+
+
 def test_the_name_is_the_first_that_there_is() -> None:
     assert read(name="Ann", preferred_username="a").name == "Ann"
     assert read(name=" \n ", preferred_username="ann\tb").name == "ann b"

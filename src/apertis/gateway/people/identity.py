@@ -25,6 +25,10 @@ _MAX_GROUPS = 10_000
 _NOT_ALLOWED = access_denied(
     "Your account may not sign in here. Ask the administrator of this gateway."
 )
+_TOO_MANY_GROUPS = access_denied(
+    "The identity provider has more groups of yours than it tells here. Ask the administrator of "
+    "this gateway to let the provider tell those alone that are assigned to it."
+)
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +39,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     name: str
     email: str | None = None
-    groups: tuple[str, ...] = ()
+    # None where the provider has more of them than it says here.
+    groups: tuple[str, ...] | None = ()
 
     # Names and addresses of people are in no representation.
     __repr__ = object.__repr__
@@ -48,9 +53,7 @@ def identity_of(issuer: str, claims: Mapping[str, Any], groups_claim: str) -> Id
     # Some say it as a text.
     said = claims.get("email_verified")
     verified = said is True or said == "true"
-    given = claims.get(groups_claim)
-    listed = cast("list[object]", given) if isinstance(given, list) else [given]
-    groups = tuple(one for one in listed[:_MAX_GROUPS] if isinstance(one, str))
+    groups = None if _are_elsewhere(claims, groups_claim) else _groups(claims.get(groups_claim))
     names = (claims.get(name) for name in ("name", "preferred_username", "email"))
     name = next((text for one in names if (text := _line(one))), subject)
     return Identity(
@@ -60,6 +63,23 @@ def identity_of(issuer: str, claims: Mapping[str, Any], groups_claim: str) -> Id
         email=email.strip() if verified and isinstance(email, str) and email.strip() else None,
         groups=groups,
     )
+
+
+def _groups(given: object) -> tuple[str, ...]:
+    listed = cast("list[object]", given) if isinstance(given, list) else [given]
+    return tuple(one for one in listed[:_MAX_GROUPS] if isinstance(one, str))
+
+
+def _are_elsewhere(claims: Mapping[str, Any], groups_claim: str) -> bool:
+    """Return whether the provider keeps a claim elsewhere, as for people in very many groups.
+
+    https://openid.net/specs/openid-connect-core-1_0.html#AggregatedDistributedClaims
+    """
+    elsewhere = claims.get("_claim_names")
+    if groups_claim in claims:
+        return False
+    named = isinstance(elsewhere, dict) and groups_claim in elsewhere
+    return named or (groups_claim == "groups" and claims.get("hasgroups") in (True, "true"))
 
 
 def _line(text: object) -> str:
@@ -89,6 +109,9 @@ def refuse(identity: Identity, settings: OidcSettings) -> Refusal | None:
         domain = folded_email(identity.email.rpartition("@")[2])
         if domain not in {folded_email(one) for one in settings.allowed_domains}:
             return _NOT_ALLOWED
+    if identity.groups is None:
+        counts = settings.allowed_groups or settings.roles or settings.groups
+        return _TOO_MANY_GROUPS if counts else None
     if settings.allowed_groups and not set(settings.allowed_groups) & set(identity.groups):
         return _NOT_ALLOWED
     return None
@@ -98,7 +121,7 @@ def role_by(identity: Identity, settings: OidcSettings) -> RoleName | None:
     """Return the role that the provider's groups give; None where roles are changed here."""
     if not settings.roles:
         return None
-    given = {settings.roles[group] for group in identity.groups if group in settings.roles}
+    given = {settings.roles[group] for group in identity.groups or () if group in settings.roles}
     for role in ROLES:
         if role in given:
             return role
@@ -107,5 +130,5 @@ def role_by(identity: Identity, settings: OidcSettings) -> RoleName | None:
 
 def group_by(identity: Identity, settings: OidcSettings) -> str | None:
     """Return name or id of the group that the provider's groups give; None for no group."""
-    own = set(identity.groups)
+    own = set(identity.groups or ())
     return next((group for theirs, group in settings.groups.items() if theirs in own), None)
