@@ -49,6 +49,7 @@ from apertis.gateway.serving.application import Application, Readiness
 from apertis.gateway.serving.endpoints import Endpoint
 from apertis.gateway.serving.managed import ManagedSettingsRoute
 from apertis.gateway.store.audit import sweep
+from apertis.gateway.store.connections import reason
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.held_directory import directory_trouble, identity
 from apertis.gateway.store.journal import Journal
@@ -557,10 +558,8 @@ class Gateway:
         if error is None:
             self.log.event("info", "the other gateways are heard again")
         else:
-            reason = str(error) or type(error).__name__
-            self.log.event(
-                "error", "the other gateways are not heard: changes take longer", reason=reason
-            )
+            failure = "the other gateways are not heard: changes take longer"
+            self.log.event("error", failure, reason=reason(error))
 
     def _valkey_changed(self, trouble: str | None) -> None:
         if trouble is None:
@@ -837,15 +836,15 @@ class Gateway:
                 "warning",
                 "usage could not be booked: what the journal has is booked at the next start",
             )
-        # A store that could not book just now is hardly waited for.
-        seconds = _STOP_SECONDS if booked else _CANCEL_SECONDS
-        await self._end(self._threads.flush(), seconds, "conversations could not be kept")
+        # In all. A store that could not book just now is hardly waited for.
+        until = self._loop.time() + (_STOP_SECONDS if booked else _CANCEL_SECONDS)
+        await self._end(self._threads.flush(), until, "conversations could not be kept")
         if booked:
             # What it cannot say now it says later.
-            await self._end(self.budgets.stop(), seconds, "leases could not be given back")
+            await self._end(self.budgets.stop(), until, "leases could not be given back")
         if self.presence is not None:
             failure = "the others were not told of the stop"
-            await self._end(self.presence.leave(), seconds, failure)
+            await self._end(self.presence.leave(), until, failure)
         records, units = self._journal.close()
         if records:
             self.lost_records = records
@@ -865,14 +864,13 @@ class Gateway:
         logging.getLogger().removeHandler(self._handler)
         await self.log.close(_LOG_SECONDS)
 
-    async def _end(self, work: Awaitable[object], seconds: float, failure: str) -> None:
-        """Say a last word to the store, which may take so long."""
+    async def _end(self, work: Awaitable[object], until: float, failure: str) -> None:
+        """Say a last word to the store, which has time for it until then."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(until):
                 await work
         except (StoreUnavailableError, TimeoutError) as error:
-            reason = str(error) or "it took too long"
-            self.log.event("warning", failure, reason=reason)
+            self.log.event("warning", failure, reason=reason(error))
 
 
 def steady_clock() -> float:

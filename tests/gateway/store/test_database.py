@@ -17,7 +17,8 @@ import pytest
 from apertis.errors import ConfigurationError
 from apertis.gateway.config.settings import FILE_NAME, sqlite_file
 from apertis.gateway.errors import StoreSilentError, StoreUnavailableError
-from apertis.gateway.store.connections import connect_postgres, open_postgres
+from apertis.gateway.store import connections
+from apertis.gateway.store.connections import open_postgres
 from apertis.gateway.store.database import Store
 from apertis.gateway.store.lock import AdvisoryLock
 from tests.kit.databases import new_database
@@ -338,13 +339,21 @@ def test_a_database_that_stands_still_keeps_nobody_from_closing_it(
     assert not caplog.records
 
 
-def test_a_database_that_stands_still_lets_nobody_in(
-    own_postgres: PostgreSQL,
+def test_a_database_that_stands_still_is_asked_once_by_whoever_opens_it(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def work() -> None:
-        message = "no connection to PostgreSQL: it did not answer in time"
-        with pytest.raises(StoreSilentError, match=message):
-            await connect_postgres(own_postgres.url, seconds=0.5)
+    monkeypatch.setattr(connections, "_CONNECT_SECONDS", 0.2)
+    asked: list[asyncio.StreamWriter] = []
 
-    with own_postgres.standing_still():
-        asyncio.run(work())
+    async def work() -> None:
+        server = await asyncio.start_server(lambda _, to: asked.append(to), "127.0.0.1", 0)
+        port: int = server.sockets[0].getsockname()[1]
+        silent = "no connection to PostgreSQL: it did not answer in time$"
+        with pytest.raises(ConfigurationError, match=silent):
+            await Store.open(f"postgresql://postgres@127.0.0.1:{port}/apertis")
+        for writer in asked:
+            writer.close()
+        server.close()
+
+    asyncio.run(work())
+    assert len(asked) == 1

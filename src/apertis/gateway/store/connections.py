@@ -236,9 +236,7 @@ def _postgres_engine(url: str, connections: int, isolation: str) -> AsyncEngine:
     )
 
 
-async def connect_postgres(
-    url: str, *, seconds: float = _CONNECT_SECONDS
-) -> asyncpg.Connection[asyncpg.Record]:
+async def connect_postgres(url: str) -> asyncpg.Connection[asyncpg.Record]:
     """Open one connection.
 
     `ConfigurationError` when the driver is not installed, `StoreUnavailableError` when the server
@@ -257,7 +255,7 @@ async def connect_postgres(
     try:
         return await asyncpg.connect(
             f"postgresql://{rest}",
-            timeout=seconds,
+            timeout=_CONNECT_SECONDS,
             server_settings={"application_name": "apertis"},
         )
     except TimeoutError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, MetaData, String, Table, insert, inspect, text
 
 from apertis.errors import ConfigurationError
-from apertis.gateway.errors import StoreUnavailableError
+from apertis.gateway.errors import StoreSilentError, StoreUnavailableError
 from apertis.gateway.store.schema import HEAD, key_version, metadata, usage_rollup
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ async def upgrade(database: Database, place: StoreLocation) -> None:
 async def _revision(database: Database, place: StoreLocation) -> str | None:
     try:
         return await database.read(lambda at: at.execute(_REVISION).scalar_one_or_none())
+    except StoreSilentError:
+        raise
     except StoreUnavailableError:
         # Usually there is no such table; anything else fails here again, and is told.
         tables = await database.read(lambda at: inspect(at).get_table_names())
