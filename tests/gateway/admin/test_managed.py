@@ -22,8 +22,10 @@ from apertis.gateway.admin.managed import (
     preview,
     read_settings,
 )
+from apertis.gateway.admin.resources import Call
 from apertis.gateway.errors import Refusal
 from apertis.gateway.serving.managed import canonical, checksum_of
+from apertis.gateway.store.managed_settings import ManagedSettings
 from tests.kit.consoles import make
 
 if TYPE_CHECKING:
@@ -157,6 +159,13 @@ def test_harmless_settings_are_not_named_and_variables_are_by_their_names() -> N
     assert found.path == "env"
     assert "(NODE_OPTIONS, PATH)" in found.does
     assert "secret" not in found.does
+
+
+def test_what_settings_say_is_in_no_representation() -> None:
+    text = '{"env":{"TOKEN":"hush"}}'
+    kept = ManagedSettings(group_id="", uuid="1", settings=text, version=1, changed_at=0)
+    for one in (preview(text, None), kept, Call(actor="a", body=text.encode())):
+        assert "hush" not in repr(one)
 
 
 def test_a_preview_says_what_changes() -> None:

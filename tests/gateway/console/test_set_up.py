@@ -52,6 +52,10 @@ def test_the_line_for_curl_runs_as_it_is(sandbox_gateway: RunningGateway) -> Non
     assert json.loads(done.stdout)["type"] == "message"
 
 
+def test_lines_with_a_secret_are_in_no_representation() -> None:
+    assert "sk-hush" not in repr(set_up("http://127.0.0.1:8080", "sk-hush"))
+
+
 def test_the_lines_for_cursor_are_settings_in_json() -> None:
     settings = json.loads(lines_for("Cursor", "https://claude.example.com", "sk-x"))
     variables = {one["name"]: one["value"] for one in settings["claudeCode.environmentVariables"]}

@@ -112,6 +112,13 @@ def test_a_cookie_that_was_made_up_stands_for_nobody(house: House, change: str) 
     assert house.who(None) is None
 
 
+def test_whoever_reads_a_representation_is_not_signed_in_by_it(house: House) -> None:
+    begun = house.opened.run(
+        house.sessions.begin(way="oidc", person=house.person(), key=None, address=HERE, seconds=600)
+    )
+    assert repr(begun) == "SignedIn('person:person_a')"
+
+
 def test_an_id_with_another_sessions_mac_stands_for_nobody(house: House) -> None:
     one, other = house.enter(house.person()), house.enter(house.person())
     assert house.who(f"{one.partition('.')[0]}.{other.partition('.')[2]}") is None

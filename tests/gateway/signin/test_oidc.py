@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from apertis.gateway.signin.oidc import CALLBACK
+from apertis.gateway.signin.oidc import CALLBACK, Begun
 from tests.kit.consoles import make, words_of
 from tests.kit.gateways import running_gateway
 from tests.kit.providers import CLIENT_SECRET, Browser, Issuer, issuer, settings_for
@@ -108,6 +108,10 @@ def test_each_attempt_has_a_state_a_nonce_and_a_verifier_of_its_own(scene_of_all
         assert query["response_type"] == ["code"]
         assert query["scope"] == ["openid profile email"]
         assert query["redirect_uri"] == [f"{scene_of_all.gateway.base_url}{CALLBACK}"]
+
+
+def test_an_attempt_is_in_no_representation() -> None:
+    assert repr(Begun("https://login.example.com?state=hush", "hush")) == "Begun()"
 
 
 def test_the_verifier_goes_to_the_provider_with_the_code(scene_of_all: Scene) -> None:

@@ -104,6 +104,11 @@ class Preview(NamedTuple):
     dangers: tuple[Danger, ...]
     diff: tuple[str, ...]
 
+    # Settings may have credentials.
+    def __repr__(self) -> str:
+        """Say which they are."""
+        return f"Preview({self.checksum!r})"
+
 
 class ManagedFields(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Settings to keep; with `dry_run` they are only checked."""

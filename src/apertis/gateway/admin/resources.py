@@ -73,6 +73,9 @@ class Call(Struct, frozen=True, kw_only=True):
     # Change it only if it is still of this version.
     version: int | None = None
 
+    # What somebody sent is in no representation.
+    __repr__ = object.__repr__
+
 
 Answer = Struct | Refusal
 Work = Callable[[Call], Awaitable[Answer]]

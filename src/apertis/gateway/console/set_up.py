@@ -99,6 +99,11 @@ class SetUp(NamedTuple):
     text: str
     note: str
 
+    # The lines have the secret of a key.
+    def __repr__(self) -> str:
+        """Say for what they are."""
+        return f"SetUp({self.id!r})"
+
 
 def set_up(
     base_url: str, secret: str = YOUR_KEY, models: Sequence[str] | None = None

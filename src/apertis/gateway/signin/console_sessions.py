@@ -48,6 +48,11 @@ class SignedIn(NamedTuple):
     seconds: int
     subject: str
 
+    # Whoever has the cookie is signed in.
+    def __repr__(self) -> str:
+        """Say whose it is."""
+        return f"SignedIn({self.subject!r})"
+
 
 class ConsoleSessions:
     """Sessions of one gateway, over those of the store. `now` is Unix seconds."""

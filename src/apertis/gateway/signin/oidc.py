@@ -65,6 +65,11 @@ class Begun(NamedTuple):
     url: str
     cookie: str
 
+    # The cookie has the verifier.
+    def __repr__(self) -> str:
+        """Say that there is one."""
+        return "Begun()"
+
 
 class Finished(NamedTuple):
     """Whom the provider signed in, and where they wanted to go."""
