@@ -103,6 +103,16 @@ def test_a_message_is_answered_and_its_cost_is_shown(
     expect(chat.get_by_role("status").first).to_contain_text("The answer: Hello!")
 
 
+def test_the_end_of_an_answer_is_in_sight_above_the_form(chat: Page) -> None:
+    for _ in range(2):
+        answer = ask(chat, "Why is the sky blue? " * 400)
+        end = answer.get_by_role("button", name="Retry").bounding_box()
+        form = chat.locator("#chat-ask").bounding_box()
+        assert end is not None
+        assert form is not None
+        assert 0 < end["y"] + end["height"] <= form["y"]
+
+
 def test_the_conversation_goes_on(chat: Page) -> None:
     ask(chat, "First")
     answer = ask(chat, "Second")

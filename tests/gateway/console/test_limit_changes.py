@@ -383,6 +383,20 @@ def test_whose_a_new_limit_is_can_be_said_by_name(office: Office) -> None:
     assert office.administrator.see("/budgets/new?level=key").status == 400
 
 
+def test_whose_a_new_limit_may_be_is_suggested_to_whoever_sees_them(office: Office) -> None:
+    everybody, own = (
+        set(
+            re.findall(
+                r'<option value="([^"]*)"></option>', visitor.see("/budgets/new").body.decode()
+            )
+        )
+        for visitor in (office.administrator, office.group_administrator)
+    )
+    assert {"Platform", "Sales"} <= everybody
+    assert own < everybody
+    assert "Sales" not in own
+
+
 def test_the_quota_of_a_key_is_changed_with_the_key(office: Office) -> None:
     key = office.ids["Max's key"]
     response = office.administrator.see(f"/budgets/limits/quota-{key}")

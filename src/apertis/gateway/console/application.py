@@ -116,6 +116,7 @@ _MAX_OPEN_FORM_BYTES = 2**16
 # What a browser sends; nothing else that a URL can have before its path.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 _TITLES = {403: "Not allowed", 404: "Not found"}
+_ASK = "An administrator can give you another role."
 _STATIC_HEADERS = {
     **_HEADERS,
     "cache-control": "public, max-age=31536000, immutable",
@@ -199,7 +200,9 @@ class Console:
             if viewer is None or cookie is None:
                 return self._to_sign_in(request)
             if not sees_page(viewer, place.page):
-                return await self._error(request, viewer, 403, "Your role does not include this.")
+                return await self._error(
+                    request, viewer, 403, f"Your role does not include this. {_ASK}"
+                )
             return await self._answer(place, request, viewer, cookie)
 
         return answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +26,7 @@ from apertis.gateway.admin.reading import read_body_as
 from apertis.gateway.admin.resources import Call
 from apertis.gateway.budgets.limit import DEFAULT_THRESHOLDS, QUOTA
 from apertis.gateway.budgets.periods import PERIODS
+from apertis.gateway.console.key_form import groups_seen
 from apertis.gateway.console.limit_previews import (
     NAMES,
     Preview,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from apertis.gateway.keys.record import KeyRecord
     from apertis.gateway.people.record import Group, Person
 
+_MAX_SUGGESTED = 300
 _SEPARATORS = re.compile(r"[\s,;%]+")
 _AMOUNTS = ("amount", "overdraft", "store_loss")
 _CHANGEABLE = ("amount", "overdraft", "thresholds", "contact", "cheaper_model", "store_loss")
@@ -107,12 +110,12 @@ async def see_new(parts: Parts, asked: Asked) -> Page | Refusal:
     if asked.viewer.role not in ("administrator", "group_administrator"):
         return _NOT_YOURS
     if "of" not in asked.query and "name" not in asked.query and "level" not in asked.query:
-        return _whose(asked)
+        return _whose(parts, asked)
     subject = _subject(parts, asked, asked.query)
     if isinstance(subject, Refusal):
-        return _whose(asked, subject)
+        return _whose(parts, asked, subject)
     if not subject.may_change:
-        return _whose(asked, _NOT_YOURS)
+        return _whose(parts, asked, _NOT_YOURS)
     return _new_page(subject, {**_EMPTY, "zone": asked.zone})
 
 
@@ -331,8 +334,16 @@ def _new_page(subject: Subject, entered: Mapping[str, str], refusal: Refusal | N
     ).refused(refusal)
 
 
-def _whose(asked: Asked, refusal: Refusal | None = None) -> Page:
+def _whose(parts: Parts, asked: Asked, refusal: Refusal | None = None) -> Page:
     levels = LEVELS if asked.viewer.is_administrator else LEVELS[:-1]
+    names = chain(
+        (group.name for group in groups_seen(asked.viewer, parts.organization)),
+        (
+            person.name
+            for person in parts.organization.people.values()
+            if person.status == "enabled" and sees_person(asked.viewer, person)
+        ),
+    )
     return Page(
         "limit_whose.html",
         "New limit",
@@ -340,6 +351,7 @@ def _whose(asked: Asked, refusal: Refusal | None = None) -> Page:
             "levels": [(level, level) for level in reversed(levels)],
             "level": asked.query.get("level", "group"),
             "name": asked.query.get("name", ""),
+            "suggested": list(islice(names, _MAX_SUGGESTED)),
         },
     ).refused(refusal)
 

@@ -392,7 +392,7 @@
     if (FULL_STOPS[turn.stopReason]) made.append(make("p", "aside", FULL_STOPS[turn.stopReason]));
     if (turn.problem) {
       const line = make("p", "problem", turn.problem.words);
-      if (turn.problem.requestId) line.append(make("small", "", ` Request ${turn.problem.requestId}`));
+      if (turn.problem.requestId) line.append("\n", make("small", "", `Request ${turn.problem.requestId}`));
       if (turn.problem.signIn) {
         const anchor = make("a", "", "Sign in in another tab");
         anchor.href = "/console/sign-in";
@@ -544,14 +544,21 @@
     }
   }
 
+  // The form sticks to the window's edge: to scroll it into view would move nothing.
+  const toEnd = () => window.scrollTo(0, document.documentElement.scrollHeight);
+  const following = (change) => {
+    const isAtEnd = window.innerHeight + window.scrollY > document.documentElement.scrollHeight - 200;
+    change();
+    if (isAtEnd) toEnd();
+  };
+
   // One drawing of each changed block for each frame of the screen.
   const drawing = (state, turn) => {
     const item = turns.children[talk.turns.indexOf(turn)];
     const views = new Map();
     let asked = 0;
-    const draw = () => {
+    const draw = () => following(() => {
       asked = 0;
-      const isAtEnd = window.innerHeight + window.scrollY > document.documentElement.scrollHeight - 200;
       for (const index of state.changed) {
         const block = state.blocks.get(index);
         const partial = state.open.get(index);
@@ -564,8 +571,7 @@
       }
       if (state.changed.size) item?.querySelector(":scope > .pending")?.replaceChildren("…");
       state.changed.clear();
-      if (isAtEnd) form.scrollIntoView({ block: "end" });
-    };
+    });
     return {
       soon: () => { asked ||= requestAnimationFrame(draw); },
       end: () => cancelAnimationFrame(asked),
@@ -641,7 +647,7 @@
     if (running?.turn === turn) running = null;
     toggle();
     await keep(own);
-    if (own === talk) redraw(turn);
+    if (own === talk) following(() => redraw(turn));
     drawList();
     announce(turn);
     if (hasBegun || turn.stopped) await price(own, turn);
@@ -703,7 +709,7 @@
     drawFiles();
     drawList();
     ask(body);
-    form.scrollIntoView({ block: "end" });
+    toEnd();
   };
 
   const retry = (place) => {
