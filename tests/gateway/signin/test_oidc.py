@@ -216,6 +216,23 @@ def test_an_attempt_ends_in_the_browser_that_began_it_and_nowhere_else(scene_of_
     assert scene_of_all.come_back(attacker, code=code, state=state).status == 303
 
 
+def test_pages_of_others_that_send_a_browser_here_lock_nobody_out(scene_of_all: Scene) -> None:
+    def come(browser: Browser, **query: str) -> Response:
+        url = f"{scene_of_all.gateway.base_url}{CALLBACK}?{urlencode(query)}"
+        return browser.ask(url, None, **{"x-forwarded-for": "10.9.9.9"})
+
+    browser = Browser()
+    code, state = scene_of_all.provider.code_for(scene_of_all.begin(browser))
+    for _ in range(21):
+        assert come(Browser(), code="x", state="x").status == 403
+    for _ in range(21):
+        # Its cookie goes along with a link of theirs.
+        forged = Browser()
+        scene_of_all.begin(forged)
+        assert come(forged, code=code, state="x").status == 403
+    assert come(browser, code=code, state=state).status == 303
+
+
 def test_an_answer_is_taken_once(scene_of_all: Scene) -> None:
     browser = Browser()
     code, state = scene_of_all.provider.code_for(scene_of_all.begin(browser))

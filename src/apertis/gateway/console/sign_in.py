@@ -65,11 +65,15 @@ async def with_provider(
 
     `attempt` is the cookie that the browser got when it was sent there, `earlier` a session's.
     """
+    begun = await provider.begun(query, attempt)
+    if isinstance(begun, Refusal):
+        # Not counted: pages of others can send a browser here, and would lock its network out.
+        return begun
     sessions = parts.sessions
     refusal = sessions.attempt(address)
     if refusal is not None:
         return refusal
-    finished = await provider.finish(query, attempt, redirect_uri)
+    finished = await provider.finish(query, begun, redirect_uri)
     if isinstance(finished, Refusal):
         await sessions.failed("oidc", address)
         return finished

@@ -78,7 +78,9 @@ class Finished(NamedTuple):
     to: str
 
 
-class _Attempt(msgspec.Struct, frozen=True):
+class Attempt(msgspec.Struct, frozen=True):
+    """An attempt that a browser began here and that is still good."""
+
     state: str
     nonce: str
     verifier: str
@@ -110,7 +112,7 @@ class Provider:
 
     async def begin(self, redirect_uri: str, to: str) -> Begun | Refusal:
         """Begin an attempt that leads `to` a path of the console."""
-        attempt = _Attempt(
+        attempt = Attempt(
             state=secrets.token_urlsafe(32),
             nonce=secrets.token_urlsafe(32),
             verifier=secrets.token_urlsafe(48),
@@ -130,14 +132,18 @@ class Provider:
         payload = base64.urlsafe_b64encode(msgspec.json.encode(attempt)).decode()
         return Begun(made["url"], f"{payload}.{await self._signing.mac(_PURPOSE, payload)}")
 
-    async def finish(
-        self, query: Mapping[str, str], cookie: str | None, redirect_uri: str
-    ) -> Finished | Refusal:
-        """End the attempt of this browser's cookie with what the provider sent it back with."""
+    async def begun(self, query: Mapping[str, str], cookie: str | None) -> Attempt | Refusal:
+        """Return the attempt that this browser began and comes back from; it costs nothing."""
         attempt = await self._attempt(cookie)
         state = query.get("state", "")
         if attempt is None or not hmac.compare_digest(state.encode(), attempt.state.encode()):
             return _AGAIN
+        return attempt
+
+    async def finish(
+        self, query: Mapping[str, str], attempt: Attempt, redirect_uri: str
+    ) -> Finished | Refusal:
+        """End an attempt with what the provider sent the browser back with."""
         if (code := query.get("error")) is not None:
             # What else the provider says could be anybody's words.
             known = code if re.fullmatch("[a-z_]{1,60}", code) else "unknown error"
@@ -149,18 +155,18 @@ class Provider:
         issuer = self.settings.issuer or ""
         return Finished(identity_of(issuer, claims, self.settings.groups_claim), attempt.to)
 
-    async def _attempt(self, cookie: str | None) -> _Attempt | None:
+    async def _attempt(self, cookie: str | None) -> Attempt | None:
         payload, _, mac = (cookie or "").partition(".")
         if not mac or not await self._signing.is_mac(_PURPOSE, payload, mac):
             return None
         try:
-            attempt = msgspec.json.decode(base64.urlsafe_b64decode(payload), type=_Attempt)
+            attempt = msgspec.json.decode(base64.urlsafe_b64decode(payload), type=Attempt)
         except (binascii.Error, msgspec.MsgspecError):
             return None
         return attempt if attempt.until > self._now() else None
 
     async def _claims(
-        self, query: Mapping[str, str], attempt: _Attempt, redirect_uri: str
+        self, query: Mapping[str, str], attempt: Attempt, redirect_uri: str
     ) -> dict[str, Any]:
         client = await self._known()
         issuer = client.server_metadata["issuer"]
