@@ -180,7 +180,10 @@ def test_a_preview_says_what_changes() -> None:
     assert same.diff == ()
 
 
-HIDING = ("\u2028", "\u2029", "\x85", "\x7f", "\u200b", "\u202e", "\u2066", "\ufeff", "\U000e0041")
+HIDING = (
+    *("\u2028", "\u2029", "\x85", "\x7f", "\u200b", "\u202e", "\u2066", "\ufeff", "\U000e0041"),
+    *("\u034f", "\u2800", "\u3164", "\ufe00", "\uffa0", "\U000e0100", "\U000e01ef"),
+)
 
 
 @pytest.mark.parametrize("sign", HIDING, ids=ascii)
@@ -195,6 +198,7 @@ def test_nothing_that_is_saved_is_hidden_from_whoever_saves_it(sign: str) -> Non
     assert json.loads("".join(added)) == json.loads(shown.text)
     assert added == pretty(shown.text).split("\n")
     assert all(line.isprintable() for line in shown.diff)
+    assert not any(sign in line for line in shown.diff)
     assert all(one.path.isprintable() and one.does.isprintable() for one in shown.dangers)
 
 

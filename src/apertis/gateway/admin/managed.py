@@ -86,6 +86,18 @@ DANGERS: Mapping[str, str] = {
 """Keys that act on a colleague's machine, at any depth, with what they do."""
 
 
+# Letters and marks that have no picture, by which models can be told what nobody sees.
+_BLANK = frozenset(
+    chr(one)
+    for first, last in (
+        *((0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F)),
+        *((0x2800, 0x2800), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0)),
+        (0xE0100, 0xE01EF),
+    )
+    for one in range(first, last + 1)
+)
+
+
 class Danger(Struct, frozen=True):
     """A setting that does more than choose among harmless things, by its path."""
 
@@ -379,7 +391,8 @@ def _inner(value: object) -> list[object]:
 
 def _seen(text: str) -> str:
     return "".join(
-        one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text
+        one if one == "\n" or (one.isprintable() and one not in _BLANK) else json.dumps(one)[1:-1]
+        for one in text
     )
 
 
