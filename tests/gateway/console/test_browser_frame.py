@@ -91,3 +91,13 @@ def test_a_list_without_anything_says_so_and_no_filter_is_blamed(
     assert empty in window.locator(".empty").last.inner_text()
     window.goto(f"/console/{page}{asked}")
     assert "like that" in window.locator(".empty").last.inner_text()
+
+
+def test_on_a_phone_the_menu_has_a_button_that_closes_it(
+    browsing: Browsing, sandbox_gateway: RunningGateway
+) -> None:
+    page = signed_in(browsing.window(sandbox_gateway, phone=True), sandbox_gateway)
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_role("link", name="Keys").wait_for()
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("link", name="Keys").wait_for(state="hidden")
