@@ -198,6 +198,20 @@ def test_what_is_under_way_and_what_is_broken_is_told(
     assert Scraped(running).values("apertis_breaker_state", "upstream") == {"stub": 2}
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(("evil.example", 401), ("evil.example:8080", 401), ("127.0.0.1.evil.example.", 401)),
+        *(("1e1.2", 401), ("127.0.0.1:8080", 200), ("[::1]:8080", 200), ("localhost", 200)),
+        *(("LOCALHOST.:8080", 200), ("apertis.localhost", 200), ("myhost:8080", 200)),
+    ],
+)
+def test_no_page_of_the_web_reads_metrics_by_a_name_of_its_own(
+    sandbox_gateway: RunningGateway, host: str, status: int
+) -> None:
+    assert sandbox_gateway.client.call("GET", "/metrics", headers={"host": host}).status == status
+
+
 @pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded"])
 def test_metrics_are_for_this_machine_and_for_administrators(
     sandbox_gateway: RunningGateway, header: str

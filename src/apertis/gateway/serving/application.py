@@ -604,12 +604,23 @@ def _id(value: str | None) -> str | None:
 
 def _is_local(exchange: ClientExchange) -> bool:
     """Return whether somebody on this machine asks, and not for somebody else."""
-    if not is_loopback(exchange.peer):
+    if not is_loopback(exchange.peer) or not _is_near(exchange.head.values.get("host", "")):
         return False
     return not any(
         name == b"via" or name in TOLD_BY_PROXIES or name.startswith(b"x-forwarded-")
         for name, _ in exchange.head.headers
     )
+
+
+def _is_near(host: str) -> bool:
+    """Return whether a `Host` is an address, or a name that nobody can have in the public DNS.
+
+    By a name of its own a page of the web can ask this machine with a browser that is here.
+    """
+    name = host.partition(":")[0].lower().removesuffix(".")
+    if host.startswith("[") or "." not in name or name.endswith(".localhost"):
+        return True
+    return name.isascii() and name.replace(".", "").isdigit()
 
 
 def _is_claude_code(request: Request) -> bool:
