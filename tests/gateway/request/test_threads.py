@@ -86,6 +86,14 @@ def test_a_store_that_is_away_loses_nothing_and_answers_that_nothing_is_known() 
     assert kept.messages.keys() == {("key_a", "msg_1")}
 
 
+def test_a_store_that_is_away_fails_nobody_who_has_nothing_to_write() -> None:
+    """As at a stop, which would tell of conversations that were lost."""
+    kept, told = Kept(), list[Exception]()
+    kept.away = True
+    assert asyncio.run(Threads(kept, Clock(), told.append).flush())
+    assert not told
+
+
 def test_an_answer_is_forgotten_after_its_time() -> None:
     kept, clock = Kept(), Clock()
     threads = Threads(kept, clock, lambda _: None)

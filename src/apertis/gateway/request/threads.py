@@ -106,6 +106,8 @@ class Threads:
         """Write all that there is now; False when the store failed: then it is written later."""
         self._wake.clear()
         messages = dict(self._unwritten)
+        if not messages:
+            return True
         now = self._now()
         try:
             await self._store.add(messages.values())
