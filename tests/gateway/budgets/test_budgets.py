@@ -610,13 +610,19 @@ def test_only_what_others_have_is_waited_for(
         assert await first.budgets.refill(chain, 60) is None
         assert chain.reserve(60)
         first.store.asked.clear()
-        # Nobody else has anything of it.
+        # Not even if the request under way cost nothing, and nobody else has anything of it.
+        assert await first.budgets.refill(chain, 101) is not None
+        assert first.store.asked == ["acquire"]
+        await place.book(first, chain.settle(60, 60), 60)
+        first.steady.now += 2
+        first.store.asked.clear()
         assert await first.budgets.refill(chain, 50) is not None
         assert first.store.asked == ["acquire"]
+        assert await first.budgets.refill(chain, 10) is None
         second = await place.gateway("b", limit)
         other = second.budgets.chain(key)
-        assert await second.budgets.refill(other, 50) is not None
-        # The first one has more, and may not need it.
+        # The first one has a part of what would be enough, and may not need it.
+        assert await second.budgets.refill(other, 35) is not None
         assert second.store.asked.count("acquire") > 1
 
     opened.run(run())

@@ -373,8 +373,7 @@ class Budgets:
                     short = [lease for lease in lacking if lease.free < units]
                     if not short:
                         return chain.lacking(units)
-                if any(lease.free + lease.left + lease.others < units for lease in short):
-                    # All that others have would not be enough.
+                if any(_most(lease) < units for lease in short):
                     break
                 if not pause:
                     for lease in short:
@@ -608,6 +607,11 @@ class Budgets:
 
 def _may_lend(lease: Lease) -> bool:
     return lease.limit.store_loss_units is not None
+
+
+def _most(lease: Lease) -> int:
+    """Return what a lease may have soon, if all that is under way costs nothing."""
+    return lease.free + lease.open + max(lease.left, 0) + lease.others
 
 
 def _spec(lease: Lease) -> AccountSpec:
