@@ -621,9 +621,17 @@ def test_only_what_others_have_is_waited_for(
         assert await first.budgets.refill(chain, 10) is None
         second = await place.gateway("b", limit)
         other = second.budgets.chain(key)
+        # More than there is, which says nothing of what a smaller request can have.
+        assert await second.budgets.refill(other, 90) is not None
+        assert await second.budgets.refill(other, 90) is not None
+        assert second.store.asked.count("acquire") == 1
         # The first one has a part of what would be enough, and may not need it.
         assert await second.budgets.refill(other, 35) is not None
-        assert second.store.asked.count("acquire") > 1
+        asked = second.store.asked.count("acquire")
+        assert asked > 2
+        # It was asked for that, and had nothing to give.
+        assert await second.budgets.refill(other, 35) is not None
+        assert second.store.asked.count("acquire") == asked
 
     opened.run(run())
 

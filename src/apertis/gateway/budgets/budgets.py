@@ -378,6 +378,10 @@ class Budgets:
                 if not pause:
                     for lease in short:
                         seat.recall(lease.account_id)
+            else:
+                # What others have, they need.
+                for lease in short:
+                    lease.others = 0
         finally:
             for lease in chain.leases:
                 lease.wanted = max(0, lease.wanted - units)
@@ -389,7 +393,7 @@ class Budgets:
     def _is_known_empty(self, lease: Lease, units: int) -> bool:
         if self._steady_clock() >= lease.empty_until:
             return False
-        return lease.free + lease.left < units
+        return lease.free + lease.left + lease.others < units
 
     async def _acquire(self, seat: Seat, lacking: Sequence[Lease], units: int) -> bool:
         """Ask for more of these; False when it was given without the store."""
